@@ -1,0 +1,52 @@
+/*
+ * Manifest: what an artefact was made from. Every artefact is a folder with `manifest.json` in it.
+ *
+ * A step describes itself (verb, parameters, inputs), asks whether the artefact that is there was
+ * made in just this way, and does nothing if so. Inputs are identified by content: a folder with a
+ * manifest by its manifest's `id`, any other file by its SHA-256.
+ *
+ * source   schemas/manifest.md
+ */
+#ifndef LCF_COMMON_BASE_MANIFEST_H
+#define LCF_COMMON_BASE_MANIFEST_H
+
+#include "common/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+typedef struct lcf_manifest lcf_manifest;
+
+/* verb, e.g. "prepare". The program's version enters by itself. */
+lcf_status lcf_manifest_create(lcf_manifest **out, const char *verb, lcf_err *err);
+void lcf_manifest_free(lcf_manifest *m);
+/* A parameter that changes the result (seed, sizes, thresholds; not --threads). Steals nothing from
+ * the caller. */
+lcf_status lcf_manifest_param_str(lcf_manifest *m, const char *name, const char *value,
+                                  lcf_err *err);
+lcf_status lcf_manifest_param_i64(lcf_manifest *m, const char *name, int64_t value, lcf_err *err);
+lcf_status lcf_manifest_param_f64(lcf_manifest *m, const char *name, double value, lcf_err *err);
+/* An input file or artefact folder; it is hashed now. */
+lcf_status lcf_manifest_input(lcf_manifest *m, const char *role, const char *path, lcf_err *err);
+/* A figure worth keeping (rows, tokens, AUC): informative, not part of the identity. Steals
+ * `value`. */
+lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, lcf_err *err);
+/* True when `dir` holds an artefact whose manifest has the same verb, version, parameters and
+ * inputs. */
+bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir);
+/*
+ * Writes dir/manifest.json: identity, statistics, and size and SHA-256 of every other file in `dir`
+ * (recursively). The id is the SHA-256 of the identity and the file hashes: it changes exactly when
+ * the content does.
+ */
+lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err);
+/*
+ * Recomputes sizes and hashes of a folder against its manifest.
+ *
+ * errors   ENOENT no manifest; EFORMAT; ECHECKSUM a file is missing, truncated or changed (named)
+ */
+lcf_status lcf_manifest_verify(const char *dir, lcf_err *err);
+/* The `id` of the artefact in dir (65 bytes) and, when wanted, its manifest (json_decref). */
+lcf_status lcf_manifest_read(char id[65], json_t **json, const char *dir, lcf_err *err);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * Growable byte strings and small string helpers.
+ *
+ * An lcf_buf is owned by its caller (init/dispose). Appending never fails visibly: the first failed
+ * allocation is remembered and reported by lcf_buf_status, so that a text is built without a test
+ * after every piece.
+ */
+#ifndef LCF_COMMON_BASE_STR_H
+#define LCF_COMMON_BASE_STR_H
+
+#include "common/base/status.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lcf_buf {
+    char *data; /* NUL-terminated once something was appended; use lcf_buf_text for "" otherwise */
+    size_t len;
+    size_t capacity;
+    lcf_status status;
+} lcf_buf;
+
+#define LCF_BUF_INIT    \
+    {                   \
+        0, 0, 0, LCF_OK \
+    }
+
+void lcf_buf_dispose(lcf_buf *buf);
+void lcf_buf_reset(lcf_buf *buf);
+void lcf_buf_append(lcf_buf *buf, const void *bytes, size_t n);
+void lcf_buf_append_text(lcf_buf *buf, const char *text);
+void lcf_buf_append_char(lcf_buf *buf, char c);
+void lcf_buf_printf(lcf_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The text, never NULL; valid until the next change. */
+const char *lcf_buf_text(const lcf_buf *buf);
+/* Hands the text over (free() releases it); NULL on an earlier failure. The buffer is empty
+ * afterwards. */
+char *lcf_buf_take(lcf_buf *buf);
+
+/* A view of bytes that somebody else owns; not NUL-terminated. */
+typedef struct lcf_str {
+    const char *data;
+    size_t len;
+} lcf_str;
+
+/* Whole-string number parsing: false when empty, trailing characters, out of range, NaN or
+ * infinite. */
+bool lcf_parse_u64(const char *s, size_t len, uint64_t *out);
+bool lcf_parse_i64(const char *s, size_t len, int64_t *out);
+bool lcf_parse_f64(const char *s, size_t len, double *out);
+
+/* True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
+bool lcf_utf8_valid(const char *s, size_t len);
+
+#endif

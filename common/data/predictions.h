@@ -1,0 +1,30 @@
+/*
+ * Predictions: what one arm said about the rows of one split, for every seed. `train` writes them,
+ * `evaluate` reads them.
+ *
+ * source   schemas/predictions.md
+ */
+#ifndef LCF_COMMON_DATA_PREDICTIONS_H
+#define LCF_COMMON_DATA_PREDICTIONS_H
+
+#include "common/base/bundle.h"
+#include "common/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lcf_predictions {
+    lcf_bundle *bundle; /* NULL in a value that is about to be saved */
+    size_t rows_n, seeds_n;
+    const uint64_t *row;   /* [rows_n] sample index in the dataset, ascending */
+    const uint32_t *user;  /* [rows_n] */
+    const uint8_t *label;  /* [rows_n] */
+    const uint64_t *seeds; /* [seeds_n] */
+    const float *scores;   /* [seeds_n, rows_n] probabilities */
+} lcf_predictions;
+
+lcf_status lcf_predictions_open(lcf_predictions *out, const char *path, lcf_err *err);
+void lcf_predictions_close(lcf_predictions *p);
+lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_err *err);
+
+#endif

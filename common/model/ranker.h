@@ -1,0 +1,94 @@
+/*
+ * The ranker: DIN, and DIN + ICT module. ONE definition for training, evaluation and serving.
+ *
+ * A model is configuration + parameters; a forward pass builds it on a tape. Features are taken
+ * from the catalogue, the item vectors and the examples by the one function every side uses, so
+ * that a score is the same offline and online.
+ *
+ * Life cycle: create (random weights) or open (a weights bundle) -> score / forward -> free. A
+ * model is read only during forward and shared between threads; a tape or a scorer belongs to one
+ * thread.
+ *
+ * source   llm-cf.md sections 5 and 6; Zhou et al. 2018 (DIN); schemas/ranker_weights.md
+ */
+#ifndef LCF_COMMON_MODEL_RANKER_H
+#define LCF_COMMON_MODEL_RANKER_H
+
+#include "common/base/rng.h"
+#include "common/base/status.h"
+#include "common/data/dataset.h"
+#include "common/data/embeddings.h"
+#include "common/nn/tape.h"
+#include "common/store/examples.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lcf_ranker_config {
+    bool ict; /* false: the backbone alone */
+    uint32_t users_n, items_n, brands_n, categories_n;
+    uint32_t text_dim, cot_dim; /* of the item vectors and CoT vectors */
+    uint32_t dim;               /* of fields and tokens: 32 */
+    uint32_t k;                 /* examples per query: 4 */
+    uint32_t layers_n, heads_n; /* of the ICT decoder: 2, 2 */
+    float rec_weight;           /* alpha of the reconstruction loss */
+    float dropout;              /* of the head MLP */
+} lcf_ranker_config;
+
+/* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
+#define LCF_RANKER_CONFIG_INIT                           \
+    {                                                    \
+        false, 0, 0, 0, 0, 0, 0, 32, 4, 2, 2, 1.0f, 0.1f \
+    }
+
+typedef struct lcf_ranker lcf_ranker;
+
+lcf_status lcf_ranker_create(lcf_ranker **out, const lcf_ranker_config *config, uint64_t seed,
+                             lcf_err *err);
+lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err);
+lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err);
+void lcf_ranker_free(lcf_ranker *r);
+const lcf_ranker_config *lcf_ranker_config_of(const lcf_ranker *r);
+lcf_params *lcf_ranker_params(lcf_ranker *r);
+
+/* Where features come from; everything in it must outlive the calls that use it. */
+typedef struct lcf_ranker_source {
+    const lcf_catalogue *catalogue;
+    const lcf_embeddings *item_vectors; /* rows are item indices */
+    const lcf_examples *examples;       /* NULL for the backbone arm */
+} lcf_ranker_source;
+
+/* One row to score. Indices beyond the model's tables (items or users newer than the weights) count
+ * as unknown (0). */
+typedef struct lcf_ranker_row {
+    uint32_t user, item;
+    const uint32_t *history; /* [history_n] oldest first */
+    uint32_t history_n;
+    const uint32_t *examples; /* [k] indices into the source's examples, LCF_EXAMPLE_NONE where
+                                 there is none; or NULL */
+} lcf_ranker_row;
+
+/*
+ * The order in which the examples of a row enter the sequence is a function of their keys alone
+ * ("shuffled" as published, but reproducible offline and online).
+ *
+ * shapes   *logits [n]; *rec_loss [1] (mean over examples present of 1 - cos), NULL for the
+ * backbone or without record rng      for dropout; may be NULL on a tape that does not record
+ */
+void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *tape,
+                        const lcf_ranker *r, lcf_grads *grads, const lcf_ranker_source *source,
+                        const lcf_ranker_row *rows, size_t n, lcf_rng *rng);
+
+/*
+ * Probabilities of n rows: lcf_ranker_forward on a tape that does not record, in blocks.
+ *
+ * shapes   scores [n] f32 in (0, 1)
+ * order    a row's score does not depend on the other rows (to 1e-6; the block's matrix products
+ * may round differently)
+ */
+lcf_status lcf_ranker_score(float *scores, lcf_tape *tape, const lcf_ranker *r,
+                            const lcf_ranker_source *source, const lcf_ranker_row *rows, size_t n,
+                            lcf_err *err);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * Optimizers and learning-rate schedules over one lcf_params, and checkpoints for exact resume.
+ */
+#ifndef LCF_COMMON_NN_OPTIM_H
+#define LCF_COMMON_NN_OPTIM_H
+
+#include "common/base/bundle.h"
+#include "common/nn/tape.h"
+
+typedef struct lcf_adam_options {
+    float beta1, beta2, eps;
+    float weight_decay; /* on parameters with `decay` */
+    bool decoupled;     /* true: AdamW (Loshchilov and Hutter 2019); false: L2 in the gradient, as
+                           torch.optim.Adam */
+} lcf_adam_options;
+
+#define LCF_ADAM_OPTIONS_INIT            \
+    {                                    \
+        0.9f, 0.999f, 1e-8f, 0.0f, false \
+    }
+
+typedef struct lcf_adam {
+    lcf_adam_options options;
+    float *m, *v; /* [values_n], laid out like the parameters */
+    size_t values_n;
+    uint64_t step; /* updates made so far */
+} lcf_adam;
+
+lcf_status lcf_adam_init(lcf_adam *a, const lcf_params *p, const lcf_adam_options *options,
+                         lcf_err *err);
+void lcf_adam_dispose(lcf_adam *a);
+/* One update. The arithmetic and its order are torch.optim.Adam's and AdamW's (bias-corrected, eps
+ * outside the root). */
+void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate);
+
+/* Linear warm-up over `warmup` steps, then half a cosine down to `floor` * peak at `total`. step
+ * counts from 0. */
+float lcf_lr_warmup_cosine(float peak, float floor, uint64_t step, uint64_t warmup, uint64_t total);
+
+/* Parameter values (and, when not NULL, the optimizer) as arrays "param.<name>", "adam.m",
+ * "adam.v", "adam.step". */
+lcf_status lcf_checkpoint_add(lcf_bundle_writer *w, const lcf_params *p, const lcf_adam *a,
+                              lcf_err *err);
+/* errors: EFORMAT a parameter is missing or of another shape (named with both shapes) */
+lcf_status lcf_checkpoint_get(lcf_params *p, lcf_adam *a, const lcf_bundle *bundle, lcf_err *err);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * Tape autograd: tensors, parameters, and operations that record how to differentiate themselves.
+ *
+ * A model is a function that builds tensors on a tape: operations compute at once and, when the
+ * tape records, note their backward step. lcf_tape_backward runs the notes in reverse.
+ * lcf_tape_reset frees every tensor of the step in O(1) and keeps the memory, so that after the
+ * first step nothing is allocated.
+ *
+ * Errors are sticky: an operation that cannot get memory returns a tensor of the right shape that
+ * must not be used, and lcf_tape_status says so; a model checks once per step. Wrong shapes are a
+ * bug in the program: LCF_ASSERT.
+ *
+ * A tape belongs to one thread. Parameters may be shared by many tapes: values are read only during
+ * a step, and each tape adds gradients into the lcf_grads that it was given. Sums run in a fixed
+ * order: same inputs, same bits.
+ */
+#ifndef LCF_COMMON_NN_TAPE_H
+#define LCF_COMMON_NN_TAPE_H
+
+#include "common/base/rng.h"
+#include "common/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LCF_TENSOR_DIMS_MAX 4
+
+typedef struct lcf_tensor {
+    float *data;
+    float *grad; /* NULL when no gradient flows here */
+    size_t n;    /* elements */
+    uint32_t dims_n;
+    size_t dims[LCF_TENSOR_DIMS_MAX];
+} lcf_tensor;
+
+/* ---- parameters: one table of names and shapes; values in one flat block ---- */
+
+typedef enum lcf_init {
+    LCF_INIT_ZERO,
+    LCF_INIT_ONE,
+    LCF_INIT_NORMAL,        /* mean 0, standard deviation `scale` */
+    LCF_INIT_UNIFORM,       /* in [-scale, scale] */
+    LCF_INIT_XAVIER_UNIFORM /* by fan-in and fan-out of the last two dims */
+} lcf_init;
+
+typedef struct lcf_param {
+    char name[64];
+    uint32_t dims_n;
+    size_t dims[LCF_TENSOR_DIMS_MAX];
+    size_t n;       /* elements */
+    size_t offset;  /* into values, in elements; multiples of 16 */
+    bool decay;     /* weight decay applies */
+    bool row0_zero; /* an embedding table whose row 0 is padding: stays zero, gets no gradient */
+} lcf_param;
+
+typedef struct lcf_params {
+    lcf_param *list;
+    size_t list_n, list_capacity;
+    float *values;   /* [values_n], 64-byte aligned; NULL until lcf_params_seal */
+    size_t values_n; /* with the gaps of alignment */
+} lcf_params;
+
+void lcf_params_init(lcf_params *p);
+void lcf_params_dispose(lcf_params *p);
+/* Declares a parameter and returns its index in *idx. Before seal. */
+lcf_status lcf_params_add(size_t *idx, lcf_params *p, const char *name, const size_t *dims,
+                          uint32_t dims_n, bool decay, lcf_err *err);
+/* Allocates the values (zeros). No parameter may be added afterwards. */
+lcf_status lcf_params_seal(lcf_params *p, lcf_err *err);
+/* Fills one parameter; each parameter draws from its own stream (seed, idx). */
+void lcf_params_fill(lcf_params *p, size_t idx, lcf_init init, float scale, uint64_t seed);
+/* (size_t)-1 when there is none. */
+size_t lcf_params_find(const lcf_params *p, const char *name);
+float *lcf_params_value(const lcf_params *p, size_t idx);
+
+/* Gradients of all parameters: a block laid out like values. */
+typedef struct lcf_grads {
+    float *values;
+    size_t values_n;
+} lcf_grads;
+lcf_status lcf_grads_init(lcf_grads *g, const lcf_params *p, lcf_err *err);
+void lcf_grads_dispose(lcf_grads *g);
+void lcf_grads_zero(lcf_grads *g);
+void lcf_grads_add(lcf_grads *sum, const lcf_grads *g);
+double lcf_grads_norm(const lcf_grads *g); /* L2, summed in double */
+void lcf_grads_scale(lcf_grads *g, float scale);
+
+/* ---- tape ---- */
+
+typedef struct lcf_tape lcf_tape;
+
+lcf_status lcf_tape_create(lcf_tape **out, lcf_err *err);
+void lcf_tape_free(lcf_tape *tape);
+/* Starts a step. record = false for inference: nothing is noted and no gradient memory is taken. */
+void lcf_tape_reset(lcf_tape *tape, bool record);
+lcf_status lcf_tape_status(const lcf_tape *tape);
+/* d loss / d everything on the tape; loss is a scalar. Parameter gradients are ADDED to their
+ * lcf_grads. */
+void lcf_tape_backward(lcf_tape *tape, lcf_tensor *loss);
+size_t lcf_tape_bytes(const lcf_tape *tape);
+/* Memory that lives until the next reset, for index arrays of a step; NULL when out of memory. */
+void *lcf_tape_alloc(lcf_tape *tape, size_t n, size_t size);
+
+/* ---- leaves ---- */
+
+/* Data from outside, not copied, no gradient; it must outlive the step. */
+lcf_tensor *lcf_tape_input(lcf_tape *tape, const float *data, const size_t *dims, uint32_t dims_n);
+/* A parameter; grads may be NULL on a tape that does not record. */
+lcf_tensor *lcf_tape_param(lcf_tape *tape, const lcf_params *params, lcf_grads *grads, size_t idx);
+
+/* ---- operations; [..] are shapes; all return a new tensor unless said otherwise ---- */
+
+lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x /* [..., in] */, lcf_tensor *w /* [out, in] */,
+                          lcf_tensor *bias /* [out] or NULL */);
+lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b); /* same shape */
+lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
+lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
+lcf_tensor *lcf_op_scale(lcf_tape *t, lcf_tensor *a, float factor);
+lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x);
+lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x);
+lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
+lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up);
+/* Kept values are scaled by 1 / (1 - p); the identity when p = 0 or the tape does not record. */
+lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng);
+/* The same elements under another shape; no copy. */
+lcf_tensor *lcf_op_reshape(lcf_tape *t, lcf_tensor *x, const size_t *dims, uint32_t dims_n);
+/* [N, d1], [N, d2], ... -> [N, d1 + d2 + ...] along the last dim; leading dims must agree. */
+lcf_tensor *lcf_op_concat(lcf_tape *t, lcf_tensor *const *parts, size_t parts_n);
+/* [N, D] x ids [n] -> [n, D]; also embedding lookup. ids must outlive the step. */
+lcf_tensor *lcf_op_gather(lcf_tape *t, lcf_tensor *table, const uint32_t *ids, size_t n);
+/* Row i = mean of table rows ids[offsets[i] .. offsets[i + 1]); zeros when empty. -> [n, D] */
+lcf_tensor *lcf_op_gather_mean(lcf_tape *t, lcf_tensor *table, const uint32_t *ids,
+                               const uint32_t *offsets, size_t n);
+/* [N, D] repeated: row i of the result is x row of[i]. (gather with x in place of a table; the same
+ * code.) */
+/* x [B, L, D], weights [B, L] -> [B, D]: sum over L of weights * x. */
+lcf_tensor *lcf_op_weighted_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights);
+/* x * mask, mask [n] of 0 and 1 with one entry per row of x (x->n must be a multiple of n). No
+ * gradient to the mask. */
+lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n);
+lcf_tensor *lcf_op_rmsnorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
+                           float eps);
+/* x [B, T, H, hd], positions [B * T] (NULL: 0 .. T - 1 in every sequence): interleaved pairs, as
+ * lcf_rope. */
+lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, float theta);
+/*
+ * Causal grouped-query attention: q [B, T, H, hd], k and v [B, T, KV, hd], H a multiple of KV ->
+ * [B, T, H, hd]. segments [B * T] or NULL: a token sees only earlier tokens of its own segment
+ * (short rows packed into one sequence). Scores are scaled by 1 / sqrt(hd).
+ */
+lcf_tensor *lcf_op_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *k, lcf_tensor *v,
+                             const uint32_t *segments);
+
+/* ---- losses: scalars [1] ---- */
+
+/* sum_i weight_i * BCE(sigmoid(logit_i), label_i) / normaliser; weights NULL = 1. */
+lcf_tensor *lcf_op_bce_with_logits(lcf_tape *t, lcf_tensor *logits /* [N] or [N, 1] */,
+                                   const float *labels, const float *weights, float normaliser);
+/* sum over rows with target >= 0 of -log softmax(logits)[target] / normaliser. -> [1] */
+lcf_tensor *lcf_op_cross_entropy(lcf_tape *t, lcf_tensor *logits /* [N, V] */,
+                                 const int32_t *targets, float normaliser);
+/* sum_i weight_i * (1 - cos(x_i, y_i)) / normaliser over rows; y is data [N, D], no gradient;
+ * weights NULL = 1. */
+lcf_tensor *lcf_op_cosine_loss(lcf_tape *t, lcf_tensor *x /* [N, D] */, const float *y,
+                               const float *weights, float normaliser);
+
+#endif

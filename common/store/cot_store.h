@@ -1,0 +1,89 @@
+/*
+ * CoT store: content-addressed chain-of-thought records in LMDB, each a protobuf message compressed
+ * by zstd.
+ *
+ * Life cycle: open -> has/get/put ... -> close. One process may write at a time (EBUSY for the
+ * second); any number may read. A batch is one transaction: after a crash all of it is there or
+ * none. Read results are copies.
+ *
+ * The first records are compressed without a dictionary; once enough have been seen, a dictionary
+ * is trained, stored under its id, and used from then on. A record names its dictionary, so records
+ * of several coexist. Every frame carries zstd's checksum.
+ *
+ * source   schemas/cot_record.md, schemas/cot_record.proto
+ */
+#ifndef LCF_COMMON_STORE_COT_STORE_H
+#define LCF_COMMON_STORE_COT_STORE_H
+
+#include "common/base/hash.h"
+#include "common/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LCF_COT_PARTS_N 4
+
+typedef struct lcf_cot_record {
+    lcf_hash128
+        key; /* of (sample content, prompt version, model, sampling): see schemas/cot_record.md */
+    lcf_hash128 sample_hash;
+    const char *user_id, *item_id; /* external ids */
+    uint32_t label;                /* the decision the text explains */
+    int64_t time;                  /* of the decision, seconds since 1970 */
+    const char *text;              /* the kept candidate, UTF-8 */
+    float score;                   /* mean of the parts, 0 when rejected */
+    float parts[LCF_COT_PARTS_N]; /* coherence, completeness, relevance, consistency, each in [0, 1]
+                                   */
+    const char *reject_reason;    /* "" when the score stands */
+    const char *model_id;         /* hash of the model file */
+    const char *prompt_version;
+    const char *sampling; /* e.g. "temperature=0.6 top_k=50 seed=1" */
+    uint32_t candidate, candidates_n;
+    uint32_t prompt_tokens, tokens; /* of the kept candidate */
+    uint64_t tokens_generated;      /* over all candidates */
+} lcf_cot_record;
+
+typedef struct lcf_cot_store lcf_cot_store;
+
+typedef struct lcf_cot_store_options {
+    bool write;
+    int level;               /* zstd level for writing */
+    size_t dictionary_bytes; /* 0 switches the dictionary off */
+    size_t dictionary_after; /* records seen before it is trained */
+} lcf_cot_store_options;
+
+#define LCF_COT_STORE_OPTIONS_INIT \
+    {                              \
+        false, 3, 64 << 10, 1000   \
+    }
+
+/*
+ * errors   ENOENT no store there (reading); EBUSY another writer; EFORMAT not a store, truncated;
+ * EVERSION newer
+ */
+lcf_status lcf_cot_store_open(lcf_cot_store **out, const char *dir,
+                              const lcf_cot_store_options *options, lcf_err *err);
+void lcf_cot_store_close(lcf_cot_store *s);
+/* All n records or none; an existing key is replaced. errors: ENOSPC (nothing committed is lost),
+ * EIO */
+lcf_status lcf_cot_store_put(lcf_cot_store *s, const lcf_cot_record *records, size_t n,
+                             lcf_err *err);
+/* OK, or ENOTFOUND without a message. */
+lcf_status lcf_cot_store_has(lcf_cot_store *s, lcf_hash128 key, lcf_err *err);
+/* *out is one allocation with its strings inside: free() releases it. errors: ENOTFOUND, ECHECKSUM,
+ * EFORMAT */
+lcf_status lcf_cot_store_get(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128 key, lcf_err *err);
+/* Calls fn for every record in key order; a status other than OK from fn ends the walk and is
+ * returned. */
+typedef lcf_status (*lcf_cot_visit)(void *arg, const lcf_cot_record *record, lcf_err *err);
+lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf_err *err);
+
+typedef struct lcf_cot_store_stats {
+    uint64_t records_n, raw_bytes, stored_bytes, dictionaries_n;
+} lcf_cot_store_stats;
+lcf_status lcf_cot_store_stat(lcf_cot_store_stats *out, lcf_cot_store *s, lcf_err *err);
+/* A consistent, compact copy of the store into a new folder, for a snapshot. */
+lcf_status lcf_cot_store_copy(lcf_cot_store *s, const char *dir, lcf_err *err);
+
+#endif

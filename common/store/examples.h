@@ -1,0 +1,92 @@
+/*
+ * Examples: the in-context CoT dataset as the ranker sees it, with a FAISS index over it, and the
+ * retrieval rule.
+ *
+ * An example is a past decision (user, history, item, label, time) with the embedding of its CoT.
+ * Search follows llm-cf.md section 4: score(query, example) = 0.5 <hbar, hbar'> + 0.5 <t, t'>, the
+ * best K/2 of each label, and never the row itself, nor (by mode) a row from the query's future.
+ * Ties are broken by the lower example index.
+ *
+ * Life cycle: open -> search ... -> close. Searching is thread-safe and opens no threads of its
+ * own.
+ *
+ * source   schemas/examples.md
+ */
+#ifndef LCF_COMMON_STORE_EXAMPLES_H
+#define LCF_COMMON_STORE_EXAMPLES_H
+
+#include "common/base/bundle.h"
+#include "common/base/hash.h"
+#include "common/base/status.h"
+#include "common/data/dataset.h"
+#include "common/data/embeddings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LCF_EXAMPLES_K_MAX 16
+#define LCF_EXAMPLE_NONE UINT32_MAX
+
+typedef enum lcf_retrieval_mode {
+    LCF_RETRIEVE_SAME_USER = 0, /* the same user's rows must be earlier than the query */
+    LCF_RETRIEVE_STRICT = 1,    /* every example must be earlier than the query */
+} lcf_retrieval_mode;
+
+typedef struct lcf_examples {
+    lcf_bundle *bundle;
+    size_t n, text_dim, cot_dim;
+    const lcf_hash128 *key;         /* [n] of the CoT record */
+    const lcf_hash128 *sample_hash; /* [n] */
+    const uint32_t *user, *item;    /* [n] dataset indices */
+    const uint8_t *label;           /* [n] */
+    const int64_t *time;            /* [n] */
+    const uint32_t *history;        /* [n, LCF_HISTORY_MAX], oldest first, 0-padded at the end */
+    const uint32_t *history_n;      /* [n] */
+    const float *history_vec;       /* [n, text_dim] hbar */
+    const float *target_vec;        /* [n, text_dim] t */
+    const float *cot_vec;           /* [n, cot_dim] */
+    void *faiss[2];                 /* one index per label, owned; opaque here */
+    uint32_t *faiss_ids[2];         /* FAISS row -> example */
+} lcf_examples;
+
+lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err);
+void lcf_examples_close(lcf_examples *e);
+/* Writes examples.lcf and the FAISS indices into `dir`; `e` needs no faiss fields. */
+lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err);
+
+typedef struct lcf_example_query {
+    uint32_t user;            /* dataset index, 0 = unknown */
+    int64_t time;             /* of the query; INT64_MAX = now */
+    lcf_hash128 sample_hash;  /* of the query's own row, zeros when it is no row of the dataset */
+    const float *history_vec; /* [text_dim] */
+    const float *target_vec;  /* [text_dim] */
+} lcf_example_query;
+
+typedef struct lcf_example_options {
+    uint32_t k;    /* examples per query, <= LCF_EXAMPLES_K_MAX */
+    bool balanced; /* k/2 of each label (label 1 gets the odd one) instead of the best k */
+    lcf_retrieval_mode mode;
+} lcf_example_options;
+
+#define LCF_EXAMPLE_OPTIONS_INIT        \
+    {                                   \
+        4, true, LCF_RETRIEVE_SAME_USER \
+    }
+
+/*
+ * The examples of n queries.
+ *
+ * shapes   ids [n, k], scores [n, k] (may be NULL); positives first, each label by falling score;
+ * where fewer qualify the rest is LCF_EXAMPLE_NONE with score 0 errors   EINVAL k out of range;
+ * ENOMEM threads  safe
+ */
+lcf_status lcf_examples_search(uint32_t *ids, float *scores, const lcf_examples *e,
+                               const lcf_example_query *queries, size_t n,
+                               const lcf_example_options *options, lcf_err *err);
+/* The same by plain loops over all examples: the definition that the tests hold the index to. */
+lcf_status lcf_examples_search_exact(uint32_t *ids, float *scores, const lcf_examples *e,
+                                     const lcf_example_query *queries, size_t n,
+                                     const lcf_example_options *options, lcf_err *err);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * LLaMA inference: RMSNorm, RoPE, grouped-query attention, SwiGLU; many sequences in one batch, a
+ * KV cache per sequence.
+ *
+ * A model is read only and shared between threads; a session (KV cache and scratch) belongs to one
+ * thread. The result for a token depends on the tokens before it in its own sequence; in exact
+ * arithmetic not on what else is in the batch.
+ *
+ * source   Touvron et al. 2023; tensor names as in GGUF's llama architecture
+ */
+#ifndef LCF_OFFLINE_LLAMA_LLAMA_H
+#define LCF_OFFLINE_LLAMA_LLAMA_H
+
+#include "common/base/rng.h"
+#include "common/base/status.h"
+#include "offline/llama/gguf.h"
+#include "offline/llama/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lcf_llama_config {
+    size_t vocab_n, dim, layers_n, heads_n, kv_heads_n, head_dim, ffn_dim, context_n;
+    float rope_theta, norm_eps;
+    bool tied; /* the output matrix is the embedding table */
+} lcf_llama_config;
+
+typedef struct lcf_llama_layer { /* all f32, row-major [out, in] */
+    const float *attn_norm, *wq, *wk, *wv, *wo, *ffn_norm, *w_gate, *w_up, *w_down;
+} lcf_llama_layer;
+
+/*
+ * A model's weights. f32 tensors are used where they are mapped; other types are widened to f32 at
+ * open.
+ */
+typedef struct lcf_llama {
+    lcf_llama_config config;
+    const float *embed; /* [vocab_n, dim] */
+    const float *final_norm, *output;
+    lcf_llama_layer *layers;
+    lcf_tokenizer *tokenizer;
+    char id[33]; /* XXH3-128 of the file, hexadecimal: the model's identity in CoT keys */
+    lcf_gguf *gguf;
+    float *widened; /* owned storage of converted tensors */
+} lcf_llama;
+
+/* errors: as lcf_gguf_open; EUNSUPPORTED architecture or type (named); EFORMAT tensor missing or
+ * misshapen (named) */
+lcf_status lcf_llama_open(lcf_llama **out, const char *path, lcf_err *err);
+void lcf_llama_close(lcf_llama *m);
+/* Writes config, vocabulary and weights; matrices as `type`, norms as F32. name: for general.name.
+ */
+lcf_status lcf_llama_save(const char *path, const lcf_llama *m, lcf_gguf_type type,
+                          const char *name, lcf_err *err);
+
+typedef struct lcf_llama_session lcf_llama_session;
+
+/* seqs_max sequences of up to context_n tokens each. errors: ENOMEM (with the bytes wanted), EINVAL
+ */
+lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m, size_t seqs_max,
+                                    size_t context_n, size_t batch_max, lcf_err *err);
+void lcf_llama_session_free(lcf_llama_session *s);
+size_t lcf_llama_session_bytes(const lcf_llama_session *s);
+
+typedef struct lcf_llama_token {
+    uint32_t id;
+    uint32_t seq;
+    bool want_logits;
+} lcf_llama_token;
+
+/*
+ * Appends n tokens to their sequences (tokens of one sequence in order) and returns the logits of
+ * those that want them, in the order of the batch.
+ *
+ * shapes   *logits [wanted, vocab_n], owned by the session, valid until the next call
+ * errors   ELIMIT a sequence is full or n > batch_max; EINVAL id or seq out of range
+ */
+lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
+                            const lcf_llama_token *tokens, size_t n, lcf_err *err);
+/* dst becomes a copy of src (prompt shared by several candidates); reset empties a sequence. */
+void lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src);
+void lcf_llama_seq_reset(lcf_llama_session *s, uint32_t seq);
+size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq);
+
+typedef struct lcf_sampling {
+    float temperature; /* 0 = greedy */
+    uint32_t top_k;    /* 0 = off */
+    float top_p;       /* 1 = off */
+} lcf_sampling;
+#define LCF_SAMPLING_INIT \
+    {                     \
+        0.6f, 50, 1.0f    \
+    }
+
+typedef struct lcf_sampler lcf_sampler; /* scratch for one thread */
+lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err);
+void lcf_sampler_free(lcf_sampler *s);
+/* Draws the next id; *logprob (may be NULL) is its log probability under the unmodified softmax.
+ * Greedy ties: lowest id. */
+uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
+                          lcf_rng *rng, float *logprob);
+/* log softmax(logits)[id], in double. */
+double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id);
+
+#endif
