@@ -1,0 +1,34 @@
+/*
+ * AUC: the probability that a random positive scores above a random negative, ties counting one
+ * half (the Mann-Whitney statistic; equal to the area under the ROC curve).
+ */
+#ifndef LCF_OFFLINE_EVAL_AUC_H
+#define LCF_OFFLINE_EVAL_AUC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * AUC of n rows.
+ *
+ * shapes   scores [n]; labels [n], 0 or not; scratch [2 n], the caller's room; n < 2^32
+ * returns  NaN when only one class is present, when n is 0, or when a score is NaN
+ * order    counts are exact integers below 2^53: the same bits for any order of the rows
+ * memory   allocates nothing
+ * threads  safe
+ * cost     O(n): a radix sort
+ * source   Hanley and McNeil 1982; schemas/report.md section 2
+ */
+double lcf_auc(const float *scores, const uint8_t *labels, size_t n, uint64_t *scratch);
+
+/*
+ * AUC of rows that are sorted already, each counted weights[row] times (NULL: once). This is the
+ * inner loop of the bootstrap: sort once, then O(n) for each replicate.
+ *
+ * shapes   order [n] of lcf_score_order; labels and weights [n], by row
+ * returns  NaN when a class has no weight
+ */
+double lcf_auc_sorted(const uint64_t *order, const uint8_t *labels, const uint32_t *weights,
+                      size_t n);
+
+#endif
