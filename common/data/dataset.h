@@ -22,23 +22,38 @@
 #include "common/base/status.h"
 #include "common/base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define LCF_HISTORY_MAX 20
+#define LCF_ITEMS_VERSION 1   /* of items.lcf, kind "items" */
+#define LCF_USERS_VERSION 1   /* of users.lcf, kind "users" */
+#define LCF_SAMPLES_VERSION 1 /* of samples.lcf, kind "samples" */
 
 /* n strings in one block: string i is chars[offsets[i] .. offsets[i+1]). */
 typedef struct lcf_strings {
     size_t n;
     const uint64_t *offsets; /* [n + 1] */
     const char *chars;
-    const uint32_t *
-        sorted; /* [n] indices in byte order of the strings, or NULL: what lcf_strings_find needs */
+    const uint32_t *sorted; /* [n] indices in byte order, or NULL; lcf_strings_find needs it */
 } lcf_strings;
 
 lcf_str lcf_strings_get(const lcf_strings *s, size_t idx);
 /* The index of that string, or 0 ("unknown") when there is none. O(log n). */
 uint32_t lcf_strings_find(const lcf_strings *s, const char *text, size_t len);
+/*
+ * The table as arrays "<name>.offsets", "<name>.chars" and, with `sorted`, "<name>.sorted" of a
+ * bundle.
+ *
+ * errors   get: EFORMAT missing, or an offset or index out of range, or `sorted` out of order; add:
+ * EIO, ENOSPC
+ * memory   get: views into the bundle, valid until it is closed
+ */
+lcf_status lcf_strings_get_from(lcf_strings *out, const lcf_bundle *bundle, const char *name,
+                                bool sorted, lcf_err *err);
+lcf_status lcf_strings_add_to(lcf_bundle_writer *w, const char *name, const lcf_strings *s,
+                              lcf_err *err);
 
 typedef struct lcf_catalogue {
     lcf_bundle *bundle;

@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#define LCF_EMBEDDINGS_VERSION 1 /* kind "embeddings" */
+
 typedef struct lcf_embeddings {
     lcf_bundle *bundle;
     size_t n, dim;

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define LCF_PREDICTIONS_VERSION 1 /* kind "predictions" */
+
 typedef struct lcf_predictions {
     lcf_bundle *bundle; /* NULL in a value that is about to be saved */
     size_t rows_n, seeds_n;
