@@ -63,6 +63,8 @@ void lcf_bundle_abandon(lcf_bundle_writer *w); /* NULL is fine */
 typedef struct lcf_bundle lcf_bundle;
 
 /*
+ * kind NULL accepts any (for inspection).
+ *
  * errors   ENOENT, EIO; EFORMAT not a bundle, another kind, damaged directory or truncated;
  * EVERSION newer than version_max; ECHECKSUM damaged content (the message names the array)
  */
@@ -70,6 +72,7 @@ lcf_status lcf_bundle_open(lcf_bundle **out, const char *path, const char *kind,
                            uint32_t version_max, lcf_err *err);
 void lcf_bundle_close(lcf_bundle *bundle);
 uint32_t lcf_bundle_version(const lcf_bundle *bundle);
+const char *lcf_bundle_kind(const lcf_bundle *bundle);
 size_t lcf_bundle_arrays_n(const lcf_bundle *bundle);
 const lcf_array *lcf_bundle_array(const lcf_bundle *bundle, size_t idx);
 /* NULL when there is none of that name. */

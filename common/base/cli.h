@@ -20,6 +20,7 @@
 #include "common/base/status.h"
 
 #include <argp.h>
+#include <stdint.h>
 
 #define LCF_VERSION "0.1.0"
 

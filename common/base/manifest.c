@@ -1,1 +1,328 @@
+/*
+ * Manifests. Identity = verb, program version, parameters, inputs; id = SHA-256 of identity and
+ * file hashes. Files are listed in byte order of their relative paths, so that the same content
+ * gives the same manifest.
+ */
 #include "common/base/manifest.h"
+
+#include "common/base/cli.h"
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MANIFEST_NAME "manifest.json"
+#define MANIFEST_FORMAT 1
+
+struct lcf_manifest {
+    json_t *identity; /* {verb, version, parameters, inputs} */
+    json_t *stats;
+};
+
+lcf_status lcf_manifest_create(lcf_manifest **out, const char *verb, lcf_err *err)
+{
+    lcf_manifest *m = lcf_alloc_zero(1, sizeof(*m));
+
+    *out = NULL;
+    if (!m)
+        return LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", verb);
+    m->identity = json_pack("{s:s, s:s, s:{}, s:{}}", "verb", verb, "version", LCF_VERSION,
+                            "parameters", "inputs");
+    m->stats = json_object();
+    if (!m->identity || !m->stats) {
+        lcf_manifest_free(m);
+        return LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", verb);
+    }
+    *out = m;
+    return LCF_OK;
+}
+
+void lcf_manifest_free(lcf_manifest *m)
+{
+    if (!m)
+        return;
+    json_decref(m->identity);
+    json_decref(m->stats);
+    free(m);
+}
+
+static lcf_status set_new(json_t *object, const char *name, json_t *value, lcf_err *err)
+{
+    if (!value || json_object_set_new(object, name, value) < 0)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "manifest entry '%s' is not valid UTF-8, not finite, or out of memory",
+                        name);
+    return LCF_OK;
+}
+
+lcf_status lcf_manifest_param_str(lcf_manifest *m, const char *name, const char *value,
+                                  lcf_err *err)
+{
+    return set_new(json_object_get(m->identity, "parameters"), name, json_string(value), err);
+}
+
+lcf_status lcf_manifest_param_i64(lcf_manifest *m, const char *name, int64_t value, lcf_err *err)
+{
+    return set_new(json_object_get(m->identity, "parameters"), name, json_integer(value), err);
+}
+
+lcf_status lcf_manifest_param_f64(lcf_manifest *m, const char *name, double value, lcf_err *err)
+{
+    return set_new(json_object_get(m->identity, "parameters"), name, json_real(value), err);
+}
+
+lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, lcf_err *err)
+{
+    return set_new(m->stats, name, value, err);
+}
+
+lcf_status lcf_manifest_input(lcf_manifest *m, const char *role, const char *path, lcf_err *err)
+{
+    char id[LCF_SHA256_HEX_BYTES];
+    struct stat st;
+    lcf_status status;
+
+    if (stat(path, &st) < 0)
+        return LCF_FAIL_ERRNO(err, "cannot read input %s (%s)", path, role);
+    if (S_ISDIR(st.st_mode))
+        status = lcf_manifest_read(id, NULL, path, err);
+    else
+        status = lcf_sha256_file(id, path, err);
+    return status ? status
+                  : set_new(json_object_get(m->identity, "inputs"), role, json_string(id), err);
+}
+
+bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir)
+{
+    json_t *json, *inputs;
+    char id[65];
+    bool same;
+
+    if (lcf_manifest_read(id, &json, dir, NULL))
+        return false;
+    inputs = json_object_get(json, "identity");
+    same = inputs && json_equal(inputs, m->identity);
+    json_decref(json);
+    return same;
+}
+
+/* ---- the files of a folder ---- */
+
+typedef struct file_list {
+    char **paths; /* relative to the folder, ascending */
+    size_t n, capacity;
+} file_list;
+
+static void file_list_dispose(file_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->paths[i]);
+    free(list->paths);
+}
+
+static lcf_status list_files(file_list *list, const char *dir, const char *relative, lcf_err *err);
+
+static lcf_status list_entry(file_list *list, const char *dir, char *relative, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, relative);
+    struct stat st;
+    lcf_status status = LCF_OK;
+
+    if (!path ||
+        lcf_grow((void **)&list->paths, &list->capacity, list->n + 1, sizeof(*list->paths))) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "file list of %s", dir);
+    } else if (lstat(path, &st) < 0) {
+        status = LCF_FAIL_ERRNO(err, "cannot stat %s", path);
+    } else if (S_ISDIR(st.st_mode)) {
+        status = list_files(list, dir, relative, err);
+    } else if (S_ISREG(st.st_mode) && strcmp(relative, MANIFEST_NAME)) {
+        list->paths[list->n++] = relative;
+        relative = NULL;
+    }
+    free(relative);
+    free(path);
+    return status;
+}
+
+static lcf_status list_files(file_list *list, const char *dir, const char *relative, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+    char *path = *relative ? lcf_path_join(dir, relative) : lcf_strdup(dir);
+    DIR *d = path ? opendir(path) : NULL;
+    struct dirent *e;
+
+    if (!d)
+        status = LCF_FAIL_ERRNO(err, "cannot open folder %s", path ? path : dir);
+    while (!status && (e = readdir(d))) {
+        char *name;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        name = *relative ? lcf_path_join(relative, e->d_name) : lcf_strdup(e->d_name);
+        status = name ? list_entry(list, dir, name, err)
+                      : LCF_FAIL(err, LCF_ENOMEM, "file list of %s", dir);
+    }
+    if (d)
+        closedir(d);
+    free(path);
+    return status;
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* {path: {bytes, sha256}} of every regular file below dir but the manifest itself. */
+static lcf_status hash_files(json_t **out, const char *dir, lcf_err *err)
+{
+    file_list list = {NULL, 0, 0};
+    lcf_status status = list_files(&list, dir, "", err);
+    json_t *files = json_object();
+
+    *out = NULL;
+    if (!status && !files)
+        status = LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+    if (!status)
+        qsort(list.paths, list.n, sizeof(*list.paths), compare_paths);
+    for (size_t i = 0; !status && i < list.n; i++) {
+        char sha256[LCF_SHA256_HEX_BYTES];
+        struct stat st;
+        char *path = lcf_path_join(dir, list.paths[i]);
+
+        if (!path || stat(path, &st) < 0)
+            status = LCF_FAIL_ERRNO(err, "cannot stat %s/%s", dir, list.paths[i]);
+        if (!status)
+            status = lcf_sha256_file(sha256, path, err);
+        if (!status)
+            status = set_new(
+                files, list.paths[i],
+                json_pack("{s:I, s:s}", "bytes", (json_int_t)st.st_size, "sha256", sha256), err);
+        free(path);
+    }
+    if (status)
+        json_decref(files);
+    else
+        *out = files;
+    file_list_dispose(&list);
+    return status;
+}
+
+static lcf_status identity_hash(char id[65], const json_t *identity, const json_t *files,
+                                lcf_err *err)
+{
+    json_t *both = json_pack("{s:O, s:O}", "identity", identity, "files", files);
+    char *text =
+        both ? json_dumps(both, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    lcf_status status = text ? lcf_sha256_hex(id, text, strlen(text), err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "manifest id");
+
+    free(text);
+    json_decref(both);
+    return status;
+}
+
+lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err)
+{
+    char id[65], *path = lcf_path_join(dir, MANIFEST_NAME);
+    json_t *files = NULL, *json = NULL;
+    lcf_status status =
+        path ? hash_files(&files, dir, err) : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+
+    if (!status)
+        status = identity_hash(id, m->identity, files, err);
+    if (!status) {
+        json = json_pack("{s:i, s:s, s:O, s:O, s:O}", "format", MANIFEST_FORMAT, "id", id,
+                         "identity", m->identity, "files", files, "stats", m->stats);
+        status = json ? lcf_json_save(path, json, err)
+                      : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+    }
+    json_decref(json);
+    json_decref(files);
+    free(path);
+    return status;
+}
+
+lcf_status lcf_manifest_read(char id[65], json_t **json, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, MANIFEST_NAME);
+    const char *text;
+    uint64_t format;
+    json_t *j = NULL;
+    lcf_status status =
+        path ? lcf_json_load(&j, path, err) : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+
+    if (json)
+        *json = NULL;
+    if (!status)
+        status = lcf_json_u64(&format, j, "format", err);
+    if (!status && format != MANIFEST_FORMAT)
+        status = LCF_FAIL(err, LCF_EVERSION, "format %llu, this program reads %d",
+                          (unsigned long long)format, MANIFEST_FORMAT);
+    if (!status)
+        status = lcf_json_str(&text, j, "id", err);
+    if (!status && strlen(text) != 64)
+        status = LCF_FAIL(err, LCF_EFORMAT, "'id' must have 64 digits");
+    if (!status)
+        memcpy(id, text, 65);
+    if (status)
+        lcf_err_prefix(err, "%s", path ? path : dir);
+    if (!status && json) {
+        *json = j;
+        j = NULL;
+    }
+    json_decref(j);
+    free(path);
+    return status;
+}
+
+static lcf_status compare_files(const char *dir, json_t *recorded, json_t *found, lcf_err *err)
+{
+    const char *name;
+    json_t *was;
+
+    json_object_foreach(recorded, name, was)
+    {
+        json_t *is = json_object_get(found, name);
+        if (!is)
+            return LCF_FAIL(err, LCF_ECHECKSUM, "%s/%s is missing", dir, name);
+        if (!json_equal(was, is))
+            return LCF_FAIL(
+                err, LCF_ECHECKSUM,
+                "%s/%s is damaged: %lld bytes with another SHA-256 or size than recorded", dir,
+                name, (long long)json_integer_value(json_object_get(is, "bytes")));
+    }
+    return LCF_OK;
+}
+
+lcf_status lcf_manifest_verify(const char *dir, lcf_err *err)
+{
+    char id[65], recomputed[65];
+    json_t *json = NULL, *found = NULL, *files, *identity;
+    lcf_status status = lcf_manifest_read(id, &json, dir, err);
+
+    if (status)
+        return status;
+    files = json_object_get(json, "files");
+    identity = json_object_get(json, "identity");
+    if (!json_is_object(files) || !json_is_object(identity))
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s/%s: 'files' and 'identity' must be objects", dir,
+                          MANIFEST_NAME);
+    if (!status)
+        status = hash_files(&found, dir, err);
+    if (!status)
+        status = compare_files(dir, files, found, err);
+    if (!status)
+        status = identity_hash(recomputed, identity, files, err);
+    if (!status && strcmp(id, recomputed))
+        status = LCF_FAIL(err, LCF_ECHECKSUM, "%s/%s was changed after it was written", dir,
+                          MANIFEST_NAME);
+    json_decref(found);
+    json_decref(json);
+    return status;
+}

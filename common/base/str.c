@@ -1,1 +1,211 @@
+/* Growable strings, number parsing, UTF-8 validation. A buffer with a failed status stays readable
+ * and ignores appends. */
 #include "common/base/str.h"
+
+#include "common/base/mem.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void lcf_buf_dispose(lcf_buf *buf)
+{
+    free(buf->data);
+    *buf = (lcf_buf)LCF_BUF_INIT;
+}
+
+void lcf_buf_reset(lcf_buf *buf)
+{
+    buf->len = 0;
+    buf->status = LCF_OK;
+    if (buf->data)
+        buf->data[0] = '\0';
+}
+
+/* Room for n more bytes and the NUL. */
+static bool buf_reserve(lcf_buf *buf, size_t n)
+{
+    size_t wanted;
+
+    if (buf->status)
+        return false;
+    if (!lcf_add_size(&wanted, buf->len, n) || !lcf_add_size(&wanted, wanted, 1) ||
+        lcf_grow((void **)&buf->data, &buf->capacity, wanted, 1))
+        buf->status = LCF_ENOMEM;
+    return !buf->status;
+}
+
+void lcf_buf_append(lcf_buf *buf, const void *bytes, size_t n)
+{
+    if (!buf_reserve(buf, n))
+        return;
+    if (n)
+        memcpy(buf->data + buf->len, bytes, n);
+    buf->len += n;
+    buf->data[buf->len] = '\0';
+}
+
+void lcf_buf_append_text(lcf_buf *buf, const char *text)
+{
+    lcf_buf_append(buf, text, strlen(text));
+}
+
+void lcf_buf_append_char(lcf_buf *buf, char c)
+{
+    lcf_buf_append(buf, &c, 1);
+}
+
+void lcf_buf_printf(lcf_buf *buf, const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n < 0) {
+        buf->status = LCF_EINVAL;
+        return;
+    }
+    if (!buf_reserve(buf, (size_t)n))
+        return;
+    va_start(args, format);
+    vsnprintf(buf->data + buf->len, (size_t)n + 1, format, args);
+    va_end(args);
+    buf->len += (size_t)n;
+}
+
+const char *lcf_buf_text(const lcf_buf *buf)
+{
+    return buf->data ? buf->data : "";
+}
+
+char *lcf_buf_take(lcf_buf *buf)
+{
+    char *text = NULL;
+
+    if (!buf->status && buf_reserve(buf, 0)) {
+        buf->data[buf->len] = '\0';
+        text = buf->data;
+        buf->data = NULL;
+    }
+    lcf_buf_dispose(buf);
+    return text;
+}
+
+bool lcf_parse_u64(const char *s, size_t len, uint64_t *out)
+{
+    uint64_t value = 0;
+
+    if (!len)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(s[i] - '0'), &value))
+            return false;
+    }
+    *out = value;
+    return true;
+}
+
+bool lcf_parse_i64(const char *s, size_t len, int64_t *out)
+{
+    bool negative = len && s[0] == '-';
+    uint64_t magnitude;
+
+    if (!lcf_parse_u64(s + negative, len - negative, &magnitude) ||
+        magnitude > (uint64_t)INT64_MAX + negative)
+        return false;
+    *out = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
+    return true;
+}
+
+/* Plain decimals of up to 15 digits, the common case of logs, exactly: the digits and the power of
+ * ten are exact doubles. */
+static bool parse_short_decimal(const char *s, size_t len, double *out)
+{
+    static const double POWER[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                   1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    bool negative = len && s[0] == '-';
+    uint64_t digits = 0;
+    size_t digits_n = 0, fraction_n = 0;
+    bool point = false;
+
+    for (size_t i = negative; i < len; i++) {
+        if (s[i] == '.' && !point) {
+            point = true;
+        } else if (s[i] >= '0' && s[i] <= '9') {
+            digits = digits * 10 + (uint64_t)(s[i] - '0');
+            digits_n++;
+            fraction_n += point;
+            if (digits_n > 15)
+                return false;
+        } else {
+            return false;
+        }
+    }
+    if (!digits_n)
+        return false;
+    *out = (double)digits / POWER[fraction_n];
+    if (negative)
+        *out = -*out;
+    return true;
+}
+
+bool lcf_parse_f64(const char *s, size_t len, double *out)
+{
+    char copy[64], *end;
+
+    if (parse_short_decimal(s, len, out))
+        return true;
+    if (!len || len >= sizeof(copy) || isspace((unsigned char)s[0]) || memchr(s, 'x', len) ||
+        memchr(s, 'X', len))
+        return false;
+    memcpy(copy, s, len);
+    copy[len] = '\0';
+    errno = 0;
+    *out = strtod(copy, &end);
+    return end == copy + len && isfinite(*out);
+}
+
+/* Length of the well-formed sequence at s, 0 when malformed. source: Unicode 15, table 3-7 */
+static size_t utf8_sequence(const unsigned char *s, size_t len)
+{
+    unsigned char low = 0x80, high = 0xBF;
+    size_t n;
+
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
+        n = 2;
+    } else if ((s[0] & 0xF0) == 0xE0) {
+        n = 3;
+        low = s[0] == 0xE0 ? 0xA0 : 0x80;
+        high = s[0] == 0xED ? 0x9F : 0xBF;
+    } else if (s[0] >= 0xF0 && s[0] <= 0xF4) {
+        n = 4;
+        low = s[0] == 0xF0 ? 0x90 : 0x80;
+        high = s[0] == 0xF4 ? 0x8F : 0xBF;
+    } else {
+        return 0;
+    }
+    if (len < n || s[1] < low || s[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+    return n;
+}
+
+bool lcf_utf8_valid(const char *s, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n) {
+        n = utf8_sequence((const unsigned char *)s + i, len - i);
+        if (!n)
+            return false;
+    }
+    return true;
+}
