@@ -1,0 +1,216 @@
+/*
+ * Alignment of two arms. Everything that would make a comparison meaningless is refused here, with
+ * the row it was found in, so that the statistics need no checks of their own.
+ */
+#include "offline/eval/table.h"
+
+#include "common/base/mem.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const ARM_NAMES[LCF_ARMS] = {"A", "B"};
+
+static lcf_status check_rows(const lcf_predictions *a, const lcf_predictions *b, lcf_err *err)
+{
+    size_t n = a->rows_n < b->rows_n ? a->rows_n : b->rows_n;
+
+    for (size_t i = 0; i < n; i++) {
+        if (a->row[i] != b->row[i])
+            return LCF_FAIL(err, LCF_EFORMAT,
+                            "the arms are about different rows: prediction %zu is sample %" PRIu64
+                            " in A and sample %" PRIu64
+                            " in B; train both arms on the same dataset",
+                            i, a->row[i], b->row[i]);
+        if (a->user[i] != b->user[i])
+            return LCF_FAIL(err, LCF_EFORMAT,
+                            "sample %" PRIu64 " belongs to user %u in A and to user %u in B; train "
+                            "both arms on the same dataset",
+                            a->row[i], a->user[i], b->user[i]);
+        if (!a->label[i] != !b->label[i])
+            return LCF_FAIL(err, LCF_EFORMAT,
+                            "sample %" PRIu64 " has label %u in A and %u in B; train both arms on "
+                            "the same dataset",
+                            a->row[i], a->label[i], b->label[i]);
+    }
+    if (a->rows_n != b->rows_n)
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "A has %zu rows and B has %zu: the first without a partner is sample "
+                        "%" PRIu64,
+                        a->rows_n, b->rows_n, a->rows_n > n ? a->row[n] : b->row[n]);
+    return n ? LCF_OK : LCF_FAIL(err, LCF_EFORMAT, "the arms hold no row");
+}
+
+static lcf_status check_scores(const lcf_predictions *p, const char *arm, lcf_err *err)
+{
+    if (!p->seeds_n)
+        return LCF_FAIL(err, LCF_EFORMAT, "arm %s holds no seed", arm);
+    for (size_t s = 0; s < p->seeds_n; s++)
+        for (size_t i = 0; i < p->rows_n; i++) {
+            float score = p->scores[s * p->rows_n + i];
+            if (!(score >= 0 && score <= 1)) /* also true for NaN */
+                return LCF_FAIL(err, LCF_EFORMAT,
+                                "arm %s, seed %" PRIu64 ", sample %" PRIu64
+                                ": the score is %g, not a probability",
+                                arm, p->seeds[s], p->row[i], (double)score);
+        }
+    return LCF_OK;
+}
+
+static lcf_status check_classes(const lcf_predictions *p, lcf_err *err)
+{
+    for (size_t i = 1; i < p->rows_n; i++)
+        if (!p->label[i] != !p->label[0])
+            return LCF_OK;
+    return LCF_FAIL(err, LCF_EFORMAT,
+                    "all %zu rows, from sample %" PRIu64 " to %" PRIu64
+                    ", have label %d: AUC needs both classes",
+                    p->rows_n, p->row[0], p->row[p->rows_n - 1], p->label[0] != 0);
+}
+
+static lcf_status allocate(lcf_eval_table *t, lcf_err *err)
+{
+    bool ok;
+
+    t->row = lcf_alloc(t->rows_n + 1, sizeof(*t->row));
+    t->label = lcf_alloc(t->rows_n + 1, sizeof(*t->label));
+    t->user = lcf_alloc(t->rows_n + 1, sizeof(*t->user));
+    ok = t->row && t->label && t->user;
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        size_t n;
+        if (!lcf_mul_size(&n, t->seeds_n[a], t->rows_n))
+            return LCF_FAIL(err, LCF_ENOMEM, "%zu x %zu scores", t->seeds_n[a], t->rows_n);
+        t->scores[a] = lcf_alloc(n + 1, sizeof(float));
+        t->seeds[a] = lcf_alloc(t->seeds_n[a] + 1, sizeof(uint64_t));
+        ok = ok && t->scores[a] && t->seeds[a];
+    }
+    return ok ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "comparison of %zu rows", t->rows_n);
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Replaces user numbers by their position among the distinct ones. */
+static lcf_status number_users(lcf_eval_table *t, lcf_err *err)
+{
+    uint32_t *distinct = lcf_alloc(t->rows_n + 1, sizeof(*distinct));
+    size_t n = 0;
+
+    if (!distinct)
+        return LCF_FAIL(err, LCF_ENOMEM, "users of %zu rows", t->rows_n);
+    memcpy(distinct, t->user, t->rows_n * sizeof(*distinct));
+    qsort(distinct, t->rows_n, sizeof(*distinct), compare_u32);
+    for (size_t i = 0; i < t->rows_n; i++)
+        if (!i || distinct[i] != distinct[i - 1])
+            distinct[n++] = distinct[i];
+    for (size_t i = 0; i < t->rows_n; i++) {
+        const uint32_t *at = bsearch(&t->user[i], distinct, n, sizeof(*distinct), compare_u32);
+        t->user[i] = (uint32_t)(at - distinct);
+    }
+    t->users_n = n;
+    free(distinct);
+    return LCF_OK;
+}
+
+static void copy_predictions(lcf_eval_table *t, const lcf_predictions *const arms[LCF_ARMS])
+{
+    const lcf_predictions *first = arms[0];
+
+    memcpy(t->row, first->row, t->rows_n * sizeof(*t->row));
+    memcpy(t->user, first->user, t->rows_n * sizeof(*t->user));
+    for (size_t i = 0; i < t->rows_n; i++) {
+        t->label[i] = first->label[i] != 0;
+        t->positives_n += t->label[i];
+    }
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        memcpy(t->scores[a], arms[a]->scores, t->seeds_n[a] * t->rows_n * sizeof(float));
+        memcpy(t->seeds[a], arms[a]->seeds, t->seeds_n[a] * sizeof(uint64_t));
+    }
+    t->seeds_paired = t->seeds_n[0] == t->seeds_n[1] &&
+                      !memcmp(t->seeds[0], t->seeds[1], t->seeds_n[0] * sizeof(uint64_t));
+}
+
+lcf_status lcf_eval_table_init(lcf_eval_table *out, const lcf_predictions *a,
+                               const lcf_predictions *b, lcf_err *err)
+{
+    const lcf_predictions *const arms[LCF_ARMS] = {a, b};
+    lcf_status status = check_rows(a, b, err);
+
+    memset(out, 0, sizeof(*out));
+    for (size_t arm = 0; arm < LCF_ARMS && !status; arm++)
+        status = check_scores(arms[arm], ARM_NAMES[arm], err);
+    if (!status)
+        status = check_classes(a, err);
+    if (status)
+        return status;
+    out->rows_n = a->rows_n;
+    out->seeds_n[0] = a->seeds_n;
+    out->seeds_n[1] = b->seeds_n;
+    status = allocate(out, err);
+    if (!status) {
+        copy_predictions(out, arms);
+        status = number_users(out, err);
+    }
+    if (status)
+        lcf_eval_table_dispose(out);
+    return status;
+}
+
+void lcf_eval_table_dispose(lcf_eval_table *t)
+{
+    free(t->row);
+    free(t->label);
+    free(t->user);
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        free(t->scores[a]);
+        free(t->seeds[a]);
+    }
+    memset(t, 0, sizeof(*t));
+}
+
+static void copy_slice(lcf_eval_table *out, const lcf_eval_table *t, const uint8_t *slice,
+                       uint8_t which)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < t->rows_n; i++) {
+        if (slice[i] != which)
+            continue;
+        out->row[k] = t->row[i];
+        out->label[k] = t->label[i];
+        out->user[k] = t->user[i];
+        out->positives_n += t->label[i];
+        for (size_t a = 0; a < LCF_ARMS; a++)
+            for (size_t s = 0; s < t->seeds_n[a]; s++)
+                out->scores[a][s * out->rows_n + k] = t->scores[a][s * t->rows_n + i];
+        k++;
+    }
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        memcpy(out->seeds[a], t->seeds[a], t->seeds_n[a] * sizeof(uint64_t));
+    out->seeds_paired = t->seeds_paired;
+}
+
+lcf_status lcf_eval_table_select(lcf_eval_table *out, const lcf_eval_table *t, const uint8_t *slice,
+                                 uint8_t which, lcf_err *err)
+{
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < t->rows_n; i++)
+        out->rows_n += slice[i] == which;
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        out->seeds_n[a] = t->seeds_n[a];
+    status = allocate(out, err);
+    if (!status) {
+        copy_slice(out, t, slice, which);
+        status = number_users(out, err);
+    }
+    if (status)
+        lcf_eval_table_dispose(out);
+    return status;
+}
