@@ -4,7 +4,8 @@
  *
  * Life cycle: open -> has/get/put ... -> close. One process may write at a time (EBUSY for the
  * second); any number may read. A batch is one transaction: after a crash all of it is there or
- * none. Read results are copies.
+ * none. Read results are copies. A handle may be shared between threads; its calls take turns.
+ * A process opens a store at most once at a time (EBUSY), and not across a fork.
  *
  * The first records are compressed without a dictionary; once enough have been seen, a dictionary
  * is trained, stored under its id, and used from then on. A record names its dictionary, so records
@@ -51,11 +52,12 @@ typedef struct lcf_cot_store_options {
     int level;               /* zstd level for writing */
     size_t dictionary_bytes; /* 0 switches the dictionary off */
     size_t dictionary_after; /* records seen before it is trained */
+    bool immutable; /* reading a folder that nobody writes (a snapshot): no locks, makes no files */
 } lcf_cot_store_options;
 
-#define LCF_COT_STORE_OPTIONS_INIT \
-    {                              \
-        false, 3, 64 << 10, 1000   \
+#define LCF_COT_STORE_OPTIONS_INIT      \
+    {                                   \
+        false, 3, 64 << 10, 1000, false \
     }
 
 /*
@@ -83,7 +85,13 @@ typedef struct lcf_cot_store_stats {
     uint64_t records_n, raw_bytes, stored_bytes, dictionaries_n;
 } lcf_cot_store_stats;
 lcf_status lcf_cot_store_stat(lcf_cot_store_stats *out, lcf_cot_store *s, lcf_err *err);
-/* A consistent, compact copy of the store into a new folder, for a snapshot. */
+/*
+ * A compact copy of the store into a new folder, for a snapshot: data.mdb alone, recompressed with
+ * a dictionary trained on all records. Its bytes depend on the records only, not on the order in
+ * which they came.
+ *
+ * errors   EEXIST there is a store in dir; ENOSPC; those of reading
+ */
 lcf_status lcf_cot_store_copy(lcf_cot_store *s, const char *dir, lcf_err *err);
 
 #endif

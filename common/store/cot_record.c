@@ -1,0 +1,170 @@
+/*
+ * CoT records as protobuf messages. Invariant: what packs unpacks to the same values, and what
+ * unpacks has 16-byte hashes, LCF_COT_PARTS_N parts and valid UTF-8, wherever the bytes came from.
+ */
+#include "common/store/cot_record.h"
+
+#include "common/base/mem.h"
+#include "common/store/cot_record.pb-c.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRINGS_N 7
+
+/* The string fields, in the order of the message: one list for checks and copies. */
+static void record_strings(const char *out[STRINGS_N], const char *names[STRINGS_N],
+                           const lcf_cot_record *r)
+{
+    const char *values[STRINGS_N] = {r->user_id,  r->item_id,        r->text,    r->reject_reason,
+                                     r->model_id, r->prompt_version, r->sampling};
+    static const char *const field[STRINGS_N] = {
+        "user_id", "item_id", "text", "reject_reason", "model_id", "prompt_version", "sampling"};
+
+    memcpy(out, values, sizeof(values));
+    memcpy(names, field, sizeof(field));
+}
+
+static lcf_status check(const lcf_cot_record *r, lcf_status status, lcf_err *err)
+{
+    const char *values[STRINGS_N], *names[STRINGS_N];
+
+    record_strings(values, names, r);
+    for (size_t i = 0; i < STRINGS_N; i++)
+        if (!values[i] || !lcf_utf8_valid(values[i], strlen(values[i])))
+            return LCF_FAIL(err, status, "CoT record: %s is %s", names[i],
+                            values[i] ? "not UTF-8" : "missing");
+    for (size_t i = 0; i < LCF_COT_PARTS_N; i++)
+        if (!isfinite(r->parts[i]))
+            return LCF_FAIL(err, status, "CoT record: part %zu of its score is not a number", i);
+    if (!isfinite(r->score))
+        return LCF_FAIL(err, status, "CoT record: its score is not a number");
+    return LCF_OK;
+}
+
+lcf_status lcf_cot_record_pack(lcf_buf *out, const lcf_cot_record *r, lcf_err *err)
+{
+    Lcf__CotRecord m = LCF__COT_RECORD__INIT;
+    size_t bytes;
+    uint8_t *packed;
+    lcf_status status = check(r, LCF_EINVAL, err);
+
+    if (status)
+        return status;
+    m.key = (ProtobufCBinaryData){sizeof(r->key), (uint8_t *)r->key.bytes};
+    m.sample_hash = (ProtobufCBinaryData){sizeof(r->sample_hash), (uint8_t *)r->sample_hash.bytes};
+    m.user_id = (char *)r->user_id;
+    m.item_id = (char *)r->item_id;
+    m.label = r->label;
+    m.time = r->time;
+    m.text = (char *)r->text;
+    m.score = r->score;
+    m.n_parts = LCF_COT_PARTS_N;
+    m.parts = (float *)r->parts;
+    m.reject_reason = (char *)r->reject_reason;
+    m.model_id = (char *)r->model_id;
+    m.prompt_version = (char *)r->prompt_version;
+    m.sampling = (char *)r->sampling;
+    m.candidate = r->candidate;
+    m.candidates_n = r->candidates_n;
+    m.prompt_tokens = r->prompt_tokens;
+    m.tokens = r->tokens;
+    m.tokens_generated = r->tokens_generated;
+    bytes = lcf__cot_record__get_packed_size(&m);
+    packed = lcf_alloc(bytes, 1);
+    if (!packed)
+        return LCF_FAIL(err, LCF_ENOMEM, "CoT record, %zu bytes", bytes);
+    lcf__cot_record__pack(&m, packed);
+    lcf_buf_append(out, packed, bytes);
+    free(packed);
+    return out->status ? LCF_FAIL(err, out->status, "CoT record, %zu bytes", bytes) : LCF_OK;
+}
+
+/* protobuf-c tells "no memory" and "no message" apart by nothing; the flag does. */
+static void *pb_alloc(void *out_of_memory, size_t n)
+{
+    void *p = lcf_alloc(n, 1);
+
+    if (!p)
+        *(bool *)out_of_memory = true;
+    return p;
+}
+
+static void pb_free(void *unused, void *p)
+{
+    (void)unused;
+    free(p);
+}
+
+static void scalars(lcf_cot_record *r, const Lcf__CotRecord *m)
+{
+    memcpy(r->key.bytes, m->key.data, sizeof(r->key));
+    memcpy(r->sample_hash.bytes, m->sample_hash.data, sizeof(r->sample_hash));
+    r->label = m->label;
+    r->time = m->time;
+    r->score = m->score;
+    memcpy(r->parts, m->parts, sizeof(r->parts));
+    r->candidate = m->candidate;
+    r->candidates_n = m->candidates_n;
+    r->prompt_tokens = m->prompt_tokens;
+    r->tokens = m->tokens;
+    r->tokens_generated = m->tokens_generated;
+}
+
+static lcf_status flatten(lcf_cot_record **out, const Lcf__CotRecord *m, lcf_err *err)
+{
+    const char *const from[STRINGS_N] = {m->user_id,       m->item_id,  m->text,
+                                         m->reject_reason, m->model_id, m->prompt_version,
+                                         m->sampling};
+    size_t bytes = sizeof(lcf_cot_record);
+    lcf_cot_record *r;
+    char *to;
+
+    for (size_t i = 0; i < STRINGS_N; i++)
+        bytes += strlen(from[i]) + 1;
+    r = lcf_alloc_zero(1, bytes);
+    if (!r)
+        return LCF_FAIL(err, LCF_ENOMEM, "CoT record, %zu bytes", bytes);
+    const char **const fields[STRINGS_N] = {&r->user_id,       &r->item_id,  &r->text,
+                                            &r->reject_reason, &r->model_id, &r->prompt_version,
+                                            &r->sampling};
+    scalars(r, m);
+    to = (char *)(r + 1);
+    for (size_t i = 0; i < STRINGS_N; i++) {
+        size_t n = strlen(from[i]) + 1;
+        *fields[i] = memcpy(to, from[i], n);
+        to += n;
+    }
+    *out = r;
+    return LCF_OK;
+}
+
+lcf_status lcf_cot_record_unpack(lcf_cot_record **out, const void *bytes, size_t n, lcf_err *err)
+{
+    bool out_of_memory = false;
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, &out_of_memory};
+    Lcf__CotRecord *m = lcf__cot_record__unpack(&allocator, n, bytes);
+    lcf_status status;
+
+    *out = NULL;
+    if (out_of_memory) {
+        lcf__cot_record__free_unpacked(m, &allocator);
+        return LCF_FAIL(err, LCF_ENOMEM, "CoT record of %zu bytes", n);
+    }
+    if (!m)
+        return LCF_FAIL(err, LCF_EFORMAT, "%zu bytes that are no CoT record", n);
+    if (m->key.len != 16 || m->sample_hash.len != 16 || m->n_parts != LCF_COT_PARTS_N) {
+        status = LCF_FAIL(err, LCF_EFORMAT, "CoT record with a key of %zu bytes and %zu parts",
+                          m->key.len, m->n_parts);
+        goto done;
+    }
+    status = flatten(out, m, err);
+    if (!status && (status = check(*out, LCF_EFORMAT, err))) {
+        free(*out);
+        *out = NULL;
+    }
+done:
+    lcf__cot_record__free_unpacked(m, &allocator);
+    return status;
+}
