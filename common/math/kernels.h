@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * C = alpha * op(A) op(B) + beta * C, op = transpose when asked. op(A) [m, k], op(B) [k, n], C [m,
@@ -36,8 +37,76 @@ void lcf_swiglu(float *y, const float *gate, const float *up, size_t n);
  * shapes: x [heads, head_dim]. source: RoPE, interleaved pairs (the layout of GGUF's llama).
  */
 void lcf_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta);
+/* The table of one position for lcf_rope_rotate: cos and sin of pair i at cos_sin[2i], [2i + 1];
+ * cos_sin [head_dim]. */
+void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float theta);
+/* lcf_rope by a table; inverse turns back (the gradient of a rotation). */
+void lcf_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_sin, bool inverse);
 /* Scales x to unit L2 norm; zeros stay zeros. */
 void lcf_normalize(float *x, size_t n);
+/* y = exp(x), 1 / (1 + exp(-x)), tanh(x), elementwise; y may be x. Within 4e-7 relative (exp) or
+ * absolute. */
+void lcf_exp(float *y, const float *x, size_t n);
+void lcf_sigmoid(float *y, const float *x, size_t n);
+void lcf_tanh(float *y, const float *x, size_t n);
+
+/* ---- attention and backward kernels: what training needs ---- */
+
+/*
+ * Causal grouped-query attention over `batch` sequences of `t` tokens. A token sees the tokens up
+ * to itself that are of its own segment (segments NULL: all). Scores are scaled by 1 /
+ * sqrt(head_dim).
+ */
+typedef struct lcf_attention_shape {
+    size_t batch, t, heads, kv_heads, head_dim;
+    const uint32_t *segments; /* [batch * t] or NULL */
+} lcf_attention_shape;
+
+/* Floats of scratch that lcf_attention and lcf_attention_backward want. */
+size_t lcf_attention_scratch_n(const lcf_attention_shape *shape);
+/*
+ * shapes   out [batch, t, heads, head_dim]; lse [batch, heads, t] log of each row's sum of
+ * exponentials, for the backward pass; q as out; k, v [batch, t, kv_heads, head_dim]
+ * source   Ainslie et al. 2023 (GQA); blocks of rows and recomputation as in Dao et al. 2022
+ */
+void lcf_attention(float *out, float *lse, const float *q, const float *k, const float *v,
+                   const lcf_attention_shape *shape, float *scratch);
+/* ADDS to dq, dk, dv; each may be NULL. out and lse are those of the forward pass. */
+void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out,
+                            const float *lse, const float *q, const float *k, const float *v,
+                            const lcf_attention_shape *shape, float *scratch);
+
+/* ADDS to dx [rows, n] and dw [n]; each may be NULL. */
+void lcf_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                          size_t rows, size_t n, float eps);
+/* ADDS to dgate and dup; each may be NULL. */
+void lcf_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+                         const float *up, size_t n);
+/*
+ * -log softmax(logits)[target] of one row; when grad is not NULL: grad = scale * (softmax(logits) -
+ * one_hot(target)). shapes: logits, grad [n].
+ */
+float lcf_cross_entropy(float *grad, const float *logits, size_t target, size_t n, float scale);
+
+typedef struct lcf_adam_scalars {
+    float beta1, one_minus_beta1, beta2, one_minus_beta2;
+    float step_size, root_bias2, eps; /* lr / (1 - beta1^t); sqrt(1 - beta2^t) */
+    float shrink, l2;                 /* value *= shrink first; gradient += l2 * value */
+    float grad_scale;                 /* gradient *= grad_scale before all else */
+} lcf_adam_scalars;
+/* One Adam update of n values and their moments. source: torch.optim.Adam, AdamW (order of
+ * arithmetic). */
+void lcf_adam_kernel(float *values, float *m, float *v, const float *grad, size_t n,
+                     const lcf_adam_scalars *s);
+
+/* ---- which code runs ---- */
+
+typedef enum lcf_simd_level { LCF_SIMD_BASELINE, LCF_SIMD_AVX2, LCF_SIMD_AVX512 } lcf_simd_level;
+/* The best this processor has; the kernels use it unless a lower one was forced. */
+lcf_simd_level lcf_simd_best(void);
+/* For tests and measurements: the kernels of this level (at most lcf_simd_best) from now on, in all
+ * threads. */
+void lcf_simd_force(lcf_simd_level level);
 
 /* The name of OpenBLAS's core in use, e.g. "SkylakeX"; false in *fast when it is a fallback
  * (Prescott, generic). */

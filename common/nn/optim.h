@@ -32,6 +32,13 @@ void lcf_adam_dispose(lcf_adam *a);
 /* One update. The arithmetic and its order are torch.optim.Adam's and AdamW's (bias-corrected, eps
  * outside the root). */
 void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate);
+/*
+ * The part of a step for values [first, end), so that threads can share it: call for a partition of
+ * [0, values_n), then lcf_adam_advance once. Gradients are taken times grad_scale (clipping).
+ */
+void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate,
+                         float grad_scale, size_t first, size_t end);
+void lcf_adam_advance(lcf_adam *a);
 
 /* Linear warm-up over `warmup` steps, then half a cosine down to `floor` * peak at `total`. step
  * counts from 0. */

@@ -28,8 +28,13 @@
 
 typedef struct lcf_tensor {
     float *data;
-    float *grad; /* NULL when no gradient flows here */
-    size_t n;    /* elements */
+    /* For a parameter: where its gradient is added. Else taken when the backward pass first reaches
+     * the tensor and given back once it was handed on; NULL outside of that. */
+    float *grad;
+    bool needs_grad; /* a gradient flows here */
+    bool fixed_grad; /* a parameter: grad is never taken or given back */
+    bool row0_zero;  /* see lcf_param */
+    size_t n;        /* elements */
     uint32_t dims_n;
     size_t dims[LCF_TENSOR_DIMS_MAX];
 } lcf_tensor;
@@ -44,8 +49,11 @@ typedef enum lcf_init {
     LCF_INIT_XAVIER_UNIFORM /* by fan-in and fan-out of the last two dims */
 } lcf_init;
 
+#define LCF_PARAM_NAME_MAX 58 /* with the NUL; "param.<name>" is the name of an array in a bundle \
+                               */
+
 typedef struct lcf_param {
-    char name[64];
+    char name[LCF_PARAM_NAME_MAX];
     uint32_t dims_n;
     size_t dims[LCF_TENSOR_DIMS_MAX];
     size_t n;       /* elements */
@@ -63,13 +71,16 @@ typedef struct lcf_params {
 
 void lcf_params_init(lcf_params *p);
 void lcf_params_dispose(lcf_params *p);
-/* Declares a parameter and returns its index in *idx. Before seal. */
+/* Declares a parameter and returns its index in *idx (may be NULL). Before seal. errors: ENOMEM,
+ * ELIMIT too large. */
 lcf_status lcf_params_add(size_t *idx, lcf_params *p, const char *name, const size_t *dims,
                           uint32_t dims_n, bool decay, lcf_err *err);
 /* Allocates the values (zeros). No parameter may be added afterwards. */
 lcf_status lcf_params_seal(lcf_params *p, lcf_err *err);
 /* Fills one parameter; each parameter draws from its own stream (seed, idx). */
 void lcf_params_fill(lcf_params *p, size_t idx, lcf_init init, float scale, uint64_t seed);
+/* Marks an embedding table whose row 0 is padding, and zeroes that row. After fill. */
+void lcf_params_zero_row0(lcf_params *p, size_t idx);
 /* (size_t)-1 when there is none. */
 size_t lcf_params_find(const lcf_params *p, const char *name);
 float *lcf_params_value(const lcf_params *p, size_t idx);
@@ -83,7 +94,7 @@ lcf_status lcf_grads_init(lcf_grads *g, const lcf_params *p, lcf_err *err);
 void lcf_grads_dispose(lcf_grads *g);
 void lcf_grads_zero(lcf_grads *g);
 void lcf_grads_add(lcf_grads *sum, const lcf_grads *g);
-double lcf_grads_norm(const lcf_grads *g); /* L2, summed in double */
+double lcf_grads_norm(const lcf_grads *g); /* L2, summed in double; not finite when a value is */
 void lcf_grads_scale(lcf_grads *g, float scale);
 
 /* ---- tape ---- */

@@ -1,0 +1,226 @@
+/*
+ * The kernels of kernels.h: OpenBLAS for products that are worth its packing, the table of this
+ * processor's instruction set for all else.
+ */
+#include "common/math/kernels.h"
+
+#include "common/base/status.h"
+#include "common/math/simd.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- dispatch ---- */
+
+static const lcf_simd *simd_in_use; /* NULL until the first kernel runs */
+
+lcf_simd_level lcf_simd_best(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        return LCF_SIMD_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return LCF_SIMD_AVX2;
+#endif
+    return LCF_SIMD_BASELINE;
+}
+
+static const lcf_simd *simd_of(lcf_simd_level level)
+{
+#if defined(__x86_64__)
+    if (level == LCF_SIMD_AVX512)
+        return &lcf_simd_avx512;
+    if (level == LCF_SIMD_AVX2)
+        return &lcf_simd_avx2;
+#endif
+    (void)level;
+    return &lcf_simd_baseline;
+}
+
+void lcf_simd_force(lcf_simd_level level)
+{
+    LCF_ASSERT(level <= lcf_simd_best());
+    __atomic_store_n(&simd_in_use, simd_of(level), __ATOMIC_RELEASE);
+}
+
+const lcf_simd *lcf_simd_get(void)
+{
+    const lcf_simd *table = __atomic_load_n(&simd_in_use, __ATOMIC_ACQUIRE);
+
+    if (!table) { /* two threads may both come here; they store the same pointer */
+        table = simd_of(lcf_simd_best());
+        __atomic_store_n(&simd_in_use, table, __ATOMIC_RELEASE);
+    }
+    return table;
+}
+
+const char *lcf_blas_core(bool *fast)
+{
+    const char *core = openblas_get_corename();
+
+    if (fast)
+        *fast = strcmp(core, "Prescott") != 0 && strcmp(core, "Generic") != 0 &&
+                strcmp(core, "generic") != 0 && strcmp(core, "Core2") != 0;
+    return core;
+}
+
+/* ---- products ---- */
+
+/* Below this many multiplications a call of OpenBLAS costs more than the product itself. */
+#define GEMM_SMALL 4096
+/* Up to this many rows of x, reading w once from memory beats OpenBLAS's packing of it. */
+#define LINEAR_FEW 4
+
+void lcf_gemm(float *c, const float *a, const float *b, bool transpose_a, bool transpose_b,
+              size_t m, size_t n, size_t k, float alpha, float beta, size_t lda, size_t ldb,
+              size_t ldc)
+{
+    if (m == 0 || n == 0)
+        return;
+    if (!transpose_b && (beta == 0.0f || beta == 1.0f) && m * n * k <= GEMM_SMALL) {
+        lcf_simd_get()->tile_gemm(c, ldc, a, transpose_a ? 1 : lda, transpose_a ? lda : 1, b, ldb,
+                                  m, n, k, alpha, beta == 1.0f);
+        return;
+    }
+    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+                transpose_b ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, alpha,
+                a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
+}
+
+void lcf_linear(float *y, const float *x, const float *w, const float *bias, size_t n, size_t in,
+                size_t out)
+{
+    size_t i;
+
+    if (n <= LINEAR_FEW || n * in * out <= GEMM_SMALL) {
+        lcf_simd_get()->linear_few(y, x, w, bias, n, in, out);
+        return;
+    }
+    if (bias)
+        for (i = 0; i < n; i++)
+            memcpy(y + i * out, bias, out * sizeof(*y));
+    lcf_gemm(y, x, w, false, true, n, out, in, 1.0f, bias ? 1.0f : 0.0f, in, in, out);
+}
+
+float lcf_dot(const float *a, const float *b, size_t n)
+{
+    return lcf_simd_get()->dot(a, b, n);
+}
+
+void lcf_axpy(float *y, float a, const float *x, size_t n)
+{
+    lcf_simd_get()->axpy(y, a, x, n);
+}
+
+/* ---- elementwise and rows ---- */
+
+void lcf_exp(float *y, const float *x, size_t n)
+{
+    lcf_simd_get()->exp(y, x, n);
+}
+
+void lcf_sigmoid(float *y, const float *x, size_t n)
+{
+    lcf_simd_get()->sigmoid(y, x, n);
+}
+
+void lcf_tanh(float *y, const float *x, size_t n)
+{
+    lcf_simd_get()->tanh(y, x, n);
+}
+
+void lcf_softmax(float *x, size_t rows, size_t n)
+{
+    const lcf_simd *simd = lcf_simd_get();
+    size_t row;
+
+    for (row = 0; row < rows && n > 0; row++)
+        simd->softmax_row(x + row * n, n);
+}
+
+void lcf_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n, float eps)
+{
+    lcf_simd_get()->rmsnorm(y, x, w, rows, n, eps);
+}
+
+void lcf_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                          size_t rows, size_t n, float eps)
+{
+    lcf_simd_get()->rmsnorm_backward(dx, dw, dy, x, w, rows, n, eps);
+}
+
+void lcf_swiglu(float *y, const float *gate, const float *up, size_t n)
+{
+    lcf_simd_get()->swiglu(y, gate, up, n);
+}
+
+void lcf_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+                         const float *up, size_t n)
+{
+    lcf_simd_get()->swiglu_backward(dgate, dup, dy, gate, up, n);
+}
+
+float lcf_cross_entropy(float *grad, const float *logits, size_t target, size_t n, float scale)
+{
+    return lcf_simd_get()->cross_entropy(grad, logits, target, n, scale);
+}
+
+void lcf_adam_kernel(float *values, float *m, float *v, const float *grad, size_t n,
+                     const lcf_adam_scalars *s)
+{
+    lcf_simd_get()->adam(values, m, v, grad, n, s);
+}
+
+void lcf_normalize(float *x, size_t n)
+{
+    double norm = 0;
+    float inverse;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        norm += (double)x[i] * x[i];
+    if (norm == 0)
+        return;
+    inverse = (float)(1.0 / sqrt(norm));
+    for (i = 0; i < n; i++)
+        x[i] *= inverse;
+}
+
+/* ---- RoPE ---- */
+
+void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float theta)
+{
+    size_t i;
+
+    for (i = 0; i + 1 < head_dim; i += 2) {
+        double angle = (double)position * pow((double)theta, -(double)i / (double)head_dim);
+
+        cos_sin[i] = (float)cos(angle);
+        cos_sin[i + 1] = (float)sin(angle);
+    }
+}
+
+void lcf_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_sin, bool inverse)
+{
+    float sign = inverse ? -1.0f : 1.0f;
+    size_t h, i;
+
+    for (h = 0; h < heads; h++, x += head_dim)
+        for (i = 0; i + 1 < head_dim; i += 2) {
+            float c = cos_sin[i], s = sign * cos_sin[i + 1], a = x[i], b = x[i + 1];
+
+            x[i] = a * c - b * s;
+            x[i + 1] = a * s + b * c;
+        }
+}
+
+void lcf_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta)
+{
+    float cos_sin[512];
+
+    LCF_ASSERT(head_dim <= 512);
+    lcf_rope_angles(cos_sin, head_dim, position, theta);
+    lcf_rope_rotate(x, heads, head_dim, cos_sin, false);
+}

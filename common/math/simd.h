@@ -1,0 +1,52 @@
+/*
+ * The kernels that are compiled once per instruction set, as a table. simd_impl.h is the one
+ * source; simd_baseline.c, simd_avx2.c and simd_avx512.c compile it. Private to common/math.
+ */
+#ifndef LCF_COMMON_MATH_SIMD_H
+#define LCF_COMMON_MATH_SIMD_H
+
+#include "common/math/kernels.h"
+
+typedef struct lcf_simd {
+    size_t width; /* floats per vector */
+    /*
+     * C [m, n] = alpha * A B (+ C when accumulate) for small or thin products, without packing.
+     * a[i * a_row + p * a_col] is element (i, p) of A [m, k]; B [k, n] and C have contiguous rows.
+     */
+    void (*tile_gemm)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                      const float *b, size_t ldb, size_t m, size_t n, size_t k, float alpha,
+                      bool accumulate);
+    void (*linear_few)(float *y, const float *x, const float *w, const float *bias, size_t n,
+                       size_t in, size_t out);
+    float (*dot)(const float *a, const float *b, size_t n);
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*exp)(float *y, const float *x, size_t n);
+    void (*sigmoid)(float *y, const float *x, size_t n);
+    void (*tanh)(float *y, const float *x, size_t n);
+    /* Row softmax in place; returns max + log(sum of exponentials). n = 0 is not allowed. */
+    float (*softmax_row)(float *x, size_t n);
+    /* x[i] = exp(x[i] - shift) */
+    void (*exp_shifted)(float *x, float shift, size_t n);
+    void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
+    void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, const float *w,
+                             size_t rows, size_t n, float eps);
+    void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+    void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
+                            const float *up, size_t n);
+    /* ds[i] = p[i] * (ds[i] - delta) * scale */
+    void (*softmax_grad)(float *ds, const float *p, float delta, float scale, size_t n);
+    float (*cross_entropy)(float *grad, const float *logits, size_t target, size_t n, float scale);
+    void (*adam)(float *values, float *m, float *v, const float *grad, size_t n,
+                 const lcf_adam_scalars *s);
+} lcf_simd;
+
+extern const lcf_simd lcf_simd_baseline;
+#if defined(__x86_64__)
+extern const lcf_simd lcf_simd_avx2;
+extern const lcf_simd lcf_simd_avx512;
+#endif
+
+/* The table in use. */
+const lcf_simd *lcf_simd_get(void);
+
+#endif

@@ -1,0 +1,479 @@
+/*
+ * The bodies of the dispatched kernels, in portable C with gcc vector extensions and `omp simd`
+ * loops. Included once by each simd_<level>.c, which is compiled with that level's flags and names
+ * the table in SIMD_TABLE. Everything here is static: no symbol of one level can be linked in place
+ * of another's.
+ *
+ * Invariant: the order of every sum is a function of the sizes alone.
+ */
+#include "common/math/simd.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VW 16
+#define TILE_ROWS 8
+#elif defined(__AVX__)
+#define VW 8
+#define TILE_ROWS 4
+#else
+#define VW 4
+#define TILE_ROWS 4
+#endif
+#define TILE_VECS 2
+
+typedef float vec __attribute__((vector_size(VW * 4), aligned(4), may_alias));
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE float vec_sum(vec v)
+{
+    float lanes[VW];
+    size_t width, i;
+
+    memcpy(lanes, &v, sizeof(v));
+    for (width = VW / 2; width > 0; width /= 2)
+        for (i = 0; i < width; i++)
+            lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+/* ---- exponential: 2^n * e^r, r in [-ln 2 / 2, ln 2 / 2], polynomial of Cephes' expf ---- */
+
+ALWAYS_INLINE float exp_one(float x)
+{
+    const float magic =
+        12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    float clamped = x > 88.0f ? 88.0f : x, shifted, n, r, y, scale;
+    uint32_t bits;
+
+    clamped = clamped < -87.0f ? -87.0f : clamped;
+    shifted = clamped * 1.44269504088896341f + magic;
+    n = shifted - magic;
+    r = clamped - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    y = 1.9875691500e-4f;
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * (r * r) + r + 1.0f;
+    memcpy(&bits, &shifted, sizeof(bits));
+    bits = (bits << 23) + 0x3f800000u;
+    memcpy(&scale, &bits, sizeof(scale));
+    y = y * scale;
+    return x < -87.0f ? 0.0f : y;
+}
+
+ALWAYS_INLINE float sigmoid_one(float x)
+{
+    return 1.0f / (1.0f + exp_one(-x));
+}
+
+static void impl_exp(float *y, const float *x, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        y[i] = exp_one(x[i]);
+}
+
+static void impl_sigmoid(float *y, const float *x, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        y[i] = sigmoid_one(x[i]);
+}
+
+static void impl_tanh(float *y, const float *x, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        y[i] = 1.0f - 2.0f / (exp_one(2.0f * x[i]) + 1.0f);
+}
+
+/* ---- vectors ---- */
+
+static float impl_dot(const float *a, const float *b, size_t n)
+{
+    vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    float tail = 0;
+    size_t i = 0;
+
+    for (; i + 4 * VW <= n; i += 4 * VW) {
+        s0 += *(const vec *)(a + i) * *(const vec *)(b + i);
+        s1 += *(const vec *)(a + i + VW) * *(const vec *)(b + i + VW);
+        s2 += *(const vec *)(a + i + 2 * VW) * *(const vec *)(b + i + 2 * VW);
+        s3 += *(const vec *)(a + i + 3 * VW) * *(const vec *)(b + i + 3 * VW);
+    }
+    for (; i + VW <= n; i += VW)
+        s0 += *(const vec *)(a + i) * *(const vec *)(b + i);
+    for (; i < n; i++)
+        tail += a[i] * b[i];
+    return vec_sum((s0 + s1) + (s2 + s3)) + tail;
+}
+
+static void impl_axpy(float *y, float a, const float *x, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+/* ---- products ---- */
+
+/* rows x (vecs * VW) of C; rows and vecs are constants at every call, so the accumulators stay in
+ * registers. */
+ALWAYS_INLINE void tile(const size_t rows, const size_t vecs, float *c, size_t ldc, const float *a,
+                        size_t a_row, size_t a_col, const float *b, size_t ldb, size_t k,
+                        float alpha, bool accumulate)
+{
+    vec sum[TILE_ROWS][TILE_VECS];
+    size_t i, j, p;
+
+#pragma GCC unroll 8
+    for (i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (j = 0; j < vecs; j++)
+            sum[i][j] = (vec){0};
+    for (p = 0; p < k; p++) {
+        const float *bp = b + p * ldb, *ap = a + p * a_col;
+        vec bv[TILE_VECS];
+
+#pragma GCC unroll 2
+        for (j = 0; j < vecs; j++)
+            bv[j] = *(const vec *)(bp + j * VW);
+#pragma GCC unroll 8
+        for (i = 0; i < rows; i++)
+#pragma GCC unroll 2
+            for (j = 0; j < vecs; j++)
+                sum[i][j] += ap[i * a_row] * bv[j];
+    }
+#pragma GCC unroll 8
+    for (i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (j = 0; j < vecs; j++) {
+            vec *out = (vec *)(c + i * ldc + j * VW);
+            *out = accumulate ? *out + alpha * sum[i][j] : alpha * sum[i][j];
+        }
+}
+
+ALWAYS_INLINE void tile_columns(const size_t vecs, float *c, size_t ldc, const float *a,
+                                size_t a_row, size_t a_col, const float *b, size_t ldb, size_t m,
+                                size_t k, float alpha, bool accumulate)
+{
+    size_t i = 0;
+
+    for (; i + TILE_ROWS <= m; i += TILE_ROWS)
+        tile(TILE_ROWS, vecs, c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, k, alpha,
+             accumulate);
+    for (; i + 4 <= m && TILE_ROWS > 4; i += 4)
+        tile(4, vecs, c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, k, alpha, accumulate);
+    for (; i < m; i++)
+        tile(1, vecs, c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, k, alpha, accumulate);
+}
+
+/* The last n < VW columns. */
+static void tile_tail(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                      const float *b, size_t ldb, size_t m, size_t n, size_t k, float alpha,
+                      bool accumulate)
+{
+    size_t i, j, p;
+
+    for (i = 0; i < m; i++) {
+        float sum[VW] = {0};
+
+        for (p = 0; p < k; p++)
+            for (j = 0; j < n; j++)
+                sum[j] += a[i * a_row + p * a_col] * b[p * ldb + j];
+        for (j = 0; j < n; j++)
+            c[i * ldc + j] = alpha * sum[j] + (accumulate ? c[i * ldc + j] : 0.0f);
+    }
+}
+
+static void impl_tile_gemm(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                           const float *b, size_t ldb, size_t m, size_t n, size_t k, float alpha,
+                           bool accumulate)
+{
+    size_t j = 0;
+
+    for (; j + TILE_VECS * VW <= n; j += TILE_VECS * VW)
+        tile_columns(TILE_VECS, c + j, ldc, a, a_row, a_col, b + j, ldb, m, k, alpha, accumulate);
+    for (; j + VW <= n; j += VW)
+        tile_columns(1, c + j, ldc, a, a_row, a_col, b + j, ldb, m, k, alpha, accumulate);
+    if (j < n)
+        tile_tail(c + j, ldc, a, a_row, a_col, b + j, ldb, m, n - j, k, alpha, accumulate);
+}
+
+/* xs rows of x against ws rows of w: every row of w is read once for all of x. */
+ALWAYS_INLINE void linear_block(const size_t xs, const size_t ws, float *y, const float *x,
+                                const float *w, const float *bias, size_t in, size_t out)
+{
+    vec sum[4][4];
+    size_t i, j, p = 0;
+
+#pragma GCC unroll 4
+    for (i = 0; i < xs; i++)
+#pragma GCC unroll 4
+        for (j = 0; j < ws; j++)
+            sum[i][j] = (vec){0};
+    for (; p + VW <= in; p += VW) {
+        vec wv[4];
+
+#pragma GCC unroll 4
+        for (j = 0; j < ws; j++)
+            wv[j] = *(const vec *)(w + j * in + p);
+#pragma GCC unroll 4
+        for (i = 0; i < xs; i++)
+#pragma GCC unroll 4
+            for (j = 0; j < ws; j++)
+                sum[i][j] += *(const vec *)(x + i * in + p) * wv[j];
+    }
+#pragma GCC unroll 4
+    for (i = 0; i < xs; i++)
+#pragma GCC unroll 4
+        for (j = 0; j < ws; j++) {
+            float s = vec_sum(sum[i][j]);
+            size_t q;
+
+            for (q = p; q < in; q++)
+                s += x[i * in + q] * w[j * in + q];
+            y[i * out + j] = s + (bias ? bias[j] : 0.0f);
+        }
+}
+
+#define W_BLOCK (VW == 16 ? 4 : 2)
+
+ALWAYS_INLINE void linear_rows(const size_t xs, float *y, const float *x, const float *w,
+                               const float *bias, size_t in, size_t out)
+{
+    size_t j = 0;
+
+    for (; j + W_BLOCK <= out; j += W_BLOCK)
+        linear_block(xs, W_BLOCK, y + j, x, w + j * in, bias ? bias + j : NULL, in, out);
+    for (; j < out; j++)
+        linear_block(xs, 1, y + j, x, w + j * in, bias ? bias + j : NULL, in, out);
+}
+
+static void impl_linear_few(float *y, const float *x, const float *w, const float *bias, size_t n,
+                            size_t in, size_t out)
+{
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        linear_rows(4, y + i * out, x + i * in, w, bias, in, out);
+    for (; i + 2 <= n; i += 2)
+        linear_rows(2, y + i * out, x + i * in, w, bias, in, out);
+    for (; i < n; i++)
+        linear_rows(1, y + i * out, x + i * in, w, bias, in, out);
+}
+
+/* ---- softmax ---- */
+
+ALWAYS_INLINE float row_max(const float *x, size_t n)
+{
+    float max = x[0];
+    size_t i;
+
+#pragma omp simd reduction(max : max)
+    for (i = 1; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+static float impl_softmax_row(float *x, size_t n)
+{
+    float max = row_max(x, n), sum = 0, inverse;
+    size_t i;
+
+#pragma omp simd reduction(+ : sum)
+    for (i = 0; i < n; i++) {
+        float e = exp_one(x[i] - max);
+        x[i] = e;
+        sum += e;
+    }
+    inverse = 1.0f / sum;
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        x[i] *= inverse;
+    return max + logf(sum);
+}
+
+static void impl_exp_shifted(float *x, float shift, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        x[i] = exp_one(x[i] - shift);
+}
+
+static void impl_softmax_grad(float *ds, const float *p, float delta, float scale, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        ds[i] = p[i] * (ds[i] - delta) * scale;
+}
+
+static float impl_cross_entropy(float *grad, const float *logits, size_t target, size_t n,
+                                float scale)
+{
+    float max = row_max(logits, n), sum = 0, factor;
+    size_t i;
+
+    if (!grad) {
+#pragma omp simd reduction(+ : sum)
+        for (i = 0; i < n; i++)
+            sum += exp_one(logits[i] - max);
+        return max + logf(sum) - logits[target];
+    }
+#pragma omp simd reduction(+ : sum)
+    for (i = 0; i < n; i++) {
+        float e = exp_one(logits[i] - max);
+        grad[i] = e;
+        sum += e;
+    }
+    factor = scale / sum;
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        grad[i] *= factor;
+    grad[target] -= scale;
+    return max + logf(sum) - logits[target];
+}
+
+/* ---- RMSNorm: y = x r w with r = 1 / sqrt(mean(x^2) + eps) ---- */
+
+ALWAYS_INLINE float rms_inverse(const float *x, size_t n, float eps)
+{
+    float sum = 0;
+    size_t i;
+
+#pragma omp simd reduction(+ : sum)
+    for (i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return 1.0f / sqrtf(sum / (float)n + eps);
+}
+
+static void impl_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n, float eps)
+{
+    size_t row, i;
+
+    for (row = 0; row < rows; row++, x += n, y += n) {
+        float r = rms_inverse(x, n, eps);
+
+#pragma omp simd
+        for (i = 0; i < n; i++)
+            y[i] = x[i] * r * w[i];
+    }
+}
+
+static void impl_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x,
+                                  const float *w, size_t rows, size_t n, float eps)
+{
+    size_t row, i;
+
+    for (row = 0; row < rows; row++, x += n, dy += n) {
+        float r = rms_inverse(x, n, eps), sum = 0, back;
+
+#pragma omp simd reduction(+ : sum)
+        for (i = 0; i < n; i++)
+            sum += dy[i] * w[i] * x[i];
+        back = sum * r * r * r / (float)n;
+        if (dx) {
+            float *d = dx + row * n;
+
+#pragma omp simd
+            for (i = 0; i < n; i++)
+                d[i] += dy[i] * w[i] * r - x[i] * back;
+        }
+        if (dw) {
+#pragma omp simd
+            for (i = 0; i < n; i++)
+                dw[i] += dy[i] * x[i] * r;
+        }
+    }
+}
+
+/* ---- SwiGLU ---- */
+
+static void impl_swiglu(float *y, const float *gate, const float *up, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        y[i] = gate[i] * sigmoid_one(gate[i]) * up[i];
+}
+
+static void impl_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+                                 const float *up, size_t n)
+{
+    size_t i;
+
+    if (dgate && dup) {
+#pragma omp simd
+        for (i = 0; i < n; i++) {
+            float s = sigmoid_one(gate[i]), silu = gate[i] * s;
+            dgate[i] += dy[i] * up[i] * (s + silu * (1.0f - s));
+            dup[i] += dy[i] * silu;
+        }
+        return;
+    }
+    for (i = 0; i < n && dgate; i++) {
+        float s = sigmoid_one(gate[i]);
+        dgate[i] += dy[i] * up[i] * (s + gate[i] * s * (1.0f - s));
+    }
+    for (i = 0; i < n && dup; i++)
+        dup[i] += dy[i] * gate[i] * sigmoid_one(gate[i]);
+}
+
+/* ---- Adam ---- */
+
+static void impl_adam(float *values, float *m, float *v, const float *grad, size_t n,
+                      const lcf_adam_scalars *s)
+{
+    const lcf_adam_scalars c = *s;
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++) {
+        float value = values[i] * c.shrink, g = grad[i] * c.grad_scale + c.l2 * value, mi, vi;
+
+        mi = m[i] * c.beta1 + g * c.one_minus_beta1;
+        vi = v[i] * c.beta2 + c.one_minus_beta2 * g * g;
+        m[i] = mi;
+        v[i] = vi;
+        values[i] = value - c.step_size * mi / (sqrtf(vi) / c.root_bias2 + c.eps);
+    }
+}
+
+const lcf_simd SIMD_TABLE = {
+    .width = VW,
+    .tile_gemm = impl_tile_gemm,
+    .linear_few = impl_linear_few,
+    .dot = impl_dot,
+    .axpy = impl_axpy,
+    .exp = impl_exp,
+    .sigmoid = impl_sigmoid,
+    .tanh = impl_tanh,
+    .softmax_row = impl_softmax_row,
+    .exp_shifted = impl_exp_shifted,
+    .rmsnorm = impl_rmsnorm,
+    .rmsnorm_backward = impl_rmsnorm_backward,
+    .swiglu = impl_swiglu,
+    .swiglu_backward = impl_swiglu_backward,
+    .softmax_grad = impl_softmax_grad,
+    .cross_entropy = impl_cross_entropy,
+    .adam = impl_adam,
+};

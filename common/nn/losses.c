@@ -1,0 +1,132 @@
+/* Losses: scalars, summed in double in row order; the gradient of the inputs is computed with the
+ * loss. */
+#include "common/math/kernels.h"
+#include "common/nn/tape_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* d loss / d input, as if d loss / d loss were 1. */
+typedef struct loss_note {
+    float *grad;
+} loss_note;
+
+static void loss_backward(lcf_tape *t, tape_node *node)
+{
+    const loss_note *note = node->extra;
+    lcf_tensor *x = node->in[0];
+    float *dx;
+
+    if (!x->grad && node->out->grad[0] == 1.0f) { /* the usual case: hand the memory over */
+        x->grad = note->grad;
+        return;
+    }
+    dx = tape_grad_zeroed(t, x);
+    if (dx)
+        lcf_axpy(dx, node->out->grad[0], note->grad, x->n);
+}
+
+/* The scalar, and in *grad the memory for its gradient (NULL when none is needed or memory is out).
+ */
+static lcf_tensor *loss_tensor(lcf_tape *t, float **grad, lcf_tensor *x)
+{
+    size_t one = 1;
+    lcf_tensor *y = tape_tensor(t, &one, 1, tape_needs(t, x, NULL, NULL));
+    loss_note *note = tape_note(t, loss_backward, y, x, NULL, NULL, sizeof(*note));
+
+    *grad = NULL;
+    if (note)
+        note->grad = *grad = lcf_tape_alloc(t, x->n, sizeof(float));
+    return y;
+}
+
+lcf_tensor *lcf_op_bce_with_logits(lcf_tape *t, lcf_tensor *logits, const float *labels,
+                                   const float *weights, float normaliser)
+{
+    float *grad;
+    lcf_tensor *y = loss_tensor(t, &grad, logits);
+    double sum = 0;
+    size_t i;
+
+    if (tape_failed(t))
+        return y;
+    for (i = 0; i < logits->n; i++) {
+        double x = logits->data[i], weight = weights ? weights[i] : 1.0;
+        double e = exp(-fabs(x)), p = x >= 0 ? 1.0 / (1.0 + e) : e / (1.0 + e);
+
+        sum += weight * ((x > 0 ? x : 0) - x * labels[i] + log1p(e));
+        if (grad)
+            grad[i] = (float)(weight * (p - labels[i]) / normaliser);
+    }
+    y->data[0] = (float)(sum / normaliser);
+    return y;
+}
+
+lcf_tensor *lcf_op_cross_entropy(lcf_tape *t, lcf_tensor *logits, const int32_t *targets,
+                                 float normaliser)
+{
+    size_t rows = logits->dims[0], vocab = tensor_last_dim(logits), i;
+    float *grad;
+    lcf_tensor *y = loss_tensor(t, &grad, logits);
+    double sum = 0;
+
+    if (tape_failed(t))
+        return y;
+    LCF_ASSERT(logits->dims_n == 2);
+    for (i = 0; i < rows; i++) {
+        if (targets[i] < 0) {
+            if (grad)
+                memset(grad + i * vocab, 0, vocab * sizeof(*grad));
+            continue;
+        }
+        LCF_ASSERT((size_t)targets[i] < vocab);
+        sum += lcf_cross_entropy(grad ? grad + i * vocab : NULL, logits->data + i * vocab,
+                                 (size_t)targets[i], vocab, 1.0f / normaliser);
+    }
+    y->data[0] = (float)(sum / normaliser);
+    return y;
+}
+
+/* 1 - cos(x, y) and, when dx is not NULL, its gradient times `scale`. A zero vector has cosine 0
+ * and no gradient. */
+static double cosine_row(float *dx, const float *x, const float *y, size_t d, double scale)
+{
+    double xx = 0, yy = 0, xy = 0, norms, cosine;
+    size_t i;
+
+    for (i = 0; i < d; i++) {
+        xx += (double)x[i] * x[i];
+        yy += (double)y[i] * y[i];
+        xy += (double)x[i] * y[i];
+    }
+    norms = sqrt(xx * yy);
+    cosine = norms > 1e-12 ? xy / norms : 0;
+    for (i = 0; dx && i < d; i++)
+        dx[i] = norms > 1e-12 ? (float)(-scale * (y[i] / norms - cosine * x[i] / xx)) : 0.0f;
+    return 1.0 - cosine;
+}
+
+lcf_tensor *lcf_op_cosine_loss(lcf_tape *t, lcf_tensor *x, const float *y, const float *weights,
+                               float normaliser)
+{
+    size_t d = tensor_last_dim(x), rows = d ? x->n / d : 0, i;
+    float *grad;
+    lcf_tensor *loss = loss_tensor(t, &grad, x);
+    double sum = 0;
+
+    if (tape_failed(t))
+        return loss;
+    for (i = 0; i < rows; i++) {
+        double weight = weights ? weights[i] : 1.0;
+
+        if (weight == 0) {
+            if (grad)
+                memset(grad + i * d, 0, d * sizeof(*grad));
+            continue;
+        }
+        sum += weight * cosine_row(grad ? grad + i * d : NULL, x->data + i * d, y + i * d, d,
+                                   weight / normaliser);
+    }
+    loss->data[0] = (float)(sum / normaliser);
+    return loss;
+}

@@ -1,0 +1,471 @@
+/*
+ * Operations that every network uses: linear, elementwise, shape and row operations.
+ *
+ * Each is a pair: lcf_op_x computes and notes, x_backward reads node->out->grad. A failed tape
+ * computes nothing, and shapes are then not checked (a spare tensor may have been overwritten).
+ */
+#include "common/math/kernels.h"
+#include "common/nn/tape_internal.h"
+
+#include <string.h>
+
+static bool same_shape(const lcf_tensor *a, const lcf_tensor *b)
+{
+    return a->dims_n == b->dims_n && memcmp(a->dims, b->dims, a->dims_n * sizeof(a->dims[0])) == 0;
+}
+
+/* ---- linear ---- */
+
+static void bias_backward(float *db, const float *dy, size_t rows, size_t out)
+{
+    size_t i;
+
+    for (i = 0; i < rows; i++)
+        lcf_axpy(db, 1.0f, dy + i * out, out);
+}
+
+static void linear_backward(lcf_tape *t, tape_node *node)
+{
+    lcf_tensor *x = node->in[0], *w = node->in[1];
+    size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
+    const float *dy = node->out->grad;
+    bool fresh;
+    float *dx = tape_grad(t, x, &fresh), *dw, *db;
+
+    if (dx)
+        lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh ? 0.0f : 1.0f, out, in,
+                 in);
+    dw = tape_grad(t, w, &fresh);
+    if (dw)
+        lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh ? 0.0f : 1.0f, out, in,
+                 in);
+    db = tape_grad_zeroed(t, node->in[2]);
+    if (db)
+        bias_backward(db, dy, rows, out);
+}
+
+lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
+{
+    size_t dims[LCF_TENSOR_DIMS_MAX], in = w->dims[1], out = w->dims[0];
+    lcf_tensor *y;
+
+    memcpy(dims, x->dims, sizeof(dims));
+    dims[x->dims_n - 1] = out;
+    LCF_ASSERT(tape_failed(t) || (w->dims_n == 2 && tensor_last_dim(x) == in && x->n > 0));
+    LCF_ASSERT(tape_failed(t) || !bias || bias->n == out);
+    y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, w, bias));
+    tape_note(t, linear_backward, y, x, w, bias, 0);
+    if (!tape_failed(t))
+        lcf_linear(y->data, x->data, w->data, bias ? bias->data : NULL, x->n / in, in, out);
+    return y;
+}
+
+/* ---- elementwise ---- */
+
+static void add_backward(lcf_tape *t, tape_node *node)
+{
+    lcf_tensor *out = node->out, *a = node->in[0], *b = node->in[1];
+    bool fresh;
+    float *db;
+
+    /* b first: it copies, then a takes the memory over. */
+    db = tape_grad(t, b, &fresh);
+    if (db && fresh)
+        memcpy(db, out->grad, out->n * sizeof(float));
+    else if (db)
+        lcf_axpy(db, 1.0f, out->grad, out->n);
+    tape_grad_pass(t, a, out);
+}
+
+lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
+{
+    lcf_tensor *y;
+    size_t i;
+
+    LCF_ASSERT(tape_failed(t) || same_shape(a, b));
+    y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, b, NULL));
+    tape_note(t, add_backward, y, a, b, NULL, 0);
+    for (i = 0; !tape_failed(t) && i < y->n; i++)
+        y->data[i] = a->data[i] + b->data[i];
+    return y;
+}
+
+static void sub_backward(lcf_tape *t, tape_node *node)
+{
+    lcf_tensor *out = node->out;
+    float *db = tape_grad_zeroed(t, node->in[1]);
+
+    if (db)
+        lcf_axpy(db, -1.0f, out->grad, out->n);
+    tape_grad_pass(t, node->in[0], out);
+}
+
+lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
+{
+    lcf_tensor *y;
+    size_t i;
+
+    LCF_ASSERT(tape_failed(t) || same_shape(a, b));
+    y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, b, NULL));
+    tape_note(t, sub_backward, y, a, b, NULL, 0);
+    for (i = 0; !tape_failed(t) && i < y->n; i++)
+        y->data[i] = a->data[i] - b->data[i];
+    return y;
+}
+
+static void add_product(float *sum, const float *a, const float *b, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        sum[i] += a[i] * b[i];
+}
+
+static void mul_backward(lcf_tape *t, tape_node *node)
+{
+    lcf_tensor *out = node->out, *a = node->in[0], *b = node->in[1];
+    float *da = tape_grad_zeroed(t, a), *db;
+
+    if (da)
+        add_product(da, out->grad, b->data, out->n);
+    db = tape_grad_zeroed(t, b);
+    if (db)
+        add_product(db, out->grad, a->data, out->n);
+}
+
+lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
+{
+    lcf_tensor *y;
+    size_t i;
+
+    LCF_ASSERT(tape_failed(t) || same_shape(a, b));
+    y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, b, NULL));
+    tape_note(t, mul_backward, y, a, b, NULL, 0);
+    for (i = 0; !tape_failed(t) && i < y->n; i++)
+        y->data[i] = a->data[i] * b->data[i];
+    return y;
+}
+
+static void scale_backward(lcf_tape *t, tape_node *node)
+{
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+
+    if (dx)
+        lcf_axpy(dx, *(const float *)node->extra, node->out->grad, node->out->n);
+}
+
+lcf_tensor *lcf_op_scale(lcf_tape *t, lcf_tensor *a, float factor)
+{
+    lcf_tensor *y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, NULL, NULL));
+    float *note = tape_note(t, scale_backward, y, a, NULL, NULL, sizeof(*note));
+    size_t i;
+
+    if (note)
+        *note = factor;
+    for (i = 0; !tape_failed(t) && i < y->n; i++)
+        y->data[i] = a->data[i] * factor;
+    return y;
+}
+
+static void relu_backward(lcf_tape *t, tape_node *node)
+{
+    const float *y = node->out->data, *dy = node->out->grad;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+    size_t i;
+
+    for (i = 0; dx && i < node->out->n; i++)
+        dx[i] += y[i] > 0.0f ? dy[i] : 0.0f;
+}
+
+lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    size_t i;
+
+    tape_note(t, relu_backward, y, x, NULL, NULL, 0);
+    for (i = 0; !tape_failed(t) && i < y->n; i++)
+        y->data[i] = x->data[i] > 0.0f ? x->data[i] : 0.0f;
+    return y;
+}
+
+static void sigmoid_backward(lcf_tape *t, tape_node *node)
+{
+    const float *y = node->out->data, *dy = node->out->grad;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+    size_t i;
+
+    for (i = 0; dx && i < node->out->n; i++)
+        dx[i] += dy[i] * y[i] * (1.0f - y[i]);
+}
+
+lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+
+    tape_note(t, sigmoid_backward, y, x, NULL, NULL, 0);
+    if (!tape_failed(t))
+        lcf_sigmoid(y->data, x->data, x->n);
+    return y;
+}
+
+static void tanh_backward(lcf_tape *t, tape_node *node)
+{
+    const float *y = node->out->data, *dy = node->out->grad;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+    size_t i;
+
+    for (i = 0; dx && i < node->out->n; i++)
+        dx[i] += dy[i] * (1.0f - y[i] * y[i]);
+}
+
+lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+
+    tape_note(t, tanh_backward, y, x, NULL, NULL, 0);
+    if (!tape_failed(t))
+        lcf_tanh(y->data, x->data, x->n);
+    return y;
+}
+
+typedef struct dropout_note {
+    const float *kept; /* [n] 0 or 1 / (1 - p) */
+} dropout_note;
+
+static void dropout_backward(lcf_tape *t, tape_node *node)
+{
+    const dropout_note *note = node->extra;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+
+    if (dx)
+        add_product(dx, node->out->grad, note->kept, node->out->n);
+}
+
+lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng)
+{
+    dropout_note *note;
+    lcf_tensor *y;
+    float *kept;
+    size_t i;
+
+    LCF_ASSERT(p >= 0.0f && p < 1.0f);
+    if (p == 0.0f || !tape_records(t))
+        return x;
+    y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    kept = lcf_tape_alloc(t, x->n, sizeof(*kept));
+    note = tape_note(t, dropout_backward, y, x, NULL, NULL, sizeof(*note));
+    if (note)
+        note->kept = kept;
+    for (i = 0; !tape_failed(t) && i < y->n; i++) {
+        kept[i] = lcf_rng_f32(rng) < p ? 0.0f : 1.0f / (1.0f - p);
+        y->data[i] = x->data[i] * kept[i];
+    }
+    return y;
+}
+
+/* ---- shape ---- */
+
+static void reshape_backward(lcf_tape *t, tape_node *node)
+{
+    tape_grad_pass(t, node->in[0], node->out);
+}
+
+lcf_tensor *lcf_op_reshape(lcf_tape *t, lcf_tensor *x, const size_t *dims, uint32_t dims_n)
+{
+    lcf_tensor *y = tape_view(t, x, dims, dims_n);
+
+    LCF_ASSERT(tape_failed(t) || y->n == x->n);
+    tape_note(t, reshape_backward, y, x, NULL, NULL, 0);
+    return y;
+}
+
+typedef struct concat_parts {
+    lcf_tensor **parts;
+    size_t parts_n;
+} concat_parts;
+
+static void concat_backward(lcf_tape *t, tape_node *node)
+{
+    const concat_parts *note = node->extra;
+    size_t width = tensor_last_dim(node->out), rows = node->out->n / width, column = 0, part, i;
+
+    for (part = 0; part < note->parts_n; part++) {
+        lcf_tensor *x = note->parts[part];
+        size_t d = tensor_last_dim(x);
+        float *dx = tape_grad_zeroed(t, x);
+
+        for (i = 0; dx && i < rows; i++)
+            lcf_axpy(dx + i * d, 1.0f, node->out->grad + i * width + column, d);
+        column += d;
+    }
+}
+
+lcf_tensor *lcf_op_concat(lcf_tape *t, lcf_tensor *const *parts, size_t parts_n)
+{
+    size_t dims[LCF_TENSOR_DIMS_MAX], width = 0, rows, column = 0, part, i;
+    lcf_tensor **kept = lcf_tape_alloc(t, parts_n, sizeof(*kept)), *y;
+    concat_parts *note;
+    bool needs = false;
+
+    LCF_ASSERT(parts_n > 0);
+    rows = tensor_last_dim(parts[0]) ? parts[0]->n / tensor_last_dim(parts[0]) : 0;
+    for (part = 0; part < parts_n; part++) {
+        size_t d = tensor_last_dim(parts[part]);
+
+        LCF_ASSERT(tape_failed(t) ||
+                   (parts[part]->dims_n == parts[0]->dims_n && parts[part]->n == rows * d));
+        width += d;
+        needs = needs || tape_needs(t, parts[part], NULL, NULL);
+    }
+    memcpy(dims, parts[0]->dims, sizeof(dims));
+    dims[parts[0]->dims_n - 1] = width;
+    y = tape_tensor(t, dims, parts[0]->dims_n, needs);
+    note = tape_note(t, concat_backward, y, NULL, NULL, NULL, sizeof(*note));
+    if (note)
+        *note = (concat_parts){kept, parts_n};
+    for (part = 0; !tape_failed(t) && part < parts_n; part++) {
+        size_t d = tensor_last_dim(parts[part]);
+
+        kept[part] = parts[part];
+        for (i = 0; i < rows; i++)
+            memcpy(y->data + i * width + column, parts[part]->data + i * d, d * sizeof(float));
+        column += d;
+    }
+    return y;
+}
+
+/* ---- rows ---- */
+
+typedef struct gather_note {
+    const uint32_t *ids, *offsets;
+} gather_note;
+
+static void gather_backward(lcf_tape *t, tape_node *node)
+{
+    const gather_note *note = node->extra;
+    lcf_tensor *table = node->in[0];
+    size_t d = table->dims[1], i;
+    float *dx = tape_grad_zeroed(t, table);
+
+    for (i = 0; dx && i < node->out->dims[0]; i++)
+        if (note->ids[i] != 0 || !table->row0_zero)
+            lcf_axpy(dx + note->ids[i] * d, 1.0f, node->out->grad + i * d, d);
+}
+
+lcf_tensor *lcf_op_gather(lcf_tape *t, lcf_tensor *table, const uint32_t *ids, size_t n)
+{
+    size_t d = table->dims[1], dims[2] = {n, d}, i;
+    lcf_tensor *y = tape_tensor(t, dims, 2, tape_needs(t, table, NULL, NULL));
+    gather_note *note = tape_note(t, gather_backward, y, table, NULL, NULL, sizeof(*note));
+
+    if (note)
+        note->ids = ids;
+    for (i = 0; !tape_failed(t) && i < n; i++) {
+        LCF_ASSERT(ids[i] < table->dims[0]);
+        memcpy(y->data + i * d, table->data + ids[i] * d, d * sizeof(float));
+    }
+    return y;
+}
+
+static void gather_mean_backward(lcf_tape *t, tape_node *node)
+{
+    const gather_note *note = node->extra;
+    lcf_tensor *table = node->in[0];
+    size_t d = table->dims[1], i;
+    float *dx = tape_grad_zeroed(t, table);
+    uint32_t j;
+
+    for (i = 0; dx && i < node->out->dims[0]; i++)
+        for (j = note->offsets[i]; j < note->offsets[i + 1]; j++)
+            if (note->ids[j] != 0 || !table->row0_zero)
+                lcf_axpy(dx + note->ids[j] * d,
+                         1.0f / (float)(note->offsets[i + 1] - note->offsets[i]),
+                         node->out->grad + i * d, d);
+}
+
+lcf_tensor *lcf_op_gather_mean(lcf_tape *t, lcf_tensor *table, const uint32_t *ids,
+                               const uint32_t *offsets, size_t n)
+{
+    size_t d = table->dims[1], dims[2] = {n, d}, i;
+    lcf_tensor *y = tape_tensor(t, dims, 2, tape_needs(t, table, NULL, NULL));
+    gather_note *note = tape_note(t, gather_mean_backward, y, table, NULL, NULL, sizeof(*note));
+    uint32_t j;
+
+    if (note)
+        *note = (gather_note){ids, offsets};
+    for (i = 0; !tape_failed(t) && i < n; i++) {
+        LCF_ASSERT(offsets[i] <= offsets[i + 1]);
+        memset(y->data + i * d, 0, d * sizeof(float));
+        for (j = offsets[i]; j < offsets[i + 1]; j++) {
+            LCF_ASSERT(ids[j] < table->dims[0]);
+            lcf_axpy(y->data + i * d, 1.0f / (float)(offsets[i + 1] - offsets[i]),
+                     table->data + ids[j] * d, d);
+        }
+    }
+    return y;
+}
+
+static void weighted_sum_backward(lcf_tape *t, tape_node *node)
+{
+    lcf_tensor *x = node->in[0], *weights = node->in[1];
+    size_t b, l, length = x->dims[1], d = x->dims[2];
+    float *dx = tape_grad_zeroed(t, x), *dw = tape_grad_zeroed(t, weights);
+
+    for (b = 0; b < x->dims[0] && !tape_failed(t); b++)
+        for (l = 0; l < length; l++) {
+            size_t at = b * length + l;
+
+            if (dx)
+                lcf_axpy(dx + at * d, weights->data[at], node->out->grad + b * d, d);
+            if (dw)
+                dw[at] += lcf_dot(x->data + at * d, node->out->grad + b * d, d);
+        }
+}
+
+lcf_tensor *lcf_op_weighted_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights)
+{
+    size_t batch = x->dims[0], length = x->dims[1], d = x->dims[2], dims[2] = {batch, d}, b, l;
+    lcf_tensor *y = tape_tensor(t, dims, 2, tape_needs(t, x, weights, NULL));
+
+    LCF_ASSERT(tape_failed(t) || (x->dims_n == 3 && weights->n == batch * length));
+    tape_note(t, weighted_sum_backward, y, x, weights, NULL, 0);
+    for (b = 0; !tape_failed(t) && b < batch; b++) {
+        memset(y->data + b * d, 0, d * sizeof(float));
+        for (l = 0; l < length; l++)
+            lcf_axpy(y->data + b * d, weights->data[b * length + l], x->data + (b * length + l) * d,
+                     d);
+    }
+    return y;
+}
+
+typedef struct mask_note {
+    const float *mask;
+    size_t n;
+} mask_note;
+
+static void mask_rows_backward(lcf_tape *t, tape_node *node)
+{
+    const mask_note *note = node->extra;
+    size_t d = node->out->n / note->n, i;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+
+    for (i = 0; dx && i < note->n; i++)
+        if (note->mask[i] != 0.0f)
+            lcf_axpy(dx + i * d, note->mask[i], node->out->grad + i * d, d);
+}
+
+lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    mask_note *note = tape_note(t, mask_rows_backward, y, x, NULL, NULL, sizeof(*note));
+    size_t d, i, j;
+
+    LCF_ASSERT(tape_failed(t) || (n > 0 && x->n % n == 0));
+    if (note)
+        *note = (mask_note){mask, n};
+    d = n ? x->n / n : 0;
+    for (i = 0; !tape_failed(t) && i < n; i++)
+        for (j = i * d; j < (i + 1) * d; j++)
+            y->data[j] = x->data[j] * mask[i];
+    return y;
+}

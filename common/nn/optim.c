@@ -1,0 +1,172 @@
+/* Adam and AdamW in the arithmetic of torch.optim, learning rates, checkpoints. */
+#include "common/nn/optim.h"
+
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+lcf_status lcf_adam_init(lcf_adam *a, const lcf_params *p, const lcf_adam_options *options,
+                         lcf_err *err)
+{
+    memset(a, 0, sizeof(*a));
+    a->options = *options;
+    a->values_n = p->values_n;
+    a->m = lcf_alloc_zero(p->values_n ? p->values_n : 1, sizeof(*a->m));
+    a->v = lcf_alloc_zero(p->values_n ? p->values_n : 1, sizeof(*a->v));
+    if (!a->m || !a->v) {
+        lcf_adam_dispose(a);
+        return LCF_FAIL(err, LCF_ENOMEM, "moments of %zu parameters", p->values_n);
+    }
+    return LCF_OK;
+}
+
+void lcf_adam_dispose(lcf_adam *a)
+{
+    free(a->m);
+    free(a->v);
+    memset(a, 0, sizeof(*a));
+}
+
+static lcf_adam_scalars adam_scalars(const lcf_adam *a, float learning_rate, float grad_scale)
+{
+    const lcf_adam_options *o = &a->options;
+    double t = (double)a->step + 1, bias1 = 1.0 - pow(o->beta1, t), bias2 = 1.0 - pow(o->beta2, t);
+    lcf_adam_scalars s = {.beta1 = o->beta1,
+                          .one_minus_beta1 = (float)(1.0 - (double)o->beta1),
+                          .beta2 = o->beta2,
+                          .one_minus_beta2 = (float)(1.0 - (double)o->beta2),
+                          .step_size = (float)(learning_rate / bias1),
+                          .root_bias2 = (float)sqrt(bias2),
+                          .eps = o->eps,
+                          .shrink = 1.0f,
+                          .l2 = 0.0f,
+                          .grad_scale = grad_scale};
+
+    return s;
+}
+
+void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate,
+                         float grad_scale, size_t first, size_t end)
+{
+    const lcf_adam_scalars plain = adam_scalars(a, learning_rate, grad_scale);
+    lcf_adam_scalars decayed = plain;
+    size_t i;
+
+    LCF_ASSERT(a->values_n == p->values_n && g->values_n == p->values_n);
+    if (a->options.decoupled)
+        decayed.shrink = (float)(1.0 - (double)learning_rate * a->options.weight_decay);
+    else
+        decayed.l2 = a->options.weight_decay;
+    for (i = 0; i < p->list_n; i++) {
+        const lcf_param *param = &p->list[i];
+        size_t from = param->offset, to = param->offset + param->n;
+
+        from = from > first ? from : first;
+        to = to < end ? to : end;
+        if (from < to)
+            lcf_adam_kernel(p->values + from, a->m + from, a->v + from, g->values + from, to - from,
+                            param->decay ? &decayed : &plain);
+    }
+}
+
+void lcf_adam_advance(lcf_adam *a)
+{
+    a->step++;
+}
+
+void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate)
+{
+    lcf_adam_step_range(a, p, g, learning_rate, 1.0f, 0, p->values_n);
+    lcf_adam_advance(a);
+}
+
+float lcf_lr_warmup_cosine(float peak, float floor, uint64_t step, uint64_t warmup, uint64_t total)
+{
+    double progress;
+
+    if (step < warmup)
+        return (float)((double)peak * (double)(step + 1) / (double)warmup);
+    if (step >= total)
+        return peak * floor;
+    progress = (double)(step - warmup) / (double)(total - warmup);
+    return (float)((double)peak *
+                   (floor + (1.0 - floor) * 0.5 * (1.0 + cos(3.14159265358979323846 * progress))));
+}
+
+/* ---- checkpoints ---- */
+
+static void array_name(char name[LCF_BUNDLE_NAME_MAX], const lcf_param *param)
+{
+    snprintf(name, LCF_BUNDLE_NAME_MAX, "param.%s", param->name);
+}
+
+static void array_dims(uint64_t dims[LCF_BUNDLE_DIMS_MAX], const lcf_param *param)
+{
+    uint32_t d;
+
+    for (d = 0; d < param->dims_n; d++)
+        dims[d] = param->dims[d];
+}
+
+lcf_status lcf_checkpoint_add(lcf_bundle_writer *w, const lcf_params *p, const lcf_adam *a,
+                              lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+    size_t i;
+
+    for (i = 0; i < p->list_n && !status; i++) {
+        char name[LCF_BUNDLE_NAME_MAX];
+        uint64_t dims[LCF_BUNDLE_DIMS_MAX];
+
+        array_name(name, &p->list[i]);
+        array_dims(dims, &p->list[i]);
+        status =
+            lcf_bundle_add(w, name, LCF_F32, dims, p->list[i].dims_n, lcf_params_value(p, i), err);
+    }
+    if (status || !a)
+        return status;
+    status = lcf_bundle_add_1d(w, "adam.m", LCF_F32, a->values_n, a->m, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "adam.v", LCF_F32, a->values_n, a->v, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "adam.step", LCF_U64, 1, &a->step, err);
+    return status;
+}
+
+lcf_status lcf_checkpoint_get(lcf_params *p, lcf_adam *a, const lcf_bundle *bundle, lcf_err *err)
+{
+    const void *m = NULL, *v = NULL, *step = NULL, *data;
+    uint64_t one = 1, n = p->values_n;
+    lcf_status status = LCF_OK;
+    int pass;
+    size_t i;
+
+    /* Everything is looked at before anything is changed. */
+    if (a && ((status = lcf_bundle_get(&m, bundle, "adam.m", LCF_F32, &n, 1, err)) ||
+              (status = lcf_bundle_get(&v, bundle, "adam.v", LCF_F32, &n, 1, err)) ||
+              (status = lcf_bundle_get(&step, bundle, "adam.step", LCF_U64, &one, 1, err))))
+        return status;
+    for (pass = 0; pass < 2; pass++)
+        for (i = 0; i < p->list_n; i++) {
+            char name[LCF_BUNDLE_NAME_MAX];
+            uint64_t dims[LCF_BUNDLE_DIMS_MAX];
+
+            array_name(name, &p->list[i]);
+            array_dims(dims, &p->list[i]);
+            status = lcf_bundle_get(&data, bundle, name, LCF_F32, dims, p->list[i].dims_n, err);
+            if (status)
+                return status;
+            if (pass == 1)
+                memcpy(lcf_params_value(p, i), data, p->list[i].n * sizeof(float));
+        }
+    if (a) {
+        memcpy(a->m, m, p->values_n * sizeof(float));
+        memcpy(a->v, v, p->values_n * sizeof(float));
+        memcpy(&a->step, step, sizeof(a->step));
+    }
+    return LCF_OK;
+}

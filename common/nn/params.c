@@ -1,0 +1,182 @@
+/*
+ * Parameters and their gradients. Invariant: list[i].offset is a multiple of 16, and the gaps
+ * between parameters are zero in values and in gradients.
+ */
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+#include "common/nn/tape.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN_N 16
+
+void lcf_params_init(lcf_params *p)
+{
+    memset(p, 0, sizeof(*p));
+}
+
+void lcf_params_dispose(lcf_params *p)
+{
+    free(p->list);
+    free(p->values);
+    lcf_params_init(p);
+}
+
+lcf_status lcf_params_add(size_t *idx, lcf_params *p, const char *name, const size_t *dims,
+                          uint32_t dims_n, bool decay, lcf_err *err)
+{
+    lcf_param param = {.dims_n = dims_n, .n = 1, .offset = p->values_n, .decay = decay};
+    size_t end;
+    uint32_t d;
+
+    LCF_ASSERT(!p->values && dims_n >= 1 && dims_n <= LCF_TENSOR_DIMS_MAX);
+    LCF_ASSERT(strlen(name) < sizeof(param.name) && lcf_params_find(p, name) == (size_t)-1);
+    memcpy(param.name, name, strlen(name) + 1);
+    for (d = 0; d < dims_n; d++) {
+        param.dims[d] = dims[d];
+        if (!lcf_mul_size(&param.n, param.n, dims[d]))
+            return LCF_FAIL(err, LCF_ELIMIT, "parameter %s is too large", name);
+    }
+    if (!lcf_add_size(&end, p->values_n, param.n) || !lcf_add_size(&end, end, ALIGN_N - 1))
+        return LCF_FAIL(err, LCF_ELIMIT, "parameter %s is too large", name);
+    if (lcf_grow((void **)&p->list, &p->list_capacity, p->list_n + 1, sizeof(*p->list)))
+        return LCF_FAIL(err, LCF_ENOMEM, "parameter %s", name);
+    p->list[p->list_n] = param;
+    if (idx)
+        *idx = p->list_n;
+    p->list_n++;
+    p->values_n = end / ALIGN_N * ALIGN_N;
+    return LCF_OK;
+}
+
+static float *zeros(size_t n)
+{
+    float *values = lcf_alloc_aligned(n ? n : 1, sizeof(*values));
+
+    if (values)
+        memset(values, 0, n * sizeof(*values));
+    return values;
+}
+
+lcf_status lcf_params_seal(lcf_params *p, lcf_err *err)
+{
+    LCF_ASSERT(!p->values);
+    p->values = zeros(p->values_n);
+    if (!p->values)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu parameters", p->values_n);
+    return LCF_OK;
+}
+
+/* Half the width of the uniform draw. source: Glorot and Bengio 2010 */
+static float xavier_bound(const lcf_param *param)
+{
+    size_t fan_in = param->dims[param->dims_n - 1];
+    size_t fan_out = param->dims_n > 1 ? param->dims[param->dims_n - 2] : 1;
+
+    return sqrtf(6.0f / (float)(fan_in + fan_out));
+}
+
+void lcf_params_fill(lcf_params *p, size_t idx, lcf_init init, float scale, uint64_t seed)
+{
+    const lcf_param *param = &p->list[idx];
+    float *values = lcf_params_value(p, idx), bound = scale;
+    lcf_rng rng;
+    size_t i;
+
+    lcf_rng_seed(&rng, seed, idx);
+    if (init == LCF_INIT_XAVIER_UNIFORM)
+        bound = xavier_bound(param);
+    for (i = 0; i < param->n; i++)
+        switch (init) {
+        case LCF_INIT_ZERO:
+            values[i] = 0.0f;
+            break;
+        case LCF_INIT_ONE:
+            values[i] = 1.0f;
+            break;
+        case LCF_INIT_NORMAL:
+            values[i] = scale * (float)lcf_rng_normal(&rng);
+            break;
+        case LCF_INIT_UNIFORM:
+        case LCF_INIT_XAVIER_UNIFORM:
+            values[i] = bound * (2.0f * lcf_rng_f32(&rng) - 1.0f);
+            break;
+        }
+    if (param->row0_zero)
+        lcf_params_zero_row0(p, idx);
+}
+
+void lcf_params_zero_row0(lcf_params *p, size_t idx)
+{
+    lcf_param *param = &p->list[idx];
+
+    LCF_ASSERT(param->dims_n == 2 && param->dims[0] > 0);
+    param->row0_zero = true;
+    memset(lcf_params_value(p, idx), 0, param->dims[1] * sizeof(float));
+}
+
+size_t lcf_params_find(const lcf_params *p, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < p->list_n; i++)
+        if (strcmp(p->list[i].name, name) == 0)
+            return i;
+    return (size_t)-1;
+}
+
+float *lcf_params_value(const lcf_params *p, size_t idx)
+{
+    LCF_ASSERT(p->values && idx < p->list_n);
+    return p->values + p->list[idx].offset;
+}
+
+/* ---- gradients ---- */
+
+lcf_status lcf_grads_init(lcf_grads *g, const lcf_params *p, lcf_err *err)
+{
+    g->values_n = p->values_n;
+    g->values = zeros(p->values_n);
+    if (!g->values)
+        return LCF_FAIL(err, LCF_ENOMEM, "gradients of %zu parameters", p->values_n);
+    return LCF_OK;
+}
+
+void lcf_grads_dispose(lcf_grads *g)
+{
+    free(g->values);
+    g->values = NULL;
+    g->values_n = 0;
+}
+
+void lcf_grads_zero(lcf_grads *g)
+{
+    memset(g->values, 0, g->values_n * sizeof(*g->values));
+}
+
+void lcf_grads_add(lcf_grads *sum, const lcf_grads *g)
+{
+    LCF_ASSERT(sum->values_n == g->values_n);
+    lcf_axpy(sum->values, 1.0f, g->values, g->values_n);
+}
+
+double lcf_grads_norm(const lcf_grads *g)
+{
+    double sums[4] = {0, 0, 0, 0}; /* four chains, so that an addition need not wait for the last */
+    size_t i, lane;
+
+    for (i = 0; i < g->values_n; i += 4) /* values_n is a multiple of ALIGN_N */
+        for (lane = 0; lane < 4; lane++)
+            sums[lane] += (double)g->values[i + lane] * g->values[i + lane];
+    return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+void lcf_grads_scale(lcf_grads *g, float scale)
+{
+    size_t i;
+
+    for (i = 0; i < g->values_n; i++)
+        g->values[i] *= scale;
+}
