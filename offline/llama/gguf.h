@@ -53,11 +53,26 @@ lcf_status lcf_gguf_f32s(const float **out, size_t *n, const lcf_gguf *g, const 
 lcf_status lcf_gguf_i32s(const int32_t **out, size_t *n, const lcf_gguf *g, const char *key,
                          lcf_err *err);
 
+/* The file as it is mapped: version, bytes, and the keys in alphabetical order (NULL past the end).
+ */
+uint32_t lcf_gguf_version(const lcf_gguf *g);
+const void *lcf_gguf_bytes(size_t *n, const lcf_gguf *g);
+const char *lcf_gguf_key_at(const lcf_gguf *g, size_t idx);
+
 size_t lcf_gguf_tensors_n(const lcf_gguf *g);
 const lcf_gguf_tensor *lcf_gguf_tensor_at(const lcf_gguf *g, size_t idx);
 const lcf_gguf_tensor *lcf_gguf_tensor_find(const lcf_gguf *g, const char *name);
-/* n values as f32 from position `first` (a multiple of 32 for Q8_0). */
+/* "F32", "Q8_0", "Q4_K", ...; NULL for a number that is no tensor type. */
+const char *lcf_gguf_type_name(lcf_gguf_type type);
+/* True for the types of lcf_gguf_type: others are listed but their values cannot be read. */
+bool lcf_gguf_type_readable(lcf_gguf_type type);
+/* Bytes of n values of a readable type (n a multiple of 32 for Q8_0). */
+size_t lcf_gguf_type_bytes(lcf_gguf_type type, size_t n);
+/* n values as f32 from position `first` (both multiples of 32 for Q8_0) of a readable type. */
 void lcf_gguf_dequantize(float *out, const lcf_gguf_tensor *t, size_t first, size_t n);
+
+/* n values to `type`, rounded to nearest (n a multiple of 32 for Q8_0). */
+void lcf_gguf_quantize(void *out, lcf_gguf_type type, const float *x, size_t n);
 
 typedef struct lcf_gguf_writer lcf_gguf_writer;
 lcf_status lcf_gguf_create(lcf_gguf_writer **out, const char *path, lcf_err *err);

@@ -33,9 +33,13 @@ lcf_status lcf_tokens_push(lcf_tokens *t, uint32_t id);
 lcf_status lcf_tokenizer_from_gguf(lcf_tokenizer **out, const lcf_gguf *g, lcf_err *err);
 /*
  * A vocabulary of `vocab_n` pieces learned from texts by byte-pair merging within words (a piece
- * may begin with, but not contain, the space mark). Ids 0..2 are <unk>, <s>, </s>, 3..258 the
- * bytes, then pieces by rank, score = -rank. Deterministic: ties by count go to the earlier first
- * occurrence.
+ * may begin with, but not contain, the space mark; letters, digits and signs are not mixed in one).
+ * Ids 0..2 are <unk>, <s>, </s>, 3..258 the bytes, then single characters by count, then pieces by
+ * rank, score = -rank: encoding a text of the training set gives the segmentation that training
+ * ended with. Deterministic: ties by count go to the pair seen first. Fewer than vocab_n pieces
+ * where the texts hold no more pairs that occur twice.
+ *
+ * errors   EINVAL vocab_n below 259 or absurd; ENOMEM
  */
 lcf_status lcf_tokenizer_train(lcf_tokenizer **out, const lcf_str *texts, size_t texts_n,
                                size_t vocab_n, lcf_err *err);
@@ -46,10 +50,14 @@ lcf_status lcf_tokenizer_save(const lcf_tokenizer *t, lcf_gguf_writer *w, lcf_er
 size_t lcf_tokenizer_vocab_n(const lcf_tokenizer *t);
 uint32_t lcf_tokenizer_bos(const lcf_tokenizer *t);
 uint32_t lcf_tokenizer_eos(const lcf_tokenizer *t);
+/* Whether a prompt begins with <s>, and its text with a space mark (keys of the GGUF). */
+bool lcf_tokenizer_adds_bos(const lcf_tokenizer *t);
+bool lcf_tokenizer_adds_prefix_space(const lcf_tokenizer *t);
 
 /*
  * Appends the ids of `text`. add_prefix_space: as the start of a text (a space mark before the
- * first word), the rule of the GGUF when `text` is a whole prompt; pass false for a continuation.
+ * first word) where the GGUF's rule says so; pass false for a continuation. A U+2581 of the text is
+ * spelled in bytes, so that decoding gives back every byte.
  * Never produces control tokens from text: an item titled "</s>" is spelled out.
  */
 lcf_status lcf_tokenizer_encode(lcf_tokens *out, const lcf_tokenizer *t, const char *text,
