@@ -26,20 +26,27 @@
 #include <stdint.h>
 
 typedef struct lcf_ranker_config {
-    bool ict; /* false: the backbone alone */
-    uint32_t users_n, items_n, brands_n, categories_n;
-    uint32_t text_dim, cot_dim; /* of the item vectors and CoT vectors */
-    uint32_t dim;               /* of fields and tokens: 32 */
-    uint32_t k;                 /* examples per query: 4 */
-    uint32_t layers_n, heads_n; /* of the ICT decoder: 2, 2 */
+    bool ict;                                          /* false: the backbone alone */
+    uint32_t users_n, items_n, brands_n, categories_n; /* rows of the tables, the unknown at 0 */
+    uint32_t text_dim, cot_dim; /* of the item vectors and CoT vectors; equal where ict is set */
+    uint32_t dim;               /* of fields and tokens */
+    uint32_t k;                 /* examples per query */
+    uint32_t layers_n, heads_n; /* of the ICT decoder */
+    uint32_t att_hidden[2];     /* of DIN's attention MLP */
+    uint32_t head_hidden[2];    /* of the MLP that ends in the logit */
+    uint32_t text_hidden;       /* of the map from text to token, and of the reconstruction */
+    uint32_t x_hidden;          /* of the map from the nine fields to a token */
+    uint32_t ffn_hidden;        /* of the decoder's SwiGLU */
     float rec_weight;           /* alpha of the reconstruction loss */
     float dropout;              /* of the head MLP */
 } lcf_ranker_config;
 
 /* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
-#define LCF_RANKER_CONFIG_INIT                           \
-    {                                                    \
-        false, 0, 0, 0, 0, 0, 0, 32, 4, 2, 2, 1.0f, 0.1f \
+#define LCF_RANKER_CONFIG_INIT                                                           \
+    {                                                                                    \
+        .dim = 32, .k = 4, .layers_n = 2, .heads_n = 2, .att_hidden = {64, 16},          \
+        .head_hidden = {200, 80}, .text_hidden = 256, .x_hidden = 128, .ffn_hidden = 64, \
+        .rec_weight = 1.0f, .dropout = 0.1f                                              \
     }
 
 typedef struct lcf_ranker lcf_ranker;
@@ -70,11 +77,28 @@ typedef struct lcf_ranker_row {
 } lcf_ranker_row;
 
 /*
- * The order in which the examples of a row enter the sequence is a function of their keys alone
+ * Checks that what rows and features are taken from fits the model.
+ *
+ * errors   EINVAL  the item vectors are not one per item of the catalogue, or of another dimension
+ *          than the weights; the ICT arm without examples, or with vectors of another dimension
+ */
+lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source *source,
+                                   lcf_err *err);
+
+/*
+ * Logits of n >= 1 rows, and the reconstruction loss. The source must have passed
+ * lcf_ranker_check_source.
+ *
+ * A history item that is unknown (0) is left out. A row's sequence holds the examples it has, so a
+ * row without any is the query token alone; the order in which examples enter is that of their keys
  * ("shuffled" as published, but reproducible offline and online).
  *
- * shapes   *logits [n]; *rec_loss [1] (mean over examples present of 1 - cos), NULL for the
- * backbone or without record rng      for dropout; may be NULL on a tape that does not record
+ * shapes   *logits [n]; *rec_loss [1]: mean over the examples present of 1 - cos; NULL for the
+ *          backbone, on a tape that does not record, and when no row has an example
+ * errors   sticky on the tape: ask lcf_tape_status before using *logits (NULL when the features
+ *          found no memory)
+ * memory   rng (dropout) is used only while the tape records; it may be NULL otherwise
+ * threads  safe for one tape per thread; reads `r` and `source` only
  */
 void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *tape,
                         const lcf_ranker *r, lcf_grads *grads, const lcf_ranker_source *source,
@@ -85,7 +109,8 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *ta
  *
  * shapes   scores [n] f32 in (0, 1)
  * order    a row's score does not depend on the other rows (to 1e-6; the block's matrix products
- * may round differently)
+ *          may round differently)
+ * errors   those of lcf_ranker_check_source; ENOMEM
  */
 lcf_status lcf_ranker_score(float *scores, lcf_tape *tape, const lcf_ranker *r,
                             const lcf_ranker_source *source, const lcf_ranker_row *rows, size_t n,

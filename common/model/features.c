@@ -1,0 +1,400 @@
+/*
+ * Features: rows of a batch as index arrays and text vectors, the one way every side takes them.
+ *
+ * Invariant: indices are in range whatever the rows say. An item or user that a table does not know
+ * is row 0 of that table; an item that the catalogue does not know is item 0; item 0 never stands
+ * in a history; of a history longer than LCF_HISTORY_MAX the most recent items count.
+ */
+#include "common/model/ranker_internal.h"
+
+#include <string.h>
+
+#define EMPTY UINT32_MAX
+
+/* ---- id -> position of its first appearance ---- */
+
+typedef struct id_map {
+    uint32_t *id, *position; /* id EMPTY where free; the size is a power of two */
+    size_t mask;
+    uint32_t n;
+} id_map;
+
+static bool id_map_init(id_map *map, lcf_tape *tape, size_t ids_max)
+{
+    size_t size = 16;
+
+    while (size < 2 * ids_max)
+        size *= 2;
+    map->id = lcf_tape_alloc(tape, size, sizeof(uint32_t));
+    map->position = lcf_tape_alloc(tape, size, sizeof(uint32_t));
+    map->mask = size - 1;
+    map->n = 0;
+    if (!map->id || !map->position)
+        return false;
+    memset(map->id, 0xff, size * sizeof(uint32_t));
+    return true;
+}
+
+/* The position of an id; *fresh says that it is new and got the next one. */
+static uint32_t id_map_put(bool *fresh, id_map *map, uint32_t id)
+{
+    size_t at = (size_t)((id * 0x9e3779b97f4a7c15ull) >> 32) & map->mask;
+
+    while (map->id[at] != EMPTY && map->id[at] != id)
+        at = (at + 1) & map->mask;
+    *fresh = map->id[at] == EMPTY;
+    if (*fresh) {
+        map->id[at] = id;
+        map->position[at] = map->n++;
+    }
+    return map->position[at];
+}
+
+/* ---- building ---- */
+
+typedef struct builder {
+    ranker_batch *b;
+    lcf_tape *tape;
+    const lcf_ranker *r;
+    const lcf_ranker_source *source;
+    const lcf_ranker_row *rows;
+    id_map items;
+    uint32_t *catalogue_item; /* [b->items_n] */
+} builder;
+
+static uint32_t *alloc_u32(lcf_tape *tape, size_t n)
+{
+    return lcf_tape_alloc(tape, n ? n : 1, sizeof(uint32_t));
+}
+
+static uint32_t known(uint32_t id, uint32_t limit)
+{
+    return id < limit ? id : 0;
+}
+
+/* The batch's index of a catalogue item. */
+static uint32_t put_item(builder *w, uint32_t item)
+{
+    const uint32_t id = known(item, w->source->catalogue->items_n);
+    bool fresh;
+    const uint32_t position = id_map_put(&fresh, &w->items, id);
+
+    if (fresh)
+        w->catalogue_item[position] = id;
+    return position;
+}
+
+/* True when a comes after b in the sequence. Equal keys: by index, so that the order is total. */
+static bool comes_after(const lcf_examples *e, uint32_t a, uint32_t b)
+{
+    const int order = memcmp(e->key[a].bytes, e->key[b].bytes, sizeof(e->key[a].bytes));
+
+    return order ? order > 0 : a > b;
+}
+
+/* The examples of a row that are there, in the order of their keys; returns how many. */
+static size_t order_examples(uint32_t *out, const lcf_examples *e, const lcf_ranker_row *row,
+                             size_t k)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; row->examples && i < k; i++) {
+        const uint32_t id = row->examples[i];
+        size_t at = n;
+
+        if (id >= e->n) /* LCF_EXAMPLE_NONE, too */
+            continue;
+        for (; at > 0 && comes_after(e, out[at - 1], id); at--)
+            out[at] = out[at - 1];
+        out[at] = id;
+        n++;
+    }
+    return n;
+}
+
+/* Fills slot_offsets, slot_example, segments and wanted from per-row lists of unique examples. */
+static bool place_slots(builder *w, const uint32_t *ids, const uint32_t *counts, size_t k)
+{
+    ranker_batch *b = w->b;
+    const size_t slots = b->slots_n, tokens = 3 * slots + 1;
+    size_t at = 0;
+
+    b->slot_offsets = alloc_u32(w->tape, b->rows_n * slots + 1);
+    b->slot_example = alloc_u32(w->tape, b->present_n);
+    b->wanted = alloc_u32(w->tape, b->present_n + b->rows_n);
+    if (b->present_n < b->rows_n * slots)
+        b->segments = alloc_u32(w->tape, b->rows_n * tokens);
+    if (!b->slot_offsets || !b->slot_example || !b->wanted ||
+        (b->present_n < b->rows_n * slots && !b->segments))
+        return false;
+    b->slot_offsets[0] = 0;
+    for (size_t row = 0; row < b->rows_n; row++) {
+        const size_t empty = slots - counts[row];
+
+        for (size_t slot = 0; slot < slots; slot++) {
+            if (slot >= empty) {
+                b->wanted[at] = (uint32_t)(row * tokens + 3 * slot);
+                b->slot_example[at++] = ids[row * k + slot - empty];
+            }
+            b->slot_offsets[row * slots + slot + 1] = (uint32_t)at;
+        }
+        for (size_t token = 0; b->segments && token < tokens; token++)
+            b->segments[row * tokens + token] = token >= 3 * empty;
+        b->wanted[b->present_n + row] = (uint32_t)(row * tokens + tokens - 1);
+    }
+    return true;
+}
+
+/* Which examples the rows use, each once, and where. */
+static bool build_examples(builder *w)
+{
+    ranker_batch *b = w->b;
+    const lcf_examples *e = w->source->examples;
+    const size_t k = w->r->config.k, all = b->rows_n * k;
+    uint32_t *ids = alloc_u32(w->tape, all), *counts = alloc_u32(w->tape, b->rows_n);
+    id_map map;
+
+    b->example = alloc_u32(w->tape, all);
+    b->label = alloc_u32(w->tape, all);
+    if (!ids || !counts || !b->example || !b->label || !id_map_init(&map, w->tape, all))
+        return false;
+    for (size_t row = 0; row < b->rows_n; row++) {
+        counts[row] = (uint32_t)order_examples(ids + row * k, e, &w->rows[row], k);
+        b->present_n += counts[row];
+        if (counts[row] > b->slots_n)
+            b->slots_n = counts[row];
+        for (size_t i = 0; i < counts[row]; i++) {
+            const uint32_t id = ids[row * k + i];
+            bool fresh;
+            const uint32_t position = id_map_put(&fresh, &map, id);
+
+            if (fresh) {
+                b->example[position] = id;
+                b->label[position] = e->label[id] != 0;
+            }
+            ids[row * k + i] = position;
+        }
+    }
+    b->examples_n = map.n;
+    return place_slots(w, ids, counts, k);
+}
+
+/* Appends the most recent items of a history, without unknown ones; returns the number of entries
+ * so far. */
+static uint32_t put_history(builder *w, uint32_t at, const uint32_t *history, size_t n)
+{
+    for (size_t i = n > LCF_HISTORY_MAX ? n - LCF_HISTORY_MAX : 0; i < n; i++)
+        if (known(history[i], w->source->catalogue->items_n))
+            w->b->history_items[at++] = put_item(w, history[i]);
+    w->b->history_offsets[++w->b->histories_n] = at;
+    return at;
+}
+
+static bool same_history(const lcf_ranker_row *a, const lcf_ranker_row *b)
+{
+    return a->history == b->history && a->history_n == b->history_n;
+}
+
+/* Users, target items and histories of rows and examples. */
+static void fill_decisions(builder *w)
+{
+    ranker_batch *b = w->b;
+    const lcf_examples *e = w->source->examples;
+    const uint32_t users_n = w->r->config.users_n;
+    uint32_t at = 0;
+
+    b->history_offsets[0] = 0;
+    for (size_t i = 0; i < b->rows_n; i++) {
+        const lcf_ranker_row *row = &w->rows[i];
+
+        b->user[i] = known(row->user, users_n);
+        b->item[i] = put_item(w, row->item);
+        if (!i || !same_history(row, row - 1))
+            at = put_history(w, at, row->history, row->history_n);
+        b->history[i] = (uint32_t)(b->histories_n - 1);
+    }
+    b->row_histories_n = b->histories_n;
+    for (size_t i = 0; i < b->examples_n; i++) {
+        const uint32_t id = b->example[i];
+
+        b->user[b->rows_n + i] = known(e->user[id], users_n);
+        b->item[b->rows_n + i] = put_item(w, e->item[id]);
+        at = put_history(w, at, e->history + (size_t)id * LCF_HISTORY_MAX, e->history_n[id]);
+        b->history[b->rows_n + i] = (uint32_t)(b->histories_n - 1);
+    }
+}
+
+static bool build_decisions(builder *w)
+{
+    ranker_batch *b = w->b;
+    const size_t entries = (b->rows_n + b->examples_n) * LCF_HISTORY_MAX;
+
+    b->decisions_n = b->rows_n + b->examples_n;
+    b->user = alloc_u32(w->tape, b->decisions_n);
+    b->item = alloc_u32(w->tape, b->decisions_n);
+    b->history = alloc_u32(w->tape, b->decisions_n);
+    b->history_offsets = alloc_u32(w->tape, b->decisions_n + 1);
+    b->history_items = alloc_u32(w->tape, entries);
+    w->catalogue_item = alloc_u32(w->tape, entries + b->decisions_n);
+    if (!b->user || !b->item || !b->history || !b->history_offsets || !b->history_items ||
+        !w->catalogue_item || !id_map_init(&w->items, w->tape, entries + b->decisions_n))
+        return false;
+    fill_decisions(w);
+    b->items_n = w->items.n;
+    return true;
+}
+
+/* Table rows of the batch's items. */
+static bool build_items(builder *w)
+{
+    ranker_batch *b = w->b;
+    const lcf_catalogue *c = w->source->catalogue;
+    const lcf_ranker_config *config = &w->r->config;
+    size_t categories = 0;
+    uint32_t at = 0;
+
+    for (size_t i = 0; i < b->items_n; i++) {
+        const uint32_t item = w->catalogue_item[i];
+        categories += (size_t)(c->category_offsets[item + 1] - c->category_offsets[item]);
+    }
+    b->item_id = alloc_u32(w->tape, b->items_n);
+    b->item_brand = alloc_u32(w->tape, b->items_n);
+    b->category_offsets = alloc_u32(w->tape, b->items_n + 1);
+    b->categories = alloc_u32(w->tape, categories);
+    if (!b->item_id || !b->item_brand || !b->category_offsets || !b->categories)
+        return false;
+    b->category_offsets[0] = 0;
+    for (size_t i = 0; i < b->items_n; i++) {
+        const uint32_t item = w->catalogue_item[i];
+
+        b->item_id[i] = known(item, config->items_n);
+        b->item_brand[i] = known(c->item_brand[item], config->brands_n);
+        for (uint64_t j = c->category_offsets[item]; j < c->category_offsets[item + 1]; j++)
+            if (known(c->item_categories[j], config->categories_n))
+                b->categories[at++] = c->item_categories[j];
+        b->category_offsets[i + 1] = at;
+    }
+    return true;
+}
+
+/* Pairs (row, history entry); neighbours that share a history share its entries. */
+static bool build_pairs(builder *w)
+{
+    ranker_batch *b = w->b;
+    uint32_t at = 0;
+
+    b->pair_offsets = alloc_u32(w->tape, b->rows_n + 1);
+    if (!b->pair_offsets)
+        return false;
+    b->pair_offsets[0] = 0;
+    for (size_t i = 0; i < b->rows_n; i++) {
+        const uint32_t *span = b->history_offsets + b->history[i];
+        b->pair_offsets[i + 1] = b->pair_offsets[i] + (span[1] - span[0]);
+    }
+    b->pairs_n = b->pair_offsets[b->rows_n];
+    b->pair_row = alloc_u32(w->tape, b->pairs_n);
+    b->pair_entry = alloc_u32(w->tape, b->pairs_n);
+    if (!b->pair_row || !b->pair_entry)
+        return false;
+    for (size_t i = 0; i < b->rows_n; i++) {
+        const uint32_t *span = b->history_offsets + b->history[i];
+
+        for (uint32_t entry = span[0]; entry < span[1]; entry++, at++) {
+            b->pair_row[at] = (uint32_t)i;
+            b->pair_entry[at] = entry;
+        }
+    }
+    return true;
+}
+
+/* hbar of a row's history, as lcf_embeddings_mean takes it for retrieval. */
+static void history_text(float *out, const builder *w, uint32_t history)
+{
+    uint32_t items[LCF_HISTORY_MAX];
+    const ranker_batch *b = w->b;
+    const uint32_t begin = b->history_offsets[history];
+    const size_t n = b->history_offsets[history + 1] - begin;
+
+    for (size_t i = 0; i < n; i++)
+        items[i] = w->catalogue_item[b->history_items[begin + i]];
+    lcf_embeddings_mean(out, w->source->item_vectors, items, n);
+}
+
+/* Text vectors of target items, each once; returns how many. */
+static size_t put_item_texts(builder *w, id_map *map)
+{
+    ranker_batch *b = w->b;
+    const size_t dim = w->r->config.text_dim;
+
+    for (size_t i = 0; i < b->decisions_n; i++) {
+        bool fresh;
+
+        b->item_text[i] = id_map_put(&fresh, map, b->item[i]);
+        if (fresh)
+            memcpy(b->texts + b->item_text[i] * dim,
+                   w->source->item_vectors->vectors + w->catalogue_item[b->item[i]] * dim,
+                   dim * sizeof(float));
+    }
+    return map->n;
+}
+
+/* Text vectors of histories and CoTs after the `at` of items. */
+static void put_other_texts(builder *w, size_t at)
+{
+    ranker_batch *b = w->b;
+    const lcf_examples *e = w->source->examples;
+    const size_t dim = w->r->config.text_dim;
+
+    for (size_t i = 0; i < b->decisions_n; i++)
+        b->history_text[i] = (uint32_t)(at + b->history[i]);
+    for (uint32_t i = 0; i < b->row_histories_n; i++)
+        history_text(b->texts + (at + i) * dim, w, i);
+    at += b->row_histories_n;
+    for (size_t i = 0; i < b->examples_n; i++)
+        memcpy(b->texts + (at + i) * dim, e->history_vec + b->example[i] * dim,
+               dim * sizeof(float));
+    at += b->examples_n;
+    for (size_t i = 0; i < b->examples_n; i++) {
+        b->cot_text[i] = (uint32_t)(at + i);
+        memcpy(b->texts + (at + i) * dim, e->cot_vec + b->example[i] * dim, dim * sizeof(float));
+    }
+    b->texts_n = at + b->examples_n;
+}
+
+static bool build_texts(builder *w)
+{
+    ranker_batch *b = w->b;
+    const size_t dim = w->r->config.text_dim;
+    id_map map;
+
+    b->item_text = alloc_u32(w->tape, b->decisions_n);
+    b->history_text = alloc_u32(w->tape, b->decisions_n);
+    b->cot_text = alloc_u32(w->tape, b->examples_n);
+    b->texts = lcf_tape_alloc(w->tape, (b->decisions_n + b->histories_n + b->examples_n) * dim,
+                              sizeof(float));
+    if (!b->item_text || !b->history_text || !b->cot_text || !b->texts ||
+        !id_map_init(&map, w->tape, b->decisions_n))
+        return false;
+    put_other_texts(w, put_item_texts(w, &map));
+    return true;
+}
+
+ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
+                                     const lcf_ranker_source *source, const lcf_ranker_row *rows,
+                                     size_t n)
+{
+    builder w = {.tape = tape, .r = r, .source = source, .rows = rows};
+
+    w.b = lcf_tape_alloc(tape, 1, sizeof(*w.b));
+    if (!w.b)
+        return NULL;
+    memset(w.b, 0, sizeof(*w.b));
+    w.b->rows_n = n;
+    if (r->config.ict && !build_examples(&w))
+        return NULL;
+    if (!build_decisions(&w) || !build_items(&w) || !build_pairs(&w))
+        return NULL;
+    if (r->config.ict && !build_texts(&w))
+        return NULL;
+    return w.b;
+}

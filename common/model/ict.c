@@ -1,0 +1,151 @@
+/*
+ * The ICT module: every example becomes three tokens (decision, CoT, label), the row itself becomes
+ * the last one, and a small causal decoder reads them.
+ *
+ * A row with m examples is a sequence of 3 m + 1 tokens. Rows of a batch are padded on the left to
+ * the longest; padding is a segment of its own, which no token sees, and RoPE depends on distances
+ * only, so that a row's result is that of its own short sequence.
+ *
+ * source   llm-cf.md section 5
+ */
+#include "common/model/ranker_internal.h"
+
+#include <string.h>
+
+/* Map of all texts of the batch -> tokens [texts_n, dim]. */
+static lcf_tensor *map_texts(const ranker_pass *p)
+{
+    const size_t dims[2] = {p->batch->texts_n, p->r->config.text_dim};
+
+    return lcf_ranker_mlp_forward(p, &p->r->text,
+                                  lcf_tape_input(p->tape, p->batch->texts, dims, 2));
+}
+
+/* Decision tokens x of rows and examples, from nine fields -> [decisions_n, dim]. */
+static lcf_tensor *decisions(const ranker_pass *p, lcf_tensor *items, lcf_tensor *texts)
+{
+    const ranker_batch *b = p->batch;
+    lcf_tensor *means =
+        lcf_op_gather_mean(p->tape, items, b->history_items, b->history_offsets, b->histories_n);
+    lcf_tensor *fields[5];
+
+    fields[0] =
+        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), b->user, b->decisions_n);
+    fields[1] = lcf_op_gather(p->tape, items, b->item, b->decisions_n);
+    fields[2] = lcf_op_gather(p->tape, texts, b->item_text, b->decisions_n);
+    fields[3] = means;
+    if (b->histories_n != b->decisions_n)
+        fields[3] = lcf_op_gather(p->tape, means, b->history, b->decisions_n);
+    fields[4] = lcf_op_gather(p->tape, texts, b->history_text, b->decisions_n);
+    return lcf_ranker_mlp_forward(p, &p->r->x, lcf_op_concat(p->tape, fields, 5));
+}
+
+/* The token sequences [rows_n, 3 slots + 1, dim]. */
+static lcf_tensor *sequences(const ranker_pass *p, lcf_tensor *x, lcf_tensor *texts)
+{
+    const ranker_batch *b = p->batch;
+    const size_t dim = p->r->config.dim, slots = b->rows_n * b->slots_n;
+    const size_t by_row[2] = {b->rows_n, b->slots_n * 3 * dim};
+    const size_t by_token[3] = {b->rows_n, 3 * b->slots_n + 1, dim};
+    lcf_tensor *own = lcf_ranker_rows(p, x, 0, b->rows_n), *triple[3], *parts[2];
+
+    if (!b->slots_n)
+        return lcf_op_reshape(p->tape, own, by_token, 3);
+    triple[0] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
+    triple[1] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
+    triple[2] =
+        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->label_table), b->label, b->examples_n);
+    parts[0] = lcf_op_concat(p->tape, triple, 3);
+    if (b->present_n == slots)
+        parts[0] = lcf_op_gather(p->tape, parts[0], b->slot_example, slots);
+    else
+        parts[0] = lcf_op_gather_mean(p->tape, parts[0], b->slot_example, b->slot_offsets, slots);
+    parts[0] = lcf_op_reshape(p->tape, parts[0], by_row, 2);
+    parts[1] = own;
+    return lcf_op_reshape(p->tape, lcf_op_concat(p->tape, parts, 2), by_token, 3);
+}
+
+/* Heads of n W: [rows, tokens, heads, head dim]. */
+static lcf_tensor *heads_of(const ranker_pass *p, lcf_tensor *n, size_t w)
+{
+    const size_t heads = p->r->config.heads_n;
+    const size_t dims[4] = {n->dims[0], n->dims[1], heads, p->r->config.dim / heads};
+
+    return lcf_op_reshape(p->tape, lcf_op_linear(p->tape, n, lcf_ranker_param(p, w), NULL), dims,
+                          4);
+}
+
+/* Self-attention of one layer: t [rows, tokens, dim] -> the same shape, before the output map. */
+static lcf_tensor *attention(const ranker_pass *p, const ranker_layer *l, lcf_tensor *t)
+{
+    lcf_tensor *n = lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, l->norm1), LCF_RANKER_NORM_EPS);
+    lcf_tensor *q = lcf_op_rope(p->tape, heads_of(p, n, l->q), NULL, LCF_RANKER_ROPE_THETA);
+    lcf_tensor *k = lcf_op_rope(p->tape, heads_of(p, n, l->k), NULL, LCF_RANKER_ROPE_THETA);
+    lcf_tensor *a = lcf_op_attention(p->tape, q, k, heads_of(p, n, l->v), p->batch->segments);
+
+    return lcf_op_reshape(p->tape, a, t->dims, t->dims_n);
+}
+
+static lcf_tensor *feed_forward(const ranker_pass *p, const ranker_layer *l, lcf_tensor *t)
+{
+    lcf_tensor *n = lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, l->norm2), LCF_RANKER_NORM_EPS);
+    lcf_tensor *gate = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->gate), NULL);
+    lcf_tensor *up = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->up), NULL);
+
+    return lcf_op_linear(p->tape, lcf_op_swiglu(p->tape, gate, up), lcf_ranker_param(p, l->down),
+                         NULL);
+}
+
+/* Hidden states, after the final norm, of the tokens wanted [wanted_n]: all other tokens are left
+ * behind after the last attention. */
+static lcf_tensor *decode(const ranker_pass *p, lcf_tensor *t, const uint32_t *wanted,
+                          size_t wanted_n)
+{
+    const lcf_ranker *r = p->r;
+    const size_t flat[2] = {t->dims[0] * t->dims[1], t->dims[2]};
+
+    for (size_t i = 0; i < r->config.layers_n; i++) {
+        const ranker_layer *l = &r->layers[i];
+        lcf_tensor *a = attention(p, l, t);
+
+        if (i + 1 == r->config.layers_n) {
+            a = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, a, flat, 2), wanted, wanted_n);
+            t = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, t, flat, 2), wanted, wanted_n);
+        }
+        t = lcf_op_add(p->tape, t, lcf_op_linear(p->tape, a, lcf_ranker_param(p, l->o), NULL));
+        t = lcf_op_add(p->tape, t, feed_forward(p, l, t));
+    }
+    return lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, r->norm), LCF_RANKER_NORM_EPS);
+}
+
+/* Mean over the slots in use of 1 - cos(reconstruction, the example's CoT vector). */
+static lcf_tensor *reconstruction_loss(const ranker_pass *p, lcf_tensor *hidden)
+{
+    const ranker_batch *b = p->batch;
+    const size_t dim = p->r->config.cot_dim;
+    float *target = lcf_tape_alloc(p->tape, b->present_n * dim, sizeof(float));
+    lcf_tensor *x =
+        lcf_ranker_mlp_forward(p, &p->r->rec, lcf_ranker_rows(p, hidden, 0, b->present_n));
+
+    for (size_t i = 0; target && i < b->present_n; i++)
+        memcpy(target + i * dim,
+               p->source->examples->cot_vec + b->example[b->slot_example[i]] * dim,
+               dim * sizeof(float));
+    return lcf_op_cosine_loss(p->tape, x, target, NULL, (float)b->present_n);
+}
+
+lcf_tensor *lcf_ranker_ict(lcf_tensor **rec_loss, const ranker_pass *p, lcf_tensor *items,
+                           bool want_loss)
+{
+    const ranker_batch *b = p->batch;
+    const size_t skip = want_loss ? 0 : b->present_n;
+    lcf_tensor *texts = map_texts(p);
+    lcf_tensor *t = sequences(p, decisions(p, items, texts), texts);
+    lcf_tensor *hidden = decode(p, t, b->wanted + skip, b->present_n - skip + b->rows_n);
+
+    *rec_loss = NULL;
+    if (!want_loss || !b->present_n)
+        return hidden;
+    *rec_loss = reconstruction_loss(p, hidden);
+    return lcf_ranker_rows(p, hidden, b->present_n, b->rows_n);
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Golden tensors for the ranker (DIN, DIN + ICT): an independent statement of the model in PyTorch.
+
+    OPENBLAS_CORETYPE=SkylakeX /usr/bin/python3 tests/parity/make_ranker_golden.py [FOLDER, default tests/parity/golden]
+
+Writes ranker_<arm>.txt (one line "name dim ..." per tensor, in file order) and ranker_<arm>.f32 (their
+little-endian values one after another; integers are stored as floats, all are small). The model is written row
+by row and without padding, in float64, from the description in schemas/ranker_weights.md: it shares no structure
+with the batched code that is held to it. Needs Debian's python3-torch; the tests need only the files.
+"""
+import os
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+torch.set_default_dtype(torch.float64)
+rng = np.random.RandomState(7)
+
+USERS, ITEMS, BRANDS, CATEGORIES, TEXT = 6, 9, 4, 7, 10
+DIM, K, LAYERS, HEADS = 8, 4, 2, 2
+ATT, HEAD, TEXT_HIDDEN, X_HIDDEN, FFN = (12, 6), (20, 10), 24, 16, 12
+EXAMPLES, HISTORY_MAX, NONE = 8, 20, -1
+CATALOGUE_ITEMS = ITEMS + 1  # one item newer than the weights
+LEARNING_RATE, WEIGHT_DECAY, STEPS = 0.01, 1e-4, 3
+
+
+def world():
+    """Catalogue, vectors, examples and rows; every awkward case stands in a row."""
+    w = {}
+    w["item_brand"] = np.array([0, 1, 2, 0, 3, 1, 2, 3, 1, 2])
+    categories = [[], [1, 2], [3], [], [4, 5, 6], [2], [1, 6], [5], [3, 4], [2, 5]]
+    w["category_offsets"] = np.cumsum([0] + [len(c) for c in categories])
+    w["item_categories"] = np.array([c for row in categories for c in row])
+
+    def unit(n, dim):
+        v = rng.randn(n, dim)
+        return (v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32)
+
+    w["item_vectors"] = unit(CATALOGUE_ITEMS, TEXT)
+    w["item_vectors"][0] = 0
+    w["item_vectors"][3] = 0  # an item without text
+    w["example_user"] = np.array([1, 2, 3, 4, 5, 1, 2, 3])
+    w["example_item"] = np.array([2, 3, 4, 5, 6, 7, 8, 1])
+    w["example_label"] = np.array([1, 0, 1, 0, 1, 0, 1, 0])
+    histories = [[1], [4, 5], [], [1, 2, 3], [8, 8, 2], [2, 3, 4, 5, 6], [7], [6, 1]]
+    w["example_history"] = pad(histories)
+    w["example_history_n"] = np.array([len(h) for h in histories])
+    w["cot_vectors"] = unit(EXAMPLES, TEXT)
+    # first byte of each example's key; the others are zero. The order within a row follows the keys.
+    w["example_key"] = np.array([90, 17, 200, 3, 55, 130, 71, 22])
+    rows = [  # user, item, label, history, examples
+        (1, 2, 1, [3, 4, 5], [0, 2, 1, 3]),
+        (2, 7, 0, [1], [4, 6, 5, 7]),
+        (0, 4, 1, [], [2, 4, 1, 7]),  # unknown user, empty history
+        (3, 9, 0, [2, 2, 9, 6], [6, NONE, 3, NONE]),  # item beyond the table, repeats, two examples
+        (5, 0, 1, [8, 7, 6, 5, 4, 3, 2, 1], [NONE] * 4),  # unknown item, no example at all
+        (4, 3, 0, [1, 8], [0, 1, 2, 5]),
+        (4, 5, 1, [1, 8], [0, 4, 7, NONE]),
+    ]
+    w["row_user"] = np.array([r[0] for r in rows])
+    w["row_item"] = np.array([r[1] for r in rows])
+    w["row_label"] = np.array([r[2] for r in rows])
+    w["row_history"] = pad([r[3] for r in rows])
+    w["row_history_n"] = np.array([len(r[3]) for r in rows])
+    w["row_examples"] = np.array([r[4] for r in rows])
+    return w
+
+
+def pad(histories):
+    out = np.zeros((len(histories), HISTORY_MAX), np.int64)
+    for i, h in enumerate(histories):
+        out[i, : len(h)] = h
+    return out
+
+
+def shapes(ict):
+    item = 3 * DIM
+    s = {
+        "user.table": (USERS, DIM), "item.table": (ITEMS, DIM),
+        "brand.table": (BRANDS, DIM), "category.table": (CATEGORIES, DIM),
+        "att.q.w": (ATT[0], item), "att.h.w": (ATT[0], item), "att.d.w": (ATT[0], item), "att.m.w": (ATT[0], item),
+        "att.0.b": (ATT[0],), "att.1.w": (ATT[1], ATT[0]), "att.1.b": (ATT[1],),
+        "att.2.w": (1, ATT[1]), "att.2.b": (1,),
+        "head.0.w": (HEAD[0], DIM + 2 * item + (DIM if ict else 0)), "head.0.b": (HEAD[0],),
+        "head.1.w": (HEAD[1], HEAD[0]), "head.1.b": (HEAD[1],), "head.2.w": (1, HEAD[1]), "head.2.b": (1,),
+    }
+    if not ict:
+        return s
+    s.update({
+        "text.0.w": (TEXT_HIDDEN, TEXT), "text.0.b": (TEXT_HIDDEN,), "text.1.w": (DIM, TEXT_HIDDEN), "text.1.b": (DIM,),
+        "x.0.w": (X_HIDDEN, 9 * DIM), "x.0.b": (X_HIDDEN,), "x.1.w": (DIM, X_HIDDEN), "x.1.b": (DIM,),
+        "label.table": (2, DIM),
+    })
+    for i in range(LAYERS):
+        p = f"layer.{i}."
+        s.update({p + "norm1.w": (DIM,), p + "q.w": (DIM, DIM), p + "k.w": (DIM, DIM), p + "v.w": (DIM, DIM),
+                  p + "o.w": (DIM, DIM), p + "norm2.w": (DIM,), p + "gate.w": (FFN, DIM), p + "up.w": (FFN, DIM),
+                  p + "down.w": (DIM, FFN)})
+    s.update({"norm.w": (DIM,), "rec.0.w": (TEXT_HIDDEN, DIM), "rec.0.b": (TEXT_HIDDEN,),
+              "rec.1.w": (TEXT, TEXT_HIDDEN), "rec.1.b": (TEXT,)})
+    return s
+
+
+def make_params(ict):
+    p = {}
+    for name, shape in shapes(ict).items():
+        v = rng.randn(*shape) * (0.3 if "table" in name else 1.0 / np.sqrt(shape[-1]))
+        if "norm" in name:
+            v = 1 + 0.2 * v
+        if name in ("user.table", "item.table", "brand.table", "category.table"):
+            v[0] = 0
+        p[name] = torch.tensor(v.astype(np.float32).astype(np.float64), requires_grad=True)
+    return p
+
+
+class Model:
+    """One row at a time, as the words say it."""
+
+    def __init__(self, p, w, ict):
+        self.p, self.w, self.ict = p, w, ict
+        self.text = torch.tensor(w["item_vectors"].astype(np.float64))
+        self.cot = torch.tensor(w["cot_vectors"].astype(np.float64))
+
+    def table(self, name, idx):
+        t = self.p[name]
+        return t[idx] if 0 < idx < len(t) else torch.zeros(DIM)  # row 0 is padding and has no gradient
+
+    def item(self, i):
+        c = self.w["item_categories"][self.w["category_offsets"][i] : self.w["category_offsets"][i + 1]]
+        mean = torch.stack([self.table("category.table", x) for x in c]).mean(0) if len(c) else torch.zeros(DIM)
+        return torch.cat([self.table("item.table", i), self.table("brand.table", self.w["item_brand"][i]), mean])
+
+    def mlp(self, name, x, layers):
+        for i in range(layers):
+            x = self.p[f"{name}.{i}.w"] @ x + self.p[f"{name}.{i}.b"]
+            x = torch.relu(x) if i + 1 < layers else x
+        return x
+
+    def pooled(self, q, history):
+        """DIN: weights from an MLP over [q, h, q - h, q * h], not normalised."""
+        w0 = torch.cat([self.p[f"att.{n}.w"] for n in "qhdm"], 1)
+        total = torch.zeros(3 * DIM)
+        for i in history:
+            h = self.item(i)
+            a = torch.relu(w0 @ torch.cat([q, h, q - h, q * h]) + self.p["att.0.b"])
+            a = torch.relu(self.p["att.1.w"] @ a + self.p["att.1.b"])
+            total = total + (self.p["att.2.w"] @ a + self.p["att.2.b"]) * h
+        return total
+
+    def x(self, user, item, history):
+        """The token of a decision: nine fields."""
+        n = len(history)
+        mean = torch.stack([self.item(i) for i in history]).mean(0) if n else torch.zeros(3 * DIM)
+        hbar = self.text[history].mean(0) if n else torch.zeros(TEXT)
+        return self.mlp("x", torch.cat([self.table("user.table", user), self.item(item),
+                                        self.mlp("text", self.text[item], 2), mean, self.mlp("text", hbar, 2)]), 2)
+
+    def norm(self, x, w):
+        return x / torch.sqrt((x * x).mean(-1, keepdim=True) + 1e-5) * w
+
+    def rope(self, x):  # [T, HEADS, hd]
+        T, _, hd = x.shape
+        angle = torch.arange(T)[:, None] * 10000.0 ** (-torch.arange(0, hd, 2) / hd)
+        cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+
+    def decoder(self, t):
+        T, hd = len(t), DIM // HEADS
+        for i in range(LAYERS):
+            w = lambda n: self.p[f"layer.{i}.{n}.w"]
+            n = self.norm(t, w("norm1"))
+            q, k, v = ((n @ w(c).T).view(T, HEADS, hd) for c in "qkv")
+            s = torch.einsum("ihd,jhd->hij", self.rope(q), self.rope(k)) / np.sqrt(hd)
+            s = s.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), float("-inf"))
+            t = t + torch.einsum("hij,jhd->ihd", s.softmax(-1), v).reshape(T, DIM) @ w("o").T
+            n = self.norm(t, w("norm2"))
+            t = t + (F.silu(n @ w("gate").T) * (n @ w("up").T)) @ w("down").T
+        return self.norm(t, self.p["norm.w"])
+
+    def row(self, r):
+        """Logit, and 1 - cos for every example present."""
+        w = self.w
+        user, item = w["row_user"][r], w["row_item"][r]
+        history = list(w["row_history"][r][: w["row_history_n"][r]])
+        q = self.item(item)
+        features = [self.table("user.table", user), q, self.pooled(q, history)]
+        losses = []
+        if self.ict:
+            ids = sorted((e for e in w["row_examples"][r] if e != NONE), key=lambda e: w["example_key"][e])
+            tokens = []
+            for e in ids:
+                h = list(w["example_history"][e][: w["example_history_n"][e]])
+                tokens += [self.x(w["example_user"][e], w["example_item"][e], h), self.mlp("text", self.cot[e], 2),
+                           self.p["label.table"][w["example_label"][e]]]
+            tokens.append(self.x(user, item, history))
+            hidden = self.decoder(torch.stack(tokens))
+            features.append(hidden[-1])
+            for j, e in enumerate(ids):
+                losses.append(1 - F.cosine_similarity(self.mlp("rec", hidden[3 * j], 2), self.cot[e], dim=0))
+        return self.mlp("head", torch.cat(features), 3), losses
+
+    def loss(self):
+        rows = [self.row(r) for r in range(len(self.w["row_user"]))]
+        logits = torch.cat([x[0] for x in rows])
+        bce = F.binary_cross_entropy_with_logits(logits, torch.tensor(self.w["row_label"], dtype=torch.float64))
+        losses = [l for x in rows for l in x[1]]
+        rec = torch.stack(losses).mean() if losses else torch.zeros(())
+        return logits, rec, bce + rec
+
+
+def write(folder, name, tensors):
+    with open(f"{folder}/{name}.txt", "w") as index, open(f"{folder}/{name}.f32", "wb") as data:
+        for key, value in tensors.items():
+            a = np.asarray(value, dtype="<f4")
+            index.write(" ".join([key] + [str(d) for d in (a.shape or (1,))]) + "\n")
+            data.write(a.tobytes())
+
+
+def main():
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+    w = world()
+    for arm, ict in (("din", False), ("ict", True)):
+        p = make_params(ict)
+        model = Model(p, w, ict)
+        out = {f"world.{k}": v for k, v in w.items()}
+        out.update({f"param.{k}": v.detach().numpy().copy() for k, v in p.items()})
+        optimizer = torch.optim.Adam(p.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            logits, rec, total = model.loss()
+            total.backward()
+            out[f"loss.{step}"] = total.item()
+            if step == 0:
+                out["logits"], out["rec_loss"] = logits.detach().numpy(), rec.item()
+                out.update({f"grad.{k}": v.grad.numpy().copy() for k, v in p.items()})
+            optimizer.step()
+        out.update({f"step.{k}": v.detach().numpy().copy() for k, v in p.items()})
+        write(folder, f"ranker_{arm}", out)
+        print(arm, "losses", [round(out[f"loss.{s}"], 6) for s in range(STEPS)], "rec", round(out["rec_loss"], 6))
+
+
+if __name__ == "__main__":
+    main()

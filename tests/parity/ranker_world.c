@@ -1,0 +1,228 @@
+/* Reads the golden files into the structs that the ranker works on. */
+#include "tests/parity/ranker_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static FILE *open_golden(const char *arm, const char *suffix)
+{
+    const char *root = getenv("LCF_SOURCE_DIR");
+    char path[4096];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/tests/parity/golden/ranker_%s.%s", root ? root : ".", arm,
+             suffix);
+    f = fopen(path, "rb");
+    if (!f)
+        fail_msg("cannot open %s", path);
+    return f;
+}
+
+/* "name dim ..." per line. */
+static void read_index(golden *g, const char *arm)
+{
+    FILE *f = open_golden(arm, "txt");
+    char line[256];
+
+    while (fgets(line, sizeof(line), f)) {
+        golden_tensor *t = &g->list[g->list_n++];
+        char *save = NULL, *word = strtok_r(line, " \n", &save);
+
+        assert_true(g->list_n <= GOLDEN_TENSORS_MAX);
+        snprintf(t->name, sizeof(t->name), "%s", word);
+        t->n = 1;
+        while ((word = strtok_r(NULL, " \n", &save))) {
+            assert_true(t->dims_n < 4);
+            t->dims[t->dims_n] = strtoul(word, NULL, 10);
+            t->n *= t->dims[t->dims_n++];
+        }
+    }
+    fclose(f);
+}
+
+static void read_golden(golden *g, const char *arm)
+{
+    size_t total = 0, at = 0;
+    FILE *f;
+
+    read_index(g, arm);
+    for (size_t i = 0; i < g->list_n; i++)
+        total += g->list[i].n;
+    g->data = malloc(total * sizeof(float));
+    f = open_golden(arm, "f32");
+    assert_int_equal(fread(g->data, sizeof(float), total, f), total);
+    assert_int_equal(fgetc(f), EOF);
+    fclose(f);
+    for (size_t i = 0; i < g->list_n; at += g->list[i++].n)
+        g->list[i].data = g->data + at;
+}
+
+const golden_tensor *ranker_world_get(const ranker_world *w, const char *prefix, const char *name)
+{
+    char full[128];
+
+    snprintf(full, sizeof(full), "%s%s", prefix, name);
+    for (size_t i = 0; i < w->golden.list_n; i++)
+        if (!strcmp(w->golden.list[i].name, full))
+            return &w->golden.list[i];
+    fail_msg("no golden tensor %s", full);
+    return NULL;
+}
+
+static void *own(ranker_world *w, size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+
+    assert_non_null(p);
+    assert_true(w->owned_n < 32);
+    return w->owned[w->owned_n++] = p;
+}
+
+/* -1 becomes LCF_EXAMPLE_NONE. */
+static uint32_t *u32_of(ranker_world *w, const char *name)
+{
+    const golden_tensor *t = ranker_world_get(w, "world.", name);
+    uint32_t *out = own(w, t->n, sizeof(uint32_t));
+
+    for (size_t i = 0; i < t->n; i++)
+        out[i] = t->data[i] < 0 ? LCF_EXAMPLE_NONE : (uint32_t)t->data[i];
+    return out;
+}
+
+static void make_catalogue(ranker_world *w)
+{
+    const golden_tensor *vectors = ranker_world_get(w, "world.", "item_vectors");
+    const uint32_t *offsets = u32_of(w, "category_offsets");
+    const size_t items_n = vectors->dims[0];
+    uint64_t *wide = own(w, items_n + 1, sizeof(uint64_t));
+
+    for (size_t i = 0; i <= items_n; i++)
+        wide[i] = offsets[i];
+    w->catalogue.items_n = (uint32_t)items_n;
+    w->catalogue.item_brand = u32_of(w, "item_brand");
+    w->catalogue.category_offsets = wide;
+    w->catalogue.item_categories = u32_of(w, "item_categories");
+    w->item_vectors.n = items_n;
+    w->item_vectors.dim = vectors->dims[1];
+    w->item_vectors.vectors = vectors->data;
+}
+
+static void make_examples(ranker_world *w)
+{
+    const golden_tensor *cot = ranker_world_get(w, "world.", "cot_vectors");
+    const uint32_t *key = u32_of(w, "example_key"), *label = u32_of(w, "example_label");
+    lcf_examples *e = &w->examples;
+    const size_t n = e->n = cot->dims[0], dim = w->item_vectors.dim;
+    lcf_hash128 *keys = own(w, n, sizeof(*keys));
+    uint8_t *labels = own(w, n, 1);
+    float *history_vec = own(w, n * dim, sizeof(float)), *target_vec = own(w, n * dim, 4);
+
+    e->text_dim = dim;
+    e->cot_dim = cot->dims[1];
+    e->user = u32_of(w, "example_user");
+    e->item = u32_of(w, "example_item");
+    e->history = u32_of(w, "example_history");
+    e->history_n = u32_of(w, "example_history_n");
+    for (size_t i = 0; i < n; i++) {
+        keys[i].bytes[0] = (uint8_t)key[i];
+        labels[i] = (uint8_t)label[i];
+        lcf_embeddings_mean(history_vec + i * dim, &w->item_vectors,
+                            e->history + i * LCF_HISTORY_MAX, e->history_n[i]);
+        memcpy(target_vec + i * dim, w->item_vectors.vectors + e->item[i] * dim, dim * 4);
+    }
+    e->key = keys;
+    e->label = labels;
+    e->history_vec = history_vec;
+    e->target_vec = target_vec;
+    e->cot_vec = cot->data;
+}
+
+static void make_rows(ranker_world *w)
+{
+    const uint32_t *user = u32_of(w, "row_user"), *item = u32_of(w, "row_item");
+    const uint32_t *history = u32_of(w, "row_history"), *history_n = u32_of(w, "row_history_n");
+    const uint32_t *examples = u32_of(w, "row_examples");
+    const golden_tensor *label = ranker_world_get(w, "world.", "row_label");
+    const size_t k = ranker_world_get(w, "world.", "row_examples")->dims[1];
+
+    w->rows_n = label->n;
+    w->rows = own(w, w->rows_n, sizeof(*w->rows));
+    w->labels = own(w, w->rows_n, sizeof(float));
+    for (size_t i = 0; i < w->rows_n; i++) {
+        w->rows[i] = (lcf_ranker_row){user[i], item[i], history + i * LCF_HISTORY_MAX, history_n[i],
+                                      examples + i * k};
+        w->labels[i] = label->data[i];
+    }
+}
+
+void ranker_world_open(ranker_world *w, const char *arm)
+{
+    memset(w, 0, sizeof(*w));
+    read_golden(&w->golden, arm);
+    make_catalogue(w);
+    make_examples(w);
+    make_rows(w);
+    w->source.catalogue = &w->catalogue;
+    w->source.item_vectors = &w->item_vectors;
+    w->source.examples = strcmp(arm, "ict") ? NULL : &w->examples;
+}
+
+void ranker_world_close(ranker_world *w)
+{
+    for (size_t i = 0; i < w->owned_n; i++)
+        free(w->owned[i]);
+    free(w->golden.data);
+}
+
+static uint32_t rows_of(const ranker_world *w, const char *param)
+{
+    return (uint32_t)ranker_world_get(w, "param.", param)->dims[0];
+}
+
+lcf_ranker_config ranker_world_config(const ranker_world *w)
+{
+    lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
+
+    c.ict = w->source.examples != NULL;
+    c.users_n = rows_of(w, "user.table");
+    c.items_n = rows_of(w, "item.table");
+    c.brands_n = rows_of(w, "brand.table");
+    c.categories_n = rows_of(w, "category.table");
+    c.text_dim = c.cot_dim = (uint32_t)w->item_vectors.dim;
+    c.dim = (uint32_t)ranker_world_get(w, "param.", "user.table")->dims[1];
+    c.att_hidden[0] = rows_of(w, "att.q.w");
+    c.att_hidden[1] = rows_of(w, "att.1.w");
+    c.head_hidden[0] = rows_of(w, "head.0.w");
+    c.head_hidden[1] = rows_of(w, "head.1.w");
+    c.dropout = 0.0f;
+    if (c.ict) {
+        c.text_hidden = rows_of(w, "text.0.w");
+        c.x_hidden = rows_of(w, "x.0.w");
+        c.ffn_hidden = rows_of(w, "layer.0.gate.w");
+    }
+    return c;
+}
+
+lcf_ranker *ranker_world_ranker(const ranker_world *w)
+{
+    const lcf_ranker_config config = ranker_world_config(w);
+    lcf_err err = LCF_ERR_INIT;
+    lcf_ranker *r;
+    lcf_params *p;
+
+    if (lcf_ranker_create(&r, &config, 1, &err))
+        fail_msg("%s", err.text);
+    p = lcf_ranker_params(r);
+    for (size_t i = 0; i < p->list_n; i++) {
+        const golden_tensor *t = ranker_world_get(w, "param.", p->list[i].name);
+
+        assert_int_equal(t->n, p->list[i].n);
+        memcpy(lcf_params_value(p, i), t->data, t->n * sizeof(float));
+    }
+    return r;
+}

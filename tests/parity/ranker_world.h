@@ -1,0 +1,47 @@
+/*
+ * The small world of the ranker's golden tensors: catalogue, vectors, examples and rows with every
+ * awkward case (unknown ids, empty histories, missing examples), as make_ranker_golden.py wrote it.
+ */
+#ifndef LCF_TESTS_PARITY_RANKER_WORLD_H
+#define LCF_TESTS_PARITY_RANKER_WORLD_H
+
+#include "common/model/ranker.h"
+
+#define GOLDEN_TENSORS_MAX 256
+
+typedef struct golden_tensor {
+    char name[64];
+    size_t dims[4], dims_n, n;
+    const float *data;
+} golden_tensor;
+
+typedef struct golden {
+    float *data;
+    golden_tensor list[GOLDEN_TENSORS_MAX];
+    size_t list_n;
+} golden;
+
+typedef struct ranker_world {
+    golden golden;
+    lcf_catalogue catalogue;
+    lcf_embeddings item_vectors;
+    lcf_examples examples;
+    lcf_ranker_source source;
+    lcf_ranker_row *rows;
+    float *labels;
+    size_t rows_n;
+    void *owned[32]; /* integer arrays made from the floats of the file */
+    size_t owned_n;
+} ranker_world;
+
+/* Fails the test when the files are missing or odd. arm: "din" or "ict". */
+void ranker_world_open(ranker_world *w, const char *arm);
+void ranker_world_close(ranker_world *w);
+/* A tensor of the file; fails the test when there is none. */
+const golden_tensor *ranker_world_get(const ranker_world *w, const char *prefix, const char *name);
+/* The sizes of the golden model; dropout 0. */
+lcf_ranker_config ranker_world_config(const ranker_world *w);
+/* A ranker with the golden weights. */
+lcf_ranker *ranker_world_ranker(const ranker_world *w);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * The ranker against an independent PyTorch statement of it (make_ranker_golden.py, float64):
+ * logits, losses, every gradient, and three Adam steps.
+ */
+#include "common/nn/optim.h"
+#include "tests/parity/ranker_world.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define RELATIVE 1e-5
+#define LEARNING_RATE 0.01f /* as in make_ranker_golden.py */
+#define WEIGHT_DECAY 1e-4f
+#define STEPS 3
+
+typedef struct arm {
+    ranker_world world;
+    lcf_ranker *ranker;
+    lcf_tape *tape;
+    lcf_grads grads;
+} arm;
+
+static void arm_open(arm *a, const char *name)
+{
+    ranker_world_open(&a->world, name);
+    a->ranker = ranker_world_ranker(&a->world);
+    assert_int_equal(lcf_tape_create(&a->tape, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init(&a->grads, lcf_ranker_params(a->ranker), NULL), LCF_OK);
+}
+
+static void arm_close(arm *a)
+{
+    lcf_grads_dispose(&a->grads);
+    lcf_tape_free(a->tape);
+    lcf_ranker_free(a->ranker);
+    ranker_world_close(&a->world);
+}
+
+/* One forward and backward pass over all rows; the total loss. */
+static double pass(arm *a, lcf_tensor **logits, lcf_tensor **rec)
+{
+    const ranker_world *w = &a->world;
+    lcf_tensor *loss;
+
+    lcf_grads_zero(&a->grads);
+    lcf_tape_reset(a->tape, true);
+    lcf_ranker_forward(logits, rec, a->tape, a->ranker, &a->grads, &w->source, w->rows, w->rows_n,
+                       NULL);
+    loss = lcf_op_bce_with_logits(a->tape, *logits, w->labels, NULL, (float)w->rows_n);
+    if (*rec)
+        loss = lcf_op_add(a->tape, loss, *rec);
+    lcf_tape_backward(a->tape, loss);
+    assert_int_equal(lcf_tape_status(a->tape), LCF_OK);
+    return (double)loss->data[0];
+}
+
+/* |got - want| <= RELATIVE * the largest magnitude of the tensor (cancelling sums round by it). */
+static void assert_close(const char *name, const float *got, const golden_tensor *want)
+{
+    double largest = 0.0;
+
+    for (size_t i = 0; i < want->n; i++)
+        largest = fmax(largest, fabs((double)want->data[i]));
+    for (size_t i = 0; i < want->n; i++) {
+        const double difference = fabs((double)got[i] - (double)want->data[i]);
+
+        if (!(difference <= RELATIVE * largest + 1e-9))
+            fail_msg("%s[%zu] is %.9g, golden %.9g (off by %.3g, largest %.3g)", name, i,
+                     (double)got[i], (double)want->data[i], difference, largest);
+    }
+}
+
+static void check_params(const arm *a, const char *prefix, const float *block)
+{
+    const lcf_params *p = lcf_ranker_params(a->ranker);
+
+    for (size_t i = 0; i < p->list_n; i++)
+        assert_close(p->list[i].name, block + p->list[i].offset,
+                     ranker_world_get(&a->world, prefix, p->list[i].name));
+}
+
+static void check_arm(const char *name)
+{
+    const lcf_adam_options options = {0.9f, 0.999f, 1e-8f, WEIGHT_DECAY, false};
+    lcf_tensor *logits, *rec;
+    lcf_adam adam;
+    arm a;
+
+    arm_open(&a, name);
+    assert_int_equal(lcf_adam_init(&adam, lcf_ranker_params(a.ranker), &options, NULL), LCF_OK);
+    for (int step = 0; step < STEPS; step++) {
+        const double loss = pass(&a, &logits, &rec);
+        const float loss32 = (float)loss;
+        char key[16];
+
+        snprintf(key, sizeof(key), "%d", step);
+        assert_close(key, &loss32, ranker_world_get(&a.world, "loss.", key));
+        if (!step) {
+            assert_int_equal(logits->n, a.world.rows_n);
+            assert_close("logits", logits->data, ranker_world_get(&a.world, "logits", ""));
+            assert_int_equal(rec != NULL, a.world.source.examples != NULL);
+            if (rec)
+                assert_close("rec_loss", rec->data, ranker_world_get(&a.world, "rec_loss", ""));
+            check_params(&a, "grad.", a.grads.values);
+        }
+        lcf_adam_step(&adam, lcf_ranker_params(a.ranker), &a.grads, LEARNING_RATE);
+    }
+    check_params(&a, "step.", lcf_ranker_params(a.ranker)->values);
+    lcf_adam_dispose(&adam);
+    arm_close(&a);
+}
+
+static void test_din(void **state)
+{
+    (void)state;
+    check_arm("din");
+}
+
+static void test_ict(void **state)
+{
+    (void)state;
+    check_arm("ict");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_din),
+        cmocka_unit_test(test_ict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
