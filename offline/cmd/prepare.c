@@ -1,0 +1,218 @@
+/* llmcf prepare: a raw log into a dataset. Options only; the work is in offline/data/prepare.h. */
+#include "offline/data/prepare.h"
+
+#include "common/base/cli.h"
+#include "common/base/progress.h"
+#include "offline/cmd/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BAD_ROWS_NAMED_MAX 50
+
+enum {
+    OPT_INPUT = 0x100,
+    OPT_OUT,
+    OPT_FORMAT,
+    OPT_HISTORY,
+    OPT_LIKE,
+    OPT_SPLIT,
+    OPT_VALID_SHARE,
+    OPT_TEST_SHARE,
+    OPT_MAX_BAD_ROWS,
+    OPT_SEED,
+    OPT_FORCE,
+    OPT_JSON,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"input", OPT_INPUT, "DIR", 0, "The raw log (see above)", 1},
+    {"out", OPT_OUT, "DIR", 0, "The dataset; replaced in one step", 1},
+    {"format", OPT_FORMAT, "NAME", 0, "movielens or tsv (default: by the files that are there)", 1},
+    {"history", OPT_HISTORY, "WHICH", 0,
+     "Events that stand in histories: all or liked (default all)", 2},
+    {"like", OPT_LIKE, "RATING", 0, "A rating of at least this is label 1 (default 4)", 2},
+    {"split", OPT_SPLIT, "RULE", 0,
+     "time: the last shares of all samples by time; leave-last: of each user the last sample to "
+     "test and the last but one to valid (default: time with ratings, leave-last without)",
+     2},
+    {"valid-share", OPT_VALID_SHARE, "SHARE", 0, "Of the samples, with --split time (default 0.1)",
+     2},
+    {"test-share", OPT_TEST_SHARE, "SHARE", 0, "Of the samples, with --split time (default 0.1)",
+     2},
+    {"max-bad-rows", OPT_MAX_BAD_ROWS, "N", 0,
+     "Rows that cannot be read are named and left out; more than N of them fail the run (default "
+     "0)",
+     2},
+    {"seed", OPT_SEED, "N", 0, "Of the sampled negatives (default 2023)", 2},
+    {"force", OPT_FORCE, NULL, 0, "Also when the dataset is up to date", 3},
+    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+    {0},
+};
+
+static const char DOC[] =
+    "Turns a raw interaction log into a dataset: id maps, histories of the 20 events before, "
+    "labels, time-safe splits."
+    "\v"
+    "Reads one of\n"
+    "  movielens  DIR/ratings.csv (userId,movieId,rating,timestamp), DIR/movies.csv "
+    "(movieId,title,genres)\n"
+    "  tsv        DIR/interactions.tsv (user_id, item_id, timestamp[, rating]), DIR/items.tsv "
+    "(item_id, title[, brand, categories, text]); categories are split by '|'\n"
+    "Columns are found by the names in the header row. Labels are ratings of at least --like; "
+    "without ratings every interaction is a positive and brings one negative, drawn from the items "
+    "its user never touched.\n\n"
+    "Writes DIR/items.lcf, users.lcf, samples.lcf, manifest.json (schemas/dataset.md).\n\n"
+    "Example:\n"
+    "  llmcf prepare --input ml-latest-small --out dataset";
+
+typedef struct arguments {
+    lcf_prepare_options prepare;
+    bool json;
+} arguments;
+
+/* The index of `text` among the names, or a usage error. */
+static int choose(struct argp_state *state, const char *option, const char *text,
+                  const char *const *names)
+{
+    for (int i = 0; names[i]; i++)
+        if (!strcmp(names[i], text))
+            return i;
+    argp_error(state, "--%s must be '%s' or '%s', not '%s'", option, names[0], names[1], text);
+    return 0;
+}
+
+static error_t parse_sampling(int key, char *text, struct argp_state *state, lcf_sample_options *s)
+{
+    static const char *const splits[] = {"time", "leave-last", NULL};
+    static const char *const histories[] = {"all", "liked", NULL};
+
+    switch (key) {
+    case OPT_HISTORY:
+        s->history_liked = choose(state, "history", text, histories) == 1;
+        return 0;
+    case OPT_LIKE:
+        s->like = lcf_cli_f64(state, "like", text, -1e6, 1e6);
+        return 0;
+    case OPT_SPLIT:
+        s->split = (lcf_split_rule)(LCF_SPLIT_TIME + choose(state, "split", text, splits));
+        return 0;
+    case OPT_VALID_SHARE:
+        s->valid_share = lcf_cli_f64(state, "valid-share", text, 0.0, 0.9);
+        return 0;
+    case OPT_TEST_SHARE:
+        s->test_share = lcf_cli_f64(state, "test-share", text, 0.0, 0.9);
+        return 0;
+    case OPT_SEED:
+        s->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void check(const arguments *a, struct argp_state *state)
+{
+    if (!a->prepare.input_dir || !a->prepare.out_dir)
+        argp_error(state, "--input and --out are needed");
+    if (a->prepare.samples.valid_share + a->prepare.samples.test_share >= 1.0)
+        argp_error(state, "--valid-share and --test-share leave nothing to train on");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    static const char *const formats[] = {"movielens", "tsv", NULL};
+    arguments *a = state->input;
+
+    switch (key) {
+    case OPT_INPUT:
+        a->prepare.input_dir = text;
+        return 0;
+    case OPT_OUT:
+        a->prepare.out_dir = text;
+        return 0;
+    case OPT_FORMAT:
+        a->prepare.format =
+            (lcf_raw_format)(LCF_RAW_MOVIELENS + choose(state, "format", text, formats));
+        return 0;
+    case OPT_MAX_BAD_ROWS:
+        a->prepare.bad_rows_max = lcf_cli_u64(state, "max-bad-rows", text, 0, INT64_MAX);
+        return 0;
+    case OPT_FORCE:
+        a->prepare.force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        check(a, state);
+        return 0;
+    default:
+        return parse_sampling(key, text, state, &a->prepare.samples);
+    }
+}
+
+static void name_bad_row(void *arg, const char *file, size_t line, const char *reason)
+{
+    size_t *named = arg;
+
+    if (++*named <= BAD_ROWS_NAMED_MAX)
+        fprintf(stderr, "%s:%zu: %s\n", file, line, reason);
+}
+
+static long long count(const json_t *stats, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(stats, key));
+}
+
+static void print_summary(const json_t *stats, const char *out, bool current)
+{
+    static const char *const splits[] = {"train", "valid", "test"};
+
+    fprintf(stderr, "%s: %lld users, %lld items, %lld brands, %lld categories, %lld interactions\n",
+            out, count(stats, "users"), count(stats, "items"), count(stats, "brands"),
+            count(stats, "categories"), count(stats, "interactions"));
+    for (int i = 0; i < 3; i++) {
+        const json_t *split = json_object_get(stats, splits[i]);
+        long long n = count(split, "samples"), positives = count(split, "positives");
+
+        fprintf(stderr, "  %-5s %8lld samples, %.1f %% positive\n", splits[i], n,
+                n ? 100.0 * (double)positives / (double)n : 0.0);
+    }
+    if (count(stats, "unknown_items"))
+        fprintf(stderr, "  %lld items of the log are not in the item list: empty titles\n",
+                count(stats, "unknown_items"));
+    if (count(stats, "bad_rows"))
+        fprintf(stderr, "  %lld rows could not be read and were left out\n",
+                count(stats, "bad_rows"));
+    if (current)
+        fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
+}
+
+int lcf_cmd_prepare(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    arguments a = {LCF_PREPARE_OPTIONS_INIT, false};
+    lcf_err err = LCF_ERR_INIT;
+    size_t named = 0;
+    bool current = false;
+    json_t *stats = NULL;
+    lcf_status status = lcf_cli_parse(&argp, "prepare", argc, argv, &a, &err);
+
+    if (!status) {
+        a.prepare.bad_row = name_bad_row;
+        a.prepare.bad_row_arg = &named;
+        status = lcf_prepare(&stats, &current, &a.prepare, &err);
+    }
+    if (named > BAD_ROWS_NAMED_MAX)
+        fprintf(stderr, "... and %zu more rows like these\n", named - BAD_ROWS_NAMED_MAX);
+    if (!status) {
+        print_summary(stats, a.prepare.out_dir, current);
+        if (a.json &&
+            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
+            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+    }
+    json_decref(stats);
+    return lcf_cli_finish("prepare", status, &err);
+}
