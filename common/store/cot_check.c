@@ -22,6 +22,7 @@ enum { P_BRANCH = 1, P_LEAF = 2, P_OVERFLOW = 4, P_META = 8, P_KINDS = 0x6f };
 enum { F_BIGDATA = 1, F_SUBDATA = 2 };
 #define MAGIC 0xBEEFC0DEu
 #define NO_PAGE UINT64_MAX
+#define MAP_BYTES_MAX ((uint64_t)1 << 42)
 
 typedef enum tree_kind { FREE_TREE, MAIN_TREE, TABLE_TREE } tree_kind;
 
@@ -178,47 +179,57 @@ static lcf_status check_tree(walk *w, tree_kind kind, const uint8_t *db)
     return check_page(w, kind, root, depth);
 }
 
-/* The newer of the two meta pages, as LMDB chooses it; NULL with the error set. */
-static const uint8_t *newest_meta(walk *w, size_t bytes_n, lcf_status *status)
+/* One meta page: of this format and data version. */
+static lcf_status check_meta(walk *w, const uint8_t *p)
 {
-    const uint8_t *best = NULL;
-    size_t page_bytes;
+    uint32_t version = u32_at(p + PAGE_HEAD + 4) & 0x7fffffff;
 
-    *status =
-        LCF_FAIL(w->err, LCF_EFORMAT, "%s: no LMDB file, or truncated in its first page", w->path);
-    if (bytes_n < META_BYTES || u32_at(w->bytes + PAGE_HEAD) != MAGIC)
-        return NULL;
-    page_bytes = u32_at(w->bytes + PAGE_HEAD + 24);
-    if (page_bytes < 256 || page_bytes > 65536 || page_bytes & (page_bytes - 1) ||
+    if (u32_at(p + PAGE_HEAD) != MAGIC || !(u16_at(p + 10) & P_META))
+        return LCF_FAIL(w->err, LCF_EFORMAT, "%s: no LMDB file, or damaged at its head", w->path);
+    if (version != 1)
+        return LCF_FAIL(w->err, LCF_EVERSION, "%s: LMDB data version %u; this program reads 1",
+                        w->path, version);
+    return LCF_OK;
+}
+
+/* The newer of the two meta pages, as LMDB chooses it. */
+static lcf_status newest_meta(const uint8_t **out, walk *w, size_t bytes_n)
+{
+    size_t page_bytes = 0;
+    uint64_t map_bytes;
+    lcf_status status;
+
+    if (bytes_n >= META_BYTES)
+        page_bytes = u32_at(w->bytes + PAGE_HEAD + 24);
+    if (page_bytes < 256 || page_bytes > 32768 || page_bytes & (page_bytes - 1) ||
         bytes_n < 2 * page_bytes)
-        return NULL;
+        return LCF_FAIL(w->err, LCF_EFORMAT, "%s: no LMDB file, or truncated at its head", w->path);
+    *out = NULL;
     for (size_t i = 0; i < 2; i++) {
         const uint8_t *p = w->bytes + i * page_bytes;
-        if (!(u16_at(p + 10) & P_META) || u32_at(p + PAGE_HEAD) != MAGIC)
-            return NULL;
-        if ((u32_at(p + PAGE_HEAD + 4) & 0x7fffffff) != 1) {
-            *status = LCF_FAIL(w->err, LCF_EVERSION, "%s: LMDB data version %u; this reads 1",
-                               w->path, u32_at(p + PAGE_HEAD + 4));
-            return NULL;
-        }
-        if (!best || u64_at(p + PAGE_HEAD + 128) > u64_at(best + PAGE_HEAD + 128))
-            best = p;
+        status = check_meta(w, p);
+        if (status)
+            return status;
+        if (!*out || u64_at(p + PAGE_HEAD + 128) > u64_at(*out + PAGE_HEAD + 128))
+            *out = p;
     }
     w->page_bytes = page_bytes;
     w->pages_n = bytes_n / page_bytes;
-    w->last_page = u64_at(best + PAGE_HEAD + 120);
-    w->txn = u64_at(best + PAGE_HEAD + 128);
-    *status = LCF_OK;
-    return best;
+    w->last_page = u64_at(*out + PAGE_HEAD + 120);
+    w->txn = u64_at(*out + PAGE_HEAD + 128);
+    map_bytes = u64_at(*out + PAGE_HEAD + 16);
+    if (map_bytes > MAP_BYTES_MAX || w->last_page >= map_bytes / page_bytes)
+        return LCF_FAIL(w->err, LCF_EFORMAT, "%s: damaged at its head: impossible sizes", w->path);
+    return LCF_OK;
 }
 
 static lcf_status walk_once(walk *w, const lcf_map *map)
 {
     uint8_t meta[DB_BYTES * 2];
-    lcf_status status;
-    const uint8_t *best = newest_meta(w, map->bytes_n, &status);
+    const uint8_t *best = NULL;
+    lcf_status status = newest_meta(&best, w, map->bytes_n);
 
-    if (!best)
+    if (status)
         return status;
     memcpy(meta, best + PAGE_HEAD + 24, sizeof(meta));
     w->seen = lcf_alloc_zero(w->pages_n / 8 + 1, 1);

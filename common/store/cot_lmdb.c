@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 enum { MAP_BYTES_FIRST = 4 << 20 };
 #define MAP_BYTES_MAX ((size_t)1 << 42)
@@ -33,6 +34,7 @@ struct lcf_cot_db {
     lcf_lock *writer; /* NULL when opened for reading */
     char *dir, *data_path;
     bool registered;
+    pid_t pid; /* a forked child inherits the list, but not the locks */
     dev_t device;
     ino_t inode;
     lcf_cot_db *next_open;
@@ -290,9 +292,10 @@ static lcf_status register_open(lcf_cot_db *db, lcf_err *err)
         return LCF_FAIL_ERRNO(err, "%s", db->dir);
     db->device = st.st_dev;
     db->inode = st.st_ino;
+    db->pid = getpid();
     pthread_mutex_lock(&open_mutex);
     for (const lcf_cot_db *o = open_first; o && !taken; o = o->next_open)
-        taken = o->device == db->device && o->inode == db->inode;
+        taken = o->pid == db->pid && o->device == db->device && o->inode == db->inode;
     if (!taken) {
         db->next_open = open_first;
         open_first = db;

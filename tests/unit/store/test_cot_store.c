@@ -1,0 +1,710 @@
+/*
+ * The CoT store: what is put comes back, and what is damaged, full, locked, newer or killed gives a
+ * status, never something else than what was put.
+ */
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/base/str.h"
+#include "common/store/cot_check.h"
+#include "common/store/cot_lmdb.h"
+#include "common/store/cot_record.h"
+#include "common/store/cot_store.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const WORDS[] = {
+    "the user", "prefers",    "dark",  "comedies",  "with",        "a strong", "sense",
+    "of place", "and has",    "rated", "thrillers", "highly",      "so this",  "film fits",
+    "although", "it departs", "from",  "recent",    "favourites.", "Therefore"};
+
+/* A record with its strings inside, made from its number alone. */
+typedef struct made {
+    lcf_cot_record record;
+    char user[16], item[16], text[2048];
+} made;
+
+static void make(made *m, uint64_t number)
+{
+    lcf_rng rng;
+    size_t used = 0;
+
+    memset(m, 0, sizeof(*m));
+    lcf_rng_seed(&rng, number, 7);
+    snprintf(m->user, sizeof(m->user), "u%u", (unsigned)(number % 50));
+    snprintf(m->item, sizeof(m->item), "i%u", (unsigned)lcf_rng_below(&rng, 500));
+    for (size_t i = 0, n = 30 + lcf_rng_below(&rng, 100); i < n; i++)
+        used += (size_t)snprintf(m->text + used, sizeof(m->text) - used, "%s %u ",
+                                 WORDS[lcf_rng_below(&rng, 20)], (unsigned)lcf_rng_below(&rng, 99));
+    m->record = (lcf_cot_record){
+        .key = lcf_hash128_of(&number, sizeof(number)),
+        .sample_hash = lcf_hash128_of(m->text, used),
+        .user_id = m->user,
+        .item_id = m->item,
+        .label = (uint32_t)(number % 2),
+        .time = 1000000000 - (int64_t)number,
+        .text = m->text,
+        .score = 0.5f,
+        .parts = {0.25f, 0.5f, 0.75f, 0.5f},
+        .reject_reason = "",
+        .model_id = "0123456789abcdef",
+        .prompt_version = "cot-1",
+        .sampling = "temperature=0.6 top_k=50 seed=1",
+        .candidate = 1,
+        .candidates_n = 3,
+        .prompt_tokens = 200,
+        .tokens = 150,
+        .tokens_generated = 450,
+    };
+}
+
+static void assert_same(const lcf_cot_record *a, const lcf_cot_record *b)
+{
+    assert_memory_equal(a->key.bytes, b->key.bytes, 16);
+    assert_memory_equal(a->sample_hash.bytes, b->sample_hash.bytes, 16);
+    assert_string_equal(a->user_id, b->user_id);
+    assert_string_equal(a->item_id, b->item_id);
+    assert_string_equal(a->text, b->text);
+    assert_string_equal(a->reject_reason, b->reject_reason);
+    assert_string_equal(a->model_id, b->model_id);
+    assert_string_equal(a->prompt_version, b->prompt_version);
+    assert_string_equal(a->sampling, b->sampling);
+    assert_int_equal(a->label, b->label);
+    assert_true(a->time == b->time);
+    assert_true(a->score == b->score);
+    assert_memory_equal(a->parts, b->parts, sizeof(a->parts));
+    assert_int_equal(a->candidate, b->candidate);
+    assert_int_equal(a->candidates_n, b->candidates_n);
+    assert_int_equal(a->prompt_tokens, b->prompt_tokens);
+    assert_int_equal(a->tokens, b->tokens);
+    assert_true(a->tokens_generated == b->tokens_generated);
+}
+
+static lcf_status open_store(lcf_cot_store **out, const char *dir, bool write, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+
+    options.write = write;
+    options.dictionary_after = 300;
+    return lcf_cot_store_open(out, dir, &options, err);
+}
+
+/* Puts the records [begin, end) in batches of `batch`. */
+static lcf_status put_range(lcf_cot_store *s, uint64_t begin, uint64_t end, size_t batch,
+                            lcf_err *err)
+{
+    made *m = calloc(batch, sizeof(*m));
+    lcf_cot_record *records = calloc(batch, sizeof(*records));
+    lcf_status status = LCF_OK;
+
+    while (begin < end && !status) {
+        size_t n = 0;
+        for (; n < batch && begin < end; n++, begin++) {
+            make(&m[n], begin);
+            records[n] = m[n].record;
+        }
+        status = lcf_cot_store_put(s, records, n, err);
+    }
+    free(records);
+    free(m);
+    return status;
+}
+
+static void check_present(lcf_cot_store *s, uint64_t number)
+{
+    made m;
+    lcf_cot_record *got;
+    lcf_err err = LCF_ERR_INIT;
+
+    make(&m, number);
+    assert_int_equal(lcf_cot_store_has(s, m.record.key, &err), LCF_OK);
+    if (lcf_cot_store_get(&got, s, m.record.key, &err))
+        fail_msg("record %llu: %s", (unsigned long long)number, err.text);
+    assert_same(got, &m.record);
+    free(got);
+}
+
+static void fresh(const char *dir)
+{
+    assert_int_equal(lcf_dir_remove(dir, NULL), LCF_OK);
+}
+
+static void fill(const char *dir, uint64_t n)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    fresh(dir);
+    assert_int_equal(open_store(&s, dir, true, &err), LCF_OK);
+    if (put_range(s, 0, n, 64, &err))
+        fail_msg("%s", err.text);
+    lcf_cot_store_close(s);
+}
+
+static void test_round_trip(void **state)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_hash128 absent = {{1, 2, 3}};
+    lcf_cot_record *got;
+    made m;
+
+    (void)state;
+    fresh("round");
+    assert_int_equal(open_store(&s, "round", false, NULL), LCF_ENOENT);
+    assert_int_equal(open_store(&s, "round", true, &err), LCF_OK);
+    assert_int_equal(put_range(s, 0, 100, 7, &err), LCF_OK);
+    for (uint64_t i = 0; i < 100; i++)
+        check_present(s, i);
+    assert_int_equal(lcf_cot_store_has(s, absent, &err), LCF_ENOTFOUND);
+    assert_int_equal(lcf_cot_store_get(&got, s, absent, &err), LCF_ENOTFOUND);
+    assert_null(got);
+    assert_int_equal(err.status, LCF_OK); /* no message for what is no failure */
+
+    make(&m, 5); /* an existing key is replaced */
+    m.record.text = "another text, with \xc3\xa9 and \xe2\x9c\x93";
+    assert_int_equal(lcf_cot_store_put(s, &m.record, 1, &err), LCF_OK);
+    lcf_cot_store_close(s);
+    assert_int_equal(open_store(&s, "round", false, &err), LCF_OK);
+    assert_int_equal(lcf_cot_store_get(&got, s, m.record.key, &err), LCF_OK);
+    assert_same(got, &m.record);
+    free(got);
+    assert_int_equal(lcf_cot_store_put(s, &m.record, 1, &err), LCF_EINVAL); /* read only */
+    lcf_cot_store_close(s);
+}
+
+static void test_refuses_bad_records(void **state)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    made good, bad;
+    lcf_cot_record pair[2];
+
+    (void)state;
+    fresh("bad");
+    assert_int_equal(open_store(&s, "bad", true, &err), LCF_OK);
+    make(&good, 1);
+    make(&bad, 2);
+    strcpy(bad.text, "half a character \xe2\x9c");
+    pair[0] = good.record;
+    pair[1] = bad.record;
+    assert_int_equal(lcf_cot_store_put(s, pair, 2, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "text"));
+    assert_int_equal(lcf_cot_store_has(s, good.record.key, &err), LCF_ENOTFOUND); /* all or none */
+    pair[1] = good.record;
+    pair[1].score = 0.0f / (float)strlen("");
+    assert_int_equal(lcf_cot_store_put(s, pair, 2, &err), LCF_EINVAL);
+    lcf_cot_store_close(s);
+}
+
+static void test_dictionary_and_growth(void **state)
+{
+    lcf_cot_store *s;
+    lcf_cot_store_stats before, after;
+    lcf_err err = LCF_ERR_INIT;
+    double ratio_before, ratio_after;
+
+    (void)state;
+    fresh("grow");
+    assert_int_equal(open_store(&s, "grow", true, &err), LCF_OK);
+    assert_int_equal(put_range(s, 0, 256, 64, &err), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&before, s, &err), LCF_OK);
+    assert_int_equal(before.records_n, 256);
+    assert_int_equal(before.dictionaries_n, 0);
+    /* beyond the first 4 MiB of map */
+    assert_int_equal(put_range(s, 256, 16000, 500, &err), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&after, s, &err), LCF_OK);
+    assert_int_equal(after.records_n, 16000);
+    assert_int_equal(after.dictionaries_n, 1);
+    ratio_before = (double)before.raw_bytes / (double)before.stored_bytes;
+    ratio_after = (double)(after.raw_bytes - before.raw_bytes) /
+                  (double)(after.stored_bytes - before.stored_bytes);
+    print_message("ratio without dictionary %.2f, with %.2f; %llu bytes stored\n", ratio_before,
+                  ratio_after, (unsigned long long)after.stored_bytes);
+    assert_true(ratio_after > 1.2 * ratio_before);
+    assert_true(after.stored_bytes > 4u << 20);
+    lcf_cot_store_close(s);
+    assert_int_equal(open_store(&s, "grow", true, &err), LCF_OK);
+    for (uint64_t i = 0; i < 16000; i += 13) /* of before the dictionary and after */
+        check_present(s, i);
+    assert_int_equal(put_range(s, 16000, 16010, 10, &err), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&after, s, &err), LCF_OK);
+    assert_int_equal(after.dictionaries_n, 1);
+    lcf_cot_store_close(s);
+}
+
+typedef struct visit {
+    lcf_cot_store *store;
+    lcf_hash128 last;
+    size_t n, stop_at;
+} visit;
+
+static lcf_status count_visit(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    visit *v = arg;
+
+    if (v->n)
+        assert_true(memcmp(v->last.bytes, record->key.bytes, 16) < 0);
+    v->last = record->key;
+    assert_int_equal(lcf_cot_store_has(v->store, record->key, err), LCF_OK); /* no deadlock */
+    return ++v->n == v->stop_at ? LCF_ECANCELED : LCF_OK;
+}
+
+static void test_each(void **state)
+{
+    visit v = {0};
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    fill("each", 500);
+    assert_int_equal(open_store(&v.store, "each", false, &err), LCF_OK);
+    assert_int_equal(lcf_cot_store_each(v.store, count_visit, &v, &err), LCF_OK);
+    assert_int_equal(v.n, 500);
+    v.n = 0;
+    v.stop_at = 70;
+    assert_int_equal(lcf_cot_store_each(v.store, count_visit, &v, &err), LCF_ECANCELED);
+    assert_int_equal(v.n, 70);
+    lcf_cot_store_close(v.store);
+}
+
+/* Runs fn in a child process; its return value is the child's exit code. */
+static int in_child(int (*fn)(const char *), const char *arg)
+{
+    int code;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(fn(arg));
+    assert_int_equal(waitpid(pid, &code, 0), pid);
+    return WIFEXITED(code) ? WEXITSTATUS(code) : -WTERMSIG(code);
+}
+
+static int open_to_write(const char *dir)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_status status = open_store(&s, dir, true, &err);
+
+    if (status && !strstr(err.text, "writer.lock"))
+        return 99;
+    lcf_cot_store_close(s);
+    return -status;
+}
+
+static int open_to_read(const char *dir)
+{
+    lcf_cot_store *s;
+    lcf_status status = open_store(&s, dir, false, NULL);
+
+    if (!status)
+        check_present(s, 3);
+    lcf_cot_store_close(s);
+    return -status;
+}
+
+static void test_one_writer(void **state)
+{
+    lcf_cot_store *s, *again;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    fill("lock", 10);
+    assert_int_equal(open_store(&s, "lock", true, &err), LCF_OK);
+    assert_int_equal(in_child(open_to_write, "lock"), -LCF_EBUSY);
+    assert_int_equal(in_child(open_to_read, "lock"), LCF_OK);
+    assert_int_equal(open_store(&again, "lock", false, &err), LCF_EBUSY); /* in this process */
+    lcf_cot_store_close(s);
+    assert_int_equal(in_child(open_to_write, "lock"), LCF_OK);
+}
+
+/* Writes batches of 5 and tells of each through a pipe once it is acknowledged. */
+static void write_until_killed(const char *dir, int pipe_fd, uint64_t begin)
+{
+    lcf_cot_store *s;
+
+    if (open_store(&s, dir, true, NULL))
+        _exit(1);
+    for (uint64_t at = begin;; at += 5) {
+        if (put_range(s, at, at + 5, 5, NULL))
+            _exit(2);
+        if (write(pipe_fd, &at, sizeof(at)) != sizeof(at))
+            _exit(3);
+    }
+}
+
+static uint64_t acknowledged(int fd, uint64_t none)
+{
+    uint64_t at, end = none;
+
+    while (read(fd, &at, sizeof(at)) == sizeof(at))
+        end = at + 5;
+    return end;
+}
+
+static void test_kill(void **state)
+{
+    lcf_rng rng;
+    uint64_t end = 0;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    lcf_rng_seed(&rng, 11, 0);
+    fresh("kill");
+    for (int round = 0; round < 15; round++) {
+        int fds[2], code;
+        pid_t pid;
+        lcf_cot_store *s;
+        lcf_cot_store_stats stats;
+        assert_int_equal(pipe(fds), 0);
+        pid = fork();
+        if (pid == 0) {
+            close(fds[0]);
+            write_until_killed("kill", fds[1], end);
+        }
+        close(fds[1]);
+        usleep((useconds_t)lcf_rng_below(&rng, 30000));
+        kill(pid, SIGKILL);
+        end = acknowledged(fds[0], end);
+        close(fds[0]);
+        assert_int_equal(waitpid(pid, &code, 0), pid);
+        assert_true(WIFSIGNALED(code));
+        if (!lcf_path_exists("kill/data.mdb")) { /* killed before there was anything */
+            assert_int_equal(end, 0);
+            continue;
+        }
+        if (open_store(&s, "kill", true, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(lcf_cot_store_stat(&stats, s, &err), LCF_OK);
+        /* all that was acknowledged, and at most the one batch in flight, whole */
+        assert_true(stats.records_n == end || stats.records_n == end + 5);
+        for (uint64_t i = 0; i < stats.records_n; i++)
+            check_present(s, i);
+        end = stats.records_n;
+        lcf_cot_store_close(s);
+    }
+    assert_true(end > 0);
+}
+
+static uint8_t *slurp(const char *path, size_t *n)
+{
+    lcf_buf buf = LCF_BUF_INIT;
+
+    assert_int_equal(lcf_file_read(&buf, path, SIZE_MAX, NULL), LCF_OK);
+    *n = buf.len;
+    return (uint8_t *)lcf_buf_take(&buf);
+}
+
+static void spill(const char *path, const uint8_t *bytes, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Opens a damaged store and reads all: each record is right or refused. Returns how many are right.
+ */
+static size_t read_all(const char *dir, uint64_t n)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    size_t right = 0;
+    lcf_status status = open_store(&s, dir, false, &err);
+
+    if (status) {
+        if (status != LCF_EFORMAT && status != LCF_EVERSION)
+            print_message("%s\n", err.text);
+        assert_true(status == LCF_EFORMAT || status == LCF_EVERSION);
+        assert_true(strlen(err.text) > 0);
+        return 0;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        made m;
+        lcf_cot_record *got;
+        make(&m, i);
+        status = lcf_cot_store_get(&got, s, m.record.key, &err);
+        if (status == LCF_OK) {
+            assert_same(got, &m.record);
+            right++;
+        } else {
+            assert_true(status == LCF_ECHECKSUM || status == LCF_EFORMAT ||
+                        status == LCF_ENOTFOUND);
+        }
+        free(got);
+    }
+    lcf_cot_store_close(s);
+    return right;
+}
+
+enum { DAMAGE_RECORDS = 40 };
+
+static void small_store(const char *dir)
+{
+    lcf_cot_store *s;
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+
+    fresh(dir);
+    options.write = true;
+    options.dictionary_bytes = 0;
+    assert_int_equal(lcf_cot_store_open(&s, dir, &options, NULL), LCF_OK);
+    assert_int_equal(put_range(s, 0, DAMAGE_RECORDS, 8, NULL), LCF_OK);
+    lcf_cot_store_close(s);
+}
+
+static void test_bit_flips(void **state)
+{
+    size_t n, wrong_free = 0, flips = 1500;
+    uint8_t *bytes;
+    lcf_rng rng;
+
+    (void)state;
+    small_store("flip");
+    bytes = slurp("flip/data.mdb", &n);
+    lcf_rng_seed(&rng, 3, 0);
+    for (size_t i = 0; i < flips; i++) {
+        /* every bit of the two meta pages' heads, then anywhere */
+        size_t bit = i < 600 ? (i / 300) * 4096 * 8 + i % 300 * 4 : lcf_rng_below(&rng, n * 8);
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        spill("flip/data.mdb", bytes, n);
+        wrong_free += read_all("flip", DAMAGE_RECORDS) > 0;
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    print_message("%zu flips, %zu left something to read, none read wrong\n", flips, wrong_free);
+    spill("flip/data.mdb", bytes, n);
+    assert_int_equal(read_all("flip", DAMAGE_RECORDS), DAMAGE_RECORDS);
+    free(bytes);
+}
+
+static void test_truncated(void **state)
+{
+    size_t n, refused = 0;
+    uint8_t *bytes;
+
+    (void)state;
+    small_store("cut");
+    bytes = slurp("cut/data.mdb", &n);
+    for (size_t keep = 0; keep < n; keep += 1024) {
+        spill("cut/data.mdb", bytes, keep);
+        if (keep)
+            refused += read_all("cut", DAMAGE_RECORDS) == 0;
+        else
+            assert_int_equal(lcf_cot_check("cut/data.mdb", NULL), LCF_EFORMAT);
+    }
+    assert_true(refused > n / 1024 / 2);
+    spill("cut/data.mdb", (const uint8_t *)"not an LMDB file at all", 23);
+    assert_int_equal(read_all("cut", DAMAGE_RECORDS), 0);
+    free(bytes);
+}
+
+static void test_newer_version(void **state)
+{
+    lcf_cot_db *db;
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    const char version[4] = {2, 0, 0, 0};
+    lcf_cot_pair pair = {LCF_COT_META, {"format_version", 14}, {version, 4}};
+
+    (void)state;
+    fill("newer", 3);
+    assert_int_equal(lcf_cot_db_open(&db, "newer", LCF_COT_WRITE, &err), LCF_OK);
+    assert_int_equal(lcf_cot_db_put(db, &pair, 1, &err), LCF_OK);
+    lcf_cot_db_close(db);
+    assert_int_equal(open_store(&s, "newer", false, &err), LCF_EVERSION);
+    assert_non_null(strstr(err.text, "version 2"));
+    assert_int_equal(open_store(&s, "newer", true, &err), LCF_EVERSION);
+}
+
+/* In a child: the file may not grow beyond 600 KiB. */
+static int fill_limited(const char *dir)
+{
+    struct rlimit limit = {600 << 10, 600 << 10};
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_status status;
+    uint64_t at = 0;
+
+    signal(SIGXFSZ, SIG_IGN);
+    if (open_store(&s, dir, true, NULL) || setrlimit(RLIMIT_FSIZE, &limit))
+        return 1;
+    do {
+        status = put_range(s, at, at + 20, 20, &err);
+        at += status ? 0 : 20;
+    } while (!status);
+    if (status != LCF_ENOSPC || at < 100 || at > 5000)
+        return 2;
+    for (uint64_t i = 0; i < at; i++) /* all that was acknowledged can still be read ... */
+        check_present(s, i);
+    lcf_cot_store_close(s);
+    return (int)(at / 20);
+}
+
+static void test_disk_full(void **state)
+{
+    lcf_cot_store *s;
+    lcf_cot_store_stats stats;
+    int batches;
+
+    (void)state;
+    fresh("full");
+    batches = in_child(fill_limited, "full");
+    assert_true(batches > 5);
+    /* ... also by the next process, which has room and goes on */
+    assert_int_equal(open_store(&s, "full", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&stats, s, NULL), LCF_OK);
+    assert_int_equal(stats.records_n, 20 * batches);
+    assert_int_equal(put_range(s, stats.records_n, stats.records_n + 100, 20, NULL), LCF_OK);
+    for (uint64_t i = 0; i < stats.records_n + 100; i++)
+        check_present(s, i);
+    lcf_cot_store_close(s);
+}
+
+static void test_copy_is_deterministic(void **state)
+{
+    lcf_cot_store *s;
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    uint8_t *a, *b;
+    size_t a_n, b_n;
+
+    (void)state;
+    fresh("copy-a");
+    fresh("copy-b");
+    fill("order-a", 400);
+    fresh("order-b");
+    assert_int_equal(open_store(&s, "order-b", true, &err), LCF_OK);
+    for (uint64_t at = 400; at > 0; at -= 20) /* last first, and some twice */
+        assert_int_equal(put_range(s, at - 20, at > 380 ? at : at + 1, 9, &err), LCF_OK);
+    assert_int_equal(lcf_cot_store_copy(s, "copy-b", &err), LCF_OK);
+    lcf_cot_store_close(s);
+    assert_int_equal(open_store(&s, "order-a", false, &err), LCF_OK);
+    if (lcf_cot_store_copy(s, "copy-a", &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(lcf_cot_store_copy(s, "copy-a", &err), LCF_EEXIST);
+    lcf_cot_store_close(s);
+    a = slurp("copy-a/data.mdb", &a_n);
+    b = slurp("copy-b/data.mdb", &b_n);
+    assert_int_equal(a_n, b_n);
+    assert_memory_equal(a, b, a_n);
+    assert_false(lcf_path_exists("copy-a/lock.mdb"));
+    options.immutable = true;
+    assert_int_equal(lcf_cot_store_open(&s, "copy-a", &options, &err), LCF_OK);
+    for (uint64_t i = 0; i < 400; i++)
+        check_present(s, i);
+    lcf_cot_store_close(s);
+    assert_false(lcf_path_exists("copy-a/lock.mdb"));
+    free(a);
+    free(b);
+}
+
+static lcf_status all_steps(lcf_err *err)
+{
+    lcf_cot_store *s = NULL;
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_record *got = NULL;
+    made m;
+    lcf_status status;
+
+    options.write = true;
+    make(&m, 1);
+    status = lcf_cot_store_open(&s, "oom", &options, err);
+    if (!status)
+        status = lcf_cot_store_put(s, &m.record, 1, err);
+    if (!status)
+        status = lcf_cot_store_get(&got, s, m.record.key, err);
+    if (!status)
+        status = lcf_cot_store_copy(s, "oom-copy", err);
+    free(got);
+    lcf_cot_store_close(s);
+    return status;
+}
+
+static void test_out_of_memory(void **state)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_status status;
+    uint64_t n = 0;
+
+    (void)state;
+    do {
+        fresh("oom");
+        fresh("oom-copy");
+        lcf_alloc_fail_at(++n);
+        status = all_steps(&err);
+        lcf_alloc_fail_at(0);
+        if (status && status != LCF_ENOMEM)
+            fail_msg("allocation %llu: %s", (unsigned long long)n, err.text);
+    } while (status && n < 1000);
+    assert_int_equal(status, LCF_OK);
+    assert_true(n > 10);
+}
+
+static void test_golden_record(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    char path[4096];
+    uint8_t *bytes;
+    size_t n;
+    lcf_cot_record *got;
+    lcf_buf packed = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/schemas/examples/cot_record.pb", source ? source : ".");
+    bytes = slurp(path, &n);
+    if (lcf_cot_record_unpack(&got, bytes, n, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(got->user_id, "u17");
+    assert_string_equal(got->item_id, "i204");
+    assert_int_equal(got->label, 1);
+    assert_true(got->time == 1136073600);
+    assert_true(got->score == 0.625f);
+    assert_true(got->parts[3] == 0.5f);
+    assert_string_equal(got->reject_reason, "");
+    assert_int_equal(got->tokens_generated, 431);
+    assert_int_equal(lcf_cot_record_pack(&packed, got, &err), LCF_OK);
+    assert_int_equal(packed.len, n);
+    assert_memory_equal(packed.data, bytes, n);
+    for (size_t cut = 0; cut < n; cut++) { /* no prefix is a record, or it is a smaller one */
+        lcf_cot_record *part;
+        lcf_status status = lcf_cot_record_unpack(&part, bytes, cut, &err);
+        assert_true(status == LCF_OK || status == LCF_EFORMAT);
+        free(part);
+    }
+    lcf_buf_dispose(&packed);
+    free(got);
+    free(bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_refuses_bad_records),
+        cmocka_unit_test(test_each),
+        cmocka_unit_test(test_one_writer),
+        cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_bit_flips),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_newer_version),
+        cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_copy_is_deterministic),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_golden_record),
+        cmocka_unit_test(test_dictionary_and_growth),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
