@@ -147,6 +147,10 @@ lcf_tensor *lcf_op_gather_mean(lcf_tape *t, lcf_tensor *table, const uint32_t *i
  * code.) */
 /* x [B, L, D], weights [B, L] -> [B, D]: sum over L of weights * x. */
 lcf_tensor *lcf_op_weighted_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights);
+/* Row i = sum of weights * x over rows [offsets[i], offsets[i + 1]) of x [N, D], weights [N] or
+ * [N, 1] -> [n, D]; zeros when empty. offsets [n + 1] must outlive the step. */
+lcf_tensor *lcf_op_segment_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights,
+                               const uint32_t *offsets, size_t n);
 /* x * mask, mask [n] of 0 and 1 with one entry per row of x (x->n must be a multiple of n). No
  * gradient to the mask. */
 lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n);
