@@ -60,7 +60,37 @@ lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor 
     return y;
 }
 
-/* ---- elementwise ---- */
+/* ---- elementwise: the loops stand alone so that the compiler vectorises them ---- */
+
+static void add_all(float *restrict y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+static void sub_all(float *restrict y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] - b[i];
+}
+
+static void mul_all(float *restrict y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+
+static void scale_all(float *restrict y, const float *a, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] * factor;
+}
+
+static void relu_all(float *restrict y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
 
 static void add_backward(lcf_tape *t, tape_node *node)
 {
@@ -80,13 +110,12 @@ static void add_backward(lcf_tape *t, tape_node *node)
 lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
 {
     lcf_tensor *y;
-    size_t i;
 
     LCF_ASSERT(tape_failed(t) || same_shape(a, b));
     y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, b, NULL));
     tape_note(t, add_backward, y, a, b, NULL, 0);
-    for (i = 0; !tape_failed(t) && i < y->n; i++)
-        y->data[i] = a->data[i] + b->data[i];
+    if (!tape_failed(t))
+        add_all(y->data, a->data, b->data, y->n);
     return y;
 }
 
@@ -103,17 +132,16 @@ static void sub_backward(lcf_tape *t, tape_node *node)
 lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
 {
     lcf_tensor *y;
-    size_t i;
 
     LCF_ASSERT(tape_failed(t) || same_shape(a, b));
     y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, b, NULL));
     tape_note(t, sub_backward, y, a, b, NULL, 0);
-    for (i = 0; !tape_failed(t) && i < y->n; i++)
-        y->data[i] = a->data[i] - b->data[i];
+    if (!tape_failed(t))
+        sub_all(y->data, a->data, b->data, y->n);
     return y;
 }
 
-static void add_product(float *sum, const float *a, const float *b, size_t n)
+static void add_product(float *restrict sum, const float *a, const float *b, size_t n)
 {
     size_t i;
 
@@ -136,13 +164,12 @@ static void mul_backward(lcf_tape *t, tape_node *node)
 lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
 {
     lcf_tensor *y;
-    size_t i;
 
     LCF_ASSERT(tape_failed(t) || same_shape(a, b));
     y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, b, NULL));
     tape_note(t, mul_backward, y, a, b, NULL, 0);
-    for (i = 0; !tape_failed(t) && i < y->n; i++)
-        y->data[i] = a->data[i] * b->data[i];
+    if (!tape_failed(t))
+        mul_all(y->data, a->data, b->data, y->n);
     return y;
 }
 
@@ -158,33 +185,34 @@ lcf_tensor *lcf_op_scale(lcf_tape *t, lcf_tensor *a, float factor)
 {
     lcf_tensor *y = tape_tensor(t, a->dims, a->dims_n, tape_needs(t, a, NULL, NULL));
     float *note = tape_note(t, scale_backward, y, a, NULL, NULL, sizeof(*note));
-    size_t i;
 
     if (note)
         *note = factor;
-    for (i = 0; !tape_failed(t) && i < y->n; i++)
-        y->data[i] = a->data[i] * factor;
+    if (!tape_failed(t))
+        scale_all(y->data, a->data, factor, y->n);
     return y;
 }
 
 static void relu_backward(lcf_tape *t, tape_node *node)
 {
-    const float *y = node->out->data, *dy = node->out->grad;
-    float *dx = tape_grad_zeroed(t, node->in[0]);
-    size_t i;
+    const float *y = node->out->data;
+    float *dy = node->out->grad;
+    size_t n = node->out->n, i;
 
-    for (i = 0; dx && i < node->out->n; i++)
-        dx[i] += y[i] > 0.0f ? dy[i] : 0.0f;
+    /* In place: the result's gradient is not needed again, and most inputs take it over as it is.
+     */
+    for (i = 0; i < n; i++)
+        dy[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    tape_grad_pass(t, node->in[0], node->out);
 }
 
 lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x)
 {
     lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
-    size_t i;
 
     tape_note(t, relu_backward, y, x, NULL, NULL, 0);
-    for (i = 0; !tape_failed(t) && i < y->n; i++)
-        y->data[i] = x->data[i] > 0.0f ? x->data[i] : 0.0f;
+    if (!tape_failed(t))
+        relu_all(y->data, x->data, y->n);
     return y;
 }
 
