@@ -1,0 +1,397 @@
+/*
+ * Every kernel against its reference twin, at every instruction set this processor has, over random
+ * shapes with tails. Tolerances: relative to the magnitude of the sum that a value comes from.
+ */
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/math/kernels.h"
+#include "common/math/reference.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ROUNDS 12
+
+static lcf_rng rng;
+
+static float *numbers(size_t n)
+{
+    float *x = lcf_alloc(n ? n : 1, sizeof(*x));
+    size_t i;
+
+    assert_non_null(x);
+    for (i = 0; i < n; i++)
+        x[i] = (float)lcf_rng_normal(&rng);
+    return x;
+}
+
+static float *copy_of(const float *x, size_t n)
+{
+    float *copy = lcf_alloc(n ? n : 1, sizeof(*copy));
+
+    assert_non_null(copy);
+    memcpy(copy, x, n * sizeof(*x));
+    return copy;
+}
+
+static size_t size_up_to(size_t max)
+{
+    return 1 + (size_t)lcf_rng_below(&rng, max);
+}
+
+static void assert_close(const float *got, const float *want, size_t n, double tolerance)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (!(fabs((double)got[i] - want[i]) <= tolerance * (1.0 + fabs(want[i]))))
+            fail_msg("element %zu of %zu: %.9g, the reference has %.9g", i, n, got[i], want[i]);
+}
+
+/* Runs `body` at every level, several rounds each, from the same seed. */
+static void at_every_level(void (*body)(void))
+{
+    int level, round;
+
+    for (level = LCF_SIMD_BASELINE; level <= (int)lcf_simd_best(); level++) {
+        lcf_simd_force((lcf_simd_level)level);
+        lcf_rng_seed(&rng, 7, 0);
+        for (round = 0; round < ROUNDS; round++)
+            body();
+    }
+}
+
+static void gemm_once(void)
+{
+    bool ta = lcf_rng_below(&rng, 2), tb = lcf_rng_below(&rng, 2);
+    size_t m = size_up_to(40), n = size_up_to(70), k = size_up_to(50), pad = lcf_rng_below(&rng, 3);
+    size_t lda = (ta ? m : k) + pad, ldb = (tb ? k : n) + pad, ldc = n + pad;
+    float alpha = lcf_rng_below(&rng, 2) ? 1.0f : 0.5f, beta = (float)lcf_rng_below(&rng, 2);
+    float *a = numbers((ta ? k : m) * lda), *b = numbers((tb ? n : k) * ldb), *c = numbers(m * ldc);
+    float *want = copy_of(c, m * ldc);
+
+    lcf_gemm(c, a, b, ta, tb, m, n, k, alpha, beta, lda, ldb, ldc);
+    lcf_ref_gemm(want, a, b, ta, tb, m, n, k, alpha, beta, lda, ldb, ldc);
+    assert_close(c, want, m * ldc, 1e-5); /* the padding too: it must be untouched */
+    free(a);
+    free(b);
+    free(c);
+    free(want);
+}
+
+static void linear_once(void)
+{
+    size_t n = size_up_to(9), in = size_up_to(80), out = size_up_to(40);
+    float *x = numbers(n * in), *w = numbers(out * in), *bias = numbers(out);
+    float *y = numbers(n * out), *want = numbers(n * out);
+    const float *maybe = lcf_rng_below(&rng, 2) ? bias : NULL;
+
+    lcf_linear(y, x, w, maybe, n, in, out);
+    lcf_ref_linear(want, x, w, maybe, n, in, out);
+    assert_close(y, want, n * out, 1e-5);
+    free(x);
+    free(w);
+    free(bias);
+    free(y);
+    free(want);
+}
+
+static void vectors_once(void)
+{
+    size_t n = size_up_to(200);
+    float *a = numbers(n), *b = numbers(n), *c = copy_of(b, n), want, got;
+
+    want = lcf_ref_dot(a, b, n);
+    got = lcf_dot(a, b, n);
+    assert_close(&got, &want, 1, 2e-5);
+    lcf_axpy(b, 0.3f, a, n);
+    lcf_ref_axpy(c, 0.3f, a, n);
+    assert_close(b, c, n, 1e-6);
+    lcf_normalize(b, n);
+    lcf_ref_normalize(c, n);
+    assert_close(b, c, n, 1e-6);
+    memset(b, 0, n * sizeof(*b));
+    lcf_normalize(b, n);
+    assert_true(b[0] == 0.0f && b[n - 1] == 0.0f);
+    free(a);
+    free(b);
+    free(c);
+}
+
+static void elementwise_once(void)
+{
+    static void (*const fast[])(float *, const float *, size_t) = {lcf_exp, lcf_sigmoid, lcf_tanh};
+    static void (*const reference[])(float *, const float *,
+                                     size_t) = {lcf_ref_exp, lcf_ref_sigmoid, lcf_ref_tanh};
+    size_t n = size_up_to(300), f, i;
+    float *x = numbers(n), *y = numbers(n), *want = numbers(n);
+
+    for (i = 0; i < n; i++)
+        x[i] *= 12.0f;
+    for (f = 0; f < 3; f++) {
+        fast[f](y, x, n);
+        reference[f](want, x, n);
+        assert_close(y, want, n, 4e-7);
+    }
+    free(x);
+    free(y);
+    free(want);
+}
+
+static void softmax_once(void)
+{
+    size_t rows = size_up_to(4), n = size_up_to(150), i;
+    float *x = numbers(rows * n), *want;
+
+    for (i = 0; i < rows * n; i++)
+        x[i] *= 5.0f;
+    want = copy_of(x, rows * n);
+    lcf_softmax(x, rows, n);
+    lcf_ref_softmax(want, rows, n);
+    assert_close(x, want, rows * n, 1e-6);
+    free(x);
+    free(want);
+}
+
+static void rmsnorm_once(void)
+{
+    size_t rows = size_up_to(5), n = size_up_to(100);
+    float *x = numbers(rows * n), *w = numbers(n), *dy = numbers(rows * n);
+    float *y = numbers(rows * n), *want = numbers(rows * n);
+    float *dx = numbers(rows * n), *dw = numbers(n), *dx2 = copy_of(dx, rows * n),
+          *dw2 = copy_of(dw, n);
+
+    lcf_rmsnorm(y, x, w, rows, n, 1e-5f);
+    lcf_ref_rmsnorm(want, x, w, rows, n, 1e-5f);
+    assert_close(y, want, rows * n, 1e-6);
+    lcf_rmsnorm_backward(dx, NULL, dy, x, w, rows, n, 1e-5f);
+    lcf_rmsnorm_backward(NULL, dw, dy, x, w, rows, n, 1e-5f);
+    lcf_ref_rmsnorm_backward(dx2, dw2, dy, x, w, rows, n, 1e-5f);
+    assert_close(dx, dx2, rows * n, 3e-5);
+    assert_close(dw, dw2, n, 1e-5);
+    free(x);
+    free(w);
+    free(dy);
+    free(y);
+    free(want);
+    free(dx);
+    free(dw);
+    free(dx2);
+    free(dw2);
+}
+
+static void swiglu_once(void)
+{
+    size_t n = size_up_to(200);
+    float *gate = numbers(n), *up = numbers(n), *dy = numbers(n), *y = numbers(n),
+          *want = numbers(n);
+    float *dg = numbers(n), *du = numbers(n), *dg2 = copy_of(dg, n), *du2 = copy_of(du, n);
+    float *dg3 = copy_of(dg, n), *du3 = copy_of(du, n);
+
+    lcf_swiglu(y, gate, up, n);
+    lcf_ref_swiglu(want, gate, up, n);
+    assert_close(y, want, n, 1e-6);
+    lcf_ref_swiglu_backward(dg2, du2, dy, gate, up, n);
+    lcf_swiglu_backward(dg, du, dy, gate, up, n);
+    assert_close(dg, dg2, n, 2e-6);
+    assert_close(du, du2, n, 2e-6);
+    lcf_swiglu_backward(dg3, NULL, dy, gate, up, n);
+    lcf_swiglu_backward(NULL, du3, dy, gate, up, n);
+    assert_close(dg3, dg2, n, 2e-6);
+    assert_close(du3, du2, n, 2e-6);
+    free(gate);
+    free(up);
+    free(dy);
+    free(y);
+    free(want);
+    free(dg);
+    free(du);
+    free(dg2);
+    free(du2);
+    free(dg3);
+    free(du3);
+}
+
+static void cross_entropy_once(void)
+{
+    size_t n = size_up_to(400), target = (size_t)lcf_rng_below(&rng, n);
+    float *x = numbers(n), *grad = numbers(n), *want = numbers(n), loss, loss2, loss3;
+
+    loss = lcf_cross_entropy(grad, x, target, n, 0.25f);
+    loss2 = lcf_cross_entropy(NULL, x, target, n, 0.25f);
+    loss3 = lcf_ref_cross_entropy(want, x, target, n, 0.25f);
+    assert_close(&loss, &loss3, 1, 2e-6);
+    assert_close(&loss2, &loss3, 1, 2e-6);
+    assert_close(grad, want, n, 1e-6);
+    free(x);
+    free(grad);
+    free(want);
+}
+
+static void rope_once(void)
+{
+    size_t heads = size_up_to(5), hd = 2 * size_up_to(20), position = lcf_rng_below(&rng, 500), i;
+    float *x = numbers(heads * hd), *want = copy_of(x, heads * hd), *back = copy_of(x, heads * hd);
+    float angles[40];
+
+    lcf_rope(x, heads, hd, position, 10000.0f);
+    lcf_ref_rope(want, heads, hd, position, 10000.0f);
+    assert_close(x, want, heads * hd, 1e-6);
+    lcf_rope_angles(angles, hd, position, 10000.0f);
+    lcf_rope_rotate(x, heads, hd, angles, true);
+    for (i = 0; i < heads * hd; i++)
+        assert_true(fabsf(x[i] - back[i]) < 1e-5f);
+    free(x);
+    free(want);
+    free(back);
+}
+
+/* Segments in runs, or scattered. */
+static uint32_t *segments_of(size_t batch, size_t t)
+{
+    uint32_t *segments = lcf_alloc(batch * t, sizeof(*segments)), segment = 0;
+    uint64_t kind = lcf_rng_below(&rng, 3);
+    size_t i;
+
+    assert_non_null(segments);
+    for (i = 0; i < batch * t; i++) {
+        segment += lcf_rng_below(&rng, 8) == 0;
+        segments[i] = kind == 1 ? segment : (uint32_t)lcf_rng_below(&rng, 3);
+    }
+    if (kind == 0) {
+        free(segments);
+        return NULL;
+    }
+    return segments;
+}
+
+static void attention_once(void)
+{
+    size_t group = size_up_to(3), kv = size_up_to(3), hd = 4 * size_up_to(10);
+    lcf_attention_shape s = {size_up_to(2), size_up_to(75), kv * group, kv, hd, NULL};
+    size_t q_n = s.batch * s.t * s.heads * hd, kv_n = s.batch * s.t * kv * hd;
+    uint32_t *segments = segments_of(s.batch, s.t);
+    float *q = numbers(q_n), *k = numbers(kv_n), *v = numbers(kv_n), *dout = numbers(q_n);
+    float *out = numbers(q_n), *want = numbers(q_n), *lse = numbers(s.batch * s.heads * s.t);
+    float *dq = numbers(q_n), *dk = numbers(kv_n), *dv = numbers(kv_n);
+    float *dq2 = copy_of(dq, q_n), *dk2 = copy_of(dk, kv_n), *dv2 = copy_of(dv, kv_n);
+    float *scratch = numbers(lcf_attention_scratch_n(&s));
+
+    s.segments = segments;
+    lcf_attention(out, lse, q, k, v, &s, scratch);
+    lcf_ref_attention(want, q, k, v, &s);
+    assert_close(out, want, q_n, 1e-5);
+    lcf_attention_backward(dq, dk, dv, dout, out, lse, q, k, v, &s, scratch);
+    lcf_ref_attention_backward(dq2, dk2, dv2, dout, q, k, v, &s);
+    assert_close(dq, dq2, q_n, 5e-5);
+    assert_close(dk, dk2, kv_n, 5e-5);
+    assert_close(dv, dv2, kv_n, 5e-5);
+    free(segments);
+    free(q);
+    free(k);
+    free(v);
+    free(dout);
+    free(out);
+    free(want);
+    free(lse);
+    free(dq);
+    free(dk);
+    free(dv);
+    free(dq2);
+    free(dk2);
+    free(dv2);
+    free(scratch);
+}
+
+static void adam_once(void)
+{
+    size_t n = size_up_to(100), i;
+    lcf_adam_scalars s = {0.9f, 0.1f, 0.999f, 0.001f, 0.01f, 0.5f, 1e-8f, 0.99f, 0.01f, 0.7f};
+    float *p = numbers(n), *m = numbers(n), *v = numbers(n), *g = numbers(n);
+    float *p2 = copy_of(p, n), *m2 = copy_of(m, n), *v2;
+
+    for (i = 0; i < n; i++)
+        v[i] = fabsf(v[i]);
+    v2 = copy_of(v, n);
+    lcf_adam_kernel(p, m, v, g, n, &s);
+    lcf_ref_adam_kernel(p2, m2, v2, g, n, &s);
+    assert_close(p, p2, n, 1e-6);
+    assert_close(m, m2, n, 1e-6);
+    assert_close(v, v2, n, 1e-6);
+    free(p);
+    free(m);
+    free(v);
+    free(g);
+    free(p2);
+    free(m2);
+    free(v2);
+}
+
+#define LEVEL_TEST(name)                  \
+    static void test_##name(void **state) \
+    {                                     \
+        (void)state;                      \
+        at_every_level(name##_once);      \
+    }
+LEVEL_TEST(gemm)
+LEVEL_TEST(linear)
+LEVEL_TEST(vectors)
+LEVEL_TEST(elementwise)
+LEVEL_TEST(softmax)
+LEVEL_TEST(rmsnorm)
+LEVEL_TEST(swiglu)
+LEVEL_TEST(cross_entropy)
+LEVEL_TEST(rope)
+LEVEL_TEST(attention)
+LEVEL_TEST(adam)
+
+static void test_exp_ends(void **state)
+{
+    float x[6] = {-INFINITY, -1000.0f, 0.0f, 88.0f, NAN, -80.0f}, y[6];
+    int level;
+
+    (void)state;
+    for (level = 0; level <= (int)lcf_simd_best(); level++) {
+        lcf_simd_force((lcf_simd_level)level);
+        lcf_exp(y, x, 6);
+        assert_true(y[0] == 0.0f && y[1] == 0.0f && y[2] == 1.0f);
+        assert_true(fabs(y[3] / exp(88.0) - 1) < 1e-6 && isnan(y[4]));
+        assert_true(fabs(y[5] / exp(-80.0) - 1) < 1e-6);
+    }
+}
+
+/* ctest does not go through lcf_cli_start, so only the name is certain here. */
+static void test_blas_core_is_named(void **state)
+{
+    bool fast;
+
+    (void)state;
+    assert_true(strlen(lcf_blas_core(&fast)) > 0);
+    assert_string_equal(lcf_blas_core(NULL), lcf_blas_core(&fast));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_exp_ends),
+        cmocka_unit_test(test_blas_core_is_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
