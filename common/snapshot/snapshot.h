@@ -2,10 +2,17 @@
  * Snapshot: everything the online ranker needs, immutable, checksummed, in one folder per
  * generation.
  *
- *   <root>/<generation>/manifest.json  items.lcf  users.lcf  item_vectors.lcf  examples/  cot/
- * arms/<name>.lcf <root>/current -> <generation>      moved atomically by publish
+ *   <root>/<generation>/   manifest.json   sizes and SHA-256 of all that follows
+ *                          snapshot.json   generation, arms, default arm, what is there
+ *                          items.lcf  users.lcf  item_vectors.lcf
+ *                          examples/  cot/   where published with examples
+ *                          arms/<name>.lcf
+ *   <root>/current -> <generation>         moved atomically by publish
+ *   <root>/publish.lock                    held by the one publisher
  *
- * Opening verifies the manifest (sizes and checksums of all files) before anything is used.
+ * Life cycle: publish writes a generation; open -> read ... -> close. Opening verifies the manifest
+ * (sizes and checksums of all files) before anything is used. An open snapshot survives the removal
+ * of its folder. It is read only and may be shared between threads.
  *
  * source   schemas/snapshot.md
  */
@@ -20,6 +27,10 @@
 #include "common/store/examples.h"
 
 #define LCF_ARMS_MAX 8
+#define LCF_SNAPSHOT_FORMAT 1        /* of snapshot.json */
+#define LCF_USER_HISTORIES_VERSION 1 /* of a snapshot's users.lcf, kind "user_histories" */
+#define LCF_GENERATION_BYTES 128     /* with the NUL */
+#define LCF_ARM_NAME_BYTES 32        /* with the NUL */
 
 /* users.lcf of a snapshot: ids and, per user, the most recent history. */
 typedef struct lcf_user_histories {
@@ -27,48 +38,81 @@ typedef struct lcf_user_histories {
     uint32_t users_n;
     lcf_strings user_id;
     const uint32_t *history;   /* [users_n, LCF_HISTORY_MAX], oldest first, 0-padded at the end */
-    const uint32_t *history_n; /* [users_n] */
+    const uint32_t *history_n; /* [users_n], each <= LCF_HISTORY_MAX */
 } lcf_user_histories;
 
+/* errors: as lcf_bundle_open; EFORMAT also when an item is not below items_n */
+lcf_status lcf_user_histories_open(lcf_user_histories *out, const char *path, uint32_t items_n,
+                                   lcf_err *err);
+void lcf_user_histories_close(lcf_user_histories *u);
+/* The last LCF_HISTORY_MAX events of every user of the dataset. */
+lcf_status lcf_user_histories_save(const char *path, const lcf_dataset *d, lcf_err *err);
+
 typedef struct lcf_snapshot {
-    char generation[128];
-    char id[65];
+    char generation[LCF_GENERATION_BYTES];
+    char id[65]; /* of the manifest */
     lcf_catalogue catalogue;
     lcf_user_histories users;
     lcf_embeddings item_vectors;
-    bool has_examples; /* false: published without them, or left out because they could not be
-                          opened */
+    bool has_examples;
     lcf_examples examples;
-    lcf_cot_store *cots; /* NULL without examples */
+    lcf_cot_store *cots; /* NULL when published without */
     size_t arms_n;
     struct {
-        char name[32];
+        char name[LCF_ARM_NAME_BYTES];
         lcf_ranker *ranker;
     } arms[LCF_ARMS_MAX];
     size_t default_arm;
 } lcf_snapshot;
 
-/* path: a generation folder, or a root whose `current` is followed. errors: ENOENT, EFORMAT,
- * ECHECKSUM (file named) */
+/*
+ * path: a generation folder, or a root whose `current` is followed.
+ *
+ * errors   ENOENT; EFORMAT, EVERSION; ECHECKSUM a file is damaged or missing (named); EFORMAT also
+ * where parts do not fit each other, e.g. an ICT arm with neither examples nor a backbone beside it
+ */
 lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err);
-void lcf_snapshot_close(lcf_snapshot *s);
+void lcf_snapshot_close(lcf_snapshot *s); /* NULL is fine */
+
+/*
+ * The folder that `path` names: itself, or the target of its `current`. free() releases it. What a
+ * server compares to see that there is a new generation.
+ *
+ * errors   ENOENT neither a generation nor a root
+ */
+lcf_status lcf_snapshot_resolve(char **out, const char *path, lcf_err *err);
 
 typedef struct lcf_snapshot_arm {
     const char *name, *weights_path;
 } lcf_snapshot_arm;
 
 typedef struct lcf_publish_options {
-    const char *dataset_dir, *vectors_dir, *examples_dir,
-        *cot_dir; /* examples and cot may be NULL */
+    const char *dataset_dir, *vectors_dir;
+    const char *examples_dir, *cot_dir; /* may be NULL */
     const lcf_snapshot_arm *arms;
     size_t arms_n;
-    const char *default_arm;
-    const char *generation; /* name of the new folder, e.g. "20261122T020000Z" */
-    size_t keep;            /* generations kept besides current; 0 keeps all */
+    const char *default_arm; /* NULL: the last one */
+    const char *generation;  /* name of the new folder, e.g. "20261122T020000Z" */
+    size_t keep;             /* older generations kept besides current; SIZE_MAX keeps all */
+    bool force;              /* publish even when current was made from just these inputs */
 } lcf_publish_options;
 
-/* Writes, verifies, then moves `current`. A failure leaves `current` as it was. errors: EEXIST that
- * generation exists */
-lcf_status lcf_snapshot_publish(const char *root, const lcf_publish_options *options, lcf_err *err);
+typedef struct lcf_publish_result {
+    char generation[LCF_GENERATION_BYTES]; /* that current now names */
+    char id[65];
+    bool unchanged; /* current was made from just these inputs: nothing was written */
+    size_t retired_n;
+} lcf_publish_result;
+
+/*
+ * Writes a generation, opens it as a server would, then moves `current` and removes what is older
+ * than `keep` generations. A failure or a kill leaves `current` as it was; what a killed publisher
+ * left behind, the next one removes.
+ *
+ * errors   EEXIST that generation exists; EBUSY another publisher; EINVAL names or arms that cannot
+ * be published; those of the inputs; EIO, ENOSPC
+ */
+lcf_status lcf_snapshot_publish(lcf_publish_result *out, const char *root,
+                                const lcf_publish_options *options, lcf_err *err);
 
 #endif

@@ -2,8 +2,15 @@
  * libllmcf: the ranking library. Open a snapshot, rank candidates for a user, close. No language
  * model runs here.
  *
+ * Life cycle: open -> context_create (one per thread) -> rank ... -> context_free -> close. The
+ * snapshot must outlive its contexts.
+ *
  * Threads: a snapshot handle is shared; each thread that ranks has its own lcf_rank_context.
- * Everything a result points to belongs to the context and is valid until its next rank.
+ * Everything a response points to belongs to the context and is valid until its next rank.
+ *
+ * The BLAS below picks its kernels when the process starts: set OPENBLAS_CORETYPE (e.g. SkylakeX,
+ * Haswell) and OPENBLAS_NUM_THREADS=1, OMP_NUM_THREADS=1 in the environment; llmcf-rank and
+ * llmcf-serve do so themselves.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */
@@ -16,33 +23,57 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define LCF_RANK_CANDIDATES_MAX 2000
 
 typedef struct lcf_ranker_snapshot lcf_ranker_snapshot; /* an open snapshot, ready to rank */
 typedef struct lcf_rank_context lcf_rank_context;       /* scratch of one thread */
 
+/*
+ * path: a generation folder, or a root whose `current` is followed.
+ *
+ * errors   ENOENT; EFORMAT, EVERSION; ECHECKSUM a file of the snapshot is damaged (named); ENOMEM
+ * memory   files are mapped; the index is read
+ */
 lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *err);
-void lcf_rank_close(lcf_ranker_snapshot *s);
+void lcf_rank_close(lcf_ranker_snapshot *s); /* NULL is fine */
+
+typedef struct lcf_rank_info {
+    const char *generation, *id;         /* id: SHA-256 of the content, 64 hexadecimal digits */
+    size_t users_n, items_n, examples_n; /* without the unknown at 0 */
+    size_t arms_n;
+    const char *arms[8];
+    const char *default_arm;
+} lcf_rank_info;
+
+/* What the snapshot holds; the strings live as long as the snapshot. */
+void lcf_rank_info_of(lcf_rank_info *out, const lcf_ranker_snapshot *s);
+
 lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snapshot *s,
                                    lcf_err *err);
-void lcf_rank_context_free(lcf_rank_context *c);
+void lcf_rank_context_free(lcf_rank_context *c); /* NULL is fine */
 
 typedef struct lcf_rank_request {
-    const char *user_id; /* "" or unknown: an anonymous user */
+    const char *user_id; /* "" or NULL: an anonymous user */
     const char *const
         *history; /* external item ids, oldest first; NULL: the snapshot's history of the user */
-    size_t history_n;
+    size_t history_n;              /* the latest LCF_HISTORY_MAX known ones count */
     const char *const *candidates; /* external item ids */
     size_t candidates_n;           /* 1 .. LCF_RANK_CANDIDATES_MAX */
     const char *arm;               /* NULL: the snapshot's default arm */
-    uint32_t k;                    /* examples per candidate; 0: the model's */
+    uint32_t k;                    /* examples per candidate, <= the model's; 0: the model's */
     size_t top;                    /* results returned; 0: all */
-    bool explain;                  /* also the examples of every result */
+    int64_t time;                  /* seconds since 1970 of the decision; 0: now */
+    bool strict;  /* with time: every example must be earlier, not only the user's own */
+    bool explain; /* also the examples of every result */
 } lcf_rank_request;
 
 typedef struct lcf_rank_example {
-    char key[33]; /* of the CoT record */
-    const char *user_id, *item_id, *title, *cot;
+    char key[33];                                /* of the CoT record */
+    const char *user_id, *item_id, *title, *cot; /* cot "" when its record cannot be read */
     int label;
     float similarity;
 } lcf_rank_example;
@@ -50,25 +81,36 @@ typedef struct lcf_rank_example {
 typedef struct lcf_rank_result {
     size_t candidate; /* index into the request */
     const char *item_id, *title;
-    float score; /* probability */
-    const char *
-        degraded; /* NULL, or why the backbone's score stands: "no_examples", "unknown_item", ... */
-    const lcf_rank_example *examples;
-    size_t examples_n;
+    float score;          /* probability */
+    const char *degraded; /* NULL, or why this is not the arm's full answer: "unknown_item" (scored
+                             as an item without features), "no_examples" (the backbone's score) */
+    const lcf_rank_example *examples; /* with explain */
+    size_t examples_n;                /* used for the score; 0 in a backbone arm */
 } lcf_rank_result;
 
 typedef struct lcf_rank_response {
     const char *generation, *arm;
     const lcf_rank_result *results; /* by falling score, ties by candidate index */
     size_t results_n;
-    const char
-        *degraded; /* NULL, or the reason that concerns the whole request: "unknown_user", ... */
+    const char *degraded; /* NULL, or what concerns the whole request: "no_example_index",
+                             "unknown_user" */
+    size_t degraded_n;    /* candidates with a reason, returned or not */
     double retrieve_ms, score_ms, total_ms;
 } lcf_rank_response;
 
-/* errors: EINVAL candidates_n or k out of range, unknown arm. A well-formed request is always
- * answered. */
+/*
+ * Scores and orders the candidates.
+ *
+ * errors   EINVAL candidates_n, k or time out of range, unknown arm; ENOMEM. A well-formed request
+ * is always answered.
+ * memory   allocates nothing after warm-up, but for the texts of explain
+ * source   llm-cf.md sections 4 to 6
+ */
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

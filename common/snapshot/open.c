@@ -1,0 +1,282 @@
+/*
+ * Opening a snapshot: the manifest is verified first, then every part is opened, then the parts are
+ * held against each other.
+ *
+ * Invariant: in an open snapshot every index of one part into another is in range, and every arm
+ * can score any row.
+ */
+#include "common/snapshot/snapshot.h"
+
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+lcf_status lcf_snapshot_resolve(char **out, const char *path, lcf_err *err)
+{
+    char *manifest = lcf_path_join(path, "manifest.json"), *current = NULL, *folder = NULL;
+    lcf_status status = LCF_OK;
+
+    *out = NULL;
+    if (!manifest) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "path of a snapshot");
+        goto done;
+    }
+    if (lcf_path_exists(manifest)) {
+        folder = realpath(path, NULL);
+    } else {
+        current = lcf_path_join(path, "current");
+        folder = current ? realpath(current, NULL) : NULL;
+    }
+    if (!folder && errno == ENOENT)
+        status = LCF_FAIL(err, LCF_ENOENT,
+                          "%s is neither a snapshot (no manifest.json) nor a root of snapshots (no "
+                          "current): publish one first",
+                          path);
+    else if (!folder)
+        status = LCF_FAIL_ERRNO(err, "cannot resolve the snapshot %s", path);
+    *out = folder;
+done:
+    free(manifest);
+    free(current);
+    return status;
+}
+
+/* ---- snapshot.json ---- */
+
+/* A name that is a file name of its own: no separators, no leading dot. */
+static bool name_is_plain(const char *name, size_t bytes_max)
+{
+    size_t n = strlen(name);
+
+    return n > 0 && n < bytes_max && name[0] != '.' && !strchr(name, '/');
+}
+
+static lcf_status read_arms(lcf_snapshot *s, const json_t *json, lcf_err *err)
+{
+    const json_t *arms = json_object_get(json, "arms");
+    const char *default_arm = NULL;
+    size_t idx;
+    json_t *value;
+    lcf_status status = lcf_json_str(&default_arm, json, "default_arm", err);
+
+    if (status)
+        return status;
+    if (!json_is_array(arms) || json_array_size(arms) < 1 || json_array_size(arms) > LCF_ARMS_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "'arms' must be a list of 1 to %d names", LCF_ARMS_MAX);
+    s->default_arm = LCF_ARMS_MAX;
+    json_array_foreach(arms, idx, value)
+    {
+        const char *name = json_string_value(value);
+        if (!name || !name_is_plain(name, LCF_ARM_NAME_BYTES))
+            return LCF_FAIL(err, LCF_EFORMAT, "'arms'[%zu] is not a name", idx);
+        memcpy(s->arms[idx].name, name, strlen(name) + 1);
+        if (!strcmp(name, default_arm))
+            s->default_arm = idx;
+    }
+    s->arms_n = json_array_size(arms);
+    if (s->default_arm == LCF_ARMS_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "'default_arm' is none of 'arms'");
+    return LCF_OK;
+}
+
+static lcf_status read_description(lcf_snapshot *s, bool *has_cots, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "snapshot.json");
+    const char *generation;
+    uint64_t format;
+    json_t *json = NULL;
+    lcf_status status =
+        path ? lcf_json_load(&json, path, err) : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
+
+    if (status)
+        goto done;
+    status = lcf_json_u64(&format, json, "format", err);
+    if (!status && format != LCF_SNAPSHOT_FORMAT)
+        status = LCF_FAIL(err, LCF_EVERSION, "format %llu, this program reads %d",
+                          (unsigned long long)format, LCF_SNAPSHOT_FORMAT);
+    if (!status)
+        status = lcf_json_str(&generation, json, "generation", err);
+    if (!status && !name_is_plain(generation, LCF_GENERATION_BYTES))
+        status = LCF_FAIL(err, LCF_EFORMAT, "'generation' is not a name");
+    if (!status)
+        status = read_arms(s, json, err);
+    if (status) {
+        lcf_err_prefix(err, "%s", path);
+        goto done;
+    }
+    memcpy(s->generation, generation, strlen(generation) + 1);
+    s->has_examples = json_is_true(json_object_get(json, "has_examples"));
+    *has_cots = json_is_true(json_object_get(json, "has_cots"));
+done:
+    json_decref(json);
+    free(path);
+    return status;
+}
+
+/* ---- parts ---- */
+
+static lcf_status open_features(lcf_snapshot *s, const char *dir, lcf_err *err)
+{
+    char *items = lcf_path_join(dir, "items.lcf"), *users = lcf_path_join(dir, "users.lcf");
+    char *vectors = lcf_path_join(dir, "item_vectors.lcf");
+    lcf_status status = LCF_OK;
+
+    if (!items || !users || !vectors)
+        status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
+    if (!status)
+        status = lcf_catalogue_open(&s->catalogue, items, err);
+    if (!status)
+        status = lcf_user_histories_open(&s->users, users, s->catalogue.items_n, err);
+    if (!status)
+        status = lcf_embeddings_open(&s->item_vectors, vectors, err);
+    if (!status && s->item_vectors.n != s->catalogue.items_n)
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: %zu vectors for %u items", vectors,
+                          s->item_vectors.n, s->catalogue.items_n);
+    free(items);
+    free(users);
+    free(vectors);
+    return status;
+}
+
+static lcf_status check_examples(const lcf_snapshot *s, const char *dir, lcf_err *err)
+{
+    const lcf_examples *e = &s->examples;
+
+    if (e->text_dim != s->item_vectors.dim)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: texts of %zu dimensions, item vectors have %zu", dir,
+                        e->text_dim, s->item_vectors.dim);
+    for (size_t i = 0; i < e->n; i++) {
+        if (e->user[i] >= s->users.users_n || e->item[i] >= s->catalogue.items_n)
+            return LCF_FAIL(err, LCF_EFORMAT,
+                            "%s: example %zu names a user or item that is not "
+                            "in the snapshot",
+                            dir, i);
+        if (e->history_n[i] > LCF_HISTORY_MAX)
+            return LCF_FAIL(err, LCF_EFORMAT, "%s: example %zu has a history of %u", dir, i,
+                            e->history_n[i]);
+    }
+    for (size_t i = 0; i < e->n * LCF_HISTORY_MAX; i++)
+        if (e->history[i] >= s->catalogue.items_n)
+            return LCF_FAIL(err, LCF_EFORMAT, "%s: history[%zu] is not in the catalogue", dir, i);
+    return LCF_OK;
+}
+
+static lcf_status open_examples(lcf_snapshot *s, const char *dir, bool has_cots, lcf_err *err)
+{
+    char *examples = lcf_path_join(dir, "examples"), *cots = lcf_path_join(dir, "cot");
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_status status = LCF_OK;
+
+    options.immutable = true;
+    if (!examples || !cots)
+        status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
+    if (!status && s->has_examples)
+        status = lcf_examples_open(&s->examples, examples, err);
+    if (!status && s->has_examples)
+        status = check_examples(s, examples, err);
+    if (!status && has_cots)
+        status = lcf_cot_store_open(&s->cots, cots, &options, err);
+    free(examples);
+    free(cots);
+    return status;
+}
+
+static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
+{
+    const lcf_ranker_config *c = lcf_ranker_config_of(s->arms[idx].ranker);
+
+    if (c->text_dim != s->item_vectors.dim)
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "arm %s takes item vectors of %u dimensions, there are %zu",
+                        s->arms[idx].name, c->text_dim, s->item_vectors.dim);
+    if (!c->ict)
+        return LCF_OK;
+    if (c->k < 1 || c->k > LCF_EXAMPLES_K_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "arm %s takes %u examples", s->arms[idx].name, c->k);
+    if (s->has_examples && c->cot_dim != s->examples.cot_dim)
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "arm %s takes CoT vectors of %u dimensions, the examples have %zu",
+                        s->arms[idx].name, c->cot_dim, s->examples.cot_dim);
+    return LCF_OK;
+}
+
+static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
+{
+    bool backbone = false, ict = false;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; !status && i < s->arms_n; i++) {
+        lcf_buf path = LCF_BUF_INIT;
+        lcf_buf_printf(&path, "%s/arms/%s.lcf", dir, s->arms[i].name);
+        status = path.status ? LCF_FAIL(err, path.status, "path of arm %s", s->arms[i].name)
+                             : lcf_ranker_open(&s->arms[i].ranker, path.data, err);
+        lcf_buf_dispose(&path);
+        if (!status)
+            status = check_arm(s, i, err);
+        if (!status && lcf_ranker_config_of(s->arms[i].ranker)->ict)
+            ict = true;
+        else
+            backbone = true;
+    }
+    if (!status && ict && !backbone && !s->has_examples)
+        status =
+            LCF_FAIL(err, LCF_EFORMAT,
+                     "%s: an arm with ICT needs examples, or a backbone arm to fall back on", dir);
+    return status;
+}
+
+lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
+{
+    lcf_snapshot *s = NULL;
+    char *dir = NULL;
+    bool has_cots = false;
+    lcf_status status = lcf_snapshot_resolve(&dir, path, err);
+
+    *out = NULL;
+    if (status)
+        return status;
+    status = lcf_manifest_verify(dir, err);
+    if (status)
+        goto done;
+    s = lcf_alloc_zero(1, sizeof(*s));
+    if (!s) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "snapshot handle");
+        goto done;
+    }
+    status = lcf_manifest_read(s->id, NULL, dir, err);
+    if (!status)
+        status = read_description(s, &has_cots, dir, err);
+    if (!status)
+        status = open_features(s, dir, err);
+    if (!status)
+        status = open_examples(s, dir, has_cots, err);
+    if (!status)
+        status = open_arms(s, dir, err);
+    if (status)
+        goto done;
+    *out = s;
+    s = NULL;
+done:
+    lcf_snapshot_close(s);
+    free(dir);
+    return status;
+}
+
+void lcf_snapshot_close(lcf_snapshot *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->arms_n; i++)
+        lcf_ranker_free(s->arms[i].ranker);
+    lcf_cot_store_close(s->cots);
+    lcf_examples_close(&s->examples);
+    lcf_embeddings_close(&s->item_vectors);
+    lcf_user_histories_close(&s->users);
+    lcf_catalogue_close(&s->catalogue);
+    free(s);
+}

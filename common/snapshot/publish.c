@@ -1,0 +1,520 @@
+/*
+ * Publishing: stage a generation beside the others, write its manifest, open it as a server would,
+ * give it its name, move `current`, retire what is old.
+ *
+ * Invariant: `current` names a generation that was opened with success by this program, whenever a
+ * process dies. `current` is a relative link, so a root may be moved or copied as a whole.
+ */
+#include "common/snapshot/snapshot.h"
+
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RETIRED_PREFIX ".retired-"
+#define STAGE_MARK ".tmp." /* in the name of a folder that is being written */
+
+typedef struct publisher {
+    const lcf_publish_options *options;
+    const char *root;
+    char *target; /* <root>/<generation> */
+    lcf_lock *lock;
+    lcf_manifest *manifest;
+    lcf_stage *stage;
+} publisher;
+
+/* ---- checks ---- */
+
+static bool name_is_plain(const char *name, size_t bytes_max)
+{
+    size_t n = strlen(name);
+
+    for (size_t i = 0; i < n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", name[i]))
+            return false;
+    return n > 0 && n < bytes_max && name[0] != '.';
+}
+
+static const char *default_arm(const lcf_publish_options *o)
+{
+    return o->default_arm ? o->default_arm : o->arms[o->arms_n - 1].name;
+}
+
+static lcf_status check_arms(const lcf_publish_options *o, lcf_err *err)
+{
+    bool found = false;
+
+    if (o->arms_n < 1 || o->arms_n > LCF_ARMS_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "%zu arms; 1 to %d can be published", o->arms_n,
+                        LCF_ARMS_MAX);
+    for (size_t i = 0; i < o->arms_n; i++) {
+        if (!name_is_plain(o->arms[i].name, LCF_ARM_NAME_BYTES))
+            return LCF_FAIL(err, LCF_EINVAL,
+                            "arm name '%s': up to %d letters, digits, '-', '_' and '.', not "
+                            "beginning with a dot",
+                            o->arms[i].name, LCF_ARM_NAME_BYTES - 1);
+        for (size_t other = 0; other < i; other++)
+            if (!strcmp(o->arms[i].name, o->arms[other].name))
+                return LCF_FAIL(err, LCF_EINVAL, "arm '%s' is given twice", o->arms[i].name);
+        found = found || !strcmp(o->arms[i].name, default_arm(o));
+    }
+    if (!found)
+        return LCF_FAIL(err, LCF_EINVAL, "the default arm '%s' is none of the arms",
+                        default_arm(o));
+    return LCF_OK;
+}
+
+static lcf_status check_options(const lcf_publish_options *o, lcf_err *err)
+{
+    if (!name_is_plain(o->generation, LCF_GENERATION_BYTES) || !strcmp(o->generation, "current") ||
+        !strcmp(o->generation, "publish.lock") || strstr(o->generation, STAGE_MARK))
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "generation '%s': letters, digits, '-', '_' and '.', not beginning with a "
+                        "dot, and not current",
+                        o->generation);
+    return check_arms(o, err);
+}
+
+/* ---- manifest ---- */
+
+/* A CoT store is written in place: it is known by its database where it has no manifest. */
+static lcf_status add_cot_input(lcf_manifest *m, const char *dir, lcf_err *err)
+{
+    char *manifest = lcf_path_join(dir, "manifest.json"), *data = lcf_path_join(dir, "data.mdb");
+    lcf_status status;
+
+    if (!manifest || !data)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path of the CoT store");
+    else
+        status = lcf_manifest_input(m, "cot", lcf_path_exists(manifest) ? dir : data, err);
+    free(manifest);
+    free(data);
+    return status;
+}
+
+static lcf_status describe(lcf_manifest *m, const lcf_publish_options *o, lcf_err *err)
+{
+    lcf_status status = lcf_manifest_param_str(m, "default_arm", default_arm(o), err);
+
+    if (!status)
+        status = lcf_manifest_input(m, "dataset", o->dataset_dir, err);
+    if (!status)
+        status = lcf_manifest_input(m, "vectors", o->vectors_dir, err);
+    if (!status && o->examples_dir)
+        status = lcf_manifest_input(m, "examples", o->examples_dir, err);
+    if (!status && o->cot_dir)
+        status = add_cot_input(m, o->cot_dir, err);
+    for (size_t i = 0; !status && i < o->arms_n; i++) {
+        char role[LCF_ARM_NAME_BYTES + 8];
+        snprintf(role, sizeof(role), "arm:%s", o->arms[i].name);
+        status = lcf_manifest_input(m, role, o->arms[i].weights_path, err);
+    }
+    return status;
+}
+
+/* ---- writing ---- */
+
+static lcf_status copy_stream(FILE *to, FILE *from, const char *name, lcf_err *err)
+{
+    char block[1 << 16];
+    size_t n;
+
+    while ((n = fread(block, 1, sizeof(block), from)) > 0)
+        if (fwrite(block, 1, n, to) != n)
+            return LCF_FAIL_ERRNO(err, "cannot write %s", name);
+    return ferror(from) ? LCF_FAIL(err, LCF_EIO, "cannot read %s", name) : LCF_OK;
+}
+
+/* A copy, not a link: what happens to an artefact afterwards must not reach a snapshot. */
+static lcf_status copy_file(const char *to, const char *from, lcf_err *err)
+{
+    FILE *in = fopen(from, "rbe");
+    lcf_out *out = NULL;
+    lcf_status status;
+
+    if (!in)
+        return LCF_FAIL_ERRNO(err, "cannot open %s", from);
+    status = lcf_out_open(&out, to, err);
+    if (!status)
+        status = copy_stream(lcf_out_stream(out), in, from, err);
+    if (status)
+        lcf_out_abandon(out);
+    else
+        status = lcf_out_commit(out, err);
+    fclose(in);
+    return status;
+}
+
+static lcf_status copy_into(const char *dir, const char *name, const char *from_dir,
+                            const char *from_name, lcf_err *err)
+{
+    char *to = lcf_path_join(dir, name), *from = lcf_path_join(from_dir, from_name);
+    lcf_status status =
+        to && from ? copy_file(to, from, err) : LCF_FAIL(err, LCF_ENOMEM, "path of %s", name);
+
+    free(to);
+    free(from);
+    return status;
+}
+
+/* Every regular file of a flat folder but its manifest: the snapshot has its own. */
+static lcf_status copy_folder(const char *to, const char *from, lcf_err *err)
+{
+    lcf_status status = lcf_dir_create(to, err);
+    DIR *d;
+    struct dirent *e;
+
+    if (status)
+        return status;
+    d = opendir(from);
+    if (!d)
+        return LCF_FAIL_ERRNO(err, "cannot open folder %s", from);
+    while (!status && (e = readdir(d)))
+        if (e->d_name[0] != '.' && strcmp(e->d_name, "manifest.json"))
+            status = copy_into(to, e->d_name, from, e->d_name, err);
+    closedir(d);
+    return status;
+}
+
+static lcf_status write_users(const char *dir, const char *dataset_dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "users.lcf");
+    lcf_dataset d;
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of users.lcf");
+    status = lcf_dataset_open(&d, dataset_dir, err);
+    if (!status) {
+        status = lcf_user_histories_save(path, &d, err);
+        lcf_dataset_close(&d);
+    }
+    free(path);
+    return status;
+}
+
+static lcf_status write_examples(const char *dir, const lcf_publish_options *o, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    char *examples = lcf_path_join(dir, "examples"), *cots = lcf_path_join(dir, "cot");
+    lcf_cot_store *store = NULL;
+    lcf_status status = LCF_OK;
+
+    if (!examples || !cots)
+        status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
+    if (!status && o->examples_dir)
+        status = copy_folder(examples, o->examples_dir, err);
+    if (!status && o->cot_dir) {
+        status = lcf_cot_store_open(&store, o->cot_dir, &options, err);
+        if (!status)
+            status = lcf_cot_store_copy(store, cots, err);
+        lcf_cot_store_close(store);
+    }
+    free(examples);
+    free(cots);
+    return status;
+}
+
+static lcf_status write_arms(const char *dir, const lcf_publish_options *o, lcf_err *err)
+{
+    char *arms = lcf_path_join(dir, "arms");
+    lcf_status status =
+        arms ? lcf_dir_create(arms, err) : LCF_FAIL(err, LCF_ENOMEM, "path of the arms");
+
+    for (size_t i = 0; !status && i < o->arms_n; i++) {
+        lcf_buf path = LCF_BUF_INIT;
+        lcf_buf_printf(&path, "%s/%s.lcf", arms, o->arms[i].name);
+        status = path.status ? LCF_FAIL(err, path.status, "path of arm %s", o->arms[i].name)
+                             : copy_file(path.data, o->arms[i].weights_path, err);
+        lcf_buf_dispose(&path);
+    }
+    free(arms);
+    return status;
+}
+
+static lcf_status write_description(const char *dir, const lcf_publish_options *o, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "snapshot.json");
+    json_t *arms = json_array(), *json = NULL;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < o->arms_n; i++)
+        if (json_array_append_new(arms, json_string(o->arms[i].name)) < 0)
+            status = LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
+    if (!status)
+        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b}", "format", LCF_SNAPSHOT_FORMAT,
+                         "generation", o->generation, "default_arm", default_arm(o), "arms", arms,
+                         "has_examples", o->examples_dir != NULL, "has_cots", o->cot_dir != NULL);
+    if (!status)
+        status = path && json ? lcf_json_save(path, json, err)
+                              : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
+    json_decref(arms);
+    json_decref(json);
+    free(path);
+    return status;
+}
+
+/* The stage becomes a whole generation that opens. */
+static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err)
+{
+    const lcf_publish_options *o = p->options;
+    const char *dir = lcf_stage_path(p->stage);
+    lcf_snapshot *opened = NULL;
+    lcf_status status = copy_into(dir, "items.lcf", o->dataset_dir, "items.lcf", err);
+
+    if (!status)
+        status = copy_into(dir, "item_vectors.lcf", o->vectors_dir, "items.lcf", err);
+    if (!status)
+        status = write_users(dir, o->dataset_dir, err);
+    if (!status)
+        status = write_examples(dir, o, err);
+    if (!status)
+        status = write_arms(dir, o, err);
+    if (!status)
+        status = write_description(dir, o, err);
+    if (!status)
+        status = lcf_manifest_write(p->manifest, dir, err);
+    if (!status)
+        status = lcf_snapshot_open(&opened, dir, err);
+    if (!status)
+        memcpy(out->id, opened->id, sizeof(out->id));
+    lcf_snapshot_close(opened);
+    return status;
+}
+
+/* ---- current ---- */
+
+static lcf_status sync_folder(const char *path, lcf_err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    lcf_status status = LCF_OK;
+
+    if (fd < 0 || fsync(fd) < 0)
+        status = LCF_FAIL_ERRNO(err, "cannot flush folder %s", path);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static lcf_status move_current(const char *root, const char *generation, lcf_err *err)
+{
+    char *current = lcf_path_join(root, "current"), *next = lcf_path_join(root, ".current.tmp");
+    lcf_status status = LCF_OK;
+
+    if (!current || !next)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path of current");
+    else if ((unlink(next) < 0 && errno != ENOENT) || symlink(generation, next) < 0 ||
+             rename(next, current) < 0)
+        status = LCF_FAIL_ERRNO(err, "cannot make %s point to %s", current, generation);
+    if (!status)
+        status = sync_folder(root, err);
+    free(current);
+    free(next);
+    return status;
+}
+
+/* ---- retiring ---- */
+
+typedef struct generation {
+    char *name;
+    struct timespec time; /* of its manifest */
+} generation;
+
+typedef struct generations {
+    generation *list;
+    size_t n, capacity;
+} generations;
+
+static int newest_first(const void *a, const void *b)
+{
+    const generation *x = a, *y = b;
+
+    if (x->time.tv_sec != y->time.tv_sec)
+        return x->time.tv_sec < y->time.tv_sec ? 1 : -1;
+    if (x->time.tv_nsec != y->time.tv_nsec)
+        return x->time.tv_nsec < y->time.tv_nsec ? 1 : -1;
+    return strcmp(y->name, x->name);
+}
+
+static lcf_status add_generation(generations *all, const char *root, const char *name, lcf_err *err)
+{
+    struct stat st;
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    lcf_buf_printf(&path, "%s/%s/snapshot.json", root, name);
+    if (path.status)
+        status = LCF_FAIL(err, LCF_ENOMEM, "list of generations");
+    else if (lstat(path.data, &st) == 0) {
+        status = lcf_grow((void **)&all->list, &all->capacity, all->n + 1, sizeof(*all->list));
+        char *copy = status ? NULL : lcf_strdup(name);
+        if (!copy)
+            status = LCF_FAIL(err, LCF_ENOMEM, "list of generations");
+        else
+            all->list[all->n++] = (generation){copy, st.st_mtim};
+    }
+    lcf_buf_dispose(&path);
+    return status;
+}
+
+static lcf_status remove_generation(const char *root, const char *name, lcf_err *err)
+{
+    lcf_buf from = LCF_BUF_INIT, to = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    lcf_buf_printf(&from, "%s/%s", root, name);
+    lcf_buf_printf(&to, "%s/" RETIRED_PREFIX "%s", root, name);
+    if (from.status || to.status)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path of generation %s", name);
+    else if (rename(from.data, to.data) < 0)
+        status = LCF_FAIL_ERRNO(err, "cannot retire %s", from.data);
+    else
+        status = lcf_dir_remove(to.data, err);
+    lcf_buf_dispose(&from);
+    lcf_buf_dispose(&to);
+    return status;
+}
+
+/* Lists the generations of the root, removing what a killed publisher left half written or half
+ * removed: the lock is ours, so nobody is at work on it. */
+static lcf_status list_generations(generations *all, const char *root, const char *current,
+                                   lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+    DIR *d = opendir(root);
+    struct dirent *e;
+
+    if (!d)
+        return LCF_FAIL_ERRNO(err, "cannot open folder %s", root);
+    while (!status && (e = readdir(d))) {
+        if (!strncmp(e->d_name, RETIRED_PREFIX, strlen(RETIRED_PREFIX)) ||
+            strstr(e->d_name, STAGE_MARK)) {
+            char *path = lcf_path_join(root, e->d_name);
+            status = path ? lcf_dir_remove(path, err) : LCF_FAIL(err, LCF_ENOMEM, "a path");
+            free(path);
+        } else if (e->d_name[0] != '.' && strcmp(e->d_name, "current") &&
+                   strcmp(e->d_name, current)) {
+            status = add_generation(all, root, e->d_name, err);
+        }
+    }
+    closedir(d);
+    return status;
+}
+
+static lcf_status retire(size_t *retired_n, const char *root, const char *current, size_t keep,
+                         lcf_err *err)
+{
+    generations all = {NULL, 0, 0};
+    lcf_status status = list_generations(&all, root, current, err);
+
+    if (!status && all.n)
+        qsort(all.list, all.n, sizeof(*all.list), newest_first);
+    for (size_t i = keep; !status && i < all.n; i++) {
+        status = remove_generation(root, all.list[i].name, err);
+        *retired_n += !status;
+    }
+    for (size_t i = 0; i < all.n; i++)
+        free(all.list[i].name);
+    free(all.list);
+    return status;
+}
+
+/* ---- publish ---- */
+
+static lcf_status take_lock(publisher *p, lcf_err *err)
+{
+    char *path = lcf_path_join(p->root, "publish.lock");
+    lcf_status status =
+        path ? lcf_dir_create(p->root, err) : LCF_FAIL(err, LCF_ENOMEM, "path of the lock");
+
+    if (!status)
+        status = lcf_lock_acquire(&p->lock, path, err);
+    free(path);
+    return status;
+}
+
+static lcf_status set_generation(lcf_publish_result *out, const char *name, lcf_err *err)
+{
+    size_t n = strlen(name);
+
+    if (n >= sizeof(out->generation))
+        return LCF_FAIL(err, LCF_EINVAL, "generation name '%s' is too long", name);
+    memcpy(out->generation, name, n + 1);
+    return LCF_OK;
+}
+
+/* Whether `current` was made from just these inputs and is still whole. */
+static bool current_is_same(publisher *p, lcf_publish_result *out)
+{
+    char *dir = NULL;
+    bool same = !lcf_snapshot_resolve(&dir, p->root, NULL) &&
+                lcf_manifest_is_current(p->manifest, dir) && !lcf_manifest_verify(dir, NULL) &&
+                !lcf_manifest_read(out->id, NULL, dir, NULL) &&
+                !set_generation(out, strrchr(dir, '/') + 1, NULL);
+
+    free(dir);
+    return same;
+}
+
+static lcf_status write_generation(publisher *p, lcf_publish_result *out, lcf_err *err)
+{
+    const lcf_publish_options *o = p->options;
+    lcf_status status;
+
+    p->target = lcf_path_join(p->root, o->generation);
+    if (!p->target)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of the generation");
+    if (lcf_path_exists(p->target))
+        return LCF_FAIL(err, LCF_EEXIST, "%s exists; a generation is never changed", p->target);
+    status = lcf_stage_open(&p->stage, p->target, err);
+    if (!status)
+        status = fill_stage(p, out, err);
+    if (status)
+        return status;
+    status = lcf_stage_commit(p->stage, err);
+    p->stage = NULL;
+    if (!status)
+        status = move_current(p->root, o->generation, err);
+    if (!status)
+        status = set_generation(out, o->generation, err);
+    if (!status)
+        status = retire(&out->retired_n, p->root, o->generation, o->keep, err);
+    return status;
+}
+
+lcf_status lcf_snapshot_publish(lcf_publish_result *out, const char *root,
+                                const lcf_publish_options *options, lcf_err *err)
+{
+    publisher p = {.options = options, .root = root};
+    lcf_status status = check_options(options, err);
+
+    memset(out, 0, sizeof(*out));
+    if (!status)
+        status = take_lock(&p, err);
+    if (!status)
+        status = lcf_manifest_create(&p.manifest, "publish", err);
+    if (!status)
+        status = describe(p.manifest, options, err);
+    if (status)
+        goto done;
+    if (!options->force && current_is_same(&p, out))
+        out->unchanged = true;
+    else
+        status = write_generation(&p, out, err);
+done:
+    lcf_stage_abandon(p.stage);
+    lcf_manifest_free(p.manifest);
+    lcf_lock_release(p.lock);
+    free(p.target);
+    return status;
+}

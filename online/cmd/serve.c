@@ -1,0 +1,169 @@
+/* llmcf-serve: the ranking server. The main thread waits for signals and for a new snapshot. */
+#include "common/base/cli.h"
+#include "common/base/progress.h"
+#include "online/server/server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    OPT_SNAPSHOT = 0x100,
+    OPT_LISTEN,
+    OPT_UNIX,
+    OPT_THREADS,
+    OPT_MAX_BODY,
+    OPT_MAX_HEADER,
+    OPT_MAX_CANDIDATES,
+    OPT_MAX_CONNECTIONS,
+    OPT_REQUEST_TIMEOUT,
+    OPT_IDLE_TIMEOUT,
+    OPT_EXAMPLE_USERS,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"snapshot", OPT_SNAPSHOT, "DIR", 0,
+     "A root, whose `current` is watched, or one generation (default snapshots)", 1},
+    {"listen", OPT_LISTEN, "ADDRESS:PORT", 0,
+     "TCP address, e.g. 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one (default "
+     "127.0.0.1:8080 when there is no --unix)",
+     2},
+    {"unix", OPT_UNIX, "PATH", 0, "Unix socket, also or instead", 2},
+    {"threads", OPT_THREADS, "N", 0, "Workers (default: the processors)", 2},
+    {"max-body", OPT_MAX_BODY, "BYTES", 0, "Of a request; more is 413 (default 1048576)", 3},
+    {"max-header", OPT_MAX_HEADER, "BYTES", 0, "Of a request; more is 413 (default 16384)", 3},
+    {"max-candidates", OPT_MAX_CANDIDATES, "N", 0, "Of a request; more is 400 (default 2000)", 3},
+    {"max-connections", OPT_MAX_CONNECTIONS, "N", 0,
+     "Open at a time; more wait to be accepted (default 1000)", 3},
+    {"request-timeout", OPT_REQUEST_TIMEOUT, "SECONDS", 0,
+     "From the first to the last byte of a request, and again for its answer (default 10)", 3},
+    {"idle-timeout", OPT_IDLE_TIMEOUT, "SECONDS", 0,
+     "Of a connection between requests (default 60)", 3},
+    {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
+     "Name the users of examples in explanations: they are other people", 3},
+    {0},
+};
+
+static const char DOC[] =
+    "Answers ranking requests over HTTP from a snapshot."
+    "\v"
+    "  POST /v1/rank   a request as for `llmcf rank` (schemas/rank_request.md)\n"
+    "  GET  /healthz   200 and the generation, 503 while stopping\n"
+    "  GET  /metrics   Prometheus text\n\n"
+    "A new `current` is opened and verified beside the running one and put in place between "
+    "requests; a damaged one is refused with a log line and the old one keeps serving. SIGHUP "
+    "opens it again now. SIGTERM answers what is in flight and exits with 0.\n\n"
+    "There is no authentication: bind it to 127.0.0.1 or a Unix socket and put a proxy before it.\n"
+    "\nExample:\n"
+    "  llmcf serve --snapshot snapshots --listen 127.0.0.1:8080 &\n"
+    "  curl -d '{\"user_id\": \"7\", \"candidates\": [\"1\", \"2\"]}' 127.0.0.1:8080/v1/rank";
+
+static error_t parse_limit(int key, char *text, struct argp_state *state, lcf_server_options *o)
+{
+    switch (key) {
+    case OPT_MAX_BODY:
+        o->body_bytes_max = lcf_cli_u64(state, "max-body", text, 64, (uint64_t)1 << 30);
+        return 0;
+    case OPT_MAX_HEADER:
+        o->header_bytes_max = lcf_cli_u64(state, "max-header", text, 256, (uint64_t)1 << 20);
+        return 0;
+    case OPT_MAX_CANDIDATES:
+        o->candidates_max = lcf_cli_u64(state, "max-candidates", text, 1, LCF_RANK_CANDIDATES_MAX);
+        return 0;
+    case OPT_MAX_CONNECTIONS:
+        o->connections_max = lcf_cli_u64(state, "max-connections", text, 1, 100000);
+        return 0;
+    case OPT_REQUEST_TIMEOUT:
+        o->request_timeout_s = lcf_cli_f64(state, "request-timeout", text, 0.1, 3600.0);
+        return 0;
+    case OPT_IDLE_TIMEOUT:
+        o->idle_timeout_s = lcf_cli_f64(state, "idle-timeout", text, 0.1, 86400.0);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    lcf_server_options *o = state->input;
+
+    switch (key) {
+    case OPT_SNAPSHOT:
+        o->snapshot = text;
+        return 0;
+    case OPT_LISTEN:
+        o->listen = text;
+        return 0;
+    case OPT_UNIX:
+        o->unix_path = text;
+        return 0;
+    case OPT_THREADS:
+        o->threads = lcf_cli_u64(state, "threads", text, 1, 256);
+        return 0;
+    case OPT_EXAMPLE_USERS:
+        o->example_users = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->listen && !o->unix_path)
+            o->listen = "127.0.0.1:8080";
+        return 0;
+    default:
+        return parse_limit(key, text, state, o);
+    }
+}
+
+static void announce(const lcf_server *s, const lcf_server_options *o)
+{
+    const char *colon = o->listen ? strrchr(o->listen, ':') : NULL;
+
+    if (colon)
+        lcf_log(LCF_LOG_INFO, "listening on http://%.*s:%d", (int)(colon - o->listen), o->listen,
+                lcf_server_port(s));
+    if (o->unix_path)
+        lcf_log(LCF_LOG_INFO, "listening on unix:%s", o->unix_path);
+}
+
+/* Until SIGTERM or SIGINT. */
+static void serve(lcf_server *s, const sigset_t *signals)
+{
+    const struct timespec second = {1, 0};
+
+    for (;;) {
+        int signal_number = sigtimedwait(signals, NULL, &second);
+        if (signal_number == SIGTERM || signal_number == SIGINT)
+            return;
+        lcf_server_poll(s, signal_number == SIGHUP);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    lcf_server_options options = LCF_SERVER_OPTIONS_INIT;
+    lcf_server *server = NULL;
+    lcf_err err = LCF_ERR_INIT;
+    sigset_t signals;
+    lcf_status status;
+
+    lcf_cli_start(argc, argv);
+    options.snapshot = "snapshots";
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: they all inherit it */
+    status = lcf_cli_parse(&argp, "serve", argc, argv, &options, &err);
+    if (!status)
+        status = lcf_server_start(&server, &options, &err);
+    if (!status) {
+        announce(server, &options);
+        serve(server, &signals);
+        lcf_log(LCF_LOG_INFO, "stopping");
+        lcf_server_stop(server);
+    }
+    return lcf_cli_finish("serve", status, &err);
+}

@@ -1,0 +1,508 @@
+/*
+ * Ranking: request -> indices -> examples -> scores -> order. The same rows, the same retrieval and
+ * the same model as offline; this file only decides what to do where something is missing.
+ *
+ * Invariant: a context holds room for LCF_RANK_CANDIDATES_MAX candidates from the start, so that a
+ * request allocates only what the tape and the arena have not seen yet.
+ */
+#include "online/rank/llmcf.h"
+
+#include "common/base/mem.h"
+#include "common/base/pool.h"
+#include "common/base/progress.h"
+#include "common/nn/tape.h"
+#include "common/snapshot/snapshot.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_BLOCK_BYTES ((size_t)256 << 10)
+#define NO_ARM SIZE_MAX
+
+_Static_assert(sizeof(((lcf_rank_info *)0)->arms) / sizeof(char *) == LCF_ARMS_MAX,
+               "lcf_rank_info names every arm");
+
+struct lcf_ranker_snapshot {
+    lcf_snapshot *data;
+    size_t backbone_arm; /* what answers where no example can be used; NO_ARM: none */
+};
+
+/* A candidate's place in the order. */
+typedef struct place {
+    float score;
+    uint32_t candidate;
+} place;
+
+struct lcf_rank_context {
+    const lcf_ranker_snapshot *snapshot;
+    lcf_tape *tape;
+    lcf_arena *arena; /* what the response points to; reset by the next rank */
+    float *history_vec;
+    uint32_t history[LCF_HISTORY_MAX], history_n;
+    /* [LCF_RANK_CANDIDATES_MAX] each */
+    uint32_t *item;
+    lcf_example_query *queries;
+    uint32_t *examples; /* [candidates, k of the model] */
+    float *similarities;
+    const char **degraded;
+    lcf_ranker_row *rows;
+    uint32_t *row_candidate;
+    float *row_score;
+    place *places;
+};
+
+/* One request on its way. */
+typedef struct job {
+    lcf_rank_context *c;
+    const lcf_rank_request *request;
+    const lcf_snapshot *data;
+    size_t arm;
+    uint32_t user, k; /* k of the arm's model: the row length of `examples` */
+    bool retrieved;
+} job;
+
+lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *err)
+{
+    lcf_ranker_snapshot *s = lcf_alloc_zero(1, sizeof(*s));
+    lcf_status status;
+
+    *out = NULL;
+    if (!s)
+        return LCF_FAIL(err, LCF_ENOMEM, "snapshot handle");
+    status = lcf_snapshot_open(&s->data, path, err);
+    if (status)
+        goto done;
+    s->backbone_arm = NO_ARM;
+    for (size_t i = s->data->arms_n; i-- > 0;)
+        if (!lcf_ranker_config_of(s->data->arms[i].ranker)->ict)
+            s->backbone_arm = i;
+    *out = s;
+    s = NULL;
+done:
+    lcf_rank_close(s);
+    return status;
+}
+
+void lcf_rank_close(lcf_ranker_snapshot *s)
+{
+    if (!s)
+        return;
+    lcf_snapshot_close(s->data);
+    free(s);
+}
+
+void lcf_rank_info_of(lcf_rank_info *out, const lcf_ranker_snapshot *s)
+{
+    const lcf_snapshot *d = s->data;
+
+    memset(out, 0, sizeof(*out));
+    out->generation = d->generation;
+    out->id = d->id;
+    out->users_n = d->users.users_n - 1;
+    out->items_n = d->catalogue.items_n - 1;
+    out->examples_n = d->has_examples ? d->examples.n : 0;
+    out->arms_n = d->arms_n;
+    for (size_t i = 0; i < d->arms_n; i++)
+        out->arms[i] = d->arms[i].name;
+    out->default_arm = d->arms[d->default_arm].name;
+}
+
+static bool context_alloc(lcf_rank_context *c, size_t text_dim)
+{
+    const size_t n = LCF_RANK_CANDIDATES_MAX, k = LCF_EXAMPLES_K_MAX;
+
+    c->history_vec = lcf_alloc(text_dim, sizeof(*c->history_vec));
+    c->item = lcf_alloc(n, sizeof(*c->item));
+    c->queries = lcf_alloc(n, sizeof(*c->queries));
+    c->examples = lcf_alloc(n * k, sizeof(*c->examples));
+    c->similarities = lcf_alloc(n * k, sizeof(*c->similarities));
+    c->degraded = lcf_alloc(n, sizeof(*c->degraded));
+    c->rows = lcf_alloc(n, sizeof(*c->rows));
+    c->row_candidate = lcf_alloc(n, sizeof(*c->row_candidate));
+    c->row_score = lcf_alloc(n, sizeof(*c->row_score));
+    c->places = lcf_alloc(n, sizeof(*c->places));
+    return c->history_vec && c->item && c->queries && c->examples && c->similarities &&
+           c->degraded && c->rows && c->row_candidate && c->row_score && c->places;
+}
+
+lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snapshot *s,
+                                   lcf_err *err)
+{
+    lcf_rank_context *c = lcf_alloc_zero(1, sizeof(*c));
+    lcf_status status = LCF_OK;
+
+    *out = NULL;
+    if (!c)
+        return LCF_FAIL(err, LCF_ENOMEM, "ranking context");
+    c->snapshot = s;
+    if (!context_alloc(c, s->data->item_vectors.dim))
+        status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
+    if (!status)
+        status = lcf_tape_create(&c->tape, err);
+    if (!status && lcf_arena_create(&c->arena, ARENA_BLOCK_BYTES))
+        status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
+    if (!status) {
+        *out = c;
+        c = NULL;
+    }
+    lcf_rank_context_free(c);
+    return status;
+}
+
+void lcf_rank_context_free(lcf_rank_context *c)
+{
+    if (!c)
+        return;
+    lcf_tape_free(c->tape);
+    lcf_arena_free(c->arena);
+    free(c->history_vec);
+    free(c->item);
+    free(c->queries);
+    free(c->examples);
+    free(c->similarities);
+    free(c->degraded);
+    free(c->rows);
+    free(c->row_candidate);
+    free(c->row_score);
+    free(c->places);
+    free(c);
+}
+
+/* ---- request -> indices ---- */
+
+static lcf_status resolve_arm(job *j, lcf_err *err)
+{
+    const lcf_rank_request *r = j->request;
+    const lcf_ranker_config *config;
+
+    j->arm = j->data->default_arm;
+    if (r->arm) {
+        for (j->arm = 0; j->arm < j->data->arms_n; j->arm++)
+            if (!strcmp(j->data->arms[j->arm].name, r->arm))
+                break;
+        if (j->arm == j->data->arms_n)
+            return LCF_FAIL(err, LCF_EINVAL, "this snapshot has no arm \"%s\"", r->arm);
+    }
+    config = lcf_ranker_config_of(j->data->arms[j->arm].ranker);
+    j->k = config->ict ? config->k : 0;
+    if (config->ict && r->k > config->k)
+        return LCF_FAIL(err, LCF_EINVAL, "k is %u; arm \"%s\" was trained with %u examples", r->k,
+                        j->data->arms[j->arm].name, config->k);
+    return LCF_OK;
+}
+
+static uint32_t find(const lcf_strings *strings, const char *id)
+{
+    return *id ? lcf_strings_find(strings, id, strlen(id)) : 0;
+}
+
+/* The latest known items of the request's history, or the snapshot's history of the user. */
+static void resolve_history(job *j)
+{
+    lcf_rank_context *c = j->c;
+    const lcf_rank_request *r = j->request;
+    uint32_t n = 0;
+
+    if (!r->history) {
+        n = j->data->users.history_n[j->user];
+        memcpy(c->history, j->data->users.history + (size_t)j->user * LCF_HISTORY_MAX,
+               n * sizeof(*c->history));
+    }
+    for (size_t i = r->history ? r->history_n : 0; i-- > 0 && n < LCF_HISTORY_MAX;) {
+        uint32_t item = find(&j->data->catalogue.item_id, r->history[i]);
+        if (item)
+            c->history[n++] = item;
+    }
+    for (uint32_t i = 0; r->history && i < n / 2; i++) {
+        uint32_t late = c->history[i];
+        c->history[i] = c->history[n - 1 - i];
+        c->history[n - 1 - i] = late;
+    }
+    c->history_n = n;
+    lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, n);
+}
+
+static lcf_status resolve(job *j, lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+    const lcf_rank_request *r = j->request;
+    lcf_status status;
+
+    if (r->candidates_n < 1 || r->candidates_n > LCF_RANK_CANDIDATES_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "%zu candidates; 1 to %d are allowed", r->candidates_n,
+                        LCF_RANK_CANDIDATES_MAX);
+    if (r->time < 0)
+        return LCF_FAIL(err, LCF_EINVAL, "time must not be negative");
+    status = resolve_arm(j, err);
+    if (status)
+        return status;
+    j->user = r->user_id ? find(&j->data->users.user_id, r->user_id) : 0;
+    resolve_history(j);
+    for (size_t i = 0; i < r->candidates_n; i++) {
+        c->item[i] = find(&j->data->catalogue.item_id, r->candidates[i]);
+        c->degraded[i] = c->item[i] ? NULL : "unknown_item";
+    }
+    return LCF_OK;
+}
+
+/* ---- indices -> examples ---- */
+
+/* Rows of `wanted` ids become rows of `k`, the rest empty: a request may ask for fewer examples
+ * than the model takes. Backwards, since rows only move up. */
+static void widen_rows(uint32_t *ids, float *similarities, size_t n, uint32_t wanted, uint32_t k)
+{
+    if (wanted == k)
+        return;
+    for (size_t i = n; i-- > 0;)
+        for (uint32_t e = k; e-- > 0;) {
+            bool kept = e < wanted;
+            ids[i * k + e] = kept ? ids[i * wanted + e] : LCF_EXAMPLE_NONE;
+            similarities[i * k + e] = kept ? similarities[i * wanted + e] : 0.0f;
+        }
+}
+
+static lcf_status retrieve(job *j, lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+    const lcf_rank_request *r = j->request;
+    const lcf_embeddings *vectors = &j->data->item_vectors;
+    lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    lcf_status status;
+
+    if (!j->k || !j->data->has_examples)
+        return LCF_OK;
+    for (size_t i = 0; i < r->candidates_n; i++) {
+        lcf_example_query *q = &c->queries[i];
+        memset(q, 0, sizeof(*q));
+        q->user = j->user;
+        q->time = r->time ? r->time : INT64_MAX;
+        q->history_vec = c->history_vec; /* one pointer for all: its part is computed once */
+        q->target_vec = vectors->vectors + (size_t)c->item[i] * vectors->dim;
+    }
+    options.k = r->k ? r->k : j->k;
+    options.mode = r->strict ? LCF_RETRIEVE_STRICT : LCF_RETRIEVE_SAME_USER;
+    status = lcf_examples_search(c->examples, c->similarities, &j->data->examples, c->queries,
+                                 r->candidates_n, &options, err);
+    if (status)
+        return status;
+    widen_rows(c->examples, c->similarities, r->candidates_n, options.k, j->k);
+    j->retrieved = true;
+    return LCF_OK;
+}
+
+static size_t examples_of(const job *j, size_t candidate)
+{
+    size_t n = 0;
+
+    for (uint32_t e = 0; j->retrieved && e < j->k; e++)
+        n += j->c->examples[candidate * j->k + e] != LCF_EXAMPLE_NONE;
+    return n;
+}
+
+/* ---- examples -> scores ---- */
+
+/* Scores the candidates that do (or do not) go through the backbone with one model. */
+static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+    lcf_ranker *ranker = j->data->arms[arm].ranker;
+    bool ict = lcf_ranker_config_of(ranker)->ict;
+    lcf_ranker_source source = {&j->data->catalogue, &j->data->item_vectors,
+                                ict ? &j->data->examples : NULL};
+    size_t n = 0;
+    lcf_status status;
+
+    for (size_t i = 0; i < j->request->candidates_n; i++) {
+        if (j->k && (examples_of(j, i) == 0) != fallback)
+            continue;
+        c->rows[n] = (lcf_ranker_row){j->user, c->item[i], c->history, c->history_n,
+                                      ict ? c->examples + i * j->k : NULL};
+        c->row_candidate[n++] = (uint32_t)i;
+        if (fallback)
+            c->degraded[i] = "no_examples";
+    }
+    if (n == 0)
+        return LCF_OK;
+    status = lcf_ranker_score(c->row_score, c->tape, ranker, &source, c->rows, n, err);
+    for (size_t i = 0; !status && i < n; i++)
+        c->places[c->row_candidate[i]].score = isfinite(c->row_score[i]) ? c->row_score[i] : 0.0f;
+    return status;
+}
+
+static lcf_status score(job *j, lcf_err *err)
+{
+    size_t backbone = j->c->snapshot->backbone_arm;
+    lcf_status status;
+
+    for (size_t i = 0; i < j->request->candidates_n; i++)
+        j->c->places[i] = (place){0.0f, (uint32_t)i};
+    status = score_rows(j, j->arm, false, err);
+    if (status || !j->k)
+        return status;
+    /* Opening refused snapshots whose ICT arm has neither examples nor a backbone beside it. With
+     * examples but no backbone the ICT arm scores rows of no example: it was trained for them too.
+     */
+    return score_rows(j, backbone == NO_ARM ? j->arm : backbone, true, err);
+}
+
+/* ---- scores -> response ---- */
+
+/* Total order: higher score first, then lower index. */
+static bool place_before(place a, place b)
+{
+    return a.score != b.score ? a.score > b.score : a.candidate < b.candidate;
+}
+
+static void sift_down(place *p, size_t root, size_t n)
+{
+    for (size_t child; (child = 2 * root + 1) < n; root = child) {
+        place moved = p[root];
+        if (child + 1 < n && place_before(p[child], p[child + 1]))
+            child++;
+        if (!place_before(moved, p[child]))
+            return;
+        p[root] = p[child];
+        p[child] = moved;
+    }
+}
+
+/* Heap sort: in place, where qsort of this size would allocate. */
+static void sort_places(place *p, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sift_down(p, i, n);
+    for (size_t end = n; end-- > 1;) {
+        place last = p[end];
+        p[end] = p[0];
+        p[0] = last;
+        sift_down(p, 0, end);
+    }
+}
+
+static const char *copy_text(lcf_arena *arena, const char *text, size_t len)
+{
+    char *copy = lcf_arena_alloc(arena, len + 1, 1);
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return copy;
+}
+
+static const char *copy_string(lcf_arena *arena, const lcf_strings *strings, size_t idx)
+{
+    lcf_str s = lcf_strings_get(strings, idx);
+
+    return copy_text(arena, s.data, s.len);
+}
+
+/* "" where the store lacks the record or cannot read it: an explanation is never worth an error. */
+static const char *cot_text(job *j, lcf_hash128 key)
+{
+    lcf_cot_record *record = NULL;
+    const char *text = "";
+
+    if (j->data->cots && !lcf_cot_store_get(&record, j->data->cots, key, NULL))
+        text = copy_text(j->c->arena, record->text, strlen(record->text));
+    free(record);
+    return text;
+}
+
+static lcf_status explain(lcf_rank_result *result, job *j, lcf_err *err)
+{
+    const lcf_examples *all = &j->data->examples;
+    lcf_arena *arena = j->c->arena;
+    const uint32_t *ids = j->c->examples + result->candidate * j->k;
+    const float *similarities = j->c->similarities + result->candidate * j->k;
+    lcf_rank_example *list = lcf_arena_alloc_zero(arena, result->examples_n, sizeof(*list));
+    size_t n = 0;
+
+    for (uint32_t i = 0; list && i < j->k; i++) {
+        uint32_t id = ids[i];
+        lcf_rank_example *e = &list[n];
+        if (id == LCF_EXAMPLE_NONE)
+            continue;
+        n++;
+        lcf_hash128_hex(e->key, all->key[id]);
+        e->user_id = copy_string(arena, &j->data->users.user_id, all->user[id]);
+        e->item_id = copy_string(arena, &j->data->catalogue.item_id, all->item[id]);
+        e->title = copy_string(arena, &j->data->catalogue.title, all->item[id]);
+        e->cot = cot_text(j, all->key[id]);
+        e->label = all->label[id];
+        e->similarity = similarities[i];
+        if (!e->user_id || !e->item_id || !e->title || !e->cot)
+            list = NULL;
+    }
+    if (!list)
+        return LCF_FAIL(err, LCF_ENOMEM, "explanation");
+    result->examples = list;
+    return LCF_OK;
+}
+
+static lcf_status fill_result(lcf_rank_result *result, job *j, place p, lcf_err *err)
+{
+    const char *id = j->request->candidates[p.candidate];
+    lcf_arena *arena = j->c->arena;
+
+    result->candidate = p.candidate;
+    result->item_id = copy_text(arena, id, strlen(id));
+    result->title = copy_string(arena, &j->data->catalogue.title, j->c->item[p.candidate]);
+    if (!result->item_id || !result->title)
+        return LCF_FAIL(err, LCF_ENOMEM, "response");
+    result->score = p.score;
+    result->degraded = j->c->degraded[p.candidate];
+    result->examples_n = examples_of(j, p.candidate);
+    return j->request->explain && result->examples_n ? explain(result, j, err) : LCF_OK;
+}
+
+static lcf_status respond(lcf_rank_response *out, job *j, lcf_err *err)
+{
+    const lcf_rank_request *r = j->request;
+    size_t n = r->top && r->top < r->candidates_n ? r->top : r->candidates_n;
+    lcf_rank_result *results = lcf_arena_alloc_zero(j->c->arena, n, sizeof(*results));
+    lcf_status status = results ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "response");
+
+    sort_places(j->c->places, r->candidates_n);
+    for (size_t i = 0; !status && i < n; i++)
+        status = fill_result(&results[i], j, j->c->places[i], err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < r->candidates_n; i++)
+        out->degraded_n += j->c->degraded[i] != NULL;
+    if (j->k && !j->data->has_examples)
+        out->degraded = "no_example_index";
+    else if (r->user_id && *r->user_id && !j->user)
+        out->degraded = "unknown_user";
+    out->generation = j->data->generation;
+    out->arm = j->data->arms[j->arm].name;
+    out->results = results;
+    out->results_n = n;
+    return LCF_OK;
+}
+
+lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
+                    lcf_err *err)
+{
+    job j = {c, request, c->snapshot->data, 0, 0, 0, false};
+    double start_s = lcf_clock_s(), retrieve_s, score_s;
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    lcf_flush_denormals();
+    lcf_arena_reset(c->arena);
+    status = resolve(&j, err);
+    if (!status)
+        status = retrieve(&j, err);
+    retrieve_s = lcf_clock_s();
+    if (!status)
+        status = score(&j, err);
+    score_s = lcf_clock_s();
+    if (!status)
+        status = respond(out, &j, err);
+    out->retrieve_ms = (retrieve_s - start_s) * 1e3;
+    out->score_ms = (score_s - retrieve_s) * 1e3;
+    out->total_ms = (lcf_clock_s() - start_s) * 1e3;
+    return status;
+}

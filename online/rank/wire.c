@@ -1,0 +1,304 @@
+/*
+ * JSON of requests and responses. Parsing goes through jansson, which validates UTF-8 and refuses
+ * duplicate keys; writing goes straight into a buffer, because a tree of 500 results costs more
+ * than ranking some of them.
+ */
+#include "online/rank/wire.h"
+
+#include "common/base/json.h"
+#include "common/base/mem.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+void lcf_wire_init(lcf_wire_request *w)
+{
+    memset(w, 0, sizeof(*w));
+}
+
+static void wire_clear(lcf_wire_request *w)
+{
+    json_decref(w->json);
+    w->json = NULL;
+    memset(&w->request, 0, sizeof(w->request));
+}
+
+void lcf_wire_dispose(lcf_wire_request *w)
+{
+    wire_clear(w);
+    free(w->ids);
+    lcf_wire_init(w);
+}
+
+static lcf_status parse_string(const char **out, const json_t *value, const char *key,
+                               size_t bytes_max, lcf_err *err)
+{
+    if (!json_is_string(value))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"%s\" must be a string", key);
+    if (json_string_length(value) > bytes_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"%s\" is longer than %zu bytes", key, bytes_max);
+    *out = json_string_value(value);
+    return LCF_OK;
+}
+
+static lcf_status parse_bool(bool *out, const json_t *value, const char *key, lcf_err *err)
+{
+    if (!json_is_boolean(value))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"%s\" must be true or false", key);
+    *out = json_is_true(value);
+    return LCF_OK;
+}
+
+static lcf_status parse_integer(int64_t *out, const json_t *value, const char *key, int64_t min,
+                                int64_t max, lcf_err *err)
+{
+    if (!json_is_integer(value))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"%s\" must be an integer", key);
+    *out = json_integer_value(value);
+    if (*out < min || *out > max)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"%s\" must be between %" PRId64 " and %" PRId64, key,
+                        min, max);
+    return LCF_OK;
+}
+
+/* The strings of a JSON array into ids[0 .. n). */
+static lcf_status parse_ids(const char **ids, const json_t *array, const char *key, lcf_err *err)
+{
+    size_t idx;
+    json_t *value;
+
+    json_array_foreach(array, idx, value)
+    {
+        if (!json_is_string(value))
+            return LCF_FAIL(err, LCF_EFORMAT, "\"%s\"[%zu] must be a string", key, idx);
+        if (json_string_length(value) > LCF_WIRE_ID_BYTES_MAX)
+            return LCF_FAIL(err, LCF_ELIMIT, "\"%s\"[%zu] is longer than %d bytes", key, idx,
+                            LCF_WIRE_ID_BYTES_MAX);
+        ids[idx] = json_string_value(value);
+    }
+    return LCF_OK;
+}
+
+/* Both id lists share one allocation, which is kept between requests. */
+static lcf_status parse_lists(lcf_wire_request *w, const json_t *object, size_t candidates_max,
+                              lcf_err *err)
+{
+    const json_t *candidates = json_object_get(object, "candidates");
+    const json_t *history = json_object_get(object, "history");
+    size_t candidates_n, history_n;
+    lcf_status status;
+
+    if (!json_is_array(candidates))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"candidates\" must be an array of item ids");
+    if (history && !json_is_array(history))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"history\" must be an array of item ids");
+    candidates_n = json_array_size(candidates);
+    history_n = history ? json_array_size(history) : 0;
+    if (candidates_n < 1 || candidates_n > candidates_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"candidates\" has %zu items; 1 to %zu are allowed",
+                        candidates_n, candidates_max);
+    if (history_n > LCF_WIRE_HISTORY_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"history\" has %zu items; at most %d are allowed",
+                        history_n, LCF_WIRE_HISTORY_MAX);
+    status =
+        lcf_grow((void **)&w->ids, &w->ids_capacity, candidates_n + history_n, sizeof(*w->ids));
+    if (status)
+        return LCF_FAIL(err, status, "ids of the request");
+    w->request.candidates = w->ids;
+    w->request.candidates_n = candidates_n;
+    w->request.history = history ? w->ids + candidates_n : NULL;
+    w->request.history_n = history_n;
+    status = parse_ids(w->ids, candidates, "candidates", err);
+    if (status || !history)
+        return status;
+    return parse_ids(w->ids + candidates_n, history, "history", err);
+}
+
+static lcf_status parse_member(lcf_rank_request *r, const char *key, const json_t *value,
+                               lcf_err *err)
+{
+    int64_t number = 0;
+    lcf_status status;
+
+    if (!strcmp(key, "candidates") || !strcmp(key, "history"))
+        return LCF_OK; /* by parse_lists */
+    if (!strcmp(key, "user_id"))
+        return parse_string(&r->user_id, value, key, LCF_WIRE_ID_BYTES_MAX, err);
+    if (!strcmp(key, "arm"))
+        return parse_string(&r->arm, value, key, LCF_WIRE_ARM_BYTES_MAX, err);
+    if (!strcmp(key, "explain"))
+        return parse_bool(&r->explain, value, key, err);
+    if (!strcmp(key, "strict"))
+        return parse_bool(&r->strict, value, key, err);
+    if (!strcmp(key, "k")) {
+        status = parse_integer(&number, value, key, 1, LCF_WIRE_EXAMPLES_K_MAX, err);
+        r->k = (uint32_t)number;
+        return status;
+    }
+    if (!strcmp(key, "top")) {
+        status = parse_integer(&number, value, key, 1, LCF_RANK_CANDIDATES_MAX, err);
+        r->top = (size_t)number;
+        return status;
+    }
+    if (!strcmp(key, "time"))
+        return parse_integer(&r->time, value, key, 1, INT64_MAX - 1, err);
+    return LCF_FAIL(err, LCF_EFORMAT, "unknown member \"%.64s\"", key);
+}
+
+lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const char *source,
+                          size_t candidates_max, lcf_err *err)
+{
+    const char *key;
+    json_t *object = NULL, *value;
+    lcf_status status;
+
+    wire_clear(w);
+    status = lcf_json_parse(&object, text, n, source, err);
+    if (status)
+        return status;
+    w->json = object;
+    if (!json_is_object(object))
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: a request is a JSON object", source);
+    json_object_foreach(object, key, value)
+    {
+        status = parse_member(&w->request, key, value, err);
+        if (status)
+            goto done;
+    }
+    status = parse_lists(w, object, candidates_max, err);
+done:
+    if (status) {
+        lcf_err_prefix(err, "%s", source);
+        memset(&w->request, 0, sizeof(w->request));
+    }
+    return status;
+}
+
+/* ---- writing ---- */
+
+/* Bytes of the well-formed UTF-8 character at s (NUL-terminated), or 0. */
+static size_t utf8_length(const char *s)
+{
+    unsigned char c = (unsigned char)*s;
+    size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
+
+    if (n == 0 || strnlen(s, n) < n)
+        return 0;
+    return lcf_utf8_valid(s, n) ? n : 0;
+}
+
+void lcf_wire_write_string(lcf_buf *out, const char *text)
+{
+    const char *start = text;
+
+    lcf_buf_append_char(out, '"');
+    while (*text) {
+        unsigned char c = (unsigned char)*text;
+        size_t n;
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            text++;
+            continue;
+        }
+        n = utf8_length(text);
+        if (n > 1) {
+            text += n;
+            continue;
+        }
+        lcf_buf_append(out, start, (size_t)(text - start));
+        if (n == 0)
+            lcf_buf_append_text(out, "\xef\xbf\xbd");
+        else if (c == '"' || c == '\\')
+            lcf_buf_printf(out, "\\%c", c);
+        else
+            lcf_buf_printf(out, "\\u%04x", c);
+        start = ++text;
+    }
+    lcf_buf_append(out, start, (size_t)(text - start));
+    lcf_buf_append_char(out, '"');
+}
+
+/* Separators of the two layouts; depth counts open brackets. */
+static void write_break(lcf_buf *out, const lcf_wire_options *options, int depth)
+{
+    if (!options->pretty)
+        return;
+    lcf_buf_append_char(out, '\n');
+    for (int i = 0; i < depth; i++)
+        lcf_buf_append_text(out, "  ");
+}
+
+static void write_text_member(lcf_buf *out, const char *key, const char *value)
+{
+    lcf_buf_printf(out, ",\"%s\":", key);
+    lcf_wire_write_string(out, value);
+}
+
+static void write_example(lcf_buf *out, const lcf_rank_example *e, const lcf_wire_options *options)
+{
+    lcf_buf_printf(out, "{\"key\":\"%s\"", e->key);
+    if (options->example_users)
+        write_text_member(out, "user_id", e->user_id);
+    write_text_member(out, "item_id", e->item_id);
+    write_text_member(out, "title", e->title);
+    lcf_buf_printf(out, ",\"label\":%d,\"similarity\":%.9g", e->label, (double)e->similarity);
+    write_text_member(out, "cot", e->cot);
+    lcf_buf_append_char(out, '}');
+}
+
+static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_wire_options *options)
+{
+    lcf_buf_append_text(out, "{\"item_id\":");
+    lcf_wire_write_string(out, r->item_id);
+    write_text_member(out, "title", r->title);
+    lcf_buf_printf(out, ",\"candidate\":%zu,\"score\":%.9g,\"examples_n\":%zu", r->candidate,
+                   (double)r->score, r->examples_n);
+    if (r->degraded)
+        write_text_member(out, "degraded", r->degraded);
+    if (r->examples) {
+        lcf_buf_append_text(out, ",\"examples\":[");
+        for (size_t i = 0; i < r->examples_n; i++) {
+            lcf_buf_append_text(out, i ? "," : "");
+            write_break(out, options, 3);
+            write_example(out, &r->examples[i], options);
+        }
+        lcf_buf_append_char(out, ']');
+    }
+    lcf_buf_append_char(out, '}');
+}
+
+void lcf_wire_write(lcf_buf *out, const lcf_rank_response *response,
+                    const lcf_wire_options *options)
+{
+    lcf_buf_append_char(out, '{');
+    write_break(out, options, 1);
+    lcf_buf_append_text(out, "\"generation\":");
+    lcf_wire_write_string(out, response->generation);
+    write_text_member(out, "arm", response->arm);
+    if (response->degraded)
+        write_text_member(out, "degraded", response->degraded);
+    lcf_buf_append_char(out, ',');
+    write_break(out, options, 1);
+    lcf_buf_append_text(out, "\"results\":[");
+    for (size_t i = 0; i < response->results_n; i++) {
+        lcf_buf_append_text(out, i ? "," : "");
+        write_break(out, options, 2);
+        write_result(out, &response->results[i], options);
+    }
+    lcf_buf_append_text(out, "],");
+    write_break(out, options, 1);
+    lcf_buf_printf(out, "\"timings\":{\"retrieve_ms\":%.3f,\"score_ms\":%.3f,\"total_ms\":%.3f}",
+                   response->retrieve_ms, response->score_ms, response->total_ms);
+    write_break(out, options, 0);
+    lcf_buf_append_char(out, '}');
+    if (options->pretty)
+        lcf_buf_append_char(out, '\n');
+}
+
+void lcf_wire_write_error(lcf_buf *out, const char *status, const char *reason)
+{
+    lcf_buf_append_text(out, "{\"error\":{\"status\":");
+    lcf_wire_write_string(out, status);
+    write_text_member(out, "reason", reason);
+    lcf_buf_append_text(out, "}}");
+}

@@ -1,0 +1,214 @@
+/* Sockets, workers and the snapshot of a server, from start to stop. */
+#include "online/server/server.h"
+
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "online/server/worker.h"
+
+#include <errno.h>
+#include <event2/util.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+#define SOCKETS_MAX 2
+
+struct lcf_server {
+    lcf_shared shared;
+    lcf_worker **workers; /* [shared.workers_n] */
+    int sockets[SOCKETS_MAX];
+    size_t sockets_n;
+    int port;
+    char *unix_path; /* ours to remove */
+};
+
+static lcf_status listen_on(lcf_server *s, int fd, const struct sockaddr *address,
+                            socklen_t address_bytes, const char *name, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    if (fd < 0)
+        return LCF_FAIL_ERRNO(err, "cannot create a socket for %s", name);
+    if (bind(fd, address, address_bytes) < 0 || listen(fd, BACKLOG) < 0) {
+        status = LCF_FAIL_ERRNO(err, "cannot listen on %s", name);
+        close(fd);
+        return status;
+    }
+    s->sockets[s->sockets_n++] = fd;
+    return LCF_OK;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t n = sizeof(address);
+
+    if (getsockname(fd, (struct sockaddr *)&address, &n) < 0)
+        return 0;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+static lcf_status listen_tcp(lcf_server *s, const char *name, lcf_err *err)
+{
+    struct sockaddr_storage address;
+    int n = sizeof(address), one = 1, fd;
+    lcf_status status;
+
+    memset(&address, 0, sizeof(address));
+    if (!strrchr(name, ':') ||
+        evutil_parse_sockaddr_port(name, (struct sockaddr *)&address, &n) < 0)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "cannot read the address '%s'; write 127.0.0.1:8080 or [::1]:8080", name);
+    fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    status = listen_on(s, fd, (struct sockaddr *)&address, (socklen_t)n, name, err);
+    if (!status)
+        s->port = port_of(fd);
+    return status;
+}
+
+/* A socket file that nobody answers on was left by a server that died. */
+static lcf_status remove_stale(const struct sockaddr_un *address, lcf_err *err)
+{
+    struct stat st;
+    int fd, answered;
+
+    if (lstat(address->sun_path, &st) < 0)
+        return LCF_OK;
+    if (!S_ISSOCK(st.st_mode))
+        return LCF_FAIL(err, LCF_EEXIST, "%s exists and is no socket", address->sun_path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return LCF_FAIL_ERRNO(err, "cannot create a socket");
+    answered = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    close(fd);
+    if (answered)
+        return LCF_FAIL(err, LCF_EBUSY, "another server answers on %s", address->sun_path);
+    if (unlink(address->sun_path) < 0)
+        return LCF_FAIL_ERRNO(err, "cannot remove the stale socket %s", address->sun_path);
+    return LCF_OK;
+}
+
+static lcf_status listen_unix(lcf_server *s, const char *path, lcf_err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    lcf_status status;
+    int fd;
+
+    if (strlen(path) >= sizeof(address.sun_path))
+        return LCF_FAIL(err, LCF_EINVAL, "the socket path %s is longer than %zu bytes", path,
+                        sizeof(address.sun_path) - 1);
+    memcpy(address.sun_path, path, strlen(path));
+    status = remove_stale(&address, err);
+    if (status)
+        return status;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    status = listen_on(s, fd, (struct sockaddr *)&address, sizeof(address), path, err);
+    if (status)
+        return status;
+    s->unix_path = lcf_strdup(path);
+    return s->unix_path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of the socket");
+}
+
+static size_t processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+}
+
+static lcf_status create_workers(lcf_server *s, lcf_err *err)
+{
+    size_t n = s->shared.workers_n;
+    lcf_status status = LCF_OK;
+
+    s->workers = lcf_alloc_zero(n, sizeof(*s->workers));
+    s->shared.metrics = lcf_alloc_zero(n, sizeof(*s->shared.metrics));
+    if (!s->workers || !s->shared.metrics)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu workers", n);
+    for (size_t i = 0; !status && i < n; i++) {
+        status = lcf_worker_create(&s->workers[i], &s->shared, s->sockets, s->sockets_n, err);
+        if (!status)
+            s->shared.metrics[i] = lcf_worker_metrics(s->workers[i]);
+    }
+    for (size_t i = 0; !status && i < n; i++)
+        status = lcf_worker_start(s->workers[i], err);
+    return status;
+}
+
+lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err)
+{
+    lcf_server *s = lcf_alloc_zero(1, sizeof(*s));
+    lcf_status status = LCF_OK;
+
+    *out = NULL;
+    if (!s)
+        return LCF_FAIL(err, LCF_ENOMEM, "server");
+    s->shared.options = *options;
+    s->shared.workers_n = options->threads ? options->threads : processors();
+    atomic_init(&s->shared.draining, false);
+    (void)signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of its write */
+    if (!options->listen && !options->unix_path)
+        status = LCF_FAIL(err, LCF_EINVAL, "a server needs an address or a Unix socket");
+    if (!status)
+        status = lcf_reloader_create(&s->shared.reloader, options->snapshot, err);
+    if (!status && options->listen)
+        status = listen_tcp(s, options->listen, err);
+    if (!status && options->unix_path)
+        status = listen_unix(s, options->unix_path, err);
+    if (!status)
+        status = create_workers(s, err);
+    if (!status) {
+        *out = s;
+        s = NULL;
+    }
+    lcf_server_stop(s);
+    return status;
+}
+
+int lcf_server_port(const lcf_server *s)
+{
+    return s->port;
+}
+
+bool lcf_server_poll(lcf_server *s, bool force)
+{
+    bool changed = lcf_reloader_poll(s->shared.reloader, force);
+
+    for (size_t i = 0; changed && i < s->shared.workers_n; i++)
+        lcf_worker_wake(s->workers[i]); /* an idle worker would keep the old one open */
+    return changed;
+}
+
+void lcf_server_stop(lcf_server *s)
+{
+    if (!s)
+        return;
+    atomic_store(&s->shared.draining, true);
+    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++)
+        if (s->workers[i])
+            lcf_worker_wake(s->workers[i]);
+    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++)
+        if (s->workers[i])
+            lcf_worker_join(s->workers[i]);
+    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++)
+        lcf_worker_free(s->workers[i]);
+    for (size_t i = 0; i < s->sockets_n; i++)
+        close(s->sockets[i]);
+    if (s->unix_path)
+        (void)unlink(s->unix_path);
+    lcf_reloader_free(s->shared.reloader);
+    free(s->workers);
+    free(s->shared.metrics);
+    free(s->unix_path);
+    free(s);
+}

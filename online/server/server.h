@@ -1,0 +1,59 @@
+/*
+ * The ranking server: POST /v1/rank, GET /healthz, GET /metrics over HTTP/1.1, on a TCP address, a
+ * Unix socket, or both.
+ *
+ * Life cycle: start (opens the snapshot and the sockets, starts the workers) -> poll ... -> stop.
+ * Every worker thread has its own event loop, ranking context and counters, and accepts from the
+ * same sockets; the caller's thread only waits, and opens new snapshots when it polls.
+ *
+ * source   schemas/rank_request.md, schemas/rank_response.md
+ */
+#ifndef LCF_ONLINE_SERVER_SERVER_H
+#define LCF_ONLINE_SERVER_SERVER_H
+
+#include "common/base/status.h"
+#include "online/rank/llmcf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct lcf_server_options {
+    const char *snapshot;     /* a root, whose `current` is watched, or a generation */
+    const char *listen;       /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one; or NULL */
+    const char *unix_path;    /* or NULL */
+    size_t threads;           /* 0: the processors this process may use */
+    size_t body_bytes_max;    /* of a request; more is 413 */
+    size_t header_bytes_max;  /* of a request; more is 400 */
+    size_t candidates_max;    /* of a request; more is 400 */
+    size_t connections_max;   /* open at a time; more wait to be accepted */
+    double request_timeout_s; /* first to last byte of a request, and again for its answer */
+    double idle_timeout_s;    /* of a connection between requests */
+    bool example_users;       /* user ids in explanations */
+} lcf_server_options;
+
+#define LCF_SERVER_OPTIONS_INIT                                                                \
+    {                                                                                          \
+        NULL, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, 1000, \
+            10.0, 60.0, false                                                                  \
+    }
+
+typedef struct lcf_server lcf_server;
+
+/*
+ * errors   those of lcf_rank_open; EINVAL an address that cannot be read; EBUSY another server
+ * answers on the Unix socket; EIO the address cannot be taken; ENOMEM
+ * threads  SIGTERM, SIGINT and SIGHUP should be blocked before, so that no worker receives them
+ */
+lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err);
+/* The port of the TCP socket; 0 without one. */
+int lcf_server_port(const lcf_server *s);
+/* Puts a new snapshot in place when `current` has moved, or in any case with force; see reload.h.
+ */
+bool lcf_server_poll(lcf_server *s, bool force);
+/*
+ * Stops accepting, lets requests in flight be answered (for at most request_timeout_s), ends the
+ * workers and frees everything. NULL is fine.
+ */
+void lcf_server_stop(lcf_server *s);
+
+#endif
