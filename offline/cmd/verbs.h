@@ -6,8 +6,12 @@
 #ifndef LCF_OFFLINE_CMD_VERBS_H
 #define LCF_OFFLINE_CMD_VERBS_H
 
-#define LCF_VERBS(X)                                             \
-    X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset") \
+#define LCF_VERBS(X)                                                                \
+    X(simulate, lcf_cmd_simulate, "make up a shop and its log") \
+    X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset")                    \
+    X(tokenize, lcf_cmd_tokenize, "show the token ids of a text")                   \
+    X(complete, lcf_cmd_complete, "continue a text with a model")                   \
+    X(evaluate, lcf_cmd_evaluate, "compare two rankers, with intervals and a gate") \
     /* the end of the list */
 
 #define LCF_VERB_DECLARE(verb, function, summary) int function(int argc, char **argv);

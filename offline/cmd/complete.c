@@ -1,0 +1,177 @@
+/*
+ * llmcf complete: continue a text with a model.
+ */
+#include "offline/llama/complete.h"
+#include "common/base/cli.h"
+#include "offline/cmd/verbs.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_MODEL = 256,
+    KEY_PROMPT,
+    KEY_MAX_TOKENS,
+    KEY_TEMPERATURE,
+    KEY_TOP_K,
+    KEY_TOP_P,
+    KEY_SEED,
+    KEY_NO_BOS,
+    KEY_JSON
+};
+
+typedef struct options {
+    const char *model, *prompt;
+    lcf_complete_options complete;
+    bool json;
+} options;
+
+static const struct argp_option OPTIONS[] = {
+    {"model", KEY_MODEL, "FILE.gguf", 0, "The model (required)", 0},
+    {"prompt", KEY_PROMPT, "TEXT", 0, "The text to continue (required)", 0},
+    {"max-tokens", KEY_MAX_TOKENS, "N", 0, "Stop after N tokens (128)", 0},
+    {"temperature", KEY_TEMPERATURE, "T", 0, "0 takes the likeliest token each time (0.6)", 0},
+    {"top-k", KEY_TOP_K, "K", 0, "Draw among the K likeliest tokens, 0 = all (50)", 0},
+    {"top-p", KEY_TOP_P, "P", 0, "... and among those that make up the share P (1)", 0},
+    {"seed", KEY_SEED, "N", 0, "Of the draws: the same seed gives the same text (1)", 0},
+    {"no-bos", KEY_NO_BOS, 0, 0, "Leave out the <s> that the model puts before a text", 0},
+    {"json", KEY_JSON, 0, 0,
+     "Print an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)", 0},
+    {0},
+};
+
+static const char DOC[] =
+    "Continue a text with a LLaMA model in a GGUF file.\v"
+    "Writes the prompt and its continuation to standard output. Log probabilities are natural, "
+    "under the model's unmodified distribution. The text ends at --max-tokens, when the model "
+    "ends it, or when its context is full.\n\n"
+    "Example:\n  llmcf complete --model recgen/recgen.gguf --prompt 'Once upon a time' "
+    "--max-tokens 64 --temperature 0 --json";
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    options *o = state->input;
+
+    switch (key) {
+    case KEY_MODEL:
+        o->model = arg;
+        return 0;
+    case KEY_PROMPT:
+        o->prompt = arg;
+        return 0;
+    case KEY_MAX_TOKENS:
+        o->complete.tokens_max = (size_t)lcf_cli_u64(state, "max-tokens", arg, 1, 1 << 24);
+        return 0;
+    case KEY_TEMPERATURE:
+        o->complete.sampling.temperature = (float)lcf_cli_f64(state, "temperature", arg, 0, 100);
+        return 0;
+    case KEY_TOP_K:
+        o->complete.sampling.top_k = (uint32_t)lcf_cli_u64(state, "top-k", arg, 0, UINT32_MAX);
+        return 0;
+    case KEY_TOP_P:
+        o->complete.sampling.top_p = (float)lcf_cli_f64(state, "top-p", arg, 0, 1);
+        return 0;
+    case KEY_SEED:
+        o->complete.seed = lcf_cli_u64(state, "seed", arg, 0, UINT64_MAX);
+        return 0;
+    case KEY_NO_BOS:
+        o->complete.bos = false;
+        return 0;
+    case KEY_JSON:
+        o->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->model || !o->prompt)
+            argp_error(state, "--model and --prompt are needed");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static json_t *ids_json(const lcf_tokens *ids)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < ids->n; i++)
+        json_array_append_new(list, json_integer(ids->ids[i]));
+    return list;
+}
+
+/* JSON holds text, and a model may stop inside a character: broken bytes become U+FFFD. */
+static void append_valid(lcf_buf *out, const char *text, size_t len)
+{
+    while (len) {
+        size_t n = 1;
+        while (n < 4 && n <= len && !lcf_utf8_valid(text, n))
+            n++;
+        if (n <= len && lcf_utf8_valid(text, n)) {
+            lcf_buf_append(out, text, n);
+        } else {
+            lcf_buf_append_text(out, "\xef\xbf\xbd");
+            n = 1;
+        }
+        text += n;
+        len -= n;
+    }
+}
+
+static lcf_status print_json(const lcf_completion *c, lcf_err *err)
+{
+    json_t *logprobs = json_array(), *object;
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < c->made.n; i++)
+        json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
+    append_valid(&text, lcf_buf_text(&c->text), c->text.len);
+    object = json_pack("{s:o, s:o, s:o, s:s%, s:s}", "prompt_ids", ids_json(&c->prompt), "ids",
+                       ids_json(&c->made), "logprobs", logprobs, "text", lcf_buf_text(&text),
+                       text.len, "finish", lcf_finish_text(c->finish));
+    if (!object || text.status)
+        status = LCF_FAIL(err, LCF_ENOMEM, "output");
+    else if (json_dumpf(object, stdout, JSON_REAL_PRECISION(9) | JSON_SORT_KEYS))
+        status = LCF_FAIL_ERRNO(err, "writing standard output");
+    json_decref(object);
+    lcf_buf_dispose(&text);
+    return status;
+}
+
+static lcf_status run(const options *o, lcf_err *err)
+{
+    lcf_llama *m = NULL;
+    lcf_completion c;
+    lcf_status status = lcf_llama_open(&m, o->model, err);
+
+    if (status)
+        return status;
+    status = lcf_complete(&c, m, o->prompt, strlen(o->prompt), &o->complete, err);
+    if (!status && o->json) {
+        status = print_json(&c, err);
+    } else if (!status) {
+        fputs(o->prompt, stdout);
+        fwrite(lcf_buf_text(&c.text), 1, c.text.len, stdout);
+    }
+    if (!status && (putchar('\n') == EOF || fflush(stdout)))
+        status = LCF_FAIL_ERRNO(err, "writing standard output");
+    lcf_completion_dispose(&c);
+    lcf_llama_close(m);
+    return status;
+}
+
+int lcf_cmd_complete(int argc, char **argv)
+{
+    static const struct argp ARGP = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    options o = {NULL, NULL, LCF_COMPLETE_OPTIONS_INIT, false};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_status status = lcf_cli_parse(&ARGP, "complete", argc, argv, &o, &err);
+
+    if (!status)
+        status = run(&o, &err);
+    return lcf_cli_finish("complete", status, &err);
+}

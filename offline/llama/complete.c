@@ -1,0 +1,130 @@
+/*
+ * One prompt, one completion.
+ */
+#include "offline/llama/complete.h"
+
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PREFILL_MAX = 512 }; /* prompt tokens in one batch */
+
+const char *lcf_finish_text(lcf_finish finish)
+{
+    static const char *const TEXTS[] = {"length", "stop", "context"};
+
+    return TEXTS[finish];
+}
+
+lcf_status lcf_prompt_encode(lcf_tokens *out, const lcf_tokenizer *t, const char *text, size_t len,
+                             bool bos, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    if (bos && lcf_tokenizer_adds_bos(t))
+        status = lcf_tokens_push(out, lcf_tokenizer_bos(t));
+    if (status)
+        return LCF_FAIL(err, status, "prompt of %zu bytes", len);
+    return lcf_tokenizer_encode(out, t, text, len, true, err);
+}
+
+void lcf_completion_dispose(lcf_completion *c)
+{
+    lcf_tokens_dispose(&c->prompt);
+    lcf_tokens_dispose(&c->made);
+    lcf_buf_dispose(&c->text);
+    free(c->logprobs);
+    memset(c, 0, sizeof(*c));
+}
+
+/* The prompt in batches; *logits are those after its last token. */
+static lcf_status prefill(const float **logits, lcf_llama_session *s, const lcf_tokens *prompt,
+                          lcf_err *err)
+{
+    lcf_llama_token batch[PREFILL_MAX];
+    lcf_status status = LCF_OK;
+
+    for (size_t first = 0; first < prompt->n && !status; first += PREFILL_MAX) {
+        size_t n = prompt->n - first < PREFILL_MAX ? prompt->n - first : PREFILL_MAX;
+        for (size_t i = 0; i < n; i++)
+            batch[i] = (lcf_llama_token){prompt->ids[first + i], 0, first + i + 1 == prompt->n};
+        status = lcf_llama_decode(logits, s, batch, n, err);
+    }
+    return status;
+}
+
+static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler *sampler,
+                           const lcf_llama *m, size_t context_n,
+                           const lcf_complete_options *options, lcf_err *err)
+{
+    const float *logits = NULL;
+    lcf_rng rng;
+    lcf_status status = prefill(&logits, s, &c->prompt, err);
+
+    lcf_rng_seed(&rng, options->seed, 0);
+    c->finish = LCF_FINISH_LENGTH;
+    while (!status && c->made.n < options->tokens_max) {
+        float logprob;
+        uint32_t id = lcf_sampler_next(sampler, logits, &options->sampling, &rng, &logprob);
+        lcf_llama_token token = {id, 0, true};
+        if (id == lcf_tokenizer_eos(m->tokenizer)) {
+            c->finish = LCF_FINISH_STOP;
+            break;
+        }
+        c->logprobs[c->made.n] = logprob;
+        status = lcf_tokens_push(&c->made, id);
+        if (status)
+            return LCF_FAIL(err, status, "completion of %zu tokens", c->made.n);
+        if (c->made.n == options->tokens_max)
+            break;
+        if (lcf_llama_seq_len(s, 0) == context_n) {
+            c->finish = LCF_FINISH_CONTEXT;
+            break;
+        }
+        if (lcf_stop_requested())
+            return LCF_FAIL(err, LCF_ECANCELED, "stopped after %zu tokens", c->made.n);
+        status = lcf_llama_decode(&logits, s, &token, 1, err);
+    }
+    return status;
+}
+
+lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,
+                        const lcf_complete_options *options, lcf_err *err)
+{
+    lcf_llama_session *s = NULL;
+    lcf_sampler *sampler = NULL;
+    size_t context_n = m->config.context_n, wanted;
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    status = lcf_prompt_encode(&out->prompt, m->tokenizer, prompt, len, options->bos, err);
+    if (status)
+        return status;
+    if (!out->prompt.n)
+        return LCF_FAIL(err, LCF_EINVAL, "the prompt is empty");
+    if (out->prompt.n > context_n)
+        return LCF_FAIL(err, LCF_ELIMIT, "prompt of %zu tokens; the model's context is %zu",
+                        out->prompt.n, context_n);
+    if (lcf_add_size(&wanted, out->prompt.n, options->tokens_max) && wanted < context_n)
+        context_n = wanted;
+    out->logprobs = lcf_alloc(context_n + 1, sizeof(*out->logprobs));
+    if (!out->logprobs)
+        status = LCF_FAIL(err, LCF_ENOMEM, "completion of %zu tokens", context_n);
+    if (!status)
+        status = lcf_llama_session_create(
+            &s, m, 1, context_n, out->prompt.n < PREFILL_MAX ? out->prompt.n : PREFILL_MAX, err);
+    if (!status)
+        status = lcf_sampler_create(&sampler, m->config.vocab_n, err);
+    if (!status)
+        status = generate(out, s, sampler, m, context_n, options, err);
+    if (!status) {
+        lcf_tokenizer_decode(&out->text, m->tokenizer, out->made.ids, out->made.n);
+        if (out->text.status)
+            status = LCF_FAIL(err, out->text.status, "text of %zu tokens", out->made.n);
+    }
+    lcf_sampler_free(sampler);
+    lcf_llama_session_free(s);
+    return status;
+}

@@ -1,0 +1,46 @@
+/*
+ * One prompt, one completion: what the verb `complete` does, and the simplest use of the engine.
+ */
+#ifndef LCF_OFFLINE_LLAMA_COMPLETE_H
+#define LCF_OFFLINE_LLAMA_COMPLETE_H
+
+#include "offline/llama/llama.h"
+
+typedef struct lcf_complete_options {
+    size_t tokens_max;
+    lcf_sampling sampling;
+    uint64_t seed;
+    bool bos; /* begin with <s> where the model wants it */
+} lcf_complete_options;
+#define LCF_COMPLETE_OPTIONS_INIT       \
+    {                                   \
+        128, LCF_SAMPLING_INIT, 1, true \
+    }
+
+typedef enum lcf_finish {
+    LCF_FINISH_LENGTH,  /* tokens_max were made */
+    LCF_FINISH_STOP,    /* the model ended the text; </s> is not among the ids */
+    LCF_FINISH_CONTEXT, /* the context is full */
+} lcf_finish;
+const char *lcf_finish_text(lcf_finish finish);
+
+typedef struct lcf_completion {
+    lcf_tokens prompt, made;
+    float *logprobs; /* [made.n] of each id made, under the unmodified softmax */
+    lcf_buf text;    /* of the ids made */
+    lcf_finish finish;
+} lcf_completion;
+
+/*
+ * errors   ELIMIT the prompt does not fit into the model's context; EINVAL an empty prompt; ENOMEM
+ * memory   the caller disposes *out, also after a failure
+ */
+lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,
+                        const lcf_complete_options *options, lcf_err *err);
+void lcf_completion_dispose(lcf_completion *c);
+
+/* Appends <s> where asked for and wanted by the model, then the ids of a whole prompt. */
+lcf_status lcf_prompt_encode(lcf_tokens *out, const lcf_tokenizer *t, const char *text, size_t len,
+                             bool bos, lcf_err *err);
+
+#endif

@@ -1,0 +1,423 @@
+/*
+ * A LLaMA's weights: opening a GGUF and writing one.
+ *
+ * What tensors there are, how they are named and shaped and where they go is said once, in
+ * spec_at: loading, saving and the check for unknown tensors all walk that table.
+ */
+#include "offline/llama/llama.h"
+
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIZE_MAX_CONFIG = 1 << 24 }; /* of any single size: a product of two stays below 2^48 */
+
+typedef struct tensor_spec {
+    char name[64];
+    size_t rows, cols; /* rows = 1 for a vector */
+    const float **slot;
+} tensor_spec;
+
+enum { MODEL_TENSORS = 3, LAYER_TENSORS = 9 };
+
+static size_t specs_n(const lcf_llama_config *c)
+{
+    return MODEL_TENSORS + LAYER_TENSORS * c->layers_n;
+}
+
+static tensor_spec layer_spec(lcf_llama *m, size_t layer, size_t which)
+{
+    const lcf_llama_config *c = &m->config;
+    lcf_llama_layer *l = &m->layers[layer];
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    const struct {
+        const char *name;
+        size_t rows, cols;
+        const float **slot;
+    } table[LAYER_TENSORS] = {
+        {"attn_norm", 1, c->dim, &l->attn_norm},
+        {"attn_q", q, c->dim, &l->wq},
+        {"attn_k", kv, c->dim, &l->wk},
+        {"attn_v", kv, c->dim, &l->wv},
+        {"attn_output", c->dim, q, &l->wo},
+        {"ffn_norm", 1, c->dim, &l->ffn_norm},
+        {"ffn_gate", c->ffn_dim, c->dim, &l->w_gate},
+        {"ffn_up", c->ffn_dim, c->dim, &l->w_up},
+        {"ffn_down", c->dim, c->ffn_dim, &l->w_down},
+    };
+    tensor_spec spec = {{0}, table[which].rows, table[which].cols, table[which].slot};
+
+    snprintf(spec.name, sizeof(spec.name), "blk.%zu.%s.weight", layer, table[which].name);
+    return spec;
+}
+
+static tensor_spec spec_at(lcf_llama *m, size_t idx)
+{
+    const lcf_llama_config *c = &m->config;
+
+    switch (idx) {
+    case 0:
+        return (tensor_spec){"token_embd.weight", c->vocab_n, c->dim, &m->embed};
+    case 1:
+        return (tensor_spec){"output_norm.weight", 1, c->dim, &m->final_norm};
+    case 2:
+        return (tensor_spec){"output.weight", c->vocab_n, c->dim, &m->output};
+    default:
+        idx -= MODEL_TENSORS;
+        return layer_spec(m, idx / LAYER_TENSORS, idx % LAYER_TENSORS);
+    }
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+/* A size key, 1 .. SIZE_MAX_CONFIG; `missing` where there is no such key (0: it must be there). */
+static lcf_status read_size(size_t *out, const lcf_gguf *g, const char *key, size_t missing,
+                            lcf_err *err)
+{
+    uint64_t value = missing;
+    lcf_status status = lcf_gguf_u64(&value, g, key, NULL);
+
+    if (status && (status != LCF_ENOTFOUND || !missing)) {
+        status = lcf_gguf_u64(&value, g, key, err);
+        return status == LCF_ENOTFOUND ? LCF_FAIL(err, LCF_EFORMAT, "key '%s' is missing", key)
+                                       : status;
+    }
+    if (!value || value > SIZE_MAX_CONFIG)
+        return LCF_FAIL(err, LCF_EFORMAT, "key '%s': %llu is not in 1 .. %d", key,
+                        (unsigned long long)value, SIZE_MAX_CONFIG);
+    *out = (size_t)value;
+    return LCF_OK;
+}
+
+static lcf_status read_positive(float *out, const lcf_gguf *g, const char *key, double missing,
+                                lcf_err *err)
+{
+    double value = missing;
+    lcf_status status = lcf_gguf_f64(&value, g, key, NULL);
+
+    if (status && (status != LCF_ENOTFOUND || missing <= 0)) {
+        status = lcf_gguf_f64(&value, g, key, err);
+        return status == LCF_ENOTFOUND ? LCF_FAIL(err, LCF_EFORMAT, "key '%s' is missing", key)
+                                       : status;
+    }
+    if (!(value > 0 && value < 1e30))
+        return LCF_FAIL(err, LCF_EFORMAT, "key '%s': %g is out of range", key, value);
+    *out = (float)value;
+    return LCF_OK;
+}
+
+static lcf_status check_architecture(const lcf_gguf *g, lcf_err *err)
+{
+    lcf_str text = {NULL, 0};
+    uint64_t experts = 0;
+    lcf_status status = lcf_gguf_string(&text, g, "general.architecture", err);
+
+    if (status)
+        return status == LCF_ENOTFOUND ? LCF_EFORMAT : status;
+    if (text.len != 5 || memcmp(text.data, "llama", 5))
+        return LCF_FAIL(err, LCF_EUNSUPPORTED, "architecture '%.*s'; only 'llama' is supported",
+                        (int)(text.len < 64 ? text.len : 64), text.data);
+    if (!lcf_gguf_u64(&experts, g, "llama.expert_count", NULL) && experts)
+        return LCF_FAIL(err, LCF_EUNSUPPORTED, "llama.expert_count %llu: mixtures of experts",
+                        (unsigned long long)experts);
+    if (!lcf_gguf_string(&text, g, "llama.rope.scaling.type", NULL) &&
+        (text.len != 4 || memcmp(text.data, "none", 4)))
+        return LCF_FAIL(err, LCF_EUNSUPPORTED, "llama.rope.scaling.type '%.*s'",
+                        (int)(text.len < 64 ? text.len : 64), text.data);
+    return LCF_OK;
+}
+
+static lcf_status check_heads(const lcf_llama_config *c, const lcf_gguf *g, lcf_err *err)
+{
+    size_t rotated = 0, value_dim = 0;
+    lcf_status status = read_size(&rotated, g, "llama.rope.dimension_count", c->head_dim, err);
+
+    if (!status)
+        status = read_size(&value_dim, g, "llama.attention.value_length", c->head_dim, err);
+    if (status)
+        return status;
+    if (c->heads_n % c->kv_heads_n)
+        return LCF_FAIL(err, LCF_EFORMAT, "%zu heads do not share %zu key-value heads evenly",
+                        c->heads_n, c->kv_heads_n);
+    if (rotated != c->head_dim || value_dim != c->head_dim || c->head_dim % 2)
+        return LCF_FAIL(err, LCF_EUNSUPPORTED,
+                        "head size %zu with %zu rotated and values of %zu; they must be equal and "
+                        "even",
+                        c->head_dim, rotated, value_dim);
+    return LCF_OK;
+}
+
+static lcf_status read_config(lcf_llama_config *c, const lcf_gguf *g, lcf_err *err)
+{
+    lcf_status status = check_architecture(g, err);
+
+    if (!status)
+        status = read_size(&c->context_n, g, "llama.context_length", 0, err);
+    if (!status)
+        status = read_size(&c->dim, g, "llama.embedding_length", 0, err);
+    if (!status)
+        status = read_size(&c->layers_n, g, "llama.block_count", 0, err);
+    if (!status)
+        status = read_size(&c->ffn_dim, g, "llama.feed_forward_length", 0, err);
+    if (!status)
+        status = read_size(&c->heads_n, g, "llama.attention.head_count", 0, err);
+    if (!status)
+        status = read_size(&c->kv_heads_n, g, "llama.attention.head_count_kv", c->heads_n, err);
+    if (!status)
+        status = read_size(&c->head_dim, g, "llama.attention.key_length",
+                           c->dim / c->heads_n ? c->dim / c->heads_n : 1, err);
+    if (!status)
+        status = read_positive(&c->norm_eps, g, "llama.attention.layer_norm_rms_epsilon", 0, err);
+    if (!status)
+        status = read_positive(&c->rope_theta, g, "llama.rope.freq_base", 10000, err);
+    if (!status)
+        status = check_heads(c, g, err);
+    if (!status && c->layers_n > lcf_gguf_tensors_n(g) / LAYER_TENSORS)
+        return LCF_FAIL(err, LCF_EFORMAT, "%zu layers, but only %zu tensors", c->layers_n,
+                        lcf_gguf_tensors_n(g));
+    return status;
+}
+
+static lcf_status check_tensor(const lcf_gguf_tensor *t, const tensor_spec *spec, lcf_err *err)
+{
+    uint64_t rows = t->dims_n > 1 ? t->dims[1] : 1;
+
+    if (t->dims_n > 2 || t->dims[0] != spec->cols || rows != spec->rows)
+        return LCF_FAIL(err, LCF_EFORMAT, "tensor '%s' is [%llu, %llu], not [%zu, %zu]", t->name,
+                        (unsigned long long)rows, (unsigned long long)t->dims[0], spec->rows,
+                        spec->cols);
+    if (!lcf_gguf_type_readable(t->type))
+        return LCF_FAIL(err, LCF_EUNSUPPORTED,
+                        "tensor '%s' is of type %s; F32, F16, BF16 and Q8_0 can be read", t->name,
+                        lcf_gguf_type_name(t->type));
+    return LCF_OK;
+}
+
+/* Checks what the table wants, and marks it in `seen`. */
+static lcf_status check_wanted(lcf_llama *m, size_t *widened_n, bool *seen, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < specs_n(&m->config) && !status; i++) {
+        tensor_spec spec = spec_at(m, i);
+        const lcf_gguf_tensor *t = lcf_gguf_tensor_find(m->gguf, spec.name);
+        if (!t && spec.slot == &m->output)
+            continue; /* tied */
+        if (!t)
+            return LCF_FAIL(err, LCF_EFORMAT, "tensor '%s' is missing", spec.name);
+        status = check_tensor(t, &spec, err);
+        seen[t - lcf_gguf_tensor_at(m->gguf, 0)] = true;
+        if (t->type != LCF_GGUF_F32 && !lcf_add_size(widened_n, *widened_n, t->n))
+            return LCF_FAIL(err, LCF_EFORMAT, "tensor '%s': size overflows", spec.name);
+    }
+    return status;
+}
+
+/* Every tensor of the file must be one of ours: one that we passed over would change the result. */
+static lcf_status check_tensors(lcf_llama *m, size_t *widened_n, lcf_err *err)
+{
+    size_t tensors_n = lcf_gguf_tensors_n(m->gguf);
+    bool *seen = lcf_alloc_zero(tensors_n ? tensors_n : 1, sizeof(*seen));
+    lcf_status status;
+
+    if (!seen)
+        return LCF_FAIL(err, LCF_ENOMEM, "marks for %zu tensors", tensors_n);
+    *widened_n = 0;
+    m->config.tied = !lcf_gguf_tensor_find(m->gguf, "output.weight");
+    status = check_wanted(m, widened_n, seen, err);
+    for (size_t i = 0; i < tensors_n && !status; i++)
+        if (!seen[i])
+            status = LCF_FAIL(err, LCF_EUNSUPPORTED, "tensor '%s' is no part of a plain LLaMA",
+                              lcf_gguf_tensor_at(m->gguf, i)->name);
+    free(seen);
+    return status;
+}
+
+/* Points every slot into the map, or to its widened copy. */
+static lcf_status bind_tensors(lcf_llama *m, size_t widened_n, lcf_err *err)
+{
+    float *next;
+
+    if (widened_n) {
+        m->widened = lcf_alloc_aligned(widened_n, sizeof(*m->widened));
+        if (!m->widened)
+            return LCF_FAIL(err, LCF_ENOMEM, "%zu weights as f32", widened_n);
+    }
+    next = m->widened;
+    for (size_t i = 0; i < specs_n(&m->config); i++) {
+        tensor_spec spec = spec_at(m, i);
+        const lcf_gguf_tensor *t = lcf_gguf_tensor_find(m->gguf, spec.name);
+        if (!t) {
+            *spec.slot = m->embed;
+        } else if (t->type == LCF_GGUF_F32) {
+            *spec.slot = t->data;
+        } else {
+            lcf_gguf_dequantize(next, t, 0, t->n);
+            *spec.slot = next;
+            next += t->n;
+        }
+    }
+    return LCF_OK;
+}
+
+static lcf_status load(lcf_llama *m, const char *path, lcf_err *err)
+{
+    size_t widened_n = 0, bytes_n;
+    const void *bytes;
+    lcf_status status = lcf_gguf_open(&m->gguf, path, err);
+
+    if (status)
+        return status; /* names the file itself */
+    status = read_config(&m->config, m->gguf, err);
+    if (!status)
+        status = lcf_tokenizer_from_gguf(&m->tokenizer, m->gguf, err);
+    if (!status) {
+        m->config.vocab_n = lcf_tokenizer_vocab_n(m->tokenizer);
+        m->layers = lcf_alloc_zero(m->config.layers_n, sizeof(*m->layers));
+        status = m->layers ? check_tensors(m, &widened_n, err)
+                           : LCF_FAIL(err, LCF_ENOMEM, "table of %zu layers", m->config.layers_n);
+    }
+    if (!status)
+        status = bind_tensors(m, widened_n, err);
+    if (status) {
+        lcf_err_prefix(err, "%s", path);
+        return status;
+    }
+    bytes = lcf_gguf_bytes(&bytes_n, m->gguf);
+    lcf_hash128_hex(m->id, lcf_hash128_of(bytes, bytes_n));
+    return LCF_OK;
+}
+
+lcf_status lcf_llama_open(lcf_llama **out, const char *path, lcf_err *err)
+{
+    lcf_llama *m = NULL;
+    lcf_status status;
+
+    *out = NULL;
+    m = lcf_alloc_zero(1, sizeof(*m));
+    if (!m)
+        return LCF_FAIL(err, LCF_ENOMEM, "%s: model handle", path);
+    status = load(m, path, err);
+    if (!status) {
+        *out = m;
+        m = NULL;
+    }
+    lcf_llama_close(m);
+    return status;
+}
+
+void lcf_llama_close(lcf_llama *m)
+{
+    if (!m)
+        return;
+    lcf_tokenizer_free(m->tokenizer);
+    lcf_gguf_close(m->gguf);
+    free(m->widened);
+    free(m->layers);
+    free(m);
+}
+
+/* ---- saving ------------------------------------------------------------------------------- */
+
+static uint32_t file_type(lcf_gguf_type type)
+{
+    switch (type) {
+    case LCF_GGUF_F16:
+        return 1;
+    case LCF_GGUF_Q8_0:
+        return 7;
+    case LCF_GGUF_BF16:
+        return 32;
+    case LCF_GGUF_F32:
+        break;
+    }
+    return 0;
+}
+
+static lcf_status save_config(lcf_gguf_writer *w, const lcf_llama_config *c, lcf_gguf_type type,
+                              const char *name, lcf_err *err)
+{
+    const struct {
+        const char *key;
+        size_t value;
+    } sizes[] = {
+        {"llama.vocab_size", c->vocab_n},
+        {"llama.context_length", c->context_n},
+        {"llama.embedding_length", c->dim},
+        {"llama.block_count", c->layers_n},
+        {"llama.feed_forward_length", c->ffn_dim},
+        {"llama.attention.head_count", c->heads_n},
+        {"llama.attention.head_count_kv", c->kv_heads_n},
+        {"llama.attention.key_length", c->head_dim},
+        {"llama.attention.value_length", c->head_dim},
+        {"llama.rope.dimension_count", c->head_dim},
+        {"general.file_type", file_type(type)},
+        {"general.quantization_version", 2},
+    };
+    lcf_status status = lcf_gguf_add_string(w, "general.architecture", "llama", err);
+
+    if (!status)
+        status = lcf_gguf_add_string(w, "general.name", name, err);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && !status; i++)
+        status = sizes[i].value <= UINT32_MAX
+                     ? lcf_gguf_add_u32(w, sizes[i].key, (uint32_t)sizes[i].value, err)
+                     : LCF_FAIL(err, LCF_EINVAL, "%s is too large", sizes[i].key);
+    if (!status)
+        status = lcf_gguf_add_f32(w, "llama.attention.layer_norm_rms_epsilon", c->norm_eps, err);
+    if (!status)
+        status = lcf_gguf_add_f32(w, "llama.rope.freq_base", c->rope_theta, err);
+    return status;
+}
+
+/* Norms stay F32; a row that Q8_0's blocks do not divide becomes F16, as elsewhere. */
+static lcf_gguf_type type_of(const tensor_spec *spec, lcf_gguf_type type)
+{
+    if (spec->rows == 1)
+        return LCF_GGUF_F32;
+    return type == LCF_GGUF_Q8_0 && spec->cols % 32 ? LCF_GGUF_F16 : type;
+}
+
+static lcf_status save_tensors(lcf_gguf_writer *w, const lcf_llama *m, lcf_gguf_type type,
+                               lcf_err *err)
+{
+    lcf_llama view = *m; /* spec_at points into it; nothing is written through the slots */
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < specs_n(&m->config) && !status; i++) {
+        tensor_spec spec = spec_at(&view, i);
+        uint64_t dims[2] = {spec.cols, spec.rows};
+        if (spec.slot == &view.output && m->config.tied)
+            continue;
+        status = lcf_gguf_add_tensor(w, spec.name, type_of(&spec, type), dims,
+                                     spec.rows == 1 ? 1 : 2, *spec.slot, err);
+    }
+    return status;
+}
+
+lcf_status lcf_llama_save(const char *path, const lcf_llama *m, lcf_gguf_type type,
+                          const char *name, lcf_err *err)
+{
+    lcf_gguf_writer *w = NULL;
+    lcf_status status;
+
+    if (lcf_tokenizer_vocab_n(m->tokenizer) != m->config.vocab_n)
+        return LCF_FAIL(err, LCF_EINVAL, "%s: %zu embeddings for a vocabulary of %zu", path,
+                        m->config.vocab_n, lcf_tokenizer_vocab_n(m->tokenizer));
+    status = lcf_gguf_create(&w, path, err);
+    if (!status)
+        status = save_config(w, &m->config, type, name, err);
+    if (!status)
+        status = lcf_tokenizer_save(m->tokenizer, w, err);
+    if (!status)
+        status = save_tensors(w, m, type, err);
+    if (!status) {
+        status = lcf_gguf_commit(w, err);
+        w = NULL;
+    }
+    lcf_gguf_abandon(w);
+    return status;
+}

@@ -1,0 +1,397 @@
+/*
+ * Decoding: a batch of tokens of many sequences goes through the network together. Matrix products
+ * run over the whole batch; attention runs token by token against the sequence's own pages.
+ *
+ * Invariants: a page belongs to as many sequences as refs[page] says; only a sequence's last,
+ * partly filled page is written, and it belongs to that sequence alone. A call that fails leaves
+ * every sequence as it was.
+ */
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+#include "offline/llama/kv_attention.h"
+#include "offline/llama/llama.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sequence {
+    float **pages; /* [pages_max], the first ceil(len / LCF_KV_PAGE) are set */
+    size_t len;
+    size_t added; /* tokens of the batch that is being checked */
+} sequence;
+
+struct lcf_llama_session {
+    const lcf_llama *m;
+    size_t seqs_max, context_n, batch_max;
+    size_t pages_max; /* per sequence */
+    size_t value_dim, head_floats, page_floats;
+    size_t pages_n;              /* of all sequences */
+    float *pages;                /* [pages_n, page_floats], touched only as far as used */
+    float **page_table;          /* [seqs_max, pages_max] */
+    uint32_t *refs, *free_pages; /* [pages_n] */
+    size_t free_n;
+    sequence *seqs;     /* [seqs_max] */
+    float *angles;      /* [context_n, head_dim] */
+    size_t *positions;  /* [batch_max] of the batch's tokens in their sequences */
+    float *activations; /* one block, cut up below */
+    float *x, *h, *q, *k, *v, *mixed, *gate, *up, *scores;
+    float *logits; /* [batch_max, vocab_n] */
+    size_t bytes_n;
+    lcf_kv_attend_fn attend;
+};
+
+/* ---- life cycle --------------------------------------------------------------------------- */
+
+static size_t pages_of(size_t len)
+{
+    return (len + LCF_KV_PAGE - 1) / LCF_KV_PAGE;
+}
+
+/* n * size bytes on the session's account; NULL when there is no memory or no such number. */
+static void *account(lcf_llama_session *s, size_t n, size_t size)
+{
+    void *p = lcf_alloc_aligned(n, size);
+
+    if (p)
+        s->bytes_n += n * size;
+    return p;
+}
+
+static lcf_status create_cache(lcf_llama_session *s)
+{
+    const lcf_llama_config *c = &s->m->config;
+    size_t per_layer, floats_n, table_n;
+
+    s->pages_max = pages_of(s->context_n);
+    s->value_dim = (c->head_dim + LCF_KV_LANES - 1) / LCF_KV_LANES * LCF_KV_LANES;
+    s->head_floats = (c->head_dim + s->value_dim) * LCF_KV_PAGE;
+    if (!lcf_mul_size(&per_layer, s->head_floats, c->kv_heads_n) ||
+        !lcf_mul_size(&s->page_floats, per_layer, c->layers_n) ||
+        !lcf_mul_size(&s->pages_n, s->seqs_max, s->pages_max) || s->pages_n > UINT32_MAX ||
+        !lcf_mul_size(&floats_n, s->pages_n, s->page_floats))
+        return LCF_ENOMEM;
+    table_n = s->pages_n;
+    s->pages = account(s, floats_n, sizeof(*s->pages));
+    s->page_table = account(s, table_n, sizeof(*s->page_table));
+    s->refs = account(s, table_n, sizeof(*s->refs));
+    s->free_pages = account(s, table_n, sizeof(*s->free_pages));
+    s->seqs = account(s, s->seqs_max, sizeof(*s->seqs));
+    if (!s->pages || !s->page_table || !s->refs || !s->free_pages || !s->seqs)
+        return LCF_ENOMEM;
+    for (size_t i = 0; i < table_n; i++)
+        s->free_pages[i] = (uint32_t)(table_n - 1 - i); /* the lowest page is taken first */
+    s->free_n = table_n;
+    for (size_t i = 0; i < s->seqs_max; i++)
+        s->seqs[i] = (sequence){s->page_table + i * s->pages_max, 0, 0};
+    return LCF_OK;
+}
+
+static size_t lines(size_t floats_n) /* rounded up to a cache line */
+{
+    return (floats_n + 15) / 16 * 16;
+}
+
+static lcf_status create_activations(lcf_llama_session *s)
+{
+    const lcf_llama_config *c = &s->m->config;
+    size_t n = s->batch_max, q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    size_t group = c->heads_n / c->kv_heads_n;
+    size_t scores_n = group * (s->pages_max * LCF_KV_PAGE + s->value_dim), row, total;
+    float *next;
+
+    row = 2 * lines(c->dim) + 2 * lines(q) + 2 * lines(kv) + 2 * lines(c->ffn_dim);
+    if (!lcf_mul_size(&total, row, n) || !lcf_add_size(&total, total, scores_n))
+        return LCF_ENOMEM;
+    s->activations = account(s, total, sizeof(float));
+    s->positions = account(s, n, sizeof(*s->positions));
+    s->angles = account(s, s->context_n * c->head_dim, sizeof(*s->angles));
+    s->logits = lcf_mul_size(&total, n, c->vocab_n) ? account(s, total, sizeof(float)) : NULL;
+    if (!s->activations || !s->positions || !s->angles || !s->logits)
+        return LCF_ENOMEM;
+    next = s->activations;
+    s->x = next;
+    s->h = next += n * lines(c->dim);
+    s->q = next += n * lines(c->dim);
+    s->mixed = next += n * lines(q);
+    s->k = next += n * lines(q);
+    s->v = next += n * lines(kv);
+    s->gate = next += n * lines(kv);
+    s->up = next += n * lines(c->ffn_dim);
+    s->scores = next + n * lines(c->ffn_dim);
+    for (size_t p = 0; p < s->context_n; p++)
+        lcf_rope_angles(s->angles + p * c->head_dim, c->head_dim, p, c->rope_theta);
+    return LCF_OK;
+}
+
+lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m, size_t seqs_max,
+                                    size_t context_n, size_t batch_max, lcf_err *err)
+{
+    lcf_llama_session *s = NULL;
+    lcf_status status;
+
+    *out = NULL;
+    if (!seqs_max || !context_n || !batch_max || seqs_max > UINT32_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "session of %zu sequences, %zu positions, batches of %zu",
+                        seqs_max, context_n, batch_max);
+    if (context_n > m->config.context_n)
+        return LCF_FAIL(err, LCF_EINVAL, "context of %zu tokens, but the model was made for %zu",
+                        context_n, m->config.context_n);
+    s = lcf_alloc_zero(1, sizeof(*s));
+    if (!s)
+        return LCF_FAIL(err, LCF_ENOMEM, "session handle");
+    s->m = m;
+    s->seqs_max = seqs_max;
+    s->context_n = context_n;
+    s->batch_max = batch_max;
+    s->attend = lcf_kv_attend_best();
+    status = create_cache(s);
+    if (!status)
+        status = create_activations(s);
+    if (status) {
+        status =
+            LCF_FAIL(err, status,
+                     "KV cache and scratch for %zu sequences of %zu tokens in batches of %zu: "
+                     "%zu bytes of cache alone",
+                     seqs_max, context_n, batch_max, s->pages_n * s->page_floats * sizeof(float));
+        goto done;
+    }
+    *out = s;
+    s = NULL;
+done:
+    lcf_llama_session_free(s);
+    return status;
+}
+
+void lcf_llama_session_free(lcf_llama_session *s)
+{
+    if (!s)
+        return;
+    free(s->pages);
+    free(s->page_table);
+    free(s->refs);
+    free(s->free_pages);
+    free(s->seqs);
+    free(s->angles);
+    free(s->positions);
+    free(s->activations);
+    free(s->logits);
+    free(s);
+}
+
+size_t lcf_llama_session_bytes(const lcf_llama_session *s)
+{
+    return s->bytes_n;
+}
+
+/* ---- pages -------------------------------------------------------------------------------- */
+
+static uint32_t page_idx(const lcf_llama_session *s, const float *page)
+{
+    return (uint32_t)((size_t)(page - s->pages) / s->page_floats);
+}
+
+/* There is always one: no sequence holds more than pages_max. */
+static float *take_page(lcf_llama_session *s)
+{
+    uint32_t idx;
+
+    LCF_ASSERT(s->free_n);
+    idx = s->free_pages[--s->free_n];
+    s->refs[idx] = 1;
+    return s->pages + idx * s->page_floats;
+}
+
+static void drop_page(lcf_llama_session *s, const float *page)
+{
+    uint32_t idx = page_idx(s, page);
+
+    if (--s->refs[idx] == 0)
+        s->free_pages[s->free_n++] = idx;
+}
+
+void lcf_llama_seq_reset(lcf_llama_session *s, uint32_t seq)
+{
+    LCF_ASSERT(seq < s->seqs_max);
+    for (size_t i = pages_of(s->seqs[seq].len); i > 0; i--)
+        drop_page(s, s->seqs[seq].pages[i - 1]);
+    s->seqs[seq].len = 0;
+}
+
+void lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src)
+{
+    sequence *to, *from;
+    size_t full;
+
+    LCF_ASSERT(dst < s->seqs_max && src < s->seqs_max);
+    if (dst == src)
+        return;
+    lcf_llama_seq_reset(s, dst);
+    to = &s->seqs[dst];
+    from = &s->seqs[src];
+    full = from->len / LCF_KV_PAGE;
+    for (size_t i = 0; i < full; i++) {
+        to->pages[i] = from->pages[i];
+        s->refs[page_idx(s, to->pages[i])]++;
+    }
+    if (from->len % LCF_KV_PAGE) {
+        to->pages[full] = take_page(s);
+        memcpy(to->pages[full], from->pages[full], s->page_floats * sizeof(float));
+    }
+    to->len = from->len;
+}
+
+size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq)
+{
+    LCF_ASSERT(seq < s->seqs_max);
+    return s->seqs[seq].len;
+}
+
+/* Writes the key and value of one token and head at `position` of the sequence. */
+static void store(const lcf_llama_session *s, const sequence *seq, size_t position, size_t offset,
+                  const float *key, const float *value)
+{
+    size_t head_dim = s->m->config.head_dim, at = position % LCF_KV_PAGE;
+    float *k = seq->pages[position / LCF_KV_PAGE] + offset;
+    float *v = k + head_dim * LCF_KV_PAGE + at * s->value_dim;
+
+    for (size_t d = 0; d < head_dim; d++)
+        k[d * LCF_KV_PAGE + at] = key[d];
+    memcpy(v, value, head_dim * sizeof(*v));
+    memset(v + head_dim, 0, (s->value_dim - head_dim) * sizeof(*v));
+}
+
+/* ---- the network -------------------------------------------------------------------------- */
+
+/* y += x w^T */
+static void add_linear(float *y, const float *x, const float *w, size_t n, size_t in, size_t out)
+{
+    lcf_gemm(y, x, w, false, true, n, out, in, 1, 1, in, in, out);
+}
+
+static void attend_batch(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens,
+                         size_t n)
+{
+    const lcf_llama_config *c = &s->m->config;
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    size_t group = c->heads_n / c->kv_heads_n;
+    float scale = (float)(1 / sqrt((double)c->head_dim));
+
+    for (size_t i = 0; i < n; i++) {
+        const float *angles = s->angles + s->positions[i] * c->head_dim;
+        lcf_rope_rotate(s->q + i * q, c->heads_n, c->head_dim, angles, false);
+        lcf_rope_rotate(s->k + i * kv, c->kv_heads_n, c->head_dim, angles, false);
+        for (size_t head = 0; head < c->kv_heads_n; head++)
+            store(s, &s->seqs[tokens[i].seq], s->positions[i],
+                  (layer * c->kv_heads_n + head) * s->head_floats,
+                  s->k + i * kv + head * c->head_dim, s->v + i * kv + head * c->head_dim);
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t head = 0; head < c->kv_heads_n; head++) {
+            lcf_kv_view view = {s->seqs[tokens[i].seq].pages,
+                                (layer * c->kv_heads_n + head) * s->head_floats,
+                                s->positions[i] + 1, c->head_dim, s->value_dim};
+            size_t at = i * q + head * group * c->head_dim;
+            s->attend(s->mixed + at, s->q + at, &view, group, scale, s->scores);
+        }
+}
+
+static void run_layer(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens, size_t n)
+{
+    const lcf_llama_config *c = &s->m->config;
+    const lcf_llama_layer *l = &s->m->layers[layer];
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+
+    lcf_rmsnorm(s->h, s->x, l->attn_norm, n, c->dim, c->norm_eps);
+    lcf_linear(s->q, s->h, l->wq, NULL, n, c->dim, q);
+    lcf_linear(s->k, s->h, l->wk, NULL, n, c->dim, kv);
+    lcf_linear(s->v, s->h, l->wv, NULL, n, c->dim, kv);
+    attend_batch(s, layer, tokens, n);
+    add_linear(s->x, s->mixed, l->wo, n, q, c->dim);
+
+    lcf_rmsnorm(s->h, s->x, l->ffn_norm, n, c->dim, c->norm_eps);
+    lcf_linear(s->gate, s->h, l->w_gate, NULL, n, c->dim, c->ffn_dim);
+    lcf_linear(s->up, s->h, l->w_up, NULL, n, c->dim, c->ffn_dim);
+    lcf_swiglu(s->gate, s->gate, s->up, n * c->ffn_dim);
+    add_linear(s->x, s->gate, l->w_down, n, c->ffn_dim, c->dim);
+}
+
+/* Nothing is changed unless the whole batch fits. */
+static lcf_status check_batch(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n,
+                              lcf_err *err)
+{
+    if (n > s->batch_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "batch of %zu tokens; this session takes %zu", n,
+                        s->batch_max);
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i].id >= s->m->config.vocab_n || tokens[i].seq >= s->seqs_max)
+            return LCF_FAIL(err, LCF_EINVAL,
+                            "token %zu of the batch: id %u of %zu, sequence %u of %zu", i,
+                            tokens[i].id, s->m->config.vocab_n, tokens[i].seq, s->seqs_max);
+    for (size_t i = 0; i < n; i++)
+        s->seqs[tokens[i].seq].added = 0;
+    for (size_t i = 0; i < n; i++) {
+        sequence *seq = &s->seqs[tokens[i].seq];
+        if (seq->len + ++seq->added > s->context_n)
+            return LCF_FAIL(err, LCF_ELIMIT, "sequence %u is full: %zu tokens", tokens[i].seq,
+                            s->context_n);
+    }
+    return LCF_OK;
+}
+
+static void append_positions(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        sequence *seq = &s->seqs[tokens[i].seq];
+        if (seq->len % LCF_KV_PAGE == 0)
+            seq->pages[seq->len / LCF_KV_PAGE] = take_page(s);
+        s->positions[i] = seq->len++;
+    }
+}
+
+static void compute_logits(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n)
+{
+    const lcf_llama_config *c = &s->m->config;
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i].want_logits)
+            lcf_rmsnorm(s->h + wanted++ * c->dim, s->x + i * c->dim, s->m->final_norm, 1, c->dim,
+                        c->norm_eps);
+    if (wanted)
+        lcf_linear(s->logits, s->h, s->m->output, NULL, wanted, c->dim, c->vocab_n);
+}
+
+lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
+                            const lcf_llama_token *tokens, size_t n, lcf_err *err)
+{
+    const lcf_llama_config *c = &s->m->config;
+    lcf_status status = check_batch(s, tokens, n, err);
+
+    *logits = NULL;
+    if (status)
+        return status;
+    append_positions(s, tokens, n);
+    for (size_t i = 0; i < n; i++)
+        memcpy(s->x + i * c->dim, s->m->embed + tokens[i].id * c->dim, c->dim * sizeof(*s->x));
+    for (size_t layer = 0; layer < c->layers_n; layer++)
+        run_layer(s, layer, tokens, n);
+    compute_logits(s, tokens, n);
+    *logits = s->logits;
+    return LCF_OK;
+}
+
+lcf_kv_attend_fn lcf_kv_attend_best(void)
+{
+#if defined(__x86_64__)
+    switch (lcf_simd_best()) {
+    case LCF_SIMD_AVX512:
+        return lcf_kv_attend_avx512;
+    case LCF_SIMD_AVX2:
+        return lcf_kv_attend_avx2;
+    case LCF_SIMD_BASELINE:
+        break;
+    }
+#endif
+    return lcf_kv_attend_baseline;
+}

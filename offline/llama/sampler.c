@@ -1,0 +1,192 @@
+/*
+ * Choosing the next token: greedy, or temperature, then top-k, then top-p, in this order. The same
+ * logits and generator state give the same token: candidates are ordered by (logit, id), sums run
+ * in that order in double.
+ */
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+#include "offline/llama/llama.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct choice {
+    float logit;
+    uint32_t id;
+} choice;
+
+struct lcf_sampler {
+    size_t vocab_n;
+    choice *choices; /* [vocab_n] */
+    double *weights; /* [vocab_n] */
+    float *scratch;  /* [vocab_n] */
+};
+
+lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err)
+{
+    lcf_sampler *s = NULL;
+    lcf_status status = LCF_OK;
+
+    *out = NULL;
+    if (!vocab_n)
+        return LCF_FAIL(err, LCF_EINVAL, "sampler for an empty vocabulary");
+    s = lcf_alloc_zero(1, sizeof(*s));
+    if (s) {
+        s->vocab_n = vocab_n;
+        s->choices = lcf_alloc(vocab_n, sizeof(*s->choices));
+        s->weights = lcf_alloc(vocab_n, sizeof(*s->weights));
+        s->scratch = lcf_alloc_aligned(vocab_n, sizeof(*s->scratch));
+    }
+    if (!s || !s->choices || !s->weights || !s->scratch) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "sampler for %zu tokens", vocab_n);
+        goto done;
+    }
+    *out = s;
+    s = NULL;
+done:
+    lcf_sampler_free(s);
+    return status;
+}
+
+void lcf_sampler_free(lcf_sampler *s)
+{
+    if (!s)
+        return;
+    free(s->choices);
+    free(s->weights);
+    free(s->scratch);
+    free(s);
+}
+
+static uint32_t largest(const float *logits, size_t n)
+{
+    uint32_t best = 0;
+
+    for (uint32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best])
+            best = i;
+    return best;
+}
+
+double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id)
+{
+    double shift = logits[largest(logits, vocab_n)], sum = 0;
+
+    for (size_t i = 0; i < vocab_n; i++)
+        sum += exp(logits[i] - shift);
+    return logits[id] - shift - log(sum);
+}
+
+/* As lcf_logprob, with the vector exponential: within 1e-6. */
+static float fast_logprob(lcf_sampler *s, const float *logits, uint32_t best, uint32_t id)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < s->vocab_n; i++)
+        s->scratch[i] = logits[i] - logits[best];
+    lcf_exp(s->scratch, s->scratch, s->vocab_n);
+    for (size_t i = 0; i < s->vocab_n; i++)
+        sum += s->scratch[i];
+    return (float)((double)logits[id] - logits[best] - log(sum));
+}
+
+/* True when a is to be preferred: the larger logit, of equals the lower id. */
+static bool better(choice a, choice b)
+{
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+/* Restores the heap below its root, the worst choice on top. */
+static void sift(choice *heap, size_t n, choice c)
+{
+    size_t at = 0;
+
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= n)
+            break;
+        if (child + 1 < n && better(heap[child], heap[child + 1]))
+            child++;
+        if (!better(c, heap[child]))
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = c;
+}
+
+/* The k best, best first. */
+static void select_best(choice *out, const float *logits, size_t n, size_t k)
+{
+    for (size_t filled = 0; filled < k; filled++) {
+        choice c = {logits[filled], (uint32_t)filled};
+        size_t at = filled;
+        for (; at && better(out[(at - 1) / 2], c); at = (at - 1) / 2)
+            out[at] = out[(at - 1) / 2];
+        out[at] = c;
+    }
+    for (size_t i = k; i < n; i++)
+        if (logits[i] > out[0].logit)
+            sift(out, k, (choice){logits[i], (uint32_t)i});
+    for (size_t left = k; left > 1; left--) { /* the worst goes to the end, again and again */
+        choice worst = out[0], last = out[left - 1];
+        sift(out, left - 1, last);
+        out[left - 1] = worst;
+    }
+}
+
+static uint32_t draw(const double *weights, size_t n, double total, lcf_rng *rng)
+{
+    double rest = lcf_rng_f64(rng) * total;
+
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        rest -= weights[i];
+        if (rest < 0)
+            return i;
+    }
+    return (uint32_t)n - 1;
+}
+
+/* Over all tokens, in the order of their ids: no sorting needed. */
+static uint32_t sample_all(lcf_sampler *s, const float *logits, uint32_t best, float temperature,
+                           lcf_rng *rng)
+{
+    double total = 0;
+
+    for (size_t i = 0; i < s->vocab_n; i++)
+        total += s->weights[i] = exp(((double)logits[i] - logits[best]) / temperature);
+    return draw(s->weights, s->vocab_n, total, rng);
+}
+
+static uint32_t sample_best(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
+                            lcf_rng *rng)
+{
+    size_t k = sampling->top_k && sampling->top_k < s->vocab_n ? sampling->top_k : s->vocab_n;
+    size_t kept = 0;
+    double total = 0, limit, sum = 0;
+
+    select_best(s->choices, logits, s->vocab_n, k);
+    for (size_t i = 0; i < k; i++)
+        total += s->weights[i] =
+            exp(((double)s->choices[i].logit - s->choices[0].logit) / sampling->temperature);
+    limit = sampling->top_p < 1 ? sampling->top_p * total : total;
+    while (kept < k && (kept == 0 || sum < limit)) /* the best is always kept */
+        sum += s->weights[kept++];
+    return s->choices[draw(s->weights, kept, sum, rng)].id;
+}
+
+uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
+                          lcf_rng *rng, float *logprob)
+{
+    uint32_t best = largest(logits, s->vocab_n), id = best;
+
+    if (sampling->temperature > 0) {
+        if (!sampling->top_k && !(sampling->top_p < 1))
+            id = sample_all(s, logits, best, sampling->temperature, rng);
+        else
+            id = sample_best(s, logits, sampling, rng);
+    }
+    if (logprob)
+        *logprob = fast_logprob(s, logits, best, id);
+    return id;
+}
