@@ -1,0 +1,61 @@
+/*
+ * What lcf_examples keeps per label beside its arrays, and the scoring that the exact and the
+ * indexed search share. Internal to common/store.
+ */
+#ifndef LCF_COMMON_STORE_EXAMPLES_INDEX_H
+#define LCF_COMMON_STORE_EXAMPLES_INDEX_H
+
+#include "common/store/examples.h"
+#include "common/store/faiss_index.h"
+
+/*
+ * The examples of one label by time, then example index: the rows of a FAISS index whose vectors
+ * are [hbar, t]. What is known at a time is then a prefix of the rows.
+ */
+typedef struct lcf_label_index {
+    lcf_faiss *faiss; /* NULL: search by plain loops */
+    size_t n;
+    uint32_t *ids;     /* [n] row -> example */
+    int64_t *time;     /* [n] of the row */
+    uint32_t *by_user; /* [n] rows by user, then time */
+    float norm_max;    /* of the rows */
+} lcf_label_index;
+
+/* Rows, times and users of one label; faiss stays NULL. errors: ENOMEM */
+lcf_status lcf_label_index_create(lcf_label_index **out, const lcf_examples *e, unsigned label,
+                                  lcf_err *err);
+void lcf_label_index_free(lcf_label_index *index); /* NULL is fine */
+/* The [n, 2 * text_dim] matrix of [hbar, t] by row; free() releases it. NULL: out of memory. */
+float *lcf_label_index_vectors(const lcf_label_index *index, const lcf_examples *e);
+
+/* Rows of that label known before `time`. */
+size_t lcf_label_index_before(const lcf_label_index *index, int64_t time);
+/* Rows of that user and label at `time` or later. */
+size_t lcf_label_index_later(const lcf_label_index *index, const lcf_examples *e, uint32_t user,
+                             int64_t time);
+
+/* Whether the rule of the mode lets this example be used for this query. */
+bool lcf_example_allowed(const lcf_examples *e, size_t example, const lcf_example_query *query,
+                         lcf_retrieval_mode mode);
+/* 0.5 <hbar, hbar'> + 0.5 <t, t'>, summed in f32 by a fixed tree: the same bits on every machine.
+ */
+float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *query);
+
+/* The best `wanted` so far, best first; equal scores by the lower example. */
+typedef struct lcf_best {
+    uint32_t ids[LCF_EXAMPLES_K_MAX];
+    float scores[LCF_EXAMPLES_K_MAX];
+    uint32_t n, wanted;
+} lcf_best;
+
+void lcf_best_add(lcf_best *best, uint32_t example, float score);
+/* Writes one row of the result: positives, then negatives, then LCF_EXAMPLE_NONE. */
+void lcf_best_finish(uint32_t *ids, float *scores, const lcf_best best[2],
+                     const lcf_example_options *options);
+/* How many of each label are wanted. */
+void lcf_best_init(lcf_best best[2], const lcf_example_options *options);
+/* All rows [0, prefix) of one label by plain loops. */
+void lcf_examples_scan(lcf_best *best, const lcf_examples *e, unsigned label, size_t prefix,
+                       const lcf_example_query *query, lcf_retrieval_mode mode);
+
+#endif
