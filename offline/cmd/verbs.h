@@ -7,7 +7,7 @@
 #define LCF_OFFLINE_CMD_VERBS_H
 
 #define LCF_VERBS(X)                                                                \
-    X(simulate, lcf_cmd_simulate, "make up a shop and its log") \
+    X(simulate, lcf_cmd_simulate, "make up a shop and its log")                     \
     X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset")                    \
     X(tokenize, lcf_cmd_tokenize, "show the token ids of a text")                   \
     X(complete, lcf_cmd_complete, "continue a text with a model")                   \
