@@ -121,6 +121,13 @@ static lcf_status add_curves(lcf_comparison *out, const lcf_eval_table *t, lcf_e
     return LCF_OK;
 }
 
+/* A slice without a bootstrap counts as done, so that the bar ends at its total. */
+static void skip_progress(const lcf_bootstrap_options *options)
+{
+    if (options->progress)
+        lcf_progress_update(options->progress, options->progress->done + options->replicates_n);
+}
+
 static lcf_status compare_slice(lcf_slice_result *out, const lcf_eval_table *part, lcf_pool *pool,
                                 const lcf_bootstrap_options *options, lcf_err *err)
 {
@@ -134,7 +141,10 @@ static lcf_status compare_slice(lcf_slice_result *out, const lcf_eval_table *par
     out->rows_n = part->rows_n;
     out->users_n = part->users_n;
     out->positives_n = part->positives_n;
-    own.replicates_n = enough ? options->replicates_n : 0;
+    if (!enough) {
+        own.replicates_n = 0;
+        skip_progress(options);
+    }
     status = lcf_bootstrap_run(&b, part, pool, &own, err);
     if (status)
         return status;
@@ -173,10 +183,8 @@ static lcf_status compare_slices(lcf_comparison *out, const lcf_eval_table *t,
                                  const lcf_slices *slices, lcf_pool *pool,
                                  const lcf_bootstrap_options *options, lcf_err *err)
 {
-    size_t slices_max = 0;
+    size_t slices_max = lcf_slices_max();
 
-    for (size_t k = 0; k < LCF_SLICE_DIMENSIONS_N; k++)
-        slices_max += lcf_slice_count((lcf_slice_dimension)k);
     out->slices = lcf_alloc_zero(slices_max, sizeof(*out->slices));
     if (!out->slices)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu slices", slices_max);
@@ -190,7 +198,8 @@ static lcf_status compare_slices(lcf_comparison *out, const lcf_eval_table *t,
                 lcf_slice_name(result->name, result->dimension, which);
                 out->slices_n++;
                 status = compare_slice(result, &part, pool, options, err);
-            }
+            } else if (!status)
+                skip_progress(options);
             lcf_eval_table_dispose(&part);
             if (status)
                 return status;

@@ -32,6 +32,15 @@ size_t lcf_slice_count(lcf_slice_dimension dimension)
     return COUNTS[dimension];
 }
 
+size_t lcf_slices_max(void)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < LCF_SLICE_DIMENSIONS_N; k++)
+        n += lcf_slice_count((lcf_slice_dimension)k);
+    return n;
+}
+
 void lcf_slice_name(char out[LCF_SLICE_NAME_MAX], lcf_slice_dimension dimension, size_t which)
 {
     const char *name = lcf_slice_dimension_name(dimension);

@@ -29,6 +29,8 @@ typedef enum lcf_slice_dimension {
 
 const char *lcf_slice_dimension_name(lcf_slice_dimension dimension);
 size_t lcf_slice_count(lcf_slice_dimension dimension);
+/* Slices of all dimensions together. */
+size_t lcf_slices_max(void);
 /* e.g. "cold user", "history 5-9", "popularity decile 3" */
 void lcf_slice_name(char out[LCF_SLICE_NAME_MAX], lcf_slice_dimension dimension, size_t which);
 

@@ -1,0 +1,210 @@
+/* llmcf evaluate: two rankers into a report. Options only; the work is in offline/eval/evaluate.h.
+ */
+#include "offline/eval/evaluate.h"
+
+#include "common/base/cli.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "offline/cmd/verbs.h"
+#include "offline/eval/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPT_A = 0x100,
+    OPT_B,
+    OPT_DATASET,
+    OPT_OUT,
+    OPT_SPLIT,
+    OPT_REQUIRE,
+    OPT_REPLICATES,
+    OPT_SEED,
+    OPT_SEEDS,
+    OPT_THREADS,
+    OPT_FORCE,
+    OPT_JSON,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"a", OPT_A, "DIR", 0, "The ranker to compare with (the baseline)", 1},
+    {"b", OPT_B, "DIR", 0, "The ranker in question", 1},
+    {"dataset", OPT_DATASET, "DIR", 0,
+     "The dataset of both; with it the report has slices: warm and cold users and items, length of "
+     "history, popularity of the item",
+     1},
+    {"out", OPT_OUT, "DIR", 0, "The report; replaced in one step", 1},
+    {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 2},
+    {"require", OPT_REQUIRE, "CONDITION", 0,
+     "A condition of the gate, such as 'auc_lift_low > 0'; may be given several times, all must "
+     "hold",
+     2},
+    {"replicates", OPT_REPLICATES, "N", 0, "Bootstrap replicates (default 2000)", 3},
+    {"seed", OPT_SEED, "N", 0, "Of the bootstrap (default 1)", 3},
+    {"seeds", OPT_SEEDS, "HOW", 0,
+     "drawn: intervals cover new users and new training runs; fixed: new users only (default "
+     "drawn)",
+     3},
+    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
+     4},
+    {"force", OPT_FORCE, NULL, 0, "Also when the report is up to date", 4},
+    {"json", OPT_JSON, NULL, 0, "Print report.json on stdout", 4},
+    {0},
+};
+
+static const char DOC[] =
+    "Is ranker B better than ranker A, for whom, and how sure are we? Compares their predictions "
+    "of "
+    "the same rows over all seeds: AUC, log loss, UAUC, GAUC and calibration, with 95 % intervals "
+    "of a paired bootstrap clustered by user."
+    "\v"
+    "Reads A/test.lcf and B/test.lcf as `llmcf train` writes them (valid.lcf with --split "
+    "valid).\n\n"
+    "Writes DIR/report.json, report.md, report.html (one file to look at or print), manifest.json "
+    "(schemas/report.md).\n\n"
+    "Conditions are 'NAME > NUMBER' (or >=, <, <=). When one does not hold, the report is written "
+    "all the same and the exit code is 3. ";
+
+static const char EXAMPLE[] =
+    "\n\nExample:\n"
+    "  llmcf evaluate --a ranker-din --b ranker-ict --dataset dataset --out report --require "
+    "'auc_lift_low > 0' --require 'logloss_lift <= 0.001'";
+
+typedef struct arguments {
+    lcf_evaluate_options evaluate;
+    const char **require;
+    size_t capacity;
+    bool json;
+} arguments;
+
+/* The names of the gate's figures are part of the help text, from the list the gate itself uses. */
+static char *help_filter(int key, const char *text, void *input)
+{
+    lcf_buf out = LCF_BUF_INIT;
+
+    (void)input;
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)(uintptr_t)text;
+    lcf_buf_append_text(&out, text);
+    lcf_buf_append_text(&out, "Names: ");
+    lcf_evaluate_figure_names(&out);
+    lcf_buf_append_text(&out, ".");
+    lcf_buf_append_text(&out, EXAMPLE);
+    return lcf_buf_take(&out);
+}
+
+static void add_condition(arguments *a, struct argp_state *state, const char *text)
+{
+    size_t n = a->evaluate.require_n;
+
+    if (lcf_grow((void **)&a->require, &a->capacity, n + 1, sizeof(*a->require)))
+        argp_failure(state, 1, 0, "out of memory");
+    a->require[n] = text;
+    a->evaluate.require = a->require;
+    a->evaluate.require_n = n + 1;
+}
+
+static bool is_second(struct argp_state *state, const char *option, const char *text,
+                      const char *first, const char *second)
+{
+    if (strcmp(text, first) && strcmp(text, second))
+        argp_error(state, "--%s must be '%s' or '%s', not '%s'", option, first, second, text);
+    return !strcmp(text, second);
+}
+
+static error_t parse_statistics(int key, char *text, struct argp_state *state,
+                                lcf_evaluate_options *o)
+{
+    switch (key) {
+    case OPT_SPLIT:
+        o->split = is_second(state, "split", text, "valid", "test") ? "test" : "valid";
+        return 0;
+    case OPT_REPLICATES:
+        o->replicates_n = lcf_cli_u64(state, "replicates", text, 100, 1000000);
+        return 0;
+    case OPT_SEED:
+        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
+        return 0;
+    case OPT_SEEDS:
+        o->seeds_fixed = is_second(state, "seeds", text, "drawn", "fixed");
+        return 0;
+    case OPT_THREADS:
+        o->threads = lcf_cli_u64(state, "threads", text, 0, 1024);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+
+    switch (key) {
+    case OPT_A:
+        a->evaluate.arm_dir[0] = text;
+        return 0;
+    case OPT_B:
+        a->evaluate.arm_dir[1] = text;
+        return 0;
+    case OPT_DATASET:
+        a->evaluate.dataset_dir = text;
+        return 0;
+    case OPT_OUT:
+        a->evaluate.out_dir = text;
+        return 0;
+    case OPT_REQUIRE:
+        add_condition(a, state, text);
+        return 0;
+    case OPT_FORCE:
+        a->evaluate.force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->evaluate.arm_dir[0] || !a->evaluate.arm_dir[1] || !a->evaluate.out_dir)
+            argp_error(state, "--a, --b and --out are needed");
+        return 0;
+    default:
+        return parse_statistics(key, text, state, &a->evaluate);
+    }
+}
+
+static lcf_status print_report(const json_t *report, const arguments *a, bool current, lcf_err *err)
+{
+    lcf_buf text = LCF_BUF_INIT;
+
+    lcf_report_summary(&text, report);
+    fputs(lcf_buf_text(&text), stderr);
+    fprintf(stderr, "%s/report.html%s\n", a->evaluate.out_dir,
+            current ? " is up to date, nothing done (--force makes it again)" : " shows it all");
+    lcf_buf_dispose(&text);
+    if (a->json &&
+        (json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) ||
+         putchar('\n') < 0))
+        return LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+    return LCF_OK;
+}
+
+int lcf_cmd_evaluate(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, help_filter, NULL};
+    arguments a = {LCF_EVALUATE_OPTIONS_INIT, NULL, 0, false};
+    lcf_err err = LCF_ERR_INIT;
+    bool current = false;
+    json_t *report = NULL;
+    lcf_status status = lcf_cli_parse(&argp, "evaluate", argc, argv, &a, &err), printed;
+
+    lcf_stop_install();
+    if (!status)
+        status = lcf_evaluate(&report, &current, &a.evaluate, &err);
+    if (report) {
+        printed = print_report(report, &a, current, status ? NULL : &err);
+        status = status ? status : printed;
+    }
+    json_decref(report);
+    free(a.require);
+    return lcf_cli_finish("evaluate", status, &err);
+}

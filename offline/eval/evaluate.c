@@ -1,0 +1,307 @@
+/*
+ * From two ranker folders to a report folder. Nothing is written before every check has passed, and
+ * the folder appears in one step.
+ */
+#include "offline/eval/evaluate.h"
+
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+#include "common/base/pool.h"
+#include "common/base/progress.h"
+#include "offline/eval/compare.h"
+#include "offline/eval/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const ROLES[LCF_ARMS] = {"a", "b"};
+
+typedef struct work {
+    const lcf_evaluate_options *options;
+    char *arm_file[LCF_ARMS]; /* <dir>/<split>.lcf */
+    char *arm_name[LCF_ARMS]; /* last part of the folder's path */
+    lcf_gate_condition *conditions;
+    lcf_manifest *manifest;
+} work;
+
+void lcf_evaluate_figure_names(lcf_buf *out)
+{
+    lcf_figures known;
+
+    lcf_comparison_figures(&known, NULL);
+    for (size_t i = 0; i < known.n; i++)
+        lcf_buf_printf(out, "%s%s", i ? " " : "", known.list[i].name);
+}
+
+static lcf_status parse_gate(work *w, lcf_err *err)
+{
+    lcf_figures known;
+
+    lcf_comparison_figures(&known, NULL);
+    w->conditions = lcf_alloc_zero(w->options->require_n + 1, sizeof(*w->conditions));
+    if (!w->conditions)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu gate conditions", w->options->require_n);
+    for (size_t i = 0; i < w->options->require_n; i++) {
+        lcf_status status = lcf_gate_parse(&w->conditions[i], w->options->require[i], &known, err);
+        if (status)
+            return status;
+    }
+    return LCF_OK;
+}
+
+/* "rankers/din/" is called "din". */
+static char *folder_name(const char *path)
+{
+    size_t end = strlen(path), begin;
+
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    return lcf_strndup(path + begin, end - begin);
+}
+
+static lcf_status name_arms(work *w, lcf_err *err)
+{
+    lcf_buf file = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    for (size_t a = 0; a < LCF_ARMS && !status; a++) {
+        const char *dir = w->options->arm_dir[a];
+        lcf_buf_printf(&file, "%s.lcf", w->options->split);
+        w->arm_name[a] = folder_name(dir);
+        w->arm_file[a] = file.status ? NULL : lcf_path_join(dir, lcf_buf_text(&file));
+        lcf_buf_reset(&file);
+        if (!w->arm_name[a] || !w->arm_file[a])
+            status = LCF_FAIL(err, LCF_ENOMEM, "path of %s", dir);
+        else if (!lcf_path_exists(w->arm_file[a]))
+            status = LCF_FAIL(err, LCF_ENOENT,
+                              "%s: no such file; `llmcf train` writes the predictions of the %s "
+                              "split there",
+                              w->arm_file[a], w->options->split);
+    }
+    lcf_buf_dispose(&file);
+    return status;
+}
+
+static lcf_status describe(work *w, lcf_err *err)
+{
+    const lcf_evaluate_options *o = w->options;
+    lcf_buf gate = LCF_BUF_INIT;
+    lcf_status status = lcf_manifest_create(&w->manifest, "evaluate", err);
+
+    for (size_t i = 0; i < o->require_n; i++)
+        lcf_buf_printf(&gate, "%s%s", i ? "; " : "", o->require[i]);
+    if (!status && gate.status)
+        status = LCF_FAIL(err, LCF_ENOMEM, "gate conditions");
+    if (!status)
+        status = lcf_manifest_param_str(w->manifest, "require", lcf_buf_text(&gate), err);
+    if (!status)
+        status = lcf_manifest_param_str(w->manifest, "split", o->split, err);
+    if (!status)
+        status = lcf_manifest_param_i64(w->manifest, "replicates", (int64_t)o->replicates_n, err);
+    if (!status)
+        status = lcf_manifest_param_i64(w->manifest, "seed", (int64_t)o->seed, err);
+    if (!status)
+        status =
+            lcf_manifest_param_str(w->manifest, "seeds", o->seeds_fixed ? "fixed" : "drawn", err);
+    for (size_t a = 0; a < LCF_ARMS && !status; a++) {
+        char role[] = {'n', 'a', 'm', 'e', '_', ROLES[a][0], '\0'};
+        status = lcf_manifest_param_str(w->manifest, role, w->arm_name[a], err);
+        if (!status)
+            status = lcf_manifest_input(w->manifest, ROLES[a], w->arm_file[a], err);
+    }
+    if (!status && o->dataset_dir)
+        status = lcf_manifest_input(w->manifest, "dataset", o->dataset_dir, err);
+    lcf_buf_dispose(&gate);
+    return status;
+}
+
+static lcf_status load_table(lcf_eval_table *out, const work *w, lcf_err *err)
+{
+    lcf_predictions arms[LCF_ARMS] = {{0}, {0}};
+    lcf_status status = LCF_OK;
+
+    for (size_t a = 0; a < LCF_ARMS && !status; a++)
+        status = lcf_predictions_open(&arms[a], w->arm_file[a], err);
+    if (!status) {
+        status = lcf_eval_table_init(out, &arms[0], &arms[1], err);
+        if (status)
+            lcf_err_prefix(err, "A is %s, B is %s", w->arm_file[0], w->arm_file[1]);
+    }
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        lcf_predictions_close(&arms[a]);
+    return status;
+}
+
+static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err)
+{
+    const lcf_evaluate_options *o = w->options;
+    lcf_bootstrap_options bootstrap = {o->replicates_n, o->seed, o->seeds_fixed, NULL};
+    lcf_eval_table table = {0};
+    lcf_dataset dataset = {0};
+    lcf_progress progress;
+    lcf_pool *pool = NULL;
+    lcf_status status = load_table(&table, w, err);
+
+    if (!status && o->dataset_dir)
+        status = lcf_dataset_open(&dataset, o->dataset_dir, err);
+    if (!status)
+        status = lcf_pool_create(&pool, o->threads, err);
+    if (!status) {
+        size_t bootstraps_n = 1 + (o->dataset_dir ? lcf_slices_max() : 0);
+        lcf_progress_start(&progress, "bootstrap", "replicates", o->replicates_n * bootstraps_n);
+        bootstrap.progress = &progress;
+        status = lcf_compare(out, &table, o->dataset_dir ? &dataset : NULL, pool, &bootstrap, err);
+        lcf_progress_end(&progress);
+    }
+    lcf_pool_free(pool);
+    if (o->dataset_dir)
+        lcf_dataset_close(&dataset);
+    lcf_eval_table_dispose(&table);
+    return status;
+}
+
+static lcf_status write_text(const char *dir, const char *name, const lcf_report *report,
+                             void (*write)(lcf_buf *, const lcf_report *), lcf_err *err)
+{
+    char *path = lcf_path_join(dir, name);
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    write(&text, report);
+    if (!path || text.status)
+        status = LCF_FAIL(err, LCF_ENOMEM, "%s", name);
+    else
+        status = lcf_file_write(path, text.data, text.len, err);
+    lcf_buf_dispose(&text);
+    free(path);
+    return status;
+}
+
+static lcf_status write_json(const char *dir, const json_t *json, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "report.json");
+    lcf_status status =
+        path ? lcf_json_save(path, json, err) : LCF_FAIL(err, LCF_ENOMEM, "report.json");
+
+    free(path);
+    return status;
+}
+
+static lcf_status save(work *w, const lcf_report *report, const json_t *json, lcf_err *err)
+{
+    lcf_stage *stage = NULL;
+    lcf_status status = lcf_stage_open(&stage, w->options->out_dir, err);
+    const char *dir = status ? NULL : lcf_stage_path(stage);
+
+    if (status)
+        return status;
+    status = write_json(dir, json, err);
+    if (!status)
+        status = write_text(dir, "report.md", report, lcf_report_markdown, err);
+    if (!status)
+        status = write_text(dir, "report.html", report, lcf_report_html, err);
+    if (!status)
+        status = lcf_manifest_write(w->manifest, dir, err);
+    if (!status)
+        return lcf_stage_commit(stage, err);
+    lcf_stage_abandon(stage);
+    return status;
+}
+
+static lcf_status make(json_t **out, work *w, lcf_err *err)
+{
+    lcf_report report = {.split = w->options->split,
+                         .arm_name = {w->arm_name[0], w->arm_name[1]},
+                         .conditions = w->conditions,
+                         .conditions_n = w->options->require_n};
+    lcf_comparison comparison;
+    lcf_figures figures;
+    lcf_status status = compare_files(&comparison, w, err);
+
+    if (status)
+        return status;
+    report.comparison = &comparison;
+    lcf_comparison_figures(&figures, &comparison);
+    report.passed = lcf_gate_check(w->conditions, w->options->require_n, &figures);
+    status = lcf_report_json(out, &report, err);
+    if (!status)
+        status = save(w, &report, *out, err);
+    lcf_comparison_dispose(&comparison);
+    return status;
+}
+
+static lcf_status load_report(json_t **out, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "report.json");
+    lcf_status status =
+        path ? lcf_json_load(out, path, err) : LCF_FAIL(err, LCF_ENOMEM, "report.json");
+
+    free(path);
+    return status;
+}
+
+/* EGATE with every condition that is not met. */
+static lcf_status check_gate(const json_t *report, lcf_err *err)
+{
+    json_t *gate = json_object_get(report, "gate"), *condition;
+    lcf_buf missed = LCF_BUF_INIT;
+    size_t i;
+
+    if (!json_is_object(gate) || json_is_true(json_object_get(gate, "passed")))
+        return LCF_OK;
+    json_array_foreach(json_object_get(gate, "conditions"), i, condition)
+    {
+        const char *name = json_string_value(json_object_get(condition, "name"));
+        const char *op = json_string_value(json_object_get(condition, "op"));
+        const json_t *value = json_object_get(condition, "value");
+        if (json_is_true(json_object_get(condition, "met")))
+            continue;
+        lcf_buf_printf(&missed, "%s%s %s %g", missed.len ? "; " : "", name ? name : "?",
+                       op ? op : "?", json_number_value(json_object_get(condition, "bound")));
+        if (json_is_number(value))
+            lcf_buf_printf(&missed, " (it is %.6g)", json_number_value(value));
+        else
+            lcf_buf_append_text(&missed, " (it is not defined on these rows)");
+    }
+    LCF_FAIL(err, LCF_EGATE, "gate not passed: %s", lcf_buf_text(&missed));
+    lcf_buf_dispose(&missed);
+    return LCF_EGATE;
+}
+
+lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options *options,
+                        lcf_err *err)
+{
+    work w = {.options = options};
+    bool same = false;
+    lcf_status status;
+
+    *out = NULL;
+    status = parse_gate(&w, err);
+    if (!status)
+        status = name_arms(&w, err);
+    if (!status)
+        status = describe(&w, err);
+    if (!status) {
+        same = !options->force && lcf_manifest_is_current(w.manifest, options->out_dir);
+        status = same ? load_report(out, options->out_dir, err) : make(out, &w, err);
+    }
+    if (!status)
+        status = check_gate(*out, err);
+    else if (*out) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    if (current)
+        *current = same;
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        free(w.arm_name[a]);
+        free(w.arm_file[a]);
+    }
+    free(w.conditions);
+    lcf_manifest_free(w.manifest);
+    return status;
+}

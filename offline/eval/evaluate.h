@@ -1,0 +1,52 @@
+/*
+ * The step behind `llmcf evaluate`: two ranker folders in, a report folder out.
+ */
+#ifndef LCF_OFFLINE_EVAL_EVALUATE_H
+#define LCF_OFFLINE_EVAL_EVALUATE_H
+
+#include "common/base/status.h"
+#include "common/base/str.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lcf_evaluate_options {
+    const char *arm_dir[2];     /* rankers A and B: folders with <split>.lcf */
+    const char *dataset_dir;    /* for slices; NULL is fine */
+    const char *out_dir;        /* the report */
+    const char *split;          /* "valid" or "test" */
+    const char *const *require; /* [require_n] gate conditions */
+    size_t require_n;
+    size_t replicates_n;
+    uint64_t seed;
+    bool seeds_fixed;
+    size_t threads; /* 0: all processors */
+    bool force;
+} lcf_evaluate_options;
+
+#define LCF_EVALUATE_OPTIONS_INIT                                           \
+    {                                                                       \
+        {NULL, NULL}, NULL, NULL, "test", NULL, 0, 2000, 1, false, 0, false \
+    }
+
+/*
+ * Compares, writes report.json, report.md, report.html and manifest.json, and checks the gate. A
+ * report of the same inputs and options that is there already is read instead of made again; its
+ * gate is checked all the same.
+ *
+ * returns  *out the report as JSON also with EGATE; *current (may be NULL) true when nothing was
+ *          made
+ * errors   EGATE a condition is not met (the report is written, the message names it); EUSAGE a
+ *          condition that cannot be read; EFORMAT arms that cannot be compared (the row is named),
+ *          damaged predictions; ENOENT, EIO, ENOMEM; ECANCELED
+ * memory   the caller owns *out (json_decref)
+ */
+lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options *options,
+                        lcf_err *err);
+
+/* Appends the names a gate may use, separated by blanks. */
+void lcf_evaluate_figure_names(lcf_buf *out);
+
+#endif

@@ -1,0 +1,225 @@
+/*
+ * The report as JSON (schemas/report.schema.json), and its summary for a terminal. A figure that is
+ * not defined is null.
+ */
+#include "offline/eval/report.h"
+
+#include "common/base/cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const ARM_KEYS[LCF_ARMS] = {"a", "b"};
+static const char *const VERDICTS[] = {
+    [LCF_VERDICT_BETTER] = "better", [LCF_VERDICT_WORSE] = "worse", [LCF_VERDICT_OPEN] = "open"};
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *count(size_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *estimate(const lcf_estimate *e)
+{
+    return json_pack("{s:o, s:o, s:o}", "value", number(e->value), "low", number(e->low), "high",
+                     number(e->high));
+}
+
+static json_t *numbers(const double *values, size_t n)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, number(values[i]));
+    return list;
+}
+
+static json_t *measure(const lcf_measure *m, const lcf_metric_info *info, const size_t *seeds_n)
+{
+    json_t *out = json_pack("{s:s, s:s}", "title", info->title, "better",
+                            info->higher_is_better ? "higher" : "lower");
+    json_t *lift = estimate(&m->lift);
+
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        json_t *arm = estimate(&m->arm[a]);
+        json_object_set_new(arm, "std", number(m->std[a]));
+        json_object_set_new(arm, "per_seed", numbers(m->per_seed[a], seeds_n[a]));
+        json_object_set_new(out, ARM_KEYS[a], arm);
+    }
+    json_object_set_new(lift, "std", number(m->lift_std));
+    json_object_set_new(lift, "p", number(m->p));
+    json_object_set_new(lift, "undefined_replicates", count(m->undefined_n));
+    json_object_set_new(out, "lift", lift);
+    return out;
+}
+
+static json_t *measures(const lcf_comparison *c)
+{
+    json_t *out = json_object();
+
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        json_object_set_new(out, LCF_METRIC_INFO[m].name,
+                            measure(&c->measures[m], &LCF_METRIC_INFO[m], c->seeds_n));
+    return out;
+}
+
+static json_t *calibration(const lcf_calibration *c)
+{
+    json_t *bins = json_array();
+
+    for (size_t b = 0; b < LCF_CALIBRATION_BINS; b++) {
+        const lcf_calibration_bin *bin = &c->bins[b];
+        double n = bin->rows_n ? (double)bin->rows_n : NAN;
+        json_array_append_new(bins,
+                              json_pack("{s:f, s:f, s:o, s:o, s:o}", "from", (double)b / 10, "to",
+                                        (double)(b + 1) / 10, "rows", count(bin->rows_n),
+                                        "mean_score", number(bin->score_sum / n), "positive_share",
+                                        number(bin->positives / n)));
+    }
+    return json_pack("{s:o, s:o, s:o, s:o}", "accuracy", number(lcf_calibration_accuracy(c)), "ece",
+                     number(lcf_calibration_ece(c)), "bias", number(lcf_calibration_bias(c)),
+                     "bins", bins);
+}
+
+static json_t *arm(const lcf_report *report, size_t a)
+{
+    const lcf_comparison *c = report->comparison;
+    json_t *seeds = json_array();
+
+    for (size_t s = 0; s < c->seeds_n[a]; s++)
+        json_array_append_new(seeds, json_integer((json_int_t)c->seeds[a][s]));
+    return json_pack("{s:s, s:o, s:o, s:o}", "name", report->arm_name[a], "seeds", seeds,
+                     "calibration", calibration(&c->calibration[a]), "roc",
+                     numbers(c->roc[a], LCF_ROC_POINTS));
+}
+
+static json_t *slices(const lcf_comparison *c)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < c->slices_n; i++) {
+        const lcf_slice_result *s = &c->slices[i];
+        json_t *lift = estimate(&s->lift);
+        json_object_set_new(lift, "p", number(s->p));
+        json_object_set_new(lift, "p_holm", number(s->p_holm));
+        json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+                                             "dimension", lcf_slice_dimension_name(s->dimension),
+                                             "name", s->name, "rows", count(s->rows_n), "users",
+                                             count(s->users_n), "positives", count(s->positives_n),
+                                             "auc_a", number(s->auc[0]), "auc_b", number(s->auc[1]),
+                                             "auc_lift", lift));
+    }
+    return out;
+}
+
+static json_t *gate(const lcf_report *report)
+{
+    json_t *conditions = json_array();
+
+    if (!report->conditions_n) {
+        json_decref(conditions);
+        return json_null();
+    }
+    for (size_t i = 0; i < report->conditions_n; i++) {
+        const lcf_gate_condition *c = &report->conditions[i];
+        json_array_append_new(conditions,
+                              json_pack("{s:s, s:s, s:f, s:o, s:b}", "name", c->name, "op",
+                                        lcf_gate_op_text(c->op), "bound", c->bound, "value",
+                                        number(c->value), "met", c->met));
+    }
+    return json_pack("{s:b, s:o}", "passed", report->passed, "conditions", conditions);
+}
+
+static json_t *text_of(void (*write)(lcf_buf *, const lcf_report *), const lcf_report *report)
+{
+    lcf_buf text = LCF_BUF_INIT;
+    json_t *json;
+
+    write(&text, report);
+    json = text.status ? NULL : json_string(lcf_buf_text(&text));
+    lcf_buf_dispose(&text);
+    return json;
+}
+
+static json_t *rows(const lcf_report *report)
+{
+    const lcf_comparison *c = report->comparison;
+
+    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "split", report->split, "rows", count(c->rows_n),
+                     "positives", count(c->positives_n), "users", count(c->users_n),
+                     "users_both_classes", count(c->users_both_n));
+}
+
+static json_t *bootstrap(const lcf_comparison *c)
+{
+    return json_pack("{s:o, s:o, s:f, s:s, s:s, s:b}", "replicates", count(c->replicates_n), "seed",
+                     json_integer((json_int_t)c->seed), "confidence", LCF_CONFIDENCE, "cluster",
+                     "user", "seeds", c->seeds_fixed ? "fixed" : "drawn", "seeds_paired",
+                     c->seeds_paired);
+}
+
+lcf_status lcf_report_json(json_t **out, const lcf_report *report, lcf_err *err)
+{
+    const lcf_comparison *c = report->comparison;
+
+    *out = json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "format",
+                     "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION,
+                     "data", rows(report), "arms",
+                     json_pack("{s:o, s:o}", "a", arm(report, 0), "b", arm(report, 1)), "bootstrap",
+                     bootstrap(c), "measures", measures(c), "relaimpr", estimate(&c->rela_impr),
+                     "slices", slices(c), "verdict", VERDICTS[lcf_comparison_verdict(c)], "summary",
+                     text_of(lcf_report_verdict, report), "gate", gate(report));
+    return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "report");
+}
+
+static double real_at(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void summarise_measure(lcf_buf *out, const json_t *m)
+{
+    const json_t *lift = json_object_get(m, "lift");
+    const char *title = json_string_value(json_object_get(m, "title"));
+
+    lcf_buf_printf(out, "  %-9s", title ? title : "?");
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        lcf_buf_printf(out, " %8.4f", real_at(json_object_get(m, ARM_KEYS[a]), "value"));
+    lcf_buf_printf(out, "  %+8.4f  [%+.4f, %+.4f]\n", real_at(lift, "value"), real_at(lift, "low"),
+                   real_at(lift, "high"));
+}
+
+static void summarise_gate(lcf_buf *out, json_t *report_gate)
+{
+    json_t *condition;
+    size_t i;
+
+    json_array_foreach(json_object_get(report_gate, "conditions"), i, condition)
+    {
+        const char *name = json_string_value(json_object_get(condition, "name"));
+        const char *op = json_string_value(json_object_get(condition, "op"));
+        lcf_buf_printf(out, "  %-7s %s %s %g (it is %+.4f)\n",
+                       json_is_true(json_object_get(condition, "met")) ? "met" : "NOT MET",
+                       name ? name : "?", op ? op : "?", real_at(condition, "bound"),
+                       real_at(condition, "value"));
+    }
+}
+
+void lcf_report_summary(lcf_buf *out, const json_t *report)
+{
+    const char *text = json_string_value(json_object_get(report, "summary"));
+    json_t *all = json_object_get(report, "measures");
+
+    lcf_buf_printf(out, "%s\n", text ? text : "?");
+    lcf_buf_printf(out, "  %-9s %8s %8s  %8s  95 %% interval of the lift\n", "", "A", "B", "lift");
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        summarise_measure(out, json_object_get(all, LCF_METRIC_INFO[m].name));
+    summarise_gate(out, json_object_get(report, "gate"));
+}

@@ -1,0 +1,295 @@
+/*
+ * The tables of a report as text, and the sentences that go with them, so that Markdown and HTML
+ * cannot disagree.
+ */
+#include "offline/eval/report.h"
+
+#include "common/base/mem.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define UNDEFINED "-"
+
+static const char *const ARM_LETTERS[LCF_ARMS] = {"A", "B"};
+
+static void put(lcf_grid *g, size_t row, size_t column, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void put(lcf_grid *g, size_t row, size_t column, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(lcf_grid_cell(g, row, column), LCF_CELL_MAX, format, args);
+    va_end(args);
+}
+
+static void put_number(lcf_grid *g, size_t row, size_t column, double value)
+{
+    if (isnan(value))
+        put(g, row, column, UNDEFINED);
+    else
+        put(g, row, column, "%.4f", value);
+}
+
+static void put_signed(lcf_grid *g, size_t row, size_t column, double value)
+{
+    if (isnan(value))
+        put(g, row, column, UNDEFINED);
+    else
+        put(g, row, column, "%+.4f", value);
+}
+
+static void put_interval(lcf_grid *g, size_t row, size_t column, const lcf_estimate *e)
+{
+    if (isnan(e->low))
+        put(g, row, column, UNDEFINED);
+    else
+        put(g, row, column, "%+.4f to %+.4f", e->low, e->high);
+}
+
+static void put_p(lcf_grid *g, size_t row, size_t column, double p)
+{
+    if (isnan(p))
+        put(g, row, column, UNDEFINED);
+    else
+        put(g, row, column, "%.4f", p);
+}
+
+static void put_header(lcf_grid *g, const char *const *names)
+{
+    for (size_t column = 0; column < g->columns_n; column++)
+        put(g, 0, column, "%s", names[column]);
+}
+
+static bool allocate(lcf_grid *g, size_t rows_n, size_t columns_n)
+{
+    g->rows_n = rows_n;
+    g->columns_n = columns_n;
+    g->cells = lcf_alloc_zero(rows_n, columns_n * LCF_CELL_MAX);
+    return g->cells;
+}
+
+static lcf_status gate_grid(lcf_grid *g, const lcf_report *report)
+{
+    static const char *const NAMES[] = {"condition", "value", "met"};
+
+    if (!report->conditions_n)
+        return LCF_OK;
+    if (!allocate(g, report->conditions_n + 1, 3))
+        return LCF_ENOMEM;
+    put_header(g, NAMES);
+    for (size_t i = 0; i < report->conditions_n; i++) {
+        const lcf_gate_condition *c = &report->conditions[i];
+        put(g, i + 1, 0, "%s %s %g", c->name, lcf_gate_op_text(c->op), c->bound);
+        put_signed(g, i + 1, 1, c->value);
+        put(g, i + 1, 2, "%s", c->met ? "yes" : "NO");
+    }
+    return LCF_OK;
+}
+
+static void measure_row(lcf_grid *g, size_t row, lcf_metric metric, const lcf_measure *m)
+{
+    const lcf_metric_info *info = &LCF_METRIC_INFO[metric];
+
+    put(g, row, 0, "%s%s", info->title, info->higher_is_better ? "" : " (lower is better)");
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        put_number(g, row, 1 + a, m->arm[a].value);
+        if (!isnan(m->std[a]))
+            put(g, row, 1 + a, "%.4f ± %.4f", m->arm[a].value, m->std[a]);
+    }
+    put_signed(g, row, 3, m->lift.value);
+    put_interval(g, row, 4, &m->lift);
+    put_p(g, row, 5, m->p);
+}
+
+static void rela_impr_row(lcf_grid *g, size_t row, const lcf_estimate *e)
+{
+    put(g, row, 0, "RelaImpr of AUC");
+    for (size_t column = 1; column < 6; column++)
+        put(g, row, column, UNDEFINED);
+    if (!isnan(e->value))
+        put(g, row, 3, "%+.2f %%", 100 * e->value);
+    if (!isnan(e->low))
+        put(g, row, 4, "%+.2f %% to %+.2f %%", 100 * e->low, 100 * e->high);
+}
+
+static void calibration_row(lcf_grid *g, size_t row, const char *name,
+                            double (*figure)(const lcf_calibration *), const lcf_report *report)
+{
+    const lcf_calibration *c = report->comparison->calibration;
+
+    put(g, row, 0, "%s", name);
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        put_number(g, row, 1 + a, figure(&c[a]));
+    put_signed(g, row, 3, figure(&c[1]) - figure(&c[0]));
+    put(g, row, 4, UNDEFINED);
+    put(g, row, 5, UNDEFINED);
+}
+
+static lcf_status measures_grid(lcf_grid *g, const lcf_report *report)
+{
+    static const char *const NAMES[] = {
+        "measure", "A", "B", "lift (B - A)", "95 % interval of the lift", "p"};
+
+    if (!allocate(g, LCF_METRICS_N + 5, 6))
+        return LCF_ENOMEM;
+    put_header(g, NAMES);
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        measure_row(g, 1 + m, (lcf_metric)m, &report->comparison->measures[m]);
+    rela_impr_row(g, 1 + LCF_METRICS_N, &report->comparison->rela_impr);
+    calibration_row(g, 2 + LCF_METRICS_N, "accuracy at 0.5", lcf_calibration_accuracy, report);
+    calibration_row(g, 3 + LCF_METRICS_N, "ECE (lower is better)", lcf_calibration_ece, report);
+    calibration_row(g, 4 + LCF_METRICS_N, "mean score / share of positives", lcf_calibration_bias,
+                    report);
+    return LCF_OK;
+}
+
+static lcf_status slices_grid(lcf_grid *g, const lcf_report *report)
+{
+    static const char *const NAMES[] = {"slice",         "rows",  "users",
+                                        "AUC A",         "AUC B", "lift (B - A)",
+                                        "95 % interval", "p",     "p after Holm"};
+    const lcf_comparison *c = report->comparison;
+
+    if (!c->slices_n)
+        return LCF_OK;
+    if (!allocate(g, c->slices_n + 1, 9))
+        return LCF_ENOMEM;
+    put_header(g, NAMES);
+    for (size_t i = 0; i < c->slices_n; i++) {
+        const lcf_slice_result *s = &c->slices[i];
+        put(g, i + 1, 0, "%s", s->name);
+        put(g, i + 1, 1, "%zu", s->rows_n);
+        put(g, i + 1, 2, "%zu", s->users_n);
+        put_number(g, i + 1, 3, s->auc[0]);
+        put_number(g, i + 1, 4, s->auc[1]);
+        put_signed(g, i + 1, 5, s->lift.value);
+        put_interval(g, i + 1, 6, &s->lift);
+        put_p(g, i + 1, 7, s->p);
+        put_p(g, i + 1, 8, s->p_holm);
+    }
+    return LCF_OK;
+}
+
+static lcf_status seeds_grid(lcf_grid *g, const lcf_report *report)
+{
+    const lcf_comparison *c = report->comparison;
+    size_t row = 1;
+
+    if (!allocate(g, c->seeds_n[0] + c->seeds_n[1] + 1, 2 + LCF_METRICS_N))
+        return LCF_ENOMEM;
+    put(g, 0, 0, "arm");
+    put(g, 0, 1, "seed");
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        put(g, 0, 2 + m, "%s", LCF_METRIC_INFO[m].title);
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        for (size_t s = 0; s < c->seeds_n[a]; s++, row++) {
+            put(g, row, 0, "%s", ARM_LETTERS[a]);
+            put(g, row, 1, "%" PRIu64, c->seeds[a][s]);
+            for (size_t m = 0; m < LCF_METRICS_N; m++)
+                put_number(g, row, 2 + m, c->measures[m].per_seed[a][s]);
+        }
+    return LCF_OK;
+}
+
+static lcf_status bins_grid(lcf_grid *g, const lcf_report *report)
+{
+    static const char *const NAMES[] = {
+        "scores", "rows A",       "mean score A",        "share of positives A",
+        "rows B", "mean score B", "share of positives B"};
+
+    if (!allocate(g, LCF_CALIBRATION_BINS + 1, 7))
+        return LCF_ENOMEM;
+    put_header(g, NAMES);
+    for (size_t b = 0; b < LCF_CALIBRATION_BINS; b++) {
+        put(g, b + 1, 0, "%.1f to %.1f", (double)b / 10, (double)(b + 1) / 10);
+        for (size_t a = 0; a < LCF_ARMS; a++) {
+            const lcf_calibration_bin *bin = &report->comparison->calibration[a].bins[b];
+            double n = (double)bin->rows_n;
+            put(g, b + 1, 1 + 3 * a, "%zu", bin->rows_n);
+            put_number(g, b + 1, 2 + 3 * a, bin->rows_n ? bin->score_sum / n : NAN);
+            put_number(g, b + 1, 3 + 3 * a, bin->rows_n ? bin->positives / n : NAN);
+        }
+    }
+    return LCF_OK;
+}
+
+lcf_status lcf_grid_init(lcf_grid *out, const lcf_report *report, lcf_report_table table)
+{
+    *out = (lcf_grid){0, 0, NULL};
+    switch (table) {
+    case LCF_TABLE_GATE:
+        return gate_grid(out, report);
+    case LCF_TABLE_MEASURES:
+        return measures_grid(out, report);
+    case LCF_TABLE_SLICES:
+        return slices_grid(out, report);
+    case LCF_TABLE_SEEDS:
+        return seeds_grid(out, report);
+    case LCF_TABLE_BINS:
+        return bins_grid(out, report);
+    case LCF_REPORT_TABLES_N:
+        break;
+    }
+    return LCF_EINVAL;
+}
+
+void lcf_grid_dispose(lcf_grid *grid)
+{
+    free(grid->cells);
+    *grid = (lcf_grid){0, 0, NULL};
+}
+
+void lcf_report_verdict(lcf_buf *out, const lcf_report *report)
+{
+    static const char *const TEXT[] = {[LCF_VERDICT_BETTER] = "B is better than A",
+                                       [LCF_VERDICT_WORSE] = "B is worse than A",
+                                       [LCF_VERDICT_OPEN] = "No difference is shown"};
+    const lcf_estimate *lift = &report->comparison->measures[LCF_METRIC_AUC].lift;
+
+    lcf_buf_printf(out, "%s: AUC lift %+.4f, ", TEXT[lcf_comparison_verdict(report->comparison)],
+                   lift->value);
+    if (isnan(lift->low))
+        lcf_buf_append_text(out, "too few rows for an interval.");
+    else
+        lcf_buf_printf(out, "95 %% interval %+.4f to %+.4f.", lift->low, lift->high);
+}
+
+void lcf_report_method(lcf_buf *out, const lcf_report *report)
+{
+    const lcf_comparison *c = report->comparison;
+
+    lcf_buf_printf(out,
+                   "A is %s, B is %s; both scored the same %zu rows (%zu positive) of %zu users of "
+                   "the %s split.\n",
+                   report->arm_name[0], report->arm_name[1], c->rows_n, c->positives_n, c->users_n,
+                   report->split);
+    lcf_buf_printf(out,
+                   "Figures are means over %zu seeds of A and %zu of B, ± the standard deviation "
+                   "over seeds.\n",
+                   c->seeds_n[0], c->seeds_n[1]);
+    lcf_buf_printf(out,
+                   "Intervals are percentiles of %zu paired bootstrap replicates (seed %" PRIu64
+                   ") that draw users with replacement, with all rows of a user together",
+                   c->replicates_n, c->seed);
+    if (c->seeds_fixed)
+        lcf_buf_append_text(out, "; the seeds are kept as they are, so the intervals say nothing "
+                                 "about new training runs.\n");
+    else
+        lcf_buf_printf(out, ", and draw seeds%s.\n",
+                       c->seeds_paired ? ", the same ones for both arms"
+                                       : " of each arm on their own, as their lists differ");
+    lcf_buf_printf(out,
+                   "UAUC is the plain mean and GAUC the row-weighted mean of the AUC of the %zu "
+                   "users who have both classes.\n",
+                   c->users_both_n);
+    if (c->slices_n)
+        lcf_buf_printf(out,
+                       "Slices are many looks at one sample: judge them by the p-value after "
+                       "Holm's correction; slices of under %d users get no interval.\n",
+                       LCF_SLICE_USERS_MIN);
+}
