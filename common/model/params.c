@@ -35,7 +35,7 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
         {"items_n", c->items_n, 1, UINT32_MAX - 1},
         {"brands_n", c->brands_n, 1, UINT32_MAX - 1},
         {"categories_n", c->categories_n, 1, UINT32_MAX - 1},
-        {"text_dim", c->text_dim, 1, SIZE_MAX_HIDDEN},
+        {"text_dim", c->text_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
         {"cot_dim", c->cot_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
         {"dim", c->dim, 2, 4096},
         {"k", c->k, 1, LCF_EXAMPLES_K_MAX},

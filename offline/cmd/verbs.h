@@ -11,6 +11,7 @@
     X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset")                    \
     X(tokenize, lcf_cmd_tokenize, "show the token ids of a text")                   \
     X(complete, lcf_cmd_complete, "continue a text with a model")                   \
+    X(train, lcf_cmd_train, "train rankers: the backbone, or with the ICT module")  \
     X(evaluate, lcf_cmd_evaluate, "compare two rankers, with intervals and a gate") \
     /* the end of the list */
 

@@ -1,0 +1,234 @@
+/* llmcf train: rankers of one arm, one per seed. Options only; the work is in
+ * offline/train/train.h. */
+#include "offline/train/train.h"
+
+#include "common/base/cli.h"
+#include "common/base/progress.h"
+#include "common/base/str.h"
+#include "offline/cmd/verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPT_DATASET = 0x100,
+    OPT_VECTORS,
+    OPT_EXAMPLES,
+    OPT_RETRIEVED,
+    OPT_OUT,
+    OPT_ARM,
+    OPT_SEEDS,
+    OPT_EPOCHS,
+    OPT_PATIENCE,
+    OPT_BATCH,
+    OPT_LR,
+    OPT_WEIGHT_DECAY,
+    OPT_DROPOUT,
+    OPT_REC_WEIGHT,
+    OPT_THREADS,
+    OPT_FORCE,
+    OPT_JSON,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"dataset", OPT_DATASET, "DIR", 0, "Made by `llmcf prepare`", 1},
+    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode` (din-ict)", 1},
+    {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index` (din-ict)", 1},
+    {"retrieved", OPT_RETRIEVED, "DIR", 0, "Made by `llmcf retrieve` (din-ict)", 1},
+    {"out", OPT_OUT, "DIR", 0, "The rankers; replaced in one step", 1},
+    {"arm", OPT_ARM, "NAME", 0,
+     "din: the backbone alone; din-ict: with the ICT module (default din)", 2},
+    {"seeds", OPT_SEEDS, "LIST", 0, "One ranker for each, comma-separated (default 2023,2024,2025)",
+     2},
+    {"epochs", OPT_EPOCHS, "N", 0, "At most this many (default 30)", 2},
+    {"patience", OPT_PATIENCE, "N", 0,
+     "Stop after this many epochs without a better valid AUC (default 2)", 2},
+    {"batch", OPT_BATCH, "ROWS", 0, "Rows per step (default 256)", 2},
+    {"lr", OPT_LR, "RATE", 0, "Learning rate of Adam (default 0.001)", 2},
+    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "L2 in the gradient (default 1e-5)", 2},
+    {"dropout", OPT_DROPOUT, "SHARE", 0, "Of the head's hidden layers (default 0.1)", 2},
+    {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0,
+     "Weight of the reconstruction loss (din-ict, default 1)", 2},
+    {"threads", OPT_THREADS, "N", 0,
+     "Seeds trained at the same time (default: one per processor); the result does not depend on "
+     "it",
+     3},
+    {"force", OPT_FORCE, NULL, 0, "Train again although nothing changed", 3},
+    {"json", OPT_JSON, NULL, 0, "Print the report as JSON on stdout", 3},
+    {0},
+};
+
+static const char DOC[] =
+    "Trains the ranker, once per seed, with early stopping on valid AUC: DIN, or DIN with the ICT "
+    "module that reads retrieved examples and their chains of thought."
+    "\v"
+    "Writes seed-<s>.lcf (weights), best.lcf (the seed of the highest valid AUC), valid.lcf and "
+    "test.lcf (predictions of every seed, for `llmcf evaluate`), report.json, manifest.json.\n\n"
+    "Stopped by a signal (exit code 75) or killed, it keeps the seeds that are finished in "
+    "DIR.partial and goes on from there when called again.\n\n"
+    "Examples:\n"
+    "  llmcf train --dataset dataset --out ranker-din\n"
+    "  llmcf train --dataset dataset --vectors vectors --examples examples --retrieved retrieved "
+    "--arm din-ict --out ranker-ict";
+
+typedef struct arguments {
+    lcf_train_options train;
+    bool json;
+} arguments;
+
+static void parse_seeds(struct argp_state *state, lcf_train_options *o, const char *text)
+{
+    o->seeds_n = 0;
+    for (;;) {
+        const size_t len = strcspn(text, ",");
+        uint64_t seed;
+
+        if (!lcf_parse_u64(text, len, &seed) || seed > INT64_MAX)
+            argp_error(state, "--seeds must be numbers with commas between, not '%s'", text);
+        if (o->seeds_n == LCF_TRAIN_SEEDS_MAX)
+            argp_error(state, "--seeds: at most %d", LCF_TRAIN_SEEDS_MAX);
+        o->seeds[o->seeds_n++] = seed;
+        if (!text[len])
+            return;
+        text += len + 1;
+    }
+}
+
+static lcf_train_arm parse_arm(struct argp_state *state, const char *text)
+{
+    if (!strcmp(text, "din"))
+        return LCF_ARM_DIN;
+    if (strcmp(text, "din-ict"))
+        argp_error(state, "--arm must be 'din' or 'din-ict', not '%s'", text);
+    return LCF_ARM_DIN_ICT;
+}
+
+static error_t parse_params(int key, char *text, struct argp_state *state, lcf_train_params *p)
+{
+    switch (key) {
+    case OPT_EPOCHS:
+        p->epochs_max = (uint32_t)lcf_cli_u64(state, "epochs", text, 1, LCF_TRAIN_EPOCHS_MAX);
+        return 0;
+    case OPT_PATIENCE:
+        p->patience = (uint32_t)lcf_cli_u64(state, "patience", text, 1, LCF_TRAIN_EPOCHS_MAX);
+        return 0;
+    case OPT_BATCH:
+        p->batch = (uint32_t)lcf_cli_u64(state, "batch", text, 1, 65536);
+        return 0;
+    case OPT_LR:
+        p->learning_rate = lcf_cli_f64(state, "lr", text, 1e-9, 10.0);
+        return 0;
+    case OPT_WEIGHT_DECAY:
+        p->weight_decay = lcf_cli_f64(state, "weight-decay", text, 0.0, 1.0);
+        return 0;
+    case OPT_DROPOUT:
+        p->dropout = lcf_cli_f64(state, "dropout", text, 0.0, 0.99);
+        return 0;
+    case OPT_REC_WEIGHT:
+        p->rec_weight = lcf_cli_f64(state, "rec-weight", text, 0.0, 1e6);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void check(const lcf_train_options *o, struct argp_state *state)
+{
+    if (!o->dataset_dir || !o->out_dir)
+        argp_error(state, "--dataset and --out are needed");
+    if (o->arm == LCF_ARM_DIN_ICT && (!o->vectors_dir || !o->examples_dir || !o->retrieved_dir))
+        argp_error(state, "--arm din-ict needs --vectors, --examples and --retrieved");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+
+    switch (key) {
+    case OPT_DATASET:
+        a->train.dataset_dir = text;
+        return 0;
+    case OPT_VECTORS:
+        a->train.vectors_dir = text;
+        return 0;
+    case OPT_EXAMPLES:
+        a->train.examples_dir = text;
+        return 0;
+    case OPT_RETRIEVED:
+        a->train.retrieved_dir = text;
+        return 0;
+    case OPT_OUT:
+        a->train.out_dir = text;
+        return 0;
+    case OPT_ARM:
+        a->train.arm = parse_arm(state, text);
+        return 0;
+    case OPT_SEEDS:
+        parse_seeds(state, &a->train, text);
+        return 0;
+    case OPT_THREADS:
+        a->train.threads = (size_t)lcf_cli_u64(state, "threads", text, 0, 1024);
+        return 0;
+    case OPT_FORCE:
+        a->train.force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        check(&a->train, state);
+        return 0;
+    default:
+        return parse_params(key, text, state, &a->train.params);
+    }
+}
+
+static double real(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static void print_summary(const json_t *report, const char *out, bool current)
+{
+    const json_t *seed;
+    size_t i;
+
+    fprintf(stderr, "%s: arm %s, best seed %lld\n", out,
+            json_string_value(json_object_get(report, "arm")),
+            (long long)json_integer_value(json_object_get(report, "best_seed")));
+    fprintf(stderr, "  %10s %7s %10s %10s %10s %12s %11s\n", "seed", "epochs", "valid AUC",
+            "test AUC", "log loss", "seconds", "samples/s");
+    json_array_foreach(json_object_get(report, "seeds"), i, seed)
+        fprintf(stderr, "  %10lld %7zu %10.4f %10.4f %10.4f %12.1f %11.0f\n",
+                (long long)json_integer_value(json_object_get(seed, "seed")),
+                json_array_size(json_object_get(seed, "epochs")), real(seed, "valid_auc"),
+                real(seed, "test_auc"), real(seed, "test_logloss"), real(seed, "seconds"),
+                real(seed, "samples_per_s"));
+    if (current)
+        fprintf(stderr, "  up to date, nothing done (--force trains again)\n");
+}
+
+int lcf_cmd_train(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    arguments a = {
+        .train = {.params = LCF_TRAIN_PARAMS_INIT, .seeds = {2023, 2024, 2025}, .seeds_n = 3}};
+    lcf_err err = LCF_ERR_INIT;
+    json_t *report = NULL;
+    bool current = false;
+    lcf_status status = lcf_cli_parse(&argp, "train", argc, argv, &a, &err);
+
+    if (!status) {
+        lcf_stop_install();
+        status = lcf_train(&report, &current, &a.train, &err);
+    }
+    if (!status) {
+        print_summary(report, a.train.out_dir, current);
+        if (a.json &&
+            (json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
+            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+    }
+    json_decref(report);
+    return lcf_cli_finish("train", status, &err);
+}

@@ -1,0 +1,156 @@
+/* Opens and checks the inputs of training. Invariant: every example index of a row is in range. */
+#include "offline/train/inputs.h"
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRIEVED_KIND "retrieved"
+#define RETRIEVED_VERSION 1
+
+static const char *const SPLIT_NAMES[] = {"train", "valid", "test"};
+
+/* AUC needs both labels in every split, and so does learning. */
+static lcf_status check_splits(const lcf_dataset *d, const char *dir, lcf_err *err)
+{
+    for (size_t split = 0; split < 3; split++) {
+        size_t n[2] = {0, 0};
+
+        for (size_t i = d->split_begin[split]; i < d->split_begin[split + 1]; i++)
+            n[d->sample_label[i] != 0]++;
+        if (!n[0] || !n[1])
+            return LCF_FAIL(err, LCF_EINVAL,
+                            "%s: the %s split has %zu negative and %zu positive samples; training "
+                            "and its measures need both",
+                            dir, SPLIT_NAMES[split], n[0], n[1]);
+    }
+    return LCF_OK;
+}
+
+static lcf_status open_vectors(train_inputs *in, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "items.lcf");
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    status = lcf_embeddings_open(&in->vectors, path, err);
+    free(path);
+    if (!status)
+        in->source.item_vectors = &in->vectors;
+    return status;
+}
+
+/* The examples of every sample: ids u32 [samples_n, k]. */
+static lcf_status read_retrieved(const uint32_t **ids, train_inputs *in, const char *path,
+                                 lcf_err *err)
+{
+    uint64_t dims[2] = {in->dataset.samples_n, 0};
+    const void *data;
+    lcf_status status =
+        lcf_bundle_open(&in->retrieved, path, RETRIEVED_KIND, RETRIEVED_VERSION, err);
+
+    if (!status)
+        status = lcf_bundle_get(&data, in->retrieved, "ids", LCF_U32, dims, 2, err);
+    if (status)
+        return status;
+    if (!dims[1] || dims[1] > LCF_EXAMPLES_K_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: %zu examples per sample, not 1 to %d", path,
+                        (size_t)dims[1], LCF_EXAMPLES_K_MAX);
+    *ids = data;
+    in->config.k = (uint32_t)dims[1];
+    for (size_t i = 0; i < in->dataset.samples_n * in->config.k; i++)
+        if ((*ids)[i] >= in->examples.n && (*ids)[i] != LCF_EXAMPLE_NONE)
+            return LCF_FAIL(err, LCF_EINVAL,
+                            "%s: sample %zu uses example %u, there are %zu; retrieve again from "
+                            "these examples",
+                            path, i / in->config.k, (*ids)[i], in->examples.n);
+    return LCF_OK;
+}
+
+static lcf_status open_examples(const uint32_t **ids, train_inputs *in, const lcf_train_options *o,
+                                lcf_err *err)
+{
+    char *path;
+    lcf_status status = lcf_examples_open(&in->examples, o->examples_dir, err);
+
+    if (status)
+        return status;
+    in->source.examples = &in->examples;
+    path = lcf_path_join(o->retrieved_dir, "retrieved.lcf");
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->retrieved_dir);
+    status = read_retrieved(ids, in, path, err);
+    free(path);
+    return status;
+}
+
+static lcf_status make_rows(train_inputs *in, const uint32_t *ids, lcf_err *err)
+{
+    const lcf_dataset *d = &in->dataset;
+
+    in->rows = lcf_alloc(d->samples_n, sizeof(*in->rows));
+    if (!in->rows)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", d->samples_n);
+    for (size_t i = 0; i < d->samples_n; i++) {
+        const lcf_sample s = lcf_dataset_sample(d, i);
+
+        in->rows[i] = (lcf_ranker_row){s.user, s.item, s.history, s.history_n,
+                                       ids ? ids + i * in->config.k : NULL};
+    }
+    return LCF_OK;
+}
+
+static void fill_config(train_inputs *in, const lcf_train_options *o)
+{
+    const lcf_ranker_config published = LCF_RANKER_CONFIG_INIT;
+    lcf_ranker_config *c = &in->config;
+
+    *c = published;
+    c->ict = o->arm == LCF_ARM_DIN_ICT;
+    c->users_n = in->dataset.users_n;
+    c->items_n = in->dataset.catalogue.items_n;
+    c->brands_n = in->dataset.catalogue.brands_n;
+    c->categories_n = in->dataset.catalogue.categories_n;
+    c->dropout = (float)o->params.dropout;
+    c->rec_weight = (float)o->params.rec_weight;
+}
+
+lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_err *err)
+{
+    const uint32_t *ids = NULL;
+    lcf_status status;
+
+    memset(in, 0, sizeof(*in));
+    status = lcf_dataset_open(&in->dataset, o->dataset_dir, err);
+    if (status)
+        return status;
+    in->source.catalogue = &in->dataset.catalogue;
+    fill_config(in, o);
+    status = check_splits(&in->dataset, o->dataset_dir, err);
+    if (!status && in->config.ict)
+        status = open_vectors(in, o->vectors_dir, err);
+    if (!status && in->config.ict)
+        status = open_examples(&ids, in, o, err);
+    if (!status)
+        status = make_rows(in, ids, err);
+    in->config.text_dim = (uint32_t)in->vectors.dim;
+    in->config.cot_dim = (uint32_t)in->examples.cot_dim;
+    if (status)
+        train_inputs_close(in);
+    return status;
+}
+
+void train_inputs_close(train_inputs *in)
+{
+    free(in->rows);
+    lcf_bundle_close(in->retrieved);
+    if (in->examples.bundle)
+        lcf_examples_close(&in->examples);
+    if (in->vectors.bundle)
+        lcf_embeddings_close(&in->vectors);
+    lcf_dataset_close(&in->dataset);
+    memset(in, 0, sizeof(*in));
+}

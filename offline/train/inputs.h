@@ -1,0 +1,23 @@
+/* What training reads: dataset, vectors, examples, retrieved examples, and the rows made of them.
+ */
+#ifndef LCF_OFFLINE_TRAIN_INPUTS_H
+#define LCF_OFFLINE_TRAIN_INPUTS_H
+
+#include "common/model/ranker.h"
+#include "offline/train/train.h"
+
+typedef struct train_inputs {
+    lcf_dataset dataset;
+    lcf_embeddings vectors;
+    lcf_examples examples;
+    lcf_bundle *retrieved;
+    lcf_ranker_source source;
+    lcf_ranker_row *rows;     /* [dataset.samples_n] */
+    lcf_ranker_config config; /* sizes that follow from the data; the rest as published */
+} train_inputs;
+
+/* errors: those of opening; EINVAL what does not fit together, or a split without both labels */
+lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *options, lcf_err *err);
+void train_inputs_close(train_inputs *in);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * train: rankers of one arm, one per seed, with early stopping on valid AUC.
+ *
+ * Makes an artefact folder: seed-<s>.lcf (weights, schemas/ranker_weights.md) for every seed,
+ * best.lcf (the seed of the highest valid AUC), valid.lcf and test.lcf (predictions of every seed,
+ * schemas/predictions.md), report.json, manifest.json. While it runs, finished seeds are kept in
+ * OUT.partial: a stopped or killed run goes on with the seeds that are missing.
+ *
+ * Same inputs, options and seeds give the same bytes, at any number of threads: a seed is trained
+ * by one thread, and nothing that is timed enters the artefact's identity.
+ */
+#ifndef LCF_OFFLINE_TRAIN_TRAIN_H
+#define LCF_OFFLINE_TRAIN_TRAIN_H
+
+#include "common/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LCF_TRAIN_SEEDS_MAX 64
+#define LCF_TRAIN_EPOCHS_MAX 1000
+
+typedef enum lcf_train_arm {
+    LCF_ARM_DIN,     /* the backbone alone: needs the dataset only */
+    LCF_ARM_DIN_ICT, /* with the ICT module: needs vectors, examples and retrieved, too */
+} lcf_train_arm;
+
+/* How one seed is trained. */
+typedef struct lcf_train_params {
+    uint32_t epochs_max, batch;
+    uint32_t patience; /* epochs without a better valid AUC before training stops */
+    double learning_rate, weight_decay; /* of Adam; L2 in the gradient, as published */
+    double dropout;                     /* of the head */
+    double rec_weight;                  /* alpha of the reconstruction loss */
+} lcf_train_params;
+
+#define LCF_TRAIN_PARAMS_INIT             \
+    {                                     \
+        30, 256, 2, 1e-3, 1e-5, 0.1, 1.0, \
+    }
+
+typedef struct lcf_train_options {
+    const char *dataset_dir, *vectors_dir, *examples_dir, *retrieved_dir;
+    const char *out_dir;
+    lcf_train_arm arm;
+    lcf_train_params params;
+    uint64_t seeds[LCF_TRAIN_SEEDS_MAX];
+    size_t seeds_n;
+    size_t threads; /* 0: as many as there are processors */
+    bool force;     /* also when the artefact is up to date */
+} lcf_train_options;
+
+/*
+ * Trains what is missing and writes the artefact.
+ *
+ * errors   EINVAL a bad option, inputs that do not fit each other, a split without rows of both
+ *          labels; EDIVERGED a loss that is not finite (seed, epoch and step named); ECANCELED
+ *          stopped by a signal, finished seeds kept; those of opening the inputs; ENOMEM; EIO
+ * memory   *report (may be NULL): what report.json holds and the times; the caller's (json_decref)
+ * threads  opens up to options->threads of its own
+ */
+lcf_status lcf_train(json_t **report, bool *current, const lcf_train_options *options,
+                     lcf_err *err);
+
+const char *lcf_train_arm_name(lcf_train_arm arm); /* "din", "din-ict" */
+
+#endif

@@ -1,0 +1,260 @@
+/*
+ * The training loop of one seed. Everything is allocated when it starts; a step allocates nothing
+ * once the tape has grown to the largest batch.
+ */
+#include "offline/train/trainer.h"
+
+#include "common/base/mem.h"
+#include "common/base/pool.h"
+#include "common/base/progress.h"
+#include "common/nn/optim.h"
+#include "offline/eval/auc.h"
+#include "offline/eval/log_loss.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Streams of random numbers of one seed; the weights use the streams of their indices. */
+#define STREAM_ORDER 0x6f72646572000000u
+#define STREAM_DROPOUT 0x64726f706f000000u
+
+typedef struct trainer {
+    const train_inputs *in;
+    const lcf_train_params *params;
+    const train_watch *watch;
+    uint64_t seed, step;
+    lcf_ranker *ranker;
+    lcf_grads grads;
+    lcf_adam adam;
+    lcf_tape *tape;
+    float *best;          /* the values of the best epoch, laid out like the parameters */
+    uint32_t *order;      /* [train rows] */
+    lcf_ranker_row *rows; /* [batch] */
+    float *labels;        /* [batch] */
+    uint64_t *scratch;    /* [2 * the larger of valid and test] for lcf_auc */
+} trainer;
+
+static size_t split_n(const lcf_dataset *d, lcf_split split)
+{
+    return d->split_begin[split + 1] - d->split_begin[split];
+}
+
+static void trainer_dispose(trainer *t)
+{
+    lcf_tape_free(t->tape);
+    lcf_adam_dispose(&t->adam);
+    lcf_grads_dispose(&t->grads);
+    lcf_ranker_free(t->ranker);
+    free(t->best);
+    free(t->order);
+    free(t->rows);
+    free(t->labels);
+    free(t->scratch);
+}
+
+static lcf_status alloc_arrays(trainer *t, train_result *result, lcf_err *err)
+{
+    const lcf_dataset *d = &t->in->dataset;
+    const size_t valid_n = split_n(d, LCF_VALID), test_n = split_n(d, LCF_TEST);
+
+    t->best = lcf_alloc(lcf_ranker_params(t->ranker)->values_n, sizeof(*t->best));
+    t->order = lcf_alloc(split_n(d, LCF_TRAIN), sizeof(*t->order));
+    t->rows = lcf_alloc(t->params->batch, sizeof(*t->rows));
+    t->labels = lcf_alloc(t->params->batch, sizeof(*t->labels));
+    t->scratch = lcf_alloc(valid_n > test_n ? valid_n : test_n, 2 * sizeof(*t->scratch));
+    result->valid = lcf_alloc(valid_n, sizeof(*result->valid));
+    result->test = lcf_alloc(test_n, sizeof(*result->test));
+    if (!t->best || !t->order || !t->rows || !t->labels || !t->scratch || !result->valid ||
+        !result->test)
+        return LCF_FAIL(err, LCF_ENOMEM, "arrays of training");
+    return LCF_OK;
+}
+
+static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
+{
+    const lcf_adam_options adam = {0.9f, 0.999f, 1e-8f, (float)t->params->weight_decay, false};
+    lcf_status status = lcf_ranker_create(&t->ranker, &t->in->config, t->seed, err);
+
+    if (!status)
+        status = lcf_ranker_check_source(t->ranker, &t->in->source, err);
+    if (!status)
+        status = lcf_tape_create(&t->tape, err);
+    if (!status)
+        status = lcf_grads_init(&t->grads, lcf_ranker_params(t->ranker), err);
+    if (!status)
+        status = lcf_adam_init(&t->adam, lcf_ranker_params(t->ranker), &adam, err);
+    if (!status)
+        status = alloc_arrays(t, result, err);
+    return status;
+}
+
+/* One update from n rows beginning at position `at` of the epoch's order. */
+static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, size_t n)
+{
+    const lcf_dataset *d = &t->in->dataset;
+    lcf_tensor *logits, *rec, *total;
+    lcf_rng rng;
+
+    for (size_t i = 0; i < n; i++) {
+        const size_t row = d->split_begin[LCF_TRAIN] + t->order[at + i];
+
+        t->rows[i] = t->in->rows[row];
+        t->labels[i] = d->sample_label[row];
+    }
+    lcf_rng_seed(&rng, t->seed, STREAM_DROPOUT + t->step++);
+    lcf_grads_zero(&t->grads);
+    lcf_tape_reset(t->tape, true);
+    lcf_ranker_forward(&logits, &rec, t->tape, t->ranker, &t->grads, &t->in->source, t->rows, n,
+                       &rng);
+    if (lcf_tape_status(t->tape))
+        return lcf_tape_status(t->tape);
+    total = lcf_op_bce_with_logits(t->tape, logits, t->labels, NULL, (float)n);
+    if (rec)
+        total = lcf_op_add(t->tape, total, lcf_op_scale(t->tape, rec, t->in->config.rec_weight));
+    lcf_tape_backward(t->tape, total);
+    if (lcf_tape_status(t->tape))
+        return lcf_tape_status(t->tape);
+    *loss = (double)total->data[0];
+    *rec_loss = rec ? (double)rec->data[0] : 0.0;
+    if (!isfinite(*loss))
+        return LCF_EDIVERGED;
+    lcf_adam_step(&t->adam, lcf_ranker_params(t->ranker), &t->grads,
+                  (float)t->params->learning_rate);
+    return LCF_OK;
+}
+
+static lcf_status explain(const trainer *t, lcf_status status, const train_result *r, size_t at,
+                          lcf_err *err)
+{
+    if (status == LCF_EDIVERGED)
+        return LCF_FAIL(err, status,
+                        "seed %llu, epoch %u, step %zu: the loss is not finite; try a lower "
+                        "learning rate than %g",
+                        (unsigned long long)t->seed, r->epochs_n + 1, at / t->params->batch,
+                        t->params->learning_rate);
+    return LCF_FAIL(err, status, "no memory for a step of %u rows", t->params->batch);
+}
+
+static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
+{
+    const size_t n = split_n(&t->in->dataset, LCF_TRAIN);
+    train_epoch *epoch = &r->epochs[r->epochs_n];
+    lcf_rng rng;
+
+    *epoch = (train_epoch){0.0, 0.0, 0.0};
+    for (size_t i = 0; i < n; i++)
+        t->order[i] = (uint32_t)i;
+    lcf_rng_seed(&rng, t->seed, STREAM_ORDER + r->epochs_n);
+    lcf_rng_shuffle_u32(&rng, t->order, n);
+    for (size_t at = 0; at < n; at += t->params->batch) {
+        const size_t rows = n - at < t->params->batch ? n - at : t->params->batch;
+        double loss = 0.0, rec_loss = 0.0;
+        lcf_status status;
+
+        if (lcf_stop_requested())
+            return LCF_FAIL(err, LCF_ECANCELED, "stopped in epoch %u of seed %llu", r->epochs_n + 1,
+                            (unsigned long long)t->seed);
+        status = step(&loss, &rec_loss, t, at, rows);
+        if (status)
+            return explain(t, status, r, at, err);
+        epoch->loss += loss * (double)rows / (double)n;
+        epoch->rec_loss += rec_loss * (double)rows / (double)n;
+        t->watch->step(t->watch->arg, rows);
+    }
+    if (!t->in->config.ict)
+        epoch->rec_loss = NAN;
+    return LCF_OK;
+}
+
+/* Scores of one split and what they are worth. */
+static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer *t, lcf_split split,
+                           lcf_err *err)
+{
+    const lcf_dataset *d = &t->in->dataset;
+    const size_t begin = d->split_begin[split], n = split_n(d, split);
+    lcf_status status =
+        lcf_ranker_score(scores, t->tape, t->ranker, &t->in->source, t->in->rows + begin, n, err);
+
+    if (status)
+        return status;
+    *auc = lcf_auc(scores, d->sample_label + begin, n, t->scratch);
+    *logloss = lcf_log_loss(scores, d->sample_label + begin, n);
+    if (!isfinite(*auc))
+        return LCF_FAIL(err, LCF_EDIVERGED,
+                        "seed %llu: scores are not finite; try a lower learning rate than %g",
+                        (unsigned long long)t->seed, t->params->learning_rate);
+    return LCF_OK;
+}
+
+/* Epochs until the valid AUC has not risen for `patience` of them; t->best holds the best. */
+static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
+{
+    const lcf_params *p = lcf_ranker_params(t->ranker);
+    double auc, logloss;
+
+    r->valid_auc = -1.0;
+    while (r->epochs_n < t->params->epochs_max &&
+           r->epochs_n < r->best_epoch + t->params->patience) {
+        const double start = lcf_clock_s();
+        lcf_status status = train_epoch_once(t, r, err);
+
+        r->seconds += lcf_clock_s() - start;
+        if (!status)
+            status = evaluate(r->valid, &auc, &logloss, t, LCF_VALID, err);
+        if (status)
+            return status;
+        r->epochs[r->epochs_n++].valid_auc = auc;
+        if (auc > r->valid_auc) {
+            r->valid_auc = auc;
+            r->best_epoch = r->epochs_n;
+            memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
+        }
+        t->watch->epoch(t->watch->arg, r);
+    }
+    r->samples_per_s = (double)r->epochs_n * (double)split_n(&t->in->dataset, LCF_TRAIN) /
+                       (r->seconds > 0.0 ? r->seconds : 1.0);
+    return LCF_OK;
+}
+
+lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inputs *in,
+                      const lcf_train_params *params, uint64_t seed, const train_watch *watch,
+                      lcf_err *err)
+{
+    trainer t = {.in = in, .params = params, .watch = watch, .seed = seed};
+    lcf_status status;
+
+    LCF_ASSERT(params->epochs_max >= 1 && params->epochs_max <= LCF_TRAIN_EPOCHS_MAX);
+    *ranker = NULL;
+    memset(result, 0, sizeof(*result));
+    result->seed = seed;
+    lcf_flush_denormals();
+    status = trainer_init(&t, result, err);
+    if (!status)
+        status = train_all(&t, result, err);
+    if (!status) {
+        lcf_params *p = lcf_ranker_params(t.ranker);
+
+        memcpy(p->values, t.best, p->values_n * sizeof(*t.best));
+        status =
+            evaluate(result->valid, &result->valid_auc, &result->valid_logloss, &t, LCF_VALID, err);
+    }
+    if (!status)
+        status =
+            evaluate(result->test, &result->test_auc, &result->test_logloss, &t, LCF_TEST, err);
+    if (!status) {
+        *ranker = t.ranker;
+        t.ranker = NULL;
+    } else {
+        train_result_dispose(result);
+    }
+    trainer_dispose(&t);
+    return status;
+}
+
+void train_result_dispose(train_result *r)
+{
+    free(r->valid);
+    free(r->test);
+    r->valid = r->test = NULL;
+}
