@@ -9,6 +9,9 @@
 #define LCF_VERBS(X)                                                                \
     X(simulate, lcf_cmd_simulate, "make up a shop and its log")                     \
     X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset")                    \
+    X(tune, lcf_cmd_tune, "make the language model from a dataset")                 \
+    X(generate, lcf_cmd_generate, "write chains of thought for training rows")      \
+    X(cot-export, lcf_cmd_cot_export, "print chain-of-thought records")             \
     X(tokenize, lcf_cmd_tokenize, "show the token ids of a text")                   \
     X(complete, lcf_cmd_complete, "continue a text with a model")                   \
     X(train, lcf_cmd_train, "train rankers: the backbone, or with the ICT module")  \

@@ -1,0 +1,215 @@
+/*
+ * llmcf generate: chains of thought for a share of the training rows. Options only; the work is in
+ * offline/recgen/generate.h.
+ */
+#include "offline/recgen/generate.h"
+
+#include "common/base/cli.h"
+#include "common/base/progress.h"
+#include "offline/cmd/verbs.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    OPT_DATASET = 0x100,
+    OPT_MODEL,
+    OPT_COT,
+    OPT_SHARE,
+    OPT_ROWS,
+    OPT_CANDIDATES,
+    OPT_TEMPERATURE,
+    OPT_TOP_K,
+    OPT_TOP_P,
+    OPT_MAX_TOKENS,
+    OPT_TEMPLATE,
+    OPT_HISTORY,
+    OPT_BATCH,
+    OPT_SEED,
+    OPT_THREADS,
+    OPT_FORCE,
+    OPT_JSON,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
+    {"model", OPT_MODEL, "FILE.gguf", 0, "RecGen-LLaMA, or any larger GGUF LLaMA", 1},
+    {"out", OPT_COT, "DIR", 0, "The store; grows in place", 1},
+    {"cot", OPT_COT, "DIR", OPTION_ALIAS, NULL, 1},
+    {"share", OPT_SHARE, "SHARE", 0, "Of the training rows, chosen by hash (default 0.1)", 2},
+    {"rows", OPT_ROWS, "N", 0, "At most so many rows; 0 = no limit (default 0)", 2},
+    {"candidates", OPT_CANDIDATES, "N", 0, "Per row; the best one is kept (default 3)", 2},
+    {"temperature", OPT_TEMPERATURE, "T", 0, "0 is greedy (default 0.6)", 2},
+    {"top-k", OPT_TOP_K, "K", 0, "0 switches it off (default 50)", 2},
+    {"top-p", OPT_TOP_P, "P", 0, "1 switches it off (default 1)", 2},
+    {"max-tokens", OPT_MAX_TOKENS, "N", 0, "Longest candidate (default 160)", 2},
+    {"template", OPT_TEMPLATE, "NAME", 0,
+     "Prompts: recgen (a model of `llmcf tune`) or llama2 (a chat model) (default recgen)", 2},
+    {"history", OPT_HISTORY, "N", 0, "History items in a prompt (default 8)", 2},
+    {"seed", OPT_SEED, "N", 0, "Of the choice of rows and of sampling (default 1)", 2},
+    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one group: decoded and committed together (default 8)",
+     3},
+    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the records are the same (default 0)",
+     3},
+    {"force", OPT_FORCE, NULL, 0, "Look into the store also when its manifest is up to date", 3},
+    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
+    {0},
+};
+
+static const char DOC[] =
+    "Writes chain-of-thought records: for a share of the training rows, why the user decided as "
+    "they did."
+    "\v"
+    "Each row gets several candidates by sampling, with the known decision in the prompt. They are "
+    "scored (coherence, completeness, relevance, consistency; degenerate text counts nothing) and "
+    "the best is stored with its score and provenance under the hash of sample, prompt, model and "
+    "sampling parameters: what is there is never generated again.\n\n"
+    "Reads DATASET and a GGUF model; writes the store OUT (LMDB; schemas/cot_record.md). A group "
+    "of "
+    "rows is one transaction: kill -9 loses at most the groups in flight, the same command "
+    "generates exactly what is missing. SIGTERM finishes the groups in flight and exits with 75.\n"
+    "`llmcf cot-export` prints records.\n\n"
+    "Example:\n"
+    "  llmcf generate --dataset dataset --model recgen/recgen.gguf --out cot --share 0.1";
+
+typedef struct arguments {
+    lcf_generate_options generate;
+    bool json;
+} arguments;
+
+#define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
+
+static error_t parse_sampling(int key, char *text, struct argp_state *state,
+                              lcf_generate_options *o)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    switch (key) {
+    case OPT_CANDIDATES:
+        o->candidates_n = SIZE("candidates", 1, 256);
+        return 0;
+    case OPT_TEMPERATURE:
+        o->sampling.temperature = (float)lcf_cli_f64(state, "temperature", text, 0.0, 100.0);
+        return 0;
+    case OPT_TOP_K:
+        o->sampling.top_k = (uint32_t)lcf_cli_u64(state, "top-k", text, 0, UINT32_MAX);
+        return 0;
+    case OPT_TOP_P:
+        o->sampling.top_p = (float)lcf_cli_f64(state, "top-p", text, 1e-6, 1.0);
+        return 0;
+    case OPT_MAX_TOKENS:
+        o->tokens_max = SIZE("max-tokens", 1, 65536);
+        return 0;
+    case OPT_TEMPLATE:
+        if (lcf_dialect_parse(&o->prompt.dialect, text, &err))
+            argp_error(state, "--template: %s", err.text);
+        return 0;
+    case OPT_HISTORY:
+        o->prompt.history_n = SIZE("history", 1, LCF_HISTORY_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+    lcf_generate_options *o = &a->generate;
+
+    switch (key) {
+    case OPT_DATASET:
+        o->dataset = text;
+        return 0;
+    case OPT_MODEL:
+        o->model = text;
+        return 0;
+    case OPT_COT:
+        o->out = text;
+        return 0;
+    case OPT_SHARE:
+        o->share = lcf_cli_f64(state, "share", text, 1e-9, 1.0);
+        return 0;
+    case OPT_ROWS:
+        o->rows_max = SIZE("rows", 0, SIZE_MAX);
+        return 0;
+    case OPT_BATCH:
+        o->batch_rows = SIZE("batch", 1, 4096);
+        return 0;
+    case OPT_SEED:
+        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
+        return 0;
+    case OPT_THREADS:
+        o->threads = SIZE("threads", 0, 1024);
+        return 0;
+    case OPT_FORCE:
+        o->force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->dataset || !o->model || !o->out)
+            argp_error(state, "--dataset, --model and --out are needed");
+        return 0;
+    default:
+        return parse_sampling(key, text, state, o);
+    }
+}
+
+static void print_summary(const lcf_generate_result *r, const char *out)
+{
+    if (r->current) {
+        fprintf(stderr, "%s: up to date, nothing done (--force looks into the store)\n", out);
+        return;
+    }
+    fprintf(
+        stderr,
+        "%s: %llu rows chosen, %llu present before, %llu generated in %.1f s (%llu tokens, %.0f "
+        "per second)\n",
+        out, (unsigned long long)r->rows_chosen, (unsigned long long)r->rows_present,
+        (unsigned long long)r->rows_generated, r->seconds, (unsigned long long)r->tokens_generated,
+        (double)r->tokens_generated / (r->seconds + 1e-9));
+    if (r->rows_generated)
+        fprintf(stderr, "  mean score %.3f; %llu rows without a good candidate\n", r->score_mean,
+                (unsigned long long)r->rows_rejected);
+}
+
+static lcf_status print_json(const lcf_generate_result *r, lcf_err *err)
+{
+    json_t *score = isfinite(r->score_mean) ? json_real(r->score_mean) : json_null();
+    json_t *json =
+        json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "current", r->current, "rows_chosen",
+                  (json_int_t)r->rows_chosen, "rows_present", (json_int_t)r->rows_present,
+                  "rows_generated", (json_int_t)r->rows_generated, "rows_rejected",
+                  (json_int_t)r->rows_rejected, "tokens_generated", (json_int_t)r->tokens_generated,
+                  "score_mean", score, "seconds", r->seconds);
+    bool ok =
+        json && !json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) && putchar('\n') >= 0;
+
+    json_decref(json);
+    return ok ? LCF_OK : LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+}
+
+int lcf_cmd_generate(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    arguments a = {.json = false};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_generate_result result;
+    lcf_status status;
+
+    lcf_generate_options_init(&a.generate);
+    status = lcf_cli_parse(&argp, "generate", argc, argv, &a, &err);
+    lcf_stop_install();
+    if (!status)
+        status = lcf_generate(&result, &a.generate, &err);
+    if (!status) {
+        print_summary(&result, a.generate.out);
+        if (a.json)
+            status = print_json(&result, &err);
+    }
+    return lcf_cli_finish("generate", status, &err);
+}

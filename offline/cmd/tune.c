@@ -1,0 +1,306 @@
+/* llmcf tune: a dataset into a RecGen-LLaMA. Options only; the work is in offline/recgen/tune.h. */
+#include "offline/recgen/tune.h"
+
+#include "common/base/cli.h"
+#include "common/base/progress.h"
+#include "offline/cmd/verbs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    OPT_DATASET = 0x100,
+    OPT_OUT,
+    OPT_GENERAL,
+    OPT_MODEL,
+    OPT_STEPS,
+    OPT_MINUTES,
+    OPT_BATCH,
+    OPT_CUTOFF,
+    OPT_LR,
+    OPT_WARMUP,
+    OPT_DECAY,
+    OPT_LOSS,
+    OPT_DECIDE_WEIGHT,
+    OPT_EXPLAIN_WEIGHT,
+    OPT_GENERAL_WEIGHT,
+    OPT_DIM,
+    OPT_LAYERS,
+    OPT_HEADS,
+    OPT_KV_HEADS,
+    OPT_FFN,
+    OPT_VOCAB,
+    OPT_CONTEXT,
+    OPT_TYPE,
+    OPT_TEMPLATE,
+    OPT_HISTORY,
+    OPT_EVAL_ROWS,
+    OPT_CHECKPOINT,
+    OPT_SEED,
+    OPT_THREADS,
+    OPT_FORCE,
+    OPT_JSON,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
+    {"out", OPT_OUT, "DIR", 0, "The artefact; replaced in one step", 1},
+    {"general", OPT_GENERAL, "FILE", 0,
+     "General instructions to mix in (JSON list or JSON lines of instruction, input, output); may "
+     "be given several times",
+     1},
+    {"model", OPT_MODEL, "FILE.gguf", 0, "Go on from this LLaMA (default: a new, small one)", 1},
+    {"steps", OPT_STEPS, "N", 0, "Optimizer steps (default 600)", 2},
+    {"minutes", OPT_MINUTES, "M", 0, "End after so much training time at the latest", 2},
+    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one step (default 16)", 2},
+    {"cutoff", OPT_CUTOFF, "TOKENS", 0, "Longest row (default 384)", 2},
+    {"lr", OPT_LR, "RATE", 0, "Peak learning rate (default 0.003)", 2},
+    {"warmup", OPT_WARMUP, "STEPS", 0, "Linear warm-up, then a cosine (default 30)", 2},
+    {"weight-decay", OPT_DECAY, "RATE", 0, "Of AdamW (default 0.01)", 2},
+    {"loss", OPT_LOSS, "WHERE", 0, "Count the loss on all tokens or on the answer (default all)",
+     2},
+    {"decide-weight", OPT_DECIDE_WEIGHT, "W", 0, "Share of Yes / No rows (default 0.35)", 2},
+    {"explain-weight", OPT_EXPLAIN_WEIGHT, "W", 0, "Share of chain-of-thought rows (default 0.65)",
+     2},
+    {"general-weight", OPT_GENERAL_WEIGHT, "W", 0, "Share of general rows (default 0.25)", 2},
+    {"dim", OPT_DIM, "N", 0, "Width of a new model (default 192)", 3},
+    {"layers", OPT_LAYERS, "N", 0, "Layers (default 6)", 3},
+    {"heads", OPT_HEADS, "N", 0, "Attention heads (default: dim / 32)", 3},
+    {"kv-heads", OPT_KV_HEADS, "N", 0, "Key and value heads (default: half of the heads)", 3},
+    {"ffn", OPT_FFN, "N", 0, "Hidden width of the SwiGLU (default: 8/3 dim)", 3},
+    {"vocab", OPT_VOCAB, "N", 0, "Pieces of a new vocabulary (default 4096)", 3},
+    {"context", OPT_CONTEXT, "TOKENS", 0, "Context of a new model (default 512)", 3},
+    {"type", OPT_TYPE, "NAME", 0, "Of the written matrices: f32, f16, bf16 or q8_0 (default f32)",
+     3},
+    {"template", OPT_TEMPLATE, "NAME", 0, "Prompts: recgen or llama2 (default recgen)", 3},
+    {"history", OPT_HISTORY, "N", 0, "History items in a prompt (default 8)", 3},
+    {"eval-rows", OPT_EVAL_ROWS, "N", 0, "Held-out rows for the AUC (default 400)", 4},
+    {"checkpoint-every", OPT_CHECKPOINT, "STEPS", 0, "Saved in OUT.work (default 100)", 4},
+    {"seed", OPT_SEED, "N", 0, "Of weights, order and wording (default 1)", 4},
+    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
+     4},
+    {"force", OPT_FORCE, NULL, 0, "Start afresh, also when the artefact is up to date", 4},
+    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 4},
+    {0},
+};
+
+static const char DOC[] =
+    "Tunes RecGen-LLaMA: a language model that answers Yes or No for a user and an item and writes "
+    "the reasoning behind a known decision."
+    "\v"
+    "The rows are a mixture of recommendation instructions, chain-of-thought targets and, with "
+    "--general, instructions of any kind. Without a larger model at hand the chain-of-thought "
+    "targets are composed from the data (a bootstrap teacher: most loved categories, brands and "
+    "items, related items, match, variety, decision); what `llmcf generate` writes later is the "
+    "tuned model's own text.\n\n"
+    "Reads DATASET and writes OUT/recgen.gguf, report.json (held-out Yes/No AUC, chain-of-thought "
+    "perplexity and general perplexity, before and after), manifest.json.\n"
+    "Checkpoints are kept in OUT.work; after a stop (SIGTERM: exit code 75) or a crash the same "
+    "command goes on and ends with the same bytes.\n\n"
+    "Example:\n"
+    "  llmcf tune --dataset dataset --out recgen --general alpaca.json --steps 2000";
+
+typedef struct arguments {
+    lcf_tune_options tune;
+    bool json;
+} arguments;
+
+#define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
+#define WEIGHT(option) lcf_cli_f64(state, option, text, 0.0, 1e6)
+
+static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tune_options *o)
+{
+    static const struct {
+        const char *name;
+        lcf_gguf_type type;
+    } types[] = {{"f32", LCF_GGUF_F32},
+                 {"f16", LCF_GGUF_F16},
+                 {"bf16", LCF_GGUF_BF16},
+                 {"q8_0", LCF_GGUF_Q8_0}};
+    lcf_err err = LCF_ERR_INIT;
+
+    switch (key) {
+    case OPT_DIM:
+        o->dim = SIZE("dim", 8, 16384);
+        return 0;
+    case OPT_LAYERS:
+        o->layers_n = SIZE("layers", 1, 256);
+        return 0;
+    case OPT_HEADS:
+        o->heads_n = SIZE("heads", 1, 256);
+        return 0;
+    case OPT_KV_HEADS:
+        o->kv_heads_n = SIZE("kv-heads", 1, 256);
+        return 0;
+    case OPT_FFN:
+        o->ffn_dim = SIZE("ffn", 8, 65536);
+        return 0;
+    case OPT_VOCAB:
+        o->vocab_n = SIZE("vocab", 300, 200000);
+        return 0;
+    case OPT_CONTEXT:
+        o->context_n = SIZE("context", 64, 131072);
+        return 0;
+    case OPT_TYPE:
+        for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+            if (!strcmp(text, types[i].name)) {
+                o->type = types[i].type;
+                return 0;
+            }
+        argp_error(state, "--type must be f32, f16, bf16 or q8_0, not '%s'", text);
+        return 0;
+    case OPT_TEMPLATE:
+        if (lcf_dialect_parse(&o->mixture.prompt.dialect, text, &err))
+            argp_error(state, "--template: %s", err.text);
+        return 0;
+    case OPT_HISTORY:
+        o->mixture.prompt.history_n = SIZE("history", 1, LCF_HISTORY_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_training(int key, char *text, struct argp_state *state, lcf_tune_options *o)
+{
+    switch (key) {
+    case OPT_STEPS:
+        o->steps = lcf_cli_u64(state, "steps", text, 1, 1u << 30);
+        return 0;
+    case OPT_MINUTES:
+        o->minutes = lcf_cli_f64(state, "minutes", text, 0.0, 1e6);
+        return 0;
+    case OPT_BATCH:
+        o->batch_rows = SIZE("batch", 1, 65536);
+        return 0;
+    case OPT_CUTOFF:
+        o->mixture.cutoff = SIZE("cutoff", 32, 131072);
+        return 0;
+    case OPT_LR:
+        o->learning_rate = (float)lcf_cli_f64(state, "lr", text, 0.0, 10.0);
+        return 0;
+    case OPT_WARMUP:
+        o->warmup_steps = lcf_cli_u64(state, "warmup", text, 0, 1u << 30);
+        return 0;
+    case OPT_DECAY:
+        o->weight_decay = (float)lcf_cli_f64(state, "weight-decay", text, 0.0, 10.0);
+        return 0;
+    case OPT_LOSS:
+        if (strcmp(text, "all") && strcmp(text, "answer"))
+            argp_error(state, "--loss must be 'all' or 'answer', not '%s'", text);
+        o->mixture.loss_on_prompt = !strcmp(text, "all");
+        return 0;
+    case OPT_DECIDE_WEIGHT:
+        o->mixture.weight[LCF_DECIDE] = WEIGHT("decide-weight");
+        return 0;
+    case OPT_EXPLAIN_WEIGHT:
+        o->mixture.weight[LCF_EXPLAIN] = WEIGHT("explain-weight");
+        return 0;
+    case OPT_GENERAL_WEIGHT:
+        o->mixture.weight[LCF_GENERAL] = WEIGHT("general-weight");
+        return 0;
+    default:
+        return parse_model(key, text, state, o);
+    }
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+    lcf_tune_options *o = &a->tune;
+
+    switch (key) {
+    case OPT_DATASET:
+        o->dataset = text;
+        return 0;
+    case OPT_OUT:
+        o->out = text;
+        return 0;
+    case OPT_GENERAL:
+        if (o->general_n == LCF_TUNE_GENERAL_MAX)
+            argp_error(state, "--general may be given %d times", LCF_TUNE_GENERAL_MAX);
+        o->general[o->general_n++] = text;
+        return 0;
+    case OPT_MODEL:
+        o->base = text;
+        return 0;
+    case OPT_EVAL_ROWS:
+        o->measure.auc_rows = SIZE("eval-rows", 0, 1u << 30);
+        return 0;
+    case OPT_CHECKPOINT:
+        o->checkpoint_every = lcf_cli_u64(state, "checkpoint-every", text, 1, 1u << 30);
+        return 0;
+    case OPT_SEED:
+        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
+        return 0;
+    case OPT_THREADS:
+        o->threads = SIZE("threads", 0, 1024);
+        return 0;
+    case OPT_FORCE:
+        o->force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->dataset || !o->out)
+            argp_error(state, "--dataset and --out are needed");
+        return 0;
+    default:
+        return parse_training(key, text, state, o);
+    }
+}
+
+static void print_measure(const char *name, double before, double after)
+{
+    if (isfinite(after))
+        fprintf(stderr, "  %-22s %10.4f -> %10.4f\n", name, before, after);
+}
+
+static void print_summary(const lcf_tune_result *r, const char *out)
+{
+    if (r->current) {
+        fprintf(stderr, "%s: up to date, nothing done (--force makes it again)\n", out);
+        return;
+    }
+    fprintf(stderr, "%s: %llu steps, %llu tokens in all, %.0f s in this run\n", out,
+            (unsigned long long)r->steps, (unsigned long long)r->tokens, r->seconds);
+    print_measure("Yes/No AUC", r->before.auc, r->after.auc);
+    print_measure("CoT perplexity", r->before.cot_perplexity, r->after.cot_perplexity);
+    print_measure("general perplexity", r->before.general_perplexity, r->after.general_perplexity);
+}
+
+static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
+{
+    json_t *json = json_pack("{s:b, s:I, s:I, s:f, s:o, s:o}", "current", r->current, "steps",
+                             (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds",
+                             r->seconds, "before", lcf_recgen_measures_json(&r->before), "after",
+                             lcf_recgen_measures_json(&r->after));
+    bool ok =
+        json && !json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) && putchar('\n') >= 0;
+
+    json_decref(json);
+    return ok ? LCF_OK : LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+}
+
+int lcf_cmd_tune(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    arguments a = {.json = false};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_tune_result result;
+    lcf_status status;
+
+    lcf_tune_options_init(&a.tune);
+    status = lcf_cli_parse(&argp, "tune", argc, argv, &a, &err);
+    lcf_stop_install();
+    if (!status)
+        status = lcf_tune(&result, &a.tune, &err);
+    if (!status) {
+        print_summary(&result, a.tune.out);
+        if (a.json)
+            status = print_json(&result, &err);
+    }
+    return lcf_cli_finish("tune", status, &err);
+}

@@ -1,0 +1,72 @@
+/*
+ * Generation: dataset + GGUF LLaMA -> chain-of-thought store, the whole step behind `llmcf
+ * generate`.
+ *
+ * A row is chosen by a hash of its content and the seed, so rows that are added later do not change
+ * the choice of the others. A record's key is XXH3-128 of (sample hash, prompt version, model id,
+ * sampling parameters): what is in the store is never generated again.
+ *
+ * What is guaranteed: the chosen rows, in dataset order, are cut into groups of `batch_rows`; a
+ * group is decoded by one worker and committed in one transaction, groups in order. Killed at any
+ * moment and started again, the store ends up with the records of an undisturbed run: whole groups
+ * are missing or there. Where a part of a group is there already (rows came in between), only the
+ * missing rows are generated; those present stay as they are. Threads do not change any record.
+ *
+ * source   llm-cf.md section 3, schemas/cot_record.md
+ */
+#ifndef LCF_OFFLINE_RECGEN_GENERATE_H
+#define LCF_OFFLINE_RECGEN_GENERATE_H
+
+#include "common/store/cot_store.h"
+#include "offline/llama/llama.h"
+#include "offline/recgen/prompt.h"
+
+#include <stdio.h>
+
+typedef struct lcf_generate_options {
+    const char *dataset, *model, *out;
+    double share;    /* of the training rows, in (0, 1] */
+    size_t rows_max; /* at most so many of them (those of the lowest hash); 0 = no limit */
+    uint64_t seed;
+    size_t candidates_n, tokens_max, batch_rows;
+    lcf_sampling sampling;
+    lcf_prompt_options prompt;
+    size_t threads;
+    bool force; /* look into the store even when the manifest says that all is there */
+} lcf_generate_options;
+void lcf_generate_options_init(lcf_generate_options *options);
+
+typedef struct lcf_generate_result {
+    bool current;              /* nothing was done: the artefact is up to date */
+    uint64_t rows_chosen;      /* of the training split */
+    uint64_t rows_present;     /* of these, in the store before */
+    uint64_t rows_generated;   /* committed by this run */
+    uint64_t rows_rejected;    /* of these, without a good candidate */
+    uint64_t tokens_generated; /* over all candidates */
+    double score_mean;         /* of the generated rows that were not rejected; NaN without any */
+    double seconds;
+} lcf_generate_result;
+
+/*
+ * errors   ECANCELED a signal: the groups in flight were finished and committed, run again to go
+ * on; ENOSPC what was committed before stays; EBUSY another process writes to the store; those of
+ * the files
+ */
+lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options *options,
+                        lcf_err *err);
+
+/* The key of a sample's record; sampling is the text of lcf_sampling_text. */
+lcf_hash128 lcf_cot_key(lcf_hash128 sample, const char *prompt_version, const char *model_id,
+                        const char *sampling);
+#define LCF_SAMPLING_TEXT_BYTES 160
+/* e.g. "temperature=0.6 top_k=50 top_p=1 candidates=3 max_tokens=160 seed=1" */
+void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *options);
+
+/*
+ * Writes the records of a store as JSON lines, in key order, to people or to a file. limit > 0
+ * takes that many, chosen by a hash of (key, seed): the same ones for the same store.
+ */
+lcf_status lcf_cot_export(FILE *out, uint64_t *written, const char *store_dir, size_t limit,
+                          uint64_t seed, lcf_err *err);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * Prompts: a sample as text that a LLaMA reads, in two dialects.
+ *
+ *   recgen   the compact form for the small model that `llmcf tune` trains from scratch: one line
+ *            per field, the line's first word says which. The model ends its answer with </s>.
+ *   llama2   full English instructions in LLaMA-2's chat form, for any larger GGUF LLaMA.
+ *
+ * Invariant: text from the catalogue is data. Before it enters a prompt, control characters and
+ * runs of blanks become one blank and the characters that a dialect uses as structure are replaced,
+ * so it can neither open nor close a field, a line or a chat marker. Control tokens (<s>, </s>) are
+ * never made from text by the tokenizer.
+ *
+ * The version names the dialect, its revision and the options that shape the text; it enters the
+ * key of every CoT record. A change of any wording here must raise the revision: a test holds the
+ * rendered prompts against saved ones.
+ *
+ * source   llm-cf.md section 3; schemas/recgen.md
+ */
+#ifndef LCF_OFFLINE_RECGEN_PROMPT_H
+#define LCF_OFFLINE_RECGEN_PROMPT_H
+
+#include "offline/recgen/facts.h"
+
+typedef enum lcf_dialect { LCF_DIALECT_RECGEN = 0, LCF_DIALECT_LLAMA2 = 1 } lcf_dialect;
+
+typedef struct lcf_prompt_options {
+    lcf_dialect dialect;
+    size_t history_n;       /* most recent items shown, 1 .. LCF_HISTORY_MAX */
+    size_t title_bytes_max; /* longer titles are cut at a word */
+} lcf_prompt_options;
+#define LCF_PROMPT_OPTIONS_INIT   \
+    {                             \
+        LCF_DIALECT_RECGEN, 8, 48 \
+    }
+
+/* errors: EUSAGE no such dialect */
+lcf_status lcf_dialect_parse(lcf_dialect *out, const char *name, lcf_err *err);
+const char *lcf_dialect_name(lcf_dialect dialect);
+
+#define LCF_PROMPT_VERSION_BYTES 64
+/* e.g. "recgen-1 history=8 title=48" */
+void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_options *options);
+
+/* Appends "Will the user like the target?"; the answer is lcf_prompt_answer. */
+void lcf_prompt_decide(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
+                       const lcf_facts *f);
+/*
+ * Appends the request for a chain of thought, the decision given. The first lcf_prompt_decide bytes
+ * are the same, so that one training row teaches both (recgen dialect).
+ */
+void lcf_prompt_explain(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
+                        const lcf_facts *f);
+/* Appends a general instruction; `input` may be empty. */
+void lcf_prompt_general(lcf_buf *out, const lcf_prompt_options *options, lcf_str instruction,
+                        lcf_str input);
+/* " Yes" or " No" as it follows lcf_prompt_decide. */
+const char *lcf_prompt_answer(uint8_t label);
+/* Strings that stand in no good answer: the dialect's markers. NULL ends the list. */
+const char *const *lcf_prompt_markers(void);
+
+/* Appends a name from the catalogue as data: cleaned, and cut at a word when longer than bytes_max.
+ */
+void lcf_prompt_name(lcf_buf *out, lcf_str name, size_t bytes_max);
+void lcf_prompt_title(lcf_buf *out, const lcf_prompt_options *options, const lcf_catalogue *c,
+                      uint32_t item);
+
+#endif

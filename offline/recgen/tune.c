@@ -1,0 +1,644 @@
+/*
+ * Tuning; see the header. Order of writes at a checkpoint: state-<step>.json, then checkpoint.lcf
+ * (which knows its step), then the states of other steps are removed: whenever the process dies,
+ * the checkpoint that is there has its state beside it.
+ */
+#include "offline/recgen/tune.h"
+
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "offline/recgen/pack.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VOCABULARY_ROWS 4000 /* samples that a new vocabulary is learned from */
+#define CURVE_POINTS 50      /* of the loss in the report */
+#define STATISTICS_ROWS 256  /* looked at for the figures printed before training */
+
+typedef struct tuning {
+    const lcf_tune_options *o;
+    lcf_manifest *manifest;
+    lcf_lock *lock;
+    char *work, *checkpoint;
+    lcf_dataset d;
+    lcf_related *related;
+    lcf_general general;
+    lcf_llama *base;
+    lcf_tokenizer *own_tokenizer; /* NULL with a base model */
+    lcf_tokenizer *tokenizer;
+    lcf_llama_config config;
+    lcf_llama_trainer *trainer;
+    lcf_mixture *mixture;
+    lcf_pool *pool;
+    lcf_row *rows;
+    lcf_pack pack;
+    /* What the report needs and a resumed run must know. */
+    lcf_recgen_measures before;
+    json_t *before_json, *curve;
+    double window_loss;
+    uint64_t window_n, tokens, truncated;
+} tuning;
+
+void lcf_tune_options_init(lcf_tune_options *o)
+{
+    *o = (lcf_tune_options){
+        .dim = 192,
+        .layers_n = 6,
+        .vocab_n = 4096,
+        .context_n = 512,
+        .type = LCF_GGUF_F32,
+        .mixture = LCF_MIXTURE_OPTIONS_INIT,
+        .batch_rows = 16,
+        .shards = 4,
+        .steps = 600,
+        .warmup_steps = 30,
+        .checkpoint_every = 100,
+        .learning_rate = 3e-3f,
+        .weight_decay = 0.01f,
+        .measure = LCF_MEASURE_OPTIONS_INIT,
+        .seed = 1,
+    };
+}
+
+/* ---- identity and inputs ---- */
+
+static lcf_status describe_model(lcf_manifest *m, const lcf_tune_options *o, lcf_err *err)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } sizes[] = {{"dim", o->dim},           {"layers", o->layers_n},
+                 {"heads", o->heads_n},     {"kv_heads", o->kv_heads_n},
+                 {"ffn", o->ffn_dim},       {"vocab", o->vocab_n},
+                 {"context", o->context_n}, {"type", (uint64_t)o->type}};
+    lcf_status status = LCF_OK;
+
+    if (o->base)
+        return lcf_manifest_input(m, "model", o->base, err);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !status; i++)
+        status = lcf_manifest_param_i64(m, sizes[i].name, (int64_t)sizes[i].value, err);
+    return status;
+}
+
+static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, lcf_err *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } figures[] = {{"steps", (double)o->steps},
+                   {"warmup", (double)o->warmup_steps},
+                   {"minutes", o->minutes},
+                   {"batch", (double)o->batch_rows},
+                   {"shards", (double)o->shards},
+                   {"cutoff", (double)o->mixture.cutoff},
+                   {"learning_rate", o->learning_rate},
+                   {"weight_decay", o->weight_decay},
+                   {"weight_decide", o->mixture.weight[LCF_DECIDE]},
+                   {"weight_explain", o->mixture.weight[LCF_EXPLAIN]},
+                   {"weight_general", o->mixture.weight[LCF_GENERAL]},
+                   {"loss_on_prompt", o->mixture.loss_on_prompt},
+                   {"eval_rows", (double)o->measure.auc_rows},
+                   {"seed", (double)o->seed}};
+    char version[LCF_PROMPT_VERSION_BYTES];
+    lcf_status status;
+
+    lcf_prompt_version(version, &o->mixture.prompt);
+    status = lcf_manifest_param_str(m, "prompt", version, err);
+    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && !status; i++)
+        status = lcf_manifest_param_f64(m, figures[i].name, figures[i].value, err);
+    return status;
+}
+
+static lcf_status describe(tuning *t, lcf_err *err)
+{
+    const lcf_tune_options *o = t->o;
+    lcf_status status = lcf_manifest_create(&t->manifest, "tune", err);
+
+    if (!status)
+        status = lcf_manifest_input(t->manifest, "dataset", o->dataset, err);
+    for (size_t i = 0; i < o->general_n && !status; i++) {
+        char role[32];
+        snprintf(role, sizeof(role), "general-%zu", i);
+        status = lcf_manifest_input(t->manifest, role, o->general[i], err);
+    }
+    if (!status)
+        status = describe_model(t->manifest, o, err);
+    if (!status)
+        status = describe_training(t->manifest, o, err);
+    return status;
+}
+
+static lcf_status open_inputs(tuning *t, lcf_err *err)
+{
+    const lcf_tune_options *o = t->o;
+    lcf_status status = lcf_dataset_open(&t->d, o->dataset, err);
+
+    if (!status)
+        status = lcf_related_create(&t->related, &t->d, err);
+    for (size_t i = 0; i < o->general_n && !status; i++)
+        status = lcf_general_load(&t->general, o->general[i], err);
+    if (!status)
+        status = lcf_pool_create(&t->pool, o->threads, err);
+    return status;
+}
+
+/* ---- the model ---- */
+
+static void new_config(lcf_llama_config *c, const lcf_tune_options *o, size_t vocab_n)
+{
+    size_t heads = o->heads_n ? o->heads_n : o->dim >= 64 ? o->dim / 32 : 1;
+
+    *c = (lcf_llama_config){
+        .vocab_n = vocab_n,
+        .dim = o->dim,
+        .layers_n = o->layers_n,
+        .heads_n = heads,
+        .kv_heads_n = o->kv_heads_n ? o->kv_heads_n
+                      : heads % 2   ? heads
+                                    : heads / 2,
+        .head_dim = o->dim / heads,
+        .ffn_dim = o->ffn_dim ? o->ffn_dim : (o->dim * 8 / 3 + 31) / 32 * 32,
+        .context_n = o->context_n,
+        .rope_theta = 10000.0f,
+        .norm_eps = 1e-5f,
+        .tied = true,
+    };
+}
+
+static lcf_status check_config(const lcf_llama_config *c, lcf_err *err)
+{
+    if (!c->dim || !c->layers_n || c->dim % c->heads_n || c->head_dim % 2 ||
+        c->heads_n % c->kv_heads_n)
+        return LCF_FAIL(err, LCF_EUSAGE,
+                        "dim %zu with %zu heads and %zu kv heads: dim must be a multiple of twice "
+                        "the heads, and the heads of the kv heads",
+                        c->dim, c->heads_n, c->kv_heads_n);
+    return LCF_OK;
+}
+
+static lcf_status make_model(tuning *t, lcf_err *err)
+{
+    const lcf_tune_options *o = t->o;
+    lcf_llama_train_options train = LCF_LLAMA_TRAIN_OPTIONS_INIT;
+    lcf_status status;
+
+    train.seed = o->seed;
+    train.shards = o->shards;
+    train.peak_lr = o->learning_rate;
+    train.weight_decay = o->weight_decay;
+    train.warmup_steps = o->warmup_steps;
+    train.total_steps = o->steps;
+    if (o->base) {
+        status = lcf_llama_open(&t->base, o->base, err);
+        if (status)
+            return status;
+        t->tokenizer = t->base->tokenizer;
+        t->config = t->base->config;
+        return lcf_llama_trainer_from(&t->trainer, t->base, &train, err);
+    }
+    status = lcf_vocabulary_train(&t->own_tokenizer, &t->d, t->related, &t->general,
+                                  &o->mixture.prompt, o->vocab_n, VOCABULARY_ROWS, err);
+    if (status)
+        return status;
+    t->tokenizer = t->own_tokenizer;
+    new_config(&t->config, o, lcf_tokenizer_vocab_n(t->tokenizer));
+    status = check_config(&t->config, err);
+    return status ? status : lcf_llama_trainer_create(&t->trainer, &t->config, &train, err);
+}
+
+static lcf_status make_batches(tuning *t, lcf_err *err)
+{
+    const lcf_tune_options *o = t->o;
+    lcf_mixture_options mixture = o->mixture;
+    lcf_status status;
+
+    mixture.seed = o->seed;
+    if (mixture.cutoff > t->config.context_n)
+        return LCF_FAIL(err, LCF_EUSAGE, "rows of %zu tokens for a model with a context of %zu",
+                        mixture.cutoff, t->config.context_n);
+    t->rows = lcf_alloc_zero(o->batch_rows, sizeof(*t->rows));
+    if (!t->rows)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", o->batch_rows);
+    status = lcf_mixture_create(&t->mixture, &t->d, t->related, &t->general, t->tokenizer, &mixture,
+                                err);
+    return status ? status : lcf_pack_init(&t->pack, o->batch_rows, mixture.cutoff, err);
+}
+
+static lcf_status log_statistics(tuning *t, lcf_err *err)
+{
+    static const char *const NAMES[] = {"decide", "explain", "general"};
+    uint64_t rows[LCF_SOURCES_N] = {0}, tokens[LCF_SOURCES_N] = {0}, all = 0;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < STATISTICS_ROWS && !status; i++) {
+        lcf_source source;
+        status = lcf_mixture_next(&t->rows[0], &source, t->mixture, err);
+        if (status)
+            return status;
+        rows[source]++;
+        tokens[source] += t->rows[0].tokens.n;
+        all += t->rows[0].tokens.n;
+    }
+    for (size_t i = 0; i < LCF_SOURCES_N; i++)
+        if (rows[i])
+            lcf_log(LCF_LOG_INFO,
+                    "mixture source=%s rows=%zu share=%.2f tokens_per_row=%.0f token_share=%.2f",
+                    NAMES[i], lcf_mixture_rows_n(t->mixture, (lcf_source)i),
+                    (double)rows[i] / STATISTICS_ROWS, (double)tokens[i] / (double)rows[i],
+                    (double)tokens[i] / (double)all);
+    lcf_log(LCF_LOG_INFO,
+            "model parameters=%zu vocab=%zu dim=%zu layers=%zu steps=%llu rows_per_step=%zu "
+            "tokens_planned=%.0f general_held_out=%zu general_empty=%zu",
+            lcf_llama_trainer_params(t->trainer)->values_n, t->config.vocab_n, t->config.dim,
+            t->config.layers_n, (unsigned long long)t->o->steps, t->o->batch_rows,
+            (double)all / STATISTICS_ROWS * (double)(t->o->steps * t->o->batch_rows),
+            lcf_mixture_held_out_n(t->mixture), t->general.empty_n);
+    return status;
+}
+
+/* ---- checkpoints ---- */
+
+static char *state_path(const tuning *t, uint64_t step)
+{
+    char name[48];
+
+    snprintf(name, sizeof(name), "state-%llu.json", (unsigned long long)step);
+    return lcf_path_join(t->work, name);
+}
+
+static lcf_status save_state(tuning *t, uint64_t step, lcf_err *err)
+{
+    json_t *state =
+        json_pack("{s:O, s:O, s:f, s:I, s:I, s:I}", "before", t->before_json, "loss", t->curve,
+                  "window_loss", t->window_loss, "window_n", (json_int_t)t->window_n, "tokens",
+                  (json_int_t)t->tokens, "truncated", (json_int_t)t->truncated);
+    char *path = state_path(t, step);
+    lcf_status status = state && path ? lcf_json_save(path, state, err)
+                                      : LCF_FAIL(err, LCF_ENOMEM, "checkpoint state");
+
+    json_decref(state);
+    free(path);
+    return status;
+}
+
+static lcf_status save_checkpoint(tuning *t, uint64_t *last, lcf_err *err)
+{
+    uint64_t step = lcf_llama_trainer_step_n(t->trainer);
+    lcf_status status = save_state(t, step, err);
+
+    if (!status)
+        status = lcf_llama_trainer_save(t->trainer, t->checkpoint, err);
+    if (!status && *last != step) {
+        char *old = state_path(t, *last);
+        if (old)
+            unlink(old);
+        free(old);
+        *last = step;
+    }
+    return status;
+}
+
+static lcf_status load_state(tuning *t, uint64_t step, lcf_err *err)
+{
+    char *path = state_path(t, step);
+    json_t *state = NULL;
+    uint64_t window_n = 0;
+    lcf_status status =
+        path ? lcf_json_load(&state, path, err) : LCF_FAIL(err, LCF_ENOMEM, "checkpoint state");
+
+    if (!status)
+        status = lcf_json_f64(&t->window_loss, state, "window_loss", err);
+    if (!status)
+        status = lcf_json_u64(&window_n, state, "window_n", err);
+    if (!status)
+        status = lcf_json_u64(&t->tokens, state, "tokens", err);
+    if (!status)
+        status = lcf_json_u64(&t->truncated, state, "truncated", err);
+    if (!status && (!json_is_object(json_object_get(state, "before")) ||
+                    !json_is_array(json_object_get(state, "loss"))))
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: not the state of a tuning run", path);
+    if (!status) {
+        json_decref(t->before_json);
+        json_decref(t->curve);
+        t->before_json = json_incref(json_object_get(state, "before"));
+        t->curve = json_incref(json_object_get(state, "loss"));
+        t->window_n = window_n;
+    }
+    json_decref(state);
+    free(path);
+    return status;
+}
+
+/* Goes on from the checkpoint of a run started in the same way; *resumed says whether there was
+ * one.
+ */
+static lcf_status resume(tuning *t, bool *resumed, lcf_err *err)
+{
+    uint64_t step;
+    lcf_status status;
+
+    *resumed = false;
+    if (t->o->force || !lcf_manifest_is_current(t->manifest, t->work) ||
+        !lcf_path_exists(t->checkpoint))
+        return LCF_OK;
+    status = lcf_llama_trainer_load(t->trainer, t->checkpoint, err);
+    step = lcf_llama_trainer_step_n(t->trainer);
+    if (!status)
+        status = load_state(t, step, err);
+    if (status) {
+        lcf_err_prefix(err, "checkpoint cannot be used; remove %s to start afresh", t->work);
+        return status;
+    }
+    lcf_log(LCF_LOG_INFO, "resumed step=%llu checkpoint=%s", (unsigned long long)step,
+            t->checkpoint);
+    *resumed = true;
+    return LCF_OK;
+}
+
+static lcf_status open_work(tuning *t, lcf_err *err)
+{
+    lcf_buf path = LCF_BUF_INIT;
+    size_t n = strlen(t->o->out);
+    char *lock;
+    lcf_status status;
+
+    while (n > 1 && t->o->out[n - 1] == '/')
+        n--;
+    lcf_buf_append(&path, t->o->out, n);
+    lcf_buf_append_text(&path, ".work");
+    t->work = lcf_buf_take(&path);
+    t->checkpoint = t->work ? lcf_path_join(t->work, "checkpoint.lcf") : NULL;
+    lock = t->work ? lcf_path_join(t->work, "lock") : NULL;
+    if (!t->checkpoint || !lock) {
+        free(lock);
+        return LCF_FAIL(err, LCF_ENOMEM, "path of the work folder");
+    }
+    status = lcf_dir_create(t->work, err);
+    if (!status)
+        status = lcf_lock_acquire(&t->lock, lock, err);
+    free(lock);
+    return status;
+}
+
+/* ---- training ---- */
+
+static lcf_status measure(lcf_recgen_measures *out, tuning *t, lcf_err *err)
+{
+    lcf_measure_options options = t->o->measure;
+
+    options.context_n = t->o->mixture.cutoff;
+    return lcf_recgen_measure(out, t->trainer, t->mixture, &t->d, t->related, &t->o->mixture.prompt,
+                              t->tokenizer, &options, t->pool, err);
+}
+
+static lcf_status start_afresh(tuning *t, lcf_err *err)
+{
+    lcf_status status = measure(&t->before, t, err);
+
+    if (status)
+        return status;
+    json_decref(t->before_json);
+    json_decref(t->curve);
+    t->before_json = lcf_recgen_measures_json(&t->before);
+    t->curve = json_array();
+    if (!t->before_json || !t->curve)
+        return LCF_FAIL(err, LCF_ENOMEM, "tuning report");
+    unlink(t->checkpoint); /* of a run with other inputs */
+    return lcf_manifest_write(t->manifest, t->work, err);
+}
+
+static lcf_status record_loss(tuning *t, uint64_t step, double loss, lcf_err *err)
+{
+    uint64_t window = (t->o->steps + CURVE_POINTS - 1) / CURVE_POINTS;
+
+    t->window_loss += loss;
+    t->window_n++;
+    if (step % window && step != t->o->steps)
+        return LCF_OK;
+    if (json_array_append_new(t->curve, json_pack("{s:I, s:f}", "step", (json_int_t)step, "loss",
+                                                  t->window_loss / (double)t->window_n)))
+        return LCF_FAIL(err, LCF_ENOMEM, "loss curve");
+    t->window_loss = 0.0;
+    t->window_n = 0;
+    return LCF_OK;
+}
+
+static lcf_status one_step(double *loss, tuning *t, lcf_err *err)
+{
+    uint64_t truncated = lcf_mixture_truncated_n(t->mixture);
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < t->o->batch_rows && !status; i++) {
+        status = lcf_mixture_next(&t->rows[i], NULL, t->mixture, err);
+        t->tokens += t->rows[i].tokens.n;
+    }
+    if (status)
+        return status;
+    t->truncated += lcf_mixture_truncated_n(t->mixture) - truncated;
+    lcf_pack_fill(&t->pack, t->rows, t->o->batch_rows);
+    status = lcf_llama_trainer_step(loss, t->trainer, t->pack.seqs, t->pack.n, t->pool, err);
+    if (status == LCF_EDIVERGED)
+        lcf_err_prefix(err, "step %llu; the checkpoint in %s stands, try a lower --lr",
+                       (unsigned long long)lcf_llama_trainer_step_n(t->trainer) + 1, t->work);
+    return status;
+}
+
+static bool out_of_time(const tuning *t, double start_s)
+{
+    return t->o->minutes > 0.0 && lcf_clock_s() - start_s > 60.0 * t->o->minutes;
+}
+
+static lcf_status train(tuning *t, lcf_err *err)
+{
+    uint64_t step = lcf_llama_trainer_step_n(t->trainer), last = step, first_tokens = t->tokens;
+    double start_s = lcf_clock_s(), loss = 0.0;
+    lcf_progress progress;
+    lcf_status status = lcf_mixture_seek(t->mixture, step * t->o->batch_rows, err);
+
+    lcf_progress_start(&progress, "tune", "steps", t->o->steps);
+    while (!status && step < t->o->steps && !out_of_time(t, start_s)) {
+        status = one_step(&loss, t, err);
+        if (!status)
+            status = record_loss(t, ++step, loss, err);
+        if (status)
+            break;
+        lcf_progress_note(&progress, "loss %.3f %.0f tokens/s", loss,
+                          (double)(t->tokens - first_tokens) / (lcf_clock_s() - start_s));
+        lcf_progress_update(&progress, step);
+        if (lcf_stop_requested()) {
+            status = save_checkpoint(t, &last, err);
+            if (!status)
+                status =
+                    LCF_FAIL(err, LCF_ECANCELED,
+                             "stopped at step %llu of %llu, saved in %s; "
+                             "the same command goes on from there",
+                             (unsigned long long)step, (unsigned long long)t->o->steps, t->work);
+        } else if (step % t->o->checkpoint_every == 0) {
+            status = save_checkpoint(t, &last, err);
+        }
+    }
+    lcf_progress_end(&progress);
+    return status;
+}
+
+/* ---- the artefact ---- */
+
+static json_t *report_of(const tuning *t, const lcf_recgen_measures *after)
+{
+    const lcf_llama_config *c = &t->config;
+    char version[LCF_PROMPT_VERSION_BYTES];
+    json_t *model;
+
+    lcf_prompt_version(version, &t->o->mixture.prompt);
+    model = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "parameters",
+                      (json_int_t)lcf_llama_trainer_params(t->trainer)->values_n, "vocab",
+                      (json_int_t)c->vocab_n, "dim", (json_int_t)c->dim, "layers",
+                      (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n, "kv_heads",
+                      (json_int_t)c->kv_heads_n, "ffn", (json_int_t)c->ffn_dim, "context",
+                      (json_int_t)c->context_n);
+    return json_pack("{s:s, s:I, s:o, s:s, s:I, s:I, s:I, s:O, s:o, s:O}", "format",
+                     "llmcf-tuning-report", "version", (json_int_t)1, "model", model, "prompt",
+                     version, "steps", (json_int_t)lcf_llama_trainer_step_n(t->trainer), "tokens",
+                     (json_int_t)t->tokens, "rows_truncated", (json_int_t)t->truncated, "before",
+                     t->before_json, "after", lcf_recgen_measures_json(after), "loss", t->curve);
+}
+
+static lcf_status write_files(tuning *t, const char *dir, const lcf_recgen_measures *after,
+                              lcf_err *err)
+{
+    char *gguf = lcf_path_join(dir, "recgen.gguf"),
+         *report_path = lcf_path_join(dir, "report.json");
+    json_t *report = report_of(t, after);
+    lcf_llama model;
+    lcf_status status;
+
+    if (!gguf || !report_path || !report) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "tuning report");
+        goto done;
+    }
+    status = lcf_llama_trainer_model(&model, t->trainer, t->tokenizer, err);
+    if (status)
+        goto done;
+    status = lcf_llama_save(gguf, &model, t->o->type, "RecGen-LLaMA", err);
+    lcf_llama_trainer_model_dispose(&model);
+    if (!status)
+        status = lcf_json_save(report_path, report, err);
+    if (!status)
+        status = lcf_manifest_write(t->manifest, dir, err);
+done:
+    json_decref(report);
+    free(gguf);
+    free(report_path);
+    return status;
+}
+
+static lcf_status write_artefact(tuning *t, const lcf_recgen_measures *after, lcf_err *err)
+{
+    lcf_stage *stage = NULL;
+    lcf_status status = lcf_stage_open(&stage, t->o->out, err);
+
+    if (!status)
+        status = write_files(t, lcf_stage_path(stage), after, err);
+    if (status) {
+        lcf_stage_abandon(stage);
+        return status;
+    }
+    status = lcf_stage_commit(stage, err);
+    return status ? status : lcf_dir_remove(t->work, err);
+}
+
+static void dispose(tuning *t)
+{
+    for (size_t i = 0; t->rows && i < t->o->batch_rows; i++)
+        lcf_row_dispose(&t->rows[i]);
+    free(t->rows);
+    lcf_pack_dispose(&t->pack);
+    lcf_mixture_free(t->mixture);
+    lcf_llama_trainer_free(t->trainer);
+    lcf_tokenizer_free(t->own_tokenizer);
+    lcf_llama_close(t->base);
+    lcf_general_dispose(&t->general);
+    lcf_related_free(t->related);
+    lcf_dataset_close(&t->d);
+    lcf_pool_free(t->pool);
+    json_decref(t->before_json);
+    json_decref(t->curve);
+    lcf_manifest_free(t->manifest);
+    lcf_lock_release(t->lock);
+    free(t->work);
+    free(t->checkpoint);
+}
+
+static lcf_status prepare(tuning *t, lcf_err *err)
+{
+    bool resumed = false;
+    lcf_status status = open_inputs(t, err);
+
+    if (!status)
+        status = make_model(t, err);
+    if (!status)
+        status = make_batches(t, err);
+    if (!status)
+        status = log_statistics(t, err);
+    if (!status)
+        status = resume(t, &resumed, err);
+    return status || resumed ? status : start_afresh(t, err);
+}
+
+/* The measures as they were kept: a resumed run did not take them itself. */
+static double kept(const json_t *measures, const char *key)
+{
+    const json_t *value = json_object_get(measures, key);
+
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
+{
+    double start_s;
+    lcf_status status = prepare(t, err);
+
+    if (status)
+        return status;
+    start_s = lcf_clock_s();
+    status = train(t, err);
+    result->seconds = lcf_clock_s() - start_s;
+    if (!status)
+        status = measure(&result->after, t, err);
+    if (!status)
+        status = write_artefact(t, &result->after, err);
+    result->steps = lcf_llama_trainer_step_n(t->trainer);
+    result->tokens = t->tokens;
+    result->before.auc = kept(t->before_json, "auc");
+    result->before.cot_perplexity = kept(t->before_json, "cot_perplexity");
+    result->before.general_perplexity = kept(t->before_json, "general_perplexity");
+    return status;
+}
+
+lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lcf_err *err)
+{
+    tuning t = {.o = options, .general = LCF_GENERAL_INIT};
+    lcf_status status;
+
+    memset(result, 0, sizeof(*result));
+    if (!options->steps || !options->batch_rows || !options->shards || !options->checkpoint_every)
+        return LCF_FAIL(err, LCF_EUSAGE,
+                        "steps, batch, shards and checkpoint interval must be positive");
+    status = describe(&t, err);
+    if (!status && !options->force && lcf_manifest_is_current(t.manifest, options->out)) {
+        result->current = true;
+    } else {
+        if (!status)
+            status = open_work(&t, err);
+        if (!status)
+            status = run(result, &t, err);
+    }
+    dispose(&t);
+    return status;
+}

@@ -1,0 +1,54 @@
+/*
+ * Tuning: dataset -> RecGen-LLaMA (recgen.gguf), the whole step behind `llmcf tune`.
+ *
+ * A run keeps its checkpoints in "<out>.work/" and resumes from the last one when it is started
+ * again in the same way; the artefact appears under `out` when it is complete. Stopped and resumed
+ * gives the same bytes as undisturbed, at any thread count; only a time limit makes the result
+ * depend on the machine.
+ *
+ * source   schemas/recgen.md
+ */
+#ifndef LCF_OFFLINE_RECGEN_TUNE_H
+#define LCF_OFFLINE_RECGEN_TUNE_H
+
+#include "common/base/manifest.h"
+#include "offline/recgen/measure.h"
+
+#define LCF_TUNE_GENERAL_MAX 16
+
+typedef struct lcf_tune_options {
+    const char *dataset, *out;
+    const char *general[LCF_TUNE_GENERAL_MAX]; /* instruction files */
+    size_t general_n;
+    const char *base; /* GGUF to go on from, or NULL: a new model */
+    /* A new model; 0 takes the value that goes with dim. */
+    size_t dim, layers_n, heads_n, kv_heads_n, ffn_dim, vocab_n, context_n;
+    lcf_gguf_type type; /* of the matrices in the written file */
+    lcf_mixture_options mixture;
+    size_t batch_rows, shards;
+    uint64_t steps, warmup_steps, checkpoint_every;
+    double minutes; /* end early after so long; 0 = no limit */
+    float learning_rate, weight_decay;
+    lcf_measure_options measure;
+    uint64_t seed;
+    size_t threads;
+    bool force;
+} lcf_tune_options;
+
+/* The defaults: what the demo runs. */
+void lcf_tune_options_init(lcf_tune_options *options);
+
+typedef struct lcf_tune_result {
+    bool current; /* nothing was done: the artefact is up to date */
+    uint64_t steps, tokens;
+    double seconds; /* of training in this process */
+    lcf_recgen_measures before, after;
+} lcf_tune_result;
+
+/*
+ * errors   ECANCELED a signal (checkpoint saved: run again to go on); EDIVERGED loss not finite
+ * (the last checkpoint stands); EBUSY another run works on the same artefact; those of the files
+ */
+lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lcf_err *err);
+
+#endif
