@@ -193,7 +193,7 @@ static lcf_status compare_slices(lcf_comparison *out, const lcf_eval_table *t,
             lcf_slice_result *result = &out->slices[out->slices_n];
             lcf_eval_table part;
             lcf_status status = lcf_eval_table_select(&part, t, slices->of[k], (uint8_t)which, err);
-            if (!status && part.rows_n) {
+            if (!status && part.rows_n && part.rows_n < t->rows_n) { /* all rows: nothing new */
                 result->dimension = (lcf_slice_dimension)k;
                 lcf_slice_name(result->name, result->dimension, which);
                 out->slices_n++;

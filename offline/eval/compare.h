@@ -63,7 +63,7 @@ typedef struct lcf_comparison {
     lcf_estimate rela_impr;
     lcf_calibration calibration[LCF_ARMS]; /* over all seeds */
     double roc[LCF_ARMS][LCF_ROC_POINTS];  /* true positive rate, mean over seeds */
-    lcf_slice_result *slices;              /* non-empty ones only */
+    lcf_slice_result *slices;              /* neither empty nor all rows */
     size_t slices_n;
 } lcf_comparison;
 

@@ -30,7 +30,8 @@ static const char STYLE[] =
     "thead th{color:var(--soft);font-weight:600}\n"
     ".charts{display:flex;flex-wrap:wrap;gap:1.5rem}figure{margin:0}figcaption{color:var(--soft);"
     "font-size:.9rem;max-width:26rem}svg{max-width:100%;height:auto}\n"
-    "svg text{font:13px system-ui,sans-serif;fill:var(--ink)}svg .soft{fill:var(--soft)}"
+    "svg text{font:13px system-ui,sans-serif;fill:var(--ink)}svg .soft{fill:var(--soft)}svg "
+    ".all{font-weight:600}"
     "svg line,svg polyline{fill:none;stroke-width:2}svg .grid{stroke:var(--line);stroke-width:1}"
     "svg .zero{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 3}svg .a{stroke:var(--a)}"
     "svg .b{stroke:var(--b)}svg .ci{stroke:var(--ink)}svg .dot{fill:var(--ink)}"
@@ -98,7 +99,7 @@ static void forest_row(lcf_buf *out, const lcf_svg_scale *scale, size_t row, con
     double y = FOREST_TOP + FOREST_ROW * ((double)row + 0.5);
     char text[80];
 
-    lcf_svg_text(out, "", "start", 4, y + 4, name);
+    lcf_svg_text(out, row ? "" : "all", "start", 4, y + 4, name);
     if (isnan(e->low)) {
         lcf_svg_text(out, "soft", "start", scale->to + 12, y + 4, "too few users");
         return;
@@ -107,7 +108,7 @@ static void forest_row(lcf_buf *out, const lcf_svg_scale *scale, size_t row, con
                  lcf_svg_at(scale, e->high), y);
     lcf_svg_circle(out, sure ? "sure" : "dot", lcf_svg_at(scale, e->value), y, 4.5);
     snprintf(text, sizeof(text), "%+.4f  [%+.4f, %+.4f]", e->value, e->low, e->high);
-    lcf_svg_text(out, "", "start", scale->to + 12, y + 4, text);
+    lcf_svg_text(out, row ? "" : "all", "start", scale->to + 12, y + 4, text);
 }
 
 static void append_forest(lcf_buf *out, const lcf_comparison *c)
@@ -268,7 +269,7 @@ static void append_charts(lcf_buf *out, const lcf_report *report)
 static void append_details(lcf_buf *out, const lcf_report *report, lcf_report_table table,
                            const char *title)
 {
-    lcf_buf_printf(out, "<details><summary>%s</summary>\n", title);
+    lcf_buf_printf(out, "<details open><summary>%s</summary>\n", title);
     append_table(out, report, table);
     lcf_buf_append_text(out, "</details>\n");
 }
