@@ -157,8 +157,10 @@ static lcf_status list_files(file_list *list, const char *dir, const char *relat
     DIR *d = path ? opendir(path) : NULL;
     struct dirent *e;
 
-    if (!d)
-        status = LCF_FAIL_ERRNO(err, "cannot open folder %s", path ? path : dir);
+    if (!path)
+        status = LCF_FAIL(err, LCF_ENOMEM, "file list of %s", dir);
+    else if (!d)
+        status = LCF_FAIL_ERRNO(err, "cannot open folder %s", path);
     while (!status && (e = readdir(d))) {
         char *name;
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
@@ -195,8 +197,10 @@ static lcf_status hash_files(json_t **out, const char *dir, lcf_err *err)
         struct stat st;
         char *path = lcf_path_join(dir, list.paths[i]);
 
-        if (!path || stat(path, &st) < 0)
-            status = LCF_FAIL_ERRNO(err, "cannot stat %s/%s", dir, list.paths[i]);
+        if (!path)
+            status = LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+        else if (stat(path, &st) < 0)
+            status = LCF_FAIL_ERRNO(err, "cannot stat %s", path);
         if (!status)
             status = lcf_sha256_file(sha256, path, err);
         if (!status)

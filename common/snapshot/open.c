@@ -30,7 +30,11 @@ lcf_status lcf_snapshot_resolve(char **out, const char *path, lcf_err *err)
         folder = realpath(path, NULL);
     } else {
         current = lcf_path_join(path, "current");
-        folder = current ? realpath(current, NULL) : NULL;
+        if (!current) {
+            status = LCF_FAIL(err, LCF_ENOMEM, "path of a snapshot");
+            goto done;
+        }
+        folder = realpath(current, NULL);
     }
     if (!folder && errno == ENOENT)
         status = LCF_FAIL(err, LCF_ENOENT,

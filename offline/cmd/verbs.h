@@ -16,6 +16,7 @@
     X(complete, lcf_cmd_complete, "continue a text with a model")                   \
     X(train, lcf_cmd_train, "train rankers: the backbone, or with the ICT module")  \
     X(evaluate, lcf_cmd_evaluate, "compare two rankers, with intervals and a gate") \
+    X(publish, lcf_cmd_publish, "put a snapshot in place for rank and serve")       \
     /* the end of the list */
 
 #define LCF_VERB_DECLARE(verb, function, summary) int function(int argc, char **argv);

@@ -34,7 +34,7 @@ static const struct argp_option OPTIONS[] = {
     {"unix", OPT_UNIX, "PATH", 0, "Unix socket, also or instead", 2},
     {"threads", OPT_THREADS, "N", 0, "Workers (default: the processors)", 2},
     {"max-body", OPT_MAX_BODY, "BYTES", 0, "Of a request; more is 413 (default 1048576)", 3},
-    {"max-header", OPT_MAX_HEADER, "BYTES", 0, "Of a request; more is 413 (default 16384)", 3},
+    {"max-header", OPT_MAX_HEADER, "BYTES", 0, "Of a request; more is 400 (default 16384)", 3},
     {"max-candidates", OPT_MAX_CANDIDATES, "N", 0, "Of a request; more is 400 (default 2000)", 3},
     {"max-connections", OPT_MAX_CONNECTIONS, "N", 0,
      "Open at a time; more wait to be accepted (default 1000)", 3},

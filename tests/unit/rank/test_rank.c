@@ -1,0 +1,440 @@
+/* lcf_rank over a snapshot of random weights: the same scores as offline, and what happens where
+ * something is missing. */
+#include "tests/unit/test.h"
+
+#include "common/base/mem.h"
+#include "online/rank/llmcf.h"
+#include "tests/unit/rank/world.h"
+
+#include <math.h>
+
+#define TOLERANCE 1e-6
+
+static char *g_dir, *g_root, *g_dataset;
+static lcf_ranker_snapshot *g_snapshot;
+static lcf_rank_context *g_context;
+static lcf_snapshot *g_offline; /* the same files, seen from the other side */
+
+static int setup(void **state)
+{
+    const world_options options = WORLD_OPTIONS_INIT;
+    lcf_publish_result published;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    g_dir = test_folder();
+    g_root = lcf_path_join(g_dir, "snapshots");
+    g_dataset = lcf_path_join(g_dir, "dataset");
+    assert_ok(world_write(g_dir, &options, &err), &err);
+    assert_ok(world_publish(&published, g_dir, "one", &err), &err);
+    assert_ok(lcf_rank_open(&g_snapshot, g_root, &err), &err);
+    assert_ok(lcf_rank_context_create(&g_context, g_snapshot, &err), &err);
+    assert_ok(lcf_snapshot_open(&g_offline, g_root, &err), &err);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    lcf_rank_context_free(g_context);
+    lcf_rank_close(g_snapshot);
+    lcf_snapshot_close(g_offline);
+    free(g_root);
+    free(g_dataset);
+    test_folder_remove(g_dir);
+    return 0;
+}
+
+static lcf_rank_response rank(const lcf_rank_request *request)
+{
+    lcf_rank_response response;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_ok(lcf_rank(&response, g_context, request, &err), &err);
+    return response;
+}
+
+/* ---- the same score offline and online ---- */
+
+static const char *id_of(char *text, const lcf_strings *strings, uint32_t idx)
+{
+    lcf_str s = lcf_strings_get(strings, idx);
+
+    memcpy(text, s.data, s.len);
+    text[s.len] = '\0';
+    return text;
+}
+
+/* The offline way: retrieval by its definition, and the model. */
+static float offline_score(const lcf_dataset *d, size_t row, size_t arm, lcf_tape *tape)
+{
+    lcf_sample s = lcf_dataset_sample(d, row);
+    lcf_ranker *ranker = g_offline->arms[arm].ranker;
+    bool ict = lcf_ranker_config_of(ranker)->ict;
+    lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    uint32_t ids[LCF_EXAMPLES_K_MAX];
+    float history_vec[64], score;
+    lcf_example_query q = {s.user, s.time, lcf_dataset_sample_hash(d, row), history_vec,
+                           g_offline->item_vectors.vectors + s.item * g_offline->item_vectors.dim};
+    lcf_ranker_source source = {&d->catalogue, &g_offline->item_vectors,
+                                ict ? &g_offline->examples : NULL};
+    lcf_ranker_row r = {s.user, s.item, s.history, s.history_n, ict ? ids : NULL};
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_true(g_offline->item_vectors.dim <= 64);
+    lcf_embeddings_mean(history_vec, &g_offline->item_vectors, s.history, s.history_n);
+    options.k = lcf_ranker_config_of(ranker)->k;
+    assert_ok(lcf_examples_search_exact(ids, NULL, &g_offline->examples, &q, 1, &options, &err),
+              &err);
+    assert_ok(lcf_ranker_score(&score, tape, ranker, &source, &r, 1, &err), &err);
+    return score;
+}
+
+static float online_score(const lcf_dataset *d, size_t row, const char *arm)
+{
+    lcf_sample s = lcf_dataset_sample(d, row);
+    char user[64], item[64], text[LCF_HISTORY_MAX][64];
+    const char *history[LCF_HISTORY_MAX], *candidate;
+    lcf_rank_request request = {.candidates = &candidate, .candidates_n = 1, .arm = arm};
+
+    for (uint32_t i = 0; i < s.history_n; i++)
+        history[i] = id_of(text[i], &d->catalogue.item_id, s.history[i]);
+    candidate = id_of(item, &d->catalogue.item_id, s.item);
+    request.user_id = id_of(user, &d->user_id, s.user);
+    request.history = history;
+    request.history_n = s.history_n;
+    request.time = s.time;
+    return rank(&request).results[0].score;
+}
+
+static void same_score_as_offline(void **state)
+{
+    lcf_dataset d;
+    lcf_tape *tape;
+    lcf_err err = LCF_ERR_INIT;
+    double different = 0.0;
+
+    (void)state;
+    assert_ok(lcf_dataset_open(&d, g_dataset, &err), &err);
+    assert_ok(lcf_tape_create(&tape, &err), &err);
+    assert_true(d.split_begin[3] > d.split_begin[LCF_TEST]);
+    for (size_t row = d.split_begin[LCF_TEST]; row < d.split_begin[3]; row++) {
+        float din = online_score(&d, row, "din"), ict = online_score(&d, row, "din-ict");
+        assert_true(fabs(din - offline_score(&d, row, 0, tape)) <= TOLERANCE);
+        assert_true(fabs(ict - offline_score(&d, row, 1, tape)) <= TOLERANCE);
+        different = fmax(different, fabs(din - ict));
+    }
+    assert_true(different > 1e-4); /* the arms are two models */
+    lcf_tape_free(tape);
+    lcf_dataset_close(&d);
+}
+
+static const char *const ALL[] = {"i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8", "i9", "i10"};
+
+static void company_changes_no_score(void **state)
+{
+    lcf_rank_request all = {.user_id = "u3", .candidates = ALL, .candidates_n = 10};
+    float together[10];
+
+    (void)state;
+    lcf_rank_response response = rank(&all);
+    assert_int_equal(response.results_n, 10);
+    for (size_t i = 0; i < 10; i++)
+        together[response.results[i].candidate] = response.results[i].score;
+    for (size_t i = 0; i < 10; i++) {
+        lcf_rank_request one = {.user_id = "u3", .candidates = ALL + i, .candidates_n = 1};
+        assert_true(fabs(rank(&one).results[0].score - together[i]) <= TOLERANCE);
+    }
+}
+
+/* ---- order ---- */
+
+static void order_is_total(void **state)
+{
+    const char *candidates[] = {"i2", "i5", "i2", "nobody-knows", "i5", "i1", "i2"};
+    lcf_rank_request request = {.user_id = "u1", .candidates = candidates, .candidates_n = 7};
+    lcf_rank_response response = rank(&request);
+
+    (void)state;
+    assert_string_equal(response.generation, "one");
+    assert_string_equal(response.arm, "din-ict");
+    assert_null(response.degraded);
+    assert_int_equal(response.results_n, 7);
+    for (size_t i = 0; i < 7; i++) {
+        const lcf_rank_result *r = &response.results[i], *before = r - 1;
+        assert_string_equal(r->item_id, candidates[r->candidate]);
+        assert_true(r->score > 0.0f && r->score < 1.0f);
+        if (i > 0)
+            assert_true(before->score > r->score ||
+                        (before->score == r->score && before->candidate < r->candidate));
+    }
+}
+
+static void top_cuts_the_same_order(void **state)
+{
+    lcf_rank_request request = {.user_id = "u1", .candidates = ALL, .candidates_n = 10};
+    size_t best[3];
+
+    (void)state;
+    lcf_rank_response response = rank(&request);
+    for (size_t i = 0; i < 3; i++)
+        best[i] = response.results[i].candidate;
+    request.top = 3;
+    response = rank(&request);
+    assert_int_equal(response.results_n, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(response.results[i].candidate, best[i]);
+}
+
+/* ---- what is missing ---- */
+
+static void unknown_user_and_item(void **state)
+{
+    const char *candidates[] = {"i1", "nobody-knows"};
+    lcf_rank_request request = {.user_id = "nobody", .candidates = candidates, .candidates_n = 2};
+    lcf_rank_response response = rank(&request);
+
+    (void)state;
+    assert_string_equal(response.degraded, "unknown_user");
+    assert_int_equal(response.degraded_n, 1);
+    for (size_t i = 0; i < 2; i++) {
+        const lcf_rank_result *r = &response.results[i];
+        if (r->candidate == 1) {
+            assert_string_equal(r->degraded, "unknown_item");
+            assert_string_equal(r->title, "");
+        } else {
+            assert_null(r->degraded);
+            assert_true(strlen(r->title) > 0);
+        }
+    }
+    request.user_id = NULL; /* nobody asked for a user: nothing is missing */
+    assert_null(rank(&request).degraded);
+}
+
+static void history_of_the_request_counts(void **state)
+{
+    const char *liked[] = {"i3", "nobody-knows", "i8"};
+    lcf_rank_request request = {.user_id = "u2", .candidates = ALL, .candidates_n = 1};
+    float known = rank(&request).results[0].score, other;
+
+    (void)state;
+    request.history = liked;
+    request.history_n = 3;
+    other = rank(&request).results[0].score;
+    assert_true(fabs(known - other) > TOLERANCE);
+    /* Unknown items of a history are left out, not taken for an item. */
+    const char *clean[] = {"i3", "i8"};
+    request.history = clean;
+    request.history_n = 2;
+    assert_true(rank(&request).results[0].score == other);
+    /* The latest ones count. */
+    const char *many[30];
+    for (size_t i = 0; i < 30; i++)
+        many[i] = i < 10 ? "i9" : ALL[i % 3];
+    request.history = many;
+    request.history_n = 30;
+    float late = rank(&request).results[0].score;
+    request.history = many + 10;
+    request.history_n = 20;
+    assert_true(rank(&request).results[0].score == late);
+}
+
+static void no_example_falls_back(void **state)
+{
+    lcf_rank_request request = {.user_id = "u2", .candidates = ALL, .candidates_n = 10};
+    float backbone[10];
+
+    (void)state;
+    request.arm = "din";
+    lcf_rank_response response = rank(&request);
+    assert_int_equal(response.degraded_n, 0);
+    for (size_t i = 0; i < 10; i++) {
+        backbone[response.results[i].candidate] = response.results[i].score;
+        assert_int_equal(response.results[i].examples_n, 0);
+    }
+    request.arm = "din-ict";
+    request.time = 1; /* before every example */
+    request.strict = true;
+    response = rank(&request);
+    assert_int_equal(response.degraded_n, 10);
+    for (size_t i = 0; i < 10; i++) {
+        assert_string_equal(response.results[i].degraded, "no_examples");
+        assert_true(response.results[i].score == backbone[response.results[i].candidate]);
+    }
+}
+
+static void snapshot_without_examples(void **state)
+{
+    char *root = lcf_path_join(g_dir, "bare"), *vectors = lcf_path_join(g_dir, "vectors");
+    char *din = lcf_path_join(g_dir, "din.lcf"), *ict = lcf_path_join(g_dir, "ict.lcf");
+    const lcf_snapshot_arm arms[] = {{"din-ict", ict}, {"din", din}};
+    lcf_publish_options options = {.dataset_dir = g_dataset,
+                                   .vectors_dir = vectors,
+                                   .arms = arms,
+                                   .arms_n = 1,
+                                   .default_arm = "din-ict",
+                                   .generation = "g"};
+    lcf_rank_request request = {.user_id = "u2", .candidates = ALL, .candidates_n = 2};
+    lcf_publish_result published;
+    lcf_ranker_snapshot *snapshot;
+    lcf_rank_context *context;
+    lcf_rank_response response;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_int_equal(lcf_snapshot_publish(&published, root, &options, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "needs examples"));
+    options.arms_n = 2;
+    assert_ok(lcf_snapshot_publish(&published, root, &options, &err), &err);
+    assert_ok(lcf_rank_open(&snapshot, root, &err), &err);
+    assert_ok(lcf_rank_context_create(&context, snapshot, &err), &err);
+    assert_ok(lcf_rank(&response, context, &request, &err), &err);
+    assert_string_equal(response.degraded, "no_example_index");
+    assert_string_equal(response.results[0].degraded, "no_examples");
+    lcf_rank_context_free(context);
+    lcf_rank_close(snapshot);
+    free(root);
+    free(vectors);
+    free(din);
+    free(ict);
+}
+
+/* ---- explanations ---- */
+
+static void explains(void **state)
+{
+    lcf_rank_request request = {
+        .user_id = "u2", .candidates = ALL, .candidates_n = 10, .explain = true};
+    lcf_rank_response response = rank(&request);
+    size_t texts = 0, empty = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 10; i++) {
+        const lcf_rank_result *r = &response.results[i];
+        assert_int_equal(r->examples_n, 4);
+        for (size_t e = 0; e < 4; e++) {
+            const lcf_rank_example *x = &r->examples[e];
+            assert_int_equal(strlen(x->key), 32);
+            assert_int_equal(x->label, e < 2); /* balanced, positives first */
+            assert_true(x->similarity >= -1.0f && x->similarity <= 1.0f);
+            assert_int_equal(x->user_id[0], 'u');
+            assert_int_equal(x->item_id[0], 'i');
+            texts += strstr(x->cot, x->label ? "takes" : "leaves") != NULL;
+            empty += x->cot[0] == '\0';
+        }
+    }
+    assert_int_equal(texts + empty, 40); /* every second example has a record */
+    assert_true(texts > 0 && empty > 0);
+    request.explain = false;
+    assert_null(rank(&request).results[0].examples);
+}
+
+static void fewer_examples_on_request(void **state)
+{
+    lcf_rank_request request = {
+        .user_id = "u2", .candidates = ALL, .candidates_n = 10, .k = 2, .explain = true};
+    lcf_rank_response response = rank(&request);
+
+    (void)state;
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(response.results[i].examples_n, 2);
+        assert_int_equal(response.results[i].examples[0].label, 1);
+        assert_int_equal(response.results[i].examples[1].label, 0);
+    }
+}
+
+/* ---- refusals, memory ---- */
+
+static void refusals(void **state)
+{
+    lcf_rank_request request = {.user_id = "u1", .candidates = ALL, .candidates_n = 0};
+    lcf_rank_response response;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_int_equal(lcf_rank(&response, g_context, &request, &err), LCF_EINVAL);
+    request.candidates_n = LCF_RANK_CANDIDATES_MAX + 1;
+    assert_int_equal(lcf_rank(&response, g_context, &request, &err), LCF_EINVAL);
+    request.candidates_n = 1;
+    request.arm = "other";
+    assert_int_equal(lcf_rank(&response, g_context, &request, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "no arm \"other\""));
+    request.arm = "din-ict";
+    request.k = 5;
+    assert_int_equal(lcf_rank(&response, g_context, &request, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "4 examples"));
+}
+
+static void the_most_candidates(void **state)
+{
+    static const char *candidates[LCF_RANK_CANDIDATES_MAX];
+    lcf_rank_request request = {
+        .user_id = "u1", .candidates = candidates, .candidates_n = LCF_RANK_CANDIDATES_MAX};
+
+    (void)state;
+    for (size_t i = 0; i < LCF_RANK_CANDIDATES_MAX; i++)
+        candidates[i] = ALL[i % 10];
+    assert_int_equal(rank(&request).results_n, LCF_RANK_CANDIDATES_MAX);
+}
+
+static void backbone_allocates_nothing_after_warm_up(void **state)
+{
+    lcf_rank_request request = {
+        .user_id = "u1", .candidates = ALL, .candidates_n = 10, .arm = "din"};
+
+    (void)state;
+    rank(&request);
+    lcf_alloc_fail_at(1);
+    rank(&request);
+    lcf_alloc_fail_at(0);
+}
+
+static void out_of_memory(void **state)
+{
+    lcf_rank_request request = {
+        .user_id = "u1", .candidates = ALL, .candidates_n = 10, .explain = true};
+    lcf_status status = LCF_ENOMEM;
+
+    (void)state;
+    for (uint64_t n = 1; status; n++) {
+        lcf_ranker_snapshot *snapshot = NULL;
+        lcf_rank_context *context = NULL;
+        lcf_rank_response response;
+        lcf_err err = LCF_ERR_INIT;
+
+        assert_true(n < 100000);
+        lcf_alloc_fail_at(n);
+        status = lcf_rank_open(&snapshot, g_root, &err);
+        if (!status)
+            status = lcf_rank_context_create(&context, snapshot, &err);
+        if (!status)
+            status = lcf_rank(&response, context, &request, &err);
+        lcf_alloc_fail_at(0);
+        if (status && status != LCF_ENOMEM)
+            fail_msg("allocation %d: %s", (int)n, err.text);
+        lcf_rank_context_free(context);
+        lcf_rank_close(snapshot);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_score_as_offline),
+        cmocka_unit_test(company_changes_no_score),
+        cmocka_unit_test(order_is_total),
+        cmocka_unit_test(top_cuts_the_same_order),
+        cmocka_unit_test(unknown_user_and_item),
+        cmocka_unit_test(history_of_the_request_counts),
+        cmocka_unit_test(no_example_falls_back),
+        cmocka_unit_test(snapshot_without_examples),
+        cmocka_unit_test(explains),
+        cmocka_unit_test(fewer_examples_on_request),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(the_most_candidates),
+        cmocka_unit_test(backbone_allocates_nothing_after_warm_up),
+        cmocka_unit_test(out_of_memory),
+    };
+
+    return cmocka_run_group_tests_name("rank", tests, setup, teardown);
+}
