@@ -271,6 +271,11 @@ uint64_t lcf_llama_trainer_step_n(const lcf_llama_trainer *t)
     return t->adam.step;
 }
 
+const lcf_grads *lcf_llama_trainer_grads(const lcf_llama_trainer *t)
+{
+    return &t->grads[0]; /* where the shards' gradients are summed */
+}
+
 /* ---- the network ---- */
 
 /* Sequences laid end to end; arrays live on the tape. */

@@ -50,11 +50,15 @@ lcf_status lcf_llama_trainer_from(lcf_llama_trainer **out, const lcf_llama *m,
 void lcf_llama_trainer_free(lcf_llama_trainer *t);
 lcf_params *lcf_llama_trainer_params(lcf_llama_trainer *t);
 uint64_t lcf_llama_trainer_step_n(const lcf_llama_trainer *t);
+/* The gradient of the last step, before clipping; laid out like the parameters. */
+const lcf_grads *lcf_llama_trainer_grads(const lcf_llama_trainer *t);
 
 /*
- * One optimizer step over n sequences (padded to the longest inside each shard).
- * *loss is the mean over counted targets. errors: EDIVERGED loss or gradient not finite (weights
- * unchanged)
+ * One optimizer step over n sequences, of any lengths: nothing is padded. *loss is the mean over
+ * counted targets.
+ *
+ * errors   EDIVERGED loss or gradient not finite; EINVAL an id or target beyond the vocabulary, or
+ * no target at all; ENOMEM. Weights and optimizer are then unchanged.
  */
 lcf_status lcf_llama_trainer_step(double *loss, lcf_llama_trainer *t, const lcf_train_seq *seqs,
                                   size_t n, lcf_pool *pool, lcf_err *err);
