@@ -1,0 +1,104 @@
+/*
+ * A tiny random LLaMA for tests.
+ */
+#include "tests/unit/llama/fixture.h"
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+#include "tests/unit/test.h"
+
+#include <math.h>
+
+#define TEXT(s)          \
+    {                    \
+        s, sizeof(s) - 1 \
+    }
+const lcf_str FIXTURE_TEXTS[] = {
+    TEXT("The user likes quiet films and long novels; the user likes long films."),
+    TEXT("The user dislikes loud films. A novel about the sea, a film about the sea."),
+    TEXT("Toys, games & puzzles: 12 puzzles, 24 games, 1,000 toys (for the user)."),
+    TEXT("  Two spaces first.\nA line, then\ta tab; caf\xc3\xa9, caf\xc3\xa9s, na\xc3\xafve."),
+};
+const size_t FIXTURE_TEXTS_N = sizeof(FIXTURE_TEXTS) / sizeof(*FIXTURE_TEXTS);
+
+static const float *random_block(float **next, size_t rows, size_t cols, lcf_rng *rng)
+{
+    float *block = *next;
+
+    for (size_t i = 0; i < rows * cols; i++)
+        block[i] = (float)(lcf_rng_normal(rng) / sqrt((double)cols));
+    *next += rows * cols;
+    return block;
+}
+
+static const float *random_norm(float **next, size_t n, lcf_rng *rng)
+{
+    float *block = *next;
+
+    for (size_t i = 0; i < n; i++)
+        block[i] = 0.5f + lcf_rng_f32(rng);
+    *next += n;
+    return block;
+}
+
+void fixture_write(const char *path, const fixture_options *o)
+{
+    size_t q = o->heads_n * o->head_dim, kv = o->kv_heads_n * o->head_dim;
+    lcf_llama_layer *layers = lcf_alloc_zero(o->layers_n, sizeof(*layers));
+    lcf_llama m = {.layers = layers};
+    lcf_err err = LCF_ERR_INIT;
+    float *weights, *next;
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, o->seed, 0);
+    if (lcf_tokenizer_train(&m.tokenizer, FIXTURE_TEXTS, FIXTURE_TEXTS_N, 320, &err))
+        fail_msg("%s", err.text);
+    m.config = (lcf_llama_config){lcf_tokenizer_vocab_n(m.tokenizer),
+                                  o->dim,
+                                  o->layers_n,
+                                  o->heads_n,
+                                  o->kv_heads_n,
+                                  o->head_dim,
+                                  o->ffn_dim,
+                                  o->context_n,
+                                  10000,
+                                  1e-5f,
+                                  o->tied};
+    weights = lcf_alloc(2 * m.config.vocab_n * o->dim + o->dim +
+                            o->layers_n * o->dim * (2 * q + 2 * kv + 3 * o->ffn_dim + 2),
+                        sizeof(*weights));
+    assert_non_null(weights);
+    next = weights;
+    m.embed = random_block(&next, m.config.vocab_n, o->dim, &rng);
+    m.final_norm = random_norm(&next, o->dim, &rng);
+    m.output = o->tied ? m.embed : random_block(&next, m.config.vocab_n, o->dim, &rng);
+    for (size_t i = 0; i < o->layers_n; i++) {
+        lcf_llama_layer *l = &layers[i];
+        l->attn_norm = random_norm(&next, o->dim, &rng);
+        l->ffn_norm = random_norm(&next, o->dim, &rng);
+        l->wq = random_block(&next, q, o->dim, &rng);
+        l->wk = random_block(&next, kv, o->dim, &rng);
+        l->wv = random_block(&next, kv, o->dim, &rng);
+        l->wo = random_block(&next, o->dim, q, &rng);
+        l->w_gate = random_block(&next, o->ffn_dim, o->dim, &rng);
+        l->w_up = random_block(&next, o->ffn_dim, o->dim, &rng);
+        l->w_down = random_block(&next, o->dim, o->ffn_dim, &rng);
+    }
+    if (lcf_llama_save(path, &m, o->type, "fixture", &err))
+        fail_msg("%s", err.text);
+    lcf_tokenizer_free(m.tokenizer);
+    free(weights);
+    free(layers);
+}
+
+char *fixture_data(const char *name)
+{
+    const char *data = getenv("LCF_DATA");
+    char path[4096];
+
+    if (!data)
+        return NULL;
+    snprintf(path, sizeof(path), "%s/llama/%s", data, name);
+    return lcf_path_exists(path) ? lcf_strdup(path) : NULL;
+}

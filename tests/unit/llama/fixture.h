@@ -1,0 +1,30 @@
+/*
+ * A tiny random LLaMA and its vocabulary, made on the spot for the tests of this folder.
+ */
+#ifndef LCF_TESTS_UNIT_LLAMA_FIXTURE_H
+#define LCF_TESTS_UNIT_LLAMA_FIXTURE_H
+
+#include "offline/llama/llama.h"
+
+/* The texts that the fixture's vocabulary is trained on. */
+extern const lcf_str FIXTURE_TEXTS[];
+extern const size_t FIXTURE_TEXTS_N;
+
+typedef struct fixture_options {
+    lcf_gguf_type type;
+    size_t dim, heads_n, kv_heads_n, head_dim, ffn_dim, layers_n, context_n;
+    bool tied;
+    uint64_t seed;
+} fixture_options;
+#define FIXTURE_OPTIONS_INIT                              \
+    {                                                     \
+        LCF_GGUF_F32, 32, 6, 2, 10, 48, 2, 100, false, 11 \
+    }
+
+/* Writes a model with random weights of about unit gain. Fails the test on any error. */
+void fixture_write(const char *path, const fixture_options *options);
+
+/* "$LCF_DATA/llama/<name>", or NULL (skip) where the shared data is absent. free() releases it. */
+char *fixture_data(const char *name);
+
+#endif
