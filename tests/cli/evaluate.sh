@@ -1,0 +1,84 @@
+#!/bin/bash
+# llmcf evaluate: report, gate and exit codes, nothing done twice, the same bytes at any thread count, refusals.
+set -u
+fixture=$LCF_BIN_DIR/eval_fixture
+fails=0
+fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
+# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
+expect() {
+    local code=$1 text=$2 got
+    shift 2
+    "$@" >stdout 2>stderr
+    got=$?
+    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
+    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
+}
+
+"$fixture" better din ict || exit 1
+"$fixture" equal a1 a2 || exit 1
+
+# a better arm passes the gate; the report is complete
+expect 0 "B is better than A" "$LLMCF" evaluate --a din --b ict --out report --require 'auc_lift_low > 0'
+for f in report.json report.md report.html manifest.json; do [ -s report/$f ] || fail "no report/$f"; done
+grep -q 'https\?://' report/report.html && fail "report.html refers to the network"
+grep -q '<svg' report/report.html || fail "report.html has no chart"
+
+# a second run does nothing and keeps the verdict; --force makes the same bytes; threads change nothing
+cp -r report first
+expect 0 "up to date" "$LLMCF" evaluate --a din --b ict --out report --require 'auc_lift_low > 0'
+expect 0 "shows it all" "$LLMCF" evaluate --a din --b ict --out report --require 'auc_lift_low > 0' --force --threads 3
+diff -r first report >diff.txt || fail "not the same bytes: $(head -3 diff.txt)"
+
+# --json is report.json
+"$LLMCF" evaluate --a din --b ict --out report --require 'auc_lift_low > 0' --quiet --json >out.json 2>/dev/null
+cmp -s out.json report/report.json || fail "--json is not report.json"
+
+# a gate that is not met: exit code 3, the report is written all the same, also when asked again
+expect 2 "there is no figure 'rows_do_not_matter_a'; there are: auc_a" "$LLMCF" evaluate --a ict --b din --out worse --require 'rows_do_not_matter_a<1'
+[ -e worse ] && fail "a wrong condition left a report"
+expect 3 "gate not passed: auc_lift_low > 0 (it is" "$LLMCF" evaluate --a ict --b din --out worse --require 'auc_lift_low > 0'
+grep -q 'B is worse than A' worse/report.md || fail "no verdict in the report that did not pass"
+grep -q '"passed": false' worse/report.json || fail "the gate's outcome is not in report.json"
+expect 3 "gate not passed" "$LLMCF" evaluate --a ict --b din --out worse --require 'auc_lift_low > 0'
+expect 2 "is not of the form" "$LLMCF" evaluate --a din --b ict --out x --require 'auc_lift'
+
+# an arm against itself, and two of the same skill
+expect 0 "No difference is shown: AUC lift +0.0000" "$LLMCF" evaluate --a din --b din --out same --replicates 200
+expect 3 "auc_lift_low > 0" "$LLMCF" evaluate --a a1 --b a2 --out equal --require 'auc_lift_low > 0'
+
+# the configuration file gives the same options
+printf 'evaluate:\n  a: din\n  b: ict\n  replicates: 200\n  require:\n    - auc_lift_low > 0\n    - logloss_lift <= 0\n' >c.yaml
+expect 0 "met     logloss_lift <= 0" "$LLMCF" evaluate --config c.yaml --out configured
+
+# arms that cannot be compared are refused, with the row; nothing is written
+"$fixture" rows d1 d2 && expect 1 "prediction 17 is sample 117 in A and sample 118 in B" "$LLMCF" evaluate --a d1 --b d2 --out no
+"$fixture" labels d1 d2 && expect 1 "sample 142 has label" "$LLMCF" evaluate --a d1 --b d2 --out no
+"$fixture" one-class d1 d2 && expect 1 "have label 0: AUC needs both classes" "$LLMCF" evaluate --a d1 --b d2 --out no
+expect 1 "nowhere/test.lcf" "$LLMCF" evaluate --a nowhere --b ict --out no
+expect 2 "--a, --b and --out are needed" "$LLMCF" evaluate --a din
+
+# damaged predictions: cut short, one bit changed, another kind of file
+mkdir -p cut flip other
+size=$(stat -c %s ict/test.lcf)
+for n in 0 7 $((size / 2)) $((size - 1)); do
+    head -c $n ict/test.lcf >cut/test.lcf
+    expect 1 "cut/test.lcf" "$LLMCF" evaluate --a din --b cut --out no
+done
+cp ict/test.lcf flip/test.lcf
+printf '\x55' | dd of=flip/test.lcf bs=1 seek=$((size - 100)) conv=notrunc 2>/dev/null
+expect 1 "flip/test.lcf" "$LLMCF" evaluate --a din --b flip --out no
+echo '{"format": "not predictions"}' >other/test.lcf
+expect 1 "other/test.lcf" "$LLMCF" evaluate --a din --b other --out no
+[ -e no ] && fail "a refused comparison left a report"
+
+# with the dataset: slices
+if "$LLMCF" simulate --users 300 --out raw --quiet 2>/dev/null && "$LLMCF" prepare --input raw --out dataset --quiet 2>/dev/null; then
+    "$fixture" better s1 s2 dataset
+    expect 0 "B is better" "$LLMCF" evaluate --a s1 --b s2 --dataset dataset --out sliced --replicates 300
+    grep -q '| history 20 |' sliced/report.md || fail "no slice of long histories"
+    grep -q 'popularity decile 10' sliced/report.html || fail "no slices in the chart"
+    expect 1 "another dataset" "$LLMCF" evaluate --a din --b ict --dataset dataset --out no
+else
+    fail "cannot make a dataset"
+fi
+[ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
