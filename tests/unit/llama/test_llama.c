@@ -1,0 +1,674 @@
+/*
+ * LLaMA inference: against a naive forward pass in double, against itself in other batches, and
+ * against the recorded continuations of a model that was trained elsewhere.
+ */
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "offline/llama/complete.h"
+#include "offline/llama/kv_attention.h"
+#include "offline/llama/llama.h"
+#include "tests/unit/llama/fixture.h"
+#include "tests/unit/test.h"
+
+#include <math.h>
+
+#define PATH "test_llama.gguf"
+
+static lcf_llama *open_fixture(const fixture_options *options)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_llama *m;
+
+    fixture_write(PATH, options);
+    assert_ok(lcf_llama_open(&m, PATH, &err), &err);
+    return m;
+}
+
+/* ---- the naive forward pass: one sequence, double, no cache ---- */
+
+static void naive_norm(double *y, const double *x, const float *w, size_t n, double eps)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] / sqrt(sum / (double)n + eps) * w[i];
+}
+
+static void naive_linear(double *y, const double *x, const float *w, size_t in, size_t out)
+{
+    for (size_t o = 0; o < out; o++) {
+        y[o] = 0;
+        for (size_t i = 0; i < in; i++)
+            y[o] += x[i] * w[o * in + i];
+    }
+}
+
+static void naive_rope(double *x, size_t heads, size_t head_dim, size_t position, double theta)
+{
+    for (size_t h = 0; h < heads; h++, x += head_dim)
+        for (size_t i = 0; i < head_dim; i += 2) {
+            double angle = (double)position * pow(theta, -(double)i / (double)head_dim);
+            double a = x[i], b = x[i + 1];
+            x[i] = a * cos(angle) - b * sin(angle);
+            x[i + 1] = a * sin(angle) + b * cos(angle);
+        }
+}
+
+static void naive_attend(double *out, const double *q, const double *k, const double *v, size_t t,
+                         const lcf_llama_config *c)
+{
+    size_t group = c->heads_n / c->kv_heads_n, kv = c->kv_heads_n * c->head_dim;
+    double weights[256];
+
+    for (size_t h = 0; h < c->heads_n; h++) {
+        size_t at = h / group * c->head_dim;
+        double sum = 0;
+        for (size_t s = 0; s <= t; s++) {
+            double score = 0;
+            for (size_t d = 0; d < c->head_dim; d++)
+                score += q[h * c->head_dim + d] * k[s * kv + at + d];
+            weights[s] = exp(score / sqrt((double)c->head_dim));
+            sum += weights[s];
+        }
+        for (size_t d = 0; d < c->head_dim; d++) {
+            out[h * c->head_dim + d] = 0;
+            for (size_t s = 0; s <= t; s++)
+                out[h * c->head_dim + d] += weights[s] / sum * v[s * kv + at + d];
+        }
+    }
+}
+
+static double *zeros(size_t n)
+{
+    double *p = lcf_alloc_zero(n, sizeof(*p));
+
+    assert_non_null(p);
+    return p;
+}
+
+static void naive_layer(double *x, const lcf_llama_layer *l, size_t n, const lcf_llama_config *c)
+{
+    size_t q_n = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    double *h = zeros(c->dim), *q = zeros(n * q_n), *k = zeros(n * kv), *v = zeros(n * kv);
+    double *mixed = zeros(q_n), *gate = zeros(c->ffn_dim), *up = zeros(c->ffn_dim);
+
+    for (size_t t = 0; t < n; t++) {
+        naive_norm(h, x + t * c->dim, l->attn_norm, c->dim, c->norm_eps);
+        naive_linear(q + t * q_n, h, l->wq, c->dim, q_n);
+        naive_linear(k + t * kv, h, l->wk, c->dim, kv);
+        naive_linear(v + t * kv, h, l->wv, c->dim, kv);
+        naive_rope(q + t * q_n, c->heads_n, c->head_dim, t, c->rope_theta);
+        naive_rope(k + t * kv, c->kv_heads_n, c->head_dim, t, c->rope_theta);
+    }
+    for (size_t t = 0; t < n; t++) {
+        double *row = x + t * c->dim;
+        naive_attend(mixed, q + t * q_n, k, v, t, c);
+        naive_linear(h, mixed, l->wo, q_n, c->dim);
+        for (size_t i = 0; i < c->dim; i++)
+            row[i] += h[i];
+        naive_norm(h, row, l->ffn_norm, c->dim, c->norm_eps);
+        naive_linear(gate, h, l->w_gate, c->dim, c->ffn_dim);
+        naive_linear(up, h, l->w_up, c->dim, c->ffn_dim);
+        for (size_t i = 0; i < c->ffn_dim; i++)
+            gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+        naive_linear(h, gate, l->w_down, c->ffn_dim, c->dim);
+        for (size_t i = 0; i < c->dim; i++)
+            row[i] += h[i];
+    }
+    free(h);
+    free(q);
+    free(k);
+    free(v);
+    free(mixed);
+    free(gate);
+    free(up);
+}
+
+/* logits [n, vocab_n]; free() releases them. */
+static double *naive_forward(const lcf_llama *m, const uint32_t *ids, size_t n)
+{
+    const lcf_llama_config *c = &m->config;
+    double *x = zeros(n * c->dim), *h = zeros(c->dim), *logits = zeros(n * c->vocab_n);
+
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < c->dim; i++)
+            x[t * c->dim + i] = m->embed[ids[t] * c->dim + i];
+    for (size_t l = 0; l < c->layers_n; l++)
+        naive_layer(x, &m->layers[l], n, c);
+    for (size_t t = 0; t < n; t++) {
+        naive_norm(h, x + t * c->dim, m->final_norm, c->dim, c->norm_eps);
+        naive_linear(logits + t * c->vocab_n, h, m->output, c->dim, c->vocab_n);
+    }
+    free(x);
+    free(h);
+    return logits;
+}
+
+static void assert_near(const float *got, const double *wanted, size_t n, double tolerance)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(got[i] - wanted[i]) <= tolerance))
+            fail_msg("logit %zu: %g, not %g", i, (double)got[i], wanted[i]);
+}
+
+static void random_ids(uint32_t *ids, size_t n, const lcf_llama *m, uint64_t seed)
+{
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, seed, 0);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (uint32_t)lcf_rng_below(&rng, m->config.vocab_n);
+}
+
+/* Prompt in one batch, then token by token, past several pages of the cache. */
+static void check_against_naive(const fixture_options *options)
+{
+    enum { N = 75, PROMPT = 37 };
+    lcf_llama *m = open_fixture(options);
+    lcf_llama_token batch[N];
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    uint32_t ids[N];
+    double *wanted;
+
+    random_ids(ids, N, m, 3);
+    wanted = naive_forward(m, ids, N);
+    assert_ok(lcf_llama_session_create(&s, m, 2, 80, PROMPT, &err), &err);
+    for (size_t i = 0; i < N; i++)
+        batch[i] = (lcf_llama_token){ids[i], 1, i % 3 == 0 || i >= PROMPT};
+    assert_ok(lcf_llama_decode(&logits, s, batch, PROMPT, &err), &err);
+    for (size_t i = 0; i * 3 < PROMPT; i++)
+        assert_near(logits + i * m->config.vocab_n, wanted + 3 * i * m->config.vocab_n,
+                    m->config.vocab_n, 1e-4);
+    for (size_t i = PROMPT; i < N; i++) {
+        assert_ok(lcf_llama_decode(&logits, s, batch + i, 1, &err), &err);
+        assert_near(logits, wanted + i * m->config.vocab_n, m->config.vocab_n, 1e-4);
+    }
+    assert_int_equal(lcf_llama_seq_len(s, 1), N);
+    assert_int_equal(lcf_llama_seq_len(s, 0), 0);
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
+    free(wanted);
+}
+
+static void test_against_naive(void **state)
+{
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+
+    (void)state;
+    check_against_naive(&o);
+    o.tied = true;
+    o.heads_n = o.kv_heads_n = 3; /* no sharing of heads, a size of head that fills lanes */
+    o.head_dim = 16;
+    check_against_naive(&o);
+    o.heads_n = 5; /* odd group */
+    o.kv_heads_n = 1;
+    o.head_dim = 34;
+    check_against_naive(&o);
+}
+
+/* ---- batches ---- */
+
+/* Random interleavings of several sequences give what each gives alone. */
+static void test_batches(void **state)
+{
+    enum { SEQS = 5, N = 60 };
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    size_t vocab_n = m->config.vocab_n, done[SEQS] = {0}, left = SEQS * N;
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    uint32_t ids[SEQS][N];
+    double *wanted[SEQS];
+    lcf_rng rng;
+
+    (void)state;
+    lcf_rng_seed(&rng, 9, 0);
+    for (uint32_t q = 0; q < SEQS; q++) {
+        random_ids(ids[q], N, m, q);
+        wanted[q] = naive_forward(m, ids[q], N);
+    }
+    assert_ok(lcf_llama_session_create(&s, m, SEQS, N, 64, &err), &err);
+    while (left) {
+        lcf_llama_token batch[64];
+        size_t position[64], n = 0, row = 0;
+        while (n < 64 && left && lcf_rng_below(&rng, 40)) {
+            uint32_t q = (uint32_t)lcf_rng_below(&rng, SEQS);
+            if (done[q] == N)
+                continue;
+            position[n] = done[q];
+            batch[n++] = (lcf_llama_token){ids[q][done[q]++], q, lcf_rng_below(&rng, 2)};
+            left--;
+        }
+        assert_ok(lcf_llama_decode(&logits, s, batch, n, &err), &err);
+        for (size_t i = 0; i < n; i++)
+            if (batch[i].want_logits)
+                assert_near(logits + row++ * vocab_n, wanted[batch[i].seq] + position[i] * vocab_n,
+                            vocab_n, 1e-4);
+    }
+    for (size_t q = 0; q < SEQS; q++)
+        free(wanted[q]);
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
+}
+
+static void feed(lcf_llama_session *s, const uint32_t *ids, size_t n, uint32_t seq,
+                 const float **logits)
+{
+    lcf_llama_token batch[64];
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_in_range(n, 1, 64);
+    for (size_t i = 0; i < n; i++)
+        batch[i] = (lcf_llama_token){ids[i], seq, i + 1 == n};
+    assert_ok(lcf_llama_decode(logits, s, batch, n, &err), &err);
+}
+
+/* A copy goes its own way, from any length, and a used sequence can be started anew. */
+static void test_copies(void **state)
+{
+    enum { N = 40 };
+    static const size_t SHARED[] = {1, 31, 32, 33, 39};
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    size_t vocab_n = m->config.vocab_n;
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    uint32_t a[N], b[N];
+    double *wanted_a, *wanted_b;
+
+    (void)state;
+    assert_ok(lcf_llama_session_create(&s, m, 3, N, 64, &err), &err);
+    for (size_t i = 0; i < sizeof(SHARED) / sizeof(*SHARED); i++) {
+        size_t shared = SHARED[i];
+        random_ids(a, N, m, 1);
+        random_ids(b, N, m, 2);
+        memcpy(b, a, shared * sizeof(*a));
+        wanted_a = naive_forward(m, a, N);
+        wanted_b = naive_forward(m, b, N);
+        feed(s, a, shared, 0, &logits);
+        lcf_llama_seq_copy(s, 2, 0);
+        lcf_llama_seq_copy(s, 1, 2);
+        lcf_llama_seq_copy(s, 1, 1);
+        lcf_llama_seq_reset(s, 2);
+        assert_int_equal(lcf_llama_seq_len(s, 1), shared);
+        for (size_t t = shared; t < N; t++) {
+            feed(s, a + t, 1, 0, &logits);
+            assert_near(logits, wanted_a + t * vocab_n, vocab_n, 1e-4);
+            feed(s, b + t, 1, 1, &logits);
+            assert_near(logits, wanted_b + t * vocab_n, vocab_n, 1e-4);
+        }
+        lcf_llama_seq_copy(s, 2, 1);
+        for (uint32_t q = 0; q < 3; q++)
+            lcf_llama_seq_reset(s, q);
+        for (uint32_t q = 0; q < 3; q++) { /* every page must have come back */
+            feed(s, b, N, q, &logits);
+            assert_near(logits, wanted_b + (N - 1) * vocab_n, vocab_n, 1e-4);
+        }
+        for (uint32_t q = 0; q < 3; q++)
+            lcf_llama_seq_reset(s, q);
+        free(wanted_a);
+        free(wanted_b);
+    }
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
+}
+
+static void test_limits(void **state)
+{
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    lcf_llama_token batch[] = {
+        {5, 0, true}, {6, 0, true}, {7, 0, true}, {8, 1, true}, {9, 1, true}};
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+
+    (void)state;
+    assert_int_equal(lcf_llama_session_create(&s, m, 1, 101, 4, NULL), LCF_EINVAL);
+    assert_int_equal(lcf_llama_session_create(&s, m, 0, 8, 4, NULL), LCF_EINVAL);
+    assert_int_equal(lcf_llama_session_create(&s, m, (size_t)1 << 31, 100, 4, NULL), LCF_ENOMEM);
+    assert_ok(lcf_llama_session_create(&s, m, 2, 2, 4, &err), &err);
+    assert_true(lcf_llama_session_bytes(s) > 2 * 32 * 2 * 20 * 2 * sizeof(float));
+    assert_int_equal(lcf_llama_decode(&logits, s, batch, 5, &err), LCF_ELIMIT);
+    assert_int_equal(lcf_llama_decode(&logits, s, batch, 3, &err), LCF_ELIMIT);
+    assert_null(logits);
+    assert_int_equal(lcf_llama_seq_len(s, 0), 0); /* nothing was taken */
+    batch[1].id = (uint32_t)m->config.vocab_n;
+    assert_int_equal(lcf_llama_decode(&logits, s, batch, 2, &err), LCF_EINVAL);
+    batch[1].id = 6;
+    batch[1].seq = 2;
+    assert_int_equal(lcf_llama_decode(&logits, s, batch, 2, &err), LCF_EINVAL);
+    batch[1].seq = 0;
+    assert_ok(lcf_llama_decode(&logits, s, batch, 2, &err), &err);
+    assert_int_equal(lcf_llama_decode(&logits, s, batch + 2, 2, &err), LCF_ELIMIT);
+    assert_int_equal(lcf_llama_seq_len(s, 1), 0);
+    assert_ok(lcf_llama_decode(&logits, s, batch + 3, 2, &err), &err);
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
+}
+
+/* Every instruction set gives what plain arithmetic gives. */
+static void test_attention_levels(void **state)
+{
+    enum { LEN = 71, GROUP = 3, HEAD = 20, VALUE = 32, PAGES = 3 };
+    lcf_kv_attend_fn levels[] = {lcf_kv_attend_baseline, lcf_kv_attend_best()};
+    static float pages[PAGES][LCF_KV_PAGE * (HEAD + VALUE)];
+    float *table[PAGES] = {pages[2], pages[0], pages[1]};
+    lcf_kv_view kv = {table, 0, LEN, HEAD, VALUE};
+    float q[GROUP * HEAD], out[GROUP * HEAD], scratch[GROUP * (96 + VALUE)];
+    lcf_rng rng;
+
+    (void)state;
+    lcf_rng_seed(&rng, 4, 0);
+    for (size_t p = 0; p < PAGES; p++)
+        for (size_t i = 0; i < LCF_KV_PAGE * (HEAD + VALUE); i++)
+            pages[p][i] = (float)lcf_rng_normal(&rng);
+    for (size_t i = 0; i < GROUP * HEAD; i++)
+        q[i] = (float)lcf_rng_normal(&rng);
+    for (size_t level = 0; level < 2; level++) {
+        levels[level](out, q, &kv, GROUP, 0.25f, scratch);
+        for (size_t g = 0; g < GROUP; g++) {
+            double wanted[HEAD] = {0}, sum = 0;
+            for (size_t t = 0; t < LEN; t++) {
+                const float *page = table[t / 32];
+                double score = 0;
+                for (size_t d = 0; d < HEAD; d++)
+                    score += (double)q[g * HEAD + d] * page[d * 32 + t % 32];
+                score = exp(score * 0.25);
+                sum += score;
+                for (size_t d = 0; d < HEAD; d++)
+                    wanted[d] += score * page[HEAD * 32 + t % 32 * VALUE + d];
+            }
+            for (size_t d = 0; d < HEAD; d++)
+                assert_true(fabs(out[g * HEAD + d] - wanted[d] / sum) < 1e-5);
+        }
+    }
+}
+
+/* ---- files ---- */
+
+static void test_types(void **state)
+{
+    static const lcf_gguf_type TYPES[] = {LCF_GGUF_F16, LCF_GGUF_BF16, LCF_GGUF_Q8_0};
+    static const double TOLERANCE[] = {1e-3, 8e-3, 1.5e-2};
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    size_t weights_n = m->config.vocab_n * m->config.dim;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(TYPES) / sizeof(*TYPES); i++) {
+        lcf_err err = LCF_ERR_INIT;
+        lcf_llama *back;
+        assert_ok(lcf_llama_save("test_llama_typed.gguf", m, TYPES[i], "x", &err), &err);
+        assert_ok(lcf_llama_open(&back, "test_llama_typed.gguf", &err), &err);
+        assert_memory_equal(&back->config, &m->config, sizeof(m->config));
+        assert_string_not_equal(back->id, m->id);
+        assert_memory_equal(back->final_norm, m->final_norm, m->config.dim * sizeof(float));
+        for (size_t w = 0; w < weights_n; w++)
+            assert_true(fabs((double)back->output[w] - m->output[w]) < TOLERANCE[i]);
+        lcf_llama_close(back);
+    }
+    lcf_llama_close(m);
+}
+
+static void test_same_model_same_bytes(void **state)
+{
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o), *again;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_ok(lcf_llama_save("test_llama_again.gguf", m, LCF_GGUF_F32, "fixture", &err), &err);
+    assert_ok(lcf_llama_open(&again, "test_llama_again.gguf", &err), &err);
+    assert_string_equal(again->id, m->id);
+    lcf_llama_close(again);
+    lcf_llama_close(m);
+}
+
+/* A model file without one tensor, with one too many, or with a wrong shape, is named as such. */
+static lcf_status open_altered(const char *missing, const char *misshapen, const char *extra,
+                               lcf_err *err)
+{
+    static const float ZEROS[4096];
+    uint64_t one[] = {4}, two[] = {4, 4};
+    struct {
+        const char *name;
+        bool matrix;
+    } tensors[] = {{"output_norm.weight", false},      {"blk.0.attn_norm.weight", false},
+                   {"blk.0.ffn_norm.weight", false},   {"blk.0.attn_q.weight", true},
+                   {"blk.0.attn_k.weight", true},      {"blk.0.attn_v.weight", true},
+                   {"blk.0.attn_output.weight", true}, {"blk.0.ffn_gate.weight", true},
+                   {"blk.0.ffn_up.weight", true},      {"blk.0.ffn_down.weight", true}};
+    uint64_t embed[] = {4, 0};
+    lcf_tokenizer *t;
+    lcf_gguf_writer *w;
+    lcf_llama *m = NULL;
+    lcf_status status;
+
+    assert_ok(lcf_tokenizer_train(&t, FIXTURE_TEXTS, FIXTURE_TEXTS_N, 300, err), err);
+    embed[1] = lcf_tokenizer_vocab_n(t);
+    assert_ok(lcf_gguf_create(&w, PATH, err), err);
+    assert_ok(lcf_gguf_add_string(w, "general.architecture", "llama", err), err);
+    assert_ok(lcf_gguf_add_u32(w, "llama.context_length", 16, err), err);
+    assert_ok(lcf_gguf_add_u32(w, "llama.embedding_length", 4, err), err);
+    assert_ok(lcf_gguf_add_u32(w, "llama.block_count", 1, err), err);
+    assert_ok(lcf_gguf_add_u32(w, "llama.feed_forward_length", 4, err), err);
+    assert_ok(lcf_gguf_add_u32(w, "llama.attention.head_count", 2, err), err);
+    assert_ok(lcf_gguf_add_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f, err), err);
+    assert_ok(lcf_tokenizer_save(t, w, err), err);
+    assert_ok(lcf_gguf_add_tensor(w, "token_embd.weight", LCF_GGUF_F32, embed, 2, ZEROS, err), err);
+    for (size_t i = 0; i < sizeof(tensors) / sizeof(*tensors); i++) {
+        bool wrong = misshapen && !strcmp(misshapen, tensors[i].name);
+        if (missing && !strcmp(missing, tensors[i].name))
+            continue;
+        assert_ok(lcf_gguf_add_tensor(w, tensors[i].name, LCF_GGUF_F32,
+                                      tensors[i].matrix ? two : one,
+                                      tensors[i].matrix && !wrong ? 2 : 1, ZEROS, err),
+                  err);
+    }
+    if (extra)
+        assert_ok(lcf_gguf_add_tensor(w, extra, LCF_GGUF_F32, one, 1, ZEROS, err), err);
+    assert_ok(lcf_gguf_commit(w, err), err);
+    status = lcf_llama_open(&m, PATH, err);
+    lcf_llama_close(m);
+    lcf_tokenizer_free(t);
+    return status;
+}
+
+static void test_altered_files(void **state)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_ok(open_altered(NULL, NULL, NULL, &err), &err);
+    assert_int_equal(open_altered("output_norm.weight", NULL, "extra", &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "output_norm.weight"));
+    assert_non_null(strstr(err.text, PATH));
+    err.status = LCF_OK;
+    assert_int_equal(open_altered(NULL, "blk.0.ffn_up.weight", NULL, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "blk.0.ffn_up.weight"));
+    err.status = LCF_OK;
+    assert_int_equal(open_altered(NULL, NULL, "rope_freqs.weight", &err), LCF_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "rope_freqs.weight"));
+}
+
+static void test_out_of_memory(void **state)
+{
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama_session *s;
+    lcf_sampler *sampler;
+    lcf_llama *m;
+    lcf_status status;
+
+    (void)state;
+    o.type = LCF_GGUF_F16; /* so that weights are widened */
+    fixture_write(PATH, &o);
+    for (uint64_t n = 1;; n++) {
+        lcf_alloc_fail_at(n);
+        status = lcf_llama_open(&m, PATH, NULL);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+        assert_null(m);
+    }
+    for (uint64_t n = 1;; n++) {
+        lcf_alloc_fail_at(n);
+        status = lcf_llama_session_create(&s, m, 2, 20, 4, NULL);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+    }
+    for (uint64_t n = 1;; n++) {
+        lcf_alloc_fail_at(n);
+        status = lcf_sampler_create(&sampler, 100, NULL);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+    }
+    for (uint64_t n = 1;; n++) {
+        lcf_complete_options options = LCF_COMPLETE_OPTIONS_INIT;
+        lcf_completion c;
+        options.tokens_max = 5;
+        lcf_alloc_fail_at(n);
+        status = lcf_complete(&c, m, "The user", 8, &options, NULL);
+        lcf_alloc_fail_at(0);
+        lcf_completion_dispose(&c);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+    }
+    lcf_sampler_free(sampler);
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
+}
+
+/* ---- a model that was trained and run elsewhere ---- */
+
+static void check_ids(const json_t *wanted, const lcf_tokens *got)
+{
+    assert_int_equal(json_array_size(wanted), got->n);
+    for (size_t i = 0; i < got->n; i++)
+        assert_int_equal(json_integer_value(json_array_get(wanted, i)), got->ids[i]);
+}
+
+/* All logits of prompt and continuation, [prompt + ids, vocab_n], as recorded. */
+static void check_logits(const lcf_llama *m, const lcf_completion *c, const char *file)
+{
+    size_t n = c->prompt.n + c->made.n, rows, vocab_n = m->config.vocab_n;
+    lcf_llama_token *batch = lcf_alloc(n, sizeof(*batch));
+    char *path = fixture_data(file);
+    lcf_buf raw = LCF_BUF_INIT;
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    double worst = 0;
+
+    assert_non_null(batch);
+    assert_non_null(path);
+    assert_ok(lcf_file_read(&raw, path, 1 << 24, &err), &err);
+    rows = raw.len / sizeof(float) / vocab_n;
+    assert_true(rows == n || rows + 1 == n);
+    for (size_t i = 0; i < n; i++)
+        batch[i] = (lcf_llama_token){
+            i < c->prompt.n ? c->prompt.ids[i] : c->made.ids[i - c->prompt.n], 0, true};
+    assert_ok(lcf_llama_session_create(&s, m, 1, n, n, &err), &err);
+    assert_ok(lcf_llama_decode(&logits, s, batch, n, &err), &err);
+    for (size_t i = 0; i < rows * vocab_n; i++) {
+        float wanted;
+        memcpy(&wanted, raw.data + i * sizeof(wanted), sizeof(wanted));
+        worst = fmax(worst, fabs((double)logits[i] - wanted));
+    }
+    if (!(worst < 1e-3))
+        fail_msg("%s: logits differ by %g", file, worst);
+    lcf_llama_session_free(s);
+    lcf_buf_dispose(&raw);
+    free(path);
+    free(batch);
+}
+
+static void check_greedy(const char *model, const char *record, double tolerance,
+                         const char *logits)
+{
+    lcf_complete_options options = LCF_COMPLETE_OPTIONS_INIT;
+    char *model_path = fixture_data(model), *record_path = fixture_data(record);
+    lcf_err err = LCF_ERR_INIT;
+    lcf_completion c;
+    lcf_llama *m;
+    json_t *json;
+    const char *prompt, *text;
+
+    assert_non_null(model_path);
+    assert_non_null(record_path);
+    assert_ok(lcf_llama_open(&m, model_path, &err), &err);
+    assert_ok(lcf_json_load(&json, record_path, &err), &err);
+    assert_ok(lcf_json_str(&prompt, json, "prompt", &err), &err);
+    assert_ok(lcf_json_str(&text, json, "text", &err), &err);
+    options.tokens_max = json_array_size(json_object_get(json, "ids"));
+    options.sampling.temperature = 0;
+    assert_ok(lcf_complete(&c, m, prompt, strlen(prompt), &options, &err), &err);
+    check_ids(json_object_get(json, "prompt_ids"), &c.prompt);
+    check_ids(json_object_get(json, "ids"), &c.made);
+    assert_string_equal(lcf_buf_text(&c.text), text);
+    for (size_t i = 0; i < c.made.n; i++) {
+        double wanted =
+            json_number_value(json_array_get(json_object_get(json, "logprob_of_chosen"), i));
+        if (!(fabs(c.logprobs[i] - wanted) < tolerance))
+            fail_msg("%s, token %zu: log probability %g, not %g", model, i, (double)c.logprobs[i],
+                     wanted);
+    }
+    if (logits)
+        check_logits(m, &c, logits);
+    lcf_completion_dispose(&c);
+    json_decref(json);
+    lcf_llama_close(m);
+    free(model_path);
+    free(record_path);
+}
+
+static void test_reference_model(void **state)
+{
+    char *there = fixture_data("stories260k-f32-v3.gguf");
+
+    (void)state;
+    if (!there)
+        skip();
+    free(there);
+    check_greedy("stories260k-f32-v3.gguf", "greedy/stories260K_Once_upon_a_time_.json", 1e-4,
+                 "greedy/stories260K_Once_upon_a_time_.logits.f32");
+    check_greedy("stories260k-f32-v3.gguf", "greedy/stories260K_One_day__Lily_met_a_.json", 1e-4,
+                 "greedy/stories260K_One_day__Lily_met_a_.logits.f32");
+    check_greedy("stories260k-f32-v1.gguf", "greedy/stories260K_Once_upon_a_time_.json", 1e-4,
+                 "greedy/stories260K_Once_upon_a_time_.logits.f32");
+    /* these were recorded with activations rounded to the weights' type; ours are f32 */
+    check_greedy("stories260k-f16-v3.gguf", "greedy/stories260K-F16_once.json", 0.02, NULL);
+    check_greedy("stories260k-bf16-v3.gguf", "greedy/stories260K-BF16_once.json", 0.05, NULL);
+    check_greedy("stories260k-q8_0-v3.gguf", "greedy/stories260K-Q8_0_once.json", 0.2, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_naive),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_attention_levels),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_same_model_same_bytes),
+        cmocka_unit_test(test_altered_files),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_reference_model),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
