@@ -25,10 +25,11 @@ typedef struct lcf_lexical_options {
     uint32_t bits;     /* 2^bits hash buckets */
     size_t iterations; /* power iterations of the randomised SVD */
     uint64_t seed;
+    size_t texts_max; /* fit on as many, evenly spread over all; 0 = on all */
 } lcf_lexical_options;
 #define LCF_LEXICAL_OPTIONS_INIT \
     {                            \
-        256, 17, 2, 1            \
+        256, 17, 2, 1, 20000     \
     }
 
 /* errors: EINVAL no text at all; ENOMEM. When the texts have a lower rank than dim, the rest of the
