@@ -1,0 +1,307 @@
+/*
+ * Parameters, gradients, learning rates, and checkpoints: what is loaded is what was saved, to the
+ * bit, and what does not fit is refused before anything is changed. (Adam's arithmetic is held to
+ * PyTorch in tests/parity.)
+ */
+#include "common/base/mem.h"
+#include "common/nn/optim.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATH "nn_checkpoint.lcf"
+
+/* Two parameters; the second is [rows, 5]. */
+static lcf_status params_make(lcf_params *p, size_t rows)
+{
+    const size_t a[1] = {7}, b[2] = {rows, 5};
+    lcf_status status;
+
+    lcf_params_init(p);
+    status = lcf_params_add(NULL, p, "first", a, 1, false, NULL);
+    if (!status)
+        status = lcf_params_add(NULL, p, "layer.second", b, 2, true, NULL);
+    if (!status)
+        status = lcf_params_seal(p, NULL);
+    if (status)
+        lcf_params_dispose(p);
+    return status;
+}
+
+static void params_of(lcf_params *p, size_t rows, uint64_t seed)
+{
+    assert_int_equal(params_make(p, rows), LCF_OK);
+    lcf_params_fill(p, 0, LCF_INIT_NORMAL, 1.0f, seed);
+    lcf_params_fill(p, 1, LCF_INIT_UNIFORM, 0.5f, seed);
+}
+
+static void adam_of(lcf_adam *a, const lcf_params *p)
+{
+    lcf_adam_options options = LCF_ADAM_OPTIONS_INIT;
+
+    options.weight_decay = 0.01f;
+    assert_int_equal(lcf_adam_init(a, p, &options, NULL), LCF_OK);
+}
+
+static void test_params(void **state)
+{
+    float bound = sqrtf(6.0f / 8.0f);
+    lcf_params p, same, other;
+    float *second;
+    size_t i;
+
+    (void)state;
+    params_of(&p, 3, 1);
+    params_of(&same, 3, 1);
+    params_of(&other, 3, 2);
+    assert_int_equal(p.list_n, 2);
+    assert_int_equal(p.list[1].offset % 16, 0);
+    assert_int_equal(p.values_n, 32);
+    assert_int_equal((uintptr_t)p.values % 64, 0);
+    assert_int_equal(lcf_params_find(&p, "layer.second"), 1);
+    assert_int_equal(lcf_params_find(&p, "third"), (size_t)-1);
+    assert_memory_equal(p.values, same.values, 32 * sizeof(float));
+    assert_memory_not_equal(p.values, other.values, 7 * sizeof(float));
+    for (i = 7; i < 16; i++)
+        assert_true(p.values[i] == 0.0f); /* the gap */
+    second = lcf_params_value(&p, 1);
+    lcf_params_fill(&p, 1, LCF_INIT_XAVIER_UNIFORM, 0.0f, 1);
+    for (i = 0; i < 15; i++)
+        assert_true(fabsf(second[i]) <= bound && second[i] != 0.0f);
+    lcf_params_fill(&p, 1, LCF_INIT_ZERO, 0.0f, 1);
+    assert_true(second[0] == 0.0f && second[14] == 0.0f);
+    lcf_params_dispose(&p);
+    lcf_params_dispose(&same);
+    lcf_params_dispose(&other);
+}
+
+static void test_params_too_large(void **state)
+{
+    const size_t dims[3] = {SIZE_MAX / 2, 3, 5};
+    lcf_params p;
+
+    (void)state;
+    lcf_params_init(&p);
+    assert_int_equal(lcf_params_add(NULL, &p, "vast", dims, 3, false, NULL), LCF_ELIMIT);
+    lcf_params_dispose(&p);
+}
+
+static void test_grads(void **state)
+{
+    lcf_params p;
+    lcf_grads a, b;
+
+    (void)state;
+    params_of(&p, 3, 1);
+    assert_int_equal(lcf_grads_init(&a, &p, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init(&b, &p, NULL), LCF_OK);
+    assert_true(lcf_grads_norm(&a) == 0.0);
+    a.values[0] = 3.0f;
+    b.values[17] = -4.0f;
+    lcf_grads_add(&a, &b);
+    assert_true(fabs(lcf_grads_norm(&a) - 5.0) < 1e-12);
+    lcf_grads_scale(&a, 0.5f);
+    assert_true(a.values[0] == 1.5f && a.values[17] == -2.0f);
+    a.values[1] = NAN;
+    assert_false(isfinite(lcf_grads_norm(&a)));
+    lcf_grads_zero(&a);
+    assert_true(lcf_grads_norm(&a) == 0.0);
+    lcf_grads_dispose(&a);
+    lcf_grads_dispose(&b);
+    lcf_params_dispose(&p);
+}
+
+static void test_learning_rate(void **state)
+{
+    (void)state;
+    assert_true(lcf_lr_warmup_cosine(2.0f, 0.1f, 0, 4, 24) == 0.5f);
+    assert_true(lcf_lr_warmup_cosine(2.0f, 0.1f, 3, 4, 24) == 2.0f);
+    assert_true(lcf_lr_warmup_cosine(2.0f, 0.1f, 4, 4, 24) == 2.0f);
+    assert_true(fabsf(lcf_lr_warmup_cosine(2.0f, 0.1f, 14, 4, 24) - 1.1f) < 1e-6f); /* half way */
+    assert_true(fabsf(lcf_lr_warmup_cosine(2.0f, 0.1f, 24, 4, 24) - 0.2f) < 1e-6f);
+    assert_true(fabsf(lcf_lr_warmup_cosine(2.0f, 0.1f, 999, 4, 24) - 0.2f) < 1e-6f);
+    assert_true(lcf_lr_warmup_cosine(2.0f, 0.0f, 0, 0, 10) == 2.0f);
+}
+
+/* Values and moments that training could have left. */
+static void train_some(lcf_params *p, lcf_adam *a, size_t steps)
+{
+    lcf_grads g;
+    size_t i;
+
+    assert_int_equal(lcf_grads_init(&g, p, NULL), LCF_OK);
+    while (steps-- > 0) {
+        for (i = 0; i < p->values_n; i++)
+            g.values[i] = p->values[i] * (float)(1 + i % 5);
+        lcf_adam_step(a, p, &g, 0.1f);
+    }
+    lcf_grads_dispose(&g);
+}
+
+static void test_step_in_ranges(void **state)
+{
+    lcf_params p, q;
+    lcf_adam a, b;
+    lcf_grads g;
+    size_t i;
+
+    (void)state;
+    params_of(&p, 9, 1);
+    params_of(&q, 9, 1);
+    adam_of(&a, &p);
+    adam_of(&b, &q);
+    assert_int_equal(lcf_grads_init(&g, &p, NULL), LCF_OK);
+    for (i = 0; i < p.values_n; i++)
+        g.values[i] = p.values[i];
+    lcf_adam_step(&a, &p, &g, 0.1f);
+    lcf_grads_scale(&g, 2.0f);
+    lcf_adam_step_range(&b, &q, &g, 0.1f, 0.5f, 0, 11);
+    lcf_adam_step_range(&b, &q, &g, 0.1f, 0.5f, 11, 40);
+    lcf_adam_step_range(&b, &q, &g, 0.1f, 0.5f, 40, q.values_n);
+    lcf_adam_advance(&b);
+    for (i = 0; i < p.values_n; i++)
+        assert_true(fabsf(p.values[i] - q.values[i]) <= 1e-7f);
+    assert_int_equal(a.step, b.step);
+    lcf_grads_dispose(&g);
+    lcf_adam_dispose(&a);
+    lcf_adam_dispose(&b);
+    lcf_params_dispose(&p);
+    lcf_params_dispose(&q);
+}
+
+static lcf_status save(const lcf_params *p, const lcf_adam *a)
+{
+    lcf_bundle_writer *w;
+    lcf_status status = lcf_bundle_create(&w, PATH, "test", 1, NULL);
+
+    if (status)
+        return status;
+    status = lcf_checkpoint_add(w, p, a, NULL);
+    if (!status)
+        return lcf_bundle_commit(w, NULL);
+    lcf_bundle_abandon(w);
+    return status;
+}
+
+static lcf_status load(lcf_params *p, lcf_adam *a, lcf_err *err)
+{
+    lcf_bundle *bundle;
+    lcf_status status = lcf_bundle_open(&bundle, PATH, "test", 1, err);
+
+    if (status)
+        return status;
+    status = lcf_checkpoint_get(p, a, bundle, err);
+    lcf_bundle_close(bundle);
+    return status;
+}
+
+static void test_checkpoint(void **state)
+{
+    lcf_params p, q;
+    lcf_adam a, b;
+
+    (void)state;
+    params_of(&p, 3, 1);
+    params_of(&q, 3, 2);
+    adam_of(&a, &p);
+    adam_of(&b, &q);
+    train_some(&p, &a, 3);
+    assert_int_equal(save(&p, &a), LCF_OK);
+    assert_int_equal(load(&q, &b, NULL), LCF_OK);
+    assert_int_equal(b.step, 3);
+    train_some(&p, &a, 2);
+    train_some(&q, &b, 2);
+    assert_memory_equal(p.values, q.values, p.values_n * sizeof(float));
+    assert_memory_equal(a.m, b.m, p.values_n * sizeof(float));
+    assert_memory_equal(a.v, b.v, p.values_n * sizeof(float));
+    unlink(PATH);
+    lcf_adam_dispose(&a);
+    lcf_adam_dispose(&b);
+    lcf_params_dispose(&p);
+    lcf_params_dispose(&q);
+}
+
+static void test_checkpoint_of_another_shape(void **state)
+{
+    lcf_params p, q, before;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_adam a, b;
+
+    (void)state;
+    params_of(&p, 3, 1);
+    params_of(&q, 4, 2);
+    params_of(&before, 4, 2);
+    adam_of(&a, &p);
+    adam_of(&b, &q);
+    assert_int_equal(save(&p, NULL), LCF_OK);
+    assert_int_equal(load(&q, NULL, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "layer.second"));
+    assert_memory_equal(q.values, before.values, q.values_n * sizeof(float)); /* nothing changed */
+    assert_int_equal(load(&p, &a, &err), LCF_EFORMAT); /* no optimizer in it */
+    assert_non_null(strstr(err.text, "adam.m"));
+    unlink(PATH);
+    lcf_adam_dispose(&a);
+    lcf_adam_dispose(&b);
+    lcf_params_dispose(&p);
+    lcf_params_dispose(&q);
+    lcf_params_dispose(&before);
+}
+
+/* The n-th allocation fails in everything up to a saved checkpoint: a whole file or none. */
+static void test_allocation_failures(void **state)
+{
+    lcf_adam_options options = LCF_ADAM_OPTIONS_INIT;
+    uint64_t n;
+
+    (void)state;
+    for (n = 1;; n++) {
+        lcf_params p;
+        lcf_grads g = {0};
+        lcf_adam a = {0};
+        lcf_status status;
+
+        lcf_alloc_fail_at(n);
+        status = params_make(&p, 3);
+        if (!status)
+            status = lcf_grads_init(&g, &p, NULL);
+        if (!status)
+            status = lcf_adam_init(&a, &p, &options, NULL);
+        if (!status)
+            status = save(&p, &a);
+        lcf_alloc_fail_at(0);
+        if (access(PATH, F_OK) == 0) { /* complete, even where the failure came after it */
+            assert_int_equal(load(&p, &a, NULL), LCF_OK);
+            unlink(PATH);
+        }
+        lcf_params_dispose(&p);
+        lcf_grads_dispose(&g);
+        lcf_adam_dispose(&a);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+        assert_true(n < 1000);
+    }
+    assert_true(n > 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_params),
+        cmocka_unit_test(test_params_too_large),
+        cmocka_unit_test(test_grads),
+        cmocka_unit_test(test_learning_rate),
+        cmocka_unit_test(test_step_in_ranges),
+        cmocka_unit_test(test_checkpoint),
+        cmocka_unit_test(test_checkpoint_of_another_shape),
+        cmocka_unit_test(test_allocation_failures),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
