@@ -135,22 +135,19 @@ static lcf_status copy_stream(FILE *to, FILE *from, const char *name, lcf_err *e
     return ferror(from) ? LCF_FAIL(err, LCF_EIO, "cannot read %s", name) : LCF_OK;
 }
 
-/* A copy, not a link: what happens to an artefact afterwards must not reach a snapshot. */
+/* A copy, not a link: what happens to an artefact afterwards must not reach a snapshot. Committing
+ * the stage flushes it to disk. */
 static lcf_status copy_file(const char *to, const char *from, lcf_err *err)
 {
-    FILE *in = fopen(from, "rbe");
-    lcf_out *out = NULL;
+    FILE *in = fopen(from, "rbe"), *out = NULL;
     lcf_status status;
 
     if (!in)
         return LCF_FAIL_ERRNO(err, "cannot open %s", from);
-    status = lcf_out_open(&out, to, err);
-    if (!status)
-        status = copy_stream(lcf_out_stream(out), in, from, err);
-    if (status)
-        lcf_out_abandon(out);
-    else
-        status = lcf_out_commit(out, err);
+    out = fopen(to, "wbe");
+    status = out ? copy_stream(out, in, from, err) : LCF_FAIL_ERRNO(err, "cannot create %s", to);
+    if (out && fclose(out) != 0 && !status)
+        status = LCF_FAIL_ERRNO(err, "cannot write %s", to);
     fclose(in);
     return status;
 }
@@ -466,23 +463,40 @@ static bool current_is_same(publisher *p, lcf_publish_result *out)
     return same;
 }
 
+/* Whether the generation is there already, made from just these inputs: a publisher that was killed
+ * before it moved `current` left it. */
+static bool target_is_same(publisher *p, lcf_publish_result *out)
+{
+    return lcf_manifest_is_current(p->manifest, p->target) &&
+           !lcf_manifest_verify(p->target, NULL) &&
+           !lcf_manifest_read(out->id, NULL, p->target, NULL);
+}
+
 static lcf_status write_generation(publisher *p, lcf_publish_result *out, lcf_err *err)
 {
-    const lcf_publish_options *o = p->options;
-    lcf_status status;
+    lcf_status status = lcf_stage_open(&p->stage, p->target, err);
 
-    p->target = lcf_path_join(p->root, o->generation);
-    if (!p->target)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of the generation");
-    if (lcf_path_exists(p->target))
-        return LCF_FAIL(err, LCF_EEXIST, "%s exists; a generation is never changed", p->target);
-    status = lcf_stage_open(&p->stage, p->target, err);
     if (!status)
         status = fill_stage(p, out, err);
     if (status)
         return status;
     status = lcf_stage_commit(p->stage, err);
     p->stage = NULL;
+    return status;
+}
+
+static lcf_status make_current(publisher *p, lcf_publish_result *out, lcf_err *err)
+{
+    const lcf_publish_options *o = p->options;
+    lcf_status status = LCF_OK;
+
+    p->target = lcf_path_join(p->root, o->generation);
+    if (!p->target)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of the generation");
+    if (!lcf_path_exists(p->target))
+        status = write_generation(p, out, err);
+    else if (o->force || !target_is_same(p, out))
+        status = LCF_FAIL(err, LCF_EEXIST, "%s exists; a generation is never changed", p->target);
     if (!status)
         status = move_current(p->root, o->generation, err);
     if (!status)
@@ -510,7 +524,7 @@ lcf_status lcf_snapshot_publish(lcf_publish_result *out, const char *root,
     if (!options->force && current_is_same(&p, out))
         out->unchanged = true;
     else
-        status = write_generation(&p, out, err);
+        status = make_current(&p, out, err);
 done:
     lcf_stage_abandon(p.stage);
     lcf_manifest_free(p.manifest);

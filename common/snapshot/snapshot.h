@@ -109,8 +109,8 @@ typedef struct lcf_publish_result {
  * than `keep` generations. A failure or a kill leaves `current` as it was; what a killed publisher
  * left behind, the next one removes.
  *
- * errors   EEXIST that generation exists; EBUSY another publisher; EINVAL names or arms that cannot
- * be published; those of the inputs; EIO, ENOSPC
+ * errors   EEXIST that generation exists, made otherwise or with force; EBUSY another publisher;
+ * EINVAL names or arms that cannot be published; those of the inputs; EIO, ENOSPC
  */
 lcf_status lcf_snapshot_publish(lcf_publish_result *out, const char *root,
                                 const lcf_publish_options *options, lcf_err *err);
