@@ -258,6 +258,14 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* Option values point into the expanded list, so it lives as long as the program. */
+static arguments kept;
+
+static void release_kept(void)
+{
+    arguments_dispose(&kept);
+}
+
 const char *argp_program_version = "llmcf " LCF_VERSION;
 
 lcf_status lcf_cli_parse(const struct argp *argp, const char *verb, int argc, char **argv,
@@ -279,9 +287,12 @@ lcf_status lcf_cli_parse(const struct argp *argp, const char *verb, int argc, ch
         if (argp_parse(&all, (int)a.n, a.list, 0, NULL, input))
             status = LCF_FAIL(err, LCF_EUSAGE, "options");
     }
-    /* Option values point into the expanded list: it lives as long as the program. */
-    if (status)
+    if (status) {
         arguments_dispose(&a);
+    } else {
+        kept = a;
+        atexit(release_kept);
+    }
     return status;
 }
 
