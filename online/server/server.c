@@ -2,14 +2,15 @@
 #include "online/server/server.h"
 
 #include "common/base/mem.h"
-#include "common/base/progress.h"
+#include "common/base/str.h"
 #include "online/server/worker.h"
 
 #include <errno.h>
-#include <event2/util.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -56,23 +57,43 @@ static int port_of(int fd)
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-static lcf_status listen_tcp(lcf_server *s, const char *name, lcf_err *err)
+/* "host:port" or "[host]:port"; the caller owns *out (freeaddrinfo). */
+static lcf_status read_address(struct addrinfo **out, const char *name, lcf_err *err)
 {
-    struct sockaddr_storage address;
-    int n = sizeof(address), one = 1, fd;
-    lcf_status status;
+    const struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    const char *colon = strrchr(name, ':');
+    size_t host_n = colon ? (size_t)(colon - name) : 0;
+    bool brackets = host_n > 2 && name[0] == '[' && name[host_n - 1] == ']';
+    uint64_t port;
+    char host[256];
 
-    memset(&address, 0, sizeof(address));
-    if (!strrchr(name, ':') ||
-        evutil_parse_sockaddr_port(name, (struct sockaddr *)&address, &n) < 0)
+    *out = NULL;
+    if (!colon || host_n == 0 || host_n >= sizeof(host) ||
+        !lcf_parse_u64(colon + 1, strlen(colon + 1), &port) || port > 65535)
         return LCF_FAIL(err, LCF_EINVAL,
                         "cannot read the address '%s'; write 127.0.0.1:8080 or [::1]:8080", name);
-    fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    snprintf(host, sizeof(host), "%.*s", (int)(brackets ? host_n - 2 : host_n), name + brackets);
+    if (getaddrinfo(host, colon + 1, &hints, out) != 0)
+        return LCF_FAIL(err, LCF_EINVAL, "there is no address of the name '%s'", host);
+    return LCF_OK;
+}
+
+static lcf_status listen_tcp(lcf_server *s, const char *name, lcf_err *err)
+{
+    struct addrinfo *address;
+    const int one = 1;
+    int fd;
+    lcf_status status = read_address(&address, name, err);
+
+    if (status)
+        return status;
+    fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    status = listen_on(s, fd, (struct sockaddr *)&address, (socklen_t)n, name, err);
+    status = listen_on(s, fd, address->ai_addr, address->ai_addrlen, name, err);
     if (!status)
         s->port = port_of(fd);
+    freeaddrinfo(address);
     return status;
 }
 

@@ -1,0 +1,546 @@
+/* The server in this process, spoken to over real sockets: answers, refusals, limits, deadlines,
+ * reload under load, drain. */
+#include "tests/unit/test.h"
+
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "online/server/server.h"
+#include "tests/unit/rank/world.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RANK "{\"user_id\": \"u2\", \"candidates\": [\"i1\", \"i2\", \"i3\"]}"
+
+static char *g_dir, *g_root, *g_socket;
+
+static int setup(void **state)
+{
+    const world_options options = WORLD_OPTIONS_INIT;
+    lcf_publish_result published;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    lcf_log_set_level(LCF_LOG_ERROR);
+    g_dir = test_folder();
+    g_root = lcf_path_join(g_dir, "snapshots");
+    g_socket = lcf_path_join(g_dir, "s");
+    assert_ok(world_write(g_dir, &options, &err), &err);
+    assert_ok(world_publish(&published, g_dir, "one", &err), &err);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(g_root);
+    free(g_socket);
+    test_folder_remove(g_dir);
+    return 0;
+}
+
+static lcf_server_options options_of_test(void)
+{
+    lcf_server_options o = LCF_SERVER_OPTIONS_INIT;
+
+    o.snapshot = g_root;
+    o.listen = "127.0.0.1:0";
+    o.threads = 2;
+    return o;
+}
+
+static lcf_server *start(const lcf_server_options *o)
+{
+    lcf_server *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_ok(lcf_server_start(&s, o, &err), &err);
+    return s;
+}
+
+/* ---- a small client ---- */
+
+static int connect_tcp(const lcf_server *s)
+{
+    const struct timeval patience = {20, 0};
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    a.sin_port = htons((uint16_t)lcf_server_port(s));
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    return fd;
+}
+
+static void send_all(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t sent = send(fd, text, n, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return; /* the server has closed: what it said is still to be read */
+        text += sent;
+        n -= (size_t)sent;
+    }
+}
+
+typedef struct reply {
+    int code; /* 0: closed without an answer */
+    char head[2048];
+    lcf_buf body;
+} reply;
+
+/* Reads one response with a Content-Length, byte by byte: pipelined ones must stay in the socket.
+ */
+static reply read_reply(int fd)
+{
+    reply r = {0, "", LCF_BUF_INIT};
+    const char *length;
+    size_t n = 0, body_n;
+    char c;
+
+    while (n + 1 < sizeof(r.head) && recv(fd, &c, 1, 0) == 1) {
+        r.head[n++] = c;
+        r.head[n] = '\0';
+        if (n >= 4 && !memcmp(r.head + n - 4, "\r\n\r\n", 4))
+            break;
+    }
+    if (sscanf(r.head, "HTTP/1.%*d %d", &r.code) != 1)
+        return r;
+    length = strcasestr(r.head, "\r\nContent-Length:");
+    body_n = length ? strtoul(length + 17, NULL, 10) : 0;
+    for (; body_n > 0 && recv(fd, &c, 1, 0) == 1; body_n--)
+        lcf_buf_append_char(&r.body, c);
+    return r;
+}
+
+static reply ask_fd(int fd, const char *method, const char *path, const char *body)
+{
+    lcf_buf text = LCF_BUF_INIT;
+
+    lcf_buf_printf(&text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", method,
+                   path, strlen(body), body);
+    send_all(fd, text.data, text.len);
+    lcf_buf_dispose(&text);
+    return read_reply(fd);
+}
+
+static reply ask(const lcf_server *s, const char *method, const char *path, const char *body)
+{
+    int fd = connect_tcp(s);
+    reply r = ask_fd(fd, method, path, body);
+
+    close(fd);
+    return r;
+}
+
+static reply ask_raw(const lcf_server *s, const char *text)
+{
+    int fd = connect_tcp(s);
+    reply r;
+
+    send_all(fd, text, strlen(text));
+    r = read_reply(fd);
+    close(fd);
+    return r;
+}
+
+static void expect(reply r, int code, const char *says)
+{
+    if (r.code != code || !strstr(lcf_buf_text(&r.body), says))
+        fail_msg("expected %d %s, got %s%s", code, says, r.head, lcf_buf_text(&r.body));
+    lcf_buf_dispose(&r.body);
+}
+
+/* ---- tests ---- */
+
+static void answers(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    reply r = ask(s, "POST", "/v1/rank", RANK);
+    lcf_err err = LCF_ERR_INIT;
+    json_t *json = NULL;
+
+    (void)state;
+    assert_int_equal(r.code, 200);
+    assert_non_null(strstr(r.head, "Content-Type: application/json"));
+    assert_ok(lcf_json_parse(&json, r.body.data, r.body.len, "answer", &err), &err);
+    assert_string_equal(json_string_value(json_object_get(json, "generation")), "one");
+    assert_int_equal(json_array_size(json_object_get(json, "results")), 3);
+    json_decref(json);
+    lcf_buf_dispose(&r.body);
+    expect(ask(s, "GET", "/healthz", ""), 200, "\"status\":\"ok\"");
+    expect(ask(s, "HEAD", "/healthz?x=1", ""), 200, "");
+    r = ask(s, "GET", "/metrics", "");
+    assert_non_null(strstr(r.head, "text/plain; version=0.0.4"));
+    assert_non_null(strstr(r.body.data, "llmcf_http_requests_total{code=\"200\"} 3\n"));
+    assert_non_null(strstr(r.body.data, "llmcf_rank_duration_seconds_count 1\n"));
+    assert_non_null(strstr(r.body.data, "llmcf_rank_candidates_total 3\n"));
+    assert_non_null(strstr(r.body.data, "llmcf_snapshot_info{generation=\"one\","));
+    lcf_buf_dispose(&r.body);
+    lcf_server_stop(s);
+}
+
+static void degraded_answers(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+
+    (void)state;
+    expect(ask(s, "POST", "/v1/rank", "{\"user_id\": \"nobody\", \"candidates\": [\"nothing\"]}"),
+           200, "\"degraded\":\"unknown_item\"");
+    expect(ask(s, "GET", "/metrics", ""), 200,
+           "llmcf_degraded_requests_total{reason=\"unknown_user\"} 1\n");
+    lcf_server_stop(s);
+}
+
+static void refusals(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s;
+
+    (void)state;
+    o.candidates_max = 2;
+    s = start(&o);
+    expect(ask(s, "POST", "/v1/rank", RANK), 400, "3 items; 1 to 2");
+    expect(ask(s, "POST", "/v1/rank", "{\"candidates\": [\"a\""), 400, "not valid JSON");
+    expect(ask(s, "POST", "/v1/rank", ""), 400, "not valid JSON");
+    expect(ask(s, "POST", "/v1/rank", "{\"candidates\": [\"a\"], \"arm\": \"b\"}"), 400,
+           "no arm \\\"b\\\"");
+    expect(ask(s, "GET", "/v1/rank", ""), 405, "Allow");
+    expect(ask(s, "POST", "/healthz", ""), 405, "Allow");
+    expect(ask(s, "DELETE", "/metrics", ""), 405, "Allow");
+    expect(ask(s, "GET", "/", ""), 404, "POST /v1/rank");
+    expect(ask(s, "POST", "/v1/rank/", RANK), 404, "POST /v1/rank");
+    expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+                      "Content-Length: 5\r\n\r\nhello"),
+           400, "more than one Content-Length");
+    expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"), 400, "");
+    expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+                      "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+           400, "");
+    expect(ask_raw(s, "nonsense\r\n\r\n"), 400, "");
+    expect(ask(s, "GET", "/healthz", ""), 200, "ok"); /* and it lives */
+    lcf_server_stop(s);
+}
+
+static void limits(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s;
+    char *large = lcf_alloc(100001, 1);
+
+    (void)state;
+    memset(large, ' ', 100000);
+    large[100000] = '\0';
+    o.body_bytes_max = 1000;
+    o.header_bytes_max = 1000;
+    s = start(&o);
+    large[1001] = '\0';
+    expect(ask(s, "POST", "/v1/rank", large), 413, "more than 1000 bytes");
+    large[1001] = ' ';
+    expect(ask(s, "POST", "/v1/rank", large), 413, "");
+    memset(large, 'x', 2000);
+    memcpy(large, "GET /healthz HTTP/1.1\r\nX: ", 26);
+    memcpy(large + 1990, "\r\n\r\n", 5);
+    expect(ask_raw(s, large), 400, "");
+    expect(ask(s, "POST", "/v1/rank", RANK), 200, "results");
+    lcf_server_stop(s);
+    free(large);
+}
+
+static void connections_are_kept(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    int fd = connect_tcp(s);
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        expect(ask_fd(fd, "POST", "/v1/rank", RANK), 200, "results");
+    expect(ask_fd(fd, "POST", "/v1/rank", "{"), 400, "not valid JSON");
+    expect(ask_fd(fd, "GET", "/healthz", ""), 200, "ok");
+    /* Two requests in one packet. */
+    send_all(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+             70);
+    expect(read_reply(fd), 200, "ok");
+    expect(read_reply(fd), 404, "not_found");
+    close(fd);
+    lcf_server_stop(s);
+}
+
+/* A client that drips bytes is cut off, however often it sends one; one that is idle between
+ * requests is not. */
+static void slow_clients_are_cut_off(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s;
+    double start_s = lcf_clock_s();
+    int fd, idle;
+    char c;
+
+    (void)state;
+    o.request_timeout_s = 0.4;
+    s = start(&o);
+    fd = connect_tcp(s);
+    idle = connect_tcp(s);
+    expect(ask_fd(idle, "GET", "/healthz", ""), 200, "ok");
+    send_all(fd, "POST /v1/rank HTTP/1.1\r\nX: ", 27);
+    while (recv(fd, &c, 1, MSG_DONTWAIT) < 0 && lcf_clock_s() - start_s < 10.0) {
+        send_all(fd, "x", 1);
+        usleep(50000);
+    }
+    assert_true(lcf_clock_s() - start_s > 0.3);
+    assert_true(lcf_clock_s() - start_s < 5.0);
+    expect(ask_fd(idle, "GET", "/metrics", ""), 200, "llmcf_deadline_closed_total 1\n");
+    close(fd);
+    close(idle);
+    lcf_server_stop(s);
+}
+
+static void speaks_over_a_unix_socket(void **state)
+{
+    lcf_server_options o = options_of_test();
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    lcf_server *s, *second = NULL;
+    lcf_err err = LCF_ERR_INIT;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    (void)state;
+    o.listen = NULL;
+    o.unix_path = g_socket;
+    s = start(&o);
+    assert_int_equal(lcf_server_port(s), 0);
+    assert_int_equal(lcf_server_start(&second, &o, &err), LCF_EBUSY);
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s", g_socket);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    expect(ask_fd(fd, "POST", "/v1/rank", RANK), 200, "results");
+    close(fd);
+    lcf_server_stop(s);
+    assert_false(lcf_path_exists(g_socket));
+
+    /* A socket that a dead server left is taken over; a file of somebody's is not. */
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    close(fd);
+    lcf_server_stop(start(&o));
+    assert_ok(lcf_file_write(g_socket, "x", 1, &err), &err);
+    assert_int_equal(lcf_server_start(&second, &o, &err), LCF_EEXIST);
+    assert_int_equal(unlink(g_socket), 0);
+}
+
+static void addresses_that_cannot_be(void **state)
+{
+    lcf_server_options o = options_of_test();
+    char taken[32];
+    lcf_server *s = start(&o), *other = NULL;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    snprintf(taken, sizeof(taken), "127.0.0.1:%d", lcf_server_port(s));
+    o.listen = taken;
+    assert_int_equal(lcf_server_start(&other, &o, &err), LCF_EIO);
+    o.listen = "localhost";
+    assert_int_equal(lcf_server_start(&other, &o, &err), LCF_EINVAL);
+    o.listen = NULL;
+    assert_int_equal(lcf_server_start(&other, &o, &err), LCF_EINVAL);
+    lcf_server_stop(s);
+}
+
+/* ---- reload ---- */
+
+typedef struct client {
+    pthread_t thread;
+    const lcf_server *server;
+    _Atomic bool *stop;
+    size_t answered, failed;
+} client;
+
+static void *ask_on_and_on(void *arg)
+{
+    client *c = arg;
+    int fd = connect_tcp(c->server);
+
+    while (!atomic_load(c->stop)) {
+        reply r = ask_fd(fd, "POST", "/v1/rank", RANK);
+        if (r.code == 200 && strstr(lcf_buf_text(&r.body), "\"generation\":\""))
+            c->answered++;
+        else
+            c->failed++;
+        lcf_buf_dispose(&r.body);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void expect_generation(const lcf_server *s, const char *name)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "\"generation\":\"%s\"", name);
+    expect(ask(s, "POST", "/v1/rank", RANK), 200, text);
+    expect(ask(s, "GET", "/healthz", ""), 200, text);
+}
+
+static void reloads_under_load(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    _Atomic bool stop = false;
+    client clients[3] = {0};
+    lcf_publish_result published;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    expect_generation(s, "one");
+    for (size_t i = 0; i < 3; i++) {
+        clients[i] = (client){.server = s, .stop = &stop};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, ask_on_and_on, &clients[i]), 0);
+    }
+    for (int i = 2; i < 6; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "g%d", i);
+        assert_false(lcf_server_poll(s, false));
+        assert_ok(world_publish(&published, g_dir, name, &err), &err);
+        assert_true(lcf_server_poll(s, false));
+        expect_generation(s, name);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(clients[i].thread, NULL);
+        assert_true(clients[i].answered > 0);
+        assert_int_equal(clients[i].failed, 0);
+    }
+    expect(ask(s, "GET", "/metrics", ""), 200, "llmcf_reloads_total{result=\"ok\"} 4\n");
+    lcf_server_stop(s);
+}
+
+static void damaged_snapshot_is_refused(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    lcf_publish_result published;
+    lcf_err err = LCF_ERR_INIT;
+    char *path = lcf_path_join(g_root, "bad/arms/din.lcf");
+    char before[64], text[80];
+    reply r = ask(s, "GET", "/healthz", "");
+    const char *name = strstr(r.body.data, "\"generation\":\"") + 14;
+
+    (void)state;
+    snprintf(before, sizeof(before), "%.*s", (int)strcspn(name, "\""), name);
+    lcf_buf_dispose(&r.body);
+    assert_ok(world_publish(&published, g_dir, "bad", &err), &err);
+    assert_int_equal(truncate(path, 5000), 0);
+    lcf_log_set_level((lcf_log_level)(LCF_LOG_ERROR + 1));
+    assert_false(lcf_server_poll(s, false));
+    assert_false(lcf_server_poll(s, false)); /* not tried again and again */
+    lcf_log_set_level(LCF_LOG_ERROR);
+    snprintf(text, sizeof(text), "\"generation\":\"%s\"", before);
+    expect(ask(s, "POST", "/v1/rank", RANK), 200, text);
+    expect(ask(s, "GET", "/metrics", ""), 200, "llmcf_reloads_total{result=\"refused\"} 1\n");
+    /* The next good one is taken. */
+    assert_ok(world_publish(&published, g_dir, "good", &err), &err);
+    assert_true(lcf_server_poll(s, false));
+    expect_generation(s, "good");
+    lcf_server_stop(s);
+    free(path);
+}
+
+static void does_not_start_without_a_snapshot(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = NULL;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    o.snapshot = "/nowhere";
+    assert_int_equal(lcf_server_start(&s, &o, &err), LCF_ENOENT);
+    assert_null(s);
+}
+
+/* ---- drain ---- */
+
+static void *finish_late(void *arg)
+{
+    int fd = *(int *)arg;
+
+    usleep(300000);
+    send_all(fd, RANK, strlen(RANK));
+    return NULL;
+}
+
+static void requests_in_flight_are_answered(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    int busy = connect_tcp(s), idle = connect_tcp(s);
+    pthread_t thread;
+    char head[128];
+    reply r;
+    double start_s;
+
+    (void)state;
+    expect(ask_fd(idle, "GET", "/healthz", ""), 200, "ok");
+    snprintf(head, sizeof(head), "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+             strlen(RANK));
+    send_all(busy, head, strlen(head));
+    usleep(200000); /* it is being read */
+    assert_int_equal(pthread_create(&thread, NULL, finish_late, &busy), 0);
+    start_s = lcf_clock_s();
+    lcf_server_stop(s);
+    assert_true(lcf_clock_s() - start_s < o.request_timeout_s);
+    pthread_join(thread, NULL);
+    r = read_reply(busy);
+    assert_int_equal(r.code, 200);
+    assert_non_null(strstr(r.head, "Connection: close"));
+    lcf_buf_dispose(&r.body);
+    close(busy);
+    close(idle);
+}
+
+static void more_connections_wait(void **state)
+{
+    lcf_server_options o = options_of_test();
+    int fds[6];
+    lcf_server *s;
+
+    (void)state;
+    o.threads = 1;
+    o.connections_max = 2;
+    s = start(&o);
+    for (int i = 0; i < 6; i++)
+        fds[i] = connect_tcp(s);
+    for (int i = 0; i < 6; i++) { /* each is served once one before it has gone */
+        expect(ask_fd(fds[i], "GET", "/healthz", ""), 200, "ok");
+        close(fds[i]);
+    }
+    lcf_server_stop(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers),
+        cmocka_unit_test(degraded_answers),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(connections_are_kept),
+        cmocka_unit_test(slow_clients_are_cut_off),
+        cmocka_unit_test(speaks_over_a_unix_socket),
+        cmocka_unit_test(addresses_that_cannot_be),
+        cmocka_unit_test(reloads_under_load),
+        cmocka_unit_test(damaged_snapshot_is_refused),
+        cmocka_unit_test(does_not_start_without_a_snapshot),
+        cmocka_unit_test(requests_in_flight_are_answered),
+        cmocka_unit_test(more_connections_wait),
+    };
+
+    return cmocka_run_group_tests_name("server", tests, setup, teardown);
+}
