@@ -145,6 +145,19 @@ static bool place_slots(builder *w, const uint32_t *ids, const uint32_t *counts,
     return true;
 }
 
+/* The batch's index of an example. */
+static uint32_t put_example(ranker_batch *b, id_map *map, const lcf_examples *e, uint32_t id)
+{
+    bool fresh;
+    const uint32_t position = id_map_put(&fresh, map, id);
+
+    if (fresh) {
+        b->example[position] = id;
+        b->label[position] = e->label[id] != 0;
+    }
+    return position;
+}
+
 /* Which examples the rows use, each once, and where. */
 static bool build_examples(builder *w)
 {
@@ -163,17 +176,8 @@ static bool build_examples(builder *w)
         b->present_n += counts[row];
         if (counts[row] > b->slots_n)
             b->slots_n = counts[row];
-        for (size_t i = 0; i < counts[row]; i++) {
-            const uint32_t id = ids[row * k + i];
-            bool fresh;
-            const uint32_t position = id_map_put(&fresh, &map, id);
-
-            if (fresh) {
-                b->example[position] = id;
-                b->label[position] = e->label[id] != 0;
-            }
-            ids[row * k + i] = position;
-        }
+        for (size_t i = 0; i < counts[row] && !b->frozen; i++)
+            ids[row * k + i] = put_example(b, &map, e, ids[row * k + i]);
     }
     b->examples_n = map.n;
     return place_slots(w, ids, counts, k);
@@ -320,12 +324,17 @@ static void history_text(float *out, const builder *w, uint32_t history)
     lcf_embeddings_mean(out, w->source->item_vectors, items, n);
 }
 
-/* Text vectors of target items, each once; returns how many. */
+/* Text vectors of target items, each once; returns how many. None when their tokens are frozen. */
 static size_t put_item_texts(builder *w, id_map *map)
 {
     ranker_batch *b = w->b;
     const size_t dim = w->r->config.text_dim;
 
+    if (b->frozen) {
+        for (size_t i = 0; i < b->decisions_n; i++)
+            b->item_text[i] = w->catalogue_item[b->item[i]];
+        return 0;
+    }
     for (size_t i = 0; i < b->decisions_n; i++) {
         bool fresh;
 
@@ -381,7 +390,7 @@ static bool build_texts(builder *w)
 
 ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
                                      const lcf_ranker_source *source, const lcf_ranker_row *rows,
-                                     size_t n)
+                                     size_t n, bool frozen)
 {
     builder w = {.tape = tape, .r = r, .source = source, .rows = rows};
 
@@ -390,6 +399,7 @@ ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
         return NULL;
     memset(w.b, 0, sizeof(*w.b));
     w.b->rows_n = n;
+    w.b->frozen = frozen;
     if (r->config.ict && !build_examples(&w))
         return NULL;
     if (!build_decisions(&w) || !build_items(&w) || !build_pairs(&w))

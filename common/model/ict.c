@@ -12,13 +12,21 @@
 
 #include <string.h>
 
-/* Map of all texts of the batch -> tokens [texts_n, dim]. */
-static lcf_tensor *map_texts(const ranker_pass *p)
+lcf_tensor *lcf_ranker_text_tokens(const ranker_pass *p, const float *vectors, size_t n)
 {
-    const size_t dims[2] = {p->batch->texts_n, p->r->config.text_dim};
+    const size_t dims[2] = {n, p->r->config.text_dim};
 
-    return lcf_ranker_mlp_forward(p, &p->r->text,
-                                  lcf_tape_input(p->tape, p->batch->texts, dims, 2));
+    return lcf_ranker_mlp_forward(p, &p->r->text, lcf_tape_input(p->tape, vectors, dims, 2));
+}
+
+/* Tokens of item texts: frozen, or among those of the batch's texts. */
+static lcf_tensor *item_texts(const ranker_pass *p, lcf_tensor *texts)
+{
+    const size_t dims[2] = {p->source->catalogue->items_n, p->r->config.dim};
+
+    if (p->batch->frozen)
+        texts = lcf_tape_input(p->tape, p->r->frozen.item_tokens, dims, 2);
+    return lcf_op_gather(p->tape, texts, p->batch->item_text, p->batch->decisions_n);
 }
 
 /* Decision tokens x of rows and examples, from nine fields -> [decisions_n, dim]. */
@@ -32,12 +40,35 @@ static lcf_tensor *decisions(const ranker_pass *p, lcf_tensor *items, lcf_tensor
     fields[0] =
         lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), b->user, b->decisions_n);
     fields[1] = lcf_op_gather(p->tape, items, b->item, b->decisions_n);
-    fields[2] = lcf_op_gather(p->tape, texts, b->item_text, b->decisions_n);
+    fields[2] = item_texts(p, texts);
     fields[3] = means;
     if (b->histories_n != b->decisions_n)
         fields[3] = lcf_op_gather(p->tape, means, b->history, b->decisions_n);
     fields[4] = lcf_op_gather(p->tape, texts, b->history_text, b->decisions_n);
     return lcf_ranker_mlp_forward(p, &p->r->x, lcf_op_concat(p->tape, fields, 5));
+}
+
+/* Decision, CoT and label tokens of the batch's examples [examples_n, 3 * dim]. */
+static lcf_tensor *triples(const ranker_pass *p, lcf_tensor *x, lcf_tensor *texts)
+{
+    const ranker_batch *b = p->batch;
+    const size_t dims[2] = {p->source->examples->n, 3 * (size_t)p->r->config.dim};
+    lcf_tensor *parts[3];
+
+    if (b->frozen)
+        return lcf_tape_input(p->tape, p->r->frozen.example_tokens, dims, 2);
+    parts[0] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
+    parts[1] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
+    parts[2] =
+        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->label_table), b->label, b->examples_n);
+    return lcf_op_concat(p->tape, parts, 3);
+}
+
+lcf_tensor *lcf_ranker_example_tokens(const ranker_pass *p, lcf_tensor *items)
+{
+    lcf_tensor *texts = lcf_ranker_text_tokens(p, p->batch->texts, p->batch->texts_n);
+
+    return triples(p, decisions(p, items, texts), texts);
 }
 
 /* The token sequences [rows_n, 3 slots + 1, dim]. */
@@ -47,15 +78,11 @@ static lcf_tensor *sequences(const ranker_pass *p, lcf_tensor *x, lcf_tensor *te
     const size_t dim = p->r->config.dim, slots = b->rows_n * b->slots_n;
     const size_t by_row[2] = {b->rows_n, b->slots_n * 3 * dim};
     const size_t by_token[3] = {b->rows_n, 3 * b->slots_n + 1, dim};
-    lcf_tensor *own = lcf_ranker_rows(p, x, 0, b->rows_n), *triple[3], *parts[2];
+    lcf_tensor *own = lcf_ranker_rows(p, x, 0, b->rows_n), *parts[2];
 
     if (!b->slots_n)
         return lcf_op_reshape(p->tape, own, by_token, 3);
-    triple[0] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
-    triple[1] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
-    triple[2] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->label_table), b->label, b->examples_n);
-    parts[0] = lcf_op_concat(p->tape, triple, 3);
+    parts[0] = triples(p, x, texts);
     if (b->present_n == slots)
         parts[0] = lcf_op_gather(p->tape, parts[0], b->slot_example, slots);
     else
@@ -139,7 +166,7 @@ lcf_tensor *lcf_ranker_ict(lcf_tensor **rec_loss, const ranker_pass *p, lcf_tens
 {
     const ranker_batch *b = p->batch;
     const size_t skip = want_loss ? 0 : b->present_n;
-    lcf_tensor *texts = map_texts(p);
+    lcf_tensor *texts = lcf_ranker_text_tokens(p, b->texts, b->texts_n);
     lcf_tensor *t = sequences(p, decisions(p, items, texts), texts);
     lcf_tensor *hidden = decode(p, t, b->wanted + skip, b->present_n - skip + b->rows_n);
 

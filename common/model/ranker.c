@@ -70,6 +70,7 @@ void lcf_ranker_free(lcf_ranker *r)
 {
     if (!r)
         return;
+    lcf_ranker_thaw(r);
     lcf_params_dispose(&r->params);
     free(r);
 }
@@ -327,6 +328,15 @@ static lcf_tensor *head(const ranker_pass *p, lcf_tensor *x, lcf_rng *rng)
     return x;
 }
 
+/* True when the frozen tokens are those of this source. */
+static bool is_frozen(const lcf_ranker *r, const lcf_ranker_source *source)
+{
+    const lcf_ranker_source *f = &r->frozen.source;
+
+    return f->catalogue && f->catalogue == source->catalogue &&
+           f->item_vectors == source->item_vectors && f->examples == source->examples;
+}
+
 void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *tape,
                         const lcf_ranker *r, lcf_grads *grads, const lcf_ranker_source *source,
                         const lcf_ranker_row *rows, size_t n, lcf_rng *rng)
@@ -337,7 +347,7 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *ta
     size_t features_n = 3;
 
     *logits = NULL;
-    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n);
+    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, !grads && is_frozen(r, source));
     if (p.batch) {
         items = lcf_ranker_items(&p);
         features[0] = lcf_op_gather(tape, lcf_ranker_param(&p, r->user_table), p.batch->user, n);

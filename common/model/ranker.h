@@ -105,6 +105,19 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *ta
                         const lcf_ranker_row *rows, size_t n, lcf_rng *rng);
 
 /*
+ * Computes once what follows from the weights and the source alone (the tokens of item texts and of
+ * examples), for all later passes over this source on tapes that do not record. Their results stay
+ * those of lcf_ranker_forward to 1e-6. After a change of the weights or of the source: thaw.
+ *
+ * errors   those of lcf_ranker_check_source; ENOMEM, nothing is frozen then
+ * memory   4 * dim * (items + 3 * examples) bytes, until thaw or free; keeps the source's pointers
+ * threads  not while another thread uses `r`
+ * cost     about one pass over all examples; nothing for the backbone
+ */
+lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err);
+void lcf_ranker_thaw(lcf_ranker *r); /* nothing frozen is fine */
+
+/*
  * Probabilities of n rows: lcf_ranker_forward on a tape that does not record, in blocks.
  *
  * shapes   scores [n] f32 in (0, 1)

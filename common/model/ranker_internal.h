@@ -27,8 +27,16 @@ typedef struct ranker_fill {
     float scale;
 } ranker_fill;
 
+/* What follows from the weights and the source alone, computed once for inference. */
+typedef struct ranker_frozen {
+    lcf_ranker_source source; /* for which it holds; catalogue NULL when nothing is frozen */
+    float *item_tokens;       /* [items_n, dim] mapped item texts */
+    float *example_tokens;    /* [examples_n, 3 * dim] decision, CoT, label */
+} ranker_frozen;
+
 struct lcf_ranker {
     lcf_ranker_config config;
+    ranker_frozen frozen;
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     size_t user_table, item_table, brand_table, category_table, label_table;
@@ -76,6 +84,10 @@ typedef struct ranker_batch {
     uint32_t *pair_row;     /* [pairs_n] */
     uint32_t *pair_entry;   /* [pairs_n] into history_items */
 
+    /* The ranker's frozen tokens are used: examples are no decisions then, only row histories are
+     * among the texts, item_text are catalogue items, slot_example the source's examples. */
+    bool frozen;
+
     /* Texts to be mapped: items of decisions (each once), histories, then the examples' CoTs. */
     size_t texts_n;
     float *texts;           /* [texts_n, text_dim] */
@@ -98,7 +110,7 @@ typedef struct ranker_batch {
 /* NULL when out of memory, which the tape then remembers. */
 ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
                                      const lcf_ranker_source *source, const lcf_ranker_row *rows,
-                                     size_t n);
+                                     size_t n, bool frozen);
 
 /* What every piece of the forward pass needs. */
 typedef struct ranker_pass {
@@ -121,5 +133,10 @@ lcf_tensor *lcf_ranker_pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor 
  * NULL when it is not wanted or nothing is there to reconstruct. */
 lcf_tensor *lcf_ranker_ict(lcf_tensor **rec_loss, const ranker_pass *p, lcf_tensor *items,
                            bool want_loss);
+
+/* Tokens of the batch's examples [examples_n, 3 * dim]; the batch must not be frozen. */
+lcf_tensor *lcf_ranker_example_tokens(const ranker_pass *p, lcf_tensor *items);
+/* The map from text to token, of any vectors [n, text_dim] -> [n, dim]. */
+lcf_tensor *lcf_ranker_text_tokens(const ranker_pass *p, const float *vectors, size_t n);
 
 #endif

@@ -132,6 +132,7 @@ typedef struct run {
     pthread_mutex_t lock; /* of what follows */
     lcf_progress progress;
     uint64_t rows_done;
+    uint32_t *planned; /* [seeds_n] epochs that a seed takes at least, as far as is known */
 } run;
 
 /* Which seeds are there already; what cannot be used is trained again. */
@@ -177,6 +178,32 @@ static lcf_status open_partial(run *r, lcf_err *err)
     return status;
 }
 
+/* ---- progress ---- */
+
+static uint32_t min_epochs(const lcf_train_params *p, uint32_t epochs)
+{
+    return epochs < p->epochs_max ? epochs : p->epochs_max;
+}
+
+static size_t seed_idx(const run *r, uint64_t seed)
+{
+    size_t i = 0;
+
+    while (r->options->seeds[i] != seed)
+        i++;
+    return i;
+}
+
+/* Rows of all seeds to train, should no later epoch be better than those so far. */
+static uint64_t planned_rows(const run *r)
+{
+    uint64_t epochs = 0;
+
+    for (size_t i = 0; i < r->missing_n; i++)
+        epochs += r->planned[r->missing[i]];
+    return epochs * r->inputs.dataset.split_begin[LCF_VALID];
+}
+
 static void on_step(void *arg, size_t rows)
 {
     run *r = arg;
@@ -193,17 +220,21 @@ static void on_epoch(void *arg, const train_result *so_far)
     run *r = arg;
 
     pthread_mutex_lock(&r->lock);
+    r->planned[seed_idx(r, so_far->seed)] =
+        min_epochs(&r->options->params, so_far->best_epoch + r->options->params.patience);
+    r->progress.total = planned_rows(r);
     lcf_progress_note(&r->progress, "seed %llu epoch %u loss %.4f valid AUC %.4f",
                       (unsigned long long)so_far->seed, so_far->epochs_n, e->loss, e->valid_auc);
     lcf_log(LCF_LOG_INFO,
-            "msg=\"epoch\" arm=%s seed=%llu epoch=%u loss=%.5f rec_loss=%.5f valid_auc=%.5f "
-            "samples_per_s=%.0f",
+            "msg=\"epoch\" arm=%s seed=%llu epoch=%u loss=%.5f valid_auc=%.5f samples_per_s=%.0f",
             lcf_train_arm_name(r->options->arm), (unsigned long long)so_far->seed, so_far->epochs_n,
-            e->loss, e->rec_loss, e->valid_auc,
+            e->loss, e->valid_auc,
             (double)r->inputs.dataset.split_begin[LCF_VALID] * so_far->epochs_n /
                 (so_far->seconds > 0.0 ? so_far->seconds : 1.0));
     pthread_mutex_unlock(&r->lock);
 }
+
+/* ---- training ---- */
 
 static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err)
 {
@@ -224,7 +255,6 @@ static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err
 
 static lcf_status train_missing(run *r, lcf_err *err)
 {
-    const uint64_t rows = r->inputs.dataset.split_begin[LCF_VALID];
     size_t threads = r->options->threads;
     lcf_pool *pool = NULL;
     lcf_status status;
@@ -236,9 +266,9 @@ static lcf_status train_missing(run *r, lcf_err *err)
     status = lcf_pool_create(&pool, threads, err);
     if (status)
         return status;
-    /* An upper bound: early stopping usually ends sooner. */
-    lcf_progress_start(&r->progress, "train", "rows",
-                       rows * r->missing_n * r->options->params.epochs_max);
+    for (size_t i = 0; i < r->options->seeds_n; i++)
+        r->planned[i] = min_epochs(&r->options->params, 1 + r->options->params.patience);
+    lcf_progress_start(&r->progress, "train", "rows", planned_rows(r));
     status = lcf_pool_run(pool, r->missing_n, train_task, r, err);
     lcf_progress_end(&r->progress);
     lcf_pool_free(pool);
@@ -414,7 +444,8 @@ static lcf_status run_init(run *r, const lcf_train_options *o, lcf_err *err)
     r->partial = lcf_buf_take(&partial);
     r->results = lcf_alloc_zero(o->seeds_n, sizeof(*r->results));
     r->missing = lcf_alloc(o->seeds_n, sizeof(*r->missing));
-    if (!r->partial || !r->results || !r->missing)
+    r->planned = lcf_alloc(o->seeds_n, sizeof(*r->planned));
+    if (!r->partial || !r->results || !r->missing || !r->planned)
         return LCF_FAIL(err, LCF_ENOMEM, "results of %zu seeds", o->seeds_n);
     return train_inputs_open(&r->inputs, o, err);
 }
@@ -425,6 +456,7 @@ static void run_dispose(run *r)
         train_result_dispose(&r->results[i]);
     free(r->results);
     free(r->missing);
+    free(r->planned);
     free(r->partial);
     if (r->inputs.rows)
         train_inputs_close(&r->inputs);

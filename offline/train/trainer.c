@@ -173,9 +173,12 @@ static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer 
 {
     const lcf_dataset *d = &t->in->dataset;
     const size_t begin = d->split_begin[split], n = split_n(d, split);
-    lcf_status status =
-        lcf_ranker_score(scores, t->tape, t->ranker, &t->in->source, t->in->rows + begin, n, err);
+    lcf_status status = lcf_ranker_freeze(t->ranker, &t->in->source, err);
 
+    if (!status)
+        status = lcf_ranker_score(scores, t->tape, t->ranker, &t->in->source, t->in->rows + begin,
+                                  n, err);
+    lcf_ranker_thaw(t->ranker);
     if (status)
         return status;
     *auc = lcf_auc(scores, d->sample_label + begin, n, t->scratch);

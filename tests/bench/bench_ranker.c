@@ -252,6 +252,8 @@ int main(int argc, char **argv)
         lcf_ranker *r = make_ranker(ict);
 
         bench_training(&w, r, tape, name, steps);
+        if (lcf_ranker_freeze(r, &w.source, NULL))
+            need(NULL);
         bench_scoring(&w, r, tape, name, 100, steps);
         bench_scoring(&w, r, tape, name, 500, steps);
         lcf_ranker_free(r);

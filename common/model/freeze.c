@@ -1,0 +1,105 @@
+/*
+ * Frozen tokens: item texts and examples mapped once, for inference.
+ *
+ * Invariant: they are computed by the very pieces of the forward pass that would compute them each
+ * time, in blocks.
+ */
+#include "common/base/mem.h"
+#include "common/model/ranker_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 512
+
+void lcf_ranker_thaw(lcf_ranker *r)
+{
+    free(r->frozen.item_tokens);
+    free(r->frozen.example_tokens);
+    memset(&r->frozen, 0, sizeof(r->frozen));
+}
+
+static lcf_status freeze_items(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_source *source)
+{
+    const size_t dim = r->config.dim, text_dim = r->config.text_dim;
+    const lcf_embeddings *v = source->item_vectors;
+
+    for (size_t at = 0; at < v->n; at += BLOCK) {
+        const size_t n = v->n - at < BLOCK ? v->n - at : BLOCK;
+        const ranker_pass p = {tape, r, NULL, source, NULL};
+        lcf_tensor *tokens;
+
+        lcf_tape_reset(tape, false);
+        tokens = lcf_ranker_text_tokens(&p, v->vectors + at * text_dim, n);
+        if (lcf_tape_status(tape))
+            return lcf_tape_status(tape);
+        memcpy(r->frozen.item_tokens + at * dim, tokens->data, n * dim * sizeof(float));
+    }
+    return LCF_OK;
+}
+
+/* The tokens of one block of examples, through rows that have nothing but one example each. */
+static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_source *source,
+                               size_t at, size_t n)
+{
+    const size_t width = 3 * (size_t)r->config.dim;
+    ranker_pass p = {tape, r, NULL, source, NULL};
+    uint32_t ids[BLOCK][LCF_EXAMPLES_K_MAX];
+    lcf_ranker_row rows[BLOCK];
+    lcf_tensor *tokens;
+
+    memset(ids, 0xff, sizeof(ids)); /* LCF_EXAMPLE_NONE */
+    memset(rows, 0, sizeof(rows));
+    for (size_t i = 0; i < n; i++) {
+        ids[i][0] = (uint32_t)(at + i);
+        rows[i].examples = ids[i];
+    }
+    lcf_tape_reset(tape, false);
+    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, false);
+    if (!p.batch)
+        return lcf_tape_status(tape);
+    tokens = lcf_ranker_example_tokens(&p, lcf_ranker_items(&p));
+    if (lcf_tape_status(tape))
+        return lcf_tape_status(tape);
+    LCF_ASSERT(p.batch->examples_n == n); /* in order: each occurs once */
+    memcpy(r->frozen.example_tokens + at * width, tokens->data, n * width * sizeof(float));
+    return LCF_OK;
+}
+
+static lcf_status freeze_all(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
+{
+    const size_t dim = r->config.dim, examples_n = source->examples->n;
+    lcf_tape *tape = NULL;
+    lcf_status status = lcf_tape_create(&tape, err);
+
+    r->frozen.item_tokens = lcf_alloc(source->item_vectors->n, dim * sizeof(float));
+    r->frozen.example_tokens = lcf_alloc(examples_n ? examples_n : 1, 3 * dim * sizeof(float));
+    if (!status && (!r->frozen.item_tokens || !r->frozen.example_tokens))
+        status = LCF_ENOMEM;
+    if (!status)
+        status = freeze_items(r, tape, source);
+    for (size_t at = 0; at < examples_n && !status; at += BLOCK)
+        status =
+            freeze_block(r, tape, source, at, examples_n - at < BLOCK ? examples_n - at : BLOCK);
+    lcf_tape_free(tape);
+    if (status)
+        return LCF_FAIL(err, status, "tokens of %zu items and %zu examples",
+                        source->item_vectors->n, examples_n);
+    return LCF_OK;
+}
+
+lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
+{
+    lcf_status status;
+
+    lcf_ranker_thaw(r);
+    status = lcf_ranker_check_source(r, source, err);
+    if (status || !r->config.ict)
+        return status;
+    status = freeze_all(r, source, err);
+    if (status)
+        lcf_ranker_thaw(r);
+    else
+        r->frozen.source = *source; /* from here on in use */
+    return status;
+}
