@@ -268,8 +268,9 @@ static void connections_are_kept(void **state)
     expect(ask_fd(fd, "POST", "/v1/rank", "{"), 400, "not valid JSON");
     expect(ask_fd(fd, "GET", "/healthz", ""), 200, "ok");
     /* Two requests in one packet. */
-    send_all(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
-             70);
+    const char *two = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+                      "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n";
+    send_all(fd, two, strlen(two));
     expect(read_reply(fd), 200, "ok");
     expect(read_reply(fd), 404, "not_found");
     close(fd);
@@ -292,7 +293,7 @@ static void slow_clients_are_cut_off(void **state)
     fd = connect_tcp(s);
     idle = connect_tcp(s);
     expect(ask_fd(idle, "GET", "/healthz", ""), 200, "ok");
-    send_all(fd, "POST /v1/rank HTTP/1.1\r\nX: ", 27);
+    send_all(fd, "POST /v1/rank HTTP/1.1\r\nX: ", strlen("POST /v1/rank HTTP/1.1\r\nX: "));
     while (recv(fd, &c, 1, MSG_DONTWAIT) < 0 && lcf_clock_s() - start_s < 10.0) {
         send_all(fd, "x", 1);
         usleep(50000);
