@@ -279,6 +279,59 @@ static void report_says_the_same_in_three_forms(void **state)
     lcf_eval_table_dispose(&t);
 }
 
+/* Both have the same members of the same types; null stands for any, and slices and gates may be
+ * missing from either. */
+static void same_shape(const char *at, json_t *a, json_t *b)
+{
+    const char *key;
+    json_t *value;
+
+    if (json_is_null(a) || json_is_null(b))
+        return;
+    if (json_typeof(a) != json_typeof(b) && !(json_is_boolean(a) && json_is_boolean(b)))
+        fail_msg("%s has another type in the example", at);
+    if (json_is_array(a) && json_array_size(a) && json_array_size(b))
+        same_shape(at, json_array_get(a, 0), json_array_get(b, 0));
+    if (!json_is_object(a))
+        return;
+    json_object_foreach(a, key, value)
+    {
+        if (!json_object_get(b, key))
+            fail_msg("%s.%s is missing from the example or from the report", at, key);
+        same_shape(key, value, json_object_get(b, key));
+    }
+    assert_int_equal(json_object_size(a), json_object_size(b));
+}
+
+static void example_is_what_is_written(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    lcf_eval_table t = make_table();
+    lcf_report report = {.arm_name = {"a", "b"}, .split = "test"};
+    lcf_comparison c;
+    lcf_buf path = LCF_BUF_INIT, text = LCF_BUF_INIT;
+    json_t *json, *example;
+
+    (void)state;
+    if (!source)
+        skip();
+    lcf_buf_printf(&path, "%s/schemas/examples/report.json", source);
+    assert_int_equal(lcf_json_load(&example, lcf_buf_text(&path), NULL), LCF_OK);
+    assert_int_equal(compare(&c, &t, 1), LCF_OK);
+    report.comparison = &c;
+    assert_int_equal(lcf_report_json(&json, &report, NULL), LCF_OK);
+    same_shape("report", json, example);
+    same_shape("report", example, json);
+    lcf_report_summary(&text, example);
+    assert_non_null(strstr(text.data, "met     auc_lift_low > 0"));
+    json_decref(json);
+    json_decref(example);
+    lcf_buf_dispose(&path);
+    lcf_buf_dispose(&text);
+    lcf_comparison_dispose(&c);
+    lcf_eval_table_dispose(&t);
+}
+
 static void undefined_figures_are_null(void **state)
 {
     lcf_eval_table t = make_table();
@@ -338,6 +391,7 @@ int main(void)
         cmocka_unit_test(all_names_fit_and_differ),
         cmocka_unit_test(slices_by_hand),
         cmocka_unit_test(report_says_the_same_in_three_forms),
+        cmocka_unit_test(example_is_what_is_written),
         cmocka_unit_test(undefined_figures_are_null),
         cmocka_unit_test(comparison_survives_failed_allocations),
         cmocka_unit_test(ticks_are_round),
