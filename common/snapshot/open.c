@@ -194,12 +194,12 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
 {
     const lcf_ranker_config *c = lcf_ranker_config_of(s->arms[idx].ranker);
 
+    if (!c->ict)
+        return LCF_OK;
     if (c->text_dim != s->item_vectors.dim)
         return LCF_FAIL(err, LCF_EFORMAT,
                         "arm %s takes item vectors of %u dimensions, there are %zu",
                         s->arms[idx].name, c->text_dim, s->item_vectors.dim);
-    if (!c->ict)
-        return LCF_OK;
     if (c->k < 1 || c->k > LCF_EXAMPLES_K_MAX)
         return LCF_FAIL(err, LCF_EFORMAT, "arm %s takes %u examples", s->arms[idx].name, c->k);
     if (s->has_examples && c->cot_dim != s->examples.cot_dim)
@@ -207,6 +207,16 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
                         "arm %s takes CoT vectors of %u dimensions, the examples have %zu",
                         s->arms[idx].name, c->cot_dim, s->examples.cot_dim);
     return LCF_OK;
+}
+
+/* What the arm's tokens are made from never changes in a snapshot: they are computed now. */
+static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, lcf_err *err)
+{
+    const lcf_ranker_source source = {&s->catalogue, &s->item_vectors, &s->examples};
+
+    if (!s->has_examples)
+        return LCF_OK;
+    return lcf_ranker_freeze(s->arms[idx].ranker, &source, err);
 }
 
 static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
@@ -222,6 +232,8 @@ static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
         lcf_buf_dispose(&path);
         if (!status)
             status = check_arm(s, i, err);
+        if (!status)
+            status = freeze_arm(s, i, err);
         if (!status && lcf_ranker_config_of(s->arms[i].ranker)->ict)
             ict = true;
         else
