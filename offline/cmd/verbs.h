@@ -11,12 +11,17 @@
     X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset")                    \
     X(tune, lcf_cmd_tune, "make the language model from a dataset")                 \
     X(generate, lcf_cmd_generate, "write chains of thought for training rows")      \
-    X(cot-export, lcf_cmd_cot_export, "print chain-of-thought records")             \
+    X(cot - export, lcf_cmd_cot_export, "print chain-of-thought records")           \
+    X(cot, lcf_cmd_cot, "look into a chain-of-thought store")                       \
+    X(encode, lcf_cmd_encode, "turn texts and chains of thought into vectors")      \
+    X(index, lcf_cmd_index, "make the in-context examples and their index")         \
+    X(retrieve, lcf_cmd_retrieve, "find the examples of every row")                 \
     X(tokenize, lcf_cmd_tokenize, "show the token ids of a text")                   \
     X(complete, lcf_cmd_complete, "continue a text with a model")                   \
     X(train, lcf_cmd_train, "train rankers: the backbone, or with the ICT module")  \
     X(evaluate, lcf_cmd_evaluate, "compare two rankers, with intervals and a gate") \
     X(publish, lcf_cmd_publish, "put a snapshot in place for rank and serve")       \
+    X(inspect, lcf_cmd_inspect, "show what a file, a folder or this machine holds") \
     /* the end of the list */
 
 #define LCF_VERB_DECLARE(verb, function, summary) int function(int argc, char **argv);

@@ -1,0 +1,374 @@
+/*
+ * llmcf inspect: what is in a file or folder of this project, or what this machine offers.
+ *
+ * Every kind of thing is described as one JSON object; --json prints it, otherwise it is shown as
+ * lines of "key: value".
+ */
+#include "common/base/bundle.h"
+#include "common/base/cli.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/manifest.h"
+#include "common/math/kernels.h"
+#include "offline/cmd/verbs.h"
+#include "offline/llama/llama.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { KEY_SYSTEM = 256, KEY_JSON };
+
+typedef struct options {
+    const char *path;
+    bool system, json;
+} options;
+
+static const struct argp_option OPTIONS[] = {
+    {"system", KEY_SYSTEM, 0, 0, "Describe this machine and program instead of a file", 0},
+    {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
+    {0},
+};
+
+static const char DOC[] =
+    "Show what a file or folder holds: a model (GGUF), a bundle (.lcf: datasets, embeddings, "
+    "ranker weights, predictions), or an artefact folder with its manifest.\v"
+    "Reads only; bundles and manifests are verified against their checksums. With --system it "
+    "tells the processor's vector features, the BLAS core in use (a slow fallback is pointed "
+    "out) and versions.\n\n"
+    "Examples:\n  llmcf inspect recgen/recgen.gguf\n  llmcf inspect --json dataset\n"
+    "  llmcf inspect --system";
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    options *o = state->input;
+
+    switch (key) {
+    case KEY_SYSTEM:
+        o->system = true;
+        return 0;
+    case KEY_JSON:
+        o->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->path)
+            argp_error(state, "one PATH at a time; '%s' is too many", arg);
+        o->path = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->path == !o->system)
+            argp_error(state, "give either a PATH or --system");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- descriptions: each adds to `out` ---- */
+
+static void set_text(json_t *out, const char *key, const char *text)
+{
+    json_object_set_new(out, key, json_string(text));
+}
+
+static void set_n(json_t *out, const char *key, uint64_t n)
+{
+    json_object_set_new(out, key, json_integer((json_int_t)n));
+}
+
+static json_t *dims_json(const uint64_t *dims, uint32_t dims_n, bool reversed)
+{
+    json_t *list = json_array();
+
+    for (uint32_t d = 0; d < dims_n; d++)
+        json_array_append_new(list, json_integer((json_int_t)dims[reversed ? dims_n - 1 - d : d]));
+    return list;
+}
+
+/* Tensors by type: how many, how many weights and bytes. */
+static json_t *types_json(const lcf_gguf *g)
+{
+    json_t *types = json_object();
+
+    for (size_t i = 0; i < lcf_gguf_tensors_n(g); i++) {
+        const lcf_gguf_tensor *t = lcf_gguf_tensor_at(g, i);
+        const char *name = lcf_gguf_type_name(t->type);
+        json_t *row = json_object_get(types, name);
+        uint64_t tensors_n = 1, weights_n = t->n, bytes_n = t->bytes_n;
+        if (row) {
+            tensors_n += (uint64_t)json_integer_value(json_object_get(row, "tensors"));
+            weights_n += (uint64_t)json_integer_value(json_object_get(row, "weights"));
+            bytes_n += (uint64_t)json_integer_value(json_object_get(row, "bytes"));
+        }
+        row = json_object();
+        set_n(row, "tensors", tensors_n);
+        set_n(row, "weights", weights_n);
+        set_n(row, "bytes", bytes_n);
+        json_object_set_new(types, name, row);
+    }
+    return types;
+}
+
+static void set_key(json_t *out, const char *name, const lcf_gguf *g, const char *key)
+{
+    lcf_str text;
+    uint64_t n;
+    double f;
+
+    if (!lcf_gguf_string(&text, g, key, NULL))
+        json_object_set_new(out, name, json_stringn(text.data, text.len));
+    else if (!lcf_gguf_u64(&n, g, key, NULL))
+        set_n(out, name, n);
+    else if (!lcf_gguf_f64(&f, g, key, NULL))
+        json_object_set_new(out, name, json_real(f));
+}
+
+static lcf_status describe_gguf(json_t *out, const char *path, lcf_err *err)
+{
+    static const char *const KEYS[][2] = {
+        {"architecture", "general.architecture"},
+        {"name", "general.name"},
+        {"context_length", "llama.context_length"},
+        {"embedding_length", "llama.embedding_length"},
+        {"layers", "llama.block_count"},
+        {"feed_forward_length", "llama.feed_forward_length"},
+        {"heads", "llama.attention.head_count"},
+        {"kv_heads", "llama.attention.head_count_kv"},
+        {"head_length", "llama.rope.dimension_count"},
+        {"norm_eps", "llama.attention.layer_norm_rms_epsilon"},
+        {"rope_theta", "llama.rope.freq_base"},
+        {"tokenizer", "tokenizer.ggml.model"},
+        {"bos_id", "tokenizer.ggml.bos_token_id"},
+        {"eos_id", "tokenizer.ggml.eos_token_id"},
+    };
+    const lcf_str *pieces;
+    size_t pieces_n = 0, bytes_n, weights_n = 0;
+    lcf_gguf *g;
+    lcf_status status = lcf_gguf_open(&g, path, err);
+
+    if (status)
+        return status;
+    set_text(out, "kind", "gguf");
+    set_n(out, "version", lcf_gguf_version(g));
+    lcf_gguf_bytes(&bytes_n, g);
+    set_n(out, "bytes", bytes_n);
+    for (size_t i = 0; i < sizeof(KEYS) / sizeof(*KEYS); i++)
+        set_key(out, KEYS[i][0], g, KEYS[i][1]);
+    if (!lcf_gguf_strings(&pieces, &pieces_n, g, "tokenizer.ggml.tokens", NULL))
+        set_n(out, "vocabulary", pieces_n);
+    for (size_t i = 0; i < lcf_gguf_tensors_n(g); i++)
+        weights_n += lcf_gguf_tensor_at(g, i)->n;
+    set_n(out, "tensors", lcf_gguf_tensors_n(g));
+    set_n(out, "weights", weights_n);
+    json_object_set_new(out, "types", types_json(g));
+    lcf_gguf_close(g);
+    return LCF_OK;
+}
+
+static const char *dtype_text(lcf_dtype dtype)
+{
+    switch (dtype) {
+    case LCF_U8:
+        return "u8";
+    case LCF_U32:
+        return "u32";
+    case LCF_U64:
+        return "u64";
+    case LCF_I32:
+        return "i32";
+    case LCF_I64:
+        return "i64";
+    case LCF_F32:
+        return "f32";
+    case LCF_F64:
+        return "f64";
+    }
+    return "?";
+}
+
+static lcf_status describe_bundle(json_t *out, const char *path, lcf_err *err)
+{
+    json_t *arrays = json_object();
+    lcf_bundle *b;
+    lcf_status status = lcf_bundle_open(&b, path, NULL, UINT32_MAX, err);
+
+    if (status) {
+        json_decref(arrays);
+        return status;
+    }
+    set_text(out, "kind", "bundle");
+    set_text(out, "bundle_kind", lcf_bundle_kind(b));
+    set_n(out, "version", lcf_bundle_version(b));
+    for (size_t i = 0; i < lcf_bundle_arrays_n(b); i++) {
+        const lcf_array *a = lcf_bundle_array(b, i);
+        json_t *row = json_object();
+        set_text(row, "dtype", dtype_text(a->dtype));
+        json_object_set_new(row, "dims", dims_json(a->dims, a->dims_n, false));
+        json_object_set_new(arrays, a->name, row);
+    }
+    json_object_set_new(out, "arrays", arrays);
+    lcf_bundle_close(b);
+    return LCF_OK;
+}
+
+static lcf_status describe_folder(json_t *out, const char *path, lcf_err *err)
+{
+    json_t *manifest = NULL;
+    char id[65];
+    lcf_status status = lcf_manifest_read(id, &manifest, path, err);
+
+    if (!status)
+        status = lcf_manifest_verify(path, err);
+    if (!status) {
+        set_text(out, "kind", "artefact");
+        set_text(out, "id", id);
+        json_object_set_new(out, "verified", json_true());
+        json_object_update(out, manifest);
+    }
+    json_decref(manifest);
+    return status;
+}
+
+static lcf_status describe_path(json_t *out, const char *path, lcf_err *err)
+{
+    char magic[4] = {0};
+    struct stat info;
+    FILE *f;
+    size_t n;
+
+    if (stat(path, &info))
+        return LCF_FAIL_ERRNO(err, "%s", path);
+    if (S_ISDIR(info.st_mode))
+        return describe_folder(out, path, err);
+    f = fopen(path, "rb");
+    if (!f)
+        return LCF_FAIL_ERRNO(err, "%s", path);
+    n = fread(magic, 1, sizeof(magic), f);
+    fclose(f);
+    if (n == sizeof(magic) && !memcmp(magic, "GGUF", 4))
+        return describe_gguf(out, path, err);
+    return describe_bundle(out, path, err);
+}
+
+static const char *simd_text(lcf_simd_level level)
+{
+    switch (level) {
+    case LCF_SIMD_AVX512:
+        return "avx512";
+    case LCF_SIMD_AVX2:
+        return "avx2";
+    case LCF_SIMD_BASELINE:
+        break;
+    }
+    return "baseline";
+}
+
+static json_t *features_json(void)
+{
+    json_t *list = json_array();
+
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#define FEATURE(name)                 \
+    if (__builtin_cpu_supports(name)) \
+    json_array_append_new(list, json_string(name))
+    FEATURE("sse4.2");
+    FEATURE("avx");
+    FEATURE("avx2");
+    FEATURE("fma");
+    FEATURE("avx512f");
+    FEATURE("avx512bw");
+    FEATURE("avx512vl");
+    FEATURE("avx512vnni");
+#undef FEATURE
+#endif
+    return list;
+}
+
+static void describe_system(json_t *out)
+{
+    bool fast = false;
+    const char *core = lcf_blas_core(&fast);
+    long processors = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES);
+
+    set_text(out, "kind", "system");
+    set_text(out, "llmcf", LCF_VERSION);
+    set_text(out, "compiler", __VERSION__);
+    set_n(out, "processors", processors > 0 ? (uint64_t)processors : 1);
+    set_n(out, "memory_bytes", pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0);
+    json_object_set_new(out, "features", features_json());
+    set_text(out, "kernels", simd_text(lcf_simd_best()));
+    set_text(out, "blas_core", core);
+    json_object_set_new(out, "blas_fast", json_boolean(fast));
+    set_text(out, "jansson", jansson_version_str());
+}
+
+/* ---- output ---- */
+
+static void print_scalar(const json_t *value)
+{
+    if (json_is_string(value))
+        printf("%s", json_string_value(value));
+    else
+        json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
+}
+
+/* Objects as indented lines, arrays on one line. */
+static void print_lines(json_t *object, int indent)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        printf("%*s%s:", indent, "", key);
+        if (json_is_object(value)) {
+            putchar('\n');
+            print_lines(value, indent + 2);
+            continue;
+        }
+        putchar(' ');
+        print_scalar(value);
+        putchar('\n');
+    }
+}
+
+static lcf_status run(const options *o, lcf_err *err)
+{
+    json_t *out = json_object();
+    lcf_status status = LCF_OK;
+
+    if (!out)
+        return LCF_FAIL(err, LCF_ENOMEM, "output");
+    if (o->system)
+        describe_system(out);
+    else
+        status = describe_path(out, o->path, err);
+    if (!status && o->json) {
+        json_dumpf(out, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(7));
+        putchar('\n');
+    } else if (!status) {
+        print_lines(out, 0);
+    }
+    if (!status && o->system && !json_is_true(json_object_get(out, "blas_fast")))
+        fprintf(stderr, "llmcf inspect: OpenBLAS runs a slow fallback core; set OPENBLAS_CORETYPE "
+                        "to that of this processor's kin (Haswell, SkylakeX)\n");
+    if (!status && (fflush(stdout) || ferror(stdout)))
+        status = LCF_FAIL_ERRNO(err, "writing standard output");
+    json_decref(out);
+    return status;
+}
+
+int lcf_cmd_inspect(int argc, char **argv)
+{
+    static const struct argp ARGP = {OPTIONS, parse, "[PATH]", DOC, NULL, NULL, NULL};
+    options o = {NULL, false, false};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_status status = lcf_cli_parse(&ARGP, "inspect", argc, argv, &o, &err);
+
+    if (!status)
+        status = run(&o, &err);
+    return lcf_cli_finish("inspect", status, &err);
+}

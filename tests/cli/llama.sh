@@ -1,0 +1,70 @@
+#!/bin/bash
+# tokenize, complete and inspect: against records of another implementation, and bad input.
+set -euo pipefail
+corpus=$LCF_SOURCE_DIR/tests/fuzz/corpus/fuzz_gguf
+
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# expect_failure CODE PATTERN COMMAND...: the exit code, and a message that names the cause
+expect_failure() {
+    local code=$1 pattern=$2 got=0
+    shift 2
+    "$@" >out.txt 2>err.txt </dev/null || got=$?
+    [ "$got" = "$code" ] || fail "$* exits with $got, not $code: $(cat err.txt)"
+    grep -q -- "$pattern" err.txt || fail "$* says '$(cat err.txt)', not '$pattern'"
+}
+
+# A tiny model of our own: whole input, every byte, with and without <s>.
+model=$corpus/model_v3.gguf
+[ "$(printf 'the the' | "$LLMCF" tokenize --model "$model")" = "1 9 9" ] || fail "tokenize"
+[ "$(printf 'the' | "$LLMCF" tokenize --no-bos --model "$model")" = "9" ] || fail "tokenize --no-bos"
+printf 'the\n' >text
+[ "$("$LLMCF" tokenize --model "$model" --file text --json | jq -c .)" = '{"ids":[1,9,0],"n":3}' ] || fail "tokenize --json"
+[ "$("$LLMCF" tokenize --model "$model" </dev/null)" = "1" ] || fail "tokenize of nothing"
+one=$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-tokens 4 --seed 3 --json)
+two=$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-tokens 4 --seed 3 --json)
+[ "$one" = "$two" ] || fail "the same seed gives another text"
+[ "$(jq -c '[.prompt_ids, (.ids | length), (.logprobs | length), .finish]' <<<"$one")" = '[[1,9],4,4,"length"]' ] || fail "complete: $one"
+[ "$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-tokens 99 --temperature 0 --json | jq -r .finish)" = context ] ||
+    fail "the context must end a text"
+
+# inspect
+[ "$("$LLMCF" inspect --json "$model" | jq -c '[.kind, .version, .architecture, .layers, .types.F32.tensors, .vocabulary]')" = \
+    '["gguf",3,"llama",1,11,10]' ] || fail "inspect of a model"
+"$LLMCF" inspect "$model" | grep -q '^architecture: llama$' || fail "inspect in lines"
+[ "$("$LLMCF" inspect --system --json 2>/dev/null | jq -r '.kind')" = system ] || fail "inspect --system"
+if grep -q avx2 /proc/cpuinfo; then
+    [ "$("$LLMCF" inspect --system --json | jq -r .blas_fast)" = true ] || fail "OpenBLAS runs a fallback core"
+fi
+
+# Bad input: a code and a reason.
+head -c 1000 "$model" >short.gguf
+expect_failure 1 'short.gguf' "$LLMCF" tokenize --model short.gguf
+expect_failure 1 'short.gguf' "$LLMCF" complete --model short.gguf --prompt x
+expect_failure 1 'short.gguf' "$LLMCF" inspect short.gguf
+expect_failure 1 'nothing.gguf' "$LLMCF" complete --model nothing.gguf --prompt x
+expect_failure 1 'not a GGUF' "$LLMCF" tokenize --model text
+expect_failure 1 'text' "$LLMCF" inspect text
+expect_failure 1 'context is 8' "$LLMCF" complete --model "$model" --prompt 'e e e e e e e e'
+expect_failure 2 'model' "$LLMCF" tokenize
+expect_failure 2 'temperature' "$LLMCF" complete --model "$model" --prompt x --temperature hot
+expect_failure 2 'PATH' "$LLMCF" inspect
+
+# A model that was trained elsewhere, where its file is at hand.
+real=${LCF_DATA:-}/llama
+[ -d "$real" ] || { echo "no shared data: the reference model was not tried"; exit 0; }
+for record in "$real"/greedy/stories260K_*.json; do
+    for file in stories260k-f32-v3 stories260k-f32-v1; do
+        "$LLMCF" complete --model "$real/$file.gguf" --prompt "$(jq -r .prompt "$record")" --max-tokens 64 --temperature 0 --json >got.json
+        jq -e -n --slurpfile w "$record" --slurpfile g got.json \
+            '($w[0].ids[:64]) as $ids | $g[0] | .prompt_ids == $w[0].prompt_ids and (.ids[:($ids | length)]) == $ids and
+             ([.logprobs, $w[0].logprob_of_chosen] | transpose | map(select(.[1] != null)) | all((.[0] - .[1] | fabs) < 1e-3))' >/dev/null ||
+            fail "$file does not follow $(basename "$record")"
+    done
+done
+printf 'Hello world' | "$LLMCF" tokenize --model "$real/ggml-vocab-llama-spm.gguf" --no-bos | grep -qx '15043 3186' || fail "SPM"
+"$LLMCF" inspect "$real/stories260k-q4_0-v3.gguf" | grep -q Q4_0 || fail "types that cannot be read can be listed"
+expect_failure 1 'Q4_0' "$LLMCF" complete --model "$real/stories260k-q4_0-v3.gguf" --prompt x
