@@ -281,8 +281,11 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
         status = write_description(dir, o, err);
     if (!status)
         status = lcf_manifest_write(p->manifest, dir, err);
-    if (!status)
+    if (!status) {
         status = lcf_snapshot_open(&opened, dir, err);
+        if (status)
+            lcf_err_prefix(err, "the new generation does not open and is not published");
+    }
     if (!status)
         memcpy(out->id, opened->id, sizeof(out->id));
     lcf_snapshot_close(opened);

@@ -75,7 +75,8 @@ static void head(lcf_buf *out, const char *name, const char *type, const char *h
 
 static void write_requests(lcf_buf *out, lcf_metrics *const *workers, size_t n)
 {
-    head(out, "llmcf_http_requests_total", "counter", "Answers by status code.");
+    head(out, "llmcf_http_requests_total", "counter",
+         "Answers by status code; requests that are no HTTP are not among them.");
     for (size_t i = 0; i < LCF_CODES_N; i++) {
         char code[16] = "other";
         if (CODES[i])

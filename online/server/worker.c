@@ -181,7 +181,6 @@ static void on_complete(struct evhttp_request *req, void *arg)
     lcf_worker *w = arg;
     connection *c = find_connection(w, req);
 
-    lcf_metrics_code(&w->metrics, evhttp_request_get_response_code(req));
     if (!c)
         return;
     /* The beginning of the next request may be here already. */
@@ -218,6 +217,8 @@ static void send_answer(lcf_worker *w, struct evhttp_request *req, const lcf_ans
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *body = evbuffer_new();
 
+    /* Before it leaves: who has the answer must find it counted. */
+    lcf_metrics_code(&w->metrics, answer->code);
     evhttp_add_header(headers, "Content-Type", answer->type);
     if (answer->allow)
         evhttp_add_header(headers, "Allow", answer->allow);

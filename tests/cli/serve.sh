@@ -1,0 +1,73 @@
+# llmcf serve: life of the process. What it answers in detail is in tests/unit/server.
+set -u
+server=
+fail() { echo "FAILED: $*" >&2; cat log >&2; [ -z "$server" ] || kill $server; exit 1; }
+command -v curl >/dev/null || exit 77
+"$LCF_BIN_DIR/make_world" world || fail make_world
+publish() {
+    "$LLMCF" publish --quiet --dataset world/dataset --vectors world/vectors --examples world/examples --cot world/cot \
+        --arm din=world/din.lcf --arm din-ict=world/ict.lcf --root snapshots --force "$@" 2>>log || fail publish
+}
+: >log
+publish --generation one
+"$LLMCF" serve --snapshot snapshots --listen 127.0.0.1:0 --unix "$PWD/s" --threads 2 --max-body 2000 >>log 2>&1 &
+server=$!
+wait_for() { # until the command succeeds, 15 s
+    for _ in $(seq 150); do
+        "$@" && return 0
+        kill -0 $server 2>/dev/null || fail "the server has ended"
+        sleep 0.1
+    done
+    return 1
+}
+wait_for grep -q "listening on http://" log || fail "it does not say where it listens"
+url=$(sed -n 's/.*listening on \(http:[^" ]*\).*/\1/p' log | head -1)
+ask() { curl -s -o answer -w '%{http_code}' --max-time 10 "$@"; }
+serves() { [ "$(curl -s --max-time 5 "$url/healthz" | jq -r .generation)" = "$1" ]; }
+
+[ "$(ask "$url/healthz")" = 200 ] || fail healthz
+[ "$(ask -d '{"user_id": "u2", "candidates": ["i1", "i2"]}' "$url/v1/rank")" = 200 ] || fail rank
+jq -e '.generation == "one" and (.results | length) == 2' answer >/dev/null || fail "$(cat answer)"
+[ "$(ask --unix-socket s -d '{"candidates": ["i1"]}' http://x/v1/rank)" = 200 ] || fail "unix socket"
+[ "$(ask -d '{"user_id": "nobody", "candidates": ["nothing"]}' "$url/v1/rank")" = 200 ] || fail "unknown user"
+jq -e '.degraded == "unknown_user" and .results[0].degraded == "unknown_item"' answer >/dev/null || fail "$(cat answer)"
+[ "$(ask -d '{"candidates": "i1"}' "$url/v1/rank")" = 400 ] || fail malformed
+jq -e '.error.reason | contains("candidates")' answer >/dev/null || fail "$(cat answer)"
+head -c 3000 /dev/zero | tr '\0' ' ' >large
+[ "$(ask --data-binary @large "$url/v1/rank")" = 413 ] || fail "too large"
+[ "$(ask "$url/v1/rank")" = 405 ] || fail "wrong method"
+[ "$(ask "$url/nothing")" = 404 ] || fail "unknown path"
+[ "$(ask "$url/metrics")" = 200 ] && grep -q '^llmcf_http_requests_total{code="400"} 1$' answer || fail metrics
+
+# The library, the program and the server say the same.
+echo '{"user_id": "u3", "candidates": ["i4", "i5", "i6"]}' >request.json
+ask -d @request.json "$url/v1/rank" >/dev/null
+"$LLMCF" rank --snapshot snapshots --request request.json | jq -c .results >program
+jq -c .results answer | cmp - program || fail "server and program differ"
+
+# A new current is served without being told; a damaged one never is.
+publish --generation two
+wait_for serves two || fail "two is not served"
+publish --generation three
+cp -r snapshots/three snapshots/damaged
+printf 'X' | dd of=snapshots/damaged/arms/din.lcf bs=1 seek=5000 conv=notrunc 2>/dev/null
+ln -s damaged snapshots/next && mv -T snapshots/next snapshots/current
+wait_for grep -q "snapshot refused, the old one keeps serving" log || fail "a damaged snapshot was not refused"
+serves damaged && fail "a damaged snapshot is served"
+[ "$(ask -d @request.json "$url/v1/rank")" = 200 ] || fail "rank after a refused snapshot"
+kill -HUP $server # tries it again, on request
+refused_twice() { [ "$(grep -c 'snapshot refused' log)" = 2 ]; }
+wait_for refused_twice || fail "SIGHUP did not try again"
+ln -s one snapshots/next && mv -T snapshots/next snapshots/current
+wait_for serves one || fail "a roll back is not served"
+
+kill -TERM $server
+wait $server
+[ $? = 0 ] || fail "SIGTERM ended it with an error"
+[ ! -e s ] || fail "its socket is left"
+server=
+"$LLMCF" serve --snapshot nowhere --listen 127.0.0.1:0 2>err && fail "it starts without a snapshot"
+grep -q "publish one first" err || fail "$(cat err)"
+"$LLMCF" serve --threads none 2>err
+[ $? = 2 ] || fail "usage"
+echo ok
