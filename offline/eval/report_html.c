@@ -101,7 +101,7 @@ static void forest_row(lcf_buf *out, const lcf_svg_scale *scale, size_t row, con
 
     lcf_svg_text(out, row ? "" : "all", "start", 4, y + 4, name);
     if (isnan(e->low)) {
-        lcf_svg_text(out, "soft", "start", scale->to + 12, y + 4, "too few users");
+        lcf_svg_text(out, "soft", "start", scale->to + 12, y + 4, "no interval");
         return;
     }
     lcf_svg_line(out, sure ? "sure" : "ci", lcf_svg_at(scale, e->low), y,
