@@ -420,6 +420,35 @@ lcf_status lcf_cot_store_put(lcf_cot_store *s, const lcf_cot_record *records, si
     return status;
 }
 
+/* ---- digest ---- */
+
+static lcf_status digest_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    lcf_buf *hashes = arg, packed = LCF_BUF_INIT;
+    lcf_status status = lcf_cot_record_pack(&packed, record, err);
+
+    if (!status) {
+        lcf_hash128 hash = lcf_hash128_of(packed.data, packed.len);
+        lcf_buf_append(hashes, record->key.bytes, sizeof(record->key.bytes));
+        lcf_buf_append(hashes, hash.bytes, sizeof(hash.bytes));
+    }
+    lcf_buf_dispose(&packed);
+    return status;
+}
+
+lcf_status lcf_cot_store_digest(char out[LCF_SHA256_HEX_BYTES], lcf_cot_store *s, lcf_err *err)
+{
+    lcf_buf hashes = LCF_BUF_INIT;
+    lcf_status status = lcf_cot_store_each(s, digest_record, &hashes, err);
+
+    if (!status && hashes.status)
+        status = LCF_FAIL(err, hashes.status, "hashes of all records");
+    if (!status)
+        status = lcf_sha256_hex(out, lcf_buf_text(&hashes), hashes.len, err);
+    lcf_buf_dispose(&hashes);
+    return status;
+}
+
 /* ---- opening and copying ---- */
 
 lcf_status lcf_cot_store_open(lcf_cot_store **out, const char *dir,

@@ -85,6 +85,9 @@ typedef struct lcf_cot_store_stats {
     uint64_t records_n, raw_bytes, stored_bytes, dictionaries_n;
 } lcf_cot_store_stats;
 lcf_status lcf_cot_store_stat(lcf_cot_store_stats *out, lcf_cot_store *s, lcf_err *err);
+/* SHA-256 over the content of all records in key order: what the store holds, however it is stored.
+ */
+lcf_status lcf_cot_store_digest(char out[LCF_SHA256_HEX_BYTES], lcf_cot_store *s, lcf_err *err);
 /*
  * A compact copy of the store into a new folder, for a snapshot: data.mdb alone, recompressed with
  * a dictionary trained on all records. Its bytes depend on the records only, not on the order in

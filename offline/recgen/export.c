@@ -20,7 +20,7 @@ typedef struct exporter {
     size_t n, capacity;
 } exporter;
 
-static json_t *record_json(const lcf_cot_record *r)
+json_t *lcf_cot_record_json(const lcf_cot_record *r)
 {
     char key[33], sample[33];
 
@@ -42,7 +42,7 @@ static json_t *record_json(const lcf_cot_record *r)
 static lcf_status write_record(void *arg, const lcf_cot_record *r, lcf_err *err)
 {
     exporter *e = arg;
-    json_t *json = record_json(r);
+    json_t *json = lcf_cot_record_json(r);
     char *line = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     lcf_status status = LCF_OK;
 

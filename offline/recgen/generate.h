@@ -21,6 +21,7 @@
 #include "offline/llama/llama.h"
 #include "offline/recgen/prompt.h"
 
+#include <jansson.h>
 #include <stdio.h>
 
 typedef struct lcf_generate_options {
@@ -68,5 +69,7 @@ void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_opt
  */
 lcf_status lcf_cot_export(FILE *out, uint64_t *written, const char *store_dir, size_t limit,
                           uint64_t seed, lcf_err *err);
+/* One record as an exported line has it (json_decref); NULL when out of memory. */
+json_t *lcf_cot_record_json(const lcf_cot_record *record);
 
 #endif

@@ -1,0 +1,108 @@
+/* llmcf index: records and training rows to examples. Options only; see offline/encode/steps.h. */
+#include "offline/encode/steps.h"
+
+#include "common/base/cli.h"
+#include "common/base/pool.h"
+#include "offline/cmd/verbs.h"
+
+#include <stdio.h>
+
+enum { OPT_DATASET = 0x100, OPT_COT, OPT_VECTORS, OPT_OUT, OPT_FORCE, OPT_JSON };
+
+static const struct argp_option OPTIONS[] = {
+    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
+    {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
+    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode` from both", 1},
+    {"out", OPT_OUT, "DIR", 0, "The examples; replaced in one step", 1},
+    {"force", OPT_FORCE, NULL, 0, "Also when the examples are up to date", 2},
+    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 2},
+    {0},
+};
+
+static const char DOC[] =
+    "Joins chains of thought with the training rows they explain: the in-context examples, and a "
+    "FAISS index over them."
+    "\v"
+    "Left out and counted: records that were rejected (score 0), records of no training row of "
+    "this "
+    "dataset, and all but the best of several for one row. The order is by time, then key.\n\n"
+    "Writes DIR/examples.lcf, faiss-0.index and faiss-1.index (one per label), manifest.json "
+    "(schemas/examples.md).\n\n"
+    "Example:\n"
+    "  llmcf index --dataset dataset --cot cot --vectors vectors --out examples";
+
+typedef struct arguments {
+    lcf_index_options index;
+    bool json;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+
+    switch (key) {
+    case OPT_DATASET:
+        a->index.dataset_dir = text;
+        return 0;
+    case OPT_COT:
+        a->index.cot_dir = text;
+        return 0;
+    case OPT_VECTORS:
+        a->index.vectors_dir = text;
+        return 0;
+    case OPT_OUT:
+        a->index.out_dir = text;
+        return 0;
+    case OPT_FORCE:
+        a->index.force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->index.dataset_dir || !a->index.cot_dir || !a->index.vectors_dir ||
+            !a->index.out_dir)
+            argp_error(state, "--dataset, --cot, --vectors and --out are needed");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static long long count(const json_t *stats, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(stats, key));
+}
+
+static void print_summary(const json_t *stats, const char *out, bool current)
+{
+    fprintf(stderr, "%s: %lld examples (%lld positive) of %lld records\n", out,
+            count(stats, "examples"), count(stats, "positives"), count(stats, "records"));
+    fprintf(stderr,
+            "  left out: %lld rejected, %lld of no training row, %lld not the best of their row\n",
+            count(stats, "rejected"), count(stats, "unmatched"), count(stats, "superseded"));
+    if (current)
+        fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
+}
+
+int lcf_cmd_index(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    arguments a = {{NULL, NULL, NULL, NULL, false}, false};
+    lcf_err err = LCF_ERR_INIT;
+    bool current = false;
+    json_t *stats = NULL;
+    lcf_status status = lcf_cli_parse(&argp, "index", argc, argv, &a, &err);
+
+    lcf_flush_denormals();
+    if (!status)
+        status = lcf_index_run(&stats, &current, &a.index, &err);
+    if (!status) {
+        print_summary(stats, a.index.out_dir, current);
+        if (a.json &&
+            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
+            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+    }
+    json_decref(stats);
+    return lcf_cli_finish("index", status, &err);
+}

@@ -1,0 +1,260 @@
+/*
+ * The encode step. Invariant: the vectors of cots.lcf are in key order, which is the order of the
+ * store, and those of items.lcf in item order with zeros for the unknown item.
+ */
+#include "offline/encode/steps.h"
+
+#include "common/base/file.h"
+#include "common/base/hash.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "common/data/dataset.h"
+#include "common/data/embeddings.h"
+#include "common/store/cot_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXTS_PER_STEP = 4096 }; /* encoded between two updates of the progress bar */
+
+/* Texts in one block: text i is bytes[ends[i - 1] .. ends[i]). */
+typedef struct texts {
+    lcf_buf bytes;
+    size_t *ends;
+    size_t capacity, n;
+} texts;
+
+typedef struct encode_step {
+    const lcf_encode_options *o;
+    lcf_manifest *manifest;
+    lcf_dataset dataset;
+    lcf_cot_store *store;
+    texts texts; /* of items, then of records */
+    size_t items_n;
+    lcf_hash128 *keys; /* of the records */
+    size_t keys_capacity, records_n, rejected_n;
+    lcf_str *views;
+    float *vectors;
+    lcf_encoder *encoder;
+    lcf_pool *pool;
+    lcf_stage *stage;
+} encode_step;
+
+static lcf_status texts_end(texts *t, lcf_err *err)
+{
+    if (t->bytes.status || lcf_grow((void **)&t->ends, &t->capacity, t->n + 1, sizeof(*t->ends)))
+        return LCF_FAIL(err, LCF_ENOMEM, "texts to encode");
+    t->ends[t->n++] = t->bytes.len;
+    return LCF_OK;
+}
+
+static lcf_status gather_items(encode_step *s, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    s->items_n = s->dataset.catalogue.items_n;
+    for (uint32_t i = 0; i < s->items_n && !status; i++) {
+        if (i)
+            lcf_catalogue_item_text(&s->texts.bytes, &s->dataset.catalogue, i);
+        status = texts_end(&s->texts, err);
+    }
+    return status;
+}
+
+static lcf_status gather_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    encode_step *s = arg;
+
+    if (record->score == 0) {
+        s->rejected_n++;
+        return LCF_OK;
+    }
+    if (lcf_grow((void **)&s->keys, &s->keys_capacity, s->records_n + 1, sizeof(*s->keys)))
+        return LCF_FAIL(err, LCF_ENOMEM, "keys of %zu records", s->records_n + 1);
+    s->keys[s->records_n++] = record->key;
+    lcf_buf_append_text(&s->texts.bytes, record->text);
+    return texts_end(&s->texts, err);
+}
+
+/* Views of all texts, once their block no longer moves. */
+static lcf_status make_views(encode_step *s, lcf_err *err)
+{
+    const char *bytes = lcf_buf_text(&s->texts.bytes);
+    size_t begin = 0;
+
+    s->views = lcf_alloc(s->texts.n + 1, sizeof(*s->views));
+    if (!s->views)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu texts", s->texts.n);
+    for (size_t i = 0; i < s->texts.n; i++) {
+        s->views[i] = (lcf_str){bytes + begin, s->texts.ends[i] - begin};
+        begin = s->texts.ends[i];
+    }
+    return LCF_OK;
+}
+
+static lcf_status encode_all(encode_step *s, lcf_err *err)
+{
+    size_t dim = lcf_encoder_dim(s->encoder), floats;
+    lcf_progress progress;
+    lcf_status status = LCF_OK;
+
+    if (lcf_mul_size(&floats, s->texts.n, dim))
+        s->vectors = lcf_alloc_aligned(floats, sizeof(*s->vectors));
+    if (!s->vectors)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu vectors of %zu", s->texts.n, dim);
+    lcf_progress_start(&progress, "encode", "texts", s->texts.n);
+    for (size_t at = 0; at < s->texts.n && !status; at += TEXTS_PER_STEP) {
+        size_t n = s->texts.n - at < TEXTS_PER_STEP ? s->texts.n - at : TEXTS_PER_STEP;
+        status =
+            lcf_encoder_encode(s->vectors + at * dim, s->encoder, s->views + at, n, s->pool, err);
+        lcf_progress_update(&progress, at + n);
+        if (!status && lcf_stop_requested())
+            status = LCF_FAIL(err, LCF_ECANCELED, "stopped by a signal; nothing was written");
+    }
+    lcf_progress_end(&progress);
+    return status;
+}
+
+static lcf_status save(const encode_step *s, const char *name, size_t begin, size_t n,
+                       const lcf_hash128 *keys, lcf_err *err)
+{
+    char *path = lcf_path_join(lcf_stage_path(s->stage), name);
+    size_t dim = lcf_encoder_dim(s->encoder);
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of %s", name);
+    status = lcf_embeddings_save(path, s->vectors + begin * dim, keys, n, dim, err);
+    free(path);
+    return status;
+}
+
+static lcf_status save_encoder(const encode_step *s, lcf_err *err)
+{
+    char *path = lcf_path_join(lcf_stage_path(s->stage), "encoder.lcf");
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of encoder.lcf");
+    status = lcf_encoder_save(s->encoder, path, err);
+    free(path);
+    return status;
+}
+
+static json_t *stats_of(const encode_step *s)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "items", (json_int_t)(s->items_n - 1), "records",
+                     (json_int_t)s->records_n, "rejected", (json_int_t)s->rejected_n, "dimensions",
+                     (json_int_t)s->o->lexical.dim);
+}
+
+static lcf_status write_all(encode_step *s, lcf_err *err)
+{
+    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
+
+    if (!status)
+        status = save_encoder(s, err);
+    if (!status)
+        status = save(s, "items.lcf", 0, s->items_n, NULL, err);
+    if (!status && s->store)
+        status = save(s, "cots.lcf", s->items_n, s->records_n, s->keys, err);
+    if (!status)
+        status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
+    if (!status)
+        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
+    if (status)
+        return status;
+    status = lcf_stage_commit(s->stage, err);
+    s->stage = NULL;
+    return status;
+}
+
+static lcf_status describe(encode_step *s, lcf_err *err)
+{
+    const lcf_lexical_options *l = &s->o->lexical;
+    char digest[LCF_SHA256_HEX_BYTES] = "none";
+    lcf_status status = lcf_manifest_create(&s->manifest, "encode", err);
+
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
+    if (!status && s->store)
+        status = lcf_cot_store_digest(digest, s->store, err);
+    if (!status)
+        status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
+    if (!status)
+        status = lcf_manifest_param_str(s->manifest, "encoder", "lexical", err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "dim", (int64_t)l->dim, err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "bits", l->bits, err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "iterations", (int64_t)l->iterations, err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "seed", (int64_t)l->seed, err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "texts_max", (int64_t)l->texts_max, err);
+    return status;
+}
+
+static lcf_status make(encode_step *s, lcf_err *err)
+{
+    lcf_status status = gather_items(s, err);
+
+    if (!status && s->store)
+        status = lcf_cot_store_each(s->store, gather_record, s, err);
+    if (!status)
+        status = make_views(s, err);
+    if (!status)
+        status = lcf_pool_create(&s->pool, s->o->threads, err);
+    if (!status)
+        status = lcf_encoder_fit_lexical(&s->encoder, s->views + 1, s->texts.n - 1, &s->o->lexical,
+                                         s->pool, err);
+    if (!status)
+        status = encode_all(s, err);
+    return status ? status : write_all(s, err);
+}
+
+static void encode_dispose(encode_step *s)
+{
+    lcf_stage_abandon(s->stage);
+    lcf_pool_free(s->pool);
+    lcf_encoder_free(s->encoder);
+    lcf_cot_store_close(s->store);
+    lcf_dataset_close(&s->dataset);
+    lcf_manifest_free(s->manifest);
+    lcf_buf_dispose(&s->texts.bytes);
+    free(s->texts.ends);
+    free(s->keys);
+    free(s->views);
+    free(s->vectors);
+}
+
+lcf_status lcf_encode_run(json_t **stats, bool *current, const lcf_encode_options *options,
+                          lcf_err *err)
+{
+    encode_step s = {.o = options};
+    lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_status status = LCF_OK;
+
+    *stats = NULL;
+    *current = false;
+    if (options->cot_dir)
+        status = lcf_cot_store_open(&s.store, options->cot_dir, &reading, err);
+    if (!status)
+        status = describe(&s, err);
+    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
+        *current = true;
+        status = lcf_step_stats(stats, options->out_dir, err);
+        goto done;
+    }
+    if (!status)
+        status = lcf_dataset_open(&s.dataset, options->dataset_dir, err);
+    if (!status)
+        status = make(&s, err);
+    if (!status)
+        *stats = stats_of(&s);
+done:
+    encode_dispose(&s);
+    return status;
+}

@@ -1,0 +1,341 @@
+/*
+ * The retrieve step. Invariant: no example that is written breaks the rule; every row is held
+ * against it by code of its own before the file is made.
+ */
+#include "offline/encode/steps.h"
+
+#include "common/base/file.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "common/base/rng.h"
+#include "common/data/dataset.h"
+#include "common/data/embeddings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROWS_PER_TASK = 256,
+    TASKS_PER_STEP = 32,
+};
+
+typedef struct retrieve_step {
+    const lcf_retrieve_options *o;
+    lcf_manifest *manifest;
+    lcf_dataset dataset;
+    lcf_embeddings items;
+    lcf_examples examples;
+    uint32_t *ids; /* [samples_n, k] */
+    float *scores; /* [samples_n, k] */
+    size_t task_first;
+    size_t *check; /* [check_n] rows to compare with the exact search */
+    uint32_t *check_missed;
+    size_t check_n;
+    /* per thread */
+    lcf_example_query *queries; /* [threads, ROWS_PER_TASK] */
+    float *history_vecs;        /* [threads, ROWS_PER_TASK, dim] */
+    lcf_pool *pool;
+    lcf_stage *stage;
+    size_t short_n, found_n, wanted_n; /* rows with fewer than k; of the rows checked */
+} retrieve_step;
+
+static lcf_example_query query_of(const retrieve_step *s, size_t row, float *history_vec)
+{
+    lcf_sample sample = lcf_dataset_sample(&s->dataset, row);
+
+    lcf_embeddings_mean(history_vec, &s->items, sample.history, sample.history_n);
+    return (lcf_example_query){sample.user, sample.time, lcf_dataset_sample_hash(&s->dataset, row),
+                               history_vec, s->items.vectors + (size_t)sample.item * s->items.dim};
+}
+
+static lcf_status search_task(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    retrieve_step *s = arg;
+    size_t begin = (s->task_first + task) * ROWS_PER_TASK, k = s->o->rule.k;
+    size_t n = s->dataset.samples_n - begin;
+    lcf_example_query *queries = s->queries + worker * ROWS_PER_TASK;
+    float *vecs = s->history_vecs + worker * ROWS_PER_TASK * s->items.dim;
+
+    n = n < ROWS_PER_TASK ? n : ROWS_PER_TASK;
+    for (size_t i = 0; i < n; i++)
+        queries[i] = query_of(s, begin + i, vecs + i * s->items.dim);
+    return lcf_examples_search(s->ids + begin * k, s->scores + begin * k, &s->examples, queries, n,
+                               &s->o->rule, err);
+}
+
+static lcf_status search_all(retrieve_step *s, lcf_err *err)
+{
+    size_t tasks = (s->dataset.samples_n + ROWS_PER_TASK - 1) / ROWS_PER_TASK;
+    lcf_progress progress;
+    lcf_status status = LCF_OK;
+
+    lcf_progress_start(&progress, "retrieve", "rows", s->dataset.samples_n);
+    for (s->task_first = 0; s->task_first < tasks && !status; s->task_first += TASKS_PER_STEP) {
+        size_t n = tasks - s->task_first, done;
+        n = n < TASKS_PER_STEP ? n : TASKS_PER_STEP;
+        status = lcf_pool_run(s->pool, n, search_task, s, err);
+        done = (s->task_first + n) * ROWS_PER_TASK;
+        lcf_progress_update(&progress, done < s->dataset.samples_n ? done : s->dataset.samples_n);
+        if (!status && lcf_stop_requested())
+            status = LCF_FAIL(err, LCF_ECANCELED, "stopped by a signal; nothing was written");
+    }
+    lcf_progress_end(&progress);
+    return status;
+}
+
+/* ---- checks ---- */
+
+static bool allowed(const retrieve_step *s, size_t row, uint32_t example)
+{
+    const lcf_examples *e = &s->examples;
+    lcf_hash128 own = lcf_dataset_sample_hash(&s->dataset, row);
+    int64_t now = s->dataset.sample_time[row];
+
+    if (example >= e->n || !memcmp(&own, &e->sample_hash[example], sizeof(own)))
+        return false;
+    if (s->o->rule.mode == LCF_RETRIEVE_STRICT || e->user[example] == s->dataset.sample_user[row])
+        return e->time[example] < now;
+    return true;
+}
+
+static lcf_status check_rule(retrieve_step *s, lcf_err *err)
+{
+    size_t k = s->o->rule.k;
+
+    for (size_t row = 0; row < s->dataset.samples_n; row++) {
+        const uint32_t *ids = s->ids + row * k;
+        s->short_n += ids[k - 1] == LCF_EXAMPLE_NONE;
+        for (size_t i = 0; i < k && ids[i] != LCF_EXAMPLE_NONE; i++)
+            if (!allowed(s, row, ids[i]))
+                return LCF_FAIL(err, LCF_EINVAL,
+                                "sample %zu got example %u, which the rule forbids: a fault of "
+                                "this program",
+                                row, ids[i]);
+    }
+    return LCF_OK;
+}
+
+static lcf_status exact_task(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    retrieve_step *s = arg;
+    size_t row = s->check[task], k = s->o->rule.k;
+    uint32_t exact[LCF_EXAMPLES_K_MAX];
+    lcf_example_query query =
+        query_of(s, row, s->history_vecs + worker * ROWS_PER_TASK * s->items.dim);
+    lcf_status status =
+        lcf_examples_search_exact(exact, NULL, &s->examples, &query, 1, &s->o->rule, err);
+
+    for (size_t i = 0; i < k && !status && exact[i] != LCF_EXAMPLE_NONE; i++) {
+        bool found = false;
+        for (size_t j = 0; j < k && !found; j++)
+            found = s->ids[row * k + j] == exact[i];
+        s->check_missed[2 * task] += !found;
+        s->check_missed[2 * task + 1]++;
+    }
+    return status;
+}
+
+static lcf_status measure_recall(retrieve_step *s, lcf_err *err)
+{
+    size_t n = s->dataset.samples_n < s->o->check_rows ? s->dataset.samples_n : s->o->check_rows;
+    lcf_rng rng;
+    lcf_status status;
+
+    s->check_n = n;
+    s->check = lcf_alloc(n + 1, sizeof(*s->check));
+    s->check_missed = lcf_alloc_zero(n + 1, 2 * sizeof(*s->check_missed));
+    if (!s->check || !s->check_missed)
+        return LCF_FAIL(err, LCF_ENOMEM, "check of %zu rows", n);
+    lcf_rng_seed(&rng, s->o->seed, 0);
+    for (size_t i = 0; i < n; i++)
+        s->check[i] = (size_t)lcf_rng_below(&rng, s->dataset.samples_n);
+    status = lcf_pool_run(s->pool, n, exact_task, s, err);
+    for (size_t i = 0; i < n; i++) {
+        s->found_n += s->check_missed[2 * i + 1] - s->check_missed[2 * i];
+        s->wanted_n += s->check_missed[2 * i + 1];
+    }
+    return status;
+}
+
+/* ---- the artefact ---- */
+
+static const char *mode_name(lcf_retrieval_mode mode)
+{
+    return mode == LCF_RETRIEVE_STRICT ? "strict" : "same-user";
+}
+
+static json_t *stats_of(const retrieve_step *s)
+{
+    double recall = s->wanted_n ? (double)s->found_n / (double)s->wanted_n : 1.0;
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:f}", "rows",
+                     (json_int_t)s->dataset.samples_n, "examples", (json_int_t)s->examples.n, "k",
+                     (json_int_t)s->o->rule.k, "short_rows", (json_int_t)s->short_n, "mode",
+                     mode_name(s->o->rule.mode), "balanced", (int)s->o->rule.balanced,
+                     "checked_rows", (json_int_t)s->check_n, "recall", recall);
+}
+
+static lcf_status write_bundle(const retrieve_step *s, lcf_err *err)
+{
+    const uint64_t dims[2] = {s->dataset.samples_n, s->o->rule.k};
+    char *path = lcf_path_join(lcf_stage_path(s->stage), "retrieved.lcf");
+    lcf_bundle_writer *w = NULL;
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of retrieved.lcf");
+    status = lcf_bundle_create(&w, path, LCF_RETRIEVED_KIND, LCF_RETRIEVED_VERSION, err);
+    if (!status)
+        status = lcf_bundle_add(w, "ids", LCF_U32, dims, 2, s->ids, err);
+    if (!status)
+        status = lcf_bundle_add(w, "scores", LCF_F32, dims, 2, s->scores, err);
+    if (!status)
+        status = lcf_bundle_add_text(w, "mode", mode_name(s->o->rule.mode), err);
+    if (!status) {
+        status = lcf_bundle_commit(w, err);
+        w = NULL;
+    }
+    lcf_bundle_abandon(w);
+    free(path);
+    return status;
+}
+
+static lcf_status write_all(retrieve_step *s, lcf_err *err)
+{
+    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
+
+    if (!status)
+        status = write_bundle(s, err);
+    if (!status)
+        status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
+    if (!status)
+        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
+    if (status)
+        return status;
+    status = lcf_stage_commit(s->stage, err);
+    s->stage = NULL;
+    return status;
+}
+
+static lcf_status open_inputs(retrieve_step *s, lcf_err *err)
+{
+    const retrieve_step *c = s;
+    char *path = lcf_path_join(s->o->vectors_dir, "items.lcf");
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of items.lcf");
+    status = lcf_embeddings_open(&s->items, path, err);
+    free(path);
+    if (!status)
+        status = lcf_dataset_open(&s->dataset, s->o->dataset_dir, err);
+    if (!status)
+        status = lcf_examples_open(&s->examples, s->o->examples_dir, err);
+    if (status)
+        return status;
+    if (c->items.n != c->dataset.catalogue.items_n || c->items.dim != c->examples.text_dim)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "%s (%zu items, %zu dimensions) does not belong to %s (%u items) and %s "
+                        "(%zu dimensions)",
+                        c->o->vectors_dir, c->items.n, c->items.dim, c->o->dataset_dir,
+                        c->dataset.catalogue.items_n, c->o->examples_dir, c->examples.text_dim);
+    for (size_t i = 0; i < c->examples.n; i++)
+        if (c->examples.user[i] >= c->dataset.users_n ||
+            c->examples.item[i] >= c->dataset.catalogue.items_n)
+            return LCF_FAIL(err, LCF_EINVAL, "%s: example %zu is of another dataset",
+                            c->o->examples_dir, i);
+    return LCF_OK;
+}
+
+static lcf_status allocate(retrieve_step *s, lcf_err *err)
+{
+    size_t slots, queries = 0, threads;
+    lcf_status status = lcf_pool_create(&s->pool, s->o->threads, err);
+
+    if (status)
+        return status;
+    threads = lcf_pool_threads(s->pool);
+    if (lcf_mul_size(&slots, s->dataset.samples_n + 1, s->o->rule.k) &&
+        lcf_mul_size(&queries, threads, ROWS_PER_TASK)) {
+        s->ids = lcf_alloc(slots, sizeof(*s->ids));
+        s->scores = lcf_alloc(slots, sizeof(*s->scores));
+        s->queries = lcf_alloc(queries, sizeof(*s->queries));
+        s->history_vecs = lcf_alloc(queries, s->items.dim * sizeof(*s->history_vecs));
+    }
+    if (!s->ids || !s->scores || !s->queries || !s->history_vecs)
+        return LCF_FAIL(err, LCF_ENOMEM, "examples of %zu rows", s->dataset.samples_n);
+    return LCF_OK;
+}
+
+static lcf_status make(retrieve_step *s, lcf_err *err)
+{
+    lcf_status status = open_inputs(s, err);
+
+    if (!status)
+        status = allocate(s, err);
+    if (!status)
+        status = search_all(s, err);
+    if (!status)
+        status = check_rule(s, err);
+    if (!status)
+        status = measure_recall(s, err);
+    return status ? status : write_all(s, err);
+}
+
+static lcf_status describe(retrieve_step *s, lcf_err *err)
+{
+    lcf_status status = lcf_manifest_create(&s->manifest, "retrieve", err);
+
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "vectors", s->o->vectors_dir, err);
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "examples", s->o->examples_dir, err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "k", s->o->rule.k, err);
+    if (!status)
+        status = lcf_manifest_param_str(s->manifest, "mode", mode_name(s->o->rule.mode), err);
+    if (!status)
+        status = lcf_manifest_param_i64(s->manifest, "balanced", s->o->rule.balanced, err);
+    return status;
+}
+
+static void retrieve_dispose(retrieve_step *s)
+{
+    lcf_stage_abandon(s->stage);
+    lcf_pool_free(s->pool);
+    lcf_examples_close(&s->examples);
+    lcf_embeddings_close(&s->items);
+    lcf_dataset_close(&s->dataset);
+    lcf_manifest_free(s->manifest);
+    free(s->ids);
+    free(s->scores);
+    free(s->check);
+    free(s->check_missed);
+    free(s->queries);
+    free(s->history_vecs);
+}
+
+lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_options *options,
+                            lcf_err *err)
+{
+    retrieve_step s = {.o = options};
+    lcf_status status = describe(&s, err);
+
+    *stats = NULL;
+    *current = false;
+    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
+        *current = true;
+        status = lcf_step_stats(stats, options->out_dir, err);
+        goto done;
+    }
+    if (!status)
+        status = make(&s, err);
+    if (!status)
+        *stats = stats_of(&s);
+done:
+    retrieve_dispose(&s);
+    return status;
+}

@@ -1,0 +1,87 @@
+/*
+ * The steps between generation and training: encode (texts to vectors), index (records and rows to
+ * examples), retrieve (examples for every row). Each makes one artefact folder, in one step, and
+ * does nothing when the folder was made in just this way.
+ *
+ * The CoT store is an input by its records (lcf_cot_store_digest), not by its file, whose bytes
+ * depend on the order of writing.
+ *
+ * source   schemas/embeddings.md, schemas/examples.md, schemas/retrieved.md; llm-cf.md section 4
+ */
+#ifndef LCF_OFFLINE_ENCODE_STEPS_H
+#define LCF_OFFLINE_ENCODE_STEPS_H
+
+#include "common/base/status.h"
+#include "common/store/examples.h"
+#include "offline/encode/encoder.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define LCF_RETRIEVED_KIND "retrieved"
+#define LCF_RETRIEVED_VERSION 1
+
+/* The counts of an artefact that is up to date, from its manifest (json_decref). */
+lcf_status lcf_step_stats(json_t **out, const char *dir, lcf_err *err);
+
+typedef struct lcf_encode_options {
+    const char *dataset_dir, *cot_dir, *out_dir; /* cot_dir NULL: item texts only */
+    lcf_lexical_options lexical;
+    size_t threads; /* 0 = as many as there are processors */
+    bool force;
+} lcf_encode_options;
+#define LCF_ENCODE_OPTIONS_INIT                              \
+    {                                                        \
+        NULL, NULL, NULL, LCF_LEXICAL_OPTIONS_INIT, 0, false \
+    }
+
+/*
+ * Fits the encoder on the texts of all items and all records that were not rejected, and writes
+ * encoder.lcf, items.lcf (row 0 zeros) and, with a store, cots.lcf.
+ *
+ * *stats receives the counts (json_decref), *current whether nothing had to be done.
+ *
+ * errors   those of opening the inputs; EINVAL no text at all; ENOSPC, EIO
+ */
+lcf_status lcf_encode_run(json_t **stats, bool *current, const lcf_encode_options *options,
+                          lcf_err *err);
+
+typedef struct lcf_index_options {
+    const char *dataset_dir, *cot_dir, *vectors_dir, *out_dir;
+    bool force;
+} lcf_index_options;
+
+/*
+ * Joins the records of the store with the training rows they explain, and writes the examples,
+ * ordered by time, then key. Left out and counted: records rejected by their score, of no training
+ * row of this dataset, and all but the best of several for one row.
+ *
+ * errors   EINVAL no example at all, a record without a vector, vectors of another dataset
+ */
+lcf_status lcf_index_run(json_t **stats, bool *current, const lcf_index_options *options,
+                         lcf_err *err);
+
+typedef struct lcf_retrieve_options {
+    const char *dataset_dir, *vectors_dir, *examples_dir, *out_dir;
+    lcf_example_options rule;
+    size_t check_rows; /* that many rows are compared with the exact search */
+    uint64_t seed;     /* of the rows checked */
+    size_t threads;
+    bool force;
+} lcf_retrieve_options;
+#define LCF_RETRIEVE_OPTIONS_INIT                                           \
+    {                                                                       \
+        NULL, NULL, NULL, NULL, LCF_EXAMPLE_OPTIONS_INIT, 1000, 1, 0, false \
+    }
+
+/*
+ * The examples of every sample of all splits, by the retrieval rule; each result is held against
+ * the rule before it is written.
+ *
+ * errors   EINVAL inputs that do not belong together; ECANCELED stopped by a signal
+ */
+lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_options *options,
+                            lcf_err *err);
+
+#endif
