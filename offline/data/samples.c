@@ -202,7 +202,8 @@ static void place_splits(maker *m)
 {
     size_t *begin = m->out->split_begin, n = m->drafts_n;
 
-    qsort(m->drafts, n, sizeof(*m->drafts), by_place);
+    if (n)
+        qsort(m->drafts, n, sizeof(*m->drafts), by_place);
     begin[0] = 0;
     begin[3] = n;
     if (m->options->split == LCF_SPLIT_TIME) {

@@ -339,8 +339,11 @@ static int interactions_by_time(const void *left, const void *right)
 /* Everything into the order of time; requests get their final numbers. */
 static lcf_status sort_log(lcf_sim_log *log)
 {
-    uint32_t *number = lcf_alloc(log->requests_n, sizeof(*number));
+    uint32_t *number;
 
+    if (!log->requests_n) /* nothing was on sale yet */
+        return LCF_OK;
+    number = lcf_alloc(log->requests_n, sizeof(*number));
     if (!number)
         return LCF_ENOMEM;
     qsort(log->requests, log->requests_n, sizeof(*log->requests), requests_by_time);
@@ -354,7 +357,9 @@ static lcf_status sort_log(lcf_sim_log *log)
         log->interactions[i].request = number[log->interactions[i].request];
     free(number);
     qsort(log->impressions, log->impressions_n, sizeof(*log->impressions), impressions_by_request);
-    qsort(log->interactions, log->interactions_n, sizeof(*log->interactions), interactions_by_time);
+    if (log->interactions_n)
+        qsort(log->interactions, log->interactions_n, sizeof(*log->interactions),
+              interactions_by_time);
     return LCF_OK;
 }
 
