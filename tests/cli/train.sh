@@ -1,0 +1,81 @@
+#!/bin/bash
+# llmcf train: stopping and going on, idempotence, --json, and what it says about wrong usage and bad inputs.
+set -u
+fails=0
+fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
+# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
+expect() {
+    local code=$1 text=$2 got
+    shift 2
+    "$@" >stdout 2>stderr
+    got=$?
+    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
+    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
+}
+id() { jq -r .id "$1/manifest.json"; }
+
+"$LLMCF" simulate --users 300 --items 200 --out raw >/dev/null 2>&1 || fail "simulate"
+"$LLMCF" prepare --input raw --out dataset >/dev/null 2>&1 || fail "prepare"
+train=("$LLMCF" train --dataset dataset --seeds 1,2,3 --threads 1 --epochs 3 --patience 3)
+
+# a whole run, and nothing to do the second time
+expect 0 'best seed' "${train[@]}" --out whole --json
+[ "$(jq '.seeds | length' stdout)" = 3 ] || fail "seeds of the report"
+[ "$(jq '.seeds[0].epochs | length' stdout)" = 3 ] || fail "epochs of the report"
+[ "$(ls whole | tr '\n' ' ')" = "best.lcf manifest.json report.json seed-1.lcf seed-2.lcf seed-3.lcf test.lcf valid.lcf " ] ||
+    fail "files: $(ls whole)"
+[ -e whole.partial ] && fail "whole.partial is still there"
+expect 0 'up to date' "${train[@]}" --out whole
+
+# SIGTERM once the first seed is there: 75, the seed is kept, and going on gives the same artefact
+"${train[@]}" --out stopped 2>stderr &
+pid=$!
+for _ in $(seq 600); do
+    [ -e stopped.partial/seed-1.result.lcf ] && break
+    sleep 0.02
+done
+kill -TERM $pid
+wait $pid
+got=$?
+[ $got -eq 75 ] || fail "exit code $got after SIGTERM, not 75: $(tail -1 stderr)"
+grep -qF 'stopped in epoch' stderr || fail "no word of where it stopped: $(cat stderr)"
+[ -e stopped ] && fail "a stopped run made its artefact"
+[ -e stopped.partial/seed-1.result.lcf ] || fail "the finished seed is gone"
+expect 0 'seed kept from an earlier run' "${train[@]}" --out stopped
+[ "$(id stopped)" = "$(id whole)" ] || fail "a resumed run differs from a whole one"
+
+# kill -9 in the middle: the next run goes on as well, and more seeds cost only what is new
+"${train[@]}" --out killed 2>/dev/null &
+pid=$!
+for _ in $(seq 600); do
+    [ -e killed.partial/seed-1.result.lcf ] && break
+    sleep 0.02
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+expect 0 'seed kept' "${train[@]}" --out killed
+[ "$(id killed)" = "$(id whole)" ] || fail "a run after kill -9 differs from a whole one"
+
+# other options do not go on with the seeds of these
+"${train[@]}" --out other 2>/dev/null &
+pid=$!
+for _ in $(seq 600); do
+    [ -e other.partial/seed-1.result.lcf ] && break
+    sleep 0.02
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+expect 0 'best seed' "${train[@]}" --lr 0.002 --out other
+grep -qF 'seed kept' stderr && fail "a seed of another learning rate was kept"
+
+# wrong usage
+expect 2 '--dataset and --out' "$LLMCF" train --dataset dataset
+expect 2 "--arm must be 'din' or 'din-ict'" "$LLMCF" train --dataset dataset --out x --arm dcn
+expect 2 'needs --vectors, --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --arm din-ict
+expect 2 '--seeds must be numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
+expect 1 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
+expect 1 'nowhere' "$LLMCF" train --dataset nowhere --out x
+truncate -s 1000 dataset/samples.lcf
+expect 1 'samples.lcf' "$LLMCF" train --dataset dataset --out x
+[ -e x ] && fail "a failing run made an artefact"
+exit $((fails > 0))
