@@ -1,0 +1,83 @@
+#!/bin/bash
+# llmcf encode, index, retrieve, cot: from a store of records to the examples of every row.
+set -u
+fixture=$LCF_BIN_DIR/cot_fixture
+fails=0
+fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
+# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
+expect() {
+    local code=$1 text=$2 got
+    shift 2
+    "$@" >stdout 2>stderr
+    got=$?
+    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
+    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
+}
+
+"$LLMCF" simulate --users 120 --items 150 --requests 12 --out raw --quiet 2>stderr || { cat stderr; exit 1; }
+"$LLMCF" prepare --input raw --out dataset 2>stderr || { cat stderr; exit 1; }
+"$fixture" dataset cot 3 forward || exit 1
+"$fixture" dataset other-order 3 backward || exit 1
+
+# the store: the same records in another order are the same store
+"$LLMCF" cot stats --cot cot >stats.json || fail "cot stats"
+records=$(jq .records stats.json)
+[ "$records" -gt 100 ] || fail "only $records records"
+[ "$(jq .dictionaries stats.json)" = 1 ] || fail "no dictionary"
+[ "$("$LLMCF" cot stats --cot other-order | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the digest depends on the order"
+"$LLMCF" cot export --cot cot --out a.jsonl 2>stderr || fail "cot export: $(cat stderr)"
+"$LLMCF" cot export --cot other-order >b.jsonl 2>stderr || fail "cot export: $(cat stderr)"
+cmp a.jsonl b.jsonl || fail "the export depends on the order"
+[ "$(wc -l <a.jsonl)" = "$records" ] || fail "the export lacks records"
+jq -r .key a.jsonl >keys; sort -c keys || fail "the export is not in key order"
+key=$(sed -n 7p keys)
+[ "$("$LLMCF" cot get "$key" --cot cot | jq -cS .)" = "$(sed -n 7p a.jsonl | jq -cS .)" ] || fail "cot get is not the exported record"
+expect 1 "no record 00000000000000000000000000000000" "$LLMCF" cot get 00000000000000000000000000000000 --cot cot
+expect 2 "32 hexadecimal digits" "$LLMCF" cot get xyz --cot cot
+expect 2 "one of stats, get, export and verify" "$LLMCF" cot --cot cot
+expect 1 "no CoT store there" "$LLMCF" cot stats --cot nowhere
+expect 0 "$records records are sound" "$LLMCF" cot verify --cot cot
+mkdir torn && head -c 20000 cot/data.mdb >torn/data.mdb
+expect 1 "truncated or damaged" "$LLMCF" cot verify --cot torn
+
+# encode, index, retrieve
+expect 0 "150 items and" "$LLMCF" encode --dataset dataset --cot cot --dim 64 --bits 14 --out vectors
+for f in encoder.lcf items.lcf cots.lcf manifest.json; do [ -s vectors/$f ] || fail "no vectors/$f"; done
+expect 0 "examples (" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --out examples --json
+jq -e '.rejected > 5 and .superseded > 3 and .unmatched == 1 and .examples + .rejected + .superseded + .unmatched == .records' \
+    stdout >/dev/null || fail "the counts of index: $(cat stdout)"
+for mode in same-user strict; do
+    expect 0 "by the $mode rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --mode $mode --out $mode --json
+    jq -e '.recall == 1 and .rows > 500 and .checked_rows > 500' stdout >/dev/null || fail "the counts of $mode: $(cat stdout)"
+done
+jq -e '.short_rows > 0' stdout >/dev/null || fail "the first rows of all cannot have examples by the strict rule"
+expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --k 7 --no-balance --out k7
+cmp -s same-user/retrieved.lcf strict/retrieved.lcf && fail "the mode changes nothing"
+
+# nothing is done twice; the same bytes at any number of threads, and from a store of another order
+for step in "encode --dim 64 --bits 14 --cot cot --out vectors" "index --cot cot --vectors vectors --out examples" \
+    "retrieve --vectors vectors --examples examples --out same-user"; do
+    # shellcheck disable=SC2086
+    expect 0 "up to date, nothing done" "$LLMCF" $step --dataset dataset
+done
+expect 0 "" "$LLMCF" encode --dataset dataset --cot other-order --dim 64 --bits 14 --out vectors-2 --threads 3
+expect 0 "" "$LLMCF" index --dataset dataset --cot other-order --vectors vectors-2 --out examples-2
+expect 0 "" "$LLMCF" retrieve --dataset dataset --vectors vectors-2 --examples examples-2 --out same-user-2 --threads 3
+for pair in "vectors vectors-2" "examples examples-2" "same-user same-user-2"; do
+    # shellcheck disable=SC2086
+    diff -r $pair >diff.txt || fail "not the same bytes: $(head -3 diff.txt)"
+done
+
+# without a store; and what does not belong together
+expect 0 "and 0 records" "$LLMCF" encode --dataset dataset --no-cot --out plain --dim 32
+[ -e plain/cots.lcf ] && fail "cots.lcf without a store"
+expect 2 "either --cot or --no-cot" "$LLMCF" encode --dataset dataset --out plain
+expect 1 "cots.lcf" "$LLMCF" index --dataset dataset --cot cot --vectors plain --out none
+expect 1 "does not belong to" "$LLMCF" retrieve --dataset dataset --vectors plain --examples examples --out none
+"$LLMCF" simulate --users 60 --items 90 --out raw-2 --seed 5 --quiet 2>/dev/null && "$LLMCF" prepare --input raw-2 --out dataset-2 2>/dev/null
+expect 1 "encode again" "$LLMCF" index --dataset dataset-2 --cot cot --vectors vectors --out none
+expect 0 "" "$LLMCF" encode --dataset dataset-2 --cot cot --out vectors-3 --dim 32
+expect 1 "no example: of $records records" "$LLMCF" index --dataset dataset-2 --cot cot --vectors vectors-3 --out none
+[ -e none ] && fail "a failed step left an artefact"
+[ $fails -eq 0 ] && echo "ok"
+exit $((fails > 0))
