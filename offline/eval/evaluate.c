@@ -51,7 +51,7 @@ static lcf_status parse_gate(work *w, lcf_err *err)
     return LCF_OK;
 }
 
-/* "rankers/din/" is called "din". */
+/* "rankers/din/" is called "din", unless the other arm's folder has that name, too. */
 static char *folder_name(const char *path)
 {
     size_t end = strlen(path), begin;
@@ -61,6 +61,17 @@ static char *folder_name(const char *path)
     for (begin = end; begin > 0 && path[begin - 1] != '/';)
         begin--;
     return lcf_strndup(path + begin, end - begin);
+}
+
+static lcf_status name_by_path(work *w, lcf_err *err)
+{
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        free(w->arm_name[a]);
+        w->arm_name[a] = lcf_strdup(w->options->arm_dir[a]);
+        if (!w->arm_name[a])
+            return LCF_FAIL(err, LCF_ENOMEM, "path of %s", w->options->arm_dir[a]);
+    }
+    return LCF_OK;
 }
 
 static lcf_status name_arms(work *w, lcf_err *err)
@@ -82,6 +93,8 @@ static lcf_status name_arms(work *w, lcf_err *err)
                               "split there",
                               w->arm_file[a], w->options->split);
     }
+    if (!status && !strcmp(w->arm_name[0], w->arm_name[1]))
+        status = name_by_path(w, err);
     lcf_buf_dispose(&file);
     return status;
 }

@@ -46,6 +46,20 @@ expect 2 "is not of the form" "$LLMCF" evaluate --a din --b ict --out x --requir
 expect 0 "No difference is shown: AUC lift +0.0000" "$LLMCF" evaluate --a din --b din --out same --replicates 200
 expect 3 "auc_lift_low > 0" "$LLMCF" evaluate --a a1 --b a2 --out equal --require 'auc_lift_low > 0'
 
+# arms in folders of the same name are told apart by their paths
+mkdir -p old new && cp -r din old/ranker && cp -r ict new/ranker
+expect 0 "B is better" "$LLMCF" evaluate --a old/ranker --b new/ranker/ --out renamed --replicates 200
+grep -q '^A is old/ranker, B is new/ranker/;' renamed/report.md || fail "arms of the same name are not told apart"
+
+# a signal: nothing is written, try again later
+"$LLMCF" evaluate --a din --b ict --out stopped --replicates 1000000 --quiet 2>stderr &
+sleep 0.5
+kill -TERM $!
+wait $!
+[ $? -eq 75 ] || fail "a stopped run does not exit with 75"
+grep -q "stopped in the bootstrap" stderr || fail "no word of the stop: $(cat stderr)"
+[ -e stopped ] && fail "a stopped run left a report"
+
 # the configuration file gives the same options
 printf 'evaluate:\n  a: din\n  b: ict\n  replicates: 200\n  require:\n    - auc_lift_low > 0\n    - logloss_lift <= 0\n' >c.yaml
 expect 0 "met     logloss_lift <= 0" "$LLMCF" evaluate --config c.yaml --out configured
