@@ -241,6 +241,34 @@ static void seeds_enter_as_a_factor(void **state)
     lcf_eval_table_dispose(&t);
 }
 
+/* Arms with other seeds, and with another number of them, are compared without pairing seeds. */
+static void seeds_may_differ(void **state)
+{
+    static const uint64_t other[] = {7, 8, 9};
+    double values[300];
+    lcf_interval interval;
+    lcf_eval_table t;
+    lcf_bootstrap b;
+
+    (void)state;
+    simulate(8, 60, 10, 3, 1);
+    F.arms[0].seeds_n = 2;
+    F.arms[1].seeds = other;
+    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_false(t.seeds_paired);
+    b = bootstrap(&t, 2, 300, false);
+    assert_int_equal(b.seeds_n[0], 2);
+    assert_int_equal(b.seeds_n[1], 3);
+    lifts(values, &b, LCF_METRIC_AUC);
+    interval = lcf_stats_interval(values, 300, 0.95);
+    assert_int_equal(interval.undefined_n, 0);
+    assert_true(interval.low < lcf_bootstrap_point(&b, 1, LCF_METRIC_AUC) -
+                                   lcf_bootstrap_point(&b, 0, LCF_METRIC_AUC));
+    assert_true(interval.low < interval.high);
+    lcf_bootstrap_dispose(&b);
+    lcf_eval_table_dispose(&t);
+}
+
 static void expect_refused(const char *what)
 {
     lcf_eval_table t;
@@ -353,6 +381,7 @@ int main(void)
         cmocka_unit_test(equal_arms_are_rarely_told_apart),
         cmocka_unit_test(a_better_arm_is_found),
         cmocka_unit_test(seeds_enter_as_a_factor),
+        cmocka_unit_test(seeds_may_differ),
         cmocka_unit_test(misaligned_arms_are_refused),
         cmocka_unit_test(slices_keep_rows_and_renumber_users),
         cmocka_unit_test(survives_failed_allocations),
