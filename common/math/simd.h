@@ -16,6 +16,13 @@ typedef struct lcf_simd {
     void (*tile_gemm)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
                       const float *b, size_t ldb, size_t m, size_t n, size_t k, float alpha,
                       bool accumulate);
+    /*
+     * C [m, n] = alpha * A B (+ C when accumulate) for products of any shape; as tile_gemm, with
+     * b[p * b_row + j * b_col] element (p, j) of B. Panels of B are packed on the stack.
+     */
+    void (*gemm)(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col, const float *b,
+                 size_t b_row, size_t b_col, size_t m, size_t n, size_t k, float alpha,
+                 bool accumulate);
     void (*linear_few)(float *y, const float *x, const float *w, const float *bias, size_t n,
                        size_t in, size_t out);
     float (*dot)(const float *a, const float *b, size_t n);

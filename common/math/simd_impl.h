@@ -16,7 +16,7 @@
 #define TILE_ROWS 8
 #elif defined(__AVX__)
 #define VW 8
-#define TILE_ROWS 4
+#define TILE_ROWS 6
 #else
 #define VW 4
 #define TILE_ROWS 4
@@ -176,7 +176,7 @@ ALWAYS_INLINE void tile_columns(const size_t vecs, float *c, size_t ldc, const f
     for (; i + TILE_ROWS <= m; i += TILE_ROWS)
         tile(TILE_ROWS, vecs, c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, k, alpha,
              accumulate);
-    for (; i + 4 <= m && TILE_ROWS > 4; i += 4)
+    for (; i + 4 <= m; i += 4)
         tile(4, vecs, c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, k, alpha, accumulate);
     for (; i < m; i++)
         tile(1, vecs, c + i * ldc, ldc, a + i * a_row, a_row, a_col, b, ldb, k, alpha, accumulate);
@@ -212,6 +212,106 @@ static void impl_tile_gemm(float *c, size_t ldc, const float *a, size_t a_row, s
         tile_columns(1, c + j, ldc, a, a_row, a_col, b + j, ldb, m, k, alpha, accumulate);
     if (j < n)
         tile_tail(c + j, ldc, a, a_row, a_col, b + j, ldb, m, n - j, k, alpha, accumulate);
+}
+
+/* ---- packed products: C = A B in panels of B that stay in the first-level cache ---- */
+
+#define PANEL (TILE_VECS * VW)
+#define PACK_K 256 /* rows of a panel */
+
+/* out[p * PANEL + j] = element (p, j) of B, zero for j >= n. */
+static void pack_panel(float *restrict out, const float *b, size_t b_row, size_t b_col, size_t k,
+                       size_t n)
+{
+    size_t p, j;
+
+    if (b_col == 1 && n == PANEL) {
+        for (p = 0; p < k; p++)
+            memcpy(out + p * PANEL, b + p * b_row, PANEL * sizeof(*out));
+        return;
+    }
+    if (n < PANEL)
+        memset(out, 0, k * PANEL * sizeof(*out));
+    if (b_col == 1) {
+        for (p = 0; p < k; p++)
+            memcpy(out + p * PANEL, b + p * b_row, n * sizeof(*out));
+        return;
+    }
+    for (p = 0; p + 8 <= k; p += 8)
+        for (j = 0; j < n; j++) {
+            const float *from = b + p * b_row + j * b_col;
+            size_t i;
+
+            for (i = 0; i < 8; i++)
+                out[(p + i) * PANEL + j] = from[i * b_row];
+        }
+    for (; p < k; p++)
+        for (j = 0; j < n; j++)
+            out[p * PANEL + j] = b[p * b_row + j * b_col];
+}
+
+/* A panel of n < PANEL columns of C, through a block of full width. */
+static void edge_columns(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                         const float *panel, size_t m, size_t n, size_t k, float alpha,
+                         bool accumulate)
+{
+    float block[TILE_ROWS * PANEL];
+    size_t i, r, j;
+
+    for (i = 0; i < m; i += TILE_ROWS) {
+        size_t rows = m - i < TILE_ROWS ? m - i : TILE_ROWS;
+
+        if (n > VW)
+            tile_columns(2, block, PANEL, a + i * a_row, a_row, a_col, panel, PANEL, rows, k, alpha,
+                         false);
+        else
+            tile_columns(1, block, PANEL, a + i * a_row, a_row, a_col, panel, PANEL, rows, k, alpha,
+                         false);
+        for (r = 0; r < rows; r++)
+            for (j = 0; j < n; j++)
+                c[(i + r) * ldc + j] =
+                    block[r * PANEL + j] + (accumulate ? c[(i + r) * ldc + j] : 0.0f);
+    }
+}
+
+/* One block of rows of A, k <= PACK_K, against all of B. */
+static void gemm_block(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                       const float *b, size_t b_row, size_t b_col, size_t m, size_t n, size_t k,
+                       float alpha, bool accumulate)
+{
+    float panel[PACK_K * PANEL] __attribute__((aligned(64)));
+    size_t j;
+
+    for (j = 0; j < n; j += PANEL) {
+        size_t columns = n - j < PANEL ? n - j : PANEL;
+        const float *from = b + j * b_col;
+
+        if (columns == PANEL && b_col == 1 && m < 4 * TILE_ROWS) { /* not worth a copy */
+            tile_columns(TILE_VECS, c + j, ldc, a, a_row, a_col, from, b_row, m, k, alpha,
+                         accumulate);
+            continue;
+        }
+        pack_panel(panel, from, b_row, b_col, k, columns);
+        if (columns == PANEL)
+            tile_columns(TILE_VECS, c + j, ldc, a, a_row, a_col, panel, PANEL, m, k, alpha,
+                         accumulate);
+        else
+            edge_columns(c + j, ldc, a, a_row, a_col, panel, m, columns, k, alpha, accumulate);
+    }
+}
+
+static void impl_gemm(float *c, size_t ldc, const float *a, size_t a_row, size_t a_col,
+                      const float *b, size_t b_row, size_t b_col, size_t m, size_t n, size_t k,
+                      float alpha, bool accumulate)
+{
+    size_t p;
+
+    for (p = 0; p < k || p == 0; p += PACK_K) {
+        size_t depth = k - p < PACK_K ? k - p : PACK_K;
+
+        gemm_block(c, ldc, a + p * a_col, a_row, a_col, b + p * b_row, b_row, b_col, m, n, depth,
+                   alpha, accumulate || p > 0);
+    }
 }
 
 /* xs rows of x against ws rows of w: every row of w is read once for all of x. */
@@ -461,6 +561,7 @@ static void impl_adam(float *values, float *m, float *v, const float *grad, size
 const lcf_simd SIMD_TABLE = {
     .width = VW,
     .tile_gemm = impl_tile_gemm,
+    .gemm = impl_gemm,
     .linear_few = impl_linear_few,
     .dot = impl_dot,
     .axpy = impl_axpy,
