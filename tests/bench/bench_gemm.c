@@ -89,7 +89,6 @@ int main(int argc, char **argv)
     memset(x, 0, room * sizeof(*x));
     memset(w, 0, room * sizeof(*w));
     memset(y, 0, room * sizeof(*y));
-    puts("name,value,unit");
     for (i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         for (product = 0; product < PRODUCTS; product++) {
             report("openblas", by_blas, x, w, y, product, &shapes[i], rounds);

@@ -2,7 +2,7 @@
  * Training speed of the default RecGen-LLaMA: 192 wide, 6 layers, 6 heads over 3, ffn 512,
  * vocabulary 4096, 16 sequences of 320 random tokens a step.
  *
- *     bench_train [STEPS [THREADS]]     CSV on stdout: name,value,unit (median over the steps)
+ *     bench_train [STEPS [THREADS]]     stdout: name,value,unit (median over the steps)
  *
  * The floor is 6 floating-point operations per parameter and token (Kaplan et al. 2020; the
  * embedding counts once, as the output matrix) at the speed of OpenBLAS measured here on one
@@ -129,10 +129,9 @@ int main(int argc, char **argv)
     speed = train_speed(t, pool, steps);
     floor_speed = gflops * 1e9 * (double)lcf_pool_threads(pool) /
                   (6.0 * (double)lcf_llama_trainer_params(t)->values_n);
-    puts("name,value,unit");
     printf("train_llama_parameters,%zu,parameters\n", lcf_llama_trainer_params(t)->values_n);
     printf("train_llama_threads,%zu,threads\n", lcf_pool_threads(pool));
-    printf("sgemm_%d_%s,%.1f,GFLOP/s per thread\n", GEMM_N, lcf_blas_core(NULL), gflops);
+    printf("sgemm_%d_%s,%.1f,GFLOP/s\n", GEMM_N, lcf_blas_core(NULL), gflops);
     printf("train_llama,%.0f,tokens/s\n", speed);
     printf("train_llama_at_sgemm_speed,%.0f,tokens/s\n", floor_speed);
     lcf_llama_trainer_free(t);
