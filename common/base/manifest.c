@@ -190,7 +190,7 @@ static lcf_status hash_files(json_t **out, const char *dir, lcf_err *err)
     *out = NULL;
     if (!status && !files)
         status = LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
-    if (!status)
+    if (!status && list.n)
         qsort(list.paths, list.n, sizeof(*list.paths), compare_paths);
     for (size_t i = 0; !status && i < list.n; i++) {
         char sha256[LCF_SHA256_HEX_BYTES];
