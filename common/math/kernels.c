@@ -78,7 +78,7 @@ const char *lcf_blas_core(bool *fast)
 #define OWN_TRANSPOSE_ROWS_MIN 48
 #define SMALL_PRODUCT 4096 /* below it the call of OpenBLAS costs more than the product */
 /* Up to this many rows of x, reading w once from memory beats packing it. */
-#define LINEAR_FEW 8
+#define LINEAR_FEW 16
 
 static bool own_gemm(const lcf_simd *simd, bool transpose_a, bool transpose_b, size_t m, size_t n,
                      size_t k, float beta, size_t lda)

@@ -27,16 +27,25 @@ typedef float vec __attribute__((vector_size(VW * 4), aligned(4), may_alias));
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* Halves added until one is left. */
 ALWAYS_INLINE float vec_sum(vec v)
 {
-    float lanes[VW];
-    size_t width, i;
+#if VW == 16
+    float __attribute__((vector_size(32))) half =
+        __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+        __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+    vec half = v;
+#endif
+#if VW >= 8
+    float __attribute__((vector_size(16))) quarter =
+        __builtin_shufflevector(half, half, 0, 1, 2, 3) +
+        __builtin_shufflevector(half, half, 4, 5, 6, 7);
+#else
+    vec quarter = half;
+#endif
 
-    memcpy(lanes, &v, sizeof(v));
-    for (width = VW / 2; width > 0; width /= 2)
-        for (i = 0; i < width; i++)
-            lanes[i] += lanes[i + width];
-    return lanes[0];
+    return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
 /* ---- exponential: 2^n * e^r, r in [-ln 2 / 2, ln 2 / 2], polynomial of Cephes' expf ---- */
