@@ -269,6 +269,29 @@ struct lcf_stage {
     char *path, *temporary;
 };
 
+/* The commit will remove what is at `path`: it must be nothing, an empty folder, or an artefact. */
+static lcf_status check_replaceable(const char *path, lcf_err *err)
+{
+    char *manifest = lcf_path_join(path, "manifest.json");
+    bool artefact = manifest && lcf_path_exists(manifest);
+    DIR *dir = artefact || !manifest ? NULL : opendir(path);
+    const struct dirent *entry = NULL;
+    bool empty = true, named = manifest;
+
+    free(manifest);
+    if (!named)
+        return LCF_FAIL(err, LCF_ENOMEM, "output folder %s", path);
+    while (dir && empty && (entry = readdir(dir)))
+        empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+    if (dir)
+        closedir(dir);
+    return empty ? LCF_OK
+                 : LCF_FAIL(err, LCF_EEXIST,
+                            "%s is there and is no artefact (it has no manifest.json): it would be "
+                            "lost; choose another output folder or remove it",
+                            path);
+}
+
 lcf_status lcf_stage_open(lcf_stage **out, const char *path, lcf_err *err)
 {
     lcf_status status = LCF_OK;
@@ -281,6 +304,8 @@ lcf_status lcf_stage_open(lcf_stage **out, const char *path, lcf_err *err)
     s->temporary = s->path ? temporary_name(s->path) : NULL;
     if (!s->temporary)
         status = LCF_FAIL(err, LCF_ENOMEM, "output folder %s", path);
+    if (!status)
+        status = check_replaceable(s->path, err);
     if (!status)
         status = lcf_dir_remove(s->temporary, err);
     if (!status)

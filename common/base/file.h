@@ -41,6 +41,9 @@ lcf_status lcf_file_write(const char *path, const void *data, size_t n, lcf_err 
 /*
  * A folder that appears under its name only when complete: create files in lcf_stage_path, then
  * commit (fsync, atomic exchange with an existing folder of that name, removal of the old one).
+ *
+ * errors   EEXIST at open: a folder of that name holds files but no manifest.json, so it is none of
+ * ours to remove
  */
 typedef struct lcf_stage lcf_stage;
 lcf_status lcf_stage_open(lcf_stage **out, const char *path, lcf_err *err);

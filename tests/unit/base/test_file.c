@@ -56,6 +56,7 @@ static void a_folder_is_exchanged_whole(void **state)
     for (int round = 0; round < 2; round++) {
         assert_ok(lcf_stage_open(&stage, target, &err), &err);
         write_text(lcf_stage_path(stage), "round", round ? "1" : "0");
+        write_text(lcf_stage_path(stage), "manifest.json", "{}");
         if (round == 0)
             write_text(lcf_stage_path(stage), "only-first", "x");
         assert_ok(lcf_stage_commit(stage, &err), &err);
@@ -70,6 +71,25 @@ static void a_folder_is_exchanged_whole(void **state)
     assert_ok(lcf_stage_open(&stage, target, &err), &err);
     lcf_stage_abandon(stage);
     assert_text(target, "round", "1");
+    free(target);
+    test_folder_remove(dir);
+}
+
+static void a_folder_of_others_is_not_replaced(void **state)
+{
+    char *dir = test_folder(), *target = lcf_path_join(dir, "home");
+    lcf_err err = LCF_ERR_INIT;
+    lcf_stage *stage;
+
+    (void)state;
+    assert_ok(lcf_dir_create(target, &err), &err);
+    assert_ok(lcf_stage_open(&stage, target, &err), &err); /* empty: fine */
+    lcf_stage_abandon(stage);
+    write_text(target, "letter", "dear");
+    assert_int_equal(lcf_stage_open(&stage, target, &err), LCF_EEXIST);
+    assert_null(stage);
+    assert_non_null(strstr(err.text, target));
+    assert_text(target, "letter", "dear");
     free(target);
     test_folder_remove(dir);
 }
@@ -170,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_abandoned_output_leaves_the_old_file),
         cmocka_unit_test(a_folder_is_exchanged_whole),
+        cmocka_unit_test(a_folder_of_others_is_not_replaced),
         cmocka_unit_test(a_lock_is_held_once),
         cmocka_unit_test(a_manifest_knows_what_it_was_made_from),
         cmocka_unit_test(verify_names_the_damaged_file),
