@@ -3,7 +3,9 @@
  * sequence do not see each other, divergence leaves the weights alone, and what was trained is what
  * inference computes.
  */
+#include "common/base/bundle.h"
 #include "common/base/file.h"
+#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "offline/llama/llama_train.h"
 
@@ -401,6 +403,111 @@ static void test_stories(void **state)
     lcf_llama_close(m);
 }
 
+/* ---- the checkpoint's schema and golden example ---- */
+
+static const lcf_llama_config tiny = {.vocab_n = 12,
+                                      .dim = 8,
+                                      .layers_n = 1,
+                                      .heads_n = 2,
+                                      .kv_heads_n = 1,
+                                      .head_dim = 4,
+                                      .ffn_dim = 8,
+                                      .context_n = 16,
+                                      .rope_theta = 10000.0f,
+                                      .norm_eps = 1e-5f,
+                                      .tied = true};
+
+static const uint32_t tiny_tokens[6] = {1, 5, 9, 3, 11, 7};
+static const int32_t tiny_targets[6] = {-1, 9, 3, 11, 7, 2};
+static const lcf_train_seq tiny_seq = {tiny_tokens, tiny_targets, NULL, NULL, 6};
+
+static void schema_path(char *out, size_t size, const char *file)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+
+    if (!source)
+        skip();
+    snprintf(out, size, "%s/schemas/%s", source, file);
+}
+
+/* As the golden example was made: two steps from seed 3. */
+static lcf_llama_trainer *tiny_trainer(lcf_pool *pool)
+{
+    lcf_llama_trainer *t;
+    double loss;
+    size_t step;
+
+    assert_int_equal(lcf_llama_trainer_create(&t, &tiny, &options, NULL), LCF_OK);
+    for (step = 0; step < 2; step++)
+        assert_int_equal(lcf_llama_trainer_step(&loss, t, &tiny_seq, 1, pool, NULL), LCF_OK);
+    return t;
+}
+
+/* Old checkpoints stay readable, and hold what training of today gives (to rounding). */
+static void test_golden_checkpoint(void **state)
+{
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *golden, *now = tiny_trainer(pool);
+    const lcf_params *a, *b;
+    lcf_err err = LCF_ERR_INIT;
+    char path[4096];
+    size_t i;
+
+    (void)state;
+    schema_path(path, sizeof(path), "examples/llama_train.lcf");
+    if (getenv("LCF_GOLDEN_WRITE"))
+        assert_int_equal(lcf_llama_trainer_save(now, path, NULL), LCF_OK);
+    assert_int_equal(lcf_llama_trainer_create(&golden, &tiny, &options, NULL), LCF_OK);
+    if (lcf_llama_trainer_load(golden, path, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(lcf_llama_trainer_step_n(golden), 2);
+    a = lcf_llama_trainer_params(golden);
+    b = lcf_llama_trainer_params(now);
+    for (i = 0; i < a->values_n; i++)
+        assert_true(fabsf(a->values[i] - b->values[i]) < 1e-4f);
+    lcf_llama_trainer_free(golden);
+    lcf_llama_trainer_free(now);
+    lcf_pool_free(pool);
+}
+
+/* The example has the arrays of the schema and no others ({layer} is 0; there is no output.weight).
+ */
+static void test_schema(void **state)
+{
+    char path[4096], name[128];
+    lcf_bundle *bundle;
+    json_t *schema, *row;
+    size_t i, found = 0;
+
+    (void)state;
+    schema_path(path, sizeof(path), "llama_train.arrays.json");
+    assert_int_equal(lcf_json_load(&schema, path, NULL), LCF_OK);
+    schema_path(path, sizeof(path), "examples/llama_train.lcf");
+    assert_int_equal(lcf_bundle_open(&bundle, path, "llama_train", 1, NULL), LCF_OK);
+    json_array_foreach(json_object_get(schema, "arrays"), i, row)
+    {
+        const char *text = json_string_value(json_object_get(row, "name"));
+        const char *layer = strstr(text, "{layer}");
+        const lcf_array *array;
+
+        if (layer)
+            snprintf(name, sizeof(name), "%.*s0%s", (int)(layer - text), text,
+                     layer + strlen("{layer}"));
+        else
+            snprintf(name, sizeof(name), "%s", text);
+        array = lcf_bundle_find(bundle, name);
+        if (!array && strcmp(name, "param.output.weight") != 0)
+            fail_msg("no array %s", name);
+        if (!array)
+            continue;
+        assert_int_equal(array->dims_n, json_array_size(json_object_get(row, "dims")));
+        found++;
+    }
+    assert_int_equal(found, lcf_bundle_arrays_n(bundle));
+    lcf_bundle_close(bundle);
+    json_decref(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +521,8 @@ int main(void)
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_inference_computes_what_was_trained),
         cmocka_unit_test(test_stories),
+        cmocka_unit_test(test_golden_checkpoint),
+        cmocka_unit_test(test_schema),
     };
 
     lcf_flush_denormals();
