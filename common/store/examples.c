@@ -340,6 +340,11 @@ lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err)
         status = lcf_bundle_get(&hashes, out->bundle, "faiss_hash", LCF_U64, dims, 1, err);
     for (unsigned label = 0; label < 2 && !status; label++)
         status = open_label(out, dir, label, ((const uint64_t *)hashes)[label], err);
+    if (!status) {
+        lcf_target_groups *groups;
+        status = lcf_target_groups_create(&groups, out, err);
+        out->groups = groups;
+    }
     if (status) {
         lcf_err_prefix(err, "%s", dir);
         lcf_examples_close(out);
@@ -351,6 +356,7 @@ void lcf_examples_close(lcf_examples *e)
 {
     for (unsigned label = 0; label < 2; label++)
         lcf_label_index_free(e->faiss[label]);
+    lcf_target_groups_free(e->groups);
     lcf_bundle_close(e->bundle);
     memset(e, 0, sizeof(*e));
 }

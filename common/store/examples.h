@@ -48,6 +48,7 @@ typedef struct lcf_examples {
     const float *cot_vec;           /* [n, cot_dim] */
     void *faiss[2];                 /* one index per label, owned; opaque here */
     uint32_t *faiss_ids[2];         /* FAISS row -> example */
+    void *groups;                   /* examples by distinct target, owned; opaque here */
 } lcf_examples;
 
 lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err);
@@ -75,7 +76,8 @@ typedef struct lcf_example_options {
     }
 
 /*
- * The examples of n queries.
+ * The examples of n queries. Queries of one request, which share user, time and the very pointer
+ * history_vec, are answered faster: what the user contributes to the scores is computed once.
  *
  * shapes   ids [n, k], scores [n, k] (may be NULL); positives first, each label by falling score;
  * where fewer qualify the rest is LCF_EXAMPLE_NONE with score 0 errors   EINVAL k out of range;

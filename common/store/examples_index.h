@@ -37,6 +37,11 @@ size_t lcf_label_index_later(const lcf_label_index *index, const lcf_examples *e
 /* Whether the rule of the mode lets this example be used for this query. */
 bool lcf_example_allowed(const lcf_examples *e, size_t example, const lcf_example_query *query,
                          lcf_retrieval_mode mode);
+/* The inner product that scores are made of: f32, a fixed tree. */
+float lcf_example_dot(const float *a, const float *b, size_t n);
+/* 0.5 <hbar, hbar'> and 0.5 <t, t'>: the score is their f32 sum. */
+float lcf_example_user_part(const lcf_examples *e, size_t example, const lcf_example_query *query);
+float lcf_example_item_part(const lcf_examples *e, size_t example, const lcf_example_query *query);
 /* 0.5 <hbar, hbar'> + 0.5 <t, t'>, summed in f32 by a fixed tree: the same bits on every machine.
  */
 float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *query);
@@ -57,5 +62,23 @@ void lcf_best_init(lcf_best best[2], const lcf_example_options *options);
 /* All rows [0, prefix) of one label by plain loops. */
 void lcf_examples_scan(lcf_best *best, const lcf_examples *e, unsigned label, size_t prefix,
                        const lcf_example_query *query, lcf_retrieval_mode mode);
+
+/* Examples by distinct target vector: group i is members[begin[i] .. begin[i + 1]). */
+typedef struct lcf_target_groups {
+    size_t n;
+    size_t *begin;     /* [n + 1] */
+    uint32_t *members; /* [examples] */
+    float *vectors;    /* [n, text_dim] */
+    float norm_max;
+} lcf_target_groups;
+
+lcf_status lcf_target_groups_create(lcf_target_groups **out, const lcf_examples *e, lcf_err *err);
+void lcf_target_groups_free(lcf_target_groups *groups); /* NULL is fine */
+/* Whether all queries have the same user, time and history (the same pointer). */
+bool lcf_examples_are_shared(const lcf_example_query *queries, size_t n);
+/* lcf_examples_search for such queries; options were checked, e->groups is there. */
+lcf_status lcf_examples_search_shared(uint32_t *ids, float *scores, const lcf_examples *e,
+                                      const lcf_example_query *queries, size_t n,
+                                      const lcf_example_options *options, lcf_err *err);
 
 #endif

@@ -46,7 +46,7 @@ bool lcf_example_allowed(const lcf_examples *e, size_t example, const lcf_exampl
 }
 
 /* Sixteen running sums, then a tree: what vector units do well, and the same bits without them. */
-static float dot(const float *a, const float *b, size_t n)
+float lcf_example_dot(const float *a, const float *b, size_t n)
 {
     float lanes[LANES] = {0}, rest = 0;
     size_t i = 0;
@@ -62,12 +62,21 @@ static float dot(const float *a, const float *b, size_t n)
     return lanes[0] + rest;
 }
 
+float lcf_example_user_part(const lcf_examples *e, size_t example, const lcf_example_query *q)
+{
+    return 0.5f *
+           lcf_example_dot(q->history_vec, e->history_vec + example * e->text_dim, e->text_dim);
+}
+
+float lcf_example_item_part(const lcf_examples *e, size_t example, const lcf_example_query *q)
+{
+    return 0.5f *
+           lcf_example_dot(q->target_vec, e->target_vec + example * e->text_dim, e->text_dim);
+}
+
 float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *q)
 {
-    size_t at = example * e->text_dim;
-
-    return 0.5f * dot(q->history_vec, e->history_vec + at, e->text_dim) +
-           0.5f * dot(q->target_vec, e->target_vec + at, e->text_dim);
+    return lcf_example_user_part(e, example, q) + lcf_example_item_part(e, example, q);
 }
 
 /* ---- the best so far ---- */
@@ -207,8 +216,8 @@ static int compare_pending(const void *pa, const void *pb)
 static float rounding_error(const block *b, const lcf_example_query *q)
 {
     size_t dim = b->e->text_dim;
-    float square =
-        dot(q->history_vec, q->history_vec, dim) + dot(q->target_vec, q->target_vec, dim);
+    float square = lcf_example_dot(q->history_vec, q->history_vec, dim) +
+                   lcf_example_dot(q->target_vec, q->target_vec, dim);
 
     return 4.0f * (float)(dim + 8) * FLT_EPSILON * 0.5f * sqrtf(square) * b->index->norm_max;
 }
@@ -378,6 +387,8 @@ lcf_status lcf_examples_search(uint32_t *ids, float *scores, const lcf_examples 
         return status;
     if (!e->faiss[0] || !e->faiss[1]) /* examples in memory that were never opened from a folder */
         return lcf_examples_search_exact(ids, scores, e, queries, n, options, err);
+    if (e->groups && lcf_examples_are_shared(queries, n))
+        return lcf_examples_search_shared(ids, scores, e, queries, n, options, err);
     b.best = lcf_alloc(BLOCK, sizeof(*b.best));
     b.vectors = lcf_alloc(BLOCK * 2, e->text_dim * sizeof(float));
     if (!b.best || !b.vectors) {

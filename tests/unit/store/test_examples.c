@@ -231,6 +231,42 @@ static void test_ties(void **state)
     compare_all(400, 16, 5, 1, 60);
 }
 
+/* One request: many targets for one user, some of them rows of the examples themselves. */
+static void compare_request(const lcf_examples *e, size_t n, uint64_t seed)
+{
+    lcf_example_query *q = make_queries(e, n, seed);
+
+    for (size_t i = 0; i < n; i++) {
+        q[i].user = q[0].user;
+        q[i].time = q[0].time;
+        q[i].history_vec = q[0].history_vec;
+    }
+    for (uint32_t k = 1; k <= LCF_EXAMPLES_K_MAX; k += k < 4 ? 1 : 6)
+        for (int balanced = 0; balanced < 2; balanced++)
+            for (int mode = 0; mode < 2; mode++) {
+                lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode};
+                compare(e, q, n, &o);
+            }
+    free(q);
+}
+
+static void test_requests(void **state)
+{
+    static const size_t distinct[] = {1, 5, 400};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        world w;
+        lcf_examples e;
+        world_init(&w, 900, 19, 3, distinct[i], 40 + (uint64_t)i);
+        saved(&e, &w, "request");
+        for (uint64_t seed = 1; seed < 4; seed++)
+            compare_request(&e, 70, seed);
+        lcf_examples_close(&e);
+        world_dispose(&w);
+    }
+}
+
 static void test_few_users(void **state)
 {
     (void)state;
@@ -281,8 +317,8 @@ static void test_hand_worked(void **state)
     float h[12] = {1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0};
     float t[12] = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0};
     float cot[6] = {1, 1, 1, 1, 1, 1}, qh[2] = {1, 0}, qt[2] = {1, 0};
-    lcf_examples e = {NULL, 6,       2,         1, key, hash, user,         item,        label,
-                      time, history, history_n, h, t,   cot,  {NULL, NULL}, {NULL, NULL}};
+    lcf_examples e = {NULL, 6,       2,         1, key, hash, user,         item,         label,
+                      time, history, history_n, h, t,   cot,  {NULL, NULL}, {NULL, NULL}, NULL};
     lcf_example_query q = {1, 15, {{1}}, qh, qt}; /* the row of example 0 itself, but later */
     lcf_example_options o = LCF_EXAMPLE_OPTIONS_INIT;
     uint32_t ids[4];
@@ -486,17 +522,12 @@ static void test_refuses_bad_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hand_worked),
-        cmocka_unit_test(test_equals_definition),
-        cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_few_users),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_round_trip_and_damage),
-        cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_refuses_bad_values),
+        cmocka_unit_test(test_hand_worked),   cmocka_unit_test(test_equals_definition),
+        cmocka_unit_test(test_ties),          cmocka_unit_test(test_few_users),
+        cmocka_unit_test(test_requests),      cmocka_unit_test(test_small),
+        cmocka_unit_test(test_empty),         cmocka_unit_test(test_round_trip_and_damage),
+        cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refuses_bad_values),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
