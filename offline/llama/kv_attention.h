@@ -1,5 +1,5 @@
 /*
- * Attention of one token against a paged KV cache. Private to this folder.
+ * Attention of one or a few consecutive tokens against a paged KV cache. Private to this folder.
  *
  * A page holds LCF_KV_PAGE positions of one sequence for all layers and key-value heads. The part
  * of one layer and head is
@@ -22,31 +22,44 @@
 typedef struct lcf_kv_view { /* the keys and values of one sequence, layer and head */
     float *const *pages;     /* the pages of the sequence */
     size_t offset;           /* of this layer and head in each page, in floats */
-    size_t len;              /* positions to attend to, >= 1 */
     size_t head_dim, value_dim;
 } lcf_kv_view;
 
+typedef struct lcf_kv_queries { /* tokens at consecutive positions, `group` heads of each */
+    float *out;                 /* [tokens, group, head_dim], out_stride floats between tokens */
+    const float *q;             /* the same with q_stride */
+    size_t out_stride, q_stride;
+    size_t tokens, group;
+    size_t len; /* positions that the first token sees, itself included; the next sees one more */
+} lcf_kv_queries;
+
+/* Floats of scratch for these queries. */
+static inline size_t lcf_kv_scratch_n(size_t rows, size_t len_max, size_t value_dim)
+{
+    return rows * ((len_max + LCF_KV_PAGE - 1) / LCF_KV_PAGE * LCF_KV_PAGE + value_dim);
+}
+
 /*
- * out[g] = softmax(scale * <q[g], K>) V for the heads that share these keys and values.
+ * out = softmax(scale * <q, K>) V for each token and head.
  *
- * shapes   out, q [group, head_dim]; scratch [group, len rounded up to LCF_KV_PAGE] plus
- *          [group, value_dim]
- * order    over components, then over positions in four interleaved sums: a function of len alone
+ * order    over components, then over even and odd positions of each page: a function of what the
+ *          token sees alone, not of the tokens and heads beside it
+ * memory   scratch [lcf_kv_scratch_n(tokens * group, len + tokens - 1, value_dim)]
  */
-typedef void (*lcf_kv_attend_fn)(float *out, const float *q, const lcf_kv_view *kv, size_t group,
-                                 float scale, float *scratch);
+typedef void (*lcf_kv_attend_fn)(const lcf_kv_queries *queries, const lcf_kv_view *kv, float scale,
+                                 float *scratch);
 
 /* For this processor. */
 lcf_kv_attend_fn lcf_kv_attend_best(void);
 
 /* The levels, for tests that hold one to another. */
-void lcf_kv_attend_baseline(float *out, const float *q, const lcf_kv_view *kv, size_t group,
-                            float scale, float *scratch);
+void lcf_kv_attend_baseline(const lcf_kv_queries *queries, const lcf_kv_view *kv, float scale,
+                            float *scratch);
 #if defined(__x86_64__)
-void lcf_kv_attend_avx2(float *out, const float *q, const lcf_kv_view *kv, size_t group,
-                        float scale, float *scratch);
-void lcf_kv_attend_avx512(float *out, const float *q, const lcf_kv_view *kv, size_t group,
-                          float scale, float *scratch);
+void lcf_kv_attend_avx2(const lcf_kv_queries *queries, const lcf_kv_view *kv, float scale,
+                        float *scratch);
+void lcf_kv_attend_avx512(const lcf_kv_queries *queries, const lcf_kv_view *kv, float scale,
+                          float *scratch);
 #endif
 
 #endif

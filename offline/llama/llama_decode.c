@@ -2,6 +2,9 @@
  * Decoding: a batch of tokens of many sequences goes through the network together. Matrix products
  * run over the whole batch; attention runs token by token against the sequence's own pages.
  *
+ * While the weights are small enough to be packed, a token's result is the same bits in any batch:
+ * every sum is taken in an order that depends on its own sequence alone.
+ *
  * Invariants: a page belongs to as many sequences as refs[page] says; only a sequence's last,
  * partly filled page is written, and it belongs to that sequence alone. A call that fails leaves
  * every sequence as it was.
@@ -10,6 +13,7 @@
 #include "common/math/kernels.h"
 #include "offline/llama/kv_attention.h"
 #include "offline/llama/llama.h"
+#include "offline/llama/packed_linear.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +24,21 @@ typedef struct sequence {
     size_t len;
     size_t added; /* tokens of the batch that is being checked */
 } sequence;
+
+/* Packing copies the weights; beyond this the copy costs more than it gains. */
+#define PACKED_BYTES_MAX ((size_t)1 << 30)
+
+enum { TOKENS_AT_ONCE = 8 }; /* of a prompt, against the same keys and values */
+
+typedef struct matrix {  /* one or more weights with the same input, their outputs side by side */
+    const float *packed; /* NULL: the parts are used as they are */
+    const float *parts[3];
+    size_t rows[3], out;
+} matrix;
+
+typedef struct packed_layer {
+    matrix qkv, wo, gate_up, down;
+} packed_layer;
 
 struct lcf_llama_session {
     const lcf_llama *m;
@@ -35,10 +54,14 @@ struct lcf_llama_session {
     float *angles;      /* [context_n, head_dim] */
     size_t *positions;  /* [batch_max] of the batch's tokens in their sequences */
     float *activations; /* one block, cut up below */
-    float *x, *h, *q, *k, *v, *mixed, *gate, *up, *scores;
+    float *x, *h, *qkv, *mixed, *gate_up, *scores;
+    float *packed;
+    packed_layer *layers; /* [layers_n] */
+    matrix output;
     float *logits; /* [batch_max, vocab_n] */
     size_t bytes_n;
     lcf_kv_attend_fn attend;
+    lcf_packed_linear_fn linear;
 };
 
 /* ---- life cycle --------------------------------------------------------------------------- */
@@ -97,10 +120,11 @@ static lcf_status create_activations(lcf_llama_session *s)
     const lcf_llama_config *c = &s->m->config;
     size_t n = s->batch_max, q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
     size_t group = c->heads_n / c->kv_heads_n;
-    size_t scores_n = group * (s->pages_max * LCF_KV_PAGE + s->value_dim), row, total;
+    size_t scores_n = lcf_kv_scratch_n(TOKENS_AT_ONCE * group, s->context_n, s->value_dim);
+    size_t row, total;
     float *next;
 
-    row = 2 * lines(c->dim) + 2 * lines(q) + 2 * lines(kv) + 2 * lines(c->ffn_dim);
+    row = 2 * lines(c->dim) + lines(q + 2 * kv) + lines(q) + lines(2 * c->ffn_dim);
     if (!lcf_mul_size(&total, row, n) || !lcf_add_size(&total, total, scores_n))
         return LCF_ENOMEM;
     s->activations = account(s, total, sizeof(float));
@@ -112,15 +136,69 @@ static lcf_status create_activations(lcf_llama_session *s)
     next = s->activations;
     s->x = next;
     s->h = next += n * lines(c->dim);
-    s->q = next += n * lines(c->dim);
-    s->mixed = next += n * lines(q);
-    s->k = next += n * lines(q);
-    s->v = next += n * lines(kv);
-    s->gate = next += n * lines(kv);
-    s->up = next += n * lines(c->ffn_dim);
-    s->scores = next + n * lines(c->ffn_dim);
+    s->qkv = next += n * lines(c->dim);
+    s->mixed = next += n * lines(q + 2 * kv);
+    s->gate_up = next += n * lines(q);
+    s->scores = next + n * lines(2 * c->ffn_dim);
     for (size_t p = 0; p < s->context_n; p++)
         lcf_rope_angles(s->angles + p * c->head_dim, c->head_dim, p, c->rope_theta);
+    return LCF_OK;
+}
+
+/* Sets a matrix up and, when there is room (next is not NULL), packs it. */
+static matrix make_matrix(float **next, size_t in, const float *const *parts, const size_t *rows)
+{
+    matrix w = {NULL, {NULL}, {0}, 0};
+
+    for (size_t i = 0; i < 3 && parts[i]; i++) {
+        w.parts[i] = parts[i];
+        w.rows[i] = rows[i];
+        if (*next)
+            lcf_pack(*next, parts[i], w.out, in, rows[i]);
+        w.out += rows[i];
+    }
+    if (*next) {
+        w.packed = *next;
+        *next += lcf_packed_n(in, w.out);
+    }
+    return w;
+}
+
+static size_t packed_floats(const lcf_llama_config *c)
+{
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+
+    return lcf_packed_n(c->dim, c->vocab_n) +
+           c->layers_n * (lcf_packed_n(c->dim, q + 2 * kv) + lcf_packed_n(q, c->dim) +
+                          lcf_packed_n(c->dim, 2 * c->ffn_dim) + lcf_packed_n(c->ffn_dim, c->dim));
+}
+
+static lcf_status create_matrices(lcf_llama_session *s)
+{
+    const lcf_llama_config *c = &s->m->config;
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim, n = packed_floats(c);
+    float *next;
+
+    s->layers = account(s, c->layers_n, sizeof(*s->layers));
+    if (s->layers && n <= PACKED_BYTES_MAX / sizeof(float)) {
+        s->packed = account(s, n, sizeof(float));
+        if (s->packed)
+            memset(s->packed, 0, n * sizeof(float));
+    }
+    if (!s->layers || (!s->packed && n <= PACKED_BYTES_MAX / sizeof(float)))
+        return LCF_ENOMEM;
+    next = s->packed;
+    for (size_t i = 0; i < c->layers_n; i++) {
+        const lcf_llama_layer *l = &s->m->layers[i];
+        const float *qkv[] = {l->wq, l->wk, l->wv}, *wo[] = {l->wo, NULL};
+        const float *gate_up[] = {l->w_gate, l->w_up, NULL}, *down[] = {l->w_down, NULL};
+        const size_t qkv_rows[] = {q, kv, kv}, ffn_rows[] = {c->ffn_dim, c->ffn_dim};
+        s->layers[i].qkv = make_matrix(&next, c->dim, qkv, qkv_rows);
+        s->layers[i].wo = make_matrix(&next, q, wo, &c->dim);
+        s->layers[i].gate_up = make_matrix(&next, c->dim, gate_up, ffn_rows);
+        s->layers[i].down = make_matrix(&next, c->ffn_dim, down, &c->dim);
+    }
+    s->output = make_matrix(&next, c->dim, (const float *const[]){s->m->output, NULL}, &c->vocab_n);
     return LCF_OK;
 }
 
@@ -145,9 +223,12 @@ lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m,
     s->context_n = context_n;
     s->batch_max = batch_max;
     s->attend = lcf_kv_attend_best();
+    s->linear = lcf_packed_linear_best();
     status = create_cache(s);
     if (!status)
         status = create_activations(s);
+    if (!status)
+        status = create_matrices(s);
     if (status) {
         status =
             LCF_FAIL(err, status,
@@ -175,6 +256,8 @@ void lcf_llama_session_free(lcf_llama_session *s)
     free(s->angles);
     free(s->positions);
     free(s->activations);
+    free(s->packed);
+    free(s->layers);
     free(s->logits);
     free(s);
 }
@@ -263,57 +346,90 @@ static void store(const lcf_llama_session *s, const sequence *seq, size_t positi
 
 /* ---- the network -------------------------------------------------------------------------- */
 
-/* y += x w^T */
-static void add_linear(float *y, const float *x, const float *w, size_t n, size_t in, size_t out)
+/* y = x w^T, or y += x w^T; ldx and ldy floats lie between rows. */
+static void multiply(const lcf_llama_session *s, float *y, size_t ldy, const float *x, size_t ldx,
+                     const matrix *w, size_t n, size_t in, bool accumulate)
 {
-    lcf_gemm(y, x, w, false, true, n, out, in, 1, 1, in, in, out);
+    if (w->packed) {
+        s->linear(y, ldy, x, ldx, w->packed, n, in, w->out, accumulate);
+        return;
+    }
+    for (size_t i = 0; i < 3 && w->parts[i]; y += w->rows[i++])
+        lcf_gemm(y, x, w->parts[i], false, true, n, w->rows[i], in, 1, accumulate ? 1 : 0, ldx, in,
+                 ldy);
+}
+
+/* Rotates queries and keys, and puts keys and values into the cache. */
+static void store_batch(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens, size_t n)
+{
+    const lcf_llama_config *c = &s->m->config;
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+
+    for (size_t i = 0; i < n; i++) {
+        const float *angles = s->angles + s->positions[i] * c->head_dim;
+        float *row = s->qkv + i * (q + 2 * kv);
+        /* queries and keys lie side by side */
+        lcf_rope_rotate(row, c->heads_n + c->kv_heads_n, c->head_dim, angles, false);
+        for (size_t head = 0; head < c->kv_heads_n; head++)
+            store(s, &s->seqs[tokens[i].seq], s->positions[i],
+                  (layer * c->kv_heads_n + head) * s->head_floats, row + q + head * c->head_dim,
+                  row + q + kv + head * c->head_dim);
+    }
+}
+
+/* How many tokens from i on continue the same sequence. */
+static size_t run_length(const lcf_llama_token *tokens, size_t i, size_t n)
+{
+    size_t length = 1;
+
+    while (length < TOKENS_AT_ONCE && i + length < n && tokens[i + length].seq == tokens[i].seq)
+        length++;
+    return length;
 }
 
 static void attend_batch(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens,
                          size_t n)
 {
     const lcf_llama_config *c = &s->m->config;
-    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim, length;
     size_t group = c->heads_n / c->kv_heads_n;
     float scale = (float)(1 / sqrt((double)c->head_dim));
 
-    for (size_t i = 0; i < n; i++) {
-        const float *angles = s->angles + s->positions[i] * c->head_dim;
-        lcf_rope_rotate(s->q + i * q, c->heads_n, c->head_dim, angles, false);
-        lcf_rope_rotate(s->k + i * kv, c->kv_heads_n, c->head_dim, angles, false);
-        for (size_t head = 0; head < c->kv_heads_n; head++)
-            store(s, &s->seqs[tokens[i].seq], s->positions[i],
-                  (layer * c->kv_heads_n + head) * s->head_floats,
-                  s->k + i * kv + head * c->head_dim, s->v + i * kv + head * c->head_dim);
-    }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i += length) {
+        length = run_length(tokens, i, n);
         for (size_t head = 0; head < c->kv_heads_n; head++) {
             lcf_kv_view view = {s->seqs[tokens[i].seq].pages,
-                                (layer * c->kv_heads_n + head) * s->head_floats,
-                                s->positions[i] + 1, c->head_dim, s->value_dim};
-            size_t at = i * q + head * group * c->head_dim;
-            s->attend(s->mixed + at, s->q + at, &view, group, scale, s->scores);
+                                (layer * c->kv_heads_n + head) * s->head_floats, c->head_dim,
+                                s->value_dim};
+            size_t at = head * group * c->head_dim;
+            lcf_kv_queries queries = {
+                s->mixed + i * q + at, s->qkv + i * (q + 2 * kv) + at, q, q + 2 * kv, length, group,
+                s->positions[i] + 1};
+            s->attend(&queries, &view, scale, s->scores);
         }
+    }
 }
 
 static void run_layer(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens, size_t n)
 {
     const lcf_llama_config *c = &s->m->config;
     const lcf_llama_layer *l = &s->m->layers[layer];
-    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    const packed_layer *p = &s->layers[layer];
+    size_t q = c->heads_n * c->head_dim, ffn = c->ffn_dim;
 
     lcf_rmsnorm(s->h, s->x, l->attn_norm, n, c->dim, c->norm_eps);
-    lcf_linear(s->q, s->h, l->wq, NULL, n, c->dim, q);
-    lcf_linear(s->k, s->h, l->wk, NULL, n, c->dim, kv);
-    lcf_linear(s->v, s->h, l->wv, NULL, n, c->dim, kv);
+    multiply(s, s->qkv, p->qkv.out, s->h, c->dim, &p->qkv, n, c->dim, false);
+    store_batch(s, layer, tokens, n);
     attend_batch(s, layer, tokens, n);
-    add_linear(s->x, s->mixed, l->wo, n, q, c->dim);
+    multiply(s, s->x, c->dim, s->mixed, q, &p->wo, n, q, true);
 
     lcf_rmsnorm(s->h, s->x, l->ffn_norm, n, c->dim, c->norm_eps);
-    lcf_linear(s->gate, s->h, l->w_gate, NULL, n, c->dim, c->ffn_dim);
-    lcf_linear(s->up, s->h, l->w_up, NULL, n, c->dim, c->ffn_dim);
-    lcf_swiglu(s->gate, s->gate, s->up, n * c->ffn_dim);
-    add_linear(s->x, s->gate, l->w_down, n, c->ffn_dim, c->dim);
+    multiply(s, s->gate_up, 2 * ffn, s->h, c->dim, &p->gate_up, n, c->dim, false);
+    for (size_t i = 0; i < n; i++) {
+        float *gate = s->gate_up + i * 2 * ffn;
+        lcf_swiglu(gate, gate, gate + ffn, ffn);
+    }
+    multiply(s, s->x, c->dim, s->gate_up, 2 * ffn, &p->down, n, ffn, true);
 }
 
 /* Nothing is changed unless the whole batch fits. */
@@ -359,7 +475,7 @@ static void compute_logits(lcf_llama_session *s, const lcf_llama_token *tokens, 
             lcf_rmsnorm(s->h + wanted++ * c->dim, s->x + i * c->dim, s->m->final_norm, 1, c->dim,
                         c->norm_eps);
     if (wanted)
-        lcf_linear(s->logits, s->h, s->m->output, NULL, wanted, c->dim, c->vocab_n);
+        multiply(s, s->logits, c->vocab_n, s->h, c->dim, &s->output, wanted, c->dim, false);
 }
 
 lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,

@@ -48,7 +48,7 @@ static const float *random_weights(size_t rows, size_t cols, lcf_rng *rng)
 static lcf_llama *random_model(void)
 {
     lcf_llama *m = need(lcf_alloc_zero(1, sizeof(*m)));
-    lcf_llama_config c = {4096, 192, 6, 6, 2, 32, 512, CONTEXT, 10000, 1e-5f, true};
+    lcf_llama_config c = {4096, 192, 6, 6, 3, 32, 512, CONTEXT, 10000, 1e-5f, true};
     size_t q = c.heads_n * c.head_dim, kv = c.kv_heads_n * c.head_dim;
     lcf_rng rng;
 

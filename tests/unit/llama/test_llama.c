@@ -5,9 +5,11 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/math/kernels.h"
 #include "offline/llama/complete.h"
 #include "offline/llama/kv_attention.h"
 #include "offline/llama/llama.h"
+#include "offline/llama/packed_linear.h"
 #include "tests/unit/llama/fixture.h"
 #include "tests/unit/test.h"
 
@@ -354,42 +356,144 @@ static void test_limits(void **state)
     lcf_llama_close(m);
 }
 
-/* Every instruction set gives what plain arithmetic gives. */
+/* One token alone and with its successors, in every instruction set, against plain arithmetic. */
+static void check_attention(lcf_kv_attend_fn attend, float *const *table, size_t tokens)
+{
+    enum { LEN = 71, TOKENS = 6, GROUP = 3, HEAD = 20, VALUE = 32 };
+    lcf_kv_view kv = {table, 0, HEAD, VALUE};
+    float q[TOKENS * GROUP * HEAD], out[TOKENS * GROUP * HEAD];
+    float scratch[TOKENS * GROUP * (96 + VALUE)];
+    lcf_kv_queries queries = {out, q, GROUP * HEAD, GROUP * HEAD, tokens, GROUP, LEN};
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, 7, 0);
+    for (size_t i = 0; i < TOKENS * GROUP * HEAD; i++)
+        q[i] = (float)lcf_rng_normal(&rng);
+    assert_true(lcf_kv_scratch_n(tokens * GROUP, LEN + tokens - 1, VALUE) * sizeof(float) <=
+                sizeof(scratch));
+    attend(&queries, &kv, 0.25f, scratch);
+    for (size_t r = 0; r < tokens * GROUP; r++) {
+        double wanted[HEAD] = {0}, sum = 0;
+        for (size_t t = 0; t < LEN + r / GROUP; t++) {
+            const float *page = table[t / 32];
+            double score = 0;
+            for (size_t d = 0; d < HEAD; d++)
+                score += (double)q[r * HEAD + d] * page[d * 32 + t % 32];
+            score = exp(score * 0.25);
+            sum += score;
+            for (size_t d = 0; d < HEAD; d++)
+                wanted[d] += score * page[HEAD * 32 + t % 32 * VALUE + d];
+        }
+        for (size_t d = 0; d < HEAD; d++)
+            assert_true(fabs(out[r * HEAD + d] - wanted[d] / sum) < 1e-5);
+    }
+}
+
 static void test_attention_levels(void **state)
 {
-    enum { LEN = 71, GROUP = 3, HEAD = 20, VALUE = 32, PAGES = 3 };
-    lcf_kv_attend_fn levels[] = {lcf_kv_attend_baseline, lcf_kv_attend_best()};
-    static float pages[PAGES][LCF_KV_PAGE * (HEAD + VALUE)];
-    float *table[PAGES] = {pages[2], pages[0], pages[1]};
-    lcf_kv_view kv = {table, 0, LEN, HEAD, VALUE};
-    float q[GROUP * HEAD], out[GROUP * HEAD], scratch[GROUP * (96 + VALUE)];
+    static float pages[3][LCF_KV_PAGE * (20 + 32)];
+    float *table[] = {pages[2], pages[0], pages[1]};
     lcf_rng rng;
 
     (void)state;
     lcf_rng_seed(&rng, 4, 0);
-    for (size_t p = 0; p < PAGES; p++)
-        for (size_t i = 0; i < LCF_KV_PAGE * (HEAD + VALUE); i++)
+    for (size_t p = 0; p < 3; p++)
+        for (size_t i = 0; i < sizeof(pages[p]) / sizeof(float); i++)
             pages[p][i] = (float)lcf_rng_normal(&rng);
-    for (size_t i = 0; i < GROUP * HEAD; i++)
-        q[i] = (float)lcf_rng_normal(&rng);
-    for (size_t level = 0; level < 2; level++) {
-        levels[level](out, q, &kv, GROUP, 0.25f, scratch);
-        for (size_t g = 0; g < GROUP; g++) {
-            double wanted[HEAD] = {0}, sum = 0;
-            for (size_t t = 0; t < LEN; t++) {
-                const float *page = table[t / 32];
-                double score = 0;
-                for (size_t d = 0; d < HEAD; d++)
-                    score += (double)q[g * HEAD + d] * page[d * 32 + t % 32];
-                score = exp(score * 0.25);
-                sum += score;
-                for (size_t d = 0; d < HEAD; d++)
-                    wanted[d] += score * page[HEAD * 32 + t % 32 * VALUE + d];
+    for (size_t tokens = 1; tokens <= 6; tokens++) {
+        check_attention(lcf_kv_attend_baseline, table, tokens);
+        check_attention(lcf_kv_attend_best(), table, tokens);
+#if defined(__x86_64__)
+        if (lcf_simd_best() >= LCF_SIMD_AVX2)
+            check_attention(lcf_kv_attend_avx2, table, tokens);
+#endif
+    }
+}
+
+static void check_packed(lcf_packed_linear_fn linear, size_t n, size_t in, size_t out)
+{
+    float x[20 * 40], w[90 * 40], y[20 * 100], packed[96 * 40] = {0};
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, n * 100 + out, 0);
+    for (size_t i = 0; i < sizeof(x) / sizeof(*x); i++)
+        x[i] = (float)lcf_rng_normal(&rng);
+    for (size_t i = 0; i < sizeof(w) / sizeof(*w); i++)
+        w[i] = (float)lcf_rng_normal(&rng);
+    for (size_t i = 0; i < sizeof(y) / sizeof(*y); i++)
+        y[i] = 7;
+    assert_true(lcf_packed_n(in, out) <= sizeof(packed) / sizeof(*packed));
+    lcf_pack(packed, w, 0, in, out / 3);
+    lcf_pack(packed, w + out / 3 * in, out / 3, in, out - out / 3);
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        linear(y, 100, x, 40, packed, n, in, out, accumulate);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t o = 0; o < out; o++) {
+                double wanted = 0;
+                for (size_t k = 0; k < in; k++)
+                    wanted += (double)x[i * 40 + k] * w[o * in + k];
+                assert_true(fabs(y[i * 100 + o] - wanted * (accumulate + 1)) < 1e-4);
             }
-            for (size_t d = 0; d < HEAD; d++)
-                assert_true(fabs(out[g * HEAD + d] - wanted[d] / sum) < 1e-5);
+            for (size_t o = out; o < 100; o++)
+                assert_true(y[i * 100 + o] == 7);
         }
     }
+}
+
+static void test_packed_levels(void **state)
+{
+    static const size_t OUT[] = {1, 8, 31, 32, 33, 48, 64, 90};
+
+    (void)state;
+    for (size_t n = 1; n <= 20; n++)
+        for (size_t i = 0; i < sizeof(OUT) / sizeof(*OUT); i++) {
+            check_packed(lcf_packed_linear_baseline, n, 2 * n - n % 2, OUT[i]);
+            check_packed(lcf_packed_linear_best(), n, 2 * n - n % 2, OUT[i]);
+#if defined(__x86_64__)
+            if (lcf_simd_best() >= LCF_SIMD_AVX2)
+                check_packed(lcf_packed_linear_avx2, n, 2 * n - n % 2, OUT[i]);
+#endif
+        }
+}
+
+/* The same bits whether a token comes alone, with its prompt, or among other sequences. */
+static void test_batch_invariance(void **state)
+{
+    enum { N = 50 };
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    size_t row = m->config.vocab_n;
+    float *alone = lcf_alloc(N * row, sizeof(*alone));
+    lcf_llama_token batch[2 * N];
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    uint32_t ids[N];
+
+    (void)state;
+    assert_non_null(alone);
+    random_ids(ids, N, m, 6);
+    assert_ok(lcf_llama_session_create(&s, m, 3, N, 2 * N, &err), &err);
+    for (size_t i = 0; i < N; i++) {
+        feed(s, ids + i, 1, 0, &logits);
+        memcpy(alone + i * row, logits, row * sizeof(*logits));
+    }
+    for (size_t i = 0; i < N; i++)
+        batch[i] = (lcf_llama_token){ids[i], 1, true};
+    assert_ok(lcf_llama_decode(&logits, s, batch, N, &err), &err);
+    assert_memory_equal(logits, alone, N * row * sizeof(*logits));
+    lcf_llama_seq_reset(s, 1);
+    for (size_t i = 0; i < N; i++) { /* 2 runs ahead, and 1 comes in pieces */
+        batch[2 * i] = (lcf_llama_token){ids[N - 1 - i], 2, false};
+        batch[2 * i + 1] = (lcf_llama_token){ids[i], 1, true};
+    }
+    assert_ok(lcf_llama_decode(&logits, s, batch, 7, &err), &err);
+    assert_memory_equal(logits, alone, 3 * row * sizeof(*logits));
+    assert_ok(lcf_llama_decode(&logits, s, batch + 7, 2 * N - 7, &err), &err);
+    assert_memory_equal(logits, alone + 3 * row, (N - 3) * row * sizeof(*logits));
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
+    free(alone);
 }
 
 /* ---- files ---- */
@@ -751,6 +855,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_attention_levels),
+        cmocka_unit_test(test_packed_levels),
+        cmocka_unit_test(test_batch_invariance),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_same_model_same_bytes),
         cmocka_unit_test(test_altered_files),
