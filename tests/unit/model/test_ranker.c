@@ -412,6 +412,40 @@ static void test_config_of_file(void **state)
     fixture_close(&f);
 }
 
+/*
+ * The example of schemas/ranker_weights.md: the weights that seed 7 gives a tiny configuration.
+ * With LCF_WRITE_EXAMPLES in the environment it is written anew.
+ */
+static void test_schema_example(void **state)
+{
+    lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
+    const char *root = getenv("LCF_SOURCE_DIR");
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_ranker *made, *read;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    c.ict = true;
+    c.users_n = c.items_n = 3;
+    c.brands_n = c.categories_n = 2;
+    c.text_dim = c.cot_dim = c.dim = 4;
+    c.att_hidden[0] = c.att_hidden[1] = c.head_hidden[0] = c.head_hidden[1] = 2;
+    c.text_hidden = c.x_hidden = c.ffn_hidden = 2;
+    c.layers_n = 1;
+    assert_int_equal(lcf_ranker_create(&made, &c, 7, NULL), LCF_OK);
+    lcf_buf_printf(&path, "%s/schemas/examples/ranker_weights.lcf", root ? root : ".");
+    if (getenv("LCF_WRITE_EXAMPLES"))
+        assert_int_equal(lcf_ranker_save(made, lcf_buf_text(&path), NULL), LCF_OK);
+    if (lcf_ranker_open(&read, lcf_buf_text(&path), &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(lcf_ranker_config_of(read)->ffn_hidden, 2);
+    assert_memory_equal(lcf_ranker_params(read)->values, lcf_ranker_params(made)->values,
+                        lcf_ranker_params(made)->values_n * sizeof(float));
+    lcf_ranker_free(made);
+    lcf_ranker_free(read);
+    lcf_buf_dispose(&path);
+}
+
 /* ---- what does not fit ---- */
 
 static void test_create_config(void **state)
@@ -552,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_config_of_file),
+        cmocka_unit_test(test_schema_example),
         cmocka_unit_test(test_create_config),
         cmocka_unit_test(test_source),
         cmocka_unit_test(test_memory),

@@ -80,7 +80,7 @@ static int fixture_open(void **state)
     f->retrieved = join(f->dir, "retrieved");
     f->out = join(f->dir, "ranker");
     f->partial = join(f->dir, "ranker.partial");
-    options.users_n = 40;
+    options.users_n = 24;
     assert_int_equal(world_write(f->dir, &options, NULL), LCF_OK);
     assert_int_equal(lcf_examples_open(&e, f->examples, NULL), LCF_OK);
     write_retrieved(f, (uint32_t)e.n);
@@ -315,7 +315,7 @@ static void test_memory(void **state)
     o.seeds_n = 1;
     o.force = true;
     /* Every early allocation, then strides: the run makes thousands of them. */
-    for (;; at += at < 200 ? 1 : at / 8) {
+    for (;; at += at < 32 ? 1 : at / 6) {
         lcf_alloc_fail_at(at);
         status = lcf_train(NULL, NULL, &o, NULL);
         lcf_alloc_fail_at(0);
@@ -323,7 +323,7 @@ static void test_memory(void **state)
             break;
         assert_int_equal(status, LCF_ENOMEM);
     }
-    assert_true(at > 200);
+    assert_true(at > 100);
 }
 
 int main(void)
