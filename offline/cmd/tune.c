@@ -25,6 +25,7 @@ enum {
     OPT_DECIDE_WEIGHT,
     OPT_EXPLAIN_WEIGHT,
     OPT_GENERAL_WEIGHT,
+    OPT_COPY_WEIGHT,
     OPT_DIM,
     OPT_LAYERS,
     OPT_HEADS,
@@ -53,7 +54,7 @@ static const struct argp_option OPTIONS[] = {
     {"model", OPT_MODEL, "FILE.gguf", 0, "Go on from this LLaMA (default: a new, small one)", 1},
     {"steps", OPT_STEPS, "N", 0, "Optimizer steps (default 600)", 2},
     {"minutes", OPT_MINUTES, "M", 0, "End after so much training time at the latest", 2},
-    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one step (default 16)", 2},
+    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one step (default 8)", 2},
     {"cutoff", OPT_CUTOFF, "TOKENS", 0, "Longest row (default 384)", 2},
     {"lr", OPT_LR, "RATE", 0, "Peak learning rate (default 0.003)", 2},
     {"warmup", OPT_WARMUP, "STEPS", 0, "Linear warm-up, then a cosine (default 30)", 2},
@@ -64,6 +65,8 @@ static const struct argp_option OPTIONS[] = {
     {"explain-weight", OPT_EXPLAIN_WEIGHT, "W", 0, "Share of chain-of-thought rows (default 0.65)",
      2},
     {"general-weight", OPT_GENERAL_WEIGHT, "W", 0, "Share of general rows (default 0.25)", 2},
+    {"copy-weight", OPT_COPY_WEIGHT, "W", 0,
+     "Share of copy drills, from which a new model learns to repeat names (default 0.25)", 2},
     {"dim", OPT_DIM, "N", 0, "Width of a new model (default 192)", 3},
     {"layers", OPT_LAYERS, "N", 0, "Layers (default 6)", 3},
     {"heads", OPT_HEADS, "N", 0, "Attention heads (default: dim / 32)", 3},
@@ -199,6 +202,9 @@ static error_t parse_training(int key, char *text, struct argp_state *state, lcf
         return 0;
     case OPT_GENERAL_WEIGHT:
         o->mixture.weight[LCF_GENERAL] = WEIGHT("general-weight");
+        return 0;
+    case OPT_COPY_WEIGHT:
+        o->mixture.weight[LCF_COPY] = WEIGHT("copy-weight");
         return 0;
     default:
         return parse_model(key, text, state, o);

@@ -91,7 +91,8 @@ static unsigned likeness(const lcf_catalogue *c, uint32_t a, uint32_t b)
     return common;
 }
 
-/* The most alike of n items, the most recent of equals; 0 when none reaches `least`. */
+/* The most alike of n items other than the target, the most recent of equals; 0 when none reaches
+ * `least`. */
 static uint32_t nearest(const lcf_catalogue *c, const uint32_t *items, size_t n, uint32_t target,
                         unsigned least)
 {
@@ -100,7 +101,7 @@ static uint32_t nearest(const lcf_catalogue *c, const uint32_t *items, size_t n,
 
     for (size_t i = n; i-- > 0;) {
         unsigned alike = likeness(c, items[i], target);
-        if (alike < least || (best && alike <= best_likeness))
+        if (items[i] == target || alike < least || (best && alike <= best_likeness))
             continue;
         best = items[i];
         best_likeness = alike;
@@ -143,9 +144,23 @@ static void compare_target(lcf_facts *f, const lcf_catalogue *c, const tally *li
     f->near_disliked = nearest(c, f->disliked, f->disliked_n, item, 1);
 }
 
-/* Keeps the most recent `keep` of *n items. */
+static bool is_among(uint32_t item, const uint32_t *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (items[i] == item)
+            return true;
+    return false;
+}
+
+/* Keeps the most recent `keep` of *n items, each once. */
 static void keep_last(uint32_t *items, size_t *n, size_t keep)
 {
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        if (!is_among(items[i], items + i + 1, *n - i - 1))
+            items[kept++] = items[i];
+    *n = kept;
     if (*n <= keep)
         return;
     memmove(items, items + (*n - keep), keep * sizeof(*items));
@@ -156,6 +171,7 @@ static void keep_named(lcf_facts *f, size_t history_n)
 {
     size_t bad = history_n / 3;
 
+    keep_last(f->liked, &f->liked_n, history_n);
     if (f->liked_n < history_n && history_n - f->liked_n > bad)
         bad = history_n - f->liked_n;
     keep_last(f->disliked, &f->disliked_n, bad);

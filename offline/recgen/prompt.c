@@ -14,9 +14,9 @@
 static const char *const DIALECTS[] = {"recgen", "llama2"};
 
 static const char *const MARKERS[] = {
-    "[INST]",   "[/INST]",    "<<SYS>>",      "<</SYS>>",  "<s>",     "</s>",
-    "Tastes:",  "Liked:",     "Chosen:",      "Disliked:", "Target:", "Decision:",
-    "Related:", "Reasoning:", "Instruction:", NULL};
+    "[INST]",   "[/INST]",  "<<SYS>>", "<</SYS>>",     "<s>",     "</s>",
+    "Tastes:",  "Liked:",   "Chosen:", "Disliked:",    "Target:", "Decision:",
+    "Related:", "Why Yes:", "Why No:", "Instruction:", NULL};
 
 /* llama2: what the model is told once, then the four parts that a chain of thought must have. */
 static const char SYSTEM_TEXT[] =
@@ -305,7 +305,7 @@ void lcf_prompt_explain(lcf_buf *out, const lcf_prompt_options *options, const l
     recgen_decide(out, options, d, f);
     lcf_buf_printf(out, "%s\n", lcf_prompt_answer(f->sample.label));
     append_related(out, options, &d->catalogue, f);
-    lcf_buf_append_text(out, "Reasoning:");
+    lcf_buf_printf(out, "Why%s:", lcf_prompt_answer(f->sample.label));
 }
 
 void lcf_prompt_general(lcf_buf *out, const lcf_prompt_options *options, lcf_str instruction,

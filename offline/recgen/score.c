@@ -39,9 +39,10 @@ static const char *const STANCE_NO[] = {"no", "dislikes", "disliked", "reject", 
 
 /* Cue words of the four requested parts. */
 static const char *const CUES_PROFILE[] = {
-    "user",       "user's",  "taste",      "tastes",      "history", "enjoys",  "likes",
-    "favourites", "profile", "prefers",    "preferred",   "leans",   "enjoyed", "interest",
-    "interests",  "past",    "preference", "preferences", NULL};
+    "user",       "user's",    "taste",      "tastes",      "history", "enjoys",  "likes",
+    "favourites", "profile",   "prefers",    "preferred",   "leans",   "enjoyed", "interest",
+    "interests",  "past",      "preference", "preferences", "speaks",  "welcome", "pleased",
+    "please",     "purchases", "known",      NULL};
 static const char *const CUES_TARGET[] = {
     "target", "offers", "belongs",  "stands", "along",   "pick",    "item",  "close", "chosen",
     "made",   "comes",  "features", "about",  "similar", "related", "brand", "title", NULL};

@@ -1,0 +1,76 @@
+# generate: killed at any moment nothing is lost or made twice; threads, stops, a full disk.
+. "$LCF_SOURCE_DIR/tests/cli/recgen_lib.sh"
+"$LLMCF" tune $TUNE --out recgen --steps 10 2>>log
+GENERATE="--dataset dataset --model recgen/recgen.gguf --share 0.2 --max-tokens 100 --threads 2"
+
+say "undisturbed"
+"$LLMCF" generate $GENERATE --out whole --json >summary.json 2>>log
+jq -e '.rows_generated == .rows_chosen and .rows_chosen > 100' summary.json >/dev/null ||
+    fail "summary"
+"$LLMCF" cot export --cot whole --out whole.jsonl 2>>log
+rows=$(jq .rows_chosen summary.json)
+[ "$(jq -r .key whole.jsonl | sort -u | wc -l)" = "$(wc -l <whole.jsonl)" ] || fail "a duplicate"
+"$LLMCF" generate $GENERATE --out whole --json 2>>log | jq -e .current >/dev/null ||
+    fail "a second run did something"
+
+say "one thread and the old name of the option"
+"$LLMCF" generate $GENERATE --cot single --threads 1 2>>log
+"$LLMCF" cot export --cot single 2>>log >single.jsonl
+cmp whole.jsonl single.jsonl
+
+say "kill -9 again and again"
+kills=0
+for pause in 0.15 0.3 0.2 0.4 0.25 0.5; do
+    "$LLMCF" generate $GENERATE --out parts 2>>log &
+    pid=$!
+    sleep $pause
+    if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
+    wait $pid 2>/dev/null || true
+done
+[ $kills -gt 0 ] || fail "no run was killed: the pauses are too long for this machine"
+say "SIGTERM: finish the groups in flight, 75"
+"$LLMCF" generate $GENERATE --out stopped 2>>log &
+pid=$!
+sleep 0.3
+kill -TERM $pid 2>/dev/null || true
+code=0
+wait $pid || code=$?
+[ $code = 75 ] || [ $code = 0 ] || fail "SIGTERM: exit code $code"
+for store in parts stopped; do
+    "$LLMCF" generate $GENERATE --out $store --json >$store.json 2>>log
+    jq -e --argjson rows "$rows" \
+        '.rows_chosen == $rows and (.current or .rows_present + .rows_generated == $rows)' \
+        $store.json >/dev/null || fail "$store: not exactly what was missing"
+    "$LLMCF" cot export --cot $store 2>>log >$store.jsonl
+    cmp whole.jsonl $store.jsonl
+done
+
+say "a full disk: an error, what was committed stays"
+code=0
+(
+    ulimit -f 96 # KiB blocks of one file: the store cannot grow beyond
+    exec "$LLMCF" generate $GENERATE --out full
+) >full.log 2>&1 || code=$?
+[ $code = 1 ] || fail "full disk: exit code $code"
+grep -qi "space\|large" full.log || fail "full disk: message $(tail -1 full.log)"
+"$LLMCF" cot export --cot full 2>>log >full.jsonl
+[ -z "$(grep -vxFf whole.jsonl full.jsonl)" ] || fail "full disk: a record that is none"
+"$LLMCF" generate $GENERATE --out full 2>>log
+"$LLMCF" cot export --cot full 2>>log >full.jsonl
+cmp whole.jsonl full.jsonl
+
+say "a changed model invalidates, a larger share adds"
+"$LLMCF" tune $TUNE --out other --steps 5 2>>log
+"$LLMCF" generate $GENERATE --out whole --model other/recgen.gguf --json 2>>log |
+    jq -e '.rows_present == 0' >/dev/null || fail "another model's records were taken"
+"$LLMCF" generate $GENERATE --out single --share 0.3 --json 2>>log |
+    jq -e --argjson rows "$rows" '.rows_present == $rows and .rows_generated > 0' >/dev/null ||
+    fail "a larger share"
+
+say "refusals"
+test "$(exit_code "$LLMCF" generate --dataset dataset)" = 2
+test "$(exit_code "$LLMCF" generate $GENERATE --out x --template poem)" = 2
+test "$(exit_code "$LLMCF" generate $GENERATE --out x --share 0)" = 2
+head -c 2000 recgen/recgen.gguf >torn.gguf
+test "$(exit_code "$LLMCF" generate $GENERATE --out x --model torn.gguf)" = 1
+test "$(exit_code "$LLMCF" cot export --cot nowhere)" = 1

@@ -1,0 +1,394 @@
+/*
+ * Tuning and generation in small: what is written, that a second run does nothing, that threads and
+ * interruption change nothing, that memory may end anywhere.
+ */
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "offline/recgen/generate.h"
+#include "offline/recgen/tune.h"
+#include "tests/unit/data/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct world {
+    char *dir, *dataset, *recgen, *gguf;
+} world;
+
+static void tiny(lcf_tune_options *o, const world *w)
+{
+    lcf_tune_options_init(o);
+    o->dataset = w->dataset;
+    o->out = w->recgen;
+    o->dim = 16;
+    o->heads_n = 2;
+    o->layers_n = 1;
+    o->vocab_n = 400;
+    o->context_n = 320;
+    o->mixture.cutoff = 256;
+    o->steps = 4;
+    o->warmup_steps = 1;
+    o->batch_rows = 4;
+    o->checkpoint_every = 2;
+    o->measure.auc_rows = 8;
+    o->measure.cot_rows = 4;
+    o->threads = 1;
+}
+
+static int open_world(void **state)
+{
+    static world w;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_tune_options options;
+    lcf_tune_result result;
+
+    lcf_progress_set_quiet(true);
+    lcf_log_set_level(LCF_LOG_ERROR);
+    w.dir = lcf_fixture_dir();
+    w.dataset = lcf_path_join(w.dir, "dataset");
+    w.recgen = lcf_path_join(w.dir, "recgen");
+    w.gguf = lcf_path_join(w.recgen, "recgen.gguf");
+    assert_int_equal(lcf_fixture_write_dataset(w.dataset, NULL, &err), LCF_OK);
+    tiny(&options, &w);
+    if (lcf_tune(&result, &options, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(result.steps, 4);
+    assert_true(result.tokens > 0);
+    assert_true(isfinite(result.before.auc) && isfinite(result.after.auc));
+    assert_true(result.after.cot_perplexity < result.before.cot_perplexity);
+    *state = &w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    world *w = *state;
+
+    lcf_dir_remove(w->dir, NULL);
+    free(w->gguf);
+    free(w->recgen);
+    free(w->dataset);
+    free(w->dir);
+    return 0;
+}
+
+static void hash_file(char out[65], const char *path)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_sha256_file(out, path, &err), LCF_OK);
+}
+
+static void test_tune_is_current(void **state)
+{
+    world *w = *state;
+    lcf_tune_options options;
+    lcf_tune_result result;
+    lcf_err err = LCF_ERR_INIT;
+
+    tiny(&options, w);
+    assert_int_equal(lcf_tune(&result, &options, &err), LCF_OK);
+    assert_true(result.current);
+    assert_int_equal(lcf_manifest_verify(w->recgen, &err), LCF_OK);
+}
+
+static void test_report(void **state)
+{
+    world *w = *state;
+    char *path = lcf_path_join(w->recgen, "report.json");
+    json_t *report;
+    lcf_err err = LCF_ERR_INIT;
+    double value;
+
+    assert_int_equal(lcf_json_load(&report, path, &err), LCF_OK);
+    assert_string_equal(json_string_value(json_object_get(report, "format")),
+                        "llmcf-tuning-report");
+    assert_int_equal(lcf_json_f64(&value, json_object_get(report, "after"), "cot_perplexity", &err),
+                     LCF_OK);
+    assert_true(value > 1.0);
+    assert_true(
+        json_is_null(json_object_get(json_object_get(report, "after"), "general_perplexity")));
+    assert_int_equal(json_array_size(json_object_get(report, "loss")), 4);
+    json_decref(report);
+    free(path);
+}
+
+/* The model that was written goes on in a further run, with general instructions this time. */
+static void test_tune_goes_on_from_a_model(void **state)
+{
+    world *w = *state;
+    char *out = lcf_path_join(w->dir, "again"), *general = lcf_path_join(w->dir, "general.jsonl");
+    lcf_tune_options options;
+    lcf_tune_result result;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_buf rows = LCF_BUF_INIT;
+
+    for (int i = 0; i < 60; i++)
+        lcf_buf_printf(&rows, "{\"instruction\": \"Count to %d\", \"output\": \"%d\"}\n", i, i);
+    assert_int_equal(lcf_file_write(general, rows.data, rows.len, &err), LCF_OK);
+    tiny(&options, w);
+    options.out = out;
+    options.base = w->gguf;
+    options.general[options.general_n++] = general;
+    if (lcf_tune(&result, &options, &err))
+        fail_msg("%s", err.text);
+    assert_true(isfinite(result.before.general_perplexity));
+    assert_true(result.after.general_perplexity < result.before.general_perplexity);
+    lcf_buf_dispose(&rows);
+    free(general);
+    free(out);
+}
+
+static void test_tune_refuses(void **state)
+{
+    world *w = *state;
+    lcf_tune_options options;
+    lcf_tune_result result;
+    lcf_err err = LCF_ERR_INIT;
+    char *out = lcf_path_join(w->dir, "refused");
+
+    tiny(&options, w);
+    options.out = out;
+    options.dim = 18; /* not a multiple of twice the heads */
+    options.heads_n = 4;
+    assert_int_equal(lcf_tune(&result, &options, &err), LCF_EUSAGE);
+    tiny(&options, w);
+    options.out = out;
+    options.mixture.cutoff = 1000; /* beyond the context */
+    assert_int_equal(lcf_tune(&result, &options, &err), LCF_EUSAGE);
+    tiny(&options, w);
+    options.out = out;
+    options.learning_rate = 1e30f;
+    options.steps = 50;
+    assert_int_equal(lcf_tune(&result, &options, &err), LCF_EDIVERGED);
+    assert_non_null(strstr(err.text, "step"));
+    assert_false(lcf_path_exists(out));
+    free(out);
+}
+
+/* ---- generation ---- */
+
+static void small(lcf_generate_options *o, const world *w, const char *out)
+{
+    lcf_generate_options_init(o);
+    o->dataset = w->dataset;
+    o->model = w->gguf;
+    o->out = out;
+    o->share = 0.4;
+    o->tokens_max = 24;
+    o->batch_rows = 4;
+    o->threads = 1;
+}
+
+static char *export_of(const char *store)
+{
+    lcf_err err = LCF_ERR_INIT;
+    uint64_t written;
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+
+    assert_non_null(f);
+    if (lcf_cot_export(f, &written, store, 0, 0, &err))
+        fail_msg("%s", err.text);
+    fclose(f);
+    return text;
+}
+
+static void generate(lcf_generate_result *result, const lcf_generate_options *options)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    if (lcf_generate(result, options, &err))
+        fail_msg("%s", err.text);
+}
+
+static void test_threads_and_reruns(void **state)
+{
+    world *w = *state;
+    char *one = lcf_path_join(w->dir, "one"), *two = lcf_path_join(w->dir, "two");
+    lcf_generate_options options;
+    lcf_generate_result result, again;
+    lcf_err err = LCF_ERR_INIT;
+    char *a, *b, hash_a[65], hash_b[65], *path_a, *path_b;
+
+    small(&options, w, one);
+    generate(&result, &options);
+    assert_true(result.rows_chosen > 12 && result.rows_generated == result.rows_chosen);
+    assert_true(result.tokens_generated >= result.rows_generated);
+    generate(&again, &options);
+    assert_true(again.current);
+    assert_int_equal(lcf_manifest_verify(one, &err), LCF_OK);
+    options.force = true;
+    generate(&again, &options);
+    assert_true(!again.current && again.rows_generated == 0);
+    assert_int_equal(again.rows_present, result.rows_chosen);
+
+    small(&options, w, two);
+    options.threads = 3;
+    generate(&again, &options);
+    a = export_of(one);
+    b = export_of(two);
+    assert_string_equal(a, b);
+    path_a = lcf_path_join(one, "data.mdb");
+    path_b = lcf_path_join(two, "data.mdb");
+    hash_file(hash_a, path_a);
+    hash_file(hash_b, path_b);
+    assert_string_equal(hash_a, hash_b); /* committed in the same order */
+    free(path_a);
+    free(path_b);
+    free(a);
+    free(b);
+    free(one);
+    free(two);
+}
+
+/* Rows chosen with a small share are among those chosen with a larger one, and are not made again.
+ */
+static void test_growing_share(void **state)
+{
+    world *w = *state;
+    char *out = lcf_path_join(w->dir, "growing");
+    lcf_generate_options options;
+    lcf_generate_result first, second;
+
+    small(&options, w, out);
+    options.share = 0.2;
+    generate(&first, &options);
+    options.share = 0.6;
+    generate(&second, &options);
+    assert_true(first.rows_generated > 0);
+    assert_int_equal(second.rows_present, first.rows_generated);
+    assert_int_equal(second.rows_generated, second.rows_chosen - second.rows_present);
+    options.rows_max = 5;
+    generate(&second, &options);
+    assert_int_equal(second.rows_chosen, 5);
+    assert_int_equal(second.rows_generated, 0);
+    free(out);
+}
+
+static void test_key_depends_on_everything(void **state)
+{
+    lcf_hash128 a = {{1}}, b = {{2}};
+    lcf_hash128 key = lcf_cot_key(a, "p", "m", "s"), other;
+
+    (void)state;
+    other = lcf_cot_key(a, "p", "m", "s");
+    assert_memory_equal(&key, &other, 16);
+    other = lcf_cot_key(b, "p", "m", "s");
+    assert_memory_not_equal(&key, &other, 16);
+    other = lcf_cot_key(a, "pm", "", "s"); /* parts do not run into one another */
+    assert_memory_not_equal(&key, &other, 16);
+    other = lcf_cot_key(a, "p", "m", "t");
+    assert_memory_not_equal(&key, &other, 16);
+}
+
+static void test_generate_refuses(void **state)
+{
+    world *w = *state;
+    lcf_generate_options options;
+    lcf_generate_result result;
+    lcf_err err = LCF_ERR_INIT;
+    char *out = lcf_path_join(w->dir, "refused");
+
+    small(&options, w, out);
+    options.share = 0.0;
+    assert_int_equal(lcf_generate(&result, &options, &err), LCF_EUSAGE);
+    small(&options, w, out);
+    options.tokens_max = 4000; /* beyond the model's context */
+    assert_int_equal(lcf_generate(&result, &options, &err), LCF_EINVAL);
+    small(&options, w, out);
+    options.model = w->dataset;
+    assert_true(lcf_generate(&result, &options, &err) < 0);
+    free(out);
+}
+
+/* Memory may end at any allocation: an error, nothing torn, and the next run completes the store.
+ */
+static void test_generate_without_memory(void **state)
+{
+    world *w = *state;
+    char *out = lcf_path_join(w->dir, "oom"), *full = lcf_path_join(w->dir, "full"), *a, *b;
+    lcf_generate_options options;
+    lcf_generate_result result;
+
+    small(&options, w, full);
+    options.share = 0.1;
+    generate(&result, &options);
+    options.out = out;
+    for (uint64_t n = 1;; n += 1 + n / 8) {
+        lcf_err err = LCF_ERR_INIT;
+        lcf_status status;
+        lcf_alloc_fail_at(n);
+        status = lcf_generate(&result, &options, &err);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(err.status, status);
+        assert_true(n < 1000000);
+    }
+    a = export_of(full);
+    b = export_of(out);
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+    free(full);
+    free(out);
+}
+
+static void test_tune_without_memory(void **state)
+{
+    world *w = *state;
+    char *out = lcf_path_join(w->dir, "tune-oom"), *gguf, want[65], got[65];
+    lcf_tune_options options;
+    lcf_tune_result result;
+
+    for (uint64_t n = 1;; n += 1 + n / 4) {
+        lcf_err err = LCF_ERR_INIT;
+        lcf_status status;
+        tiny(&options, w);
+        options.out = out;
+        lcf_alloc_fail_at(n);
+        status = lcf_tune(&result, &options, &err);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(err.status, status);
+        assert_true(n < 10000000);
+    }
+    gguf = lcf_path_join(out, "recgen.gguf");
+    hash_file(want, w->gguf);
+    hash_file(got, gguf); /* resumed many times over, and the same bits */
+    assert_string_equal(want, got);
+    free(gguf);
+    free(out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tune_is_current),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_tune_goes_on_from_a_model),
+        cmocka_unit_test(test_tune_refuses),
+        cmocka_unit_test(test_threads_and_reruns),
+        cmocka_unit_test(test_growing_share),
+        cmocka_unit_test(test_key_depends_on_everything),
+        cmocka_unit_test(test_generate_refuses),
+        cmocka_unit_test(test_generate_without_memory),
+        cmocka_unit_test(test_tune_without_memory),
+    };
+
+    return cmocka_run_group_tests(tests, open_world, close_world);
+}
