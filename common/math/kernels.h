@@ -14,7 +14,8 @@
 
 /*
  * C = alpha * op(A) op(B) + beta * C, op = transpose when asked. op(A) [m, k], op(B) [k, n], C [m,
- * n]. ld*: elements between rows as stored. source: BLAS sgemm, through OpenBLAS.
+ * n]. ld*: elements between rows as stored. By OpenBLAS or our own product, whichever is faster at
+ * the shape. source: BLAS sgemm.
  */
 void lcf_gemm(float *c, const float *a, const float *b, bool transpose_a, bool transpose_b,
               size_t m, size_t n, size_t k, float alpha, float beta, size_t lda, size_t ldb,

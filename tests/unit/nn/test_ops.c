@@ -420,6 +420,22 @@ static double naive_weighted_sum(lcf_tensor **in, size_t i)
     return sum;
 }
 
+static const uint32_t runs[4] = {0, 3, 3, 7};
+
+static lcf_tensor *build_segment_sum(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_segment_sum(t, in[0], in[1], runs, 3);
+}
+static double naive_segment_sum(lcf_tensor **in, size_t i)
+{
+    double sum = 0;
+    uint32_t j;
+
+    for (j = runs[i / 6]; j < runs[i / 6 + 1]; j++)
+        sum += (double)in[0]->data[j * 6 + i % 6] * in[1]->data[j];
+    return sum;
+}
+
 static const float row_mask[6] = {1, 0, 1, 1, 0, 0};
 
 static lcf_tensor *build_mask(lcf_tape *t, lcf_tensor **in)
@@ -436,6 +452,7 @@ static void test_rows(void **state)
     (void)state;
     check(
         &(op_case){build_weighted_sum, naive_weighted_sum, NULL, 2, {SHAPE(3, 4, 6), SHAPE(3, 4)}});
+    check(&(op_case){build_segment_sum, naive_segment_sum, NULL, 2, {SHAPE(7, 6), SHAPE(7)}});
     check(&(op_case){build_mask, naive_mask, NULL, 1, {SHAPE(2, 3, 4)}});
 }
 
