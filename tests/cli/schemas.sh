@@ -1,0 +1,95 @@
+#!/bin/bash
+# Every format has a document, a machine-readable schema and an example; every JSON example is valid under its schema; the
+# configuration's schema and example agree with what the verbs themselves say.
+set -u
+schemas=$LCF_SOURCE_DIR/schemas
+fails=0
+fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
+
+machine='(schema\.json|arrays\.json|keys\.json|proto)'
+# a machine-readable schema: a document names it
+for file in "$schemas"/*; do
+    base=$(basename "$file")
+    grep -qE "\.$machine\$" <<<"$base" || continue
+    grep -lqF "$base" "$schemas"/*.md || fail "no document in schemas/ names $base"
+done
+# a document: names a schema and an example that are there, and the index names it. Without a schema of their own: bundle.md, the
+# container of all formats with an arrays.json, and prompts.md, which is about texts.
+for file in "$schemas"/*.md; do
+    name=$(basename "$file" .md)
+    [ "$name" = README ] && continue
+    grep -qF "($name.md)" "$schemas/README.md" || fail "README.md does not name $name.md"
+    found=
+    for schema in $(grep -oE "[a-z_]+\.$machine" "$file" | sort -u); do
+        if [ -e "$schemas/$schema" ]; then found=1; else fail "$name.md names $schema, which is not there"; fi
+    done
+    case $name in bundle | prompts) continue ;; esac
+    [ -n "$found" ] || fail "$name.md names no machine-readable schema"
+    found=
+    for example in $(grep -oE 'examples/[A-Za-z0-9_./-]*[A-Za-z0-9_]' "$file" | sort -u); do
+        [ -e "$schemas/$example" ] && found=1
+    done
+    [ -n "$found" ] || fail "$name.md names no example that is there"
+done
+# the index names nothing that is not there
+for target in $(grep -oE '\]\([^)#]+\)' "$schemas/README.md" | sed 's/^](//; s/)$//'); do
+    [ -e "$schemas/$target" ] || fail "README.md links to $target, which is not there"
+done
+# every kind of bundle has an example, and it holds the arrays that are described
+for schema in "$schemas"/*.arrays.json; do
+    found=
+    for bundle in "$schemas"/examples/*.lcf "$schemas"/examples/*/*.lcf; do
+        "$LCF_BIN_DIR/check_arrays" "$schema" "$bundle"
+        case $? in
+        0) found=1 ;;
+        3) ;; # of another kind
+        *) found=1; fail "$(basename "$bundle") is not as $(basename "$schema") says" ;;
+        esac
+    done
+    [ -n "$found" ] || fail "$(basename "$schema") has no example"
+done
+# every verb takes its section of the example
+for verb in $(sed -n 's/^\([a-z]*\):.*/\1/p' "$schemas/examples/config.yaml"); do
+    "$LLMCF" "$verb" --config "$schemas/examples/config.yaml" --help >/dev/null 2>err.txt ||
+        fail "$verb refuses examples/config.yaml: $(cat err.txt)"
+done
+
+if ! python3 -c 'import jsonschema' 2>/dev/null; then
+    [ $fails -eq 0 ] || exit 1
+    echo "python3-jsonschema is not installed: examples are not validated" >&2
+    exit 77
+fi
+python3 - "$schemas" <<'PYTHON' || fail "examples"
+import glob, json, os, sys
+from jsonschema import Draft202012Validator
+
+wrong = 0
+for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.schema.json"))):
+    name = os.path.basename(path)[:-len(".schema.json")]
+    with open(path, encoding="utf-8") as file:
+        schema = json.load(file)
+    Draft202012Validator.check_schema(schema)
+    examples = glob.glob(os.path.join(sys.argv[1], "examples", name + ".json"))
+    examples += glob.glob(os.path.join(sys.argv[1], "examples", "*", name + ".json"))
+    if not examples and name != "config":
+        print(f"{name}.schema.json has no example", file=sys.stderr)
+        wrong = 1
+    for example in examples:
+        with open(example, encoding="utf-8") as file:
+            for error in Draft202012Validator(schema).iter_errors(json.load(file)):
+                print(f"{example}: {'/'.join(map(str, error.path))}: {error.message[:200]}", file=sys.stderr)
+                wrong = 1
+        print(f"{os.path.relpath(example, sys.argv[1])} is valid")
+sys.exit(wrong)
+PYTHON
+python3 "$schemas/make_config_schema.py" "$LLMCF" --check "$schemas/config.schema.json" || fail "config.schema.json is not what --help says"
+
+# what the program writes today is valid, too
+"$LCF_BIN_DIR/eval_fixture" better a b &&
+    "$LLMCF" evaluate --a a --b b --out report --replicates 200 --require 'auc_a > 0' --quiet 2>/dev/null || fail "no report"
+python3 - "$schemas/report.schema.json" report/report.json <<'PYTHON' || fail "report.json is not valid"
+import json, sys
+from jsonschema import Draft202012Validator
+Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
+PYTHON
+[ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
