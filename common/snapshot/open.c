@@ -115,6 +115,7 @@ static lcf_status read_description(lcf_snapshot *s, bool *has_cots, const char *
     }
     memcpy(s->generation, generation, strlen(generation) + 1);
     s->has_examples = json_is_true(json_object_get(json, "has_examples"));
+    s->has_neighbours = s->has_examples && json_is_true(json_object_get(json, "has_neighbours"));
     *has_cots = json_is_true(json_object_get(json, "has_cots"));
 done:
     json_decref(json);
@@ -173,19 +174,24 @@ static lcf_status check_examples(const lcf_snapshot *s, const char *dir, lcf_err
 static lcf_status open_examples(lcf_snapshot *s, const char *dir, bool has_cots, lcf_err *err)
 {
     char *examples = lcf_path_join(dir, "examples"), *cots = lcf_path_join(dir, "cot");
+    char *neighbours = lcf_path_join(dir, "neighbours.lcf");
     lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
     lcf_status status = LCF_OK;
 
     options.immutable = true;
-    if (!examples || !cots)
+    if (!examples || !cots || !neighbours)
         status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
     if (!status && s->has_examples)
         status = lcf_examples_open(&s->examples, examples, err);
     if (!status && s->has_examples)
         status = check_examples(s, examples, err);
+    if (!status && s->has_neighbours)
+        status = lcf_neighbours_open(&s->neighbours, neighbours, s->catalogue.items_n, &s->examples,
+                                     err);
     if (!status && has_cots)
         status = lcf_cot_store_open(&s->cots, cots, &options, err);
     free(examples);
+    free(neighbours);
     free(cots);
     return status;
 }
@@ -290,6 +296,7 @@ void lcf_snapshot_close(lcf_snapshot *s)
     for (size_t i = 0; i < s->arms_n; i++)
         lcf_ranker_free(s->arms[i].ranker);
     lcf_cot_store_close(s->cots);
+    lcf_neighbours_close(&s->neighbours);
     lcf_examples_close(&s->examples);
     lcf_embeddings_close(&s->item_vectors);
     lcf_user_histories_close(&s->users);

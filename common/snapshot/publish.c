@@ -222,6 +222,34 @@ static lcf_status write_examples(const char *dir, const lcf_publish_options *o, 
     return status;
 }
 
+/* Lists that let rank() find examples without looking at all of them; written to be left out when
+ * they would cost too much. */
+static lcf_status write_neighbours(bool *written, const char *dir, lcf_err *err)
+{
+    char *vectors = lcf_path_join(dir, "item_vectors.lcf");
+    char *examples = lcf_path_join(dir, "examples"), *path = lcf_path_join(dir, "neighbours.lcf");
+    lcf_embeddings items = {0};
+    lcf_examples e = {0};
+    size_t pairs;
+    lcf_status status = LCF_OK;
+
+    if (!vectors || !examples || !path)
+        status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
+    if (!status)
+        status = lcf_embeddings_open(&items, vectors, err);
+    if (!status)
+        status = lcf_examples_open(&e, examples, err);
+    *written = !status && lcf_mul_size(&pairs, items.n, e.n) && pairs <= LCF_NEIGHBOURS_PAIRS_MAX;
+    if (*written)
+        status = lcf_neighbours_save(path, &items, &e, err);
+    lcf_examples_close(&e);
+    lcf_embeddings_close(&items);
+    free(vectors);
+    free(examples);
+    free(path);
+    return status;
+}
+
 static lcf_status write_arms(const char *dir, const lcf_publish_options *o, lcf_err *err)
 {
     char *arms = lcf_path_join(dir, "arms");
@@ -239,7 +267,8 @@ static lcf_status write_arms(const char *dir, const lcf_publish_options *o, lcf_
     return status;
 }
 
-static lcf_status write_description(const char *dir, const lcf_publish_options *o, lcf_err *err)
+static lcf_status write_description(const char *dir, const lcf_publish_options *o,
+                                    bool has_neighbours, lcf_err *err)
 {
     char *path = lcf_path_join(dir, "snapshot.json");
     json_t *arms = json_array(), *json = NULL;
@@ -249,9 +278,10 @@ static lcf_status write_description(const char *dir, const lcf_publish_options *
         if (json_array_append_new(arms, json_string(o->arms[i].name)) < 0)
             status = LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
     if (!status)
-        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b}", "format", LCF_SNAPSHOT_FORMAT,
+        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b, s:b}", "format", LCF_SNAPSHOT_FORMAT,
                          "generation", o->generation, "default_arm", default_arm(o), "arms", arms,
-                         "has_examples", o->examples_dir != NULL, "has_cots", o->cot_dir != NULL);
+                         "has_examples", o->examples_dir != NULL, "has_neighbours", has_neighbours,
+                         "has_cots", o->cot_dir != NULL);
     if (!status)
         status = path && json ? lcf_json_save(path, json, err)
                               : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
@@ -267,6 +297,7 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
     const lcf_publish_options *o = p->options;
     const char *dir = lcf_stage_path(p->stage);
     lcf_snapshot *opened = NULL;
+    bool has_neighbours = false;
     lcf_status status = copy_into(dir, "items.lcf", o->dataset_dir, "items.lcf", err);
 
     if (!status)
@@ -275,10 +306,12 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
         status = write_users(dir, o->dataset_dir, err);
     if (!status)
         status = write_examples(dir, o, err);
+    if (!status && o->examples_dir)
+        status = write_neighbours(&has_neighbours, dir, err);
     if (!status)
         status = write_arms(dir, o, err);
     if (!status)
-        status = write_description(dir, o, err);
+        status = write_description(dir, o, has_neighbours, err);
     if (!status)
         status = lcf_manifest_write(p->manifest, dir, err);
     if (!status) {

@@ -6,6 +6,7 @@
  *                          snapshot.json   generation, arms, default arm, what is there
  *                          items.lcf  users.lcf  item_vectors.lcf
  *                          examples/  cot/   where published with examples
+ *                          neighbours.lcf    where there are not too many of them
  *                          arms/<name>.lcf
  *   <root>/current -> <generation>         moved atomically by publish
  *   <root>/publish.lock                    held by the one publisher
@@ -25,6 +26,7 @@
 #include "common/model/ranker.h"
 #include "common/store/cot_store.h"
 #include "common/store/examples.h"
+#include "common/store/neighbours.h"
 
 #define LCF_ARMS_MAX 8
 #define LCF_SNAPSHOT_FORMAT 1        /* of snapshot.json */
@@ -56,7 +58,9 @@ typedef struct lcf_snapshot {
     lcf_embeddings item_vectors;
     bool has_examples;
     lcf_examples examples;
-    lcf_cot_store *cots; /* NULL when published without */
+    bool has_neighbours;
+    lcf_neighbours neighbours; /* rows are item indices */
+    lcf_cot_store *cots;       /* NULL when published without */
     size_t arms_n;
     struct {
         char name[LCF_ARM_NAME_BYTES];

@@ -19,6 +19,7 @@
 
 #define ARENA_BLOCK_BYTES ((size_t)256 << 10)
 #define NO_ARM SIZE_MAX
+#define NEIGHBOURS_FROM 1 /* candidates from which the lists are worth the shared part */
 
 _Static_assert(sizeof(((lcf_rank_info *)0)->arms) / sizeof(char *) == LCF_ARMS_MAX,
                "lcf_rank_info names every arm");
@@ -43,7 +44,8 @@ struct lcf_rank_context {
     /* [LCF_RANK_CANDIDATES_MAX] each */
     uint32_t *item;
     lcf_example_query *queries;
-    uint32_t *examples; /* [candidates, k of the model] */
+    lcf_neighbours_scratch *neighbours; /* NULL where the snapshot has none */
+    uint32_t *examples;                 /* [candidates, k of the model] */
     float *similarities;
     const char **degraded;
     lcf_ranker_row *rows;
@@ -142,6 +144,9 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
         status = lcf_tape_create(&c->tape, err);
     if (!status && lcf_arena_create(&c->arena, ARENA_BLOCK_BYTES))
         status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
+    if (!status && s->data->has_neighbours)
+        status = lcf_neighbours_scratch_create(&c->neighbours, &s->data->examples,
+                                               LCF_RANK_CANDIDATES_MAX, err);
     if (!status) {
         *out = c;
         c = NULL;
@@ -156,6 +161,7 @@ void lcf_rank_context_free(lcf_rank_context *c)
         return;
     lcf_tape_free(c->tape);
     lcf_arena_free(c->arena);
+    lcf_neighbours_scratch_free(c->neighbours);
     free(c->history_vec);
     free(c->item);
     free(c->queries);
@@ -282,8 +288,12 @@ static lcf_status retrieve(job *j, lcf_err *err)
     }
     options.k = r->k ? r->k : j->k;
     options.mode = r->strict ? LCF_RETRIEVE_STRICT : LCF_RETRIEVE_SAME_USER;
-    status = lcf_examples_search(c->examples, c->similarities, &j->data->examples, c->queries,
-                                 r->candidates_n, &options, err);
+    status = c->neighbours && r->candidates_n >= NEIGHBOURS_FROM
+                 ? lcf_neighbours_search(c->examples, c->similarities, c->neighbours,
+                                         &j->data->neighbours, &j->data->examples, c->item,
+                                         c->queries, r->candidates_n, &options, err)
+                 : lcf_examples_search(c->examples, c->similarities, &j->data->examples, c->queries,
+                                       r->candidates_n, &options, err);
     if (status)
         return status;
     widen_rows(c->examples, c->similarities, r->candidates_n, options.k, j->k);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define PATH_BYTES 4096
+#define COT_BATCH 256
 
 static const char *path_in(char *path, const char *dir, const char *name)
 {
@@ -153,41 +154,44 @@ static lcf_status save_examples(const char *dir, const arrays *a, size_t n, cons
     return status ? status : write_manifest(folder, "index", err);
 }
 
-static lcf_status put_cots(lcf_cot_store *store, const arrays *a, size_t n, const lcf_dataset *d,
-                           lcf_err *err)
+/* Every second example, in batches: a transaction costs a flush. */
+static lcf_status put_cots(lcf_cot_store *store, const arrays *a, size_t n, lcf_err *err)
 {
+    static char text[COT_BATCH][128], user[COT_BATCH][32], item[COT_BATCH][32];
+    static lcf_cot_record records[COT_BATCH];
     lcf_status status = LCF_OK;
+    size_t at = 0;
 
     for (size_t i = 0; !status && i < n; i += 2) {
-        char text[128], user[32], item[32];
-        snprintf(user, sizeof(user), "u%u", a->user[i]);
-        snprintf(item, sizeof(item), "i%u", a->item[i]);
-        snprintf(text, sizeof(text), "Example %zu: the user %s this because of \"taste\".", i,
-                 a->label[i] ? "takes" : "leaves");
-        lcf_cot_record r = {.key = a->key[i],
-                            .sample_hash = a->sample_hash[i],
-                            .user_id = user,
-                            .item_id = item,
-                            .label = a->label[i],
-                            .time = a->time[i],
-                            .text = text,
-                            .score = 0.5f,
-                            .parts = {0.5f, 0.5f, 0.5f, 0.5f},
-                            .reject_reason = "",
-                            .model_id = "none",
-                            .prompt_version = "1",
-                            .sampling = "none",
-                            .candidates_n = 1,
-                            .tokens = 10,
-                            .tokens_generated = 10};
-        status = lcf_cot_store_put(store, &r, 1, err);
+        snprintf(user[at], sizeof(user[at]), "u%u", a->user[i]);
+        snprintf(item[at], sizeof(item[at]), "i%u", a->item[i]);
+        snprintf(text[at], sizeof(text[at]), "Example %zu: the user %s this because of \"taste\".",
+                 i, a->label[i] ? "takes" : "leaves");
+        records[at] = (lcf_cot_record){.key = a->key[i],
+                                       .sample_hash = a->sample_hash[i],
+                                       .user_id = user[at],
+                                       .item_id = item[at],
+                                       .label = a->label[i],
+                                       .time = a->time[i],
+                                       .text = text[at],
+                                       .score = 0.5f,
+                                       .parts = {0.5f, 0.5f, 0.5f, 0.5f},
+                                       .reject_reason = "",
+                                       .model_id = "none",
+                                       .prompt_version = "1",
+                                       .sampling = "none",
+                                       .candidates_n = 1,
+                                       .tokens = 10,
+                                       .tokens_generated = 10};
+        if (++at == COT_BATCH || i + 2 >= n) {
+            status = lcf_cot_store_put(store, records, at, err);
+            at = 0;
+        }
     }
-    (void)d;
     return status;
 }
 
-static lcf_status write_cots(const char *dir, const arrays *a, size_t n, const lcf_dataset *d,
-                             lcf_err *err)
+static lcf_status write_cots(const char *dir, const arrays *a, size_t n, lcf_err *err)
 {
     char folder[PATH_BYTES];
     lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
@@ -196,9 +200,8 @@ static lcf_status write_cots(const char *dir, const arrays *a, size_t n, const l
 
     options.write = true;
     status = lcf_cot_store_open(&store, path_in(folder, dir, "cot"), &options, err);
-    /* One transaction each: a thousand are plenty for any test. */
     if (!status)
-        status = put_cots(store, a, n < 1000 ? n : 1000, d, err);
+        status = put_cots(store, a, n, err);
     lcf_cot_store_close(store);
     return status;
 }
@@ -224,7 +227,7 @@ static lcf_status write_examples(const char *dir, const lcf_dataset *d, const wo
     if (!status)
         status = save_examples(dir, &a, n, o, err);
     if (!status)
-        status = write_cots(dir, &a, n, d, err);
+        status = write_cots(dir, &a, n, err);
     arrays_free(&a);
     lcf_embeddings_close(&vectors);
     return status;

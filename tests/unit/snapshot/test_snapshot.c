@@ -315,6 +315,7 @@ static void one_publisher_at_a_time(void **state)
 static const char *const FILES[] = {
     "snapshot.json",         "items.lcf",    "users.lcf",    "item_vectors.lcf",
     "examples/examples.lcf", "cot/data.mdb", "arms/din.lcf", "arms/din-ict.lcf",
+    "neighbours.lcf",
 };
 
 static void flip_byte(const char *path, long at)

@@ -1,0 +1,70 @@
+/*
+ * Neighbours: for every item, the examples whose target is nearest to it, found once when a
+ * snapshot is published. With them the examples of hundreds of candidates of one user are found
+ * without looking at every example for every candidate, and are the same as by the definition.
+ *
+ * The score of an example is 0.5 <hbar, hbar'> + 0.5 <t, t'>. The first part is the same for all
+ * candidates of a user and is computed once; the second depends on the item alone and is what the
+ * lists hold. A candidate walks its item's list, then the examples by falling first part, and stops
+ * when nothing that it has not seen can reach its last place (Fagin, Lotem, Naor 2001: the
+ * threshold algorithm). A candidate that the lists do not settle goes through
+ * lcf_examples_search.
+ *
+ * Life cycle: save (offline); open -> search ... -> close. Shared between threads; a scratch
+ * belongs to one.
+ *
+ * source   llm-cf.md section 4; schemas/snapshot.md
+ */
+#ifndef LCF_COMMON_STORE_NEIGHBOURS_H
+#define LCF_COMMON_STORE_NEIGHBOURS_H
+
+#include "common/base/bundle.h"
+#include "common/data/embeddings.h"
+#include "common/store/examples.h"
+
+#define LCF_NEIGHBOURS_N 64      /* per item and label */
+#define LCF_NEIGHBOURS_VERSION 1 /* kind "neighbours" */
+
+typedef struct lcf_neighbours {
+    lcf_bundle *bundle;
+    size_t items_n;
+    const uint32_t *ids; /* [items_n, 2, LCF_NEIGHBOURS_N] examples, LCF_EXAMPLE_NONE at the end */
+    const float *products; /* [items_n, 2, LCF_NEIGHBOURS_N] <t, t'>, falling */
+    const float *bound;    /* [items_n, 2] no example that is not listed has a larger <t, t'>;
+                              -INFINITY when all are listed */
+} lcf_neighbours;
+
+/* Pairs of items and examples beyond which save declines: lists would cost too much to make. */
+#define LCF_NEIGHBOURS_PAIRS_MAX ((size_t)4000000000)
+
+/* cost: one matrix product of items and examples. errors: ENOMEM, EIO, ENOSPC */
+lcf_status lcf_neighbours_save(const char *path, const lcf_embeddings *items, const lcf_examples *e,
+                               lcf_err *err);
+/* errors: as lcf_bundle_open; EFORMAT of other numbers of items or examples, or labels mixed up */
+lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t items_n,
+                               const lcf_examples *e, lcf_err *err);
+void lcf_neighbours_close(lcf_neighbours *nb);
+
+typedef struct lcf_neighbours_scratch lcf_neighbours_scratch;
+
+/* For up to queries_max queries at a time. errors: ENOMEM */
+lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf_examples *e,
+                                         size_t queries_max, lcf_err *err);
+void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s); /* NULL is fine */
+
+/*
+ * The examples of n queries of one user: lcf_examples_search with the same result, bit for bit.
+ *
+ * shapes   ids, scores [n, k] as there; items [n], each < items_n: target_vec of query i is the
+ * vector of that item. user, time and history_vec of all queries are those of the first
+ * errors   EINVAL k out of range; ENOMEM
+ * memory   allocates only for queries that the lists do not settle
+ */
+lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
+                                 const lcf_neighbours *nb, const lcf_examples *e,
+                                 const uint32_t *items, const lcf_example_query *queries, size_t n,
+                                 const lcf_example_options *options, lcf_err *err);
+/* Of the last search: queries that went through lcf_examples_search. */
+size_t lcf_neighbours_unsettled(const lcf_neighbours_scratch *scratch);
+
+#endif

@@ -1,0 +1,205 @@
+/* Lists of neighbours find what the definition finds, bit for bit, whatever the user, the time and
+ * the rule; and they settle nearly everything. */
+#include "tests/unit/test.h"
+
+#include "common/base/mem.h"
+#include "tests/unit/rank/world.h"
+
+#include <math.h>
+
+#define QUERIES_MAX 400
+
+typedef struct fixture {
+    char *dir;
+    lcf_embeddings items;
+    lcf_examples examples;
+    lcf_neighbours neighbours;
+    lcf_neighbours_scratch *scratch;
+} fixture;
+
+static void fixture_open(fixture *f, size_t users_n, size_t items_n, size_t examples_max)
+{
+    world_options options = WORLD_OPTIONS_INIT;
+    char *path, *vectors, *examples;
+    lcf_err err = LCF_ERR_INIT;
+
+    options.users_n = users_n;
+    options.items_n = items_n;
+    options.rows_per_user = 12;
+    options.examples_max = examples_max;
+    memset(f, 0, sizeof(*f));
+    f->dir = test_folder();
+    path = lcf_path_join(f->dir, "neighbours.lcf");
+    vectors = lcf_path_join(f->dir, "vectors/items.lcf");
+    examples = lcf_path_join(f->dir, "examples");
+    assert_ok(world_write(f->dir, &options, &err), &err);
+    assert_ok(lcf_embeddings_open(&f->items, vectors, &err), &err);
+    assert_ok(lcf_examples_open(&f->examples, examples, &err), &err);
+    assert_ok(lcf_neighbours_save(path, &f->items, &f->examples, &err), &err);
+    assert_ok(lcf_neighbours_open(&f->neighbours, path, f->items.n, &f->examples, &err), &err);
+    assert_ok(lcf_neighbours_scratch_create(&f->scratch, &f->examples, QUERIES_MAX, &err), &err);
+    free(path);
+    free(vectors);
+    free(examples);
+}
+
+static void fixture_close(fixture *f)
+{
+    lcf_neighbours_scratch_free(f->scratch);
+    lcf_neighbours_close(&f->neighbours);
+    lcf_examples_close(&f->examples);
+    lcf_embeddings_close(&f->items);
+    test_folder_remove(f->dir);
+}
+
+/* All items for one user's history; returns how many queries the lists did not settle. */
+static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, size_t history_n,
+                      int64_t time, const lcf_example_options *options)
+{
+    static uint32_t items[QUERIES_MAX], ids[QUERIES_MAX * LCF_EXAMPLES_K_MAX],
+        expected_ids[QUERIES_MAX * LCF_EXAMPLES_K_MAX];
+    static float scores[QUERIES_MAX * LCF_EXAMPLES_K_MAX],
+        expected[QUERIES_MAX * LCF_EXAMPLES_K_MAX];
+    static lcf_example_query queries[QUERIES_MAX];
+    float history_vec[64];
+    size_t n = f->items.n < QUERIES_MAX ? f->items.n : QUERIES_MAX;
+    lcf_err err = LCF_ERR_INIT;
+
+    lcf_embeddings_mean(history_vec, &f->items, history, history_n);
+    for (size_t i = 0; i < n; i++) { /* item 0, the unknown, too: it has no vector */
+        items[i] = (uint32_t)i;
+        queries[i] = (lcf_example_query){
+            user, time, {{0}}, history_vec, f->items.vectors + i * f->items.dim};
+    }
+    assert_ok(lcf_neighbours_search(ids, scores, f->scratch, &f->neighbours, &f->examples, items,
+                                    queries, n, options, &err),
+              &err);
+    assert_ok(
+        lcf_examples_search_exact(expected_ids, expected, &f->examples, queries, n, options, &err),
+        &err);
+    assert_memory_equal(ids, expected_ids, n * options->k * sizeof(*ids));
+    assert_memory_equal(scores, expected, n * options->k * sizeof(*scores));
+    return lcf_neighbours_unsettled(f->scratch);
+}
+
+static void compare_all(const fixture *f, size_t users_n)
+{
+    static const lcf_example_options options[] = {
+        {4, true, LCF_RETRIEVE_SAME_USER},  {4, true, LCF_RETRIEVE_STRICT},
+        {3, false, LCF_RETRIEVE_SAME_USER}, {1, true, LCF_RETRIEVE_SAME_USER},
+        {16, true, LCF_RETRIEVE_STRICT},
+    };
+    int64_t middle = f->examples.time[f->examples.n / 2];
+    size_t queries = 0, unsettled = 0;
+
+    for (uint32_t user = 0; user < users_n; user++) {
+        const uint32_t *history = f->examples.history + (size_t)user * LCF_HISTORY_MAX;
+        size_t history_n = user ? f->examples.history_n[user] : 0;
+        for (size_t o = 0; o < sizeof(options) / sizeof(options[0]); o++) {
+            unsettled += compare(f, user, history, history_n, INT64_MAX, &options[o]);
+            queries += f->items.n;
+            compare(f, user, history, history_n, middle, &options[o]);
+        }
+    }
+    assert_true(unsettled * 50 < queries); /* of questions about now */
+}
+
+static void few_examples(void **state)
+{
+    fixture f;
+
+    (void)state;
+    fixture_open(&f, 8, 15, 40); /* every list is complete */
+    compare_all(&f, 8);
+    assert_true(f.neighbours.bound[2] == -INFINITY);
+    fixture_close(&f);
+}
+
+static void many_examples(void **state)
+{
+    fixture f;
+
+    (void)state;
+    fixture_open(&f, 120, 150, 1000);
+    assert_true(f.neighbours.bound[2] > -1.0f);
+    compare_all(&f, 6);
+    fixture_close(&f);
+}
+
+/* More examples of a label than a search looks at. */
+static void more_examples_than_leaders(void **state)
+{
+    fixture f;
+    const lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+
+    (void)state;
+    fixture_open(&f, 600, 40, 6000);
+    assert_true(f.examples.n > 4500);
+    for (uint32_t user = 0; user < 4; user++) {
+        compare(&f, user, f.examples.history + (size_t)(4000 + user) * LCF_HISTORY_MAX,
+                f.examples.history_n[4000 + user], INT64_MAX, &options);
+        compare(&f, user, f.examples.history + (size_t)(4000 + user) * LCF_HISTORY_MAX,
+                f.examples.history_n[4000 + user], f.examples.time[20], &options);
+    }
+    fixture_close(&f);
+}
+
+static void of_another_index(void **state)
+{
+    fixture f;
+    char *path;
+    lcf_neighbours nb;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    fixture_open(&f, 8, 15, 40);
+    path = lcf_path_join(f.dir, "neighbours.lcf");
+    assert_int_equal(lcf_neighbours_open(&nb, path, f.items.n + 1, &f.examples, &err), LCF_EFORMAT);
+    f.examples.n--;
+    assert_int_equal(lcf_neighbours_open(&nb, path, f.items.n, &f.examples, &err), LCF_EFORMAT);
+    f.examples.n++;
+    free(path);
+    fixture_close(&f);
+}
+
+static void out_of_memory(void **state)
+{
+    fixture f;
+    char *path;
+    lcf_status status = LCF_ENOMEM;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    fixture_open(&f, 8, 15, 40);
+    path = lcf_path_join(f.dir, "again.lcf");
+    for (uint64_t n = 1; status; n++) {
+        lcf_neighbours nb = {0};
+        lcf_neighbours_scratch *scratch = NULL;
+        assert_true(n < 1000);
+        lcf_alloc_fail_at(n);
+        status = lcf_neighbours_save(path, &f.items, &f.examples, &err);
+        if (!status)
+            status = lcf_neighbours_open(&nb, path, f.items.n, &f.examples, &err);
+        if (!status)
+            status = lcf_neighbours_scratch_create(&scratch, &f.examples, 10, &err);
+        lcf_alloc_fail_at(0);
+        assert_true(status == LCF_OK || status == LCF_ENOMEM);
+        lcf_neighbours_scratch_free(scratch);
+        lcf_neighbours_close(&nb);
+    }
+    free(path);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(few_examples),
+        cmocka_unit_test(many_examples),
+        cmocka_unit_test(more_examples_than_leaders),
+        cmocka_unit_test(of_another_index),
+        cmocka_unit_test(out_of_memory),
+    };
+
+    return cmocka_run_group_tests_name("neighbours", tests, NULL, NULL);
+}
