@@ -237,6 +237,32 @@ static void test_texts_max(void **state)
     lcf_pool_free(pool);
 }
 
+/* The example of schemas/encoder.md. */
+static void test_golden(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    const lcf_str asked[] = {str("qqq zzz"), str("action")};
+    char path[4096];
+    float v[2 * 8];
+    lcf_encoder *e;
+    lcf_pool *pool;
+    lcf_err err = LCF_ERR_INIT;
+    double norm = 0;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/schemas/examples/encoder.lcf", source ? source : ".");
+    if (lcf_encoder_open(&e, path, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(lcf_encoder_dim(e), 8);
+    assert_int_equal(lcf_pool_create(&pool, 1, NULL), LCF_OK);
+    assert_int_equal(lcf_encoder_encode(v, e, asked, 2, pool, NULL), LCF_OK);
+    for (size_t i = 0; i < 8; i++)
+        norm += (double)v[8 + i] * v[8 + i];
+    assert_true(fabs(norm - 1) < 1e-4);
+    lcf_pool_free(pool);
+    lcf_encoder_free(e);
+}
+
 static void test_features(void **state)
 {
     lcf_features f;
@@ -308,10 +334,10 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_features),      cmocka_unit_test(test_near_is_near),
-        cmocka_unit_test(test_topics),        cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_few_texts),     cmocka_unit_test(test_texts_max),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_golden),       cmocka_unit_test(test_features),
+        cmocka_unit_test(test_near_is_near), cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_few_texts),
+        cmocka_unit_test(test_texts_max),    cmocka_unit_test(test_out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

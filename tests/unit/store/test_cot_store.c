@@ -688,6 +688,28 @@ static void test_golden_record(void **state)
     free(bytes);
 }
 
+static char work[] = "/dev/shm/lcf-store-XXXXXX";
+static char home[4096];
+
+/* In memory where that can be had: these tests sync hundreds of files. */
+static int enter(void **state)
+{
+    (void)state;
+    if (!getcwd(home, sizeof(home)))
+        return -1;
+    if (mkdtemp(work) && chdir(work))
+        return -1;
+    return 0;
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    if (chdir(home))
+        return -1;
+    return lcf_path_exists(work) ? lcf_dir_remove(work, NULL) : 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -706,5 +728,5 @@ int main(void)
         cmocka_unit_test(test_dictionary_and_growth),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, enter, leave);
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -519,16 +520,87 @@ static void test_refuses_bad_values(void **state)
     world_dispose(&w);
 }
 
+/* The example of schemas/examples.md and the one of schemas/retrieved.md, which was made from it.
+ */
+static void test_golden(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    char dir[4096], path[4096];
+    lcf_examples e;
+    lcf_bundle *retrieved;
+    const void *ids, *scores;
+    uint64_t dims[2] = {0, 4};
+    lcf_err err = LCF_ERR_INIT;
+    size_t positives = 0;
+
+    (void)state;
+    snprintf(dir, sizeof(dir), "%s/schemas/examples/examples", source ? source : ".");
+    snprintf(path, sizeof(path), "%s/schemas/examples/retrieved.lcf", source ? source : ".");
+    if (lcf_examples_open(&e, dir, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(e.n, 17);
+    assert_int_equal(e.text_dim, 8);
+    for (size_t i = 0; i < e.n; i++) {
+        positives += e.label[i];
+        assert_true(i == 0 || e.time[i] >= e.time[i - 1]);
+    }
+    assert_int_equal(positives, 4);
+    if (lcf_bundle_open(&retrieved, path, "retrieved", 1, &err) ||
+        lcf_bundle_get(&ids, retrieved, "ids", LCF_U32, dims, 2, &err) ||
+        lcf_bundle_get(&scores, retrieved, "scores", LCF_F32, dims, 2, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(dims[0], 21);
+    for (size_t i = 0; i < dims[0]; i++)
+        for (size_t j = 0; j < 4; j++) {
+            uint32_t id = ((const uint32_t *)ids)[i * 4 + j];
+            float score = ((const float *)scores)[i * 4 + j];
+            assert_true(id < e.n); /* no row of this dataset has fewer */
+            assert_int_equal(e.label[id], j < 2);
+            assert_true(score >= -1.0f && score <= 1.0001f);
+        }
+    lcf_bundle_close(retrieved);
+    lcf_examples_close(&e);
+}
+
+static char work[] = "/dev/shm/lcf-store-XXXXXX";
+static char home[4096];
+
+/* In memory where that can be had: these tests sync hundreds of files. */
+static int enter(void **state)
+{
+    (void)state;
+    if (!getcwd(home, sizeof(home)))
+        return -1;
+    if (mkdtemp(work) && chdir(work))
+        return -1;
+    return 0;
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    if (chdir(home))
+        return -1;
+    return lcf_path_exists(work) ? lcf_dir_remove(work, NULL) : 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hand_worked),   cmocka_unit_test(test_equals_definition),
-        cmocka_unit_test(test_ties),          cmocka_unit_test(test_few_users),
-        cmocka_unit_test(test_requests),      cmocka_unit_test(test_small),
-        cmocka_unit_test(test_empty),         cmocka_unit_test(test_round_trip_and_damage),
-        cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refuses_bad_values),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_hand_worked),
+        cmocka_unit_test(test_equals_definition),
+        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_few_users),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_round_trip_and_damage),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_refuses_bad_values),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, enter, leave);
 }
