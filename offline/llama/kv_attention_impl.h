@@ -22,14 +22,18 @@
 #endif
 #define SCORE_VECS 2 /* vectors of positions per tile */
 #define LANE_VECS (LCF_KV_LANES / VW)
+#define LINE 16 /* floats of a cache line */
 
 typedef float vec __attribute__((vector_size(VW * 4), aligned(4), may_alias));
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* Scores of `rows` (a constant) rows against SCORE_VECS vectors of positions. */
+/*
+ * Scores of `rows` (a constant) rows against SCORE_VECS vectors of positions. Pages lie apart, so
+ * the processor does not foresee the next one: it is asked for while this one is worked on.
+ */
 ALWAYS_INLINE void score_tile(float *scores, size_t stride, const float *const *q, const float *k,
-                              size_t rows, size_t head_dim, float scale)
+                              const float *next, size_t rows, size_t head_dim, float scale)
 {
     vec sum[ROW_TILE][SCORE_VECS];
 
@@ -39,6 +43,8 @@ ALWAYS_INLINE void score_tile(float *scores, size_t stride, const float *const *
     for (size_t d = 0; d < head_dim; d++)
         for (size_t v = 0; v < SCORE_VECS; v++) {
             vec key = *(const vec *)(k + d * LCF_KV_PAGE + v * VW);
+            if (v * VW % LINE == 0)
+                __builtin_prefetch(next + d * LCF_KV_PAGE + v * VW);
             for (size_t r = 0; r < rows; r++)
                 sum[r][v] += q[r][d] * key;
         }
@@ -49,7 +55,8 @@ ALWAYS_INLINE void score_tile(float *scores, size_t stride, const float *const *
 
 /* sums[r][0 .. LCF_KV_LANES) += p V over n positions of one page, even and odd ones apart. */
 ALWAYS_INLINE void value_tile(float *sums, size_t sums_stride, const float *p, size_t stride,
-                              const float *values, size_t value_dim, size_t rows, size_t n)
+                              const float *values, const float *next, size_t value_dim, size_t rows,
+                              size_t n)
 {
     vec sum[ROW_TILE][2][LANE_VECS];
     size_t t = 0;
@@ -63,6 +70,8 @@ ALWAYS_INLINE void value_tile(float *sums, size_t sums_stride, const float *p, s
         for (size_t u = 0; u < 2; u++)
             for (size_t v = 0; v < LANE_VECS; v++) {
                 vec value = *(const vec *)(values + (t + u) * value_dim + v * VW);
+                if (v == 0)
+                    __builtin_prefetch(next + (t + u) * value_dim);
                 for (size_t r = 0; r < rows; r++)
                     sum[r][u][v] += p[r * stride + t + u] * value;
             }
@@ -76,7 +85,7 @@ ALWAYS_INLINE void value_tile(float *sums, size_t sums_stride, const float *p, s
 }
 
 static void page_scores(float *scores, size_t stride, const lcf_kv_queries *s, const float *k,
-                        size_t head_dim, float scale)
+                        const float *next, size_t head_dim, float scale)
 {
     size_t rows_n = s->tokens * s->group, r = 0;
 
@@ -92,32 +101,32 @@ static void page_scores(float *scores, size_t stride, const lcf_kv_queries *s, c
         for (size_t at = 0; at < LCF_KV_PAGE; at += SCORE_VECS * VW) {
             float *out = scores + r * stride + at;
             if (rows == ROW_TILE)
-                score_tile(out, stride, q, k + at, ROW_TILE, head_dim, scale);
+                score_tile(out, stride, q, k + at, next + at, ROW_TILE, head_dim, scale);
             else if (rows == 2)
-                score_tile(out, stride, q, k + at, 2, head_dim, scale);
+                score_tile(out, stride, q, k + at, next + at, 2, head_dim, scale);
             else
-                score_tile(out, stride, q, k + at, 1, head_dim, scale);
+                score_tile(out, stride, q, k + at, next + at, 1, head_dim, scale);
         }
         r += rows;
     }
 }
 
 static void page_values(float *sums, const float *p, size_t stride, const float *values,
-                        const lcf_kv_view *kv, size_t rows_n, size_t n)
+                        const float *next, const lcf_kv_view *kv, size_t rows_n, size_t n)
 {
     for (size_t lane = 0; lane < kv->value_dim; lane += LCF_KV_LANES) {
         size_t r = 0;
         for (; r + ROW_TILE <= rows_n; r += ROW_TILE)
             value_tile(sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride,
-                       values + lane, kv->value_dim, ROW_TILE, n);
+                       values + lane, next + lane, kv->value_dim, ROW_TILE, n);
 #if ROW_TILE > 2
         for (; r + 2 <= rows_n; r += 2)
             value_tile(sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride,
-                       values + lane, kv->value_dim, 2, n);
+                       values + lane, next + lane, kv->value_dim, 2, n);
 #endif
         for (; r < rows_n; r++)
             value_tile(sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride,
-                       values + lane, kv->value_dim, 1, n);
+                       values + lane, next + lane, kv->value_dim, 1, n);
     }
 }
 
@@ -125,11 +134,12 @@ void KV_ATTEND(const lcf_kv_queries *s, const lcf_kv_view *kv, float scale, floa
 {
     size_t rows_n = s->tokens * s->group, len_max = s->len + s->tokens - 1;
     size_t pages_n = (len_max + LCF_KV_PAGE - 1) / LCF_KV_PAGE, stride = pages_n * LCF_KV_PAGE;
+    size_t values = kv->offset + kv->head_dim * LCF_KV_PAGE;
     float *sums = scratch + rows_n * stride;
 
     for (size_t page = 0; page < pages_n; page++)
         page_scores(scratch + page * LCF_KV_PAGE, stride, s, kv->pages[page] + kv->offset,
-                    kv->head_dim, scale);
+                    kv->pages[page + (page + 1 < pages_n)] + kv->offset, kv->head_dim, scale);
     for (size_t r = 0; r < rows_n; r++) {
         size_t len = s->len + r / s->group;
         lcf_softmax(scratch + r * stride, 1, len);
@@ -138,9 +148,9 @@ void KV_ATTEND(const lcf_kv_queries *s, const lcf_kv_view *kv, float scale, floa
     memset(sums, 0, rows_n * kv->value_dim * sizeof(*sums));
     for (size_t page = 0; page < pages_n; page++) {
         size_t first = page * LCF_KV_PAGE;
-        page_values(sums, scratch + first, stride,
-                    kv->pages[page] + kv->offset + kv->head_dim * LCF_KV_PAGE, kv, rows_n,
-                    len_max - first < LCF_KV_PAGE ? len_max - first : LCF_KV_PAGE);
+        size_t n = len_max - first < LCF_KV_PAGE ? len_max - first : LCF_KV_PAGE;
+        page_values(sums, scratch + first, stride, kv->pages[page] + values,
+                    kv->pages[page + (page + 1 < pages_n)] + values, kv, rows_n, n);
     }
     for (size_t r = 0; r < rows_n; r++)
         memcpy(s->out + r / s->group * s->out_stride + r % s->group * kv->head_dim,

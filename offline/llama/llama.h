@@ -3,8 +3,9 @@
  * KV cache per sequence.
  *
  * A model is read only and shared between threads; a session (KV cache and scratch) belongs to one
- * thread. The result for a token depends on the tokens before it in its own sequence; in exact
- * arithmetic not on what else is in the batch.
+ * thread. The result for a token depends on the tokens before it in its own sequence alone: it is
+ * the same bits in any batch, on one kind of processor, for models of up to 1 GiB of f32 weights
+ * (which a session packs); beyond that it is the same up to rounding.
  *
  * source   Touvron et al. 2023; tensor names as in GGUF's llama architecture
  */
@@ -78,7 +79,8 @@ typedef struct lcf_llama_token {
  */
 lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
                             const lcf_llama_token *tokens, size_t n, lcf_err *err);
-/* dst becomes a copy of src (prompt shared by several candidates); reset empties a sequence. */
+/* dst becomes a copy of src (prompt shared by several candidates): full pages of the cache are
+ * shared, not copied. reset empties a sequence. */
 void lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src);
 void lcf_llama_seq_reset(lcf_llama_session *s, uint32_t seq);
 size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq);

@@ -18,6 +18,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 typedef struct sequence {
     float **pages; /* [pages_max], the first ceil(len / LCF_KV_PAGE) are set */
@@ -81,6 +82,17 @@ static void *account(lcf_llama_session *s, size_t n, size_t size)
     return p;
 }
 
+/* Attention walks through the whole cache at every step: fewer, larger pages of the system spare
+ * address translation. Only a hint: failing costs nothing but speed. */
+static void use_huge_pages(void *start, size_t bytes_n)
+{
+    const uintptr_t page = 4096, first = ((uintptr_t)start + page - 1) & ~(page - 1);
+    const uintptr_t end = ((uintptr_t)start + bytes_n) & ~(page - 1);
+
+    if (end > first)
+        (void)!madvise((void *)first, end - first, MADV_HUGEPAGE);
+}
+
 static lcf_status create_cache(lcf_llama_session *s)
 {
     const lcf_llama_config *c = &s->m->config;
@@ -96,6 +108,8 @@ static lcf_status create_cache(lcf_llama_session *s)
         return LCF_ENOMEM;
     table_n = s->pages_n;
     s->pages = account(s, floats_n, sizeof(*s->pages));
+    if (s->pages)
+        use_huge_pages(s->pages, floats_n * sizeof(*s->pages));
     s->page_table = account(s, table_n, sizeof(*s->page_table));
     s->refs = account(s, table_n, sizeof(*s->refs));
     s->free_pages = account(s, table_n, sizeof(*s->free_pages));

@@ -58,14 +58,38 @@ void lcf_sampler_free(lcf_sampler *s)
     free(s);
 }
 
+/* Loops over LANES values at a time are written so that the compiler makes vectors of them. */
+enum { LANES = 16, BLOCK = 64 };
+
+/* The position of the largest value, the first of equals. */
 static uint32_t largest(const float *logits, size_t n)
 {
-    uint32_t best = 0;
+    float most[LANES], best = logits[0];
+    size_t i = 0;
 
-    for (uint32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return best;
+    for (size_t j = 0; j < LANES; j++)
+        most[j] = best;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            most[j] = logits[i + j] > most[j] ? logits[i + j] : most[j];
+    for (; i < n; i++)
+        most[0] = logits[i] > most[0] ? logits[i] : most[0];
+    for (size_t j = 0; j < LANES; j++)
+        best = most[j] > best ? most[j] : best;
+    for (i = 0; i < n; i++)
+        if (logits[i] == best)
+            return (uint32_t)i;
+    return 0; /* not reached unless nothing is comparable */
+}
+
+/* True when one of the BLOCK values is above the limit. */
+static bool any_above(const float *x, float limit)
+{
+    int above = 0;
+
+    for (size_t j = 0; j < BLOCK; j++)
+        above |= x[j] > limit;
+    return above;
 }
 
 double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id)
@@ -80,13 +104,19 @@ double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id)
 /* As lcf_logprob, with the vector exponential: within 1e-6. */
 static float fast_logprob(lcf_sampler *s, const float *logits, uint32_t best, uint32_t id)
 {
-    double sum = 0;
+    double lanes[LANES] = {0}, sum = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < s->vocab_n; i++)
-        s->scratch[i] = logits[i] - logits[best];
+    for (size_t k = 0; k < s->vocab_n; k++)
+        s->scratch[k] = logits[k] - logits[best];
     lcf_exp(s->scratch, s->scratch, s->vocab_n);
-    for (size_t i = 0; i < s->vocab_n; i++)
-        sum += s->scratch[i];
+    for (; i + LANES <= s->vocab_n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lanes[j] += s->scratch[i + j];
+    for (; i < s->vocab_n; i++)
+        lanes[0] += s->scratch[i];
+    for (size_t j = 0; j < LANES; j++)
+        sum += lanes[j];
     return (float)((double)logits[id] - logits[best] - log(sum));
 }
 
@@ -125,9 +155,14 @@ static void select_best(choice *out, const float *logits, size_t n, size_t k)
             out[at] = out[(at - 1) / 2];
         out[at] = c;
     }
-    for (size_t i = k; i < n; i++)
-        if (logits[i] > out[0].logit)
-            sift(out, k, (choice){logits[i], (uint32_t)i});
+    for (size_t i = k, end; i < n; i = end) {
+        end = n - i < BLOCK ? n : i + BLOCK;
+        if (end - i == BLOCK && !any_above(logits + i, out[0].logit))
+            continue; /* nearly all of them */
+        for (size_t j = i; j < end; j++)
+            if (logits[j] > out[0].logit)
+                sift(out, k, (choice){logits[j], (uint32_t)j});
+    }
     for (size_t left = k; left > 1; left--) { /* the worst goes to the end, again and again */
         choice worst = out[0], last = out[left - 1];
         sift(out, left - 1, last);
