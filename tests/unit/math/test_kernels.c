@@ -255,17 +255,20 @@ static void rope_once(void)
     free(back);
 }
 
-/* Segments in runs, or scattered. */
+/* None; in runs; scattered; or two that take turns, so that a later row of a block sees further
+ * back than an earlier one. */
 static uint32_t *segments_of(size_t batch, size_t t)
 {
     uint32_t *segments = lcf_alloc(batch * t, sizeof(*segments)), segment = 0;
-    uint64_t kind = lcf_rng_below(&rng, 3);
-    size_t i;
+    uint64_t kind = lcf_rng_below(&rng, 4);
+    size_t period = 15 + (size_t)lcf_rng_below(&rng, 15), i;
 
     assert_non_null(segments);
     for (i = 0; i < batch * t; i++) {
         segment += lcf_rng_below(&rng, 8) == 0;
         segments[i] = kind == 1 ? segment : (uint32_t)lcf_rng_below(&rng, 3);
+        if (kind == 3)
+            segments[i] = (uint32_t)(i % t / period % 2);
     }
     if (kind == 0) {
         free(segments);

@@ -613,10 +613,12 @@ static double naive_cosine(lcf_tensor **in, size_t i)
     }
     return total / 4;
 }
-/* Two losses in one sum: each must pass on the weight it enters with. */
+/* Two losses of one computed tensor in one sum: each must pass on the weight it enters with. */
 static lcf_tensor *build_two_losses(lcf_tape *t, lcf_tensor **in)
 {
-    return lcf_op_add(t, build_cosine(t, in), lcf_op_scale(t, build_cosine(t, in), 0.5f));
+    lcf_tensor *x = lcf_op_scale(t, in[0], 2.0f);
+
+    return lcf_op_add(t, build_cosine(t, &x), lcf_op_scale(t, build_cosine(t, &x), 0.5f));
 }
 static double naive_two_losses(lcf_tensor **in, size_t i)
 {
