@@ -223,24 +223,24 @@ static lcf_status newest_meta(const uint8_t **out, walk *w, size_t bytes_n)
     return LCF_OK;
 }
 
-static lcf_status walk_once(walk *w, const lcf_map *map)
+lcf_status lcf_cot_check_bytes(uint64_t *txn, const uint8_t *bytes, size_t n, const char *name,
+                               lcf_err *err)
 {
-    uint8_t meta[DB_BYTES * 2];
+    walk w = {.bytes = bytes, .path = name, .err = err};
     const uint8_t *best = NULL;
-    lcf_status status = newest_meta(&best, w, map->bytes_n);
+    lcf_status status = newest_meta(&best, &w, n);
 
+    *txn = w.txn;
     if (status)
         return status;
-    memcpy(meta, best + PAGE_HEAD + 24, sizeof(meta));
-    w->seen = lcf_alloc_zero(w->pages_n / 8 + 1, 1);
-    if (!w->seen)
-        return LCF_FAIL(w->err, LCF_ENOMEM, "page map of %s", w->path);
+    w.seen = lcf_alloc_zero(w.pages_n / 8 + 1, 1);
+    if (!w.seen)
+        return LCF_FAIL(err, LCF_ENOMEM, "page map of %s", name);
     /* Pages in use first, so that a free list that names one of them is caught at the list. */
-    status = check_tree(w, MAIN_TREE, meta + DB_BYTES);
+    status = check_tree(&w, MAIN_TREE, best + PAGE_HEAD + 24 + DB_BYTES);
     if (!status)
-        status = check_tree(w, FREE_TREE, meta);
-    free(w->seen);
-    w->seen = NULL;
+        status = check_tree(&w, FREE_TREE, best + PAGE_HEAD + 24);
+    free(w.seen);
     return status;
 }
 
@@ -250,18 +250,17 @@ lcf_status lcf_cot_check(const char *path, lcf_err *err)
     uint64_t failed_txn = 0;
 
     for (int i = 0; i < TRIES; i++) {
-        walk w = {.path = path, .err = err};
         lcf_map map = {NULL, 0};
+        uint64_t txn;
         status = lcf_map_open(&map, path, err);
         if (status)
             return status;
-        w.bytes = map.data;
-        status = walk_once(&w, &map);
+        status = lcf_cot_check_bytes(&txn, map.data, map.bytes_n, path, err);
         lcf_map_close(&map);
         /* Failing twice in the same state is damage; in another one, a writer passed us by. */
-        if (status != LCF_EFORMAT || (i && w.txn == failed_txn))
+        if (status != LCF_EFORMAT || (i && txn == failed_txn))
             return status;
-        failed_txn = w.txn;
+        failed_txn = txn;
     }
     return status;
 }

@@ -10,6 +10,9 @@
 
 #include "common/base/status.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 /*
  * Walks every page that the newest state of the file refers to: each lies in the file, is of the
  * right kind, holds its nodes within itself, and is referred to once.
@@ -20,5 +23,9 @@
  * threads  safe; a process that writes the file meanwhile is noticed, and the walk begun again
  */
 lcf_status lcf_cot_check(const char *path, lcf_err *err);
+
+/* The same over bytes at hand, once; *txn receives the number of the newest state. */
+lcf_status lcf_cot_check_bytes(uint64_t *txn, const uint8_t *bytes, size_t n, const char *name,
+                               lcf_err *err);
 
 #endif
