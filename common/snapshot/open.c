@@ -202,6 +202,8 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
 
     if (!c->ict)
         return LCF_OK;
+    if (!c->ict) /* the backbone takes no texts */
+        return LCF_OK;
     if (c->text_dim != s->item_vectors.dim)
         return LCF_FAIL(err, LCF_EFORMAT,
                         "arm %s takes item vectors of %u dimensions, there are %zu",

@@ -79,7 +79,7 @@ if /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
     validate() {
         /usr/bin/python3 - "$LCF_SOURCE_DIR/schemas/$1.schema.json" "$2" <<'PY' || fail "$2 is no $1"
 import json, sys, jsonschema
-jsonschema.Draft7Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
+jsonschema.Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
 PY
     }
     validate rank_request request.json
@@ -88,9 +88,10 @@ PY
     validate rank_response error.json
     validate snapshot snapshots/current/snapshot.json
     validate manifest snapshots/current/manifest.json
-    for name in rank_request rank_response snapshot; do
+    for name in rank_request rank_response; do
         validate $name "$LCF_SOURCE_DIR/schemas/examples/$name.json"
     done
+    validate snapshot "$LCF_SOURCE_DIR/schemas/examples/snapshot/snapshot.json"
     validate manifest "$LCF_SOURCE_DIR/schemas/examples/artefact/manifest.json"
 fi
 # One damaged byte: refused, and named.

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "tests/unit/rank/world.h"
 
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -388,25 +389,57 @@ static void what_is_no_snapshot(void **state)
     test_folder_remove(dir);
 }
 
-/* snapshot.json is what the golden example says. */
-static void golden_description(void **state)
+/* A publication of this world is what the golden examples say. */
+static void golden_files(void **state)
 {
-    char *golden = lcf_path_join(getenv("LCF_SOURCE_DIR"), "schemas/examples/snapshot.json");
-    lcf_buf expected = LCF_BUF_INIT, found = LCF_BUF_INIT;
+    static const char *const names[] = {"snapshot.json", "users.lcf"};
+    char *golden = lcf_path_join(getenv("LCF_SOURCE_DIR"), "schemas/examples/snapshot");
     publication p;
-    char *path;
+    char *current;
     lcf_err err;
 
     (void)state;
     publication_init(&p);
+    current = lcf_path_join(p.root, "current");
     assert_ok(publish(&p, "20261122T020000Z", &err), &err);
-    path = lcf_path_join(p.root, "current/snapshot.json");
-    assert_ok(lcf_file_read(&expected, golden, 1 << 16, &err), &err);
-    assert_ok(lcf_file_read(&found, path, 1 << 16, &err), &err);
-    assert_string_equal(found.data, expected.data);
-    lcf_buf_dispose(&expected);
-    lcf_buf_dispose(&found);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        lcf_buf expected = LCF_BUF_INIT, found = LCF_BUF_INIT;
+        char *a = lcf_path_join(golden, names[i]), *b = lcf_path_join(current, names[i]);
+        assert_ok(lcf_file_read(&expected, a, 1 << 20, &err), &err);
+        assert_ok(lcf_file_read(&found, b, 1 << 20, &err), &err);
+        assert_int_equal(found.len, expected.len);
+        assert_memory_equal(found.data, expected.data, expected.len);
+        lcf_buf_dispose(&expected);
+        lcf_buf_dispose(&found);
+        free(a);
+        free(b);
+    }
     free(golden);
+    free(current);
+    publication_dispose(&p);
+}
+
+/* The golden lists belong to this world's examples. */
+static void golden_neighbours(void **state)
+{
+    char *path =
+        lcf_path_join(getenv("LCF_SOURCE_DIR"), "schemas/examples/snapshot/neighbours.lcf");
+    publication p;
+    lcf_snapshot *s;
+    lcf_neighbours golden;
+    lcf_err err;
+
+    (void)state;
+    publication_init(&p);
+    assert_ok(publish(&p, "one", &err), &err);
+    assert_ok(lcf_snapshot_open(&s, p.root, &err), &err);
+    assert_true(s->has_neighbours);
+    assert_ok(lcf_neighbours_open(&golden, path, s->catalogue.items_n, &s->examples, &err), &err);
+    for (size_t i = 0; i < golden.items_n * 2 * LCF_NEIGHBOURS_N; i++)
+        assert_true(s->neighbours.ids[i] == golden.ids[i] &&
+                    fabsf(s->neighbours.products[i] - golden.products[i]) < 1e-6f);
+    lcf_neighbours_close(&golden);
+    lcf_snapshot_close(s);
     free(path);
     publication_dispose(&p);
 }
@@ -460,7 +493,8 @@ int main(void)
         cmocka_unit_test(one_publisher_at_a_time),
         cmocka_unit_test(damage_is_refused_and_named),
         cmocka_unit_test(what_is_no_snapshot),
-        cmocka_unit_test(golden_description),
+        cmocka_unit_test(golden_files),
+        cmocka_unit_test(golden_neighbours),
         cmocka_unit_test(same_inputs_same_bytes),
         cmocka_unit_test(out_of_memory),
     };
