@@ -52,8 +52,11 @@ static const struct argp_option OPTIONS[] = {
      "be given several times",
      1},
     {"model", OPT_MODEL, "FILE.gguf", 0, "Go on from this LLaMA (default: a new, small one)", 1},
-    {"steps", OPT_STEPS, "N", 0, "Optimizer steps (default 600)", 2},
-    {"minutes", OPT_MINUTES, "M", 0, "End after so much training time at the latest", 2},
+    {"steps", OPT_STEPS, "N", 0, "Optimizer steps (default 1000)", 2},
+    {"minutes", OPT_MINUTES, "M", 0,
+     "Make only the steps that fit into so much training time; the result then depends on the "
+     "machine",
+     2},
     {"batch", OPT_BATCH, "ROWS", 0, "Rows of one step (default 8)", 2},
     {"cutoff", OPT_CUTOFF, "TOKENS", 0, "Longest row (default 384)", 2},
     {"lr", OPT_LR, "RATE", 0, "Peak learning rate (default 0.003)", 2},

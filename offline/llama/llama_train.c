@@ -528,6 +528,11 @@ static lcf_status run_pass(lcf_llama_trainer *t, const lcf_train_seq *seqs, size
     return status ? status : lcf_pool_run(pool, t->options.shards, shard_task, &p, err);
 }
 
+void lcf_llama_trainer_plan(lcf_llama_trainer *t, uint64_t total_steps)
+{
+    t->options.total_steps = total_steps ? total_steps : 1;
+}
+
 lcf_status lcf_llama_trainer_eval(double *nll, uint64_t *targets_n, lcf_llama_trainer *t,
                                   const lcf_train_seq *seqs, size_t n, lcf_pool *pool, lcf_err *err)
 {

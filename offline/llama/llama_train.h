@@ -62,6 +62,9 @@ const lcf_grads *lcf_llama_trainer_grads(const lcf_llama_trainer *t);
  */
 lcf_status lcf_llama_trainer_step(double *loss, lcf_llama_trainer *t, const lcf_train_seq *seqs,
                                   size_t n, lcf_pool *pool, lcf_err *err);
+/* From now on the learning rate is that of a run of `total_steps` (at least 1): a run with a time
+ * limit fits its schedule to the speed it finds. */
+void lcf_llama_trainer_plan(lcf_llama_trainer *t, uint64_t total_steps);
 /* Sum of -log p over counted targets and their number: for perplexity. No update. */
 lcf_status lcf_llama_trainer_eval(double *nll, uint64_t *targets_n, lcf_llama_trainer *t,
                                   const lcf_train_seq *seqs, size_t n, lcf_pool *pool,

@@ -19,6 +19,7 @@
 
 #define VOCABULARY_ROWS 4000 /* samples that a new vocabulary is learned from */
 #define CURVE_POINTS 50      /* of the loss in the report */
+#define REPLAN_STEPS 10      /* with a time limit, look at the clock so often */
 #define STATISTICS_ROWS 256  /* looked at for the figures printed before training */
 
 typedef struct tuning {
@@ -56,7 +57,7 @@ void lcf_tune_options_init(lcf_tune_options *o)
         .mixture = LCF_MIXTURE_OPTIONS_INIT,
         .batch_rows = 8,
         .shards = 4,
-        .steps = 600,
+        .steps = 1000,
         .warmup_steps = 30,
         .checkpoint_every = 100,
         .learning_rate = 3e-3f,
@@ -450,39 +451,57 @@ static lcf_status one_step(double *loss, tuning *t, lcf_err *err)
     return status;
 }
 
-static bool out_of_time(const tuning *t, double start_s)
+/* The steps that a run with a time limit can make, from its speed so far: the learning rate is to
+ * come down by its end. */
+static uint64_t replan(tuning *t, uint64_t step, uint64_t made, double start_s)
 {
-    return t->o->minutes > 0.0 && lcf_clock_s() - start_s > 60.0 * t->o->minutes;
+    double used = lcf_clock_s() - start_s, left = 60.0 * t->o->minutes - used;
+    uint64_t planned = t->o->steps;
+
+    if (left <= 0.0)
+        return step;
+    if (left / used * (double)made < (double)(planned - step))
+        planned = step + (uint64_t)(left / used * (double)made);
+    lcf_llama_trainer_plan(t->trainer, planned);
+    return planned;
+}
+
+static lcf_status stop(tuning *t, uint64_t step, uint64_t *last, lcf_err *err)
+{
+    lcf_status status = save_checkpoint(t, last, err);
+
+    return status ? status
+                  : LCF_FAIL(err, LCF_ECANCELED,
+                             "stopped at step %llu of %llu, saved in %s; the same command goes on "
+                             "from there",
+                             (unsigned long long)step, (unsigned long long)t->o->steps, t->work);
 }
 
 static lcf_status train(tuning *t, lcf_err *err)
 {
-    uint64_t step = lcf_llama_trainer_step_n(t->trainer), last = step, first_tokens = t->tokens;
+    const lcf_tune_options *o = t->o;
+    uint64_t first = lcf_llama_trainer_step_n(t->trainer), step = first, last = first;
+    uint64_t first_tokens = t->tokens, planned = o->steps;
     double start_s = lcf_clock_s(), loss = 0.0;
     lcf_progress progress;
-    lcf_status status = lcf_mixture_seek(t->mixture, step * t->o->batch_rows, err);
+    lcf_status status = lcf_mixture_seek(t->mixture, step * o->batch_rows, err);
 
-    lcf_progress_start(&progress, "tune", "steps", t->o->steps);
-    while (!status && step < t->o->steps && !out_of_time(t, start_s)) {
+    lcf_progress_start(&progress, "tune", "steps", planned);
+    while (!status && step < planned) {
         status = one_step(&loss, t, err);
         if (!status)
             status = record_loss(t, ++step, loss, err);
         if (status)
             break;
+        if (o->minutes > 0.0 && (step - first) % REPLAN_STEPS == 0)
+            progress.total = planned = replan(t, step, step - first, start_s);
         lcf_progress_note(&progress, "loss %.3f %.0f tokens/s", loss,
                           (double)(t->tokens - first_tokens) / (lcf_clock_s() - start_s));
         lcf_progress_update(&progress, step);
-        if (lcf_stop_requested()) {
+        if (lcf_stop_requested() && step < planned)
+            status = stop(t, step, &last, err);
+        else if (step % o->checkpoint_every == 0)
             status = save_checkpoint(t, &last, err);
-            if (!status)
-                status =
-                    LCF_FAIL(err, LCF_ECANCELED,
-                             "stopped at step %llu of %llu, saved in %s; "
-                             "the same command goes on from there",
-                             (unsigned long long)step, (unsigned long long)t->o->steps, t->work);
-        } else if (step % t->o->checkpoint_every == 0) {
-            status = save_checkpoint(t, &last, err);
-        }
     }
     lcf_progress_end(&progress);
     return status;

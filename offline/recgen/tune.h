@@ -27,7 +27,7 @@ typedef struct lcf_tune_options {
     lcf_mixture_options mixture;
     size_t batch_rows, shards;
     uint64_t steps, warmup_steps, checkpoint_every;
-    double minutes; /* end early after so long; 0 = no limit */
+    double minutes; /* make only the steps that fit; 0 = no limit */
     float learning_rate, weight_decay;
     lcf_measure_options measure;
     uint64_t seed;
