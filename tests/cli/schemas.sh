@@ -54,12 +54,14 @@ for verb in $(sed -n 's/^\([a-z]*\):.*/\1/p' "$schemas/examples/config.yaml"); d
         fail "$verb refuses examples/config.yaml: $(cat err.txt)"
 done
 
-if ! python3 -c 'import jsonschema' 2>/dev/null; then
+python=python3
+/usr/bin/python3 -c 'import jsonschema' 2>/dev/null && python=/usr/bin/python3
+if ! "$python" -c 'import jsonschema' 2>/dev/null; then
     [ $fails -eq 0 ] || exit 1
     echo "python3-jsonschema is not installed: examples are not validated" >&2
     exit 77
 fi
-python3 - "$schemas" <<'PYTHON' || fail "examples"
+"$python" - "$schemas" <<'PYTHON' || fail "examples"
 import glob, json, os, sys
 from jsonschema import Draft202012Validator
 
@@ -82,12 +84,12 @@ for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.schema.json"))):
         print(f"{os.path.relpath(example, sys.argv[1])} is valid")
 sys.exit(wrong)
 PYTHON
-python3 "$schemas/make_config_schema.py" "$LLMCF" --check "$schemas/config.schema.json" || fail "config.schema.json is not what --help says"
+"$python" "$schemas/make_config_schema.py" "$LLMCF" --check "$schemas/config.schema.json" || fail "config.schema.json is not what --help says"
 
 # what the program writes today is valid, too
 "$LCF_BIN_DIR/eval_fixture" better a b &&
     "$LLMCF" evaluate --a a --b b --out report --replicates 200 --require 'auc_a > 0' --quiet 2>/dev/null || fail "no report"
-python3 - "$schemas/report.schema.json" report/report.json <<'PYTHON' || fail "report.json is not valid"
+"$python" - "$schemas/report.schema.json" report/report.json <<'PYTHON' || fail "report.json is not valid"
 import json, sys
 from jsonschema import Draft202012Validator
 Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
