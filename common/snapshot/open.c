@@ -200,8 +200,6 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
 {
     const lcf_ranker_config *c = lcf_ranker_config_of(s->arms[idx].ranker);
 
-    if (!c->ict)
-        return LCF_OK;
     if (!c->ict) /* the backbone takes no texts */
         return LCF_OK;
     if (c->text_dim != s->item_vectors.dim)

@@ -64,18 +64,6 @@ typedef struct job {
     bool retrieved;
 } job;
 
-/* What the ICT module makes of items and examples is the same for all requests: made once. */
-static lcf_status freeze_arms(lcf_snapshot *d, lcf_err *err)
-{
-    const lcf_ranker_source source = {&d->catalogue, &d->item_vectors, &d->examples};
-    lcf_status status = LCF_OK;
-
-    for (size_t i = 0; !status && d->has_examples && i < d->arms_n; i++)
-        if (lcf_ranker_config_of(d->arms[i].ranker)->ict)
-            status = lcf_ranker_freeze(d->arms[i].ranker, &source, err);
-    return status;
-}
-
 lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *err)
 {
     lcf_ranker_snapshot *s = lcf_alloc_zero(1, sizeof(*s));
@@ -85,8 +73,6 @@ lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *e
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "snapshot handle");
     status = lcf_snapshot_open(&s->data, path, err);
-    if (!status)
-        status = freeze_arms(s->data, err);
     if (status)
         goto done;
     s->backbone_arm = NO_ARM;

@@ -33,7 +33,7 @@
 #define SWEEP_US 100000
 #define LISTEN_MAX 2
 /* Read a little past the limit, so that most bodies that are too large get an answer in JSON. */
-#define BODY_SLACK 4
+#define BODY_SLACK 2
 
 typedef struct connection {
     lcf_worker *worker;

@@ -30,6 +30,8 @@ static int setup(void **state)
     assert_ok(lcf_rank_open(&g_snapshot, g_root, &err), &err);
     assert_ok(lcf_rank_context_create(&g_context, g_snapshot, &err), &err);
     assert_ok(lcf_snapshot_open(&g_offline, g_root, &err), &err);
+    for (size_t i = 0; i < g_offline->arms_n; i++) /* as in training: every token anew */
+        lcf_ranker_thaw(g_offline->arms[i].ranker);
     return 0;
 }
 
