@@ -140,6 +140,8 @@ static void keep_best(index_step *s)
 {
     size_t kept = 0;
 
+    if (!s->n)
+        return;
     qsort(s->matches, s->n, sizeof(*s->matches), compare_sample);
     for (size_t i = 0; i < s->n; i++)
         if (!kept || s->matches[kept - 1].sample != s->matches[i].sample)
