@@ -272,8 +272,8 @@ lcf_status lcf_cli_parse(const struct argp *argp, const char *verb, int argc, ch
                          void *input, lcf_err *err)
 {
     struct argp_child children[] = {{argp, 0, NULL, 0}, {0}};
-    /* no doc here: the child's is shown, and would be shown twice */
-    struct argp all = {COMMON_OPTIONS, parse_common, argp->args_doc, NULL, children, NULL, NULL};
+    /* no docs here: the child's are shown, and would be shown twice */
+    struct argp all = {COMMON_OPTIONS, parse_common, NULL, NULL, children, NULL, NULL};
     arguments a = {NULL, 0, 0, 0};
     lcf_buf name = LCF_BUF_INIT;
     lcf_status status;
