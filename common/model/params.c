@@ -1,6 +1,5 @@
 /*
- * The ranker's parameters: one table of names, shapes and initial values, and the checks of the
- * configuration that they follow from.
+ * The ranker's parameters: one table of names, shapes and initial values.
  *
  * Invariant: weights files, gradients, and the optimizer see parameters in this order and under
  * these names only (schemas/ranker_weights.arrays.json).
@@ -14,76 +13,6 @@
 
 #define TABLE_SCALE 0.01f
 #define LABEL_SCALE 0.1f
-#define SIZE_MAX_HIDDEN 65536u
-
-static lcf_status check_range(const char *name, uint32_t value, uint32_t min, uint32_t max,
-                              lcf_err *err)
-{
-    if (value < min || value > max)
-        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: %s is %u, not in %u..%u", name,
-                        value, min, max);
-    return LCF_OK;
-}
-
-static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
-{
-    const struct {
-        const char *name;
-        uint32_t value, min, max;
-    } ranges[] = {
-        {"users_n", c->users_n, 1, UINT32_MAX - 1},
-        {"items_n", c->items_n, 1, UINT32_MAX - 1},
-        {"brands_n", c->brands_n, 1, UINT32_MAX - 1},
-        {"categories_n", c->categories_n, 1, UINT32_MAX - 1},
-        {"text_dim", c->text_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
-        {"cot_dim", c->cot_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
-        {"dim", c->dim, 2, 4096},
-        {"k", c->k, 1, LCF_EXAMPLES_K_MAX},
-        {"layers_n", c->layers_n, 1, LCF_RANKER_LAYERS_MAX},
-        {"heads_n", c->heads_n, 1, 64},
-        {"att_hidden[0]", c->att_hidden[0], 1, SIZE_MAX_HIDDEN},
-        {"att_hidden[1]", c->att_hidden[1], 1, SIZE_MAX_HIDDEN},
-        {"head_hidden[0]", c->head_hidden[0], 1, SIZE_MAX_HIDDEN},
-        {"head_hidden[1]", c->head_hidden[1], 1, SIZE_MAX_HIDDEN},
-        {"text_hidden", c->text_hidden, 1, SIZE_MAX_HIDDEN},
-        {"x_hidden", c->x_hidden, 1, SIZE_MAX_HIDDEN},
-        {"ffn_hidden", c->ffn_hidden, 1, SIZE_MAX_HIDDEN},
-    };
-
-    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-        lcf_status status =
-            check_range(ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max, err);
-        if (status)
-            return status;
-    }
-    return LCF_OK;
-}
-
-lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
-{
-    lcf_status status = check_sizes(c, err);
-
-    if (status)
-        return status;
-    if (c->dim % (2 * c->heads_n))
-        return LCF_FAIL(err, LCF_EINVAL,
-                        "ranker configuration: dim %u is no multiple of twice heads_n %u", c->dim,
-                        c->heads_n);
-    if (c->ict && c->text_dim != c->cot_dim)
-        return LCF_FAIL(err, LCF_EINVAL,
-                        "ranker configuration: one map serves item texts and CoTs, so text_dim %u "
-                        "and cot_dim %u must be equal; encode both with the same encoder",
-                        c->text_dim, c->cot_dim);
-    if (!(c->dropout >= 0.0f && c->dropout < 1.0f))
-        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: dropout %g is not in [0, 1)",
-                        (double)c->dropout);
-    if (!(c->rec_weight >= 0.0f && c->rec_weight < INFINITY))
-        return LCF_FAIL(err, LCF_EINVAL,
-                        "ranker configuration: rec_weight %g is negative or not "
-                        "finite",
-                        (double)c->rec_weight);
-    return LCF_OK;
-}
 
 /* One parameter of `rows` x `cols`, or of `rows` elements when cols is 0. */
 static lcf_status add(size_t *idx, lcf_ranker *r, const char *name, size_t rows, size_t cols,

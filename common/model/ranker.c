@@ -2,7 +2,6 @@
  * The ranker: life cycle, weights files, and the forward pass put together from its parts.
  */
 #include "common/base/bundle.h"
-#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/model/ranker_internal.h"
 #include "common/nn/optim.h"
@@ -87,100 +86,13 @@ lcf_params *lcf_ranker_params(lcf_ranker *r)
 
 /* ---- weights files ---- */
 
-/* The one list of what a configuration holds besides `ict`: u32 fields by name. */
-#define CONFIG_U32(X)                  \
-    X("users_n", users_n)              \
-    X("items_n", items_n)              \
-    X("brands_n", brands_n)            \
-    X("categories_n", categories_n)    \
-    X("text_dim", text_dim)            \
-    X("cot_dim", cot_dim)              \
-    X("dim", dim)                      \
-    X("k", k)                          \
-    X("layers_n", layers_n)            \
-    X("heads_n", heads_n)              \
-    X("att_hidden_0", att_hidden[0])   \
-    X("att_hidden_1", att_hidden[1])   \
-    X("head_hidden_0", head_hidden[0]) \
-    X("head_hidden_1", head_hidden[1]) \
-    X("text_hidden", text_hidden)      \
-    X("x_hidden", x_hidden)            \
-    X("ffn_hidden", ffn_hidden)
-
-static lcf_status config_to_text(char **out, const lcf_ranker_config *c, lcf_err *err)
-{
-    json_t *json = json_object();
-    int failed = !json;
-
-    *out = NULL;
-#define PUT(name, field) failed |= json_object_set_new(json, name, json_integer(c->field));
-    CONFIG_U32(PUT)
-#undef PUT
-    failed |= json_object_set_new(json, "ict", json_boolean(c->ict));
-    failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
-    failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
-    if (!failed)
-        *out = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
-    json_decref(json);
-    if (!*out)
-        return LCF_FAIL(err, LCF_ENOMEM, "configuration of a ranker as text");
-    return LCF_OK;
-}
-
-static lcf_status get_u32(uint32_t *out, const json_t *json, const char *name, lcf_err *err)
-{
-    uint64_t value;
-    lcf_status status = lcf_json_u64(&value, json, name, err);
-
-    if (status)
-        return status;
-    if (value > UINT32_MAX)
-        return LCF_FAIL(err, LCF_EFORMAT, "%s is out of range", name);
-    *out = (uint32_t)value;
-    return LCF_OK;
-}
-
-static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_err *err)
-{
-    const json_t *ict = json_object_get(json, "ict");
-    double rec_weight, dropout;
-    lcf_status status = LCF_OK;
-
-    if (!json_is_boolean(ict))
-        return LCF_FAIL(err, LCF_EFORMAT, "ict is missing or neither true nor false");
-    c->ict = json_is_true(ict);
-#define GET(name, field) \
-    if (!status)         \
-        status = get_u32(&c->field, json, name, err);
-    CONFIG_U32(GET)
-#undef GET
-    if (!status)
-        status = lcf_json_f64(&rec_weight, json, "rec_weight", err);
-    if (!status)
-        status = lcf_json_f64(&dropout, json, "dropout", err);
-    if (status)
-        return status;
-    c->rec_weight = (float)rec_weight;
-    c->dropout = (float)dropout;
-    if (lcf_ranker_config_check(c, err)) {
-        if (err)
-            err->status = LCF_EFORMAT; /* the file says so, not the caller */
-        return LCF_EFORMAT;
-    }
-    return LCF_OK;
-}
-
 static lcf_status config_of_bundle(lcf_ranker_config *c, const lcf_bundle *bundle, lcf_err *err)
 {
-    json_t *json = NULL;
     char *text = NULL;
     lcf_status status = lcf_bundle_get_text(&text, bundle, "config", err);
 
     if (!status)
-        status = lcf_json_parse(&json, text, strlen(text), "config", err);
-    if (!status)
-        status = config_of_json(c, json, err);
-    json_decref(json);
+        status = lcf_ranker_config_of_text(c, text, strlen(text), err);
     free(text);
     return status;
 }
@@ -189,7 +101,7 @@ lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err)
 {
     lcf_bundle_writer *w = NULL;
     char *text = NULL;
-    lcf_status status = config_to_text(&text, &r->config, err);
+    lcf_status status = lcf_ranker_config_to_text(&text, &r->config, err);
 
     if (!status)
         status = lcf_bundle_create(&w, path, BUNDLE_KIND, BUNDLE_VERSION, err);

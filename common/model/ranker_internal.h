@@ -54,6 +54,10 @@ struct lcf_ranker {
 /* Declares every parameter: the one table of names, shapes and initial values. */
 lcf_status lcf_ranker_declare(lcf_ranker *r, lcf_err *err);
 lcf_status lcf_ranker_config_check(const lcf_ranker_config *config, lcf_err *err);
+/* The JSON of a weights file; free() releases *out. Reading checks: EFORMAT says what is wrong. */
+lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *config, lcf_err *err);
+lcf_status lcf_ranker_config_of_text(lcf_ranker_config *config, const char *text, size_t n,
+                                     lcf_err *err);
 
 /*
  * A batch as index arrays, all in the tape's memory. Whatever occurs more than once in it (items,

@@ -1,0 +1,177 @@
+/*
+ * The ranker's configuration: what may stand in it, and its JSON in weights files.
+ *
+ * Invariant: a configuration that passed the check names sizes whose products fit; nothing of a
+ * text is used before that.
+ */
+#include "common/base/json.h"
+#include "common/model/ranker_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIZE_MAX_HIDDEN 65536u
+
+static lcf_status check_range(const char *name, uint32_t value, uint32_t min, uint32_t max,
+                              lcf_err *err)
+{
+    if (value < min || value > max)
+        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: %s is %u, not in %u..%u", name,
+                        value, min, max);
+    return LCF_OK;
+}
+
+static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
+{
+    const struct {
+        const char *name;
+        uint32_t value, min, max;
+    } ranges[] = {
+        {"users_n", c->users_n, 1, UINT32_MAX - 1},
+        {"items_n", c->items_n, 1, UINT32_MAX - 1},
+        {"brands_n", c->brands_n, 1, UINT32_MAX - 1},
+        {"categories_n", c->categories_n, 1, UINT32_MAX - 1},
+        {"text_dim", c->text_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
+        {"cot_dim", c->cot_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
+        {"dim", c->dim, 2, 4096},
+        {"k", c->k, 1, LCF_EXAMPLES_K_MAX},
+        {"layers_n", c->layers_n, 1, LCF_RANKER_LAYERS_MAX},
+        {"heads_n", c->heads_n, 1, 64},
+        {"att_hidden[0]", c->att_hidden[0], 1, SIZE_MAX_HIDDEN},
+        {"att_hidden[1]", c->att_hidden[1], 1, SIZE_MAX_HIDDEN},
+        {"head_hidden[0]", c->head_hidden[0], 1, SIZE_MAX_HIDDEN},
+        {"head_hidden[1]", c->head_hidden[1], 1, SIZE_MAX_HIDDEN},
+        {"text_hidden", c->text_hidden, 1, SIZE_MAX_HIDDEN},
+        {"x_hidden", c->x_hidden, 1, SIZE_MAX_HIDDEN},
+        {"ffn_hidden", c->ffn_hidden, 1, SIZE_MAX_HIDDEN},
+    };
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        lcf_status status =
+            check_range(ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max, err);
+        if (status)
+            return status;
+    }
+    return LCF_OK;
+}
+
+lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
+{
+    lcf_status status = check_sizes(c, err);
+
+    if (status)
+        return status;
+    if (c->dim % (2 * c->heads_n))
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "ranker configuration: dim %u is no multiple of twice heads_n %u", c->dim,
+                        c->heads_n);
+    if (c->ict && c->text_dim != c->cot_dim)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "ranker configuration: one map serves item texts and CoTs, so text_dim %u "
+                        "and cot_dim %u must be equal; encode both with the same encoder",
+                        c->text_dim, c->cot_dim);
+    if (!(c->dropout >= 0.0f && c->dropout < 1.0f))
+        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: dropout %g is not in [0, 1)",
+                        (double)c->dropout);
+    if (!(c->rec_weight >= 0.0f && c->rec_weight < INFINITY))
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "ranker configuration: rec_weight %g is negative or not "
+                        "finite",
+                        (double)c->rec_weight);
+    return LCF_OK;
+}
+
+/* The one list of what a configuration holds besides `ict`: u32 fields by name. */
+#define CONFIG_U32(X)                  \
+    X("users_n", users_n)              \
+    X("items_n", items_n)              \
+    X("brands_n", brands_n)            \
+    X("categories_n", categories_n)    \
+    X("text_dim", text_dim)            \
+    X("cot_dim", cot_dim)              \
+    X("dim", dim)                      \
+    X("k", k)                          \
+    X("layers_n", layers_n)            \
+    X("heads_n", heads_n)              \
+    X("att_hidden_0", att_hidden[0])   \
+    X("att_hidden_1", att_hidden[1])   \
+    X("head_hidden_0", head_hidden[0]) \
+    X("head_hidden_1", head_hidden[1]) \
+    X("text_hidden", text_hidden)      \
+    X("x_hidden", x_hidden)            \
+    X("ffn_hidden", ffn_hidden)
+
+lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf_err *err)
+{
+    json_t *json = json_object();
+    int failed = !json;
+
+    *out = NULL;
+#define PUT(name, field) failed |= json_object_set_new(json, name, json_integer(c->field));
+    CONFIG_U32(PUT)
+#undef PUT
+    failed |= json_object_set_new(json, "ict", json_boolean(c->ict));
+    failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
+    failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
+    if (!failed)
+        *out = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
+    json_decref(json);
+    if (!*out)
+        return LCF_FAIL(err, LCF_ENOMEM, "configuration of a ranker as text");
+    return LCF_OK;
+}
+
+static lcf_status get_u32(uint32_t *out, const json_t *json, const char *name, lcf_err *err)
+{
+    uint64_t value;
+    lcf_status status = lcf_json_u64(&value, json, name, err);
+
+    if (status)
+        return status;
+    if (value > UINT32_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s is out of range", name);
+    *out = (uint32_t)value;
+    return LCF_OK;
+}
+
+static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_err *err)
+{
+    const json_t *ict = json_object_get(json, "ict");
+    double rec_weight, dropout;
+    lcf_status status = LCF_OK;
+
+    if (!json_is_boolean(ict))
+        return LCF_FAIL(err, LCF_EFORMAT, "ict is missing or neither true nor false");
+    c->ict = json_is_true(ict);
+#define GET(name, field) \
+    if (!status)         \
+        status = get_u32(&c->field, json, name, err);
+    CONFIG_U32(GET)
+#undef GET
+    if (!status)
+        status = lcf_json_f64(&rec_weight, json, "rec_weight", err);
+    if (!status)
+        status = lcf_json_f64(&dropout, json, "dropout", err);
+    if (status)
+        return status;
+    c->rec_weight = (float)rec_weight;
+    c->dropout = (float)dropout;
+    if (lcf_ranker_config_check(c, err)) {
+        if (err)
+            err->status = LCF_EFORMAT; /* the file says so, not the caller */
+        return LCF_EFORMAT;
+    }
+    return LCF_OK;
+}
+
+lcf_status lcf_ranker_config_of_text(lcf_ranker_config *c, const char *text, size_t n, lcf_err *err)
+{
+    json_t *json = NULL;
+    lcf_status status = lcf_json_parse(&json, text, n, "config", err);
+
+    if (!status)
+        status = config_of_json(c, json, err);
+    json_decref(json);
+    return status;
+}
