@@ -25,7 +25,6 @@ enum {
     OPT_DECIDE_WEIGHT,
     OPT_EXPLAIN_WEIGHT,
     OPT_GENERAL_WEIGHT,
-    OPT_COPY_WEIGHT,
     OPT_DIM,
     OPT_LAYERS,
     OPT_HEADS,
@@ -64,12 +63,10 @@ static const struct argp_option OPTIONS[] = {
     {"weight-decay", OPT_DECAY, "RATE", 0, "Of AdamW (default 0.01)", 2},
     {"loss", OPT_LOSS, "WHERE", 0, "Count the loss on all tokens or on the answer (default all)",
      2},
-    {"decide-weight", OPT_DECIDE_WEIGHT, "W", 0, "Share of Yes / No rows (default 0.35)", 2},
-    {"explain-weight", OPT_EXPLAIN_WEIGHT, "W", 0, "Share of chain-of-thought rows (default 0.65)",
+    {"decide-weight", OPT_DECIDE_WEIGHT, "W", 0, "Share of Yes / No rows (default 0.25)", 2},
+    {"explain-weight", OPT_EXPLAIN_WEIGHT, "W", 0, "Share of chain-of-thought rows (default 0.75)",
      2},
     {"general-weight", OPT_GENERAL_WEIGHT, "W", 0, "Share of general rows (default 0.25)", 2},
-    {"copy-weight", OPT_COPY_WEIGHT, "W", 0,
-     "Share of copy drills, from which a new model learns to repeat names (default 0.25)", 2},
     {"dim", OPT_DIM, "N", 0, "Width of a new model (default 192)", 3},
     {"layers", OPT_LAYERS, "N", 0, "Layers (default 6)", 3},
     {"heads", OPT_HEADS, "N", 0, "Attention heads (default: dim / 32)", 3},
@@ -205,9 +202,6 @@ static error_t parse_training(int key, char *text, struct argp_state *state, lcf
         return 0;
     case OPT_GENERAL_WEIGHT:
         o->mixture.weight[LCF_GENERAL] = WEIGHT("general-weight");
-        return 0;
-    case OPT_COPY_WEIGHT:
-        o->mixture.weight[LCF_COPY] = WEIGHT("copy-weight");
         return 0;
     default:
         return parse_model(key, text, state, o);

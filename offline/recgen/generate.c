@@ -39,7 +39,7 @@ typedef struct worker { /* one thread's room */
     lcf_facts *facts;    /* [batch_rows] */
     lcf_hash128 *keys;   /* [batch_rows] */
     size_t *rows;        /* [batch_rows] into chosen */
-    lcf_buf text, prompt, title;
+    lcf_buf raw, text, prompt, title;
 } worker;
 
 typedef struct generation {
@@ -248,13 +248,19 @@ static lcf_status keep_best(lcf_cot_record *r, generation *g, worker *w, size_t 
     for (size_t c = 0; c < g->o->candidates_n; c++) {
         const lcf_candidate *candidate = lcf_decoder_candidate(w->decoder, slot, c);
         lcf_cot_score score;
+        bool known;
+        lcf_buf_reset(&w->raw);
         lcf_buf_reset(&w->text);
-        lcf_tokenizer_decode(&w->text, g->model->tokenizer, candidate->tokens.ids,
+        lcf_tokenizer_decode(&w->raw, g->model->tokenizer, candidate->tokens.ids,
                              candidate->tokens.n);
-        if (w->text.status || w->prompt.status || w->title.status)
+        known = lcf_prompt_expand(&w->text, &g->o->prompt, &g->d, f,
+                                  (lcf_str){lcf_buf_text(&w->raw), w->raw.len});
+        if (w->raw.status || w->text.status || w->prompt.status || w->title.status)
             return LCF_FAIL(err, LCF_ENOMEM, "record");
         score = lcf_cot_score_of((lcf_str){lcf_buf_text(&w->text), w->text.len},
                                  candidate->finished, &subject);
+        if (!known)
+            score = (lcf_cot_score){.reject_reason = "refers to an item that is not there"};
         r->tokens_generated += candidate->tokens.n;
         if (score.score <= best.score)
             continue;
@@ -430,6 +436,7 @@ static void close_worker(worker *w, size_t n)
     free(w->facts);
     free(w->keys);
     free(w->rows);
+    lcf_buf_dispose(&w->raw);
     lcf_buf_dispose(&w->text);
     lcf_buf_dispose(&w->prompt);
     lcf_buf_dispose(&w->title);

@@ -12,8 +12,6 @@
 #include <string.h>
 
 #define HELD_OUT_EVERY 20 /* of the general instructions, by hash of the instruction */
-#define DRILL_TITLES 4
-#define DRILL_WORDS_MAX 32
 #define STREAM_SOURCE 101 /* seeds of the independent draws */
 #define STREAM_TEACHER 102
 
@@ -86,15 +84,6 @@ static lcf_status take_general(lcf_mixture *m, lcf_err *err)
     return status;
 }
 
-static lcf_status take_items(source_rows *s, const lcf_catalogue *c, lcf_err *err)
-{
-    lcf_status status = source_alloc(s, c->items_n, err);
-
-    for (uint32_t i = 1; !status && i < c->items_n; i++)
-        s->rows[s->n++] = i;
-    return status;
-}
-
 lcf_status lcf_mixture_create(lcf_mixture **out, const lcf_dataset *d, const lcf_related *related,
                               const lcf_general *general, const lcf_tokenizer *tokenizer,
                               const lcf_mixture_options *options, lcf_err *err)
@@ -120,8 +109,6 @@ lcf_status lcf_mixture_create(lcf_mixture **out, const lcf_dataset *d, const lcf
         status = take_samples(&m->source[LCF_EXPLAIN], d, err);
     if (!status)
         status = take_general(m, err);
-    if (!status)
-        status = take_items(&m->source[LCF_COPY], &d->catalogue, err);
     if (!status)
         status = lcf_mixture_seek(m, 0, err);
     if (status) {
@@ -350,70 +337,12 @@ static lcf_status build_general(lcf_row *row, lcf_mixture *m, size_t idx, bool a
     return status ? status : set_targets(row, prompt_n, 0, 0, all, err);
 }
 
-/* The words of a title and of a few random ones, shuffled: nothing but copying predicts them. */
-static lcf_status drill_words(lcf_mixture *m, uint32_t item, uint64_t seed, lcf_err *err)
-{
-    const lcf_catalogue *c = &m->d->catalogue;
-    lcf_buf words = LCF_BUF_INIT;
-    uint32_t order[DRILL_WORDS_MAX], begins[DRILL_WORDS_MAX], n = 0;
-    lcf_rng rng;
-
-    lcf_rng_seed(&rng, seed, 0);
-    for (size_t i = 0; i < DRILL_TITLES; i++) {
-        lcf_prompt_title(&words, &m->options.prompt, c, item);
-        lcf_buf_append_char(&words, ' ');
-        item = 1 + (uint32_t)lcf_rng_below(&rng, c->items_n - 1);
-    }
-    for (size_t i = 0; i < words.len && n < DRILL_WORDS_MAX; i++)
-        if (i == 0 || words.data[i - 1] == ' ') {
-            order[n] = n;
-            begins[n++] = (uint32_t)i;
-        }
-    lcf_rng_shuffle_u32(&rng, order, n);
-    lcf_buf_reset(&m->text);
-    for (uint32_t i = 0; i < n; i++) {
-        const char *word = words.data + begins[order[i]];
-        lcf_buf_append_char(&m->text, ' ');
-        lcf_buf_append(&m->text, word, strcspn(word, " "));
-    }
-    if (words.status || m->text.status)
-        LCF_FAIL(err, LCF_ENOMEM, "copy drill");
-    n = words.status || m->text.status;
-    lcf_buf_dispose(&words);
-    return n ? LCF_ENOMEM : LCF_OK;
-}
-
-static lcf_status build_drill(lcf_row *row, lcf_mixture *m, uint32_t item, uint64_t seed,
-                              lcf_err *err)
-{
-    lcf_status status = drill_words(m, item, seed, err);
-    size_t prompt_n;
-
-    if (!status && lcf_tokens_push(&row->tokens, lcf_tokenizer_bos(m->tokenizer)))
-        status = LCF_FAIL(err, LCF_ENOMEM, "copy drill");
-    if (!status)
-        status = lcf_tokenizer_encode(&row->tokens, m->tokenizer, "Copy:", 5, true, err);
-    if (!status)
-        status =
-            lcf_tokenizer_encode(&row->tokens, m->tokenizer, m->text.data, m->text.len, false, err);
-    if (!status)
-        status = lcf_tokenizer_encode(&row->tokens, m->tokenizer, "\nAnswer:", 8, false, err);
-    if (status)
-        return status;
-    prompt_n = row->tokens.n;
-    status = append_answer(row, m, m->text.data, m->text.len, err);
-    /* The words themselves cannot be foreseen: even where prompts count, these do not. */
-    return status ? status : set_targets(row, prompt_n, 0, 0, false, err);
-}
-
 static lcf_status build(lcf_row *row, lcf_mixture *m, lcf_source source, size_t idx,
                         uint64_t teacher_seed, bool all, lcf_err *err)
 {
     row->tokens.n = 0;
     if (source == LCF_GENERAL)
         return build_general(row, m, idx, all, err);
-    if (source == LCF_COPY)
-        return build_drill(row, m, (uint32_t)idx, teacher_seed, err);
     return build_sample(row, m, source, idx, teacher_seed, all, err);
 }
 

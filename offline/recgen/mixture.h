@@ -2,11 +2,9 @@
  * The tuning mixture: which row is trained on when, and what it looks like in tokens.
  *
  * Sources: DECIDE (history, target -> Yes / No), EXPLAIN (the decision given -> the teacher's chain
- * of thought; the decision counts as an answer too), GENERAL (somebody's instructions) and COPY
- * (drills: words of the catalogue to be repeated, from which a new model learns early to copy names
- * out of its prompt). Slot after slot, the source is drawn by its weight and the row is the next
- * one of the source's own seeded shuffle, so every row of a source is seen once per epoch of that
- * source.
+ * of thought; the decision counts as an answer too) and GENERAL (somebody's instructions). Slot
+ * after slot, the source is drawn by its weight and the row is the next one of the source's own
+ * seeded shuffle, so every row of a source is seen once per epoch of that source.
  *
  * Invariant: slot i is a function of (dataset, options, i). lcf_mixture_seek reproduces the state
  * before any slot, which is what makes a resumed run the same run.
@@ -21,13 +19,8 @@
 #include "offline/recgen/general.h"
 #include "offline/recgen/teacher.h"
 
-typedef enum lcf_source {
-    LCF_DECIDE = 0,
-    LCF_EXPLAIN = 1,
-    LCF_GENERAL = 2,
-    LCF_COPY = 3
-} lcf_source;
-#define LCF_SOURCES_N 4
+typedef enum lcf_source { LCF_DECIDE = 0, LCF_EXPLAIN = 1, LCF_GENERAL = 2 } lcf_source;
+#define LCF_SOURCES_N 3
 
 typedef struct lcf_row { /* one training row; owned by its caller, zero to start with */
     lcf_tokens tokens;
@@ -43,9 +36,9 @@ typedef struct lcf_mixture_options {
     size_t cutoff;                /* longer rows lose their end */
     uint64_t seed;
 } lcf_mixture_options;
-#define LCF_MIXTURE_OPTIONS_INIT                                        \
-    {                                                                   \
-        LCF_PROMPT_OPTIONS_INIT, {0.35, 0.65, 0.25, 0.25}, true, 384, 1 \
+#define LCF_MIXTURE_OPTIONS_INIT                                  \
+    {                                                             \
+        LCF_PROMPT_OPTIONS_INIT, {0.25, 0.75, 0.25}, true, 384, 1 \
     }
 
 typedef struct lcf_mixture lcf_mixture;

@@ -83,7 +83,7 @@ static char clean_byte(char c)
     case '}':
         return ')';
     default:
-        return (unsigned char)c <= ' ' || c == 127 ? ' ' : c;
+        return (unsigned char)c <= ' ' || c == 127 || c == '#' ? ' ' : c;
     }
 }
 
@@ -165,14 +165,72 @@ static void append_item_categories(lcf_buf *out, const lcf_catalogue *c, uint32_
         lcf_buf_append_text(out, close);
 }
 
+void lcf_prompt_reference(lcf_buf *out, unsigned reference)
+{
+    if (reference < LCF_REF_TARGET)
+        lcf_buf_printf(out, "#%u", reference);
+    else
+        lcf_buf_append_text(out, reference == LCF_REF_TARGET    ? "#T"
+                                 : reference == LCF_REF_RELATED ? "#R"
+                                                                : "#S");
+}
+
+unsigned lcf_prompt_history_reference(const lcf_facts *f, bool liked, size_t idx)
+{
+    return (unsigned)(idx + (liked ? 0 : f->liked_n) + 1);
+}
+
+/* The item behind the reference at the start of `text`, whose bytes are *len; 0 when there is none.
+ */
+static uint32_t referred(size_t *len, const lcf_facts *f, lcf_str text)
+{
+    size_t number = 0, at = 1;
+
+    *len = text.len < 2 ? text.len : 2;
+    if (text.len >= 2 && text.data[1] == 'T')
+        return f->sample.item;
+    if (text.len >= 2 && (text.data[1] == 'R' || text.data[1] == 'S')) {
+        size_t related = text.data[1] == 'S';
+        return related < f->related_n ? f->related[related] : 0;
+    }
+    for (; at < text.len && at < 4 && text.data[at] >= '0' && text.data[at] <= '9'; at++)
+        number = 10 * number + (size_t)(text.data[at] - '0');
+    *len = at;
+    if (!number || number > f->liked_n + f->disliked_n)
+        return 0;
+    return number <= f->liked_n ? f->liked[number - 1] : f->disliked[number - f->liked_n - 1];
+}
+
+bool lcf_prompt_expand(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
+                       const lcf_facts *f, lcf_str text)
+{
+    bool all = true;
+
+    for (size_t i = 0, len; i < text.len; i += len) {
+        uint32_t item = 0;
+        len = 1;
+        if (text.data[i] == '#' && options->dialect == LCF_DIALECT_RECGEN) {
+            item = referred(&len, f, (lcf_str){text.data + i, text.len - i});
+            all = all && item;
+        }
+        if (item)
+            lcf_prompt_title(out, options, &d->catalogue, item);
+        else
+            lcf_buf_append(out, text.data + i, len);
+    }
+    return all;
+}
+
 static void append_items(lcf_buf *out, const lcf_prompt_options *options, const lcf_catalogue *c,
-                         const char *name, const uint32_t *items, size_t n)
+                         const char *name, const uint32_t *items, size_t n, unsigned reference)
 {
     if (!n)
         return;
     lcf_buf_append_text(out, name);
     for (size_t i = 0; i < n; i++) {
         lcf_buf_append_text(out, i ? "; " : " ");
+        lcf_prompt_reference(out, reference + (unsigned)i);
+        lcf_buf_append_char(out, ' ');
         lcf_prompt_title(out, options, c, items[i]);
         append_item_categories(out, c, items[i], " [", "]");
     }
@@ -185,7 +243,7 @@ static void append_target(lcf_buf *out, const lcf_prompt_options *options, const
 {
     uint32_t brand = c->item_brand[f->sample.item];
 
-    lcf_buf_append_text(out, "Target: ");
+    lcf_buf_append_text(out, "Target: #T ");
     lcf_prompt_title(out, options, c, f->sample.item);
     if (brand && lcf_label_is_telling(lcf_strings_get(&c->brand, brand))) {
         lcf_buf_append_text(out, " | ");
@@ -210,8 +268,9 @@ static void recgen_decide(lcf_buf *out, const lcf_prompt_options *options, const
 
     append_tastes(out, "Tastes:", &c->category, &f->categories);
     append_tastes(out, "Brands:", &c->brand, &f->brands);
-    append_items(out, options, c, f->rated ? "Liked:" : "Chosen:", f->liked, f->liked_n);
-    append_items(out, options, c, "Disliked:", f->disliked, f->disliked_n);
+    append_items(out, options, c, f->rated ? "Liked:" : "Chosen:", f->liked, f->liked_n, 1);
+    append_items(out, options, c, "Disliked:", f->disliked, f->disliked_n,
+                 lcf_prompt_history_reference(f, false, 0));
     append_target(out, options, c, f);
     lcf_buf_append_text(out, "Decision:");
 }
@@ -221,6 +280,8 @@ static void append_related(lcf_buf *out, const lcf_prompt_options *options, cons
 {
     for (size_t i = 0; i < f->related_n && i < RELATED_SHOWN; i++) {
         lcf_buf_append_text(out, i ? "; " : "Related: ");
+        lcf_prompt_reference(out, LCF_REF_RELATED + (unsigned)i);
+        lcf_buf_append_char(out, ' ');
         lcf_prompt_title(out, options, c, f->related[i]);
     }
     if (f->related_n)

@@ -3,6 +3,9 @@
  *
  *   recgen   the compact form for the small model that `llmcf tune` trains from scratch: one line
  *            per field, the line's first word says which. The model ends its answer with </s>.
+ *            Items carry references (#1, #2, ... the history, #T the target, #R and #S related
+ *            ones); the model speaks of items by reference and lcf_prompt_expand puts the names in:
+ *            a model of a few million parameters chooses well whom to name, and spells badly.
  *   llama2   full English instructions in LLaMA-2's chat form, for any larger GGUF LLaMA.
  *
  * Invariant: text from the catalogue is data. Before it enters a prompt, control characters and
@@ -63,5 +66,22 @@ const char *const *lcf_prompt_markers(void);
 void lcf_prompt_name(lcf_buf *out, lcf_str name, size_t bytes_max);
 void lcf_prompt_title(lcf_buf *out, const lcf_prompt_options *options, const lcf_catalogue *c,
                       uint32_t item);
+
+/* How an item of a sample is referred to in the recgen dialect. */
+typedef enum lcf_reference {
+    LCF_REF_TARGET = 0x100,
+    LCF_REF_RELATED, /* and + 1: the second */
+} lcf_reference;     /* below 0x100: the place in the history, liked items first, counted from 1 */
+void lcf_prompt_reference(lcf_buf *out, unsigned reference);
+/* The reference of a history item by its place among the liked or the disliked ones. */
+unsigned lcf_prompt_history_reference(const lcf_facts *f, bool liked, size_t idx);
+/*
+ * Appends `text` with every reference replaced by the item's title. In the llama2 dialect the text
+ * is appended as it is.
+ *
+ * returns  false when a reference stands for no item; it is then left as it is
+ */
+bool lcf_prompt_expand(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
+                       const lcf_facts *f, lcf_str text);
 
 #endif

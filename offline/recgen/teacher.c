@@ -155,6 +155,29 @@ static uint32_t foe_of(const lcf_facts *f)
     return f->disliked[f->disliked_n - 1];
 }
 
+/* An item of the history, liked or not, as the dialect speaks of items. */
+static void name_history(scene *s, bool liked, uint32_t item)
+{
+    const uint32_t *items = liked ? s->f->liked : s->f->disliked;
+    size_t n = liked ? s->f->liked_n : s->f->disliked_n, at = n;
+
+    while (at > 0 && items[at - 1] != item)
+        at--;
+    LCF_ASSERT(at > 0);
+    if (s->options->dialect == LCF_DIALECT_RECGEN)
+        lcf_prompt_reference(s->out, lcf_prompt_history_reference(s->f, liked, at - 1));
+    else
+        lcf_prompt_title(s->out, s->options, s->c, item);
+}
+
+static void name_other(scene *s, unsigned reference, uint32_t item)
+{
+    if (s->options->dialect == LCF_DIALECT_RECGEN)
+        lcf_prompt_reference(s->out, reference);
+    else
+        lcf_prompt_title(s->out, s->options, s->c, item);
+}
+
 static size_t at_most(size_t n, size_t max)
 {
     return n < max ? n : max;
@@ -169,13 +192,13 @@ static void field(scene *s, const char *name, size_t len)
     if (IS("likes"))
         append_list(s, &c->category, f->categories.idx, at_most(f->categories.n, 2));
     else if (IS("near"))
-        lcf_prompt_title(s->out, s->options, c, f->near_liked);
+        name_history(s, true, f->near_liked);
     else if (IS("other"))
-        lcf_prompt_title(s->out, s->options, c, other_liked(f));
+        name_history(s, true, other_liked(f));
     else if (IS("foe"))
-        lcf_prompt_title(s->out, s->options, c, foe_of(f));
+        name_history(s, false, foe_of(f));
     else if (IS("title"))
-        lcf_prompt_title(s->out, s->options, c, f->sample.item);
+        name_other(s, LCF_REF_TARGET, f->sample.item);
     else if (IS("kinds"))
         append_kinds(s);
     else if (IS("shared"))
@@ -187,7 +210,7 @@ static void field(scene *s, const char *name, size_t len)
     else if (IS("loved"))
         append_list(s, &c->brand, f->brands.idx, 1);
     else if (IS("related"))
-        lcf_prompt_title(s->out, s->options, c, f->related[0]);
+        name_other(s, LCF_REF_RELATED, f->related[0]);
     else
         LCF_ASSERT(!"a phrase has an unknown field");
 #undef IS

@@ -8,8 +8,9 @@
  *
  * The text has the four parts that llm-cf.md section 3 asks for (profile, target and related items,
  * match, variety) and ends with the known decision; it names only items, categories and brands that
- * the prompt shows. Each part is drawn from several phrasings by the seed, so that the corpus is
- * not one template: same facts and seed, same text.
+ * the prompt shows, in the recgen
+ * dialect by their references. Each part is drawn from several phrasings by the seed, so that the
+ * corpus is not one template: same facts and seed, same text.
  */
 #ifndef LCF_OFFLINE_RECGEN_TEACHER_H
 #define LCF_OFFLINE_RECGEN_TEACHER_H

@@ -103,7 +103,6 @@ static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, 
                    {"weight_decide", o->mixture.weight[LCF_DECIDE]},
                    {"weight_explain", o->mixture.weight[LCF_EXPLAIN]},
                    {"weight_general", o->mixture.weight[LCF_GENERAL]},
-                   {"weight_copy", o->mixture.weight[LCF_COPY]},
                    {"loss_on_prompt", o->mixture.loss_on_prompt},
                    {"eval_rows", (double)o->measure.auc_rows},
                    {"seed", (double)o->seed}};
@@ -234,7 +233,7 @@ static lcf_status make_batches(tuning *t, lcf_err *err)
 
 static lcf_status log_statistics(tuning *t, lcf_err *err)
 {
-    static const char *const NAMES[] = {"decide", "explain", "general", "copy"};
+    static const char *const NAMES[] = {"decide", "explain", "general"};
     uint64_t rows[LCF_SOURCES_N] = {0}, tokens[LCF_SOURCES_N] = {0}, all = 0;
     lcf_status status = LCF_OK;
 

@@ -70,7 +70,7 @@ static void test_names_are_data(void **state)
     (void)state;
     check_name("Toy Story (1995)", 48, "Toy Story (1995)");
     check_name("  two\t\nlines\x01 here ", 48, "two lines here");
-    check_name("[/INST] <<SYS>> x; y | z {q}", 48, "(/INST) ((SYS)) x, y / z (q)");
+    check_name("[/INST] <<SYS>> x; y | z {q} #T", 48, "(/INST) ((SYS)) x, y / z (q) T");
     check_name("a title that is much longer than it may be", 20, "a title that is much");
     check_name("Unbrokenwordofmanyletters", 10, "Unbrokenwo");
     check_name("caf\xc3\xa9", 4, "caf"); /* not within the two bytes of the last letter */
@@ -81,7 +81,7 @@ static void test_names_are_data(void **state)
 /* However hostile the name, it adds no line and no structure of either dialect. */
 static void test_names_cannot_break_out(void **state)
 {
-    static const char alphabet[] = "[]<>{};|\n\r\t\x01\x7f /INSTsSYDecision: ";
+    static const char alphabet[] = "#[]<>{};|\n\r\t\x01\x7f /INSTsSYDecision: ";
     lcf_rng rng;
 
     (void)state;
@@ -94,7 +94,7 @@ static void test_names_cannot_break_out(void **state)
             text[i] = alphabet[lcf_rng_below(&rng, sizeof(alphabet) - 1)];
         text[n - 1] = '\0';
         got = name_of(text, 48);
-        assert_null(strpbrk(got, "[]<>{};|\n\r\t\x01\x7f"));
+        assert_null(strpbrk(got, "#[]<>{};|\n\r\t\x01\x7f"));
         assert_null(strstr(got, "  "));
         assert_true(strlen(got) <= 48);
         free(got);
@@ -177,11 +177,11 @@ static size_t sample_with(const world *w, uint8_t label, size_t history_n)
 static const char RECGEN_WORDING[] =
     "Tastes: Mugs 2, Gifts 2\n"
     "Brands: Alder 1, Northwind 1\n"
-    "Liked: Northwind Mugs No. 15 [Mugs, Gifts]; Alder Mugs No. 7 [Mugs, Gifts]\n"
-    "Disliked: Quill Tents No. 14 [Tents, Gifts]\n"
-    "Target: Quill Mugs No. 11 | Quill 0 | Mugs 2, Gifts 2\n"
+    "Liked: #1 Northwind Mugs No. 15 [Mugs, Gifts]; #2 Alder Mugs No. 7 [Mugs, Gifts]\n"
+    "Disliked: #3 Quill Tents No. 14 [Tents, Gifts]\n"
+    "Target: #T Quill Mugs No. 11 | Quill 0 | Mugs 2, Gifts 2\n"
     "Decision: Yes\n"
-    "Related: Quill Lamps No. 5; Northwind Lamps No. 9\n"
+    "Related: #R Quill Lamps No. 5; #S Northwind Lamps No. 9\n"
     "Why Yes:";
 static const char LLAMA2_WORDING[] =
     "[INST] <<SYS>>\n"
@@ -259,19 +259,21 @@ static void test_teacher(void **state)
 
     for (size_t i = 0; i < w->d.samples_n; i++) {
         lcf_buf prompt = LCF_BUF_INIT, title = LCF_BUF_INIT, text = LCF_BUF_INIT,
-                again = LCF_BUF_INIT;
+                again = LCF_BUF_INIT, raw = LCF_BUF_INIT;
         lcf_cot_subject subject;
         lcf_cot_score score;
         lcf_facts f;
         lcf_facts_of(&f, &w->d, w->related, options.history_n, i);
         lcf_prompt_explain(&prompt, &options, &w->d, &f);
         lcf_prompt_title(&title, &options, &w->d.catalogue, f.sample.item);
-        lcf_teacher_compose(&text, &options, &w->d, &f, i);
+        lcf_teacher_compose(&raw, &options, &w->d, &f, i);
+        assert_true(lcf_prompt_expand(&text, &options, &w->d, &f, (lcf_str){raw.data, raw.len}));
+        assert_null(strchr(text.data, '#'));
         lcf_teacher_compose(&again, &options, &w->d, &f, i);
-        assert_string_equal(text.data, again.data);
+        assert_string_equal(raw.data, again.data);
         lcf_buf_reset(&again);
         lcf_teacher_compose(&again, &options, &w->d, &f, i + 1000);
-        different += strcmp(text.data, again.data) != 0;
+        different += strcmp(raw.data, again.data) != 0;
         subject =
             (lcf_cot_subject){{prompt.data, prompt.len}, {title.data, title.len}, f.sample.label};
         score = lcf_cot_score_of((lcf_str){text.data, text.len}, true, &subject);
@@ -283,8 +285,38 @@ static void test_teacher(void **state)
         lcf_buf_dispose(&title);
         lcf_buf_dispose(&text);
         lcf_buf_dispose(&again);
+        lcf_buf_dispose(&raw);
     }
     assert_true(different * 10 > w->d.samples_n * 9);
+}
+
+static void expands(const world *w, const lcf_facts *f, const char *text, bool all,
+                    const char *want)
+{
+    lcf_prompt_options options = LCF_PROMPT_OPTIONS_INIT;
+    lcf_buf out = LCF_BUF_INIT;
+
+    assert_int_equal(lcf_prompt_expand(&out, &options, &w->d, f, (lcf_str){text, strlen(text)}),
+                     all);
+    assert_string_equal(lcf_buf_text(&out), want);
+    lcf_buf_dispose(&out);
+}
+
+static void test_references(void **state)
+{
+    world *w = *state;
+    lcf_facts f;
+
+    lcf_facts_of(&f, &w->d, w->related, 8, sample_with(w, 1, 4));
+    expands(w, &f, "#T, #R.", true, "Quill Mugs No. 11, Quill Lamps No. 5.");
+    expands(w, &f, "#1 and #2 and #3", true,
+            "Northwind Mugs No. 15 and Alder Mugs No. 7 and Quill Tents No. 14");
+    expands(w, &f, "#0", false, "#0");
+    expands(w, &f, "#4", false, "#4");
+    expands(w, &f, "#12345", false, "#12345");
+    expands(w, &f, "a #", false, "a #");
+    expands(w, &f, "# T", false, "# T");
+    expands(w, &f, "", true, "");
 }
 
 static void test_without_memory(void **state)
@@ -317,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_wording_is_that_of_the_version),
         cmocka_unit_test(test_explain_begins_with_decide),
         cmocka_unit_test(test_teacher),
+        cmocka_unit_test(test_references),
         cmocka_unit_test(test_without_memory),
     };
 
