@@ -14,7 +14,7 @@ expect() {
 }
 id() { jq -r .id "$1/manifest.json"; }
 
-"$LLMCF" simulate --users 300 --items 200 --out raw >/dev/null 2>&1 || fail "simulate"
+"$LLMCF" simulate --users 150 --items 120 --out raw >/dev/null 2>&1 || fail "simulate"
 "$LLMCF" prepare --input raw --out dataset >/dev/null 2>&1 || fail "prepare"
 train=("$LLMCF" train --dataset dataset --seeds 1,2,3 --threads 1 --epochs 3 --patience 3)
 

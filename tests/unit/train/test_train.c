@@ -120,6 +120,7 @@ static lcf_train_options options_of(const fixture *f, lcf_train_arm arm)
     o.params.epochs_max = 3;
     o.params.batch = 32;
     o.params.learning_rate = 0.01;
+    o.params.weight_decay = 1e-5;
     return o;
 }
 
