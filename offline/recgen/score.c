@@ -15,7 +15,8 @@
 #define WORD_BYTES_MAX 48
 #define TEXT_BYTES_MIN 40
 #define TEXT_WORDS_MIN 10
-#define REPEATS_MAX 0.4 /* of all word triples */
+#define DOUBLED_COST 0.5 /* off the repetition half of coherence, for each "X and X" */
+#define REPEATS_MAX 0.4  /* of all word triples */
 
 typedef struct words {
     uint64_t hash[WORDS_MAX];
@@ -151,6 +152,21 @@ static double polarity(const words *w, uint16_t sentence)
     return positive + negative > 0.0 ? (positive - negative) / (positive + negative) : 0.0;
 }
 
+/* How often the text names the same twice: "Drama and Drama". */
+static size_t doubled(const words *w)
+{
+    const uint64_t and_hash = word_hash("and", 3);
+    size_t n = 0;
+
+    for (size_t i = 1; i + 1 < w->n; i++)
+        for (size_t k = 1; w->hash[i] == and_hash && k <= 8 && k <= i && i + k < w->n; k++)
+            if (!memcmp(w->hash + i - k, w->hash + i + 1, k * sizeof(w->hash[0]))) {
+                n++;
+                break;
+            }
+    return n;
+}
+
 static double coherence(const words *w)
 {
     size_t sentences_n = w->n ? (size_t)w->sentence[w->n - 1] + 1 : 0;
@@ -163,7 +179,8 @@ static double coherence(const words *w)
     }
     if (sentences_n > 1)
         change /= (double)(sentences_n - 1);
-    return 0.5 * (1.0 - fmin(1.0, change)) + 0.5 * (1.0 - fmin(1.0, repeated_share(w)));
+    return 0.5 * (1.0 - fmin(1.0, change)) +
+           0.5 * (1.0 - fmin(1.0, repeated_share(w) + DOUBLED_COST * (double)doubled(w)));
 }
 
 static double completeness(const words *w)

@@ -6,7 +6,8 @@
  * end, echoes prompt markers, or goes in circles. Otherwise the score is the mean of
  *
  *   coherence     half: 1 - mean change of polarity between neighbouring sentences, polarity from a
- *                 short list of words; half: 1 - share of repeated word triples
+ *                 short list of words; half: 1 - share of repeated word triples, less for every "X
+ *                 and X"
  *   completeness  mean over the four requested parts (profile, target, match, variety) of how
  *                 clearly the best sentence speaks of it: cue words of the part, two for full marks
  *   relevance     half: share of the names in the text (capitalised words and numbers within

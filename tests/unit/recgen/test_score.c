@@ -114,6 +114,16 @@ static void test_coherence(void **state)
                 score_as(GOOD, true, 1).parts[LCF_COT_COHERENCE]);
 }
 
+static void test_doubled(void **state)
+{
+    char text[512] = "The user mostly enjoys Drama and Drama, as Heat (1995) and Heat (1995) show.";
+
+    (void)state;
+    strcat(text, strstr(GOOD, " The target"));
+    assert_true(score_as(text, true, 1).parts[LCF_COT_COHERENCE] <
+                score_as(GOOD, true, 1).parts[LCF_COT_COHERENCE] - 0.4f);
+}
+
 /* A text of any length is scored in bounded memory and does not overrun. */
 static void test_long(void **state)
 {
@@ -134,7 +144,7 @@ int main(void)
         cmocka_unit_test(test_rejected),     cmocka_unit_test(test_good),
         cmocka_unit_test(test_consistency),  cmocka_unit_test(test_relevance),
         cmocka_unit_test(test_completeness), cmocka_unit_test(test_coherence),
-        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_doubled),      cmocka_unit_test(test_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
