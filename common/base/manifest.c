@@ -217,38 +217,61 @@ static lcf_status hash_files(json_t **out, const char *dir, lcf_err *err)
     return status;
 }
 
+/* content may be NULL: then the files are the content. */
 static lcf_status identity_hash(char id[65], const json_t *identity, const json_t *files,
-                                lcf_err *err)
+                                const char *content, lcf_err *err)
 {
-    json_t *both = json_pack("{s:O, s:O}", "identity", identity, "files", files);
+    json_t *all =
+        json_pack("{s:O, s:O, s:s*}", "identity", identity, "files", files, "content", content);
     char *text =
-        both ? json_dumps(both, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+        all ? json_dumps(all, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     lcf_status status = text ? lcf_sha256_hex(id, text, strlen(text), err)
                              : LCF_FAIL(err, LCF_ENOMEM, "manifest id");
 
     free(text);
-    json_decref(both);
+    json_decref(all);
+    return status;
+}
+
+static lcf_status save(const lcf_manifest *m, const char *dir, const json_t *files,
+                       const char *content, lcf_err *err)
+{
+    char id[65], *path = lcf_path_join(dir, MANIFEST_NAME);
+    json_t *json = NULL;
+    lcf_status status = path ? identity_hash(id, m->identity, files, content, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+
+    if (!status) {
+        json = json_pack("{s:i, s:s, s:O, s:O, s:s*, s:O}", "format", MANIFEST_FORMAT, "id", id,
+                         "identity", m->identity, "files", files, "content", content, "stats",
+                         m->stats);
+        status = json ? lcf_json_save(path, json, err)
+                      : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+    }
+    json_decref(json);
+    free(path);
     return status;
 }
 
 lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err)
 {
-    char id[65], *path = lcf_path_join(dir, MANIFEST_NAME);
-    json_t *files = NULL, *json = NULL;
-    lcf_status status =
-        path ? hash_files(&files, dir, err) : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+    json_t *files = NULL;
+    lcf_status status = hash_files(&files, dir, err);
 
     if (!status)
-        status = identity_hash(id, m->identity, files, err);
-    if (!status) {
-        json = json_pack("{s:i, s:s, s:O, s:O, s:O}", "format", MANIFEST_FORMAT, "id", id,
-                         "identity", m->identity, "files", files, "stats", m->stats);
-        status = json ? lcf_json_save(path, json, err)
-                      : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
-    }
-    json_decref(json);
+        status = save(m, dir, files, NULL, err);
     json_decref(files);
-    free(path);
+    return status;
+}
+
+lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const char *content,
+                                      lcf_err *err)
+{
+    json_t *files = json_object();
+    lcf_status status = files ? save(m, dir, files, content, err)
+                              : LCF_FAIL(err, LCF_ENOMEM, "manifest of %s", dir);
+
+    json_decref(files);
     return status;
 }
 
@@ -322,7 +345,8 @@ lcf_status lcf_manifest_verify(const char *dir, lcf_err *err)
     if (!status)
         status = compare_files(dir, files, found, err);
     if (!status)
-        status = identity_hash(recomputed, identity, files, err);
+        status = identity_hash(recomputed, identity, files,
+                               json_string_value(json_object_get(json, "content")), err);
     if (!status && strcmp(id, recomputed))
         status = LCF_FAIL(err, LCF_ECHECKSUM, "%s/%s was changed after it was written", dir,
                           MANIFEST_NAME);

@@ -42,6 +42,13 @@ bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir);
  */
 lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err);
 /*
+ * The same for a folder whose files are no function of their content (an LMDB store, which readers
+ * touch too): no file is listed, and `content`, a digest that the writer computed, takes the place
+ * of the file hashes in the id.
+ */
+lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const char *content,
+                                      lcf_err *err);
+/*
  * Recomputes sizes and hashes of a folder against its manifest.
  *
  * errors   ENOENT no manifest; EFORMAT; ECHECKSUM a file is missing, truncated or changed (named)

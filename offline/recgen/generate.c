@@ -532,18 +532,19 @@ static lcf_status generate_missing(generation *g, lcf_err *err)
 
 static lcf_status finish(generation *g, lcf_err *err)
 {
+    char digest[LCF_SHA256_HEX_BYTES];
     lcf_cot_store_stats stats;
     lcf_status status = lcf_cot_store_stat(&stats, g->store, err);
 
-    lcf_cot_store_close(g->store); /* before its files are hashed */
-    g->store = NULL;
+    if (!status)
+        status = lcf_cot_store_digest(digest, g->store, err);
     if (!status)
         status = lcf_manifest_stat(g->manifest, "records",
                                    json_integer((json_int_t)stats.records_n), err);
     if (!status)
         status = lcf_manifest_stat(g->manifest, "rows",
                                    json_integer((json_int_t)g->result->rows_chosen), err);
-    return status ? status : lcf_manifest_write(g->manifest, g->o->out, err);
+    return status ? status : lcf_manifest_write_content(g->manifest, g->o->out, digest, err);
 }
 
 static void dispose(generation *g)
