@@ -173,8 +173,10 @@ static void print_summary(const lcf_generate_result *r, const char *out)
         out, (unsigned long long)r->rows_chosen, (unsigned long long)r->rows_present,
         (unsigned long long)r->rows_generated, r->seconds, (unsigned long long)r->tokens_generated,
         (double)r->tokens_generated / (r->seconds + 1e-9));
-    if (r->rows_generated)
-        fprintf(stderr, "  mean score %.3f; %llu rows without a good candidate\n", r->score_mean,
+    if (r->rows_generated > r->rows_rejected)
+        fprintf(stderr, "  mean score %.3f\n", r->score_mean);
+    if (r->rows_rejected)
+        fprintf(stderr, "  %llu rows without a good candidate\n",
                 (unsigned long long)r->rows_rejected);
 }
 

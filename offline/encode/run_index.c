@@ -263,7 +263,10 @@ static lcf_status open_inputs(index_step *s, lcf_err *err)
                         s->o->vectors_dir, s->items.n, s->o->dataset_dir,
                         s->dataset.catalogue.items_n);
     if (!s->cots.keys)
-        return LCF_FAIL(err, LCF_EFORMAT, "%s/cots.lcf has no keys", s->o->vectors_dir);
+        return LCF_FAIL(
+            err, LCF_EFORMAT,
+            "%s/cots.lcf holds no record: every text in %s was rejected; tune the model longer",
+            s->o->vectors_dir, s->o->cot_dir);
     return LCF_OK;
 }
 
