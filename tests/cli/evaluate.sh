@@ -13,6 +13,7 @@ expect() {
     [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
     grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
 }
+. "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 
 "$fixture" better din ict || exit 1
 "$fixture" equal a1 a2 || exit 1
@@ -53,7 +54,7 @@ grep -q '^A is old/ranker, B is new/ranker/;' renamed/report.md || fail "arms of
 
 # a signal: nothing is written, try again later
 "$LLMCF" evaluate --a din --b ict --out stopped --replicates 1000000 --quiet 2>stderr &
-sleep 0.5
+until_stoppable $!
 kill -TERM $!
 wait $!
 [ $? -eq 75 ] || fail "a stopped run does not exit with 75"

@@ -31,10 +31,7 @@ done
 say "SIGTERM: finish the groups in flight, 75"
 "$LLMCF" generate $GENERATE --out stopped 2>stopped.log &
 pid=$!
-for _ in $(seq 200); do # until it is at work
-    grep -q "generate rows" stopped.log && break
-    sleep 0.05
-done
+wait_until grep -q "generate rows" stopped.log || true # at work
 kill -TERM $pid 2>/dev/null || true
 code=0
 wait $pid || code=$?

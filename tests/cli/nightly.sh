@@ -5,6 +5,7 @@ fail() {
     echo "FAILED: $*" >&2
     exit 1
 }
+. "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 cat >night.yaml <<'YAML'
 simulate: {users: 80, items: 60, days: 40}
 prepare: {split: time}
@@ -42,10 +43,7 @@ night strict.yaml d4 && fail "a gate that cannot be passed was passed"
 
 sed 's/steps: 150/steps: 151/' night.yaml >longer.yaml
 setsid bash -c "$(declare -f night); night longer.yaml d5" &
-for _ in $(seq 200); do # until it is at work
-    grep -q "steps=151" log && break
-    sleep 0.05
-done
+wait_until grep -q "steps=151" log || fail "the night did not come to tuning"
 sleep 0.5
 kill -9 -- -$! 2>/dev/null || fail "the night was over before it could be killed"
 wait || true

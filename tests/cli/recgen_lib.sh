@@ -1,5 +1,6 @@
 # For the tests of tune and generate: a small simulated dataset in ./dataset and quick options.
 set -eu
+. "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 say() { echo "== $*"; }
 fail() {
     echo "FAILED: $*" >&2

@@ -12,8 +12,8 @@ publish() {
 publish --generation one
 "$LLMCF" serve --snapshot snapshots --listen 127.0.0.1:0 --unix "$PWD/s" --threads 2 --max-body 2000 >>log 2>&1 &
 server=$!
-wait_for() { # until the command succeeds, 15 s
-    for _ in $(seq 150); do
+wait_for() { # until the command succeeds, 60 s
+    for _ in $(seq 600); do
         "$@" && return 0
         kill -0 $server 2>/dev/null || fail "the server has ended"
         sleep 0.1

@@ -12,6 +12,7 @@ expect() {
     [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
     grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
 }
+. "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 id() { jq -r .id "$1/manifest.json"; }
 
 "$LLMCF" simulate --users 150 --items 120 --out raw >/dev/null 2>&1 || fail "simulate"
@@ -30,10 +31,7 @@ expect 0 'up to date' "${train[@]}" --out whole
 # SIGTERM once the first seed is there: 75, the seed is kept, and going on gives the same artefact
 "${train[@]}" --out stopped 2>stderr &
 pid=$!
-for _ in $(seq 600); do
-    [ -e stopped.partial/seed-1.result.lcf ] && break
-    sleep 0.02
-done
+wait_until [ -e stopped.partial/seed-1.result.lcf ]
 kill -TERM $pid
 wait $pid
 got=$?
@@ -47,10 +45,7 @@ expect 0 'seed kept from an earlier run' "${train[@]}" --out stopped
 # kill -9 in the middle: the next run goes on as well, and more seeds cost only what is new
 "${train[@]}" --out killed 2>/dev/null &
 pid=$!
-for _ in $(seq 600); do
-    [ -e killed.partial/seed-1.result.lcf ] && break
-    sleep 0.02
-done
+wait_until [ -e killed.partial/seed-1.result.lcf ]
 kill -9 $pid
 wait $pid 2>/dev/null
 expect 0 'seed kept' "${train[@]}" --out killed
@@ -59,10 +54,7 @@ expect 0 'seed kept' "${train[@]}" --out killed
 # other options do not go on with the seeds of these
 "${train[@]}" --out other 2>/dev/null &
 pid=$!
-for _ in $(seq 600); do
-    [ -e other.partial/seed-1.result.lcf ] && break
-    sleep 0.02
-done
+wait_until [ -e other.partial/seed-1.result.lcf ]
 kill -9 $pid
 wait $pid 2>/dev/null
 expect 0 'best seed' "${train[@]}" --lr 0.002 --out other

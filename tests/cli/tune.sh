@@ -34,7 +34,7 @@ done
 [ -e parts ] || {
     "$LLMCF" tune $TUNE --out parts 2>>log &
     pid=$!
-    sleep 0.3
+    until_stoppable $pid
     kill -TERM $pid 2>/dev/null || true
     code=0
     wait $pid || code=$?
