@@ -160,7 +160,11 @@ static lcf_status check_gate(const char *path, bool force, lcf_err *err)
         return status;
     gate = json_object_get(report, "gate");
     passed = json_object_get(gate, "passed");
-    if (!json_is_boolean(passed))
+    if (json_is_null(gate))
+        status =
+            LCF_FAIL(err, LCF_EFORMAT,
+                     "%s has no gate: evaluate with --require, or publish without --report", path);
+    else if (!json_is_boolean(passed))
         status = LCF_FAIL(err, LCF_EFORMAT, "%s: 'gate.passed' is missing: not a report", path);
     else if (!json_is_true(passed) && force)
         fprintf(stderr, "the gate of %s was not passed; published by force\n", path);

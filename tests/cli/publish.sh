@@ -24,6 +24,8 @@ echo '{}' >other.json
 expect 3 "gate" publish --report failed.json
 [ ! -e snapshots ] || fail "a failed gate left something"
 expect 1 "not a report" publish --report other.json
+echo '{"gate": null}' >ungated.json
+expect 1 "ungated.json has no gate" publish --report ungated.json
 expect 0 "current -> one" publish --report passed.json --generation one
 [ "$(readlink snapshots/current)" = one ] || fail "current is $(readlink snapshots/current)"
 expect 0 "up to date" publish --generation two
@@ -40,10 +42,10 @@ expect 1 "arms/din-ict.lcf: 3000 bytes" "$LLMCF" publish --dataset world/dataset
 [ "$(ls snapshots | tr '\n' ' ')" = "current one publish.lock two " ] || fail "left behind: $(ls -a snapshots)"
 
 # Two at a time: the second tries again later.
-flock snapshots/publish.lock sh -c 'sleep 3' &
-sleep 0.5
+exec 8>>snapshots/publish.lock
+flock 8
 expect 75 "locked by another" publish --generation four --force
-wait
+exec 8>&-
 
 # rank
 echo '{"user_id": "u2", "candidates": ["i1", "i2", "nothing"], "explain": true}' >request.json
