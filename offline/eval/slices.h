@@ -40,7 +40,8 @@ typedef struct lcf_slices {
 
 /*
  * errors   EFORMAT the dataset is not the one the rows are from (a row out of range, or with
- * another label: named); ENOMEM memory   dispose releases
+ *          another label: named); ENOMEM
+ * memory   dispose releases
  */
 lcf_status lcf_slices_init(lcf_slices *out, const lcf_eval_table *t, const lcf_dataset *d,
                            lcf_err *err);

@@ -5,7 +5,9 @@
  *
  * Invariant: facts of a sample come from its own history, from the catalogue, and from the table of
  * related items, which is counted over training samples only. Nothing of the valid or test split
- * and nothing of the user's future enters.
+ * enters. Of the user's own future nothing enters but, for a training sample, what it and later
+ * training samples add to that table: related items stand only where the decision is given (the
+ * explanation of a training row), never in what a decision is asked of.
  *
  * Life cycle: lcf_related_create once per dataset (read only afterwards, shared between threads);
  * lcf_facts_of per sample fills a value of the caller's.
