@@ -610,12 +610,44 @@ static lcf_status prepare(tuning *t, lcf_err *err)
     return status || resumed ? status : start_afresh(t, err);
 }
 
-/* The measures as they were kept: a resumed run did not take them itself. */
 static double kept(const json_t *measures, const char *key)
 {
     const json_t *value = json_object_get(measures, key);
 
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+/* The measures as they were kept, by a run before this one perhaps. */
+static lcf_recgen_measures measures_of(const json_t *json)
+{
+    return (lcf_recgen_measures){
+        .auc = kept(json, "auc"),
+        .auc_rows = (size_t)json_integer_value(json_object_get(json, "auc_rows")),
+        .cot_perplexity = kept(json, "cot_perplexity"),
+        .cot_tokens = (uint64_t)json_integer_value(json_object_get(json, "cot_tokens")),
+        .general_perplexity = kept(json, "general_perplexity"),
+        .general_tokens = (uint64_t)json_integer_value(json_object_get(json, "general_tokens")),
+    };
+}
+
+/* The result of an artefact that is up to date, from its report. */
+static lcf_status read_result(lcf_tune_result *result, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "report.json");
+    json_t *report = NULL;
+    lcf_status status =
+        path ? lcf_json_load(&report, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    if (!status)
+        status = lcf_json_u64(&result->steps, report, "steps", err);
+    if (!status)
+        status = lcf_json_u64(&result->tokens, report, "tokens", err);
+    result->current = true;
+    result->before = measures_of(json_object_get(report, "before"));
+    result->after = measures_of(json_object_get(report, "after"));
+    json_decref(report);
+    free(path);
+    return status;
 }
 
 static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
@@ -634,9 +666,7 @@ static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
         status = write_artefact(t, &result->after, err);
     result->steps = lcf_llama_trainer_step_n(t->trainer);
     result->tokens = t->tokens;
-    result->before.auc = kept(t->before_json, "auc");
-    result->before.cot_perplexity = kept(t->before_json, "cot_perplexity");
-    result->before.general_perplexity = kept(t->before_json, "general_perplexity");
+    result->before = measures_of(t->before_json);
     return status;
 }
 
@@ -651,7 +681,7 @@ lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lc
                         "steps, batch, shards and checkpoint interval must be positive");
     status = describe(&t, err);
     if (!status && !options->force && lcf_manifest_is_current(t.manifest, options->out)) {
-        result->current = true;
+        status = read_result(result, options->out, err);
     } else {
         if (!status)
             status = open_work(&t, err);

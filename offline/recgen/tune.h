@@ -39,7 +39,7 @@ typedef struct lcf_tune_options {
 void lcf_tune_options_init(lcf_tune_options *options);
 
 typedef struct lcf_tune_result {
-    bool current; /* nothing was done: the artefact is up to date */
+    bool current; /* nothing was done: the artefact is up to date, its report gives the figures */
     uint64_t steps, tokens;
     double seconds; /* of training in this process */
     lcf_recgen_measures before, after;

@@ -6,8 +6,12 @@ say "undisturbed"
 jq -e '.steps == 40 and (.after.cot_perplexity < .before.cot_perplexity) and .after.auc != null' \
     summary.json >/dev/null || fail "summary"
 [ ! -e whole.work ] || fail "the work folder is left over"
-test "$(exit_code "$LLMCF" tune $TUNE --out whole)" = 0
+jq -e '.before.auc_rows == .after.auc_rows and .before.cot_tokens == .after.cot_tokens and .after.cot_tokens > 0' \
+    summary.json >/dev/null || fail "the measures before and after are of other rows"
+"$LLMCF" tune $TUNE --out whole --json >again.json 2>>log
 grep -q "up to date" log || fail "a second run did something"
+[ "$(jq -cS '[.steps, .tokens, .before, .after]' again.json)" = "$(jq -cS '[.steps, .tokens, .before, .after]' summary.json)" ] ||
+    fail "what is up to date is summed up with other figures"
 
 if python3 -c 'import jsonschema' 2>/dev/null; then
     for report in whole/report.json "$LCF_SOURCE_DIR/schemas/examples/tuning_report.json"; do
