@@ -5,6 +5,7 @@
 #include "offline/recgen/generate.h"
 
 #include "common/base/file.h"
+#include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/base/pool.h"
@@ -142,7 +143,7 @@ static lcf_status choose_rows(generation *g, lcf_err *err)
     return LCF_OK;
 }
 
-/* Marks what is in the store. Two rows of equal content have one record: the first makes it. */
+/* Marks what is in the store. Rows of equal content have one key, and so one record. */
 static lcf_status look_up(generation *g, lcf_err *err)
 {
     for (size_t i = 0; i < g->rows_n; i++) {
@@ -575,6 +576,22 @@ static lcf_status check_options(const lcf_generate_options *o, lcf_err *err)
     return LCF_OK;
 }
 
+/* The counts of a store that is up to date, from its manifest. */
+static lcf_status read_result(lcf_generate_result *result, const char *dir, lcf_err *err)
+{
+    char id[65];
+    json_t *manifest = NULL;
+    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
+
+    result->current = true;
+    if (!status)
+        status =
+            lcf_json_u64(&result->rows_chosen, json_object_get(manifest, "stats"), "rows", err);
+    result->rows_present = result->rows_chosen;
+    json_decref(manifest);
+    return status;
+}
+
 lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options *options,
                         lcf_err *err)
 {
@@ -587,7 +604,7 @@ lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options 
     if (!status)
         status = describe(&g, err);
     if (!status && !options->force && lcf_manifest_is_current(g.manifest, options->out)) {
-        result->current = true;
+        status = read_result(result, options->out, err);
         goto done;
     }
     if (!status)

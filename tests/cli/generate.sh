@@ -10,7 +10,8 @@ jq -e '.rows_generated == .rows_chosen and .rows_chosen > 100' summary.json >/de
 "$LLMCF" cot export --cot whole --out whole.jsonl 2>>log
 rows=$(jq .rows_chosen summary.json)
 [ "$(jq -r .key whole.jsonl | sort -u | wc -l)" = "$(wc -l <whole.jsonl)" ] || fail "a duplicate"
-"$LLMCF" generate $GENERATE --out whole --json 2>>log | jq -e .current >/dev/null ||
+"$LLMCF" generate $GENERATE --out whole --json 2>>log |
+    jq -e --argjson rows "$rows" '.current and .rows_chosen == $rows and .rows_present == $rows and .rows_generated == 0' >/dev/null ||
     fail "a second run did something"
 
 say "one thread and the old name of the option"
