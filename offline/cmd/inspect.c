@@ -78,12 +78,12 @@ static void set_n(json_t *out, const char *key, uint64_t n)
     json_object_set_new(out, key, json_integer((json_int_t)n));
 }
 
-static json_t *dims_json(const uint64_t *dims, uint32_t dims_n, bool reversed)
+static json_t *dims_json(const uint64_t *dims, uint32_t dims_n)
 {
     json_t *list = json_array();
 
     for (uint32_t d = 0; d < dims_n; d++)
-        json_array_append_new(list, json_integer((json_int_t)dims[reversed ? dims_n - 1 - d : d]));
+        json_array_append_new(list, json_integer((json_int_t)dims[d]));
     return list;
 }
 
@@ -205,7 +205,7 @@ static lcf_status describe_bundle(json_t *out, const char *path, lcf_err *err)
         const lcf_array *a = lcf_bundle_array(b, i);
         json_t *row = json_object();
         set_text(row, "dtype", dtype_text(a->dtype));
-        json_object_set_new(row, "dims", dims_json(a->dims, a->dims_n, false));
+        json_object_set_new(row, "dims", dims_json(a->dims, a->dims_n));
         json_object_set_new(arrays, a->name, row);
     }
     json_object_set_new(out, "arrays", arrays);
