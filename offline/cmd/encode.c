@@ -4,6 +4,7 @@
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -123,17 +124,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static long long count(const json_t *stats, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(stats, key));
-}
-
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
     fprintf(stderr, "%s: %lld items and %lld records in %lld dimensions", out,
-            count(stats, "items"), count(stats, "records"), count(stats, "dimensions"));
-    if (count(stats, "rejected"))
-        fprintf(stderr, ", %lld rejected records left out", count(stats, "rejected"));
+            lcf_cmd_count(stats, "items"), lcf_cmd_count(stats, "records"),
+            lcf_cmd_count(stats, "dimensions"));
+    if (lcf_cmd_count(stats, "rejected"))
+        fprintf(stderr, ", %lld rejected records left out", lcf_cmd_count(stats, "rejected"));
     fprintf(stderr, "\n%s", current ? "  up to date, nothing done (--force makes it again)\n" : "");
 }
 
@@ -152,9 +149,8 @@ int lcf_cmd_encode(int argc, char **argv)
         status = lcf_encode_run(&stats, &current, &a.encode, &err);
     if (!status) {
         print_summary(stats, a.encode.out_dir, current);
-        if (a.json &&
-            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
-            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+        if (a.json)
+            status = lcf_cmd_print_json(stats, &err);
     }
     json_decref(stats);
     return lcf_cli_finish("encode", status, &err);

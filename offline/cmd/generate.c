@@ -6,6 +6,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <jansson.h>
@@ -189,11 +190,10 @@ static lcf_status print_json(const lcf_generate_result *r, lcf_err *err)
                   "rows_generated", (json_int_t)r->rows_generated, "rows_rejected",
                   (json_int_t)r->rows_rejected, "tokens_generated", (json_int_t)r->tokens_generated,
                   "score_mean", score, "seconds", r->seconds);
-    bool ok =
-        json && !json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) && putchar('\n') >= 0;
+    lcf_status status = lcf_cmd_print_json(json, err);
 
     json_decref(json);
-    return ok ? LCF_OK : LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+    return status;
 }
 
 int lcf_cmd_generate(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/pool.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -69,18 +70,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static long long count(const json_t *stats, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(stats, key));
-}
-
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
     fprintf(stderr, "%s: %lld examples (%lld positive) of %lld records\n", out,
-            count(stats, "examples"), count(stats, "positives"), count(stats, "records"));
+            lcf_cmd_count(stats, "examples"), lcf_cmd_count(stats, "positives"),
+            lcf_cmd_count(stats, "records"));
     fprintf(stderr,
             "  left out: %lld rejected, %lld of no training row, %lld not the best of their row\n",
-            count(stats, "rejected"), count(stats, "unmatched"), count(stats, "superseded"));
+            lcf_cmd_count(stats, "rejected"), lcf_cmd_count(stats, "unmatched"),
+            lcf_cmd_count(stats, "superseded"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }
@@ -99,9 +97,8 @@ int lcf_cmd_index(int argc, char **argv)
         status = lcf_index_run(&stats, &current, &a.index, &err);
     if (!status) {
         print_summary(stats, a.index.out_dir, current);
-        if (a.json &&
-            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
-            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+        if (a.json)
+            status = lcf_cmd_print_json(stats, &err);
     }
     json_decref(stats);
     return lcf_cli_finish("index", status, &err);

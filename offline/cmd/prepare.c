@@ -3,6 +3,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -161,31 +162,28 @@ static void name_bad_row(void *arg, const char *file, size_t line, const char *r
         fprintf(stderr, "%s:%zu: %s\n", file, line, reason);
 }
 
-static long long count(const json_t *stats, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(stats, key));
-}
-
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
     static const char *const splits[] = {"train", "valid", "test"};
 
     fprintf(stderr, "%s: %lld users, %lld items, %lld brands, %lld categories, %lld interactions\n",
-            out, count(stats, "users"), count(stats, "items"), count(stats, "brands"),
-            count(stats, "categories"), count(stats, "interactions"));
+            out, lcf_cmd_count(stats, "users"), lcf_cmd_count(stats, "items"),
+            lcf_cmd_count(stats, "brands"), lcf_cmd_count(stats, "categories"),
+            lcf_cmd_count(stats, "interactions"));
     for (int i = 0; i < 3; i++) {
         const json_t *split = json_object_get(stats, splits[i]);
-        long long n = count(split, "samples"), positives = count(split, "positives");
+        long long n = lcf_cmd_count(split, "samples"),
+                  positives = lcf_cmd_count(split, "positives");
 
         fprintf(stderr, "  %-5s %8lld samples, %.1f %% positive\n", splits[i], n,
                 n ? 100.0 * (double)positives / (double)n : 0.0);
     }
-    if (count(stats, "unknown_items"))
+    if (lcf_cmd_count(stats, "unknown_items"))
         fprintf(stderr, "  %lld items of the log are not in the item list: empty titles\n",
-                count(stats, "unknown_items"));
-    if (count(stats, "bad_rows"))
+                lcf_cmd_count(stats, "unknown_items"));
+    if (lcf_cmd_count(stats, "bad_rows"))
         fprintf(stderr, "  %lld rows could not be read and were left out\n",
-                count(stats, "bad_rows"));
+                lcf_cmd_count(stats, "bad_rows"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }
@@ -209,9 +207,8 @@ int lcf_cmd_prepare(int argc, char **argv)
         fprintf(stderr, "... and %zu more rows like these\n", named - BAD_ROWS_NAMED_MAX);
     if (!status) {
         print_summary(stats, a.prepare.out_dir, current);
-        if (a.json &&
-            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
-            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+        if (a.json)
+            status = lcf_cmd_print_json(stats, &err);
     }
     json_decref(stats);
     return lcf_cli_finish("prepare", status, &err);

@@ -3,6 +3,7 @@
 #include "common/base/cli.h"
 #include "common/base/json.h"
 #include "common/snapshot/snapshot.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -180,6 +181,7 @@ static lcf_status check_gate(const char *path, bool force, lcf_err *err)
 static lcf_status report_result(const arguments *a, const lcf_publish_result *r, lcf_err *err)
 {
     json_t *json;
+    lcf_status status;
 
     if (r->unchanged)
         fprintf(stderr, "%s/%s: up to date, nothing done (--force publishes again)\n", a->root,
@@ -194,12 +196,9 @@ static lcf_status report_result(const arguments *a, const lcf_publish_result *r,
         return LCF_OK;
     json = json_pack("{s:s, s:s, s:b, s:I}", "generation", r->generation, "id", r->id, "unchanged",
                      r->unchanged, "retired", (json_int_t)r->retired_n);
-    if (!json || json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0) {
-        json_decref(json);
-        return LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
-    }
+    status = lcf_cmd_print_json(json, err);
     json_decref(json);
-    return LCF_OK;
+    return status;
 }
 
 int lcf_cmd_publish(int argc, char **argv)

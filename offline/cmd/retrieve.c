@@ -5,6 +5,7 @@
 #include "common/base/cli.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -125,18 +126,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static long long count(const json_t *stats, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(stats, key));
-}
-
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
     fprintf(stderr, "%s: %lld examples each for %lld rows, out of %lld, by the %s rule\n", out,
-            count(stats, "k"), count(stats, "rows"), count(stats, "examples"),
-            json_string_value(json_object_get(stats, "mode")));
+            lcf_cmd_count(stats, "k"), lcf_cmd_count(stats, "rows"),
+            lcf_cmd_count(stats, "examples"), json_string_value(json_object_get(stats, "mode")));
     fprintf(stderr, "  %lld rows have fewer; recall against the exact search on %lld rows: %.4f\n",
-            count(stats, "short_rows"), count(stats, "checked_rows"),
+            lcf_cmd_count(stats, "short_rows"), lcf_cmd_count(stats, "checked_rows"),
             json_number_value(json_object_get(stats, "recall")));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
@@ -157,9 +153,8 @@ int lcf_cmd_retrieve(int argc, char **argv)
         status = lcf_retrieve_run(&stats, &current, &a.retrieve, &err);
     if (!status) {
         print_summary(stats, a.retrieve.out_dir, current);
-        if (a.json &&
-            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
-            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+        if (a.json)
+            status = lcf_cmd_print_json(stats, &err);
     }
     json_decref(stats);
     return lcf_cli_finish("retrieve", status, &err);

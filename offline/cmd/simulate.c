@@ -4,6 +4,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -93,23 +94,20 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-static long long count(const json_t *stats, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(stats, key));
-}
-
 static void print_summary(const json_t *stats, const lcf_simulate_options *o, bool current)
 {
-    long long interactions = count(stats, "interactions"),
-              impressions = count(stats, "impressions");
+    long long interactions = lcf_cmd_count(stats, "interactions"),
+              impressions = lcf_cmd_count(stats, "impressions");
 
     fprintf(stderr, "%s: %u users, %u items, %u days\n", o->out_dir, o->users_n, o->items_n,
             o->days);
     fprintf(stderr, "  %lld requests, %lld impressions, %.1f %% clicked\n",
-            count(stats, "requests"), impressions,
-            impressions ? 100.0 * (double)count(stats, "clicks") / (double)impressions : 0.0);
+            lcf_cmd_count(stats, "requests"), impressions,
+            impressions ? 100.0 * (double)lcf_cmd_count(stats, "clicks") / (double)impressions
+                        : 0.0);
     fprintf(stderr, "  %lld ratings, %.1f %% of them 4 or 5\n", interactions,
-            interactions ? 100.0 * (double)count(stats, "liked") / (double)interactions : 0.0);
+            interactions ? 100.0 * (double)lcf_cmd_count(stats, "liked") / (double)interactions
+                         : 0.0);
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }
@@ -129,9 +127,8 @@ int lcf_cmd_simulate(int argc, char **argv)
     }
     if (!status) {
         print_summary(stats, &a.simulate, current);
-        if (a.json &&
-            (json_dumpf(stats, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
-            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+        if (a.json)
+            status = lcf_cmd_print_json(stats, &err);
     }
     json_decref(stats);
     return lcf_cli_finish("simulate", status, &err);

@@ -5,6 +5,7 @@
 #include "common/base/cli.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -195,16 +196,14 @@ static void print_summary(const json_t *report, const char *out, bool current)
     size_t i;
 
     fprintf(stderr, "%s: arm %s, best seed %lld\n", out,
-            json_string_value(json_object_get(report, "arm")),
-            (long long)json_integer_value(json_object_get(report, "best_seed")));
+            json_string_value(json_object_get(report, "arm")), lcf_cmd_count(report, "best_seed"));
     fprintf(stderr, "  %10s %7s %10s %10s %10s %12s %11s\n", "seed", "epochs", "valid AUC",
             "test AUC", "log loss", "seconds", "samples/s");
     json_array_foreach(json_object_get(report, "seeds"), i, seed)
         fprintf(stderr, "  %10lld %7zu %10.4f %10.4f %10.4f %12.1f %11.0f\n",
-                (long long)json_integer_value(json_object_get(seed, "seed")),
-                json_array_size(json_object_get(seed, "epochs")), real(seed, "valid_auc"),
-                real(seed, "test_auc"), real(seed, "test_logloss"), real(seed, "seconds"),
-                real(seed, "samples_per_s"));
+                lcf_cmd_count(seed, "seed"), json_array_size(json_object_get(seed, "epochs")),
+                real(seed, "valid_auc"), real(seed, "test_auc"), real(seed, "test_logloss"),
+                real(seed, "seconds"), real(seed, "samples_per_s"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force trains again)\n");
 }
@@ -225,9 +224,8 @@ int lcf_cmd_train(int argc, char **argv)
     }
     if (!status) {
         print_summary(report, a.train.out_dir, current);
-        if (a.json &&
-            (json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) || putchar('\n') < 0))
-            status = LCF_FAIL(&err, LCF_EIO, "cannot write to stdout");
+        if (a.json)
+            status = lcf_cmd_print_json(report, &err);
     }
     json_decref(report);
     return lcf_cli_finish("train", status, &err);

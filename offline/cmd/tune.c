@@ -3,6 +3,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <math.h>
@@ -280,11 +281,10 @@ static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
                              (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds",
                              r->seconds, "before", lcf_recgen_measures_json(&r->before), "after",
                              lcf_recgen_measures_json(&r->after));
-    bool ok =
-        json && !json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) && putchar('\n') >= 0;
+    lcf_status status = lcf_cmd_print_json(json, err);
 
     json_decref(json);
-    return ok ? LCF_OK : LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+    return status;
 }
 
 int lcf_cmd_tune(int argc, char **argv)
