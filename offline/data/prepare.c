@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/manifest.h"
+#include "offline/data/counts.h"
 #include "offline/data/dataset_write.h"
 
 #include <stdlib.h>
@@ -121,20 +122,6 @@ static json_t *make_stats(const lcf_raw_log *log, const lcf_samples *s, lcf_spli
         "valid", split_stats(s, LCF_VALID), "test", split_stats(s, LCF_TEST));
 }
 
-static lcf_status keep_stats(lcf_manifest *m, json_t *stats, lcf_err *err)
-{
-    const char *key;
-    json_t *value;
-    lcf_status status = stats ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "statistics of the dataset");
-
-    json_object_foreach(stats, key, value)
-    {
-        if (!status)
-            status = lcf_manifest_stat(m, key, json_incref(value), err);
-    }
-    return status;
-}
-
 static lcf_status write_dataset(const lcf_dataset *d, lcf_manifest *m, const char *dir,
                                 lcf_err *err)
 {
@@ -201,7 +188,7 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
     if (status)
         goto done;
     *stats = make_stats(&log, &samples, sampling.split);
-    status = keep_stats(m, *stats, err);
+    status = lcf_counts_keep(m, *stats, err);
     if (status)
         goto done;
     d = view(&log, &samples);
@@ -209,18 +196,6 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
 done:
     lcf_samples_dispose(&samples);
     lcf_raw_dispose(&log);
-    return status;
-}
-
-static lcf_status read_stats(json_t **stats, const char *dir, lcf_err *err)
-{
-    char id[65];
-    json_t *manifest = NULL;
-    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
-
-    if (!status)
-        *stats = json_incref(json_object_get(manifest, "stats"));
-    json_decref(manifest);
     return status;
 }
 
@@ -242,8 +217,8 @@ lcf_status lcf_prepare(json_t **stats, bool *current, const lcf_prepare_options 
     if (status)
         return status;
     same = !options->force && lcf_manifest_is_current(m, options->out_dir);
-    status =
-        same ? read_stats(&figures, options->out_dir, err) : run(&figures, m, options, format, err);
+    status = same ? lcf_counts_read(&figures, options->out_dir, err)
+                  : run(&figures, m, options, format, err);
     lcf_manifest_free(m);
     if (current)
         *current = same;

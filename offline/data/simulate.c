@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
+#include "offline/data/counts.h"
 #include "offline/data/sim_shop.h"
 
 #include <inttypes.h>
@@ -244,20 +245,6 @@ static json_t *make_stats(const result *r)
                      "liked", (json_int_t)liked);
 }
 
-static lcf_status keep_stats(lcf_manifest *m, json_t *stats, lcf_err *err)
-{
-    const char *key;
-    json_t *value;
-    lcf_status status = stats ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "statistics of the log");
-
-    json_object_foreach(stats, key, value)
-    {
-        if (!status)
-            status = lcf_manifest_stat(m, key, json_incref(value), err);
-    }
-    return status;
-}
-
 static lcf_status write_all(const result *r, lcf_manifest *m, const char *dir, lcf_err *err)
 {
     lcf_stage *stage = NULL;
@@ -297,24 +284,12 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_simulate_option
         goto done;
     }
     *stats = make_stats(&r);
-    status = keep_stats(m, *stats, err);
+    status = lcf_counts_keep(m, *stats, err);
     if (!status)
         status = write_all(&r, m, o->out_dir, err);
 done:
     lcf_sim_log_dispose(&r.log);
     lcf_sim_shop_dispose(&r.shop);
-    return status;
-}
-
-static lcf_status read_stats(json_t **stats, const char *dir, lcf_err *err)
-{
-    char id[65];
-    json_t *manifest = NULL;
-    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
-
-    if (!status)
-        *stats = json_incref(json_object_get(manifest, "stats"));
-    json_decref(manifest);
     return status;
 }
 
@@ -333,7 +308,8 @@ lcf_status lcf_simulate(json_t **stats, bool *current, const lcf_simulate_option
     if (status)
         return status;
     same = !options->force && lcf_manifest_is_current(m, options->out_dir);
-    status = same ? read_stats(&figures, options->out_dir, err) : run(&figures, m, options, err);
+    status =
+        same ? lcf_counts_read(&figures, options->out_dir, err) : run(&figures, m, options, err);
     lcf_manifest_free(m);
     if (current)
         *current = same;
