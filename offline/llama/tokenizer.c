@@ -375,11 +375,6 @@ bool lcf_tokenizer_adds_bos(const lcf_tokenizer *t)
     return t->adds_bos;
 }
 
-bool lcf_tokenizer_adds_prefix_space(const lcf_tokenizer *t)
-{
-    return t->adds_prefix_space;
-}
-
 static void decode_piece(lcf_buf *out, lcf_str piece)
 {
     size_t at = 0;

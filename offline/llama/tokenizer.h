@@ -50,9 +50,8 @@ lcf_status lcf_tokenizer_save(const lcf_tokenizer *t, lcf_gguf_writer *w, lcf_er
 size_t lcf_tokenizer_vocab_n(const lcf_tokenizer *t);
 uint32_t lcf_tokenizer_bos(const lcf_tokenizer *t);
 uint32_t lcf_tokenizer_eos(const lcf_tokenizer *t);
-/* Whether a prompt begins with <s>, and its text with a space mark (keys of the GGUF). */
+/* Whether a prompt begins with <s> (a key of the GGUF). */
 bool lcf_tokenizer_adds_bos(const lcf_tokenizer *t);
-bool lcf_tokenizer_adds_prefix_space(const lcf_tokenizer *t);
 
 /*
  * Appends the ids of `text`. add_prefix_space: as the start of a text (a space mark before the
