@@ -2,17 +2,7 @@
 # llmcf evaluate: report, gate and exit codes, nothing done twice, the same bytes at any thread count, refusals.
 set -u
 fixture=$LCF_BIN_DIR/eval_fixture
-fails=0
-fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
-# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
-expect() {
-    local code=$1 text=$2 got
-    shift 2
-    "$@" >stdout 2>stderr
-    got=$?
-    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
-    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
-}
+. "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
 . "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 
 "$fixture" better din ict || exit 1

@@ -1,17 +1,7 @@
 #!/bin/bash
 # llmcf prepare: what it counts on real data, what it says about bad rows, and its exit codes.
 set -u
-fails=0
-fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
-# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
-expect() {
-    local code=$1 text=$2 got
-    shift 2
-    "$@" >stdout 2>stderr
-    got=$?
-    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
-    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
-}
+. "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
 # count NAME VALUE: a figure of the --json summary
 count() { [ "$(jq "$1" stdout)" = "$2" ] || fail "$1 is $(jq "$1" stdout), not $2"; }
 

@@ -2,17 +2,7 @@
 # llmcf encode, index, retrieve, cot: from a store of records to the examples of every row.
 set -u
 fixture=$LCF_BIN_DIR/cot_fixture
-fails=0
-fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
-# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
-expect() {
-    local code=$1 text=$2 got
-    shift 2
-    "$@" >stdout 2>stderr
-    got=$?
-    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
-    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
-}
+. "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
 
 "$LLMCF" simulate --users 120 --items 150 --requests 12 --out raw --quiet 2>stderr || { cat stderr; exit 1; }
 "$LLMCF" prepare --input raw --out dataset 2>stderr || { cat stderr; exit 1; }

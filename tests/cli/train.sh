@@ -1,17 +1,7 @@
 #!/bin/bash
 # llmcf train: stopping and going on, idempotence, --json, and what it says about wrong usage and bad inputs.
 set -u
-fails=0
-fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
-# expect CODE TEXT COMMAND...: the exit code, and a text on stderr
-expect() {
-    local code=$1 text=$2 got
-    shift 2
-    "$@" >stdout 2>stderr
-    got=$?
-    [ $got -eq "$code" ] || fail "exit code $got, not $code, of: $*: $(tail -1 stderr)"
-    grep -qF -- "$text" stderr || fail "no '$text' on stderr of: $*: $(cat stderr)"
-}
+. "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
 . "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 id() { jq -r .id "$1/manifest.json"; }
 
