@@ -47,8 +47,8 @@ static const char DOC[] =
     "Writes the prompt and its continuation to standard output. Log probabilities are natural, "
     "under the model's unmodified distribution. The text ends at --max-tokens, when the model "
     "ends it, or when its context is full.\n\n"
-    "Example:\n  llmcf complete --model recgen/recgen.gguf --prompt 'Once upon a time' "
-    "--max-tokens 64 --temperature 0 --json";
+    "Example:\n  llmcf complete --model recgen/recgen.gguf \\\n"
+    "    --prompt 'Once upon a time' --max-tokens 64 --temperature 0 --json";
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {

@@ -68,8 +68,9 @@ static const char DOC[] =
 
 static const char EXAMPLE[] =
     "\n\nExample:\n"
-    "  llmcf evaluate --a ranker-din --b ranker-ict --dataset dataset --out report --require "
-    "'auc_lift_low > 0' --require 'logloss_lift <= 0.001'";
+    "  llmcf evaluate --a ranker-din --b ranker-ict --dataset dataset \\\n"
+    "    --out report --require 'auc_lift_low > 0' \\\n"
+    "    --require 'logloss_lift <= 0.001'";
 
 typedef struct arguments {
     lcf_evaluate_options evaluate;

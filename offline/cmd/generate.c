@@ -74,7 +74,8 @@ static const char DOC[] =
     "generates exactly what is missing. SIGTERM finishes the groups in flight and exits with 75.\n"
     "`llmcf cot export` prints records.\n\n"
     "Example:\n"
-    "  llmcf generate --dataset dataset --model recgen/recgen.gguf --out cot --share 0.1";
+    "  llmcf generate --dataset dataset --model recgen/recgen.gguf \\\n"
+    "    --out cot --share 0.1";
 
 typedef struct arguments {
     lcf_generate_options generate;

@@ -53,7 +53,8 @@ static const char DOC[] =
     "ROOT/current to it. Whatever fails, `current` stays as it was. When `current` was made from "
     "just these inputs nothing is done.\n\n"
     "Example:\n"
-    "  llmcf publish --dataset dataset --vectors vectors --examples examples --cot cot \\\n"
+    "  llmcf publish --dataset dataset --vectors vectors \\\n"
+    "    --examples examples --cot cot \\\n"
     "    --arm din=ranker-din/best.lcf --arm din-ict=ranker-ict/best.lcf \\\n"
     "    --report report/report.json --root snapshots";
 

@@ -55,7 +55,8 @@ static const char DOC[] =
     "written.\n\n"
     "Writes DIR/retrieved.lcf, manifest.json (schemas/retrieved.md).\n\n"
     "Example:\n"
-    "  llmcf retrieve --dataset dataset --vectors vectors --examples examples --out retrieved";
+    "  llmcf retrieve --dataset dataset --vectors vectors \\\n"
+    "    --examples examples --out retrieved";
 
 typedef struct arguments {
     lcf_retrieve_options retrieve;

@@ -70,8 +70,8 @@ static const char DOC[] =
     "DIR.partial and goes on from there when called again.\n\n"
     "Examples:\n"
     "  llmcf train --dataset dataset --out ranker-din\n"
-    "  llmcf train --dataset dataset --vectors vectors --examples examples --retrieved retrieved "
-    "--arm din-ict --out ranker-ict";
+    "  llmcf train --dataset dataset --vectors vectors --examples examples \\\n"
+    "    --retrieved retrieved --arm din-ict --out ranker-ict";
 
 typedef struct arguments {
     lcf_train_options train;
