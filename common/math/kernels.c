@@ -91,11 +91,17 @@ static bool own_gemm(const lcf_simd *simd, bool transpose_a, bool transpose_b, s
            (!transpose_a || lda < OWN_LDA_MAX) && (!transpose_b || m >= OWN_TRANSPOSE_ROWS_MIN);
 }
 
+/* Of libgomp; omp.h is not there for every compiler. OpenBLAS takes its threads from the calling
+ * thread's setting, which belongs to the program around us: one for the product, then as it was. */
+extern int omp_get_max_threads(void);
+extern void omp_set_num_threads(int threads);
+
 void lcf_gemm(float *c, const float *a, const float *b, bool transpose_a, bool transpose_b,
               size_t m, size_t n, size_t k, float alpha, float beta, size_t lda, size_t ldb,
               size_t ldc)
 {
     const lcf_simd *simd = lcf_simd_get();
+    int threads;
 
     if (m == 0 || n == 0)
         return;
@@ -104,9 +110,14 @@ void lcf_gemm(float *c, const float *a, const float *b, bool transpose_a, bool t
                    transpose_b ? 1 : ldb, transpose_b ? ldb : 1, m, n, k, alpha, beta == 1.0f);
         return;
     }
+    threads = omp_get_max_threads();
+    if (threads != 1)
+        omp_set_num_threads(1);
     cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
                 transpose_b ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, alpha,
                 a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
+    if (threads != 1)
+        omp_set_num_threads(threads);
 }
 
 void lcf_linear(float *y, const float *x, const float *w, const float *bias, size_t n, size_t in,

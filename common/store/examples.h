@@ -80,8 +80,9 @@ typedef struct lcf_example_options {
  * history_vec, are answered faster: what the user contributes to the scores is computed once.
  *
  * shapes   ids [n, k], scores [n, k] (may be NULL); positives first, each label by falling score;
- * where fewer qualify the rest is LCF_EXAMPLE_NONE with score 0 errors   EINVAL k out of range;
- * ENOMEM threads  safe
+ *          where fewer qualify the rest is LCF_EXAMPLE_NONE with score 0
+ * errors   EINVAL k out of range; ENOMEM
+ * threads  safe
  */
 lcf_status lcf_examples_search(uint32_t *ids, float *scores, const lcf_examples *e,
                                const lcf_example_query *queries, size_t n,

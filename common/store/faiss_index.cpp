@@ -13,7 +13,22 @@
 #include <mutex>
 #include <new>
 
-extern "C" void omp_set_num_threads(int); // of libgomp; omp.h is not there for every compiler
+// Of libgomp; omp.h is not there for every compiler.
+extern "C" void omp_set_num_threads(int);
+extern "C" int omp_get_max_threads(void);
+
+// One OpenMP thread for the calling thread while FAISS works, then its own setting again.
+struct single_thread {
+    int threads = omp_get_max_threads();
+    single_thread()
+    {
+        omp_set_num_threads(1);
+    }
+    ~single_thread()
+    {
+        omp_set_num_threads(threads);
+    }
+};
 
 struct lcf_faiss {
     std::unique_ptr<faiss::IndexFlatIP> flat;
@@ -33,9 +48,10 @@ static void configure_once()
 
 template <typename Body> static lcf_status guarded(lcf_err *err, Body body)
 {
+    single_thread alone;
+
     try {
         configure_once();
-        omp_set_num_threads(1); // a setting of the calling thread
         return body();
     } catch (const std::bad_alloc &) {
         return LCF_FAIL(err, LCF_ENOMEM, "FAISS index");

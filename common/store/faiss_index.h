@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
-#define _Noreturn [[noreturn]]
 extern "C" {
 #endif
 

@@ -7,6 +7,7 @@
 #include "common/math/kernels.h"
 #include "common/math/reference.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -382,22 +383,56 @@ static void test_blas_core_is_named(void **state)
     assert_string_equal(lcf_blas_core(NULL), lcf_blas_core(&fast));
 }
 
+extern int omp_get_max_threads(void);
+extern void omp_set_num_threads(int threads);
+
+/* Threads of this process. */
+static size_t threads_now(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    size_t n = 0;
+
+    assert_non_null(tasks);
+    for (struct dirent *e; (e = readdir(tasks));)
+        n += e->d_name[0] != '.';
+    closedir(tasks);
+    return n;
+}
+
+/* A program that links us may have set OpenMP to many threads: a product starts none, and leaves
+ * the setting as it was. */
+static void test_gemm_starts_no_threads(void **state)
+{
+    enum { M = 32, N = 512, K = 512 };
+    float *a = calloc(M * K, sizeof(*a)), *b = calloc(N * K, sizeof(*b)),
+          *c = malloc(M * N * sizeof(*c));
+    size_t before = threads_now();
+    int setting = omp_get_max_threads();
+
+    (void)state;
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_non_null(c);
+    omp_set_num_threads(4);
+    lcf_gemm(c, a, b, false, true, M, N, K, 1.0f, 0.0f, K, K, N); /* goes to OpenBLAS */
+    assert_int_equal(threads_now(), before);
+    assert_int_equal(omp_get_max_threads(), 4);
+    omp_set_num_threads(setting);
+    free(a);
+    free(b);
+    free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_swiglu),
-        cmocka_unit_test(test_cross_entropy),
-        cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_exp_ends),
-        cmocka_unit_test(test_blas_core_is_named),
+        cmocka_unit_test(test_gemm),          cmocka_unit_test(test_gemm_starts_no_threads),
+        cmocka_unit_test(test_linear),        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_elementwise),   cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rmsnorm),       cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),     cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_exp_ends),      cmocka_unit_test(test_blas_core_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
