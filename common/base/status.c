@@ -113,7 +113,7 @@ void lcf_err_prefix(lcf_err *err, const char *format, ...)
     err->text[sizeof(err->text) - 1] = '\0';
 }
 
-_Noreturn void lcf_assert_failed(const char *condition, const char *file, int line)
+void lcf_assert_failed(const char *condition, const char *file, int line)
 {
     fprintf(stderr, "%s:%d: assertion failed: %s\n", file, line, condition);
     abort();

@@ -9,6 +9,10 @@
 #ifndef LCF_COMMON_BASE_STATUS_H
 #define LCF_COMMON_BASE_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* name, number, text. Numbers are stable; add at the end. */
 #define LCF_STATUS_LIST(X)                         \
     X(LCF_OK, 0, "ok")                             \
@@ -79,6 +83,10 @@ void lcf_err_prefix(lcf_err *err, const char *format, ...) __attribute__((format
 /* An invariant of the program itself; on in all builds. Bad input is never an assertion. */
 #define LCF_ASSERT(condition) \
     ((condition) ? (void)0 : lcf_assert_failed(#condition, __FILE__, __LINE__))
-_Noreturn void lcf_assert_failed(const char *condition, const char *file, int line);
+void lcf_assert_failed(const char *condition, const char *file, int line) __attribute__((noreturn));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
