@@ -97,11 +97,13 @@ static lcf_status listen_tcp(lcf_server *s, const char *name, lcf_err *err)
     return status;
 }
 
-/* A socket file that nobody answers on was left by a server that died. */
+/* A socket file that refuses connections was left by a server that died; any other failure says
+ * nothing of the kind. */
 static lcf_status remove_stale(const struct sockaddr_un *address, lcf_err *err)
 {
     struct stat st;
-    int fd, answered;
+    int fd;
+    bool stale;
 
     if (lstat(address->sun_path, &st) < 0)
         return LCF_OK;
@@ -110,10 +112,11 @@ static lcf_status remove_stale(const struct sockaddr_un *address, lcf_err *err)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return LCF_FAIL_ERRNO(err, "cannot create a socket");
-    answered = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+            errno == ECONNREFUSED;
     close(fd);
-    if (answered)
-        return LCF_FAIL(err, LCF_EBUSY, "another server answers on %s", address->sun_path);
+    if (!stale)
+        return LCF_FAIL(err, LCF_EBUSY, "another server may be behind %s", address->sun_path);
     if (unlink(address->sun_path) < 0)
         return LCF_FAIL_ERRNO(err, "cannot remove the stale socket %s", address->sun_path);
     return LCF_OK;
