@@ -1,7 +1,7 @@
 /*
  * Heap allocation, checked size arithmetic, and arenas.
  *
- * Everything the project allocates on the heap goes through here, so that tests can make the n-th
+ * What our C code allocates on the heap goes through here, so that tests can make the n-th
  * allocation fail. An arena is a list of blocks that is reset in one step: it serves one batch or
  * one request, and after warm-up allocates nothing. Arenas are not thread-safe; give each thread
  * its own.

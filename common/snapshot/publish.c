@@ -360,7 +360,7 @@ static lcf_status move_current(const char *root, const char *generation, lcf_err
 
 typedef struct generation {
     char *name;
-    struct timespec time; /* of its manifest */
+    struct timespec time; /* of its snapshot.json */
 } generation;
 
 typedef struct generations {

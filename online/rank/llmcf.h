@@ -9,8 +9,8 @@
  * Everything a response points to belongs to the context and is valid until its next rank.
  *
  * The BLAS below picks its kernels when the process starts: set OPENBLAS_CORETYPE (e.g. SkylakeX,
- * Haswell) and OPENBLAS_NUM_THREADS=1, OMP_NUM_THREADS=1 in the environment; llmcf-rank and
- * llmcf-serve do so themselves.
+ * Haswell) in the environment; llmcf-rank and llmcf-serve do so themselves. Ranking starts no
+ * threads. It leaves its thread with denormals flushed to zero, as training had them.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */

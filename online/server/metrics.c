@@ -96,7 +96,7 @@ static void write_latency(lcf_buf *out, lcf_metrics *const *workers, size_t n)
     uint64_t below = 0;
 
     head(out, "llmcf_rank_duration_seconds", "histogram",
-         "From the whole request read to its answer written to the socket buffer.");
+         "From the whole request read to its answer composed.");
     for (size_t i = 0; i <= LCF_LATENCY_BUCKETS_N; i++) {
         char bound[32] = "+Inf";
         if (i < LCF_LATENCY_BUCKETS_N)

@@ -19,11 +19,11 @@
 #define LCF_REASONS_N 4
 
 typedef struct lcf_metrics {
-    _Atomic uint64_t requests[LCF_CODES_N]; /* by status code, in the order of LCF_METRIC_CODES */
+    _Atomic uint64_t requests[LCF_CODES_N]; /* by status code, in the order of CODES in metrics.c */
     _Atomic uint64_t latency[LCF_LATENCY_BUCKETS_N + 1]; /* of rank requests; the last is +Inf */
     _Atomic uint64_t latency_sum_us;
     _Atomic uint64_t candidates;
-    _Atomic uint64_t degraded[LCF_REASONS_N]; /* candidates, by reason */
+    _Atomic uint64_t degraded[LCF_REASONS_N]; /* returned candidates, by reason */
     _Atomic uint64_t degraded_requests[LCF_REASONS_N];
     _Atomic uint64_t
         deadlines; /* connections closed because a request or an answer took too long */
