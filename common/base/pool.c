@@ -104,7 +104,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static size_t processors(void)
+size_t lcf_processors(void)
 {
     cpu_set_t set;
 
@@ -121,7 +121,7 @@ lcf_status lcf_pool_create(lcf_pool **out, size_t threads, lcf_err *err)
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->begin, NULL);
     pthread_cond_init(&pool->end, NULL);
-    pool->threads = threads ? threads : processors();
+    pool->threads = threads ? threads : lcf_processors();
     pool->workers = lcf_alloc_zero(pool->threads, sizeof(*pool->workers));
     if (!pool->workers) {
         lcf_pool_free(pool);

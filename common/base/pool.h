@@ -13,6 +13,9 @@
 
 #include <stddef.h>
 
+/* The processors that this process may use; at least 1. */
+size_t lcf_processors(void);
+
 typedef struct lcf_pool lcf_pool;
 
 /* A task; `worker` is in [0, threads) and names per-thread scratch. A negative status stops further

@@ -2,13 +2,13 @@
 #include "online/server/server.h"
 
 #include "common/base/mem.h"
+#include "common/base/pool.h"
 #include "common/base/str.h"
 #include "online/server/worker.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,13 +143,6 @@ static lcf_status listen_unix(lcf_server *s, const char *path, lcf_err *err)
     return s->unix_path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of the socket");
 }
 
-static size_t processors(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
-}
-
 static lcf_status create_workers(lcf_server *s, lcf_err *err)
 {
     size_t n = s->shared.workers_n;
@@ -178,7 +171,7 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "server");
     s->shared.options = *options;
-    s->shared.workers_n = options->threads ? options->threads : processors();
+    s->shared.workers_n = options->threads ? options->threads : lcf_processors();
     atomic_init(&s->shared.draining, false);
     (void)signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of its write */
     if (!options->listen && !options->unix_path)
