@@ -19,7 +19,6 @@
 
 #define ARENA_BLOCK_BYTES ((size_t)256 << 10)
 #define NO_ARM SIZE_MAX
-#define NEIGHBOURS_FROM 1 /* candidates from which the lists are worth the shared part */
 
 _Static_assert(sizeof(((lcf_rank_info *)0)->arms) / sizeof(char *) == LCF_ARMS_MAX,
                "lcf_rank_info names every arm");
@@ -288,7 +287,7 @@ static lcf_status retrieve(job *j, lcf_err *err)
     }
     options.k = r->k ? r->k : j->k;
     options.mode = r->strict ? LCF_RETRIEVE_STRICT : LCF_RETRIEVE_SAME_USER;
-    status = c->neighbours && r->candidates_n >= NEIGHBOURS_FROM
+    status = c->neighbours
                  ? lcf_neighbours_search(c->examples, c->similarities, c->neighbours,
                                          &j->data->neighbours, &j->data->examples, c->item,
                                          c->queries, r->candidates_n, &options, err)
