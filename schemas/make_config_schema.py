@@ -26,7 +26,8 @@ def verbs(program):
 def options(program, verb):
     """name -> (takes a value, text), in the order of the help."""
     found, last = {}, None
-    for line in run(program, verb, "--help").splitlines():
+    text = run(program, verb, "--help").split("--version", 1)[0]  # what follows are explanations and examples
+    for line in text.splitlines():
         match = OPTION.match(line)
         if match:
             name, _, value = match["options"].split(",")[0][2:].partition("=")
