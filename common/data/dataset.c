@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const LCF_SPLIT_NAMES[3] = {"train", "valid", "test"};
+
 static lcf_status open_bundle(lcf_bundle **out, const char *dir, const char *name, const char *kind,
                               uint32_t version_max, lcf_err *err)
 {

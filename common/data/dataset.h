@@ -71,6 +71,7 @@ void lcf_catalogue_close(lcf_catalogue *c);
 void lcf_catalogue_item_text(lcf_buf *out, const lcf_catalogue *c, uint32_t item);
 
 typedef enum lcf_split { LCF_TRAIN = 0, LCF_VALID = 1, LCF_TEST = 2 } lcf_split;
+extern const char *const LCF_SPLIT_NAMES[3]; /* "train", "valid", "test" */
 
 typedef struct lcf_sample {
     uint32_t user, item;

@@ -17,6 +17,7 @@ enum {
     OPT_OUT,
     OPT_FORMAT,
     OPT_HISTORY,
+    OPT_HISTORY_MIN,
     OPT_LIKE,
     OPT_SPLIT,
     OPT_VALID_SHARE,
@@ -33,10 +34,13 @@ static const struct argp_option OPTIONS[] = {
     {"format", OPT_FORMAT, "NAME", 0, "movielens or tsv (default: by the files that are there)", 1},
     {"history", OPT_HISTORY, "WHICH", 0,
      "Events that stand in histories: all or liked (default all)", 2},
+    {"history-min", OPT_HISTORY_MIN, "N", 0,
+     "An interaction is a sample when at least N events stand in its history (default 1)", 2},
     {"like", OPT_LIKE, "RATING", 0, "A rating of at least this is label 1 (default 4)", 2},
     {"split", OPT_SPLIT, "RULE", 0,
      "time: the last shares of all samples by time; leave-last: of each user the last sample to "
-     "test and the last but one to valid (default: time with ratings, leave-last without)",
+     "test and the last but one to valid; column: as the log says, row by row (default: column "
+     "where there is one, else time with ratings, leave-last without)",
      2},
     {"valid-share", OPT_VALID_SHARE, "SHARE", 0, "Of the samples, with --split time (default 0.1)",
      2},
@@ -59,7 +63,8 @@ static const char DOC[] =
     "Reads one of\n"
     "  movielens  DIR/ratings.csv (userId,movieId,rating,timestamp), DIR/movies.csv "
     "(movieId,title,genres)\n"
-    "  tsv        DIR/interactions.tsv (user_id, item_id, timestamp[, rating]), DIR/items.tsv "
+    "  tsv        DIR/interactions.tsv (user_id, item_id, timestamp[, rating, split]), "
+    "DIR/items.tsv "
     "(item_id, title[, brand, categories, text]); categories are split by '|'\n"
     "Columns are found by the names in the header row. Labels are ratings of at least --like; "
     "without ratings every interaction is a positive and brings one negative, drawn from the items "
@@ -73,25 +78,33 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-/* The index of `text` among the names, or a usage error. */
+/* The index of `text` among the names (NULL ends them), or a usage error that lists them. */
 static int choose(struct argp_state *state, const char *option, const char *text,
                   const char *const *names)
 {
-    for (int i = 0; names[i]; i++)
+    char list[128] = "";
+
+    for (int i = 0; names[i]; i++) {
         if (!strcmp(names[i], text))
             return i;
-    argp_error(state, "--%s must be '%s' or '%s', not '%s'", option, names[0], names[1], text);
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s'%s'", i ? ", " : "",
+                 names[i]);
+    }
+    argp_error(state, "--%s must be one of %s, not '%s'", option, list, text);
     return 0;
 }
 
 static error_t parse_sampling(int key, char *text, struct argp_state *state, lcf_sample_options *s)
 {
-    static const char *const splits[] = {"time", "leave-last", NULL};
+    static const char *const splits[] = {"time", "leave-last", "column", NULL};
     static const char *const histories[] = {"all", "liked", NULL};
 
     switch (key) {
     case OPT_HISTORY:
         s->history_liked = choose(state, "history", text, histories) == 1;
+        return 0;
+    case OPT_HISTORY_MIN:
+        s->history_min = (uint32_t)lcf_cli_u64(state, "history-min", text, 0, LCF_HISTORY_MAX);
         return 0;
     case OPT_LIKE:
         s->like = lcf_cli_f64(state, "like", text, -1e6, 1e6);
@@ -164,18 +177,16 @@ static void name_bad_row(void *arg, const char *file, size_t line, const char *r
 
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
-    static const char *const splits[] = {"train", "valid", "test"};
-
     fprintf(stderr, "%s: %lld users, %lld items, %lld brands, %lld categories, %lld interactions\n",
             out, lcf_cmd_count(stats, "users"), lcf_cmd_count(stats, "items"),
             lcf_cmd_count(stats, "brands"), lcf_cmd_count(stats, "categories"),
             lcf_cmd_count(stats, "interactions"));
     for (int i = 0; i < 3; i++) {
-        const json_t *split = json_object_get(stats, splits[i]);
+        const json_t *split = json_object_get(stats, LCF_SPLIT_NAMES[i]);
         long long n = lcf_cmd_count(split, "samples"),
                   positives = lcf_cmd_count(split, "positives");
 
-        fprintf(stderr, "  %-5s %8lld samples, %.1f %% positive\n", splits[i], n,
+        fprintf(stderr, "  %-5s %8lld samples, %.1f %% positive\n", LCF_SPLIT_NAMES[i], n,
                 n ? 100.0 * (double)positives / (double)n : 0.0);
     }
     if (lcf_cmd_count(stats, "unknown_items"))

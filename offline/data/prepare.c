@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const SPLIT_NAMES[] = {"auto", "time", "leave-last"};
+static const char *const RULE_NAMES[] = {"auto", "time", "leave-last", "column"};
 static const char *const FORMAT_NAMES[] = {"auto", "movielens", "tsv"};
 
 static lcf_status describe_params(lcf_manifest *m, const lcf_prepare_options *o,
@@ -20,9 +20,11 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_prepare_options *o,
 
     status = lcf_manifest_param_str(m, "format", FORMAT_NAMES[format], err);
     if (!status)
-        status = lcf_manifest_param_str(m, "split", SPLIT_NAMES[s->split], err);
+        status = lcf_manifest_param_str(m, "split", RULE_NAMES[s->split], err);
     if (!status)
         status = lcf_manifest_param_str(m, "history", s->history_liked ? "liked" : "all", err);
+    if (!status)
+        status = lcf_manifest_param_i64(m, "history_min", s->history_min, err);
     if (!status)
         status = lcf_manifest_param_f64(m, "like", s->like, err);
     if (!status)
@@ -118,7 +120,7 @@ static json_t *make_stats(const lcf_raw_log *log, const lcf_samples *s, lcf_spli
         (json_int_t)log->rows_n, "history_events", (json_int_t)s->events_n, "bad_rows",
         (json_int_t)log->bad_rows_n, "unknown_items", (json_int_t)log->unknown_items_n,
         "positives_without_negative", (json_int_t)s->without_negative_n, "has_ratings",
-        (int)log->has_ratings, "split", SPLIT_NAMES[split], "train", split_stats(s, LCF_TRAIN),
+        (int)log->has_ratings, "split", RULE_NAMES[split], "train", split_stats(s, LCF_TRAIN),
         "valid", split_stats(s, LCF_VALID), "test", split_stats(s, LCF_TEST));
 }
 
@@ -181,7 +183,9 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
     if (status)
         goto done;
     if (sampling.split == LCF_SPLIT_AUTO)
-        sampling.split = log.has_ratings ? LCF_SPLIT_TIME : LCF_SPLIT_LEAVE_LAST;
+        sampling.split = log.has_splits    ? LCF_SPLIT_COLUMN
+                         : log.has_ratings ? LCF_SPLIT_TIME
+                                           : LCF_SPLIT_LEAVE_LAST;
     status = lcf_samples_make(&samples, &log, &sampling, err);
     if (!status && sort_ids(&log))
         status = LCF_FAIL(err, LCF_ENOMEM, "order of the ids");

@@ -24,10 +24,10 @@ typedef struct lcf_prepare_options {
     bool force; /* also when the dataset is up to date */
 } lcf_prepare_options;
 
-#define LCF_PREPARE_OPTIONS_INIT                                                               \
-    {                                                                                          \
-        NULL, NULL, LCF_RAW_AUTO, {LCF_SPLIT_AUTO, false, 4.0, 0.1, 0.1, 2023}, 0, NULL, NULL, \
-            false                                                                              \
+#define LCF_PREPARE_OPTIONS_INIT                                                                  \
+    {                                                                                             \
+        NULL, NULL, LCF_RAW_AUTO, {LCF_SPLIT_AUTO, false, 4.0, 0.1, 0.1, 2023, 1}, 0, NULL, NULL, \
+            false                                                                                 \
     }
 
 /*

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { ITEM_ID, ITEM_TITLE, ITEM_BRAND, ITEM_CATEGORIES, ITEM_TEXT, ITEM_COLUMNS };
-enum { ROW_USER, ROW_ITEM, ROW_TIME, ROW_RATING, ROW_COLUMNS };
+enum { ROW_USER, ROW_ITEM, ROW_TIME, ROW_RATING, ROW_SPLIT, ROW_COLUMNS };
 
 #define NO_COLUMN SIZE_MAX
 _Static_assert((int)ROW_COLUMNS <= (int)ITEM_COLUMNS, "reader.column holds either");
@@ -33,7 +33,7 @@ static const layout LAYOUTS[] = {
                            ',',
                            true,
                            {"movieId", "title", NULL, "genres", NULL},
-                           {"userId", "movieId", "timestamp", "rating"},
+                           {"userId", "movieId", "timestamp", "rating", NULL},
                            2,
                            4,
                            "(no genres listed)",
@@ -43,7 +43,7 @@ static const layout LAYOUTS[] = {
                      '\t',
                      false,
                      {"item_id", "title", "brand", "categories", "text"},
-                     {"user_id", "item_id", "timestamp", "rating"},
+                     {"user_id", "item_id", "timestamp", "rating", "split"},
                      2,
                      3,
                      NULL,
@@ -358,7 +358,18 @@ typedef struct interaction {
     lcf_str user, item;
     int64_t time;
     double rating;
+    lcf_split split;
 } interaction;
+
+static bool parse_split(lcf_split *out, lcf_str name)
+{
+    for (int split = LCF_TRAIN; split <= LCF_TEST; split++)
+        if (equals(name, LCF_SPLIT_NAMES[split])) {
+            *out = (lcf_split)split;
+            return true;
+        }
+    return false;
+}
 
 /* Why the current row cannot be an interaction, or NULL with *out filled. */
 static const char *parse_interaction(interaction *out, const reader *r)
@@ -371,6 +382,7 @@ static const char *parse_interaction(interaction *out, const reader *r)
     out->user = field(r, ROW_USER);
     out->item = field(r, ROW_ITEM);
     out->rating = NAN;
+    out->split = LCF_TRAIN;
     reason = id_problem(out->user);
     if (!reason)
         reason = id_problem(out->item);
@@ -381,6 +393,8 @@ static const char *parse_interaction(interaction *out, const reader *r)
         return "the timestamp is not a whole number";
     if (out->time < 0 || out->time > LCF_RAW_TIME_MAX)
         return "the timestamp is not in seconds since 1970";
+    if (r->log->has_splits && !parse_split(&out->split, field(r, ROW_SPLIT)))
+        return "the split is not train, valid or test";
     if (!r->log->has_ratings)
         return NULL;
     rating = field(r, ROW_RATING);
@@ -415,6 +429,8 @@ static lcf_status grow_rows(lcf_raw_log *log, size_t n)
         status = lcf_grow((void **)&log->row_time, &log->time_capacity, n, sizeof(int64_t));
     if (!status && log->has_ratings)
         status = lcf_grow((void **)&log->row_rating, &log->rating_capacity, n, sizeof(float));
+    if (!status && log->has_splits)
+        status = lcf_grow((void **)&log->row_split, &log->split_capacity, n, sizeof(uint8_t));
     return status;
 }
 
@@ -435,6 +451,8 @@ static lcf_status add_interaction(lcf_raw_log *log, const interaction *in)
     log->row_time[row] = in->time;
     if (log->has_ratings)
         log->row_rating[row] = (float)in->rating;
+    if (log->has_splits)
+        log->row_split[row] = (uint8_t)in->split;
     log->rows_n++;
     return LCF_OK;
 }
@@ -488,8 +506,10 @@ static lcf_status read_file(lcf_raw_log *log, const lcf_raw_options *options, co
                          items ? ITEM_COLUMNS : ROW_COLUMNS,
                          items ? l->item_required : l->row_required, err);
     if (!status) {
-        if (!items)
+        if (!items) {
             log->has_ratings = r.column[ROW_RATING] != NO_COLUMN;
+            log->has_splits = r.column[ROW_SPLIT] != NO_COLUMN;
+        }
         status = items ? read_items(&r) : read_interactions(&r);
         lcf_progress_end(&r.progress);
         if (status)
@@ -540,5 +560,6 @@ void lcf_raw_dispose(lcf_raw_log *log)
     free(log->row_item);
     free(log->row_time);
     free(log->row_rating);
+    free(log->row_split);
     memset(log, 0, sizeof(*log));
 }

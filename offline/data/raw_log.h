@@ -14,6 +14,7 @@
 #define LCF_OFFLINE_DATA_RAW_LOG_H
 
 #include "common/base/status.h"
+#include "common/data/dataset.h"
 #include "offline/data/intern.h"
 
 #include <stdbool.h>
@@ -52,10 +53,11 @@ typedef struct lcf_raw_log {
     uint32_t *row_user, *row_item; /* [rows_n] */
     int64_t *row_time;             /* [rows_n] seconds since 1970 */
     float *row_rating;             /* [rows_n], NULL without ratings */
-    bool has_ratings;
+    uint8_t *row_split;            /* [rows_n] lcf_split, NULL unless the log says */
+    bool has_ratings, has_splits;
     size_t bad_rows_n, unknown_items_n;
     size_t item_brand_capacity, category_offsets_capacity, item_categories_capacity;
-    size_t user_capacity, item_capacity, time_capacity, rating_capacity;
+    size_t user_capacity, item_capacity, time_capacity, rating_capacity, split_capacity;
 } lcf_raw_log;
 
 /*

@@ -128,6 +128,8 @@ static lcf_status add_drafts(maker *m, uint32_t user, uint64_t position)
                (uint32_t)position,    is_liked(m, row), LCF_TRAIN};
     lcf_status status;
 
+    if (m->options->split == LCF_SPLIT_COLUMN)
+        d.split = m->log->row_split[row];
     if (m->options->split == LCF_SPLIT_LEAVE_LAST && left <= 2)
         d.split = left == 1 ? LCF_TEST : LCF_VALID;
     status = push(m, &d);
@@ -159,7 +161,7 @@ static lcf_status walk_user(maker *m, uint32_t user)
     if (!m->log->has_ratings)
         touch(m, user);
     for (uint64_t i = m->row_begin[user]; i < m->row_begin[user + 1]; i++) {
-        if (s->events_n > s->user_offsets[user]) {
+        if (s->events_n - s->user_offsets[user] >= m->options->history_min) {
             lcf_status status = add_drafts(m, user, i);
             if (status)
                 return status;
@@ -304,6 +306,8 @@ lcf_status lcf_samples_make(lcf_samples *out, const lcf_raw_log *log,
         return LCF_FAIL(err, LCF_EINVAL, "the log has no interaction that can be read");
     if (options->history_liked && !log->has_ratings)
         return LCF_FAIL(err, LCF_EINVAL, "histories of liked items need a log with ratings");
+    if (options->split == LCF_SPLIT_COLUMN && !log->has_splits)
+        return LCF_FAIL(err, LCF_EINVAL, "the log has no column 'split' to take the splits from");
     memset(&m, 0, sizeof(m));
     m.log = log;
     m.options = options;

@@ -19,9 +19,11 @@
 #include <stdint.h>
 
 typedef enum lcf_split_rule {
-    LCF_SPLIT_AUTO = 0,       /* TIME with ratings, LEAVE_LAST without */
+    LCF_SPLIT_AUTO = 0,       /* COLUMN where there is one, else TIME with ratings, else
+                                 LEAVE_LAST */
     LCF_SPLIT_TIME = 1,       /* the last shares of all samples by time */
     LCF_SPLIT_LEAVE_LAST = 2, /* of each user the last to test, the last but one to valid */
+    LCF_SPLIT_COLUMN = 3,     /* as the log says, row by row */
 } lcf_split_rule;
 
 typedef struct lcf_sample_options {
@@ -29,7 +31,8 @@ typedef struct lcf_sample_options {
     bool history_liked;   /* only events with a rating >= like stand in histories */
     double like;          /* a rating of at least this is label 1 */
     double valid_share, test_share;
-    uint64_t seed; /* of the sampled negatives */
+    uint64_t seed;        /* of the sampled negatives */
+    uint32_t history_min; /* events with a shorter history behind them are no samples */
 } lcf_sample_options;
 
 /* The arrays of lcf_dataset that belong to events and samples, owned. */
@@ -48,7 +51,8 @@ typedef struct lcf_samples {
 } lcf_samples;
 
 /*
- * errors   EINVAL no interaction, no training sample, or liked histories without ratings; ENOMEM
+ * errors   EINVAL no interaction, no training sample, liked histories without ratings, or the split
+ *          of a column that the log lacks; ENOMEM
  * order    a user's negatives depend on the seed, the user's id, the user's own rows and the number
  * of items, not on other users
  */

@@ -10,8 +10,6 @@
 #define RETRIEVED_KIND "retrieved"
 #define RETRIEVED_VERSION 1
 
-static const char *const SPLIT_NAMES[] = {"train", "valid", "test"};
-
 /* AUC needs both labels in every split, and so does learning. */
 static lcf_status check_splits(const lcf_dataset *d, const char *dir, lcf_err *err)
 {
@@ -24,7 +22,7 @@ static lcf_status check_splits(const lcf_dataset *d, const char *dir, lcf_err *e
             return LCF_FAIL(err, LCF_EINVAL,
                             "%s: the %s split has %zu negative and %zu positive samples; training "
                             "and its measures need both",
-                            dir, SPLIT_NAMES[split], n[0], n[1]);
+                            dir, LCF_SPLIT_NAMES[split], n[0], n[1]);
     }
     return LCF_OK;
 }

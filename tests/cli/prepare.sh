@@ -27,9 +27,22 @@ diff -r dataset before || fail "the old dataset was touched"
 
 # wrong usage
 expect 2 '--input and --out' "$LLMCF" prepare --input raw
-expect 2 "'time' or 'leave-last'" "$LLMCF" prepare --input raw --out x --split never
+expect 2 "'time', 'leave-last', 'column'" "$LLMCF" prepare --input raw --out x --split never
 expect 2 'valid-share' "$LLMCF" prepare --input raw --out x --valid-share 0.5 --test-share 0.5
 expect 1 'neither' "$LLMCF" prepare --input . --out x
+
+# splits from a column, samples without a history, labels as ratings
+printf 'item_id\ttitle\nA\tfirst\nB\tsecond\n' >raw/items.tsv
+printf 'user_id\titem_id\ttimestamp\trating\tsplit\n1\tA\t1\t1\ttrain\n1\tB\t2\t0\tvalid\n2\tA\t3\t1\ttest\n' >raw/interactions.tsv
+expect 0 '1 samples' "$LLMCF" prepare --input raw --out given --history liked --like 1 --history-min 0 --json
+count .split '"column"'
+count .train.samples 1
+count .valid.samples 1
+count .test.positives 1
+printf 'user_id\titem_id\ttimestamp\trating\tsplit\n1\tA\t1\t1\tdev\n' >raw/interactions.tsv
+expect 1 'interactions.tsv:2: the split' "$LLMCF" prepare --input raw --out given
+printf 'user_id\titem_id\ttimestamp\trating\n1\tA\t1\t1\n1\tB\t2\t1\n' >raw/interactions.tsv
+expect 1 "no column 'split'" "$LLMCF" prepare --input raw --out x --split column
 
 # the figures of published data sets, where they are at hand
 if [ -d "$LCF_DATA/ml-latest-small" ]; then
@@ -55,5 +68,12 @@ if [ -d "$LCF_DATA/amazon-beauty" ]; then
     count .valid.positives 22363
     count .train.positives 131413
     count .train.samples 262826
+fi
+if [ -d "$LCF_DATA/collm-ml1m" ]; then
+    sh "$LCF_SOURCE_DIR/offline/config/collm-ml1m.sh" "$LCF_DATA/collm-ml1m" collm
+    expect 0 '838 users' "$LLMCF" prepare --input collm --out collm-dataset --history liked --like 1 --history-min 0 --json
+    count .train.samples 33891
+    count .valid.samples 10401
+    count .test.samples 7331
 fi
 exit $((fails > 0))
