@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "offline/eval/compare.h"
 #include "offline/eval/gate.h"
+#include "offline/eval/grid.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -43,14 +44,6 @@ void lcf_report_verdict(lcf_buf *out, const lcf_report *report);
 /* One sentence per statistical choice, ended by newlines: how the intervals were made. */
 void lcf_report_method(lcf_buf *out, const lcf_report *report);
 
-#define LCF_CELL_MAX 80
-
-/* A table as text: row 0 is the header, the first column is left-aligned. */
-typedef struct lcf_grid {
-    size_t rows_n, columns_n;
-    char (*cells)[LCF_CELL_MAX]; /* [rows_n, columns_n] */
-} lcf_grid;
-
 typedef enum lcf_report_table {
     LCF_TABLE_GATE,     /* condition, value, met */
     LCF_TABLE_MEASURES, /* measure, A, B, lift, interval, p */
@@ -61,11 +54,6 @@ typedef enum lcf_report_table {
 } lcf_report_table;
 
 /* errors: ENOMEM. Zero rows where the report has nothing of the kind. */
-lcf_status lcf_grid_init(lcf_grid *out, const lcf_report *report, lcf_report_table table);
-void lcf_grid_dispose(lcf_grid *grid);
-static inline char *lcf_grid_cell(const lcf_grid *grid, size_t row, size_t column)
-{
-    return grid->cells[row * grid->columns_n + column];
-}
+lcf_status lcf_report_grid(lcf_grid *out, const lcf_report *report, lcf_report_table table);
 
 #endif

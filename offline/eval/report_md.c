@@ -6,18 +6,6 @@ static const char *const TITLES[LCF_REPORT_TABLES_N] = {
     [LCF_TABLE_SEEDS] = "Seeds", [LCF_TABLE_BINS] = "Calibration",
 };
 
-static void append_grid(lcf_buf *out, const lcf_grid *g)
-{
-    for (size_t row = 0; row < g->rows_n; row++) {
-        for (size_t column = 0; column < g->columns_n; column++)
-            lcf_buf_printf(out, "| %s ", lcf_grid_cell(g, row, column));
-        lcf_buf_append_text(out, "|\n");
-        for (size_t column = 0; !row && column < g->columns_n; column++)
-            lcf_buf_append_text(out, column ? "|---:" : "|---");
-        lcf_buf_append_text(out, row ? "" : "|\n");
-    }
-}
-
 void lcf_report_markdown(lcf_buf *out, const lcf_report *report)
 {
     lcf_buf_printf(out, "# %s against %s\n\n**", report->arm_name[1], report->arm_name[0]);
@@ -29,12 +17,12 @@ void lcf_report_markdown(lcf_buf *out, const lcf_report *report)
     lcf_report_method(out, report);
     for (size_t table = 0; table < LCF_REPORT_TABLES_N; table++) {
         lcf_grid g;
-        lcf_status status = lcf_grid_init(&g, report, (lcf_report_table)table);
+        lcf_status status = lcf_report_grid(&g, report, (lcf_report_table)table);
         if (status)
             out->status = status;
         if (g.rows_n) {
             lcf_buf_printf(out, "\n## %s\n\n", TITLES[table]);
-            append_grid(out, &g);
+            lcf_grid_markdown(out, &g);
         }
         lcf_grid_dispose(&g);
     }

@@ -11,67 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define UNDEFINED "-"
-
 static const char *const ARM_LETTERS[LCF_ARMS] = {"A", "B"};
-
-static void put(lcf_grid *g, size_t row, size_t column, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void put(lcf_grid *g, size_t row, size_t column, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(lcf_grid_cell(g, row, column), LCF_CELL_MAX, format, args);
-    va_end(args);
-}
-
-static void put_number(lcf_grid *g, size_t row, size_t column, double value)
-{
-    if (isnan(value))
-        put(g, row, column, UNDEFINED);
-    else
-        put(g, row, column, "%.4f", value);
-}
-
-static void put_signed(lcf_grid *g, size_t row, size_t column, double value)
-{
-    if (isnan(value))
-        put(g, row, column, UNDEFINED);
-    else
-        put(g, row, column, "%+.4f", value);
-}
-
-static void put_interval(lcf_grid *g, size_t row, size_t column, const lcf_estimate *e)
-{
-    if (isnan(e->low))
-        put(g, row, column, UNDEFINED);
-    else
-        put(g, row, column, "%+.4f to %+.4f", e->low, e->high);
-}
-
-static void put_p(lcf_grid *g, size_t row, size_t column, double p)
-{
-    if (isnan(p))
-        put(g, row, column, UNDEFINED);
-    else
-        put(g, row, column, "%.4f", p);
-}
-
-static void put_header(lcf_grid *g, const char *const *names)
-{
-    for (size_t column = 0; column < g->columns_n; column++)
-        put(g, 0, column, "%s", names[column]);
-}
-
-static bool allocate(lcf_grid *g, size_t rows_n, size_t columns_n)
-{
-    g->rows_n = rows_n;
-    g->columns_n = columns_n;
-    g->cells = lcf_alloc_zero(rows_n, columns_n * LCF_CELL_MAX);
-    return g->cells;
-}
 
 static lcf_status gate_grid(lcf_grid *g, const lcf_report *report)
 {
@@ -79,14 +19,13 @@ static lcf_status gate_grid(lcf_grid *g, const lcf_report *report)
 
     if (!report->conditions_n)
         return LCF_OK;
-    if (!allocate(g, report->conditions_n + 1, 3))
+    if (lcf_grid_create(g, report->conditions_n + 1, 3, NAMES))
         return LCF_ENOMEM;
-    put_header(g, NAMES);
     for (size_t i = 0; i < report->conditions_n; i++) {
         const lcf_gate_condition *c = &report->conditions[i];
-        put(g, i + 1, 0, "%s %s %g", c->name, lcf_gate_op_text(c->op), c->bound);
-        put_signed(g, i + 1, 1, c->value);
-        put(g, i + 1, 2, "%s", c->met ? "yes" : "NO");
+        lcf_grid_put(g, i + 1, 0, "%s %s %g", c->name, lcf_gate_op_text(c->op), c->bound);
+        lcf_grid_signed(g, i + 1, 1, 4, c->value);
+        lcf_grid_put(g, i + 1, 2, "%s", c->met ? "yes" : "NO");
     }
     return LCF_OK;
 }
@@ -95,26 +34,27 @@ static void measure_row(lcf_grid *g, size_t row, lcf_metric metric, const lcf_me
 {
     const lcf_metric_info *info = &LCF_METRIC_INFO[metric];
 
-    put(g, row, 0, "%s%s", info->title, info->higher_is_better ? "" : " (lower is better)");
+    lcf_grid_put(g, row, 0, "%s%s", info->title,
+                 info->higher_is_better ? "" : " (lower is better)");
     for (size_t a = 0; a < LCF_ARMS; a++) {
-        put_number(g, row, 1 + a, m->arm[a].value);
+        lcf_grid_number(g, row, 1 + a, 4, m->arm[a].value);
         if (!isnan(m->std[a]))
-            put(g, row, 1 + a, "%.4f ± %.4f", m->arm[a].value, m->std[a]);
+            lcf_grid_put(g, row, 1 + a, "%.4f ± %.4f", m->arm[a].value, m->std[a]);
     }
-    put_signed(g, row, 3, m->lift.value);
-    put_interval(g, row, 4, &m->lift);
-    put_p(g, row, 5, m->p);
+    lcf_grid_signed(g, row, 3, 4, m->lift.value);
+    lcf_grid_interval(g, row, 4, m->lift.low, m->lift.high);
+    lcf_grid_number(g, row, 5, 4, m->p);
 }
 
 static void rela_impr_row(lcf_grid *g, size_t row, const lcf_estimate *e)
 {
-    put(g, row, 0, "RelaImpr of AUC");
+    lcf_grid_put(g, row, 0, "RelaImpr of AUC");
     for (size_t column = 1; column < 6; column++)
-        put(g, row, column, UNDEFINED);
+        lcf_grid_put(g, row, column, LCF_CELL_UNDEFINED);
     if (!isnan(e->value))
-        put(g, row, 3, "%+.2f %%", 100 * e->value);
+        lcf_grid_put(g, row, 3, "%+.2f %%", 100 * e->value);
     if (!isnan(e->low))
-        put(g, row, 4, "%+.2f %% to %+.2f %%", 100 * e->low, 100 * e->high);
+        lcf_grid_put(g, row, 4, "%+.2f %% to %+.2f %%", 100 * e->low, 100 * e->high);
 }
 
 static void calibration_row(lcf_grid *g, size_t row, const char *name,
@@ -122,12 +62,12 @@ static void calibration_row(lcf_grid *g, size_t row, const char *name,
 {
     const lcf_calibration *c = report->comparison->calibration;
 
-    put(g, row, 0, "%s", name);
+    lcf_grid_put(g, row, 0, "%s", name);
     for (size_t a = 0; a < LCF_ARMS; a++)
-        put_number(g, row, 1 + a, figure(&c[a]));
-    put_signed(g, row, 3, figure(&c[1]) - figure(&c[0]));
-    put(g, row, 4, UNDEFINED);
-    put(g, row, 5, UNDEFINED);
+        lcf_grid_number(g, row, 1 + a, 4, figure(&c[a]));
+    lcf_grid_signed(g, row, 3, 4, figure(&c[1]) - figure(&c[0]));
+    lcf_grid_put(g, row, 4, LCF_CELL_UNDEFINED);
+    lcf_grid_put(g, row, 5, LCF_CELL_UNDEFINED);
 }
 
 static lcf_status measures_grid(lcf_grid *g, const lcf_report *report)
@@ -135,9 +75,8 @@ static lcf_status measures_grid(lcf_grid *g, const lcf_report *report)
     static const char *const NAMES[] = {
         "measure", "A", "B", "lift (B - A)", "95 % interval of the lift", "p"};
 
-    if (!allocate(g, LCF_METRICS_N + 5, 6))
+    if (lcf_grid_create(g, LCF_METRICS_N + 5, 6, NAMES))
         return LCF_ENOMEM;
-    put_header(g, NAMES);
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         measure_row(g, 1 + m, (lcf_metric)m, &report->comparison->measures[m]);
     rela_impr_row(g, 1 + LCF_METRICS_N, &report->comparison->rela_impr);
@@ -157,20 +96,19 @@ static lcf_status slices_grid(lcf_grid *g, const lcf_report *report)
 
     if (!c->slices_n)
         return LCF_OK;
-    if (!allocate(g, c->slices_n + 1, 9))
+    if (lcf_grid_create(g, c->slices_n + 1, 9, NAMES))
         return LCF_ENOMEM;
-    put_header(g, NAMES);
     for (size_t i = 0; i < c->slices_n; i++) {
         const lcf_slice_result *s = &c->slices[i];
-        put(g, i + 1, 0, "%s", s->name);
-        put(g, i + 1, 1, "%zu", s->rows_n);
-        put(g, i + 1, 2, "%zu", s->users_n);
-        put_number(g, i + 1, 3, s->auc[0]);
-        put_number(g, i + 1, 4, s->auc[1]);
-        put_signed(g, i + 1, 5, s->lift.value);
-        put_interval(g, i + 1, 6, &s->lift);
-        put_p(g, i + 1, 7, s->p);
-        put_p(g, i + 1, 8, s->p_holm);
+        lcf_grid_put(g, i + 1, 0, "%s", s->name);
+        lcf_grid_put(g, i + 1, 1, "%zu", s->rows_n);
+        lcf_grid_put(g, i + 1, 2, "%zu", s->users_n);
+        lcf_grid_number(g, i + 1, 3, 4, s->auc[0]);
+        lcf_grid_number(g, i + 1, 4, 4, s->auc[1]);
+        lcf_grid_signed(g, i + 1, 5, 4, s->lift.value);
+        lcf_grid_interval(g, i + 1, 6, s->lift.low, s->lift.high);
+        lcf_grid_number(g, i + 1, 7, 4, s->p);
+        lcf_grid_number(g, i + 1, 8, 4, s->p_holm);
     }
     return LCF_OK;
 }
@@ -180,18 +118,18 @@ static lcf_status seeds_grid(lcf_grid *g, const lcf_report *report)
     const lcf_comparison *c = report->comparison;
     size_t row = 1;
 
-    if (!allocate(g, c->seeds_n[0] + c->seeds_n[1] + 1, 2 + LCF_METRICS_N))
+    if (lcf_grid_create(g, c->seeds_n[0] + c->seeds_n[1] + 1, 2 + LCF_METRICS_N, NULL))
         return LCF_ENOMEM;
-    put(g, 0, 0, "arm");
-    put(g, 0, 1, "seed");
+    lcf_grid_put(g, 0, 0, "arm");
+    lcf_grid_put(g, 0, 1, "seed");
     for (size_t m = 0; m < LCF_METRICS_N; m++)
-        put(g, 0, 2 + m, "%s", LCF_METRIC_INFO[m].title);
+        lcf_grid_put(g, 0, 2 + m, "%s", LCF_METRIC_INFO[m].title);
     for (size_t a = 0; a < LCF_ARMS; a++)
         for (size_t s = 0; s < c->seeds_n[a]; s++, row++) {
-            put(g, row, 0, "%s", ARM_LETTERS[a]);
-            put(g, row, 1, "%" PRIu64, c->seeds[a][s]);
+            lcf_grid_put(g, row, 0, "%s", ARM_LETTERS[a]);
+            lcf_grid_put(g, row, 1, "%" PRIu64, c->seeds[a][s]);
             for (size_t m = 0; m < LCF_METRICS_N; m++)
-                put_number(g, row, 2 + m, c->measures[m].per_seed[a][s]);
+                lcf_grid_number(g, row, 2 + m, 4, c->measures[m].per_seed[a][s]);
         }
     return LCF_OK;
 }
@@ -202,23 +140,22 @@ static lcf_status bins_grid(lcf_grid *g, const lcf_report *report)
         "scores", "rows A",       "mean score A",        "share of positives A",
         "rows B", "mean score B", "share of positives B"};
 
-    if (!allocate(g, LCF_CALIBRATION_BINS + 1, 7))
+    if (lcf_grid_create(g, LCF_CALIBRATION_BINS + 1, 7, NAMES))
         return LCF_ENOMEM;
-    put_header(g, NAMES);
     for (size_t b = 0; b < LCF_CALIBRATION_BINS; b++) {
-        put(g, b + 1, 0, "%.1f to %.1f", (double)b / 10, (double)(b + 1) / 10);
+        lcf_grid_put(g, b + 1, 0, "%.1f to %.1f", (double)b / 10, (double)(b + 1) / 10);
         for (size_t a = 0; a < LCF_ARMS; a++) {
             const lcf_calibration_bin *bin = &report->comparison->calibration[a].bins[b];
             double n = (double)bin->rows_n;
-            put(g, b + 1, 1 + 3 * a, "%zu", bin->rows_n);
-            put_number(g, b + 1, 2 + 3 * a, bin->rows_n ? bin->score_sum / n : NAN);
-            put_number(g, b + 1, 3 + 3 * a, bin->rows_n ? bin->positives / n : NAN);
+            lcf_grid_put(g, b + 1, 1 + 3 * a, "%zu", bin->rows_n);
+            lcf_grid_number(g, b + 1, 2 + 3 * a, 4, bin->rows_n ? bin->score_sum / n : NAN);
+            lcf_grid_number(g, b + 1, 3 + 3 * a, 4, bin->rows_n ? bin->positives / n : NAN);
         }
     }
     return LCF_OK;
 }
 
-lcf_status lcf_grid_init(lcf_grid *out, const lcf_report *report, lcf_report_table table)
+lcf_status lcf_report_grid(lcf_grid *out, const lcf_report *report, lcf_report_table table)
 {
     *out = (lcf_grid){0, 0, NULL};
     switch (table) {
@@ -236,12 +173,6 @@ lcf_status lcf_grid_init(lcf_grid *out, const lcf_report *report, lcf_report_tab
         break;
     }
     return LCF_EINVAL;
-}
-
-void lcf_grid_dispose(lcf_grid *grid)
-{
-    free(grid->cells);
-    *grid = (lcf_grid){0, 0, NULL};
 }
 
 void lcf_report_verdict(lcf_buf *out, const lcf_report *report)

@@ -3,30 +3,40 @@
 #include "offline/eval/svg.h"
 
 #include <math.h>
+#include <string.h>
+
+static void escape_char(lcf_buf *out, char c)
+{
+    switch (c) {
+    case '&':
+        lcf_buf_append_text(out, "&amp;");
+        break;
+    case '<':
+        lcf_buf_append_text(out, "&lt;");
+        break;
+    case '>':
+        lcf_buf_append_text(out, "&gt;");
+        break;
+    case '"':
+        lcf_buf_append_text(out, "&quot;");
+        break;
+    case '\'':
+        lcf_buf_append_text(out, "&#39;");
+        break;
+    default:
+        lcf_buf_append_char(out, c);
+    }
+}
+
+void lcf_xml_escape_n(lcf_buf *out, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        escape_char(out, text[i]);
+}
 
 void lcf_xml_escape(lcf_buf *out, const char *text)
 {
-    for (; *text; text++) {
-        switch (*text) {
-        case '&':
-            lcf_buf_append_text(out, "&amp;");
-            break;
-        case '<':
-            lcf_buf_append_text(out, "&lt;");
-            break;
-        case '>':
-            lcf_buf_append_text(out, "&gt;");
-            break;
-        case '"':
-            lcf_buf_append_text(out, "&quot;");
-            break;
-        case '\'':
-            lcf_buf_append_text(out, "&#39;");
-            break;
-        default:
-            lcf_buf_append_char(out, *text);
-        }
-    }
+    lcf_xml_escape_n(out, text, strlen(text));
 }
 
 void lcf_svg_open(lcf_buf *out, double width, double height, const char *title)
@@ -54,6 +64,13 @@ void lcf_svg_circle(lcf_buf *out, const char *css, double x, double y, double ra
 {
     lcf_buf_printf(out, "<circle class=\"%s\" cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\"/>\n", css, x, y,
                    radius);
+}
+
+void lcf_svg_rect(lcf_buf *out, const char *css, double x, double y, double width, double height)
+{
+    lcf_buf_printf(out,
+                   "<rect class=\"%s\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"/>\n",
+                   css, x, y, width, height);
 }
 
 void lcf_svg_polyline(lcf_buf *out, const char *css, const double *x, const double *y, size_t n)

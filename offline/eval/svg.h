@@ -11,6 +11,7 @@
 
 /* Appends text with &, <, >, " and ' replaced by entities; for HTML and SVG alike. */
 void lcf_xml_escape(lcf_buf *out, const char *text);
+void lcf_xml_escape_n(lcf_buf *out, const char *text, size_t n);
 
 /* title is what a screen reader says. */
 void lcf_svg_open(lcf_buf *out, double width, double height, const char *title);
@@ -18,6 +19,7 @@ void lcf_svg_close(lcf_buf *out);
 
 void lcf_svg_line(lcf_buf *out, const char *css, double x1, double y1, double x2, double y2);
 void lcf_svg_circle(lcf_buf *out, const char *css, double x, double y, double radius);
+void lcf_svg_rect(lcf_buf *out, const char *css, double x, double y, double width, double height);
 /* Points with a NaN are left out. shapes: x, y [n] */
 void lcf_svg_polyline(lcf_buf *out, const char *css, const double *x, const double *y, size_t n);
 /* anchor: "start", "middle" or "end". */
