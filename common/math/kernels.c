@@ -182,6 +182,18 @@ void lcf_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x,
     lcf_simd_get()->rmsnorm_backward(dx, dw, dy, x, w, rows, n, eps);
 }
 
+void lcf_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
+                   size_t n, float eps)
+{
+    lcf_simd_get()->layernorm(y, x, w, bias, rows, n, eps);
+}
+
+void lcf_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy, const float *x,
+                            const float *w, size_t rows, size_t n, float eps)
+{
+    lcf_simd_get()->layernorm_backward(dx, dw, dbias, dy, x, w, rows, n, eps);
+}
+
 void lcf_swiglu(float *y, const float *gate, const float *up, size_t n)
 {
     lcf_simd_get()->swiglu(y, gate, up, n);

@@ -31,6 +31,9 @@ void lcf_axpy(float *y, float a, const float *x, size_t n);
 void lcf_softmax(float *x, size_t rows, size_t n);
 /* y [rows, n] = x / sqrt(mean(x^2) + eps) * w. source: RMSNorm, Zhang and Sennrich 2019 */
 void lcf_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
+/* y [rows, n] = (x - mean) / sqrt(variance + eps) * w + bias. source: LayerNorm, Ba et al. 2016 */
+void lcf_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
+                   size_t n, float eps);
 /* y = silu(gate) * up, elementwise. source: SwiGLU, Shazeer 2020 */
 void lcf_swiglu(float *y, const float *gate, const float *up, size_t n);
 /*
@@ -80,6 +83,9 @@ void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, 
 /* ADDS to dx [rows, n] and dw [n]; each may be NULL. */
 void lcf_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
                           size_t rows, size_t n, float eps);
+/* ADDS to dx [rows, n], dw [n] and dbias [n]; each may be NULL. */
+void lcf_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy, const float *x,
+                            const float *w, size_t rows, size_t n, float eps);
 /* ADDS to dgate and dup; each may be NULL. */
 void lcf_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
                          const float *up, size_t n);

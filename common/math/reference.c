@@ -92,6 +92,32 @@ void lcf_ref_rmsnorm(float *y, const float *x, const float *w, size_t rows, size
     }
 }
 
+/* The normalised value i of a row, and in *inverse 1 / its standard deviation. */
+static double layer_normalised(double *inverse, const float *x, size_t i, size_t n, float eps)
+{
+    double mean = 0, square = 0;
+    size_t j;
+
+    for (j = 0; j < n; j++)
+        mean += (double)x[j] / (double)n;
+    for (j = 0; j < n; j++)
+        square += (x[j] - mean) * (x[j] - mean);
+    *inverse = 1.0 / sqrt(square / (double)n + eps);
+    return (x[i] - mean) * *inverse;
+}
+
+void lcf_ref_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
+                       size_t n, float eps)
+{
+    double inverse;
+    size_t row, i;
+
+    for (row = 0; row < rows; row++)
+        for (i = 0; i < n; i++)
+            y[row * n + i] =
+                (float)(layer_normalised(&inverse, x + row * n, i, n, eps) * w[i] + bias[i]);
+}
+
 void lcf_ref_swiglu(float *y, const float *gate, const float *up, size_t n)
 {
     size_t i;
@@ -269,6 +295,29 @@ void lcf_ref_rmsnorm_backward(float *dx, float *dw, const float *dy, const float
         for (i = 0; i < n; i++) {
             dx[row * n + i] += (float)(dyr[i] * w[i] * r - xr[i] * sum * r * r * r / (double)n);
             dw[i] += (float)(dyr[i] * xr[i] * r);
+        }
+    }
+}
+
+void lcf_ref_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy, const float *x,
+                                const float *w, size_t rows, size_t n, float eps)
+{
+    size_t row, i;
+
+    for (row = 0; row < rows; row++) {
+        const float *xr = x + row * n, *dyr = dy + row * n;
+        double sum = 0, product = 0, inverse, hat;
+
+        for (i = 0; i < n; i++) {
+            hat = layer_normalised(&inverse, xr, i, n, eps);
+            sum += (double)dyr[i] * w[i] / (double)n;
+            product += (double)dyr[i] * w[i] * hat / (double)n;
+        }
+        for (i = 0; i < n; i++) {
+            hat = layer_normalised(&inverse, xr, i, n, eps);
+            dx[row * n + i] += (float)(inverse * ((double)dyr[i] * w[i] - sum - hat * product));
+            dw[i] += (float)(dyr[i] * hat);
+            dbias[i] += dyr[i];
         }
     }
 }

@@ -15,6 +15,10 @@ void lcf_ref_linear(float *y, const float *x, const float *w, const float *bias,
 float lcf_ref_dot(const float *a, const float *b, size_t n);
 void lcf_ref_axpy(float *y, float a, const float *x, size_t n);
 void lcf_ref_softmax(float *x, size_t rows, size_t n);
+void lcf_ref_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
+                       size_t n, float eps);
+void lcf_ref_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy, const float *x,
+                                const float *w, size_t rows, size_t n, float eps);
 void lcf_ref_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
 void lcf_ref_swiglu(float *y, const float *gate, const float *up, size_t n);
 void lcf_ref_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta);

@@ -37,6 +37,10 @@ typedef struct lcf_simd {
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
     void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, const float *w,
                              size_t rows, size_t n, float eps);
+    void (*layernorm)(float *y, const float *x, const float *w, const float *bias, size_t rows,
+                      size_t n, float eps);
+    void (*layernorm_backward)(float *dx, float *dw, float *dbias, const float *dy, const float *x,
+                               const float *w, size_t rows, size_t n, float eps);
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
                             const float *up, size_t n);

@@ -156,6 +156,8 @@ lcf_tensor *lcf_op_segment_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights,
 lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n);
 lcf_tensor *lcf_op_rmsnorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
                            float eps);
+lcf_tensor *lcf_op_layernorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
+                             lcf_tensor *bias /* [D] */, float eps);
 /* x [B, T, H, hd], positions [B * T] (NULL: 0 .. T - 1 in every sequence): interleaved pairs, as
  * lcf_rope. */
 lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, float theta);

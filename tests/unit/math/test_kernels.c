@@ -190,6 +190,38 @@ static void rmsnorm_once(void)
     free(dw2);
 }
 
+static void layernorm_once(void)
+{
+    size_t rows = size_up_to(5), n = 1 + size_up_to(100);
+    float *x = numbers(rows * n), *w = numbers(n), *bias = numbers(n), *dy = numbers(rows * n);
+    float *y = numbers(rows * n), *want = numbers(rows * n), *dx = numbers(rows * n),
+          *dw = numbers(n), *db = numbers(n);
+    float *dx2 = copy_of(dx, rows * n), *dw2 = copy_of(dw, n), *db2 = copy_of(db, n);
+
+    lcf_layernorm(y, x, w, bias, rows, n, 0.1f);
+    lcf_ref_layernorm(want, x, w, bias, rows, n, 0.1f);
+    assert_close(y, want, rows * n, 1e-5);
+    lcf_layernorm_backward(dx, NULL, NULL, dy, x, w, rows, n, 0.1f);
+    lcf_layernorm_backward(NULL, dw, NULL, dy, x, w, rows, n, 0.1f);
+    lcf_layernorm_backward(NULL, NULL, db, dy, x, w, rows, n, 0.1f);
+    lcf_ref_layernorm_backward(dx2, dw2, db2, dy, x, w, rows, n, 0.1f);
+    assert_close(dx, dx2, rows * n, 3e-5);
+    assert_close(dw, dw2, n, 1e-5);
+    assert_close(db, db2, n, 1e-5);
+    free(x);
+    free(w);
+    free(bias);
+    free(dy);
+    free(y);
+    free(want);
+    free(dx);
+    free(dw);
+    free(db);
+    free(dx2);
+    free(dw2);
+    free(db2);
+}
+
 static void swiglu_once(void)
 {
     size_t n = size_up_to(200);
@@ -352,6 +384,7 @@ LEVEL_TEST(vectors)
 LEVEL_TEST(elementwise)
 LEVEL_TEST(softmax)
 LEVEL_TEST(rmsnorm)
+LEVEL_TEST(layernorm)
 LEVEL_TEST(swiglu)
 LEVEL_TEST(cross_entropy)
 LEVEL_TEST(rope)
@@ -426,13 +459,21 @@ static void test_gemm_starts_no_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),          cmocka_unit_test(test_gemm_starts_no_threads),
-        cmocka_unit_test(test_linear),        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_elementwise),   cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_rmsnorm),       cmocka_unit_test(test_swiglu),
-        cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention),     cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_exp_ends),      cmocka_unit_test(test_blas_core_is_named),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_starts_no_threads),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_exp_ends),
+        cmocka_unit_test(test_blas_core_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

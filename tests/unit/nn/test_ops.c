@@ -294,6 +294,24 @@ static void test_rmsnorm(void **state)
     check(&(op_case){build_rmsnorm, NULL, whole_rmsnorm, 2, {SHAPE(2, 3, 18), SHAPE(18)}});
 }
 
+static lcf_tensor *build_layernorm(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_layernorm(t, in[0], in[1], in[2], 0.01f);
+}
+static void whole_layernorm(float *out, lcf_tensor **in)
+{
+    lcf_ref_layernorm(out, in[0]->data, in[1]->data, in[2]->data, in[0]->n / in[1]->n, in[1]->n,
+                      0.01f);
+}
+
+static void test_layernorm(void **state)
+{
+    (void)state;
+    check(&(op_case){build_layernorm, NULL, whole_layernorm, 3, {SHAPE(5, 9), SHAPE(9), SHAPE(9)}});
+    check(&(op_case){
+        build_layernorm, NULL, whole_layernorm, 3, {SHAPE(2, 3, 16), SHAPE(16), SHAPE(16)}});
+}
+
 static const uint32_t positions[10] = {0, 1, 2, 7, 8, 0, 5, 0, 1, 2};
 
 static lcf_tensor *build_rope(lcf_tape *t, lcf_tensor **in)
@@ -625,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_row0),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_losses),
