@@ -3,9 +3,9 @@
  * retrieval rule.
  *
  * An example is a past decision (user, history, item, label, time) with the embedding of its CoT.
- * Search follows llm-cf.md section 4: score(query, example) = 0.5 <hbar, hbar'> + 0.5 <t, t'>, the
- * best K/2 of each label, and never the row itself, nor (by mode) a row from the query's future.
- * Ties are broken by the lower example index.
+ * Search follows llm-cf.md section 4: score(query, example) = 0.5 <hbar, hbar'> + 0.5 <t, t'> (or
+ * one of the two products alone), the best K/2 of each label, and never the row itself, nor (by
+ * mode) a row from the query's future. Ties are broken by the lower example index.
  *
  * Life cycle: open -> search ... -> close. Searching is thread-safe and opens no threads of its
  * own.
@@ -21,6 +21,7 @@
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,13 @@ typedef enum lcf_retrieval_mode {
     LCF_RETRIEVE_SAME_USER = 0, /* the same user's rows must be earlier than the query */
     LCF_RETRIEVE_STRICT = 1,    /* every example must be earlier than the query */
 } lcf_retrieval_mode;
+
+/* What the score is made of. */
+typedef enum lcf_retrieval_by {
+    LCF_RETRIEVE_BY_BOTH = 0,    /* 0.5 <hbar, hbar'> + 0.5 <t, t'> */
+    LCF_RETRIEVE_BY_HISTORY = 1, /* <hbar, hbar'>: for tasks without a target item */
+    LCF_RETRIEVE_BY_TARGET = 2,  /* <t, t'> */
+} lcf_retrieval_by;
 
 typedef struct lcf_examples {
     lcf_bundle *bundle;
@@ -68,12 +76,27 @@ typedef struct lcf_example_options {
     uint32_t k;    /* examples per query, <= LCF_EXAMPLES_K_MAX */
     bool balanced; /* k/2 of each label (label 1 gets the odd one) instead of the best k */
     lcf_retrieval_mode mode;
+    lcf_retrieval_by by;
 } lcf_example_options;
 
-#define LCF_EXAMPLE_OPTIONS_INIT        \
-    {                                   \
-        4, true, LCF_RETRIEVE_SAME_USER \
+#define LCF_EXAMPLE_OPTIONS_INIT                              \
+    {                                                         \
+        4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH \
     }
+
+/* "same-user", "strict"; "both", "history", "target". errors: EINVAL no such name */
+const char *lcf_retrieval_mode_name(lcf_retrieval_mode mode);
+const char *lcf_retrieval_by_name(lcf_retrieval_by by);
+lcf_status lcf_retrieval_mode_parse(lcf_retrieval_mode *out, const char *name, lcf_err *err);
+lcf_status lcf_retrieval_by_parse(lcf_retrieval_by *out, const char *name, lcf_err *err);
+/*
+ * The rule as JSON {"balanced", "by", "k", "mode"}, as files carry it that were made by it.
+ *
+ * errors   EFORMAT a key is missing or out of range
+ * memory   to_json: the caller's (json_decref); NULL when out of memory
+ */
+json_t *lcf_example_options_to_json(const lcf_example_options *options);
+lcf_status lcf_example_options_of_json(lcf_example_options *out, const json_t *json, lcf_err *err);
 
 /*
  * The examples of n queries. Queries of one request, which share user, time and the very pointer

@@ -39,12 +39,17 @@ bool lcf_example_allowed(const lcf_examples *e, size_t example, const lcf_exampl
                          lcf_retrieval_mode mode);
 /* The inner product that scores are made of: f32, a fixed tree. */
 float lcf_example_dot(const float *a, const float *b, size_t n);
-/* 0.5 <hbar, hbar'> and 0.5 <t, t'>: the score is their f32 sum. */
-float lcf_example_user_part(const lcf_examples *e, size_t example, const lcf_example_query *query);
-float lcf_example_item_part(const lcf_examples *e, size_t example, const lcf_example_query *query);
-/* 0.5 <hbar, hbar'> + 0.5 <t, t'>, summed in f32 by a fixed tree: the same bits on every machine.
- */
-float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *query);
+/* What <hbar, hbar'> and <t, t'> count in the score: 0.5 and 0.5, 1 and 0, or 0 and 1. */
+float lcf_example_user_weight(lcf_retrieval_by by);
+float lcf_example_item_weight(lcf_retrieval_by by);
+/* The two weighted products; one that does not count is 0. The score is their f32 sum: the same
+ * bits on every machine. */
+float lcf_example_user_part(const lcf_examples *e, size_t example, const lcf_example_query *query,
+                            lcf_retrieval_by by);
+float lcf_example_item_part(const lcf_examples *e, size_t example, const lcf_example_query *query,
+                            lcf_retrieval_by by);
+float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *query,
+                        lcf_retrieval_by by);
 
 /* The best `wanted` so far, best first; equal scores by the lower example. */
 typedef struct lcf_best {
@@ -61,7 +66,7 @@ void lcf_best_finish(uint32_t *ids, float *scores, const lcf_best best[2],
 void lcf_best_init(lcf_best best[2], const lcf_example_options *options);
 /* All rows [0, prefix) of one label by plain loops. */
 void lcf_examples_scan(lcf_best *best, const lcf_examples *e, unsigned label, size_t prefix,
-                       const lcf_example_query *query, lcf_retrieval_mode mode);
+                       const lcf_example_query *query, const lcf_example_options *options);
 
 /* Examples by distinct target vector: group i is members[begin[i] .. begin[i + 1]). */
 typedef struct lcf_target_groups {

@@ -62,21 +62,36 @@ float lcf_example_dot(const float *a, const float *b, size_t n)
     return lanes[0] + rest;
 }
 
-float lcf_example_user_part(const lcf_examples *e, size_t example, const lcf_example_query *q)
+float lcf_example_user_weight(lcf_retrieval_by by)
 {
-    return 0.5f *
-           lcf_example_dot(q->history_vec, e->history_vec + example * e->text_dim, e->text_dim);
+    return by == LCF_RETRIEVE_BY_BOTH ? 0.5f : by == LCF_RETRIEVE_BY_HISTORY ? 1.0f : 0.0f;
 }
 
-float lcf_example_item_part(const lcf_examples *e, size_t example, const lcf_example_query *q)
+float lcf_example_item_weight(lcf_retrieval_by by)
 {
-    return 0.5f *
-           lcf_example_dot(q->target_vec, e->target_vec + example * e->text_dim, e->text_dim);
+    return 1.0f - lcf_example_user_weight(by);
 }
 
-float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *q)
+float lcf_example_user_part(const lcf_examples *e, size_t example, const lcf_example_query *q,
+                            lcf_retrieval_by by)
 {
-    return lcf_example_user_part(e, example, q) + lcf_example_item_part(e, example, q);
+    const float *h = e->history_vec + example * e->text_dim, weight = lcf_example_user_weight(by);
+
+    return weight > 0 ? weight * lcf_example_dot(q->history_vec, h, e->text_dim) : 0;
+}
+
+float lcf_example_item_part(const lcf_examples *e, size_t example, const lcf_example_query *q,
+                            lcf_retrieval_by by)
+{
+    const float *t = e->target_vec + example * e->text_dim, weight = lcf_example_item_weight(by);
+
+    return weight > 0 ? weight * lcf_example_dot(q->target_vec, t, e->text_dim) : 0;
+}
+
+float lcf_example_score(const lcf_examples *e, size_t example, const lcf_example_query *q,
+                        lcf_retrieval_by by)
+{
+    return lcf_example_user_part(e, example, q, by) + lcf_example_item_part(e, example, q, by);
 }
 
 /* ---- the best so far ---- */
@@ -153,7 +168,8 @@ lcf_status lcf_examples_search_exact(uint32_t *ids, float *scores, const lcf_exa
         lcf_best_init(best, options);
         for (size_t x = 0; x < e->n; x++)
             if (lcf_example_allowed(e, x, &queries[i], options->mode))
-                lcf_best_add(&best[e->label[x]], (uint32_t)x, lcf_example_score(e, x, &queries[i]));
+                lcf_best_add(&best[e->label[x]], (uint32_t)x,
+                             lcf_example_score(e, x, &queries[i], options->by));
         lcf_best_finish(ids + i * options->k, scores ? scores + i * options->k : NULL, best,
                         options);
     }
@@ -163,14 +179,15 @@ lcf_status lcf_examples_search_exact(uint32_t *ids, float *scores, const lcf_exa
 /* ---- the search through the index ---- */
 
 void lcf_examples_scan(lcf_best *best, const lcf_examples *e, unsigned label, size_t prefix,
-                       const lcf_example_query *query, lcf_retrieval_mode mode)
+                       const lcf_example_query *query, const lcf_example_options *options)
 {
     const lcf_label_index *index = e->faiss[label];
 
     best->n = 0;
     for (size_t row = 0; row < prefix; row++)
-        if (lcf_example_allowed(e, index->ids[row], query, mode))
-            lcf_best_add(best, index->ids[row], lcf_example_score(e, index->ids[row], query));
+        if (lcf_example_allowed(e, index->ids[row], query, options->mode))
+            lcf_best_add(best, index->ids[row],
+                         lcf_example_score(e, index->ids[row], query, options->by));
 }
 
 /* One query of a block, on its way through one label. */
@@ -211,6 +228,11 @@ static int compare_pending(const void *pa, const void *pb)
     return (a->query > b->query) - (a->query < b->query);
 }
 
+static float weight_max(lcf_retrieval_by by)
+{
+    return fmaxf(lcf_example_user_weight(by), lcf_example_item_weight(by));
+}
+
 /* Each of two sums of 2 dim products errs by at most 2 dim half-ulps of the product of the norms
  * (Higham 2002, 3.5); doubled for good measure. */
 static float rounding_error(const block *b, const lcf_example_query *q)
@@ -219,7 +241,8 @@ static float rounding_error(const block *b, const lcf_example_query *q)
     float square = lcf_example_dot(q->history_vec, q->history_vec, dim) +
                    lcf_example_dot(q->target_vec, q->target_vec, dim);
 
-    return 4.0f * (float)(dim + 8) * FLT_EPSILON * 0.5f * sqrtf(square) * b->index->norm_max;
+    return 4.0f * (float)(dim + 8) * FLT_EPSILON * weight_max(b->options->by) * sqrtf(square) *
+           b->index->norm_max;
 }
 
 static void plan(block *b, size_t n)
@@ -256,11 +279,13 @@ static size_t group_end(const block *b, size_t begin)
     return end;
 }
 
-static void query_vector(float *to, const lcf_example_query *q, size_t dim)
+static void query_vector(float *to, const lcf_example_query *q, size_t dim, lcf_retrieval_by by)
 {
+    const float user = lcf_example_user_weight(by), item = lcf_example_item_weight(by);
+
     for (size_t j = 0; j < dim; j++) {
-        to[j] = 0.5f * q->history_vec[j];
-        to[dim + j] = 0.5f * q->target_vec[j];
+        to[j] = user * q->history_vec[j];
+        to[dim + j] = item * q->target_vec[j];
     }
 }
 
@@ -286,7 +311,7 @@ static bool settle(block *b, const pending *p, const int64_t *rows, const float 
             continue;
         if (++allowed == best->wanted)
             last = scores[i];
-        lcf_best_add(best, example, lcf_example_score(b->e, example, q));
+        lcf_best_add(best, example, lcf_example_score(b->e, example, q, b->options->by));
     }
     return all;
 }
@@ -317,7 +342,8 @@ static lcf_status search_group(block *b, size_t begin, size_t end, size_t *unset
     fetch = fetch < prefix ? fetch : prefix;
     status = make_room(b, n, fetch, err);
     for (size_t i = 0; i < n && !status; i++)
-        query_vector(b->vectors + i * dim, &b->queries[b->todo[begin + i].query], b->e->text_dim);
+        query_vector(b->vectors + i * dim, &b->queries[b->todo[begin + i].query], b->e->text_dim,
+                     b->options->by);
     if (!status)
         status = lcf_faiss_search(b->rows, b->scores, b->index->faiss, b->vectors, n, fetch, prefix,
                                   err);
@@ -345,7 +371,7 @@ static lcf_status search_label(block *b, size_t n, lcf_err *err)
             if (!b->index->faiss || p->fetch_class >= FETCH_CLASSES ||
                 fetch_of(p->fetch_class) > p->prefix / 2 + FETCH_FIRST) {
                 lcf_examples_scan(&b->best[p->query][b->label], b->e, b->label, p->prefix,
-                                  &b->queries[p->query], b->options->mode);
+                                  &b->queries[p->query], b->options);
                 end = at + 1;
                 continue;
             }

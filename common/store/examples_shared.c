@@ -128,7 +128,7 @@ static void fill_user_parts(shared *s, const lcf_example_query *first)
                 s->user_part[at] = -INFINITY;
                 continue;
             }
-            s->user_part[at] = lcf_example_user_part(s->e, example, &q);
+            s->user_part[at] = lcf_example_user_part(s->e, example, &q, s->options->by);
             *most = s->user_part[at] > *most ? s->user_part[at] : *most;
         }
     }
@@ -144,14 +144,15 @@ static float rounding_error(const shared *s, const float *target)
     for (size_t j = 0; j < s->e->text_dim; j++)
         square += (double)target[j] * target[j];
     return 2.0f * (float)(s->e->text_dim + 8) * FLT_EPSILON *
-           (0.5f * (float)sqrt(square) * s->g->norm_max + 1.0f / (float)(s->e->text_dim + 8));
+           (lcf_example_item_weight(s->options->by) * (float)sqrt(square) * s->g->norm_max +
+            1.0f / (float)(s->e->text_dim + 8));
 }
 
 static void add_group(lcf_best *best, const shared *s, size_t group, unsigned label,
                       const lcf_example_query *q)
 {
     const lcf_target_groups *g = s->g;
-    float item_part = lcf_example_item_part(s->e, g->members[g->begin[group]], q);
+    float item_part = lcf_example_item_part(s->e, g->members[g->begin[group]], q, s->options->by);
 
     for (size_t at = g->begin[group]; at < g->begin[group + 1]; at++) {
         uint32_t example = g->members[at];
@@ -205,8 +206,8 @@ static void search_block(uint32_t *ids, float *scores, const shared *s,
     for (size_t i = 0; i < n; i++)
         memcpy(s->targets + i * dim, queries[i].target_vec, dim * sizeof(float));
     if (groups)
-        lcf_gemm(s->item_part, s->targets, s->g->vectors, false, true, n, groups, dim, 0.5f, 0.0f,
-                 dim, dim, groups);
+        lcf_gemm(s->item_part, s->targets, s->g->vectors, false, true, n, groups, dim,
+                 lcf_example_item_weight(s->options->by), 0.0f, dim, dim, groups);
     for (size_t i = 0; i < n; i++)
         search_one(ids + i * k, scores ? scores + i * k : NULL, s, s->item_part + i * groups,
                    &queries[i]);

@@ -416,7 +416,9 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
     if (k < 1 || k > LCF_EXAMPLES_K_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "k is %u; 1 to %u examples can be had", k,
                         LCF_EXAMPLES_K_MAX);
-    scratch->unsettled_n = 0;
+    scratch->unsettled_n = options->by == LCF_RETRIEVE_BY_BOTH ? 0 : n;
+    if (scratch->unsettled_n) /* the lists hold what the sum of both parts needs */
+        return lcf_examples_search(ids, scores, e, queries, n, options, err);
     if (n == 0)
         return LCF_OK;
     find_leaders(scratch, e, queries, options->mode);

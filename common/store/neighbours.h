@@ -58,7 +58,8 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s); /* NULL is fine */
  * shapes   ids, scores [n, k] as there; items [n], each < items_n: target_vec of query i is the
  * vector of that item. user, time and history_vec of all queries are those of the first
  * errors   EINVAL k out of range; ENOMEM
- * memory   allocates only for queries that the lists do not settle
+ * memory   allocates only for queries that the lists do not settle: where the rule scores by one
+ *          part alone, all
  */
 lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
                                  const lcf_neighbours *nb, const lcf_examples *e,

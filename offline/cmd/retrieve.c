@@ -18,6 +18,7 @@ enum {
     OPT_OUT,
     OPT_K,
     OPT_MODE,
+    OPT_BY,
     OPT_NO_BALANCE,
     OPT_CHECK_ROWS,
     OPT_SEED,
@@ -36,6 +37,10 @@ static const struct argp_option OPTIONS[] = {
      "same-user: a row's own user's examples must be earlier than it; strict: every example must "
      "(default same-user)",
      2},
+    {"by", OPT_BY, "WHAT", 0,
+     "both: 0.5 <history, history'> + 0.5 <target, target'>; history or target: that product alone "
+     "(default both)",
+     2},
     {"no-balance", OPT_NO_BALANCE, NULL, 0, "The best k instead of the best k/2 of each label", 2},
     {"check-rows", OPT_CHECK_ROWS, "N", 0,
      "Rows whose result is compared with the exact search (default 1000)", 3},
@@ -50,10 +55,13 @@ static const struct argp_option OPTIONS[] = {
 static const char DOC[] =
     "Finds the most similar examples for every row of all splits."
     "\v"
-    "Similarity is 0.5 <history, history'> + 0.5 <target, target'>. A row never gets itself, nor, "
-    "by --mode, what lies in its future; each result is held against that rule before it is "
-    "written.\n\n"
-    "Writes DIR/retrieved.lcf, manifest.json (schemas/retrieved.md).\n\n"
+    "Similarity is 0.5 <history, history'> + 0.5 <target, target'>, or what --by says. A row never "
+    "gets itself, nor, by --mode, what lies in its future; each result is held against that rule "
+    "before it is written.\n\n"
+    "Writes DIR/retrieved.lcf, manifest.json (schemas/retrieved.md), and in valid.lcf and test.lcf "
+    "what the examples' labels alone predict: the share of positive ones, weighted by similarity. "
+    "`llmcf evaluate` takes that like a ranker's predictions; a plain nearest-neighbour rival is "
+    "`--k 16 --no-balance`.\n\n"
     "Example:\n"
     "  llmcf retrieve --dataset dataset --vectors vectors \\\n"
     "    --examples examples --out retrieved";
@@ -70,12 +78,12 @@ static error_t parse_rule(int key, char *text, struct argp_state *state, lcf_ret
         o->rule.k = (uint32_t)lcf_cli_u64(state, "k", text, 1, LCF_EXAMPLES_K_MAX);
         return 0;
     case OPT_MODE:
-        if (!strcmp(text, "same-user"))
-            o->rule.mode = LCF_RETRIEVE_SAME_USER;
-        else if (!strcmp(text, "strict"))
-            o->rule.mode = LCF_RETRIEVE_STRICT;
-        else
+        if (lcf_retrieval_mode_parse(&o->rule.mode, text, NULL))
             argp_error(state, "--mode must be same-user or strict, not '%s'", text);
+        return 0;
+    case OPT_BY:
+        if (lcf_retrieval_by_parse(&o->rule.by, text, NULL))
+            argp_error(state, "--by must be both, history or target, not '%s'", text);
         return 0;
     case OPT_NO_BALANCE:
         o->rule.balanced = false;
@@ -129,12 +137,17 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
+    const json_t *rule = json_object_get(stats, "rule");
+
     fprintf(stderr, "%s: %lld examples each for %lld rows, out of %lld, by the %s rule\n", out,
-            lcf_cmd_count(stats, "k"), lcf_cmd_count(stats, "rows"),
-            lcf_cmd_count(stats, "examples"), json_string_value(json_object_get(stats, "mode")));
+            lcf_cmd_count(rule, "k"), lcf_cmd_count(stats, "rows"),
+            lcf_cmd_count(stats, "examples"), json_string_value(json_object_get(rule, "mode")));
     fprintf(stderr, "  %lld rows have fewer; recall against the exact search on %lld rows: %.4f\n",
             lcf_cmd_count(stats, "short_rows"), lcf_cmd_count(stats, "checked_rows"),
             json_number_value(json_object_get(stats, "recall")));
+    fprintf(stderr, "  the examples' labels alone: valid AUC %.4f, test AUC %.4f\n",
+            json_number_value(json_object_get(stats, "vote_valid_auc")),
+            json_number_value(json_object_get(stats, "vote_test_auc")));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }

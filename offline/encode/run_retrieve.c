@@ -11,7 +11,11 @@
 #include "common/base/rng.h"
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
+#include "common/data/predictions.h"
+#include "common/store/retrieved.h"
+#include "offline/eval/auc.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +42,8 @@ typedef struct retrieve_step {
     lcf_pool *pool;
     lcf_stage *stage;
     size_t short_n, found_n, wanted_n; /* rows with fewer than k; of the rows checked */
+    float *votes;                      /* [samples_n] */
+    double votes_auc[2];               /* valid, test; NaN where a split has one class */
 } retrieve_step;
 
 static lcf_example_query query_of(const retrieve_step *s, size_t row, float *history_vec)
@@ -158,45 +164,87 @@ static lcf_status measure_recall(retrieve_step *s, lcf_err *err)
     return status;
 }
 
+/* ---- what the neighbours' labels say ---- */
+
+static lcf_status vote(retrieve_step *s, lcf_err *err)
+{
+    const lcf_dataset *d = &s->dataset;
+    const size_t n = d->samples_n, k = s->o->rule.k;
+    uint64_t *scratch = lcf_alloc(n + 1, 2 * sizeof(*scratch));
+
+    s->votes = lcf_alloc(n + 1, sizeof(*s->votes));
+    if (!s->votes || !scratch) {
+        free(scratch);
+        return LCF_FAIL(err, LCF_ENOMEM, "votes of %zu rows", n);
+    }
+    for (size_t row = 0; row < n; row++)
+        s->votes[row] = lcf_retrieved_vote(&s->examples, s->ids + row * k, s->scores + row * k, k);
+    for (int split = LCF_VALID; split <= LCF_TEST; split++) {
+        const size_t begin = d->split_begin[split];
+
+        s->votes_auc[split - LCF_VALID] = lcf_auc(s->votes + begin, d->sample_label + begin,
+                                                  d->split_begin[split + 1] - begin, scratch);
+    }
+    free(scratch);
+    return LCF_OK;
+}
+
+static lcf_status write_votes(const retrieve_step *s, lcf_split split, lcf_err *err)
+{
+    const lcf_dataset *d = &s->dataset;
+    const size_t begin = d->split_begin[split], n = d->split_begin[split + 1] - begin;
+    const uint64_t seed = 0; /* nothing is drawn */
+    uint64_t *row = lcf_alloc(n + 1, sizeof(*row));
+    char *path =
+        lcf_path_join(lcf_stage_path(s->stage), split == LCF_VALID ? "valid.lcf" : "test.lcf");
+    const lcf_predictions p = {.rows_n = n,
+                               .seeds_n = 1,
+                               .row = row,
+                               .user = d->sample_user + begin,
+                               .label = d->sample_label + begin,
+                               .seeds = &seed,
+                               .scores = s->votes + begin};
+    lcf_status status = LCF_OK;
+
+    if (!row || !path)
+        status = LCF_FAIL(err, LCF_ENOMEM, "votes of %zu rows", n);
+    for (size_t i = 0; i < n && !status; i++)
+        row[i] = begin + i;
+    if (!status)
+        status = lcf_predictions_save(path, &p, err);
+    free(row);
+    free(path);
+    return status;
+}
+
 /* ---- the artefact ---- */
 
-static const char *mode_name(lcf_retrieval_mode mode)
+static json_t *number(double value)
 {
-    return mode == LCF_RETRIEVE_STRICT ? "strict" : "same-user";
+    return isfinite(value) ? json_real(value) : json_null();
 }
 
 static json_t *stats_of(const retrieve_step *s)
 {
     double recall = s->wanted_n ? (double)s->found_n / (double)s->wanted_n : 1.0;
 
-    return json_pack("{s:I, s:I, s:I, s:I, s:s, s:b, s:I, s:f}", "rows",
-                     (json_int_t)s->dataset.samples_n, "examples", (json_int_t)s->examples.n, "k",
-                     (json_int_t)s->o->rule.k, "short_rows", (json_int_t)s->short_n, "mode",
-                     mode_name(s->o->rule.mode), "balanced", (int)s->o->rule.balanced,
-                     "checked_rows", (json_int_t)s->check_n, "recall", recall);
+    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:f, s:o, s:o}", "rows",
+                     (json_int_t)s->dataset.samples_n, "examples", (json_int_t)s->examples.n,
+                     "rule", lcf_example_options_to_json(&s->o->rule), "short_rows",
+                     (json_int_t)s->short_n, "checked_rows", (json_int_t)s->check_n, "recall",
+                     recall, "vote_valid_auc", number(s->votes_auc[0]), "vote_test_auc",
+                     number(s->votes_auc[1]));
 }
 
-static lcf_status write_bundle(const retrieve_step *s, lcf_err *err)
+static lcf_status write_retrieved(const retrieve_step *s, lcf_err *err)
 {
-    const uint64_t dims[2] = {s->dataset.samples_n, s->o->rule.k};
+    const lcf_retrieved r = {NULL, s->o->rule, s->dataset.samples_n, s->ids, s->scores};
     char *path = lcf_path_join(lcf_stage_path(s->stage), "retrieved.lcf");
-    lcf_bundle_writer *w = NULL;
     lcf_status status;
 
     if (!path)
         return LCF_FAIL(err, LCF_ENOMEM, "path of retrieved.lcf");
-    status = lcf_bundle_create(&w, path, LCF_RETRIEVED_KIND, LCF_RETRIEVED_VERSION, err);
-    if (!status)
-        status = lcf_bundle_add(w, "ids", LCF_U32, dims, 2, s->ids, err);
-    if (!status)
-        status = lcf_bundle_add(w, "scores", LCF_F32, dims, 2, s->scores, err);
-    if (!status)
-        status = lcf_bundle_add_text(w, "mode", mode_name(s->o->rule.mode), err);
-    if (!status) {
-        status = lcf_bundle_commit(w, err);
-        w = NULL;
-    }
-    lcf_bundle_abandon(w);
+    status = lcf_retrieved_save(path, &r, err);
     free(path);
     return status;
 }
@@ -206,7 +254,11 @@ static lcf_status write_all(retrieve_step *s, lcf_err *err)
     lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
 
     if (!status)
-        status = write_bundle(s, err);
+        status = write_retrieved(s, err);
+    if (!status)
+        status = write_votes(s, LCF_VALID, err);
+    if (!status)
+        status = write_votes(s, LCF_TEST, err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
     if (!status)
@@ -280,6 +332,8 @@ static lcf_status make(retrieve_step *s, lcf_err *err)
         status = check_rule(s, err);
     if (!status)
         status = measure_recall(s, err);
+    if (!status)
+        status = vote(s, err);
     return status ? status : write_all(s, err);
 }
 
@@ -296,7 +350,11 @@ static lcf_status describe(retrieve_step *s, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_i64(s->manifest, "k", s->o->rule.k, err);
     if (!status)
-        status = lcf_manifest_param_str(s->manifest, "mode", mode_name(s->o->rule.mode), err);
+        status = lcf_manifest_param_str(s->manifest, "mode",
+                                        lcf_retrieval_mode_name(s->o->rule.mode), err);
+    if (!status)
+        status =
+            lcf_manifest_param_str(s->manifest, "by", lcf_retrieval_by_name(s->o->rule.by), err);
     if (!status)
         status = lcf_manifest_param_i64(s->manifest, "balanced", s->o->rule.balanced, err);
     return status;
@@ -312,6 +370,7 @@ static void retrieve_dispose(retrieve_step *s)
     lcf_manifest_free(s->manifest);
     free(s->ids);
     free(s->scores);
+    free(s->votes);
     free(s->check);
     free(s->check_missed);
     free(s->queries);

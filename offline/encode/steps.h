@@ -19,9 +19,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LCF_RETRIEVED_KIND "retrieved"
-#define LCF_RETRIEVED_VERSION 1
-
 /* The counts of an artefact that is up to date, from its manifest (json_decref). */
 lcf_status lcf_step_stats(json_t **out, const char *dir, lcf_err *err);
 
@@ -77,7 +74,8 @@ typedef struct lcf_retrieve_options {
 
 /*
  * The examples of every sample of all splits, by the retrieval rule; each result is held against
- * the rule before it is written.
+ * the rule before it is written. Beside them, as predictions of the valid and the test split, what
+ * the examples' labels alone say (lcf_retrieved_vote): the k nearest neighbours as a rival.
  *
  * errors   EINVAL inputs that do not belong together; ECANCELED stopped by a signal
  */

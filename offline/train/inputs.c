@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRIEVED_KIND "retrieved"
-#define RETRIEVED_VERSION 1
-
 /* AUC needs both labels in every split, and so does learning. */
 static lcf_status check_splits(const lcf_dataset *d, const char *dir, lcf_err *err)
 {
@@ -41,33 +38,6 @@ static lcf_status open_vectors(train_inputs *in, const char *dir, lcf_err *err)
     return status;
 }
 
-/* The examples of every sample: ids u32 [samples_n, k]. */
-static lcf_status read_retrieved(const uint32_t **ids, train_inputs *in, const char *path,
-                                 lcf_err *err)
-{
-    uint64_t dims[2] = {in->dataset.samples_n, 0};
-    const void *data;
-    lcf_status status =
-        lcf_bundle_open(&in->retrieved, path, RETRIEVED_KIND, RETRIEVED_VERSION, err);
-
-    if (!status)
-        status = lcf_bundle_get(&data, in->retrieved, "ids", LCF_U32, dims, 2, err);
-    if (status)
-        return status;
-    if (!dims[1] || dims[1] > LCF_EXAMPLES_K_MAX)
-        return LCF_FAIL(err, LCF_EFORMAT, "%s: %zu examples per sample, not 1 to %d", path,
-                        (size_t)dims[1], LCF_EXAMPLES_K_MAX);
-    *ids = data;
-    in->config.k = (uint32_t)dims[1];
-    for (size_t i = 0; i < in->dataset.samples_n * in->config.k; i++)
-        if ((*ids)[i] >= in->examples.n && (*ids)[i] != LCF_EXAMPLE_NONE)
-            return LCF_FAIL(err, LCF_EINVAL,
-                            "%s: sample %zu uses example %u, there are %zu; retrieve again from "
-                            "these examples",
-                            path, i / in->config.k, (*ids)[i], in->examples.n);
-    return LCF_OK;
-}
-
 static lcf_status open_examples(const uint32_t **ids, train_inputs *in, const lcf_train_options *o,
                                 lcf_err *err)
 {
@@ -80,9 +50,13 @@ static lcf_status open_examples(const uint32_t **ids, train_inputs *in, const lc
     path = lcf_path_join(o->retrieved_dir, "retrieved.lcf");
     if (!path)
         return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->retrieved_dir);
-    status = read_retrieved(ids, in, path, err);
+    status = lcf_retrieved_open(&in->retrieved, path, in->dataset.samples_n, in->examples.n, err);
     free(path);
-    return status;
+    if (status)
+        return status;
+    in->config.k = in->retrieved.rule.k;
+    *ids = in->retrieved.ids;
+    return LCF_OK;
 }
 
 static lcf_status make_rows(train_inputs *in, const uint32_t *ids, lcf_err *err)
@@ -144,7 +118,7 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
 void train_inputs_close(train_inputs *in)
 {
     free(in->rows);
-    lcf_bundle_close(in->retrieved);
+    lcf_retrieved_close(&in->retrieved);
     if (in->examples.bundle)
         lcf_examples_close(&in->examples);
     if (in->vectors.bundle)

@@ -4,13 +4,14 @@
 #define LCF_OFFLINE_TRAIN_INPUTS_H
 
 #include "common/model/ranker.h"
+#include "common/store/retrieved.h"
 #include "offline/train/train.h"
 
 typedef struct train_inputs {
     lcf_dataset dataset;
     lcf_embeddings vectors;
     lcf_examples examples;
-    lcf_bundle *retrieved;
+    lcf_retrieved retrieved;
     lcf_ranker_source source;
     lcf_ranker_row *rows;     /* [dataset.samples_n] */
     lcf_ranker_config config; /* sizes that follow from the data; the rest as published */

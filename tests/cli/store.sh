@@ -43,6 +43,12 @@ done
 jq -e '.short_rows > 0' stdout >/dev/null || fail "the first rows of all cannot have examples by the strict rule"
 expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --k 7 --no-balance --out k7
 cmp -s same-user/retrieved.lcf strict/retrieved.lcf && fail "the mode changes nothing"
+expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by history --out by-history --json
+jq -e '.rule.by == "history" and .recall == 1 and .vote_test_auc > 0' stdout >/dev/null || fail "the counts by history: $(cat stdout)"
+cmp -s same-user/retrieved.lcf by-history/retrieved.lcf && fail "--by changes nothing"
+expect 2 "--by must be both, history or target" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by item --out x
+# what the neighbours' labels say is an arm like any other
+expect 0 "" "$LLMCF" evaluate --a k7 --b same-user --replicates 200 --out votes
 
 # nothing is done twice; the same bytes at any number of threads, and from a store of another order
 for step in "encode --dim 64 --bits 14 --cot cot --out vectors" "index --cot cot --vectors vectors --out examples" \

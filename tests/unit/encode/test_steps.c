@@ -5,7 +5,9 @@
  */
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/data/predictions.h"
 #include "common/store/cot_store.h"
+#include "common/store/retrieved.h"
 #include "offline/encode/steps.h"
 
 #include <setjmp.h>
@@ -131,26 +133,48 @@ static void check_examples(const lcf_dataset *d, const lcf_examples *e)
     assert_int_equal(e->n, train);
 }
 
+/* valid.lcf holds what the labels of each row's examples say. */
+static void check_votes(const lcf_dataset *d, const lcf_examples *e, const lcf_retrieved *r)
+{
+    lcf_predictions p;
+    const size_t k = r->rule.k;
+
+    assert_int_equal(lcf_predictions_open(&p, "retrieved/valid.lcf", NULL), LCF_OK);
+    assert_int_equal(p.rows_n, d->split_begin[LCF_VALID + 1] - d->split_begin[LCF_VALID]);
+    for (size_t i = 0; i < p.rows_n; i++) {
+        const uint32_t *ids = r->ids + p.row[i] * k;
+        const float *scores = r->scores + p.row[i] * k;
+        double positive = 0, all = 0;
+
+        for (size_t j = 0; j < k; j++)
+            if (ids[j] != LCF_EXAMPLE_NONE && scores[j] > 0) {
+                all += (double)scores[j];
+                positive += (double)scores[j] * e->label[ids[j]];
+            }
+        assert_float_equal(p.scores[i], all > 0 ? positive / all : 0.5, 1e-6);
+    }
+    lcf_predictions_close(&p);
+}
+
 static void check_all(lcf_retrieval_mode mode, uint32_t k, bool balanced)
 {
     lcf_dataset d;
     lcf_examples e;
-    lcf_bundle *b;
-    const void *ids;
-    uint64_t dims[2] = {0, k};
+    lcf_retrieved r;
     lcf_err err = LCF_ERR_INIT;
 
     if (run_all(mode, k, balanced, &err) || lcf_dataset_open(&d, g_dataset, &err) ||
         lcf_examples_open(&e, "examples", &err) ||
-        lcf_bundle_open(&b, "retrieved/retrieved.lcf", LCF_RETRIEVED_KIND, LCF_RETRIEVED_VERSION,
-                        &err) ||
-        lcf_bundle_get(&ids, b, "ids", LCF_U32, dims, 2, &err))
+        lcf_retrieved_open(&r, "retrieved/retrieved.lcf", d.samples_n, e.n, &err))
         fail_msg("%s", err.text);
-    assert_int_equal(dims[0], d.samples_n);
+    assert_int_equal(r.rule.k, k);
+    assert_int_equal(r.rule.mode, mode);
+    assert_int_equal(r.rule.balanced, balanced);
+    check_votes(&d, &e, &r);
     check_examples(&d, &e);
     for (size_t row = 0; row < d.samples_n; row++)
-        check_row(&d, &e, row, (const uint32_t *)ids + row * k, mode, k, balanced);
-    lcf_bundle_close(b);
+        check_row(&d, &e, row, r.ids + row * k, mode, k, balanced);
+    lcf_retrieved_close(&r);
     lcf_examples_close(&e);
     lcf_dataset_close(&d);
 }

@@ -85,9 +85,15 @@ static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, 
 static void compare_all(const fixture *f, size_t users_n)
 {
     static const lcf_example_options options[] = {
-        {4, true, LCF_RETRIEVE_SAME_USER},  {4, true, LCF_RETRIEVE_STRICT},
-        {3, false, LCF_RETRIEVE_SAME_USER}, {1, true, LCF_RETRIEVE_SAME_USER},
-        {16, true, LCF_RETRIEVE_STRICT},
+        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH},
+        {4, true, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_BOTH},
+        {3, false, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH},
+        {1, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH},
+        {16, true, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_BOTH},
+    };
+    static const lcf_example_options others[] = {
+        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_HISTORY},
+        {5, false, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_TARGET},
     };
     int64_t middle = f->examples.time[f->examples.n / 2];
     size_t queries = 0, unsettled = 0;
@@ -100,6 +106,8 @@ static void compare_all(const fixture *f, size_t users_n)
             queries += f->items.n;
             compare(f, user, history, history_n, middle, &options[o]);
         }
+        for (size_t o = 0; o < sizeof(others) / sizeof(others[0]); o++)
+            compare(f, user, history, history_n, middle, &others[o]);
     }
     assert_true(unsettled * 50 < queries); /* of questions about now */
 }

@@ -7,6 +7,7 @@
 #include "common/base/rng.h"
 #include "common/base/str.h"
 #include "common/store/examples.h"
+#include "common/store/retrieved.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -211,7 +212,8 @@ static void compare_all(size_t n, size_t dim, uint32_t users, size_t distinct, s
     for (uint32_t k = 1; k <= LCF_EXAMPLES_K_MAX; k += k < 5 ? 1 : 4)
         for (int balanced = 0; balanced < 2; balanced++)
             for (int mode = 0; mode < 2; mode++) {
-                lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode};
+                lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode,
+                                         (lcf_retrieval_by)((k + (unsigned)mode) % 3)};
                 compare(&e, q, queries_n, &o);
             }
     free(q);
@@ -245,7 +247,8 @@ static void compare_request(const lcf_examples *e, size_t n, uint64_t seed)
     for (uint32_t k = 1; k <= LCF_EXAMPLES_K_MAX; k += k < 4 ? 1 : 6)
         for (int balanced = 0; balanced < 2; balanced++)
             for (int mode = 0; mode < 2; mode++) {
-                lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode};
+                lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode,
+                                         (lcf_retrieval_by)((k + (unsigned)mode) % 3)};
                 compare(e, q, n, &o);
             }
     free(q);
@@ -527,9 +530,7 @@ static void test_golden(void **state)
     const char *source = getenv("LCF_SOURCE_DIR");
     char dir[4096], path[4096];
     lcf_examples e;
-    lcf_bundle *retrieved;
-    const void *ids, *scores;
-    uint64_t dims[2] = {0, 4};
+    lcf_retrieved retrieved;
     lcf_err err = LCF_ERR_INIT;
     size_t positives = 0;
 
@@ -545,21 +546,49 @@ static void test_golden(void **state)
         assert_true(i == 0 || e.time[i] >= e.time[i - 1]);
     }
     assert_int_equal(positives, 4);
-    if (lcf_bundle_open(&retrieved, path, "retrieved", 1, &err) ||
-        lcf_bundle_get(&ids, retrieved, "ids", LCF_U32, dims, 2, &err) ||
-        lcf_bundle_get(&scores, retrieved, "scores", LCF_F32, dims, 2, &err))
+    if (lcf_retrieved_open(&retrieved, path, 21, e.n, &err))
         fail_msg("%s", err.text);
-    assert_int_equal(dims[0], 21);
-    for (size_t i = 0; i < dims[0]; i++)
+    assert_int_equal(retrieved.rule.k, 4);
+    assert_int_equal(retrieved.rule.mode, LCF_RETRIEVE_SAME_USER);
+    assert_true(retrieved.rule.balanced);
+    for (size_t i = 0; i < retrieved.rows_n; i++)
         for (size_t j = 0; j < 4; j++) {
-            uint32_t id = ((const uint32_t *)ids)[i * 4 + j];
-            float score = ((const float *)scores)[i * 4 + j];
+            uint32_t id = retrieved.ids[i * 4 + j];
+            float score = retrieved.scores[i * 4 + j];
             assert_true(id < e.n); /* no row of this dataset has fewer */
             assert_int_equal(e.label[id], j < 2);
             assert_true(score >= -1.0f && score <= 1.0001f);
         }
-    lcf_bundle_close(retrieved);
+    lcf_retrieved_close(&retrieved);
     lcf_examples_close(&e);
+}
+
+static void test_rule_as_json(void **state)
+{
+    static const char *const wrong[] = {
+        "{}",
+        "{\"balanced\": true, \"by\": \"both\", \"k\": 0, \"mode\": \"strict\"}",
+        "{\"balanced\": true, \"by\": \"both\", \"k\": 17, \"mode\": \"strict\"}",
+        "{\"balanced\": 1, \"by\": \"both\", \"k\": 4, \"mode\": \"strict\"}",
+        "{\"balanced\": true, \"by\": \"item\", \"k\": 4, \"mode\": \"strict\"}",
+        "{\"balanced\": true, \"by\": \"both\", \"k\": 4, \"mode\": \"\"}",
+    };
+    lcf_example_options back, o = {7, false, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_TARGET};
+    json_t *json = lcf_example_options_to_json(&o);
+
+    (void)state;
+    assert_int_equal(lcf_example_options_of_json(&back, json, NULL), LCF_OK);
+    assert_int_equal(back.k, 7);
+    assert_false(back.balanced);
+    assert_int_equal(back.mode, LCF_RETRIEVE_STRICT);
+    assert_int_equal(back.by, LCF_RETRIEVE_BY_TARGET);
+    json_decref(json);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        json = json_loads(wrong[i], 0, NULL);
+        assert_non_null(json);
+        assert_int_equal(lcf_example_options_of_json(&back, json, NULL), LCF_EFORMAT);
+        json_decref(json);
+    }
 }
 
 static char work[] = "/dev/shm/lcf-store-XXXXXX";
@@ -587,19 +616,13 @@ static int leave(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_hand_worked),
-        cmocka_unit_test(test_equals_definition),
-        cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_few_users),
-        cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_round_trip_and_damage),
-        cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_refuses_bad_values),
+        cmocka_unit_test(test_golden),        cmocka_unit_test(test_rule_as_json),
+        cmocka_unit_test(test_hand_worked),   cmocka_unit_test(test_equals_definition),
+        cmocka_unit_test(test_ties),          cmocka_unit_test(test_few_users),
+        cmocka_unit_test(test_requests),      cmocka_unit_test(test_small),
+        cmocka_unit_test(test_empty),         cmocka_unit_test(test_round_trip_and_damage),
+        cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refuses_bad_values),
     };
 
     return cmocka_run_group_tests(tests, enter, leave);

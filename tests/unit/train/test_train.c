@@ -12,6 +12,7 @@
 #include "common/base/str.h"
 #include "common/data/predictions.h"
 #include "common/model/ranker.h"
+#include "common/store/retrieved.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/rank/world.h"
 
@@ -40,30 +41,35 @@ static char *join(const char *dir, const char *name)
 /* Random examples for every sample, some missing. */
 static void write_retrieved(const fixture *f, uint32_t examples_n)
 {
-    lcf_bundle_writer *w;
+    lcf_retrieved r = {.rule = LCF_EXAMPLE_OPTIONS_INIT};
     lcf_manifest *m;
     lcf_dataset d;
     lcf_rng rng;
     uint32_t *ids;
+    float *scores;
     char *path = join(f->retrieved, "retrieved.lcf");
 
     assert_int_equal(lcf_dataset_open(&d, f->dataset, NULL), LCF_OK);
     ids = malloc(d.samples_n * K * sizeof(*ids));
+    scores = malloc(d.samples_n * K * sizeof(*scores));
     lcf_rng_seed(&rng, 1, 0);
-    for (size_t i = 0; i < d.samples_n * K; i++)
+    for (size_t i = 0; i < d.samples_n * K; i++) {
         ids[i] =
             lcf_rng_below(&rng, 5) ? (uint32_t)lcf_rng_below(&rng, examples_n) : LCF_EXAMPLE_NONE;
+        scores[i] = ids[i] == LCF_EXAMPLE_NONE ? 0.0f : (float)lcf_rng_below(&rng, 100) / 100.0f;
+    }
+    r.rule.k = K;
+    r.rows_n = d.samples_n;
+    r.ids = ids;
+    r.scores = scores;
     assert_int_equal(lcf_dir_create(f->retrieved, NULL), LCF_OK);
-    assert_int_equal(lcf_bundle_create(&w, path, "retrieved", 1, NULL), LCF_OK);
-    assert_int_equal(
-        lcf_bundle_add(w, "ids", LCF_U32, (const uint64_t[]){d.samples_n, K}, 2, ids, NULL),
-        LCF_OK);
-    assert_int_equal(lcf_bundle_commit(w, NULL), LCF_OK);
+    assert_int_equal(lcf_retrieved_save(path, &r, NULL), LCF_OK);
     assert_int_equal(lcf_manifest_create(&m, "retrieve", NULL), LCF_OK);
     assert_int_equal(lcf_manifest_write(m, f->retrieved, NULL), LCF_OK);
     lcf_manifest_free(m);
     lcf_dataset_close(&d);
     free(ids);
+    free(scores);
     free(path);
 }
 

@@ -1,0 +1,134 @@
+/* Retrieved examples as a bundle. Invariant: after a successful open every id is in range or
+ * LCF_EXAMPLE_NONE, and every score is finite. */
+#include "common/store/retrieved.h"
+
+#include "common/base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIND "retrieved"
+
+static lcf_status read_rule(lcf_example_options *rule, const lcf_bundle *bundle, lcf_err *err)
+{
+    json_t *json = NULL;
+    char *text = NULL;
+    lcf_status status;
+
+    if (lcf_bundle_version(bundle) < LCF_RETRIEVED_VERSION)
+        return LCF_FAIL(err, LCF_EVERSION, "version %u does not say by which rule; retrieve again",
+                        lcf_bundle_version(bundle));
+    status = lcf_bundle_get_text(&text, bundle, "rule", err);
+    if (!status)
+        status = lcf_json_parse(&json, text, strlen(text), "rule", err);
+    if (!status)
+        status = lcf_example_options_of_json(rule, json, err);
+    json_decref(json);
+    free(text);
+    return status;
+}
+
+static lcf_status check_values(const lcf_retrieved *r, size_t examples_n, lcf_err *err)
+{
+    for (size_t i = 0; i < r->rows_n * r->rule.k; i++) {
+        if (r->ids[i] >= examples_n && r->ids[i] != LCF_EXAMPLE_NONE)
+            return LCF_FAIL(err, LCF_EINVAL,
+                            "sample %zu uses example %u, there are %zu; retrieve again from these "
+                            "examples",
+                            i / r->rule.k, r->ids[i], examples_n);
+        if (!isfinite(r->scores[i]))
+            return LCF_FAIL(err, LCF_EFORMAT, "scores[%zu] is not finite", i);
+    }
+    return LCF_OK;
+}
+
+static lcf_status read_arrays(lcf_retrieved *r, size_t rows_n, size_t examples_n, lcf_err *err)
+{
+    lcf_status status = read_rule(&r->rule, r->bundle, err);
+    uint64_t dims[2] = {0, r->rule.k};
+    const void *ids, *scores;
+
+    if (!status)
+        status = lcf_bundle_get(&ids, r->bundle, "ids", LCF_U32, dims, 2, err);
+    if (!status)
+        status = lcf_bundle_get(&scores, r->bundle, "scores", LCF_F32, dims, 2, err);
+    if (status)
+        return status;
+    if (dims[0] != rows_n)
+        return LCF_FAIL(err, LCF_EINVAL, "examples of %zu samples for a dataset of %zu",
+                        (size_t)dims[0], rows_n);
+    r->rows_n = rows_n;
+    r->ids = ids;
+    r->scores = scores;
+    return check_values(r, examples_n, err);
+}
+
+lcf_status lcf_retrieved_open(lcf_retrieved *out, const char *path, size_t rows_n,
+                              size_t examples_n, lcf_err *err)
+{
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    status = lcf_bundle_open(&out->bundle, path, KIND, LCF_RETRIEVED_VERSION, err);
+    if (status)
+        return status;
+    status = read_arrays(out, rows_n, examples_n, err);
+    if (status) {
+        lcf_err_prefix(err, "%s", path);
+        lcf_retrieved_close(out);
+    }
+    return status;
+}
+
+void lcf_retrieved_close(lcf_retrieved *r)
+{
+    lcf_bundle_close(r->bundle);
+    memset(r, 0, sizeof(*r));
+}
+
+static lcf_status write_arrays(lcf_bundle_writer *w, const lcf_retrieved *r, lcf_err *err)
+{
+    const uint64_t dims[2] = {r->rows_n, r->rule.k};
+    json_t *json = lcf_example_options_to_json(&r->rule);
+    char *rule = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    lcf_status status =
+        rule ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "the rule of %zu rows", r->rows_n);
+
+    if (!status)
+        status = lcf_bundle_add(w, "ids", LCF_U32, dims, 2, r->ids, err);
+    if (!status)
+        status = lcf_bundle_add(w, "scores", LCF_F32, dims, 2, r->scores, err);
+    if (!status)
+        status = lcf_bundle_add_text(w, "rule", rule, err);
+    json_decref(json);
+    free(rule);
+    return status;
+}
+
+lcf_status lcf_retrieved_save(const char *path, const lcf_retrieved *r, lcf_err *err)
+{
+    lcf_bundle_writer *w = NULL;
+    lcf_status status = lcf_bundle_create(&w, path, KIND, LCF_RETRIEVED_VERSION, err);
+
+    if (!status)
+        status = write_arrays(w, r, err);
+    if (status) {
+        lcf_bundle_abandon(w);
+        return status;
+    }
+    return lcf_bundle_commit(w, err);
+}
+
+float lcf_retrieved_vote(const lcf_examples *e, const uint32_t *ids, const float *scores, size_t k)
+{
+    double positive = 0, all = 0;
+
+    for (size_t i = 0; i < k; i++) {
+        if (ids[i] == LCF_EXAMPLE_NONE || scores[i] <= 0)
+            continue;
+        all += (double)scores[i];
+        positive += e->label[ids[i]] ? (double)scores[i] : 0;
+    }
+    return all > 0 ? (float)(positive / all) : 0.5f;
+}
