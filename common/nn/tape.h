@@ -151,6 +151,10 @@ lcf_tensor *lcf_op_weighted_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights)
  * [N, 1] -> [n, D]; zeros when empty. offsets [n + 1] must outlive the step. */
 lcf_tensor *lcf_op_segment_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights,
                                const uint32_t *offsets, size_t n);
+/* a, b [N, D] -> [N, 1]: the inner product of each pair of rows. */
+lcf_tensor *lcf_op_row_dot(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
+/* Rows [begin, begin + n) of x [N, D] -> [n, D]; no copy. */
+lcf_tensor *lcf_op_slice(lcf_tape *t, lcf_tensor *x, size_t begin, size_t n);
 /* x * mask, mask [n] of 0 and 1 with one entry per row of x (x->n must be a multiple of n). No
  * gradient to the mask. */
 lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n);
@@ -168,6 +172,16 @@ lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, f
  */
 lcf_tensor *lcf_op_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *k, lcf_tensor *v,
                              const uint32_t *segments);
+
+/*
+ * States of a GRU that reads the rows [offsets[s], offsets[s + 1]) of x one after another, from a
+ * zero state: x [N, 3 D] (inputs mapped, gates in the order r, z, n), w [3 D, D], bias [3 D],
+ * offsets [n + 1] -> [N, D]. offsets need not outlive the call.
+ */
+lcf_tensor *lcf_op_gru(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias,
+                       const uint32_t *offsets, size_t n);
+/* One update: x, h [N, 3 D] (input and state mapped), before [N, D] -> [N, D]. */
+lcf_tensor *lcf_op_gru_cell(lcf_tape *t, lcf_tensor *x, lcf_tensor *h, lcf_tensor *before);
 
 /* ---- losses: scalars [1] ---- */
 
