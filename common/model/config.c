@@ -5,7 +5,8 @@
  * text is used before that.
  */
 #include "common/base/json.h"
-#include "common/model/ranker_internal.h"
+#include "common/base/str.h"
+#include "common/model/backbone.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,8 +23,27 @@ static lcf_status check_range(const char *name, uint32_t value, uint32_t min, ui
     return LCF_OK;
 }
 
+static lcf_status check_name(const char *what, const char *name,
+                             const lcf_ranker_kind *(*kind)(size_t i), lcf_err *err)
+{
+    lcf_buf known = LCF_BUF_INIT;
+
+    for (size_t i = 0; kind(i); i++) {
+        if (name && !strcmp(name, kind(i)->name)) {
+            lcf_buf_dispose(&known);
+            return LCF_OK;
+        }
+        lcf_buf_printf(&known, " %s", kind(i)->name);
+    }
+    LCF_FAIL(err, LCF_EINVAL, "ranker configuration: there is no %s '%s'; there are:%s", what,
+             name ? name : "", lcf_buf_text(&known));
+    lcf_buf_dispose(&known);
+    return LCF_EINVAL;
+}
+
 static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
 {
+    const unsigned needs = lcf_ranker_side_needs(c->side);
     const struct {
         const char *name;
         uint32_t value, min, max;
@@ -32,8 +52,8 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
         {"items_n", c->items_n, 1, UINT32_MAX - 1},
         {"brands_n", c->brands_n, 1, UINT32_MAX - 1},
         {"categories_n", c->categories_n, 1, UINT32_MAX - 1},
-        {"text_dim", c->text_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
-        {"cot_dim", c->cot_dim, c->ict ? 1 : 0, SIZE_MAX_HIDDEN},
+        {"text_dim", c->text_dim, needs & LCF_RANKER_VECTORS ? 1 : 0, SIZE_MAX_HIDDEN},
+        {"cot_dim", c->cot_dim, needs & LCF_RANKER_EXAMPLES ? 1 : 0, SIZE_MAX_HIDDEN},
         {"dim", c->dim, 2, 4096},
         {"k", c->k, 1, LCF_EXAMPLES_K_MAX},
         {"layers_n", c->layers_n, 1, LCF_RANKER_LAYERS_MAX},
@@ -58,15 +78,19 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
 
 lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
 {
-    lcf_status status = check_sizes(c, err);
+    lcf_status status = check_name("backbone", c->backbone, lcf_ranker_backbone, err);
 
+    if (!status)
+        status = check_name("side module", c->side, lcf_ranker_side, err);
+    if (!status)
+        status = check_sizes(c, err);
     if (status)
         return status;
     if (c->dim % (2 * c->heads_n))
         return LCF_FAIL(err, LCF_EINVAL,
                         "ranker configuration: dim %u is no multiple of twice heads_n %u", c->dim,
                         c->heads_n);
-    if (c->ict && c->text_dim != c->cot_dim)
+    if (lcf_ranker_side_needs(c->side) & LCF_RANKER_EXAMPLES && c->text_dim != c->cot_dim)
         return LCF_FAIL(err, LCF_EINVAL,
                         "ranker configuration: one map serves item texts and CoTs, so text_dim %u "
                         "and cot_dim %u must be equal; encode both with the same encoder",
@@ -82,7 +106,7 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
     return LCF_OK;
 }
 
-/* The one list of what a configuration holds besides `ict`: u32 fields by name. */
+/* The one list of what a configuration holds besides the names of its parts: u32 fields. */
 #define CONFIG_U32(X)                  \
     X("users_n", users_n)              \
     X("items_n", items_n)              \
@@ -111,7 +135,8 @@ lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf
 #define PUT(name, field) failed |= json_object_set_new(json, name, json_integer(c->field));
     CONFIG_U32(PUT)
 #undef PUT
-    failed |= json_object_set_new(json, "ict", json_boolean(c->ict));
+    failed |= json_object_set_new(json, "backbone", json_string(c->backbone));
+    failed |= json_object_set_new(json, "side", json_string(c->side));
     failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
     if (!failed)
@@ -137,13 +162,15 @@ static lcf_status get_u32(uint32_t *out, const json_t *json, const char *name, l
 
 static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_err *err)
 {
-    const json_t *ict = json_object_get(json, "ict");
+    const json_t *backbone = json_object_get(json, "backbone"),
+                 *side = json_object_get(json, "side");
     double rec_weight, dropout;
     lcf_status status = LCF_OK;
 
-    if (!json_is_boolean(ict))
-        return LCF_FAIL(err, LCF_EFORMAT, "ict is missing or neither true nor false");
-    c->ict = json_is_true(ict);
+    if (!json_is_string(backbone) || !json_is_string(side))
+        return LCF_FAIL(err, LCF_EFORMAT, "backbone or side is missing or no text");
+    c->backbone = json_string_value(backbone);
+    c->side = json_string_value(side);
 #define GET(name, field) \
     if (!status)         \
         status = get_u32(&c->field, json, name, err);
@@ -162,6 +189,8 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
             err->status = LCF_EFORMAT; /* the file says so, not the caller */
         return LCF_EFORMAT;
     }
+    c->backbone = lcf_ranker_find_backbone(c->backbone)->kind.name; /* the text's do not last */
+    c->side = lcf_ranker_find_side(c->side)->kind.name;
     return LCF_OK;
 }
 

@@ -1,5 +1,6 @@
 /*
- * DIN: item fields, and the history weighted by an attention MLP over [q, h, q - h, q * h].
+ * DIN: the history weighted by an attention MLP over [q, h, q - h, q * h]; an MLP over user,
+ * target, the weighted history and the extra vector.
  *
  * The first layer of that MLP is split by its inputs: W [q, h, q - h, q * h] =
  * (Wq + Wd) q + (Wh - Wd) h + Wm (q * h), so that what depends on the target alone or on the
@@ -9,22 +10,38 @@
  * source   Zhou et al. 2018 (DIN); llm-cf.md section 6: scores are not normalised, and an absent
  *          history item weighs 0
  */
-#include "common/model/ranker_internal.h"
+#include "common/model/backbone.h"
 
 #include <string.h>
 
-lcf_tensor *lcf_ranker_items(const ranker_pass *p)
-{
-    const ranker_batch *b = p->batch;
-    lcf_tensor *parts[3];
+typedef struct din {
+    /* The first layer of the attention over [q, h, q - h, q * h], one matrix for each part. */
+    size_t q, h, d, m, b;
+    ranker_mlp att;  /* the layers after that one */
+    ranker_mlp head; /* user, target, pooled history, extra vector -> logit */
+} din;
 
-    parts[0] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->item_table), b->item_id, b->items_n);
-    parts[1] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->brand_table), b->item_brand, b->items_n);
-    parts[2] = lcf_op_gather_mean(p->tape, lcf_ranker_param(p, p->r->category_table), b->categories,
-                                  b->category_offsets, b->items_n);
-    return lcf_op_concat(p->tape, parts, 3);
+static lcf_status declare(lcf_ranker *r, size_t extra_dim, lcf_err *err)
+{
+    const lcf_ranker_config *c = &r->config;
+    const size_t item = 3 * (size_t)c->dim, hidden = c->att_hidden[0];
+    const size_t att[] = {hidden, c->att_hidden[1], 1};
+    din *s = r->backbone_state;
+    const struct {
+        const char *name;
+        size_t *idx;
+    } parts[] = {{"att.q.w", &s->q}, {"att.h.w", &s->h}, {"att.d.w", &s->d}, {"att.m.w", &s->m}};
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < 4 && !status; i++)
+        status = lcf_ranker_add_matrix(parts[i].idx, r, parts[i].name, hidden, item, 4 * item, err);
+    if (!status)
+        status = lcf_ranker_add_bias(&s->b, r, "att.0.b", hidden, 4 * item, err);
+    if (!status)
+        status = lcf_ranker_add_mlp(&s->att, r, "att", 1, att, 2, err);
+    if (!status)
+        status = lcf_ranker_add_head(&s->head, r, c->dim + 2 * item + extra_dim, err);
+    return status;
 }
 
 /* Every row has a history of its own, so that entries and pairs are the same list. */
@@ -47,21 +64,23 @@ static lcf_tensor *pair_weights(const ranker_pass *p, lcf_tensor *q, lcf_tensor 
                                 lcf_tensor *entries)
 {
     const ranker_batch *b = p->batch;
+    const din *s = p->r->backbone_state;
     lcf_tape *t = p->tape;
-    lcf_tensor *d = lcf_ranker_param(p, p->r->att_d);
-    lcf_tensor *from_q = lcf_op_linear(t, q, lcf_op_add(t, lcf_ranker_param(p, p->r->att_q), d),
-                                       lcf_ranker_param(p, p->r->att_b));
+    lcf_tensor *d = lcf_ranker_param(p, s->d);
+    lcf_tensor *from_q =
+        lcf_op_linear(t, q, lcf_op_add(t, lcf_ranker_param(p, s->q), d), lcf_ranker_param(p, s->b));
     lcf_tensor *from_h =
-        lcf_op_linear(t, entries, lcf_op_sub(t, lcf_ranker_param(p, p->r->att_h), d), NULL);
+        lcf_op_linear(t, entries, lcf_op_sub(t, lcf_ranker_param(p, s->h), d), NULL);
     lcf_tensor *product = lcf_op_mul(t, lcf_op_gather(t, q, b->pair_row, b->pairs_n), h);
-    lcf_tensor *sum = lcf_op_linear(t, product, lcf_ranker_param(p, p->r->att_m), NULL);
+    lcf_tensor *sum = lcf_op_linear(t, product, lcf_ranker_param(p, s->m), NULL);
 
     sum = lcf_op_add(t, sum, by_pair(p, from_h));
     sum = lcf_op_add(t, sum, lcf_op_gather(t, from_q, b->pair_row, b->pairs_n));
-    return lcf_ranker_mlp_forward(p, &p->r->att, lcf_op_relu(t, sum));
+    return lcf_ranker_mlp_forward(p, &s->att, lcf_op_relu(t, sum));
 }
 
-lcf_tensor *lcf_ranker_pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor *q)
+/* The sum over the history: items [items_n, 3 dim], q [rows_n, 3 dim] -> [rows_n, 3 dim]. */
+static lcf_tensor *pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor *q)
 {
     const ranker_batch *b = p->batch;
     const size_t dims[2] = {b->rows_n, 3 * (size_t)p->r->config.dim};
@@ -80,3 +99,18 @@ lcf_tensor *lcf_ranker_pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor 
     return lcf_op_segment_sum(p->tape, h, pair_weights(p, q, h, entries), b->pair_offsets,
                               b->rows_n);
 }
+
+static lcf_tensor *logits(const ranker_pass *p, ranker_fields *f)
+{
+    const din *s = p->r->backbone_state;
+    lcf_tensor *parts[] = {f->user, f->target, pool(p, f->items, f->target), f->extra};
+
+    return lcf_ranker_head_forward(p, &s->head, lcf_op_concat(p->tape, parts, f->extra ? 4 : 3));
+}
+
+const ranker_backbone LCF_BACKBONE_DIN = {
+    .kind = {"din", "DIN: attention of the target over the history"},
+    .state_bytes = sizeof(din),
+    .declare = declare,
+    .logits = logits,
+};

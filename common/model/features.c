@@ -5,7 +5,7 @@
  * is row 0 of that table; an item that the catalogue does not know is item 0; item 0 never stands
  * in a history; of a history longer than LCF_HISTORY_MAX the most recent items count.
  */
-#include "common/model/ranker_internal.h"
+#include "common/model/backbone.h"
 
 #include <string.h>
 
@@ -400,11 +400,11 @@ ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
     memset(w.b, 0, sizeof(*w.b));
     w.b->rows_n = n;
     w.b->frozen = frozen;
-    if (r->config.ict && !build_examples(&w))
+    if (r->side->needs & LCF_RANKER_EXAMPLES && !build_examples(&w))
         return NULL;
     if (!build_decisions(&w) || !build_items(&w) || !build_pairs(&w))
         return NULL;
-    if (r->config.ict && !build_texts(&w))
+    if (r->side->needs & LCF_RANKER_VECTORS && !build_texts(&w))
         return NULL;
     return w.b;
 }

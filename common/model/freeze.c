@@ -1,11 +1,11 @@
 /*
- * Frozen tokens: item texts and examples mapped once, for inference.
+ * Frozen tokens: item texts and examples mapped once by the side module, for inference.
  *
  * Invariant: they are computed by the very pieces of the forward pass that would compute them each
  * time, in blocks.
  */
 #include "common/base/mem.h"
-#include "common/model/ranker_internal.h"
+#include "common/model/backbone.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +26,11 @@ static lcf_status freeze_items(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
 
     for (size_t at = 0; at < v->n; at += BLOCK) {
         const size_t n = v->n - at < BLOCK ? v->n - at : BLOCK;
-        const ranker_pass p = {tape, r, NULL, source, NULL};
+        const ranker_pass p = {tape, r, NULL, source, NULL, NULL};
         lcf_tensor *tokens;
 
         lcf_tape_reset(tape, false);
-        tokens = lcf_ranker_text_tokens(&p, v->vectors + at * text_dim, n);
+        tokens = r->side->text_tokens(&p, v->vectors + at * text_dim, n);
         if (lcf_tape_status(tape))
             return lcf_tape_status(tape);
         memcpy(r->frozen.item_tokens + at * dim, tokens->data, n * dim * sizeof(float));
@@ -43,9 +43,10 @@ static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
                                size_t at, size_t n)
 {
     const size_t width = 3 * (size_t)r->config.dim;
-    ranker_pass p = {tape, r, NULL, source, NULL};
+    ranker_pass p = {tape, r, NULL, source, NULL, NULL};
     uint32_t ids[BLOCK][LCF_EXAMPLES_K_MAX];
     lcf_ranker_row rows[BLOCK];
+    ranker_fields fields;
     lcf_tensor *tokens;
 
     memset(ids, 0xff, sizeof(ids)); /* LCF_EXAMPLE_NONE */
@@ -58,7 +59,8 @@ static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
     p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, false);
     if (!p.batch)
         return lcf_tape_status(tape);
-    tokens = lcf_ranker_example_tokens(&p, lcf_ranker_items(&p));
+    lcf_ranker_fields_build(&fields, &p);
+    tokens = r->side->example_tokens(&p, &fields);
     if (lcf_tape_status(tape))
         return lcf_tape_status(tape);
     LCF_ASSERT(p.batch->examples_n == n); /* in order: each occurs once */
@@ -68,7 +70,8 @@ static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
 
 static lcf_status freeze_all(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
 {
-    const size_t dim = r->config.dim, examples_n = source->examples->n;
+    const size_t dim = r->config.dim;
+    const size_t examples_n = r->side->example_tokens ? source->examples->n : 0;
     lcf_tape *tape = NULL;
     lcf_status status = lcf_tape_create(&tape, err);
 
@@ -94,7 +97,7 @@ lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf
 
     lcf_ranker_thaw(r);
     status = lcf_ranker_check_source(r, source, err);
-    if (status || !r->config.ict)
+    if (status || !r->side->text_tokens)
         return status;
     status = freeze_all(r, source, err);
     if (status)

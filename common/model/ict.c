@@ -8,15 +8,92 @@
  *
  * source   llm-cf.md section 5
  */
-#include "common/model/ranker_internal.h"
+#include "common/model/backbone.h"
 
+#include <stdio.h>
 #include <string.h>
 
-lcf_tensor *lcf_ranker_text_tokens(const ranker_pass *p, const float *vectors, size_t n)
+#define LABEL_SCALE 0.1f
+
+typedef struct ict_layer {
+    size_t norm1, q, k, v, o, norm2, gate, up, down;
+} ict_layer;
+
+typedef struct ict {
+    ranker_mlp text; /* text or CoT vector -> token */
+    ranker_mlp x;    /* nine fields -> token */
+    ranker_mlp rec;  /* hidden state -> CoT vector */
+    size_t label_table;
+    ict_layer layers[LCF_RANKER_LAYERS_MAX];
+    size_t norm;
+} ict;
+
+/* ---- parameters ---- */
+
+static lcf_status declare_layer(lcf_ranker *r, size_t layer, lcf_err *err)
+{
+    const size_t dim = r->config.dim, ffn = r->config.ffn_hidden;
+    ict_layer *l = &((ict *)r->side_state)->layers[layer];
+    const struct {
+        const char *name;
+        size_t *idx, out, in; /* in = 0: a norm */
+    } parts[] = {
+        {"norm1", &l->norm1, dim, 0}, {"q", &l->q, dim, dim},   {"k", &l->k, dim, dim},
+        {"v", &l->v, dim, dim},       {"o", &l->o, dim, dim},   {"norm2", &l->norm2, dim, 0},
+        {"gate", &l->gate, ffn, dim}, {"up", &l->up, ffn, dim}, {"down", &l->down, dim, ffn},
+    };
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !status; i++) {
+        char name[LCF_PARAM_NAME_MAX];
+
+        snprintf(name, sizeof(name), "layer.%zu.%s.w", layer, parts[i].name);
+        if (parts[i].in)
+            status = lcf_ranker_add_matrix(parts[i].idx, r, name, parts[i].out, parts[i].in,
+                                           parts[i].in, err);
+        else
+            status =
+                lcf_ranker_add(parts[i].idx, r, name, parts[i].out, 0, LCF_INIT_ONE, 0.0f, err);
+    }
+    return status;
+}
+
+static lcf_status declare(lcf_ranker *r, lcf_err *err)
+{
+    const lcf_ranker_config *c = &r->config;
+    const size_t text[] = {c->text_dim, c->text_hidden, c->dim};
+    const size_t x[] = {9 * (size_t)c->dim, c->x_hidden, c->dim};
+    const size_t rec[] = {c->dim, c->text_hidden, c->cot_dim};
+    ict *s = r->side_state;
+    lcf_status status = lcf_ranker_add_mlp(&s->text, r, "text", 0, text, 2, err);
+
+    if (!status)
+        status = lcf_ranker_add_mlp(&s->x, r, "x", 0, x, 2, err);
+    if (!status)
+        status = lcf_ranker_add(&s->label_table, r, "label.table", 2, c->dim, LCF_INIT_NORMAL,
+                                LABEL_SCALE, err);
+    for (size_t i = 0; i < c->layers_n && !status; i++)
+        status = declare_layer(r, i, err);
+    if (!status)
+        status = lcf_ranker_add(&s->norm, r, "norm.w", c->dim, 0, LCF_INIT_ONE, 0.0f, err);
+    if (!status)
+        status = lcf_ranker_add_mlp(&s->rec, r, "rec", 0, rec, 2, err);
+    return status;
+}
+
+/* ---- tokens ---- */
+
+static const ict *state_of(const ranker_pass *p)
+{
+    return p->r->side_state;
+}
+
+/* The map from text to token, of any vectors [n, text_dim] -> [n, dim]. */
+static lcf_tensor *text_tokens(const ranker_pass *p, const float *vectors, size_t n)
 {
     const size_t dims[2] = {n, p->r->config.text_dim};
 
-    return lcf_ranker_mlp_forward(p, &p->r->text, lcf_tape_input(p->tape, vectors, dims, 2));
+    return lcf_ranker_mlp_forward(p, &state_of(p)->text, lcf_tape_input(p->tape, vectors, dims, 2));
 }
 
 /* Tokens of item texts: frozen, or among those of the batch's texts. */
@@ -30,22 +107,21 @@ static lcf_tensor *item_texts(const ranker_pass *p, lcf_tensor *texts)
 }
 
 /* Decision tokens x of rows and examples, from nine fields -> [decisions_n, dim]. */
-static lcf_tensor *decisions(const ranker_pass *p, lcf_tensor *items, lcf_tensor *texts)
+static lcf_tensor *decisions(const ranker_pass *p, ranker_fields *f, lcf_tensor *texts)
 {
     const ranker_batch *b = p->batch;
-    lcf_tensor *means =
-        lcf_op_gather_mean(p->tape, items, b->history_items, b->history_offsets, b->histories_n);
+    lcf_tensor *means = lcf_ranker_history_means(p, f);
     lcf_tensor *fields[5];
 
     fields[0] =
         lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), b->user, b->decisions_n);
-    fields[1] = lcf_op_gather(p->tape, items, b->item, b->decisions_n);
+    fields[1] = lcf_op_gather(p->tape, f->items, b->item, b->decisions_n);
     fields[2] = item_texts(p, texts);
     fields[3] = means;
     if (b->histories_n != b->decisions_n)
         fields[3] = lcf_op_gather(p->tape, means, b->history, b->decisions_n);
     fields[4] = lcf_op_gather(p->tape, texts, b->history_text, b->decisions_n);
-    return lcf_ranker_mlp_forward(p, &p->r->x, lcf_op_concat(p->tape, fields, 5));
+    return lcf_ranker_mlp_forward(p, &state_of(p)->x, lcf_op_concat(p->tape, fields, 5));
 }
 
 /* Decision, CoT and label tokens of the batch's examples [examples_n, 3 * dim]. */
@@ -59,16 +135,16 @@ static lcf_tensor *triples(const ranker_pass *p, lcf_tensor *x, lcf_tensor *text
         return lcf_tape_input(p->tape, p->r->frozen.example_tokens, dims, 2);
     parts[0] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
     parts[1] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
-    parts[2] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->label_table), b->label, b->examples_n);
+    parts[2] = lcf_op_gather(p->tape, lcf_ranker_param(p, state_of(p)->label_table), b->label,
+                             b->examples_n);
     return lcf_op_concat(p->tape, parts, 3);
 }
 
-lcf_tensor *lcf_ranker_example_tokens(const ranker_pass *p, lcf_tensor *items)
+static lcf_tensor *example_tokens(const ranker_pass *p, ranker_fields *f)
 {
-    lcf_tensor *texts = lcf_ranker_text_tokens(p, p->batch->texts, p->batch->texts_n);
+    lcf_tensor *texts = text_tokens(p, p->batch->texts, p->batch->texts_n);
 
-    return triples(p, decisions(p, items, texts), texts);
+    return triples(p, decisions(p, f, texts), texts);
 }
 
 /* The token sequences [rows_n, 3 slots + 1, dim]. */
@@ -92,6 +168,8 @@ static lcf_tensor *sequences(const ranker_pass *p, lcf_tensor *x, lcf_tensor *te
     return lcf_op_reshape(p->tape, lcf_op_concat(p->tape, parts, 2), by_token, 3);
 }
 
+/* ---- decoder ---- */
+
 /* Heads of n W: [rows, tokens, heads, head dim]. */
 static lcf_tensor *heads_of(const ranker_pass *p, lcf_tensor *n, size_t w)
 {
@@ -103,7 +181,7 @@ static lcf_tensor *heads_of(const ranker_pass *p, lcf_tensor *n, size_t w)
 }
 
 /* Self-attention of one layer: t [rows, tokens, dim] -> the same shape, before the output map. */
-static lcf_tensor *attention(const ranker_pass *p, const ranker_layer *l, lcf_tensor *t)
+static lcf_tensor *attention(const ranker_pass *p, const ict_layer *l, lcf_tensor *t)
 {
     lcf_tensor *n = lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, l->norm1), LCF_RANKER_NORM_EPS);
     lcf_tensor *q = lcf_op_rope(p->tape, heads_of(p, n, l->q), NULL, LCF_RANKER_ROPE_THETA);
@@ -113,7 +191,7 @@ static lcf_tensor *attention(const ranker_pass *p, const ranker_layer *l, lcf_te
     return lcf_op_reshape(p->tape, a, t->dims, t->dims_n);
 }
 
-static lcf_tensor *feed_forward(const ranker_pass *p, const ranker_layer *l, lcf_tensor *t)
+static lcf_tensor *feed_forward(const ranker_pass *p, const ict_layer *l, lcf_tensor *t)
 {
     lcf_tensor *n = lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, l->norm2), LCF_RANKER_NORM_EPS);
     lcf_tensor *gate = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->gate), NULL);
@@ -128,21 +206,21 @@ static lcf_tensor *feed_forward(const ranker_pass *p, const ranker_layer *l, lcf
 static lcf_tensor *decode(const ranker_pass *p, lcf_tensor *t, const uint32_t *wanted,
                           size_t wanted_n)
 {
-    const lcf_ranker *r = p->r;
+    const size_t layers_n = p->r->config.layers_n;
     const size_t flat[2] = {t->dims[0] * t->dims[1], t->dims[2]};
 
-    for (size_t i = 0; i < r->config.layers_n; i++) {
-        const ranker_layer *l = &r->layers[i];
+    for (size_t i = 0; i < layers_n; i++) {
+        const ict_layer *l = &state_of(p)->layers[i];
         lcf_tensor *a = attention(p, l, t);
 
-        if (i + 1 == r->config.layers_n) {
+        if (i + 1 == layers_n) {
             a = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, a, flat, 2), wanted, wanted_n);
             t = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, t, flat, 2), wanted, wanted_n);
         }
         t = lcf_op_add(p->tape, t, lcf_op_linear(p->tape, a, lcf_ranker_param(p, l->o), NULL));
         t = lcf_op_add(p->tape, t, feed_forward(p, l, t));
     }
-    return lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, r->norm), LCF_RANKER_NORM_EPS);
+    return lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, state_of(p)->norm), LCF_RANKER_NORM_EPS);
 }
 
 /* Mean over the slots in use of 1 - cos(reconstruction, the example's CoT vector). */
@@ -152,7 +230,7 @@ static lcf_tensor *reconstruction_loss(const ranker_pass *p, lcf_tensor *hidden)
     const size_t dim = p->r->config.cot_dim;
     float *target = lcf_tape_alloc(p->tape, b->present_n * dim, sizeof(float));
     lcf_tensor *x =
-        lcf_ranker_mlp_forward(p, &p->r->rec, lcf_ranker_rows(p, hidden, 0, b->present_n));
+        lcf_ranker_mlp_forward(p, &state_of(p)->rec, lcf_ranker_rows(p, hidden, 0, b->present_n));
 
     for (size_t i = 0; target && i < b->present_n; i++)
         memcpy(target + i * dim,
@@ -161,18 +239,29 @@ static lcf_tensor *reconstruction_loss(const ranker_pass *p, lcf_tensor *hidden)
     return lcf_op_cosine_loss(p->tape, x, target, NULL, (float)b->present_n);
 }
 
-lcf_tensor *lcf_ranker_ict(lcf_tensor **rec_loss, const ranker_pass *p, lcf_tensor *items,
+/* The hidden state of the last token [rows_n, dim]. */
+static lcf_tensor *forward(lcf_tensor **loss, const ranker_pass *p, ranker_fields *f,
                            bool want_loss)
 {
     const ranker_batch *b = p->batch;
     const size_t skip = want_loss ? 0 : b->present_n;
-    lcf_tensor *texts = lcf_ranker_text_tokens(p, b->texts, b->texts_n);
-    lcf_tensor *t = sequences(p, decisions(p, items, texts), texts);
+    lcf_tensor *texts = text_tokens(p, b->texts, b->texts_n);
+    lcf_tensor *t = sequences(p, decisions(p, f, texts), texts);
     lcf_tensor *hidden = decode(p, t, b->wanted + skip, b->present_n - skip + b->rows_n);
 
-    *rec_loss = NULL;
     if (!want_loss || !b->present_n)
         return hidden;
-    *rec_loss = reconstruction_loss(p, hidden);
+    *loss = reconstruction_loss(p, hidden);
     return lcf_ranker_rows(p, hidden, b->present_n, b->rows_n);
 }
+
+const ranker_side LCF_SIDE_ICT = {
+    .kind = {"ict", "ICT: a decoder reads examples, their chains of thought and their labels"},
+    .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES,
+    .vectors_n = 1,
+    .state_bytes = sizeof(ict),
+    .declare = declare,
+    .forward = forward,
+    .text_tokens = text_tokens,
+    .example_tokens = example_tokens,
+};

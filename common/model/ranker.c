@@ -3,7 +3,7 @@
  */
 #include "common/base/bundle.h"
 #include "common/base/mem.h"
-#include "common/model/ranker_internal.h"
+#include "common/model/backbone.h"
 #include "common/nn/optim.h"
 
 #include <math.h>
@@ -11,13 +11,37 @@
 #include <string.h>
 
 #define BUNDLE_KIND "ranker"
-#define BUNDLE_VERSION 1
+#define BUNDLE_VERSION 2
 #define SCORE_BLOCK 512 /* rows per forward pass: the working set stays in the cache */
 
 /* ---- life cycle ---- */
 
-/* A ranker whose parameters are declared but have no values yet. */
-static lcf_status declare(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err)
+/* Its parts by name, and room for what they note. */
+static lcf_status find_parts(lcf_ranker *r, lcf_err *err)
+{
+    r->backbone = lcf_ranker_find_backbone(r->config.backbone);
+    r->side = lcf_ranker_find_side(r->config.side);
+    r->config.backbone = r->backbone->kind.name; /* these outlive the caller's */
+    r->config.side = r->side->kind.name;
+    r->backbone_state = lcf_alloc_zero(1, r->backbone->state_bytes + 1);
+    r->side_state = lcf_alloc_zero(1, r->side->state_bytes + 1);
+    if (!r->backbone_state || !r->side_state)
+        return LCF_FAIL(err, LCF_ENOMEM, "parts of a ranker");
+    return LCF_OK;
+}
+
+static lcf_status declare_parts(lcf_ranker *r, lcf_err *err)
+{
+    lcf_status status = lcf_ranker_declare_tables(r, err);
+
+    if (!status)
+        status = r->backbone->declare(r, r->side->vectors_n * r->config.dim, err);
+    if (!status && r->side->declare)
+        status = r->side->declare(r, err);
+    return status;
+}
+
+lcf_status lcf_ranker_declare(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err)
 {
     lcf_status status = lcf_ranker_config_check(config, err);
     lcf_ranker *r;
@@ -30,7 +54,9 @@ static lcf_status declare(lcf_ranker **out, const lcf_ranker_config *config, lcf
         return LCF_FAIL(err, LCF_ENOMEM, "ranker handle, %zu bytes", sizeof(*r));
     r->config = *config;
     lcf_params_init(&r->params);
-    status = lcf_ranker_declare(r, err);
+    status = find_parts(r, err);
+    if (!status)
+        status = declare_parts(r, err);
     if (status) {
         lcf_ranker_free(r);
         return status;
@@ -46,7 +72,7 @@ lcf_status lcf_ranker_create(lcf_ranker **out, const lcf_ranker_config *config, 
     lcf_status status;
 
     *out = NULL;
-    status = declare(&r, config, err);
+    status = lcf_ranker_declare(&r, config, err);
     if (status)
         return status;
     status = lcf_params_seal(&r->params, err);
@@ -71,6 +97,8 @@ void lcf_ranker_free(lcf_ranker *r)
         return;
     lcf_ranker_thaw(r);
     lcf_params_dispose(&r->params);
+    free(r->backbone_state);
+    free(r->side_state);
     free(r);
 }
 
@@ -142,7 +170,7 @@ static lcf_status read_bundle(lcf_ranker **out, const lcf_bundle *bundle, lcf_er
     lcf_status status = config_of_bundle(&config, bundle, err);
 
     if (!status)
-        status = declare(&r, &config, err);
+        status = lcf_ranker_declare(&r, &config, err);
     if (!status)
         status = check_elements(r, bundle, err);
     if (!status)
@@ -175,24 +203,28 @@ lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err)
 
 /* ---- forward ---- */
 
-lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source *source,
-                                   lcf_err *err)
+static lcf_status check_vectors(const lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
 {
-    const lcf_ranker_config *c = &r->config;
     const lcf_embeddings *v = source->item_vectors;
-    const lcf_examples *e = source->examples;
 
-    if (!c->ict)
-        return LCF_OK;
     if (!v || v->n != source->catalogue->items_n)
         return LCF_FAIL(err, LCF_EINVAL, "%zu item vectors for a catalogue of %u items",
                         v ? v->n : 0, source->catalogue->items_n);
-    if (v->dim != c->text_dim)
+    if (v->dim != r->config.text_dim)
         return LCF_FAIL(err, LCF_EINVAL,
                         "item vectors have %zu dimensions, the ranker was made for %u", v->dim,
-                        c->text_dim);
+                        r->config.text_dim);
+    return LCF_OK;
+}
+
+static lcf_status check_examples(const lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
+{
+    const lcf_ranker_config *c = &r->config;
+    const lcf_examples *e = source->examples;
+
     if (!e)
-        return LCF_FAIL(err, LCF_EINVAL, "a ranker with the ICT module needs examples");
+        return LCF_FAIL(err, LCF_EINVAL, "a ranker with the side module %s needs examples",
+                        c->side);
     if (e->text_dim != c->text_dim || e->cot_dim != c->cot_dim)
         return LCF_FAIL(err, LCF_EINVAL,
                         "examples have text vectors of %zu and CoT vectors of %zu dimensions, the "
@@ -201,43 +233,16 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
     return LCF_OK;
 }
 
-lcf_tensor *lcf_ranker_param(const ranker_pass *p, size_t idx)
+lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source *source,
+                                   lcf_err *err)
 {
-    return lcf_tape_param(p->tape, &p->r->params, p->grads, idx);
-}
+    lcf_status status = LCF_OK;
 
-lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, size_t n)
-{
-    uint32_t *ids = lcf_tape_alloc(p->tape, n, sizeof(uint32_t));
-
-    for (size_t i = 0; ids && i < n; i++)
-        ids[i] = (uint32_t)(begin + i);
-    return lcf_op_gather(p->tape, x, ids, n);
-}
-
-lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x)
-{
-    for (size_t i = 0; i < mlp->layers_n; i++) {
-        x = lcf_op_linear(p->tape, x, lcf_ranker_param(p, mlp->w[i]),
-                          lcf_ranker_param(p, mlp->b[i]));
-        if (i + 1 < mlp->layers_n)
-            x = lcf_op_relu(p->tape, x);
-    }
-    return x;
-}
-
-/* Features -> logit; dropout after each hidden layer. */
-static lcf_tensor *head(const ranker_pass *p, lcf_tensor *x, lcf_rng *rng)
-{
-    const ranker_mlp *mlp = &p->r->head;
-
-    for (size_t i = 0; i < mlp->layers_n; i++) {
-        x = lcf_op_linear(p->tape, x, lcf_ranker_param(p, mlp->w[i]),
-                          lcf_ranker_param(p, mlp->b[i]));
-        if (i + 1 < mlp->layers_n)
-            x = lcf_op_dropout(p->tape, lcf_op_relu(p->tape, x), p->r->config.dropout, rng);
-    }
-    return x;
+    if (r->side->needs & LCF_RANKER_VECTORS)
+        status = check_vectors(r, source, err);
+    if (!status && r->side->needs & LCF_RANKER_EXAMPLES)
+        status = check_examples(r, source, err);
+    return status;
 }
 
 /* True when the frozen tokens are those of this source. */
@@ -249,29 +254,25 @@ static bool is_frozen(const lcf_ranker *r, const lcf_ranker_source *source)
            f->item_vectors == source->item_vectors && f->examples == source->examples;
 }
 
-void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *tape,
+void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *tape,
                         const lcf_ranker *r, lcf_grads *grads, const lcf_ranker_source *source,
                         const lcf_ranker_row *rows, size_t n, lcf_rng *rng)
 {
-    ranker_pass p = {tape, r, grads, source, NULL};
+    ranker_pass p = {tape, r, grads, source, NULL, rng};
     const size_t flat[1] = {n};
-    lcf_tensor *features[4], *items, *loss = NULL;
-    size_t features_n = 3;
+    lcf_tensor *loss = NULL;
+    ranker_fields fields;
 
     *logits = NULL;
     p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, !grads && is_frozen(r, source));
     if (p.batch) {
-        items = lcf_ranker_items(&p);
-        features[0] = lcf_op_gather(tape, lcf_ranker_param(&p, r->user_table), p.batch->user, n);
-        features[1] = lcf_op_gather(tape, items, p.batch->item, n);
-        features[2] = lcf_ranker_pool(&p, items, features[1]);
-        if (r->config.ict)
-            features[features_n++] = lcf_ranker_ict(&loss, &p, items, rec_loss && grads);
-        *logits =
-            lcf_op_reshape(tape, head(&p, lcf_op_concat(tape, features, features_n), rng), flat, 1);
+        lcf_ranker_fields_build(&fields, &p);
+        if (r->side->forward)
+            fields.extra = r->side->forward(&loss, &p, &fields, side_loss && grads);
+        *logits = lcf_op_reshape(tape, r->backbone->logits(&p, &fields), flat, 1);
     }
-    if (rec_loss)
-        *rec_loss = loss;
+    if (side_loss)
+        *side_loss = loss;
 }
 
 /* ---- scores ---- */

@@ -1,5 +1,6 @@
 /*
- * The ranker: DIN, and DIN + ICT module. ONE definition for training, evaluation and serving.
+ * The ranker: a backbone (DIN, DeepFM, ...), alone or with a side module (ICT, ...) whose vector it
+ * takes as further features. ONE definition for training, evaluation and serving.
  *
  * A model is configuration + parameters; a forward pass builds it on a tape. Features are taken
  * from the catalogue, the item vectors and the examples by the one function every side uses, so
@@ -9,7 +10,7 @@
  * model is read only during forward and shared between threads; a tape or a scorer belongs to one
  * thread.
  *
- * source   llm-cf.md sections 5 and 6; Zhou et al. 2018 (DIN); schemas/ranker_weights.md
+ * source   schemas/ranker_weights.md; each backbone's and side module's file names its paper
  */
 #ifndef LCF_COMMON_MODEL_RANKER_H
 #define LCF_COMMON_MODEL_RANKER_H
@@ -26,9 +27,9 @@
 #include <stdint.h>
 
 typedef struct lcf_ranker_config {
-    bool ict;                                          /* false: the backbone alone */
+    const char *backbone, *side; /* names of kinds below; those of a ranker's config are static */
     uint32_t users_n, items_n, brands_n, categories_n; /* rows of the tables, the unknown at 0 */
-    uint32_t text_dim, cot_dim; /* of the item vectors and CoT vectors; equal where ict is set */
+    uint32_t text_dim, cot_dim; /* of the item and CoT vectors, where the side module needs them */
     uint32_t dim;               /* of fields and tokens */
     uint32_t k;                 /* examples per query */
     uint32_t layers_n, heads_n; /* of the ICT decoder */
@@ -42,12 +43,33 @@ typedef struct lcf_ranker_config {
 } lcf_ranker_config;
 
 /* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
-#define LCF_RANKER_CONFIG_INIT                                                           \
-    {                                                                                    \
-        .dim = 32, .k = 4, .layers_n = 2, .heads_n = 2, .att_hidden = {64, 16},          \
-        .head_hidden = {200, 80}, .text_hidden = 256, .x_hidden = 128, .ffn_hidden = 64, \
-        .rec_weight = 1.0f, .dropout = 0.1f                                              \
+#define LCF_RANKER_CONFIG_INIT                                                                 \
+    {                                                                                          \
+        .backbone = "din", .side = "none", .dim = 32, .k = 4, .layers_n = 2, .heads_n = 2,     \
+        .att_hidden = {64, 16}, .head_hidden = {200, 80}, .text_hidden = 256, .x_hidden = 128, \
+        .ffn_hidden = 64, .rec_weight = 1.0f, .dropout = 0.1f                                  \
     }
+
+typedef struct lcf_ranker_kind {
+    const char *name;  /* in configurations, options and weights files */
+    const char *title; /* for people */
+} lcf_ranker_kind;
+
+/* The i-th of all there are, NULL beyond the last. The first side module is "none". */
+const lcf_ranker_kind *lcf_ranker_backbone(size_t i);
+const lcf_ranker_kind *lcf_ranker_side(size_t i);
+/* True when there is one of that name. */
+bool lcf_ranker_has_backbone(const char *name);
+bool lcf_ranker_has_side(const char *name);
+
+/* What a side module takes from its source, besides the catalogue. */
+enum {
+    LCF_RANKER_VECTORS = 1,  /* the items' text vectors */
+    LCF_RANKER_EXAMPLES = 2, /* retrieved examples in every row */
+};
+
+/* A union of the above; 0 for "none" and for a name that there is not. */
+unsigned lcf_ranker_side_needs(const char *side);
 
 typedef struct lcf_ranker lcf_ranker;
 
@@ -63,7 +85,7 @@ lcf_params *lcf_ranker_params(lcf_ranker *r);
 typedef struct lcf_ranker_source {
     const lcf_catalogue *catalogue;
     const lcf_embeddings *item_vectors; /* rows are item indices */
-    const lcf_examples *examples;       /* NULL for the backbone arm */
+    const lcf_examples *examples;       /* either may be NULL where the side module needs it not */
 } lcf_ranker_source;
 
 /* One row to score. Indices beyond the model's tables (items or users newer than the weights) count
@@ -80,27 +102,27 @@ typedef struct lcf_ranker_row {
  * Checks that what rows and features are taken from fits the model.
  *
  * errors   EINVAL  the item vectors are not one per item of the catalogue, or of another dimension
- *          than the weights; the ICT arm without examples, or with vectors of another dimension
+ *          than the weights; a side module without the examples it needs, or with vectors of
+ * another dimension
  */
 lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source *source,
                                    lcf_err *err);
 
 /*
- * Logits of n >= 1 rows, and the reconstruction loss. The source must have passed
+ * Logits of n >= 1 rows, and the side module's own loss. The source must have passed
  * lcf_ranker_check_source.
  *
  * A history item that is unknown (0) is left out. A row's sequence holds the examples it has, so a
  * row without any is the query token alone; the order in which examples enter is that of their keys
  * ("shuffled" as published, but reproducible offline and online).
  *
- * shapes   *logits [n]; *rec_loss [1]: mean over the examples present of 1 - cos; NULL for the
- *          backbone, on a tape that does not record, and when no row has an example
- * errors   sticky on the tape: ask lcf_tape_status before using *logits (NULL when the features
- *          found no memory)
- * memory   rng (dropout) is used only while the tape records; it may be NULL otherwise
- * threads  safe for one tape per thread; reads `r` and `source` only
+ * shapes   *logits [n]; *side_loss [1], e.g. ICT's mean over the examples present of 1 - cos; NULL
+ *          where the module has none, on a tape that does not record, and when no row has an
+ * example errors   sticky on the tape: ask lcf_tape_status before using *logits (NULL when the
+ * features found no memory) memory   rng (dropout) is used only while the tape records; it may be
+ * NULL otherwise threads  safe for one tape per thread; reads `r` and `source` only
  */
-void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *tape,
+void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *tape,
                         const lcf_ranker *r, lcf_grads *grads, const lcf_ranker_source *source,
                         const lcf_ranker_row *rows, size_t n, lcf_rng *rng);
 
@@ -110,9 +132,10 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **rec_loss, lcf_tape *ta
  * those of lcf_ranker_forward to 1e-6. After a change of the weights or of the source: thaw.
  *
  * errors   those of lcf_ranker_check_source; ENOMEM, nothing is frozen then
- * memory   4 * dim * (items + 3 * examples) bytes, until thaw or free; keeps the source's pointers
+ * memory   ICT: 4 * dim * (items + 3 * examples) bytes, until thaw or free; keeps the source's
+ *          pointers
  * threads  not while another thread uses `r`
- * cost     about one pass over all examples; nothing for the backbone
+ * cost     about one pass over all examples; nothing where no side module has tokens
  */
 lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err);
 void lcf_ranker_thaw(lcf_ranker *r); /* nothing frozen is fine */

@@ -1,6 +1,6 @@
 /*
- * The parts of the ranker as they know each other: parameter indices, the features of a batch, and
- * the pieces of the forward pass. Private to common/model.
+ * The ranker itself and the features of a batch, as the files of common/model know them. What a
+ * backbone or a side module is made of stands in backbone.h. Private to common/model.
  */
 #ifndef LCF_COMMON_MODEL_RANKER_INTERNAL_H
 #define LCF_COMMON_MODEL_RANKER_INTERNAL_H
@@ -11,16 +11,6 @@
 #define LCF_RANKER_PARAMS_MAX 128
 #define LCF_RANKER_ROPE_THETA 10000.0f
 #define LCF_RANKER_NORM_EPS 1e-5f
-
-/* An MLP with ReLU between its layers: indices of weights and biases. */
-typedef struct ranker_mlp {
-    size_t layers_n;
-    size_t w[3], b[3];
-} ranker_mlp;
-
-typedef struct ranker_layer {
-    size_t norm1, q, k, v, o, norm2, gate, up, down;
-} ranker_layer;
 
 typedef struct ranker_fill {
     lcf_init kind;
@@ -34,25 +24,22 @@ typedef struct ranker_frozen {
     float *example_tokens;    /* [examples_n, 3 * dim] decision, CoT, label */
 } ranker_frozen;
 
+typedef struct ranker_backbone ranker_backbone;
+typedef struct ranker_side ranker_side;
+
 struct lcf_ranker {
     lcf_ranker_config config;
+    const ranker_backbone *backbone;
+    const ranker_side *side;
+    void *backbone_state, *side_state; /* where they note their parameters' indices */
     ranker_frozen frozen;
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
-    size_t user_table, item_table, brand_table, category_table, label_table;
-    /* The first layer of DIN's attention over [q, h, q - h, q * h], one matrix for each part. */
-    size_t att_q, att_h, att_d, att_m, att_b;
-    ranker_mlp att;  /* the layers after that one */
-    ranker_mlp head; /* features -> logit */
-    ranker_mlp text; /* text or CoT vector -> token */
-    ranker_mlp x;    /* nine fields -> token */
-    ranker_mlp rec;  /* hidden state -> CoT vector */
-    ranker_layer layers[LCF_RANKER_LAYERS_MAX];
-    size_t norm;
+    size_t user_table, item_table, brand_table, category_table;
 };
 
-/* Declares every parameter: the one table of names, shapes and initial values. */
-lcf_status lcf_ranker_declare(lcf_ranker *r, lcf_err *err);
+/* A ranker whose parameters are declared but have no values yet. */
+lcf_status lcf_ranker_declare(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err);
 lcf_status lcf_ranker_config_check(const lcf_ranker_config *config, lcf_err *err);
 /* The JSON of a weights file; free() releases *out. Reading checks: EFORMAT says what is wrong. */
 lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *config, lcf_err *err);
@@ -123,24 +110,7 @@ typedef struct ranker_pass {
     lcf_grads *grads;
     const lcf_ranker_source *source;
     const ranker_batch *batch;
+    lcf_rng *rng; /* of dropout; NULL on a tape that does not record */
 } ranker_pass;
-
-lcf_tensor *lcf_ranker_param(const ranker_pass *p, size_t idx);
-/* Rows [begin, begin + n) of x. */
-lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, size_t n);
-lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x);
-/* Fields of the batch's items: [items_n, 3 * dim] = id, brand, mean of categories. */
-lcf_tensor *lcf_ranker_items(const ranker_pass *p);
-/* DIN's sum over the history: items [items_n, 3 dim], q [rows_n, 3 dim] -> [rows_n, 3 dim]. */
-lcf_tensor *lcf_ranker_pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor *q);
-/* The ICT module: items as above -> hidden state of the last token [rows_n, dim]; *rec_loss [1], or
- * NULL when it is not wanted or nothing is there to reconstruct. */
-lcf_tensor *lcf_ranker_ict(lcf_tensor **rec_loss, const ranker_pass *p, lcf_tensor *items,
-                           bool want_loss);
-
-/* Tokens of the batch's examples [examples_n, 3 * dim]; the batch must not be frozen. */
-lcf_tensor *lcf_ranker_example_tokens(const ranker_pass *p, lcf_tensor *items);
-/* The map from text to token, of any vectors [n, text_dim] -> [n, dim]. */
-lcf_tensor *lcf_ranker_text_tokens(const ranker_pass *p, const float *vectors, size_t n);
 
 #endif

@@ -196,16 +196,22 @@ static lcf_status open_examples(lcf_snapshot *s, const char *dir, bool has_cots,
     return status;
 }
 
+static unsigned needs_of(const lcf_snapshot *s, size_t idx)
+{
+    return lcf_ranker_side_needs(lcf_ranker_config_of(s->arms[idx].ranker)->side);
+}
+
 static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
 {
     const lcf_ranker_config *c = lcf_ranker_config_of(s->arms[idx].ranker);
+    const unsigned needs = needs_of(s, idx);
 
-    if (!c->ict) /* the backbone takes no texts */
-        return LCF_OK;
-    if (c->text_dim != s->item_vectors.dim)
+    if (needs & LCF_RANKER_VECTORS && c->text_dim != s->item_vectors.dim)
         return LCF_FAIL(err, LCF_EFORMAT,
                         "arm %s takes item vectors of %u dimensions, there are %zu",
                         s->arms[idx].name, c->text_dim, s->item_vectors.dim);
+    if (!(needs & LCF_RANKER_EXAMPLES))
+        return LCF_OK;
     if (c->k < 1 || c->k > LCF_EXAMPLES_K_MAX)
         return LCF_FAIL(err, LCF_EFORMAT, "arm %s takes %u examples", s->arms[idx].name, c->k);
     if (s->has_examples && c->cot_dim != s->examples.cot_dim)
@@ -218,16 +224,17 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
 /* What the arm's tokens are made from never changes in a snapshot: they are computed now. */
 static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, lcf_err *err)
 {
-    const lcf_ranker_source source = {&s->catalogue, &s->item_vectors, &s->examples};
+    const lcf_ranker_source source = {&s->catalogue, &s->item_vectors,
+                                      s->has_examples ? &s->examples : NULL};
 
-    if (!s->has_examples)
-        return LCF_OK;
+    if (needs_of(s, idx) & LCF_RANKER_EXAMPLES && !s->has_examples)
+        return LCF_OK; /* another arm answers */
     return lcf_ranker_freeze(s->arms[idx].ranker, &source, err);
 }
 
 static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
 {
-    bool backbone = false, ict = false;
+    bool without = false, with = false;
     lcf_status status = LCF_OK;
 
     for (size_t i = 0; !status && i < s->arms_n; i++) {
@@ -240,15 +247,15 @@ static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
             status = check_arm(s, i, err);
         if (!status)
             status = freeze_arm(s, i, err);
-        if (!status && lcf_ranker_config_of(s->arms[i].ranker)->ict)
-            ict = true;
+        if (!status && needs_of(s, i) & LCF_RANKER_EXAMPLES)
+            with = true;
         else
-            backbone = true;
+            without = true;
     }
-    if (!status && ict && !backbone && !s->has_examples)
-        status =
-            LCF_FAIL(err, LCF_EFORMAT,
-                     "%s: an arm with ICT needs examples, or a backbone arm to fall back on", dir);
+    if (!status && with && !without && !s->has_examples)
+        status = LCF_FAIL(
+            err, LCF_EFORMAT,
+            "%s: an arm that reads them needs examples, or another arm to fall back on", dir);
     return status;
 }
 

@@ -73,7 +73,7 @@ typedef struct lcf_snapshot {
  * path: a generation folder, or a root whose `current` is followed.
  *
  * errors   ENOENT; EFORMAT, EVERSION; ECHECKSUM a file is damaged or missing (named); EFORMAT also
- * where parts do not fit each other, e.g. an ICT arm with neither examples nor a backbone beside it
+ * where parts do not fit each other, e.g. an arm that reads examples with neither examples nor an arm without them
  */
 lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err);
 void lcf_snapshot_close(lcf_snapshot *s); /* NULL is fine */

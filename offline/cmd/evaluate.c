@@ -68,7 +68,7 @@ static const char DOC[] =
 
 static const char EXAMPLE[] =
     "\n\nExample:\n"
-    "  llmcf evaluate --a ranker-din --b ranker-ict --dataset dataset \\\n"
+    "  llmcf evaluate --a ranker-backbone --b ranker-ict --dataset dataset \\\n"
     "    --out report --require 'auc_lift_low > 0' \\\n"
     "    --require 'logloss_lift <= 0.001'";
 

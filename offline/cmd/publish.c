@@ -55,7 +55,8 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf publish --dataset dataset --vectors vectors \\\n"
     "    --examples examples --cot cot \\\n"
-    "    --arm din=ranker-din/best.lcf --arm din-ict=ranker-ict/best.lcf \\\n"
+    "    --arm backbone=ranker-backbone/best.lcf \\\n"
+    "    --arm ict=ranker-ict/best.lcf \\\n"
     "    --report report/report.json --root snapshots";
 
 typedef struct arguments {

@@ -1,10 +1,11 @@
-/* llmcf train: rankers of one arm, one per seed. Options only; the work is in
+/* llmcf train: rankers of one kind, one per seed. Options only; the work is in
  * offline/train/train.h. */
 #include "offline/train/train.h"
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
+#include "common/model/ranker.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -18,7 +19,8 @@ enum {
     OPT_EXAMPLES,
     OPT_RETRIEVED,
     OPT_OUT,
-    OPT_ARM,
+    OPT_BACKBONE,
+    OPT_SIDE,
     OPT_SEEDS,
     OPT_EPOCHS,
     OPT_PATIENCE,
@@ -34,12 +36,13 @@ enum {
 
 static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "Made by `llmcf prepare`", 1},
-    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode` (din-ict)", 1},
-    {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index` (din-ict)", 1},
-    {"retrieved", OPT_RETRIEVED, "DIR", 0, "Made by `llmcf retrieve` (din-ict)", 1},
+    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`; where the side module needs it", 1},
+    {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`; likewise", 1},
+    {"retrieved", OPT_RETRIEVED, "DIR", 0, "Made by `llmcf retrieve`; likewise", 1},
     {"out", OPT_OUT, "DIR", 0, "The rankers; replaced in one step", 1},
-    {"arm", OPT_ARM, "NAME", 0,
-     "din: the backbone alone; din-ict: with the ICT module (default din)", 2},
+    {"backbone", OPT_BACKBONE, "NAME", 0, "The model (default din):", 2},
+    {"side", OPT_SIDE, "NAME", 0,
+     "The side module whose vector the backbone takes as further features (default none):", 2},
     {"seeds", OPT_SEEDS, "LIST", 0, "One ranker for each, comma-separated (default 2023,2024,2025)",
      2},
     {"epochs", OPT_EPOCHS, "N", 0, "At most this many (default 30)", 2},
@@ -50,7 +53,7 @@ static const struct argp_option OPTIONS[] = {
     {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "L2 in the gradient (default 1e-4)", 2},
     {"dropout", OPT_DROPOUT, "SHARE", 0, "Of the head's hidden layers (default 0.1)", 2},
     {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0,
-     "Weight of the reconstruction loss (din-ict, default 1)", 2},
+     "Weight of the side module's own loss, ICT's reconstruction (default 1)", 2},
     {"threads", OPT_THREADS, "N", 0,
      "Seeds trained at the same time (default: one per processor); the result does not depend on "
      "it",
@@ -61,17 +64,18 @@ static const struct argp_option OPTIONS[] = {
 };
 
 static const char DOC[] =
-    "Trains the ranker, once per seed, with early stopping on valid AUC: DIN, or DIN with the ICT "
-    "module that reads retrieved examples and their chains of thought."
+    "Trains the ranker, once per seed, with early stopping on valid AUC: a backbone, alone or with "
+    "a "
+    "side module such as ICT, which reads retrieved examples and their chains of thought."
     "\v"
     "Writes seed-<s>.lcf (weights), best.lcf (the seed of the highest valid AUC), valid.lcf and "
     "test.lcf (predictions of every seed, for `llmcf evaluate`), report.json, manifest.json.\n\n"
     "Stopped by a signal (exit code 75) or killed, it keeps the seeds that are finished in "
     "DIR.partial and goes on from there when called again.\n\n"
     "Examples:\n"
-    "  llmcf train --dataset dataset --out ranker-din\n"
+    "  llmcf train --backbone deepfm --dataset dataset --out ranker-deepfm\n"
     "  llmcf train --dataset dataset --vectors vectors --examples examples \\\n"
-    "    --retrieved retrieved --arm din-ict --out ranker-ict";
+    "    --retrieved retrieved --side ict --out ranker-ict";
 
 typedef struct arguments {
     lcf_train_options train;
@@ -94,15 +98,6 @@ static void parse_seeds(struct argp_state *state, lcf_train_options *o, const ch
             return;
         text += len + 1;
     }
-}
-
-static lcf_train_arm parse_arm(struct argp_state *state, const char *text)
-{
-    if (!strcmp(text, "din"))
-        return LCF_ARM_DIN;
-    if (strcmp(text, "din-ict"))
-        argp_error(state, "--arm must be 'din' or 'din-ict', not '%s'", text);
-    return LCF_ARM_DIN_ICT;
 }
 
 static error_t parse_params(int key, char *text, struct argp_state *state, lcf_train_params *p)
@@ -136,10 +131,18 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
 
 static void check(const lcf_train_options *o, struct argp_state *state)
 {
+    const unsigned needs = lcf_ranker_side_needs(o->side);
+
     if (!o->dataset_dir || !o->out_dir)
         argp_error(state, "--dataset and --out are needed");
-    if (o->arm == LCF_ARM_DIN_ICT && (!o->vectors_dir || !o->examples_dir || !o->retrieved_dir))
-        argp_error(state, "--arm din-ict needs --vectors, --examples and --retrieved");
+    if (!lcf_ranker_has_backbone(o->backbone))
+        argp_error(state, "--backbone: there is no '%s'; --help lists them", o->backbone);
+    if (!lcf_ranker_has_side(o->side))
+        argp_error(state, "--side: there is no '%s'; --help lists them", o->side);
+    if (needs & LCF_RANKER_VECTORS && !o->vectors_dir)
+        argp_error(state, "--side %s needs --vectors", o->side);
+    if (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir))
+        argp_error(state, "--side %s needs --examples and --retrieved", o->side);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -162,8 +165,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_OUT:
         a->train.out_dir = text;
         return 0;
-    case OPT_ARM:
-        a->train.arm = parse_arm(state, text);
+    case OPT_BACKBONE:
+        a->train.backbone = text;
+        return 0;
+    case OPT_SIDE:
+        a->train.side = text;
         return 0;
     case OPT_SEEDS:
         parse_seeds(state, &a->train, text);
@@ -185,6 +191,22 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
+/* The help of --backbone and --side, with all that there are. */
+static char *list_kinds(int key, const char *text, void *input)
+{
+    const lcf_ranker_kind *(*kind)(size_t i) =
+        key == OPT_BACKBONE ? lcf_ranker_backbone : lcf_ranker_side;
+    lcf_buf list = LCF_BUF_INIT;
+
+    (void)input;
+    if (key != OPT_BACKBONE && key != OPT_SIDE)
+        return (char *)text; /* argp's way to say: as it is */
+    lcf_buf_append_text(&list, text);
+    for (size_t i = 0; kind(i); i++)
+        lcf_buf_printf(&list, "%s %s (%s)", i ? ";" : "", kind(i)->name, kind(i)->title);
+    return lcf_buf_take(&list);
+}
+
 static double real(const json_t *object, const char *key)
 {
     return json_number_value(json_object_get(object, key));
@@ -195,8 +217,9 @@ static void print_summary(const json_t *report, const char *out, bool current)
     const json_t *seed;
     size_t i;
 
-    fprintf(stderr, "%s: arm %s, best seed %lld\n", out,
-            json_string_value(json_object_get(report, "arm")), lcf_cmd_count(report, "best_seed"));
+    fprintf(stderr, "%s: backbone %s, side module %s, best seed %lld\n", out,
+            json_string_value(json_object_get(report, "backbone")),
+            json_string_value(json_object_get(report, "side")), lcf_cmd_count(report, "best_seed"));
     fprintf(stderr, "  %10s %7s %10s %10s %10s %12s %11s\n", "seed", "epochs", "valid AUC",
             "test AUC", "log loss", "seconds", "samples/s");
     json_array_foreach(json_object_get(report, "seeds"), i, seed)
@@ -210,9 +233,12 @@ static void print_summary(const json_t *report, const char *out, bool current)
 
 int lcf_cmd_train(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
-    arguments a = {
-        .train = {.params = LCF_TRAIN_PARAMS_INIT, .seeds = {2023, 2024, 2025}, .seeds_n = 3}};
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, list_kinds, NULL};
+    arguments a = {.train = {.backbone = "din",
+                             .side = "none",
+                             .params = LCF_TRAIN_PARAMS_INIT,
+                             .seeds = {2023, 2024, 2025},
+                             .seeds_n = 3}};
     lcf_err err = LCF_ERR_INIT;
     json_t *report = NULL;
     bool current = false;

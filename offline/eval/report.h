@@ -20,7 +20,7 @@
 #define LCF_REPORT_VERSION 1
 
 typedef struct lcf_report {
-    const char *arm_name[LCF_ARMS]; /* what people call the arms, e.g. "ranker-din" */
+    const char *arm_name[LCF_ARMS]; /* what people call the arms, e.g. "ranker-ict" */
     const char *split;              /* "valid" or "test" */
     const lcf_comparison *comparison;
     const lcf_gate_condition *conditions; /* checked; none: no gate */

@@ -81,7 +81,8 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     lcf_ranker_config *c = &in->config;
 
     *c = published;
-    c->ict = o->arm == LCF_ARM_DIN_ICT;
+    c->backbone = o->backbone;
+    c->side = o->side;
     c->users_n = in->dataset.users_n;
     c->items_n = in->dataset.catalogue.items_n;
     c->brands_n = in->dataset.catalogue.brands_n;
@@ -92,6 +93,7 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
 
 lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
+    const unsigned needs = lcf_ranker_side_needs(o->side);
     const uint32_t *ids = NULL;
     lcf_status status;
 
@@ -102,9 +104,9 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     in->source.catalogue = &in->dataset.catalogue;
     fill_config(in, o);
     status = check_splits(&in->dataset, o->dataset_dir, err);
-    if (!status && in->config.ict)
+    if (!status && needs & LCF_RANKER_VECTORS)
         status = open_vectors(in, o->vectors_dir, err);
-    if (!status && in->config.ict)
+    if (!status && needs & LCF_RANKER_EXAMPLES)
         status = open_examples(&ids, in, o, err);
     if (!status)
         status = make_rows(in, ids, err);

@@ -20,12 +20,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *lcf_train_arm_name(lcf_train_arm arm)
-{
-    return arm == LCF_ARM_DIN_ICT ? "din-ict" : "din";
-}
-
 /* ---- options and identity ---- */
+
+static lcf_status check_parts(const lcf_train_options *o, lcf_err *err)
+{
+    const unsigned needs = lcf_ranker_side_needs(o->side);
+
+    if (!lcf_ranker_has_backbone(o->backbone) || !lcf_ranker_has_side(o->side))
+        return LCF_FAIL(err, LCF_EINVAL, "there is no backbone %s or no side module %s",
+                        o->backbone, o->side);
+    if ((needs & LCF_RANKER_VECTORS && !o->vectors_dir) ||
+        (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir)))
+        return LCF_FAIL(err, LCF_EINVAL, "the side module %s needs %s", o->side,
+                        needs & LCF_RANKER_EXAMPLES ? "vectors, examples and retrieved examples"
+                                                    : "vectors");
+    return LCF_OK;
+}
 
 static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
 {
@@ -45,10 +55,7 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
         !(p->weight_decay >= 0.0 && p->weight_decay < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "learning rate %g or weight decay %g is out of range",
                         p->learning_rate, p->weight_decay);
-    if (o->arm == LCF_ARM_DIN_ICT && (!o->vectors_dir || !o->examples_dir || !o->retrieved_dir))
-        return LCF_FAIL(err, LCF_EINVAL,
-                        "the ICT module needs vectors, examples and retrieved examples");
-    return LCF_OK;
+    return check_parts(o, err);
 }
 
 static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
@@ -61,29 +68,32 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
                  {"weight_decay", p->weight_decay},
                  {"dropout", p->dropout},
                  {"rec_weight", p->rec_weight}};
-    lcf_status status = lcf_manifest_param_str(m, "arm", lcf_train_arm_name(o->arm), err);
+    const bool alone = !strcmp(o->side, lcf_ranker_side(0)->name);
+    lcf_status status = lcf_manifest_param_str(m, "backbone", o->backbone, err);
 
+    if (!status)
+        status = lcf_manifest_param_str(m, "side", o->side, err);
     if (!status)
         status = lcf_manifest_param_i64(m, "epochs", p->epochs_max, err);
     if (!status)
         status = lcf_manifest_param_i64(m, "batch", p->batch, err);
     if (!status)
         status = lcf_manifest_param_i64(m, "patience", p->patience, err);
-    for (size_t i = 0; i < (o->arm == LCF_ARM_DIN_ICT ? 4 : 3) && !status; i++)
+    for (size_t i = 0; i < (alone ? 3 : 4) && !status; i++)
         status = lcf_manifest_param_f64(m, reals[i].name, reals[i].value, err);
     return status;
 }
 
 static lcf_status describe_inputs(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
 {
+    const unsigned needs = lcf_ranker_side_needs(o->side);
     lcf_status status = lcf_manifest_input(m, "dataset", o->dataset_dir, err);
 
-    if (status || o->arm == LCF_ARM_DIN)
-        return status;
-    status = lcf_manifest_input(m, "vectors", o->vectors_dir, err);
-    if (!status)
+    if (!status && needs & LCF_RANKER_VECTORS)
+        status = lcf_manifest_input(m, "vectors", o->vectors_dir, err);
+    if (!status && needs & LCF_RANKER_EXAMPLES)
         status = lcf_manifest_input(m, "examples", o->examples_dir, err);
-    if (!status)
+    if (!status && needs & LCF_RANKER_EXAMPLES)
         status = lcf_manifest_input(m, "retrieved", o->retrieved_dir, err);
     return status;
 }
@@ -226,9 +236,10 @@ static void on_epoch(void *arg, const train_result *so_far)
     lcf_progress_note(&r->progress, "seed %llu epoch %u loss %.4f valid AUC %.4f",
                       (unsigned long long)so_far->seed, so_far->epochs_n, e->loss, e->valid_auc);
     lcf_log(LCF_LOG_INFO,
-            "msg=\"epoch\" arm=%s seed=%llu epoch=%u loss=%.5f valid_auc=%.5f samples_per_s=%.0f",
-            lcf_train_arm_name(r->options->arm), (unsigned long long)so_far->seed, so_far->epochs_n,
-            e->loss, e->valid_auc,
+            "msg=\"epoch\" backbone=%s side=%s seed=%llu epoch=%u loss=%.5f valid_auc=%.5f "
+            "samples_per_s=%.0f",
+            r->options->backbone, r->options->side, (unsigned long long)so_far->seed,
+            so_far->epochs_n, e->loss, e->valid_auc,
             (double)r->inputs.dataset.split_begin[LCF_VALID] * so_far->epochs_n /
                 (so_far->seconds > 0.0 ? so_far->seconds : 1.0));
     pthread_mutex_unlock(&r->lock);
@@ -324,11 +335,11 @@ static lcf_status make_report(json_t **out, const run *r, bool with_times, lcf_e
 
     for (size_t i = 0; i < o->seeds_n; i++)
         failed |= json_array_append_new(seeds, train_result_json(&r->results[i], with_times));
-    *out = json_pack("{s:i, s:s, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "version",
-                     1, "arm", lcf_train_arm_name(o->arm), "params", params_json(o), "best_seed",
-                     (json_int_t)r->results[best_seed(r)].seed, "seeds", seeds, "valid_auc",
-                     summary(r, offsetof(train_result, valid_auc)), "valid_logloss",
-                     summary(r, offsetof(train_result, valid_logloss)), "test_auc",
+    *out = json_pack("{s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}",
+                     "version", 2, "backbone", o->backbone, "side", o->side, "params",
+                     params_json(o), "best_seed", (json_int_t)r->results[best_seed(r)].seed,
+                     "seeds", seeds, "valid_auc", summary(r, offsetof(train_result, valid_auc)),
+                     "valid_logloss", summary(r, offsetof(train_result, valid_logloss)), "test_auc",
                      summary(r, offsetof(train_result, test_auc)), "test_logloss",
                      summary(r, offsetof(train_result, test_logloss)), "rows", "train",
                      (json_int_t)d->split_begin[LCF_VALID], "valid",

@@ -1,5 +1,5 @@
 /*
- * train: rankers of one arm, one per seed, with early stopping on valid AUC.
+ * train: rankers of one kind, one per seed, with early stopping on valid AUC.
  *
  * Makes an artefact folder: seed-<s>.lcf (weights, schemas/ranker_weights.md) for every seed,
  * best.lcf (the seed of the highest valid AUC), valid.lcf and test.lcf (predictions of every seed,
@@ -22,11 +22,6 @@
 #define LCF_TRAIN_SEEDS_MAX 64
 #define LCF_TRAIN_EPOCHS_MAX 1000
 
-typedef enum lcf_train_arm {
-    LCF_ARM_DIN,     /* the backbone alone: needs the dataset only */
-    LCF_ARM_DIN_ICT, /* with the ICT module: needs vectors, examples and retrieved, too */
-} lcf_train_arm;
-
 /* How one seed is trained. */
 typedef struct lcf_train_params {
     uint32_t epochs_max, batch;
@@ -47,9 +42,10 @@ typedef struct lcf_train_params {
     }
 
 typedef struct lcf_train_options {
-    const char *dataset_dir, *vectors_dir, *examples_dir, *retrieved_dir;
+    const char *dataset_dir;
+    const char *vectors_dir, *examples_dir, *retrieved_dir; /* where the side module needs them */
     const char *out_dir;
-    lcf_train_arm arm;
+    const char *backbone, *side; /* names of common/model/ranker.h */
     lcf_train_params params;
     uint64_t seeds[LCF_TRAIN_SEEDS_MAX];
     size_t seeds_n;
@@ -68,7 +64,5 @@ typedef struct lcf_train_options {
  */
 lcf_status lcf_train(json_t **report, bool *current, const lcf_train_options *options,
                      lcf_err *err);
-
-const char *lcf_train_arm_name(lcf_train_arm arm); /* "din", "din-ict" */
 
 #endif

@@ -116,7 +116,7 @@ static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, si
     if (lcf_tape_status(t->tape))
         return lcf_tape_status(t->tape);
     *loss = (double)total->data[0];
-    *rec_loss = rec ? (double)rec->data[0] : 0.0;
+    *rec_loss = rec ? (double)rec->data[0] : NAN;
     if (!isfinite(*loss))
         return LCF_EDIVERGED;
     lcf_adam_step(&t->adam, lcf_ranker_params(t->ranker), &t->grads,
@@ -140,6 +140,7 @@ static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
 {
     const size_t n = split_n(&t->in->dataset, LCF_TRAIN);
     train_epoch *epoch = &r->epochs[r->epochs_n];
+    bool rec_seen = false;
     lcf_rng rng;
 
     *epoch = (train_epoch){0.0, 0.0, 0.0};
@@ -159,10 +160,13 @@ static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
         if (status)
             return explain(t, status, r, at, err);
         epoch->loss += loss * (double)rows / (double)n;
-        epoch->rec_loss += rec_loss * (double)rows / (double)n;
+        if (!isnan(rec_loss)) {
+            epoch->rec_loss += rec_loss * (double)rows / (double)n;
+            rec_seen = true;
+        }
         t->watch->step(t->watch->arg, rows);
     }
-    if (!t->in->config.ict)
+    if (!rec_seen)
         epoch->rec_loss = NAN;
     return LCF_OK;
 }

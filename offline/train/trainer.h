@@ -6,7 +6,7 @@
 #include "offline/train/inputs.h"
 
 typedef struct train_epoch {
-    double loss, rec_loss; /* means over the epoch's rows; rec_loss is NaN without the ICT module */
+    double loss, rec_loss; /* means over the epoch's rows; rec_loss is NaN where there was none */
     double valid_auc;
 } train_epoch;
 

@@ -63,6 +63,11 @@ typedef struct job {
     bool retrieved;
 } job;
 
+static bool reads_examples(const lcf_ranker *ranker)
+{
+    return lcf_ranker_side_needs(lcf_ranker_config_of(ranker)->side) & LCF_RANKER_EXAMPLES;
+}
+
 lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *err)
 {
     lcf_ranker_snapshot *s = lcf_alloc_zero(1, sizeof(*s));
@@ -76,7 +81,7 @@ lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *e
         goto done;
     s->backbone_arm = NO_ARM;
     for (size_t i = s->data->arms_n; i-- > 0;)
-        if (!lcf_ranker_config_of(s->data->arms[i].ranker)->ict)
+        if (!reads_examples(s->data->arms[i].ranker))
             s->backbone_arm = i;
     *out = s;
     s = NULL;
@@ -190,8 +195,8 @@ static lcf_status resolve_arm(job *j, lcf_err *err)
             return LCF_FAIL(err, LCF_EINVAL, "this snapshot has no arm \"%s\"", r->arm);
     }
     config = lcf_ranker_config_of(j->data->arms[j->arm].ranker);
-    j->k = config->ict ? config->k : 0;
-    if (config->ict && r->k > config->k)
+    j->k = reads_examples(j->data->arms[j->arm].ranker) ? config->k : 0;
+    if (j->k && r->k > config->k)
         return LCF_FAIL(err, LCF_EINVAL, "k is %u; arm \"%s\" was trained with %u examples", r->k,
                         j->data->arms[j->arm].name, config->k);
     return LCF_OK;
@@ -316,9 +321,9 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     lcf_ranker *ranker = j->data->arms[arm].ranker;
-    bool ict = lcf_ranker_config_of(ranker)->ict;
+    bool examples = reads_examples(ranker);
     lcf_ranker_source source = {&j->data->catalogue, &j->data->item_vectors,
-                                ict ? &j->data->examples : NULL};
+                                j->data->has_examples ? &j->data->examples : NULL};
     size_t n = 0;
     lcf_status status;
 
@@ -326,7 +331,7 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
         if (j->k && (examples_of(j, i) == 0) != fallback)
             continue;
         c->rows[n] = (lcf_ranker_row){j->user, c->item[i], c->history, c->history_n,
-                                      ict ? c->examples + i * j->k : NULL};
+                                      examples ? c->examples + i * j->k : NULL};
         c->row_candidate[n++] = (uint32_t)i;
         if (fallback)
             c->degraded[i] = "no_examples";
@@ -349,8 +354,8 @@ static lcf_status score(job *j, lcf_err *err)
     status = score_rows(j, j->arm, false, err);
     if (status || !j->k)
         return status;
-    /* Opening refused snapshots whose ICT arm has neither examples nor a backbone beside it. With
-     * examples but no backbone the ICT arm scores rows of no example: it was trained for them too.
+    /* Opening refused snapshots whose arm has neither examples nor another one beside it. With
+     * examples but no other arm it scores rows of no example: it was trained for them too.
      */
     return score_rows(j, backbone == NO_ARM ? j->arm : backbone, true, err);
 }

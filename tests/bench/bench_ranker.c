@@ -145,7 +145,7 @@ static lcf_ranker *make_ranker(bool ict)
     lcf_err err = LCF_ERR_INIT;
     lcf_ranker *r;
 
-    c.ict = ict;
+    c.side = ict ? "ict" : "none";
     c.users_n = USERS;
     c.items_n = ITEMS;
     c.brands_n = BRANDS;

@@ -21,7 +21,7 @@ night() {
 
 night night.yaml d1 || fail "the first night: $(tail -3 log)"
 [ "$(readlink work/snapshots/current)" = d1 ] || fail "current is not the first night"
-for step in simulate prepare tune generate encode index retrieve train-din train-ict evaluate publish; do
+for step in simulate prepare tune generate encode index retrieve train-backbone train-ict evaluate publish; do
     [ -f work/logs/d1/$step.log ] || fail "no log of $step"
 done
 

@@ -52,8 +52,10 @@ grep -qF 'seed kept' stderr && fail "a seed of another learning rate was kept"
 
 # wrong usage
 expect 2 '--dataset and --out' "$LLMCF" train --dataset dataset
-expect 2 "--arm must be 'din' or 'din-ict'" "$LLMCF" train --dataset dataset --out x --arm dcn
-expect 2 'needs --vectors, --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --arm din-ict
+expect 2 "--backbone: there is no 'dim'" "$LLMCF" train --dataset dataset --out x --backbone dim
+expect 2 "--side: there is no 'itc'" "$LLMCF" train --dataset dataset --out x --side itc
+expect 2 '--side ict needs --vectors' "$LLMCF" train --dataset dataset --out x --side ict
+expect 2 '--side ict needs --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --side ict --vectors x
 expect 2 '--seeds must be numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
 expect 1 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
 expect 1 'nowhere' "$LLMCF" train --dataset nowhere --out x

@@ -20,12 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     LCF_ASSERT(!lcf_ranker_config_of_text(&again, text, strlen(text), NULL));
     LCF_ASSERT(again.users_n == config.users_n && again.ffn_hidden == config.ffn_hidden);
     free(text);
-    r = calloc(1, sizeof(*r));
-    if (!r)
-        return 0;
-    r->config = config;
-    lcf_params_init(&r->params);
-    (void)lcf_ranker_declare(r, NULL); /* sizes may be beyond any memory: a status then */
-    lcf_ranker_free(r);
+    if (!lcf_ranker_declare(&r, &config, NULL)) /* sizes may be beyond any memory */
+        lcf_ranker_free(r);
     return 0;
 }

@@ -188,7 +188,7 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
 {
     lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
 
-    c.ict = w->source.examples != NULL;
+    c.side = w->source.examples ? "ict" : "none";
     c.users_n = rows_of(w, "user.table");
     c.items_n = rows_of(w, "item.table");
     c.brands_n = rows_of(w, "brand.table");
@@ -200,7 +200,7 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     c.head_hidden[0] = rows_of(w, "head.0.w");
     c.head_hidden[1] = rows_of(w, "head.1.w");
     c.dropout = 0.0f;
-    if (c.ict) {
+    if (w->source.examples) {
         c.text_hidden = rows_of(w, "text.0.w");
         c.x_hidden = rows_of(w, "x.0.w");
         c.ffn_hidden = rows_of(w, "layer.0.gate.w");

@@ -351,7 +351,7 @@ static void write_with_config(const fixture *f, const char *config)
 {
     lcf_bundle_writer *w;
 
-    assert_int_equal(lcf_bundle_create(&w, PATH, "ranker", 1, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_create(&w, PATH, "ranker", 2, NULL), LCF_OK);
     assert_int_equal(lcf_bundle_add_text(w, "config", config, NULL), LCF_OK);
     assert_int_equal(lcf_checkpoint_add(w, lcf_ranker_params(f->ranker), NULL, NULL), LCF_OK);
     assert_int_equal(lcf_bundle_commit(w, NULL), LCF_OK);
@@ -363,7 +363,7 @@ static char *saved_config(const fixture *f)
     char *text = NULL;
 
     assert_int_equal(lcf_ranker_save(f->ranker, PATH, NULL), LCF_OK);
-    assert_int_equal(lcf_bundle_open(&bundle, PATH, "ranker", 1, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_open(&bundle, PATH, "ranker", 2, NULL), LCF_OK);
     assert_int_equal(lcf_bundle_get_text(&text, bundle, "config", NULL), LCF_OK);
     lcf_bundle_close(bundle);
     return text;
@@ -380,8 +380,11 @@ static void test_config_of_file(void **state)
         {"\"heads_n\":2", "\"heads_n\":3"},
         {"\"layers_n\":2", "\"layers_n\":9"},
         {"\"k\":4", "\"k\":17"},
-        {"\"ict\":true", "\"ict\":false"},
-        {"\"ict\":true", "\"ict\":1"},
+        {"\"side\":\"ict\"", "\"side\":\"none\""},
+        {"\"side\":\"ict\"", "\"side\":\"itc\""},
+        {"\"side\":\"ict\"", "\"side\":1"},
+        {"\"backbone\":\"din\"", "\"backbone\":\"dim\""},
+        {"\"backbone\"", "\"bone\""},
         {"\"cot_dim\":10", "\"cot_dim\":12"},
         {"\"dropout\":0.0", "\"dropout\":1.0"},
         {"\"k\":4", "\"no_k\":4"},
@@ -425,7 +428,7 @@ static void test_schema_example(void **state)
     lcf_err err = LCF_ERR_INIT;
 
     (void)state;
-    c.ict = true;
+    c.side = "ict";
     c.users_n = c.items_n = 3;
     c.brands_n = c.categories_n = 2;
     c.text_dim = c.cot_dim = c.dim = 4;

@@ -72,7 +72,7 @@ static float offline_score(const lcf_dataset *d, size_t row, size_t arm, lcf_tap
 {
     lcf_sample s = lcf_dataset_sample(d, row);
     lcf_ranker *ranker = g_offline->arms[arm].ranker;
-    bool ict = lcf_ranker_config_of(ranker)->ict;
+    bool ict = strcmp(lcf_ranker_config_of(ranker)->side, "none") != 0;
     lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
     uint32_t ids[LCF_EXAMPLES_K_MAX];
     float history_vec[64], score;

@@ -241,7 +241,7 @@ static lcf_status write_arm(const char *dir, const char *name, bool ict, const l
     lcf_ranker *r = NULL;
     lcf_status status;
 
-    c.ict = ict;
+    c.side = ict ? "ict" : "none";
     c.users_n = d->users_n;
     c.items_n = d->catalogue.items_n;
     c.brands_n = d->catalogue.brands_n;

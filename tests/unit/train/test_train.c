@@ -111,10 +111,11 @@ static int fixture_close(void **state)
     return 0;
 }
 
-static lcf_train_options options_of(const fixture *f, lcf_train_arm arm)
+static lcf_train_options options_of(const fixture *f, const char *side)
 {
     const lcf_train_params params = LCF_TRAIN_PARAMS_INIT;
-    lcf_train_options o = {.arm = arm, .params = params, .seeds_n = 2, .threads = 1};
+    lcf_train_options o = {
+        .backbone = "din", .side = side, .params = params, .seeds_n = 2, .threads = 1};
 
     o.dataset_dir = f->dataset;
     o.vectors_dir = f->vectors;
@@ -147,9 +148,9 @@ static void id_of(char id[65], const char *dir)
     assert_int_equal(lcf_manifest_verify(dir, NULL), LCF_OK);
 }
 
-static void check_same_bytes(const fixture *f, lcf_train_arm arm)
+static void check_same_bytes(const fixture *f, const char *side)
 {
-    lcf_train_options o = options_of(f, arm);
+    lcf_train_options o = options_of(f, side);
     char first[65], second[65];
 
     train(&o, false);
@@ -165,15 +166,15 @@ static void check_same_bytes(const fixture *f, lcf_train_arm arm)
 
 static void test_same_bytes(void **state)
 {
-    check_same_bytes(*state, LCF_ARM_DIN);
-    check_same_bytes(*state, LCF_ARM_DIN_ICT);
+    check_same_bytes(*state, "none");
+    check_same_bytes(*state, "ict");
 }
 
 /* The best weights are those that made the predictions and the report. */
 static void test_artefact(void **state)
 {
     const fixture *f = *state;
-    lcf_train_options o = options_of(f, LCF_ARM_DIN);
+    lcf_train_options o = options_of(f, "none");
     char *test = join(f->out, "test.lcf"), *best = join(f->out, "best.lcf");
     json_t *report, *seed;
     lcf_predictions p;
@@ -221,7 +222,7 @@ static void test_artefact(void **state)
 /* Even users like even categories: a model that learns at all finds that. */
 static void test_learns(void **state)
 {
-    lcf_train_options o = options_of(*state, LCF_ARM_DIN);
+    lcf_train_options o = options_of(*state, "none");
     json_t *report;
 
     o.params.epochs_max = 12;
@@ -236,7 +237,7 @@ static void test_learns(void **state)
 static void test_resume(void **state)
 {
     const fixture *f = *state;
-    lcf_train_options o = options_of(f, LCF_ARM_DIN);
+    lcf_train_options o = options_of(f, "none");
     char *kept = join(f->partial, "seed-7.lcf"), *result = join(f->partial, "seed-7.result.lcf");
     char *damaged = join(f->partial, "seed-3.lcf");
     char whole[65], resumed[65];
@@ -268,7 +269,7 @@ static void test_resume(void **state)
 
 static void test_diverged(void **state)
 {
-    lcf_train_options o = options_of(*state, LCF_ARM_DIN);
+    lcf_train_options o = options_of(*state, "none");
     lcf_err err = LCF_ERR_INIT;
 
     o.params.learning_rate = 1e30;
@@ -279,19 +280,19 @@ static void test_diverged(void **state)
 
 static void test_bad_options(void **state)
 {
-    lcf_train_options o = options_of(*state, LCF_ARM_DIN_ICT);
+    lcf_train_options o = options_of(*state, "ict");
     lcf_err err = LCF_ERR_INIT;
 
     o.seeds[1] = o.seeds[0];
     assert_int_equal(lcf_train(NULL, NULL, &o, &err), LCF_EINVAL);
     assert_non_null(strstr(err.text, "twice"));
-    o = options_of(*state, LCF_ARM_DIN_ICT);
+    o = options_of(*state, "ict");
     o.retrieved_dir = NULL;
     assert_int_equal(lcf_train(NULL, NULL, &o, NULL), LCF_EINVAL);
-    o = options_of(*state, LCF_ARM_DIN);
+    o = options_of(*state, "none");
     o.params.patience = 0;
     assert_int_equal(lcf_train(NULL, NULL, &o, NULL), LCF_EINVAL);
-    o = options_of(*state, LCF_ARM_DIN);
+    o = options_of(*state, "none");
     o.dataset_dir = "nowhere";
     assert_int_equal(lcf_train(NULL, NULL, &o, NULL), LCF_ENOENT);
 }
@@ -300,7 +301,7 @@ static void test_bad_options(void **state)
 static void test_foreign_examples(void **state)
 {
     const fixture *f = *state;
-    lcf_train_options o = options_of(f, LCF_ARM_DIN_ICT);
+    lcf_train_options o = options_of(f, "ict");
     lcf_err err = LCF_ERR_INIT;
     lcf_examples e;
 
@@ -314,7 +315,7 @@ static void test_foreign_examples(void **state)
 
 static void test_memory(void **state)
 {
-    lcf_train_options o = options_of(*state, LCF_ARM_DIN_ICT);
+    lcf_train_options o = options_of(*state, "ict");
     uint64_t at = 1;
     lcf_status status;
 

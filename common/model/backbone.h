@@ -1,0 +1,107 @@
+/*
+ * What a backbone and a side module are: the one interface that each is written against, in a file
+ * of its own. Adding one means that file and one line in registry.c. Private to common/model.
+ *
+ * A backbone turns the fields of rows into logits. A side module makes of each row a vector that
+ * the backbone takes as further fields, and may have a loss of its own. Both declare their
+ * parameters once, note the indices in a state block of their own, and build the forward pass on a
+ * tape.
+ */
+#ifndef LCF_COMMON_MODEL_BACKBONE_H
+#define LCF_COMMON_MODEL_BACKBONE_H
+
+#include "common/model/ranker_internal.h"
+
+/*
+ * The fields of a batch, each `dim` wide. An item is three of them side by side: id, brand, mean of
+ * its categories. Rows of the batch are decisions [0, rows_n) of ranker_batch.
+ */
+typedef struct ranker_fields {
+    lcf_tensor *user;   /* [rows_n, dim] */
+    lcf_tensor *items;  /* [items_n, 3 dim] the batch's items, each once */
+    lcf_tensor *target; /* [rows_n, 3 dim] */
+    lcf_tensor *extra;  /* [rows_n, extra_dim] of the side module, or NULL */
+    lcf_tensor *means;  /* of lcf_ranker_history_means, once somebody asked */
+} ranker_fields;
+
+struct ranker_backbone {
+    lcf_ranker_kind kind;
+    size_t state_bytes; /* of r->backbone_state, zeroed before declare */
+    /* Declares its parameters; extra_dim is a multiple of dim, 0 without a side module. */
+    lcf_status (*declare)(lcf_ranker *r, size_t extra_dim, lcf_err *err);
+    /* rows_n logits, of any shape. */
+    lcf_tensor *(*logits)(const ranker_pass *p, ranker_fields *f);
+};
+
+struct ranker_side {
+    lcf_ranker_kind kind;
+    unsigned needs;     /* LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES; the batch holds what it asks */
+    size_t vectors_n;   /* the extra vector is so many times `dim` wide; 0 for "none" alone */
+    size_t state_bytes; /* of r->side_state, zeroed before declare */
+    lcf_status (*declare)(lcf_ranker *r, lcf_err *err);
+    /* The extra vector [rows_n, vectors_n * dim]; *loss [1] where `want_loss`, or NULL when there
+     * is nothing to lose (it is NULL before the call). f->extra is NULL. */
+    lcf_tensor *(*forward)(lcf_tensor **loss, const ranker_pass *p, ranker_fields *f,
+                           bool want_loss);
+    /*
+     * What freeze.c may compute once for inference; both NULL where nothing may. Tokens [n, dim] of
+     * text vectors, and [examples_n, 3 dim] of the batch's examples; the batch is not frozen.
+     * Forward must take them from r->frozen when batch->frozen.
+     */
+    lcf_tensor *(*text_tokens)(const ranker_pass *p, const float *vectors, size_t n);
+    lcf_tensor *(*example_tokens)(const ranker_pass *p, ranker_fields *f);
+};
+
+/* registry.c: NULL for a name that there is not. */
+const ranker_backbone *lcf_ranker_find_backbone(const char *name);
+const ranker_side *lcf_ranker_find_side(const char *name);
+
+/* ---- fields.c ---- */
+
+lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err);
+/* All but `extra`. */
+void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p);
+/* Means of the histories' items [histories_n, 3 dim]; zeros for an empty one. */
+lcf_tensor *lcf_ranker_history_means(const ranker_pass *p, ranker_fields *f);
+/* That of each row's own history [rows_n, 3 dim]. */
+lcf_tensor *lcf_ranker_row_means(const ranker_pass *p, ranker_fields *f);
+/* The seven fields of models without a sequence, and then the extra ones: user, target item, mean
+ * history [rows_n, 7 dim + extra_dim]. */
+lcf_tensor *lcf_ranker_all_fields(const ranker_pass *p, ranker_fields *f);
+
+/* ---- layers.c: declaring and applying ---- */
+
+#define LCF_RANKER_MLP_MAX 3
+
+/* An MLP with ReLU between its layers: indices of weights and biases. */
+typedef struct ranker_mlp {
+    size_t layers_n;
+    size_t w[LCF_RANKER_MLP_MAX], b[LCF_RANKER_MLP_MAX];
+} ranker_mlp;
+
+/* One parameter of `rows` x `cols`, or of `rows` elements when cols is 0. */
+lcf_status lcf_ranker_add(size_t *idx, lcf_ranker *r, const char *name, size_t rows, size_t cols,
+                          lcf_init kind, float scale, lcf_err *err);
+/* A table [rows, cols] whose row 0 stands for "unknown": zeros, without gradient. */
+lcf_status lcf_ranker_add_table(size_t *idx, lcf_ranker *r, const char *name, size_t rows,
+                                size_t cols, lcf_err *err);
+/* A matrix [out, in] and a bias [out] that start uniform in +-1/sqrt(fan_in), as torch.nn.Linear's
+ * do. */
+lcf_status lcf_ranker_add_matrix(size_t *idx, lcf_ranker *r, const char *name, size_t out,
+                                 size_t in, size_t fan_in, lcf_err *err);
+lcf_status lcf_ranker_add_bias(size_t *idx, lcf_ranker *r, const char *name, size_t out,
+                               size_t fan_in, lcf_err *err);
+/* Layers "<name>.<first>" ... of widths sizes[0] -> sizes[1] -> ... */
+lcf_status lcf_ranker_add_mlp(ranker_mlp *mlp, lcf_ranker *r, const char *name, size_t first,
+                              const size_t *sizes, size_t layers_n, lcf_err *err);
+/* The MLP "head" that ends in one number: in -> head_hidden[0] -> head_hidden[1] -> 1. */
+lcf_status lcf_ranker_add_head(ranker_mlp *head, lcf_ranker *r, size_t in, lcf_err *err);
+
+lcf_tensor *lcf_ranker_param(const ranker_pass *p, size_t idx);
+/* Rows [begin, begin + n) of x. */
+lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, size_t n);
+lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x);
+/* The same with dropout after each hidden layer: [n, in] -> [n, 1]. */
+lcf_tensor *lcf_ranker_head_forward(const ranker_pass *p, const ranker_mlp *head, lcf_tensor *x);
+
+#endif

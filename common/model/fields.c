@@ -1,0 +1,70 @@
+/* The embedded fields of a batch: the tables that all parts of a ranker share, and their rows. */
+#include "common/model/backbone.h"
+
+lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
+{
+    const lcf_ranker_config *c = &r->config;
+    const struct {
+        const char *name;
+        size_t *idx, rows;
+    } tables[] = {{"user.table", &r->user_table, c->users_n},
+                  {"item.table", &r->item_table, c->items_n},
+                  {"brand.table", &r->brand_table, c->brands_n},
+                  {"category.table", &r->category_table, c->categories_n}};
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !status; i++)
+        status =
+            lcf_ranker_add_table(tables[i].idx, r, tables[i].name, tables[i].rows, c->dim, err);
+    return status;
+}
+
+static lcf_tensor *build_items(const ranker_pass *p)
+{
+    const ranker_batch *b = p->batch;
+    lcf_tensor *parts[3];
+
+    parts[0] =
+        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->item_table), b->item_id, b->items_n);
+    parts[1] =
+        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->brand_table), b->item_brand, b->items_n);
+    parts[2] = lcf_op_gather_mean(p->tape, lcf_ranker_param(p, p->r->category_table), b->categories,
+                                  b->category_offsets, b->items_n);
+    return lcf_op_concat(p->tape, parts, 3);
+}
+
+void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p)
+{
+    const ranker_batch *b = p->batch;
+
+    *f = (ranker_fields){0};
+    f->items = build_items(p);
+    f->user = lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), b->user, b->rows_n);
+    f->target = lcf_op_gather(p->tape, f->items, b->item, b->rows_n);
+}
+
+lcf_tensor *lcf_ranker_history_means(const ranker_pass *p, ranker_fields *f)
+{
+    const ranker_batch *b = p->batch;
+
+    if (!f->means)
+        f->means = lcf_op_gather_mean(p->tape, f->items, b->history_items, b->history_offsets,
+                                      b->histories_n);
+    return f->means;
+}
+
+lcf_tensor *lcf_ranker_row_means(const ranker_pass *p, ranker_fields *f)
+{
+    lcf_tensor *means = lcf_ranker_history_means(p, f);
+
+    if (p->batch->histories_n == p->batch->rows_n) /* one each, and no others */
+        return means;
+    return lcf_op_gather(p->tape, means, p->batch->history, p->batch->rows_n);
+}
+
+lcf_tensor *lcf_ranker_all_fields(const ranker_pass *p, ranker_fields *f)
+{
+    lcf_tensor *parts[] = {f->user, f->target, lcf_ranker_row_means(p, f), f->extra};
+
+    return lcf_op_concat(p->tape, parts, f->extra ? 4 : 3);
+}

@@ -1,0 +1,63 @@
+/* The backbones and side modules that there are: the one table of each. */
+#include "common/model/backbone.h"
+
+#include <string.h>
+
+extern const ranker_backbone LCF_BACKBONE_DIN;
+extern const ranker_side LCF_SIDE_ICT;
+
+static const ranker_backbone *const BACKBONES[] = {
+    &LCF_BACKBONE_DIN,
+};
+
+static const ranker_side NONE = {.kind = {"none", "the backbone alone"}};
+
+static const ranker_side *const SIDES[] = {
+    &NONE,
+    &LCF_SIDE_ICT,
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+const lcf_ranker_kind *lcf_ranker_backbone(size_t i)
+{
+    return i < COUNT(BACKBONES) ? &BACKBONES[i]->kind : NULL;
+}
+
+const lcf_ranker_kind *lcf_ranker_side(size_t i)
+{
+    return i < COUNT(SIDES) ? &SIDES[i]->kind : NULL;
+}
+
+const ranker_backbone *lcf_ranker_find_backbone(const char *name)
+{
+    for (size_t i = 0; i < COUNT(BACKBONES); i++)
+        if (!strcmp(BACKBONES[i]->kind.name, name))
+            return BACKBONES[i];
+    return NULL;
+}
+
+const ranker_side *lcf_ranker_find_side(const char *name)
+{
+    for (size_t i = 0; i < COUNT(SIDES); i++)
+        if (!strcmp(SIDES[i]->kind.name, name))
+            return SIDES[i];
+    return NULL;
+}
+
+bool lcf_ranker_has_backbone(const char *name)
+{
+    return lcf_ranker_find_backbone(name) != NULL;
+}
+
+bool lcf_ranker_has_side(const char *name)
+{
+    return lcf_ranker_find_side(name) != NULL;
+}
+
+unsigned lcf_ranker_side_needs(const char *side)
+{
+    const ranker_side *found = lcf_ranker_find_side(side);
+
+    return found ? found->needs : 0;
+}
