@@ -209,3 +209,13 @@ bool lcf_utf8_valid(const char *s, size_t len)
     }
     return true;
 }
+
+void lcf_utf8_mend(char *text)
+{
+    size_t len = strlen(text), begin = len;
+
+    while (begin && ((unsigned char)text[begin - 1] & 0xC0) == 0x80)
+        begin--;
+    if (begin && !lcf_utf8_valid(text + begin - 1, len - begin + 1))
+        text[begin - 1] = '\0';
+}

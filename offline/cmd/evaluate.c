@@ -16,6 +16,8 @@ enum {
     OPT_A = 0x100,
     OPT_B,
     OPT_DATASET,
+    OPT_RETRIEVED,
+    OPT_SLICE_BY,
     OPT_OUT,
     OPT_SPLIT,
     OPT_REQUIRE,
@@ -32,7 +34,16 @@ static const struct argp_option OPTIONS[] = {
     {"b", OPT_B, "DIR", 0, "The ranker in question", 1},
     {"dataset", OPT_DATASET, "DIR", 0,
      "The dataset of both; with it the report has slices: warm and cold users and items, length of "
-     "history, popularity of the item",
+     "history, popularity of the item, brands and categories",
+     1},
+    {"retrieved", OPT_RETRIEVED, "DIR", 0,
+     "What `llmcf retrieve` found for the dataset: slices with and without examples, and by the "
+     "similarity of the best one",
+     1},
+    {"slice-by", OPT_SLICE_BY, "FILE:COLUMN", 0,
+     "Slices by a column of a CSV (or .tsv) file that has a header row and one key column, "
+     "user_id, "
+     "item_id or row; may be given several times",
      1},
     {"out", OPT_OUT, "DIR", 0, "The report; replaced in one step", 1},
     {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 2},
@@ -74,8 +85,8 @@ static const char EXAMPLE[] =
 
 typedef struct arguments {
     lcf_evaluate_options evaluate;
-    const char **require;
-    size_t capacity;
+    const char **require, **slice_by;
+    size_t require_capacity, slice_by_capacity;
     bool json;
 } arguments;
 
@@ -95,15 +106,13 @@ static char *help_filter(int key, const char *text, void *input)
     return lcf_buf_take(&out);
 }
 
-static void add_condition(arguments *a, struct argp_state *state, const char *text)
+/* Appends to a list of texts that `arguments` owns. */
+static void add_text(const char ***list, size_t *n, size_t *capacity, struct argp_state *state,
+                     const char *text)
 {
-    size_t n = a->evaluate.require_n;
-
-    if (lcf_grow((void **)&a->require, &a->capacity, n + 1, sizeof(*a->require)))
+    if (lcf_grow((void **)list, capacity, *n + 1, sizeof(**list)))
         argp_failure(state, 1, 0, "out of memory");
-    a->require[n] = text;
-    a->evaluate.require = a->require;
-    a->evaluate.require_n = n + 1;
+    (*list)[(*n)++] = text;
 }
 
 static bool is_second(struct argp_state *state, const char *option, const char *text,
@@ -156,7 +165,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->evaluate.out_dir = text;
         return 0;
     case OPT_REQUIRE:
-        add_condition(a, state, text);
+        add_text(&a->require, &a->evaluate.require_n, &a->require_capacity, state, text);
+        return 0;
+    case OPT_RETRIEVED:
+        a->evaluate.retrieved_dir = text;
+        return 0;
+    case OPT_SLICE_BY:
+        add_text(&a->slice_by, &a->evaluate.slice_by_n, &a->slice_by_capacity, state, text);
         return 0;
     case OPT_FORCE:
         a->evaluate.force = true;
@@ -167,6 +182,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->evaluate.arm_dir[0] || !a->evaluate.arm_dir[1] || !a->evaluate.out_dir)
             argp_error(state, "--a, --b and --out are needed");
+        if ((a->evaluate.retrieved_dir || a->slice_by) && !a->evaluate.dataset_dir)
+            argp_error(state, "--retrieved and --slice-by need --dataset");
+        a->evaluate.require = a->require;
+        a->evaluate.slice_by = a->slice_by;
         return 0;
     default:
         return parse_statistics(key, text, state, &a->evaluate);
@@ -192,7 +211,7 @@ static lcf_status print_report(const json_t *report, const arguments *a, bool cu
 int lcf_cmd_evaluate(int argc, char **argv)
 {
     static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, help_filter, NULL};
-    arguments a = {LCF_EVALUATE_OPTIONS_INIT, NULL, 0, false};
+    arguments a = {.evaluate = LCF_EVALUATE_OPTIONS_INIT};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *report = NULL;
@@ -207,5 +226,6 @@ int lcf_cmd_evaluate(int argc, char **argv)
     }
     json_decref(report);
     free(a.require);
+    free(a.slice_by);
     return lcf_cli_finish("evaluate", status, &err);
 }

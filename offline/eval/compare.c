@@ -179,32 +179,58 @@ static lcf_status correct_slices(lcf_comparison *out, lcf_err *err)
     return LCF_OK;
 }
 
+/* The worst first; what has no interval says least and stands last. */
+static int compare_worst(const void *a, const void *b)
+{
+    const lcf_slice_result *x = a, *y = b;
+    bool no_x = isnan(x->lift.low), no_y = isnan(y->lift.low);
+
+    if (no_x != no_y)
+        return no_x - no_y;
+    if (x->lift.value != y->lift.value && !isnan(x->lift.value) && !isnan(y->lift.value))
+        return x->lift.value < y->lift.value ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static lcf_status compare_dimension(lcf_comparison *out, const lcf_eval_table *t,
+                                    const lcf_slice_dimension *dimension, lcf_pool *pool,
+                                    const lcf_bootstrap_options *options, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t which = 0; which < dimension->count && !status; which++) {
+        lcf_slice_result *result = &out->slices[out->slices_n];
+        lcf_eval_table part;
+        status = lcf_eval_table_select(&part, t, dimension->of, (uint8_t)which, err);
+        if (!status && part.rows_n && part.rows_n < t->rows_n) { /* all rows: nothing new */
+            memcpy(result->dimension, dimension->name, sizeof(result->dimension));
+            memcpy(result->name, dimension->names[which], sizeof(result->name));
+            out->slices_n++;
+            status = compare_slice(result, &part, pool, options, err);
+        } else if (!status) {
+            skip_progress(options);
+        }
+        lcf_eval_table_dispose(&part);
+    }
+    return status;
+}
+
 static lcf_status compare_slices(lcf_comparison *out, const lcf_eval_table *t,
                                  const lcf_slices *slices, lcf_pool *pool,
                                  const lcf_bootstrap_options *options, lcf_err *err)
 {
-    size_t slices_max = lcf_slices_max();
+    lcf_status status = LCF_OK;
 
-    out->slices = lcf_alloc_zero(slices_max, sizeof(*out->slices));
+    out->slices = lcf_alloc_zero(slices->slices_n + 1, sizeof(*out->slices));
     if (!out->slices)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu slices", slices_max);
-    for (size_t k = 0; k < LCF_SLICE_DIMENSIONS_N; k++)
-        for (size_t which = 0; which < lcf_slice_count((lcf_slice_dimension)k); which++) {
-            lcf_slice_result *result = &out->slices[out->slices_n];
-            lcf_eval_table part;
-            lcf_status status = lcf_eval_table_select(&part, t, slices->of[k], (uint8_t)which, err);
-            if (!status && part.rows_n && part.rows_n < t->rows_n) { /* all rows: nothing new */
-                result->dimension = (lcf_slice_dimension)k;
-                lcf_slice_name(result->name, result->dimension, which);
-                out->slices_n++;
-                status = compare_slice(result, &part, pool, options, err);
-            } else if (!status)
-                skip_progress(options);
-            lcf_eval_table_dispose(&part);
-            if (status)
-                return status;
-        }
-    return correct_slices(out, err);
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu slices", slices->slices_n);
+    for (size_t k = 0; k < slices->n && !status; k++)
+        status = compare_dimension(out, t, &slices->dimensions[k], pool, options, err);
+    if (!status)
+        status = correct_slices(out, err);
+    if (!status)
+        qsort(out->slices, out->slices_n, sizeof(*out->slices), compare_worst);
+    return status;
 }
 
 static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
@@ -227,23 +253,19 @@ static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
     return LCF_OK;
 }
 
-lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_dataset *dataset,
+lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_slices *slices,
                        lcf_pool *pool, const lcf_bootstrap_options *options, lcf_err *err)
 {
-    lcf_slices slices = {0};
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
-    status = dataset ? lcf_slices_init(&slices, t, dataset, err) : LCF_OK;
-    if (!status)
-        status = copy_facts(out, t, options, err);
+    status = copy_facts(out, t, options, err);
     if (!status)
         status = compare_all(out, t, pool, options, err);
     if (!status)
         status = add_curves(out, t, err);
-    if (!status && dataset)
-        status = compare_slices(out, t, &slices, pool, options, err);
-    lcf_slices_dispose(&slices);
+    if (!status && slices)
+        status = compare_slices(out, t, slices, pool, options, err);
     if (status)
         lcf_comparison_dispose(out);
     return status;

@@ -2,7 +2,7 @@
  * Comparison of two arms: every figure of the report, computed from a table of rows.
  *
  * Life cycle: lcf_compare fills a value, the report writers read it, dispose releases it. The
- * result depends on the table, the dataset (slices) and the options, never on the number of
+ * result depends on the table, the slices and the options, never on the number of
  * threads.
  */
 #ifndef LCF_OFFLINE_EVAL_COMPARE_H
@@ -10,7 +10,6 @@
 
 #include "common/base/pool.h"
 #include "common/base/status.h"
-#include "common/data/dataset.h"
 #include "offline/eval/bootstrap.h"
 #include "offline/eval/calibration.h"
 #include "offline/eval/gate.h"
@@ -43,8 +42,7 @@ typedef struct lcf_measure {
 } lcf_measure;
 
 typedef struct lcf_slice_result {
-    lcf_slice_dimension dimension;
-    char name[LCF_SLICE_NAME_MAX];
+    char dimension[LCF_SLICE_NAME_MAX], name[LCF_SLICE_NAME_MAX];
     size_t rows_n, users_n, positives_n;
     double auc[LCF_ARMS]; /* NaN when a class is missing */
     lcf_estimate lift;    /* of AUC; low and high NaN for small slices */
@@ -63,17 +61,18 @@ typedef struct lcf_comparison {
     lcf_estimate rela_impr;
     lcf_calibration calibration[LCF_ARMS]; /* over all seeds */
     double roc[LCF_ARMS][LCF_ROC_POINTS];  /* true positive rate, mean over seeds */
-    lcf_slice_result *slices;              /* neither empty nor all rows */
+    lcf_slice_result *slices; /* neither empty nor all rows; by rising lift, those without
+                                 an interval last */
     size_t slices_n;
 } lcf_comparison;
 
 /*
  * options  progress is taken as one bar over all bootstraps
- * shapes   dataset NULL: no slices
- * errors   EFORMAT the dataset is not that of the rows; ELIMIT, ENOMEM, ECANCELED of the bootstrap
+ * shapes   slices of the rows of t, or NULL
+ * errors   ELIMIT, ENOMEM, ECANCELED of the bootstrap
  * memory   dispose releases; nothing of the arguments is kept
  */
-lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_dataset *dataset,
+lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_slices *slices,
                        lcf_pool *pool, const lcf_bootstrap_options *options, lcf_err *err);
 void lcf_comparison_dispose(lcf_comparison *c);
 

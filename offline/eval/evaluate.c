@@ -99,6 +99,26 @@ static lcf_status name_arms(work *w, lcf_err *err)
     return status;
 }
 
+/* The files of --slice-by as inputs; which column was taken stands in the role. */
+static lcf_status describe_columns(work *w, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < w->options->slice_by_n && !status; i++) {
+        const char *option = w->options->slice_by[i], *colon = strrchr(option, ':');
+        char *path = lcf_strndup(option, colon ? (size_t)(colon - option) : strlen(option));
+        lcf_buf role = LCF_BUF_INIT;
+        lcf_buf_printf(&role, "slice_by_%zu%s", i + 1, colon ? colon : "");
+        if (!path || role.status)
+            status = LCF_FAIL(err, LCF_ENOMEM, "path of '%s'", option);
+        else
+            status = lcf_manifest_input(w->manifest, lcf_buf_text(&role), path, err);
+        lcf_buf_dispose(&role);
+        free(path);
+    }
+    return status;
+}
+
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
@@ -128,6 +148,10 @@ static lcf_status describe(work *w, lcf_err *err)
     }
     if (!status && o->dataset_dir)
         status = lcf_manifest_input(w->manifest, "dataset", o->dataset_dir, err);
+    if (!status && o->retrieved_dir)
+        status = lcf_manifest_input(w->manifest, "retrieved", o->retrieved_dir, err);
+    if (!status)
+        status = describe_columns(w, err);
     lcf_buf_dispose(&gate);
     return status;
 }
@@ -149,30 +173,43 @@ static lcf_status load_table(lcf_eval_table *out, const work *w, lcf_err *err)
     return status;
 }
 
+static lcf_status make_slices(lcf_slices *out, const lcf_eval_table *t,
+                              const lcf_evaluate_options *o, lcf_err *err)
+{
+    const lcf_slices_options options = {o->retrieved_dir, o->slice_by, o->slice_by_n};
+    lcf_dataset dataset = {0};
+    lcf_status status = lcf_dataset_open(&dataset, o->dataset_dir, err);
+
+    if (status)
+        return status;
+    status = lcf_slices_init(out, t, &dataset, &options, err);
+    lcf_dataset_close(&dataset);
+    return status;
+}
+
 static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
     lcf_bootstrap_options bootstrap = {o->replicates_n, o->seed, o->seeds_fixed, NULL};
     lcf_eval_table table = {0};
-    lcf_dataset dataset = {0};
+    lcf_slices slices = {0};
     lcf_progress progress;
     lcf_pool *pool = NULL;
     lcf_status status = load_table(&table, w, err);
 
     if (!status && o->dataset_dir)
-        status = lcf_dataset_open(&dataset, o->dataset_dir, err);
+        status = make_slices(&slices, &table, o, err);
     if (!status)
         status = lcf_pool_create(&pool, o->threads, err);
     if (!status) {
-        size_t bootstraps_n = 1 + (o->dataset_dir ? lcf_slices_max() : 0);
-        lcf_progress_start(&progress, "bootstrap", "replicates", o->replicates_n * bootstraps_n);
+        lcf_progress_start(&progress, "bootstrap", "replicates",
+                           o->replicates_n * (1 + slices.slices_n));
         bootstrap.progress = &progress;
-        status = lcf_compare(out, &table, o->dataset_dir ? &dataset : NULL, pool, &bootstrap, err);
+        status = lcf_compare(out, &table, &slices, pool, &bootstrap, err);
         lcf_progress_end(&progress);
     }
     lcf_pool_free(pool);
-    if (o->dataset_dir)
-        lcf_dataset_close(&dataset);
+    lcf_slices_dispose(&slices);
     lcf_eval_table_dispose(&table);
     return status;
 }

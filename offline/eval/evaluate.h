@@ -19,6 +19,9 @@ typedef struct lcf_evaluate_options {
     const char *split;          /* "valid" or "test" */
     const char *const *require; /* [require_n] gate conditions */
     size_t require_n;
+    const char *retrieved_dir;   /* slices by examples; NULL is fine; needs the dataset */
+    const char *const *slice_by; /* [slice_by_n] "FILE:COLUMN" for more slices; need the dataset */
+    size_t slice_by_n;
     size_t replicates_n;
     uint64_t seed;
     bool seeds_fixed;
@@ -26,9 +29,9 @@ typedef struct lcf_evaluate_options {
     bool force;
 } lcf_evaluate_options;
 
-#define LCF_EVALUATE_OPTIONS_INIT                                           \
-    {                                                                       \
-        {NULL, NULL}, NULL, NULL, "test", NULL, 0, 2000, 1, false, 0, false \
+#define LCF_EVALUATE_OPTIONS_INIT                                                          \
+    {                                                                                      \
+        {NULL, NULL}, NULL, NULL, "test", NULL, 0, NULL, NULL, 0, 2000, 1, false, 0, false \
     }
 
 /*

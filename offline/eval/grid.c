@@ -32,17 +32,6 @@ void lcf_grid_dispose(lcf_grid *grid)
     *grid = (lcf_grid){0, 0, NULL};
 }
 
-/* A text that was cut within a character loses what is left of it. */
-static void mend_end(char *text, size_t len)
-{
-    size_t begin = len;
-
-    while (begin && ((unsigned char)text[begin - 1] & 0xC0) == 0x80)
-        begin--;
-    if (begin && !lcf_utf8_valid(text + begin - 1, len - begin + 1))
-        text[begin - 1] = '\0';
-}
-
 void lcf_grid_put(lcf_grid *g, size_t row, size_t column, const char *format, ...)
 {
     char *cell = lcf_grid_cell(g, row, column);
@@ -53,7 +42,7 @@ void lcf_grid_put(lcf_grid *g, size_t row, size_t column, const char *format, ..
     n = vsnprintf(cell, LCF_CELL_MAX, format, args);
     va_end(args);
     if (n >= LCF_CELL_MAX)
-        mend_end(cell, LCF_CELL_MAX - 1);
+        lcf_utf8_mend(cell);
 }
 
 void lcf_grid_number(lcf_grid *g, size_t row, size_t column, int decimals, double value)

@@ -107,12 +107,11 @@ static json_t *slices(const lcf_comparison *c)
         json_t *lift = estimate(&s->lift);
         json_object_set_new(lift, "p", number(s->p));
         json_object_set_new(lift, "p_holm", number(s->p_holm));
-        json_array_append_new(out, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
-                                             "dimension", lcf_slice_dimension_name(s->dimension),
-                                             "name", s->name, "rows", count(s->rows_n), "users",
-                                             count(s->users_n), "positives", count(s->positives_n),
-                                             "auc_a", number(s->auc[0]), "auc_b", number(s->auc[1]),
-                                             "auc_lift", lift));
+        json_array_append_new(
+            out, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "dimension", s->dimension,
+                           "name", s->name, "rows", count(s->rows_n), "users", count(s->users_n),
+                           "positives", count(s->positives_n), "auc_a", number(s->auc[0]), "auc_b",
+                           number(s->auc[1]), "auc_lift", lift));
     }
     return out;
 }

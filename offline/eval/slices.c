@@ -1,9 +1,12 @@
-/* Slices of rows by what training knew about their user and item. */
+/* Slices of rows: the list of dimensions, and those by what training knew about user and item. */
 #include "offline/eval/slices.h"
 
 #include "common/base/mem.h"
+#include "common/base/str.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,40 +21,109 @@ static const struct {
 
 #define HISTORY_N (sizeof(HISTORY) / sizeof(HISTORY[0]))
 
-const char *lcf_slice_dimension_name(lcf_slice_dimension dimension)
-{
-    static const char *const NAMES[] = {"user", "item", "history", "popularity"};
+/* ---- the list ---- */
 
-    return NAMES[dimension];
+lcf_status lcf_slices_add(lcf_slice_dimension **out, lcf_slices *s, const char *name, size_t count,
+                          lcf_err *err)
+{
+    lcf_slice_dimension *d;
+
+    LCF_ASSERT(count < LCF_SLICE_NONE);
+    if (lcf_grow((void **)&s->dimensions, &s->capacity, s->n + 1, sizeof(*s->dimensions)))
+        return LCF_FAIL(err, LCF_ENOMEM, "slices by %s", name);
+    d = &s->dimensions[s->n++]; /* from here on dispose releases it */
+    *d = (lcf_slice_dimension){.count = count};
+    snprintf(d->name, sizeof(d->name), "%s", name);
+    lcf_utf8_mend(d->name);
+    d->names = lcf_alloc_zero(count + 1, sizeof(*d->names));
+    d->of = lcf_alloc(s->rows_n + 1, 1);
+    if (!d->names || !d->of)
+        return LCF_FAIL(err, LCF_ENOMEM, "slices of %zu rows by %s", s->rows_n, name);
+    memset(d->of, LCF_SLICE_NONE, s->rows_n);
+    s->slices_n += count;
+    *out = d;
+    return LCF_OK;
 }
 
-size_t lcf_slice_count(lcf_slice_dimension dimension)
+void lcf_slices_dispose(lcf_slices *s)
 {
-    static const size_t COUNTS[] = {2, 2, HISTORY_N, DECILES};
-
-    return COUNTS[dimension];
+    for (size_t k = 0; k < s->n; k++) {
+        free(s->dimensions[k].names);
+        free(s->dimensions[k].of);
+    }
+    free(s->dimensions);
+    memset(s, 0, sizeof(*s));
 }
 
-size_t lcf_slices_max(void)
+void lcf_slice_set_name(lcf_slice_dimension *d, size_t which, const char *format, ...)
 {
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(d->names[which], LCF_SLICE_NAME_MAX, format, args);
+    va_end(args);
+    lcf_utf8_mend(d->names[which]);
+}
+
+/* ---- by a value of the row ---- */
+
+static int compare_f64(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The last decile that begins at or below the value; where several begin at it, the first. */
+static uint8_t decile_of(const double *sorted, size_t n, double value)
+{
+    uint8_t k = 0;
+
+    while (k + 1 < DECILES && value > sorted[n * (k + 1u) / DECILES - 1])
+        k++;
+    return k;
+}
+
+static void name_deciles(lcf_slice_dimension *d, const double *values, size_t rows_n)
+{
+    double low[DECILES], high[DECILES];
+
+    for (size_t k = 0; k < DECILES; k++)
+        low[k] = high[k] = NAN;
+    for (size_t i = 0; i < rows_n; i++)
+        if (d->of[i] != LCF_SLICE_NONE) {
+            low[d->of[i]] = fmin(low[d->of[i]], values[i]);
+            high[d->of[i]] = fmax(high[d->of[i]], values[i]);
+        }
+    for (size_t k = 0; k < DECILES; k++)
+        lcf_slice_set_name(d, k, "%s decile %zu (%.4g to %.4g)", d->name, k + 1, low[k], high[k]);
+}
+
+lcf_status lcf_slices_add_deciles(lcf_slices *s, const char *name, const double *values,
+                                  lcf_err *err)
+{
+    double *sorted = lcf_alloc(s->rows_n + 1, sizeof(*sorted));
+    lcf_slice_dimension *d;
     size_t n = 0;
+    lcf_status status;
 
-    for (size_t k = 0; k < LCF_SLICE_DIMENSIONS_N; k++)
-        n += lcf_slice_count((lcf_slice_dimension)k);
-    return n;
+    if (!sorted)
+        return LCF_FAIL(err, LCF_ENOMEM, "deciles of %zu rows", s->rows_n);
+    for (size_t i = 0; i < s->rows_n; i++)
+        if (!isnan(values[i]))
+            sorted[n++] = values[i];
+    qsort(sorted, n, sizeof(*sorted), compare_f64);
+    status = lcf_slices_add(&d, s, name, DECILES, err);
+    for (size_t i = 0; !status && i < s->rows_n && n >= DECILES; i++)
+        if (!isnan(values[i]))
+            d->of[i] = decile_of(sorted, n, values[i]);
+    if (!status)
+        name_deciles(d, values, s->rows_n);
+    free(sorted);
+    return status;
 }
 
-void lcf_slice_name(char out[LCF_SLICE_NAME_MAX], lcf_slice_dimension dimension, size_t which)
-{
-    const char *name = lcf_slice_dimension_name(dimension);
-
-    if (dimension == LCF_SLICE_HISTORY)
-        snprintf(out, LCF_SLICE_NAME_MAX, "%s %s", name, HISTORY[which].name);
-    else if (dimension == LCF_SLICE_POPULARITY)
-        snprintf(out, LCF_SLICE_NAME_MAX, "%s decile %zu", name, which + 1);
-    else
-        snprintf(out, LCF_SLICE_NAME_MAX, "%s %s", WARMTH[which], name);
-}
+/* ---- user, item, history, popularity ---- */
 
 static uint8_t history_slice(uint32_t length)
 {
@@ -107,6 +179,54 @@ static uint8_t decile(const uint32_t first[DECILES], uint32_t count)
     return k;
 }
 
+static lcf_status add_warmth(lcf_slices *s, const char *name, const lcf_eval_table *t,
+                             const uint32_t *of_sample, const uint32_t *training, lcf_err *err)
+{
+    lcf_slice_dimension *d;
+    lcf_status status = lcf_slices_add(&d, s, name, 2, err);
+
+    if (status)
+        return status;
+    for (size_t which = 0; which < 2; which++)
+        lcf_slice_set_name(d, which, "%s %s", WARMTH[which], name);
+    for (size_t i = 0; i < t->rows_n; i++)
+        d->of[i] = !training[of_sample[t->row[i]]];
+    return LCF_OK;
+}
+
+static lcf_status add_history(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *dataset,
+                              lcf_err *err)
+{
+    lcf_slice_dimension *d;
+    lcf_status status = lcf_slices_add(&d, s, "history", HISTORY_N, err);
+
+    if (status)
+        return status;
+    for (size_t which = 0; which < HISTORY_N; which++)
+        lcf_slice_set_name(d, which, "history %s", HISTORY[which].name);
+    for (size_t i = 0; i < t->rows_n; i++)
+        d->of[i] = history_slice(lcf_dataset_sample(dataset, t->row[i]).history_n);
+    return LCF_OK;
+}
+
+static lcf_status add_popularity(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *dataset,
+                                 const uint32_t *training, lcf_err *err)
+{
+    uint32_t first[DECILES];
+    lcf_slice_dimension *d = NULL;
+    lcf_status status = decile_bounds(first, training, dataset->catalogue.items_n, err);
+
+    if (!status)
+        status = lcf_slices_add(&d, s, "popularity", DECILES, err);
+    if (status)
+        return status;
+    for (size_t which = 0; which < DECILES; which++)
+        lcf_slice_set_name(d, which, "popularity decile %zu", which + 1);
+    for (size_t i = 0; i < t->rows_n; i++)
+        d->of[i] = decile(first, training[dataset->sample_item[t->row[i]]]);
+    return LCF_OK;
+}
+
 static lcf_status check_rows(const lcf_eval_table *t, const lcf_dataset *d, lcf_err *err)
 {
     for (size_t i = 0; i < t->rows_n; i++) {
@@ -124,45 +244,43 @@ static lcf_status check_rows(const lcf_eval_table *t, const lcf_dataset *d, lcf_
     return LCF_OK;
 }
 
-lcf_status lcf_slices_init(lcf_slices *out, const lcf_eval_table *t, const lcf_dataset *d,
-                           lcf_err *err)
+static lcf_status by_training(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
+                              lcf_err *err)
 {
-    uint32_t *users = NULL, *items = NULL, first[DECILES];
-    lcf_status status = check_rows(t, d, err);
-    bool ok = true;
+    uint32_t *users = count_training(d, d->sample_user, d->users_n);
+    uint32_t *items = count_training(d, d->sample_item, d->catalogue.items_n);
+    lcf_status status = users && items
+                            ? LCF_OK
+                            : LCF_FAIL(err, LCF_ENOMEM, "training samples of each user and item");
 
-    memset(out, 0, sizeof(*out));
-    if (status)
-        return status;
-    users = count_training(d, d->sample_user, d->users_n);
-    items = count_training(d, d->sample_item, d->catalogue.items_n);
-    for (size_t k = 0; k < LCF_SLICE_DIMENSIONS_N; k++) {
-        out->of[k] = lcf_alloc(t->rows_n + 1, 1);
-        ok = ok && out->of[k];
-    }
-    if (!ok || !users || !items) {
-        status = LCF_FAIL(err, LCF_ENOMEM, "slices of %zu rows", t->rows_n);
-        goto done;
-    }
-    status = decile_bounds(first, items, d->catalogue.items_n, err);
-    for (size_t i = 0; !status && i < t->rows_n; i++) {
-        lcf_sample sample = lcf_dataset_sample(d, t->row[i]);
-        out->of[LCF_SLICE_USER][i] = !users[sample.user];
-        out->of[LCF_SLICE_ITEM][i] = !items[sample.item];
-        out->of[LCF_SLICE_HISTORY][i] = history_slice(sample.history_n);
-        out->of[LCF_SLICE_POPULARITY][i] = decile(first, items[sample.item]);
-    }
-done:
+    if (!status)
+        status = add_warmth(s, "user", t, d->sample_user, users, err);
+    if (!status)
+        status = add_warmth(s, "item", t, d->sample_item, items, err);
+    if (!status)
+        status = add_history(s, t, d, err);
+    if (!status)
+        status = add_popularity(s, t, d, items, err);
     free(users);
     free(items);
-    if (status)
-        lcf_slices_dispose(out);
     return status;
 }
 
-void lcf_slices_dispose(lcf_slices *s)
+lcf_status lcf_slices_init(lcf_slices *out, const lcf_eval_table *t, const lcf_dataset *d,
+                           const lcf_slices_options *options, lcf_err *err)
 {
-    for (size_t k = 0; k < LCF_SLICE_DIMENSIONS_N; k++)
-        free(s->of[k]);
-    memset(s, 0, sizeof(*s));
+    lcf_status status = check_rows(t, d, err);
+
+    *out = (lcf_slices){.rows_n = t->rows_n};
+    if (!status)
+        status = by_training(out, t, d, err);
+    if (!status)
+        status = lcf_slices_by_item(out, t, d, err);
+    if (!status && options->retrieved_dir)
+        status = lcf_slices_by_examples(out, t, d, options->retrieved_dir, err);
+    for (size_t i = 0; i < options->columns_n && !status; i++)
+        status = lcf_slices_by_column(out, t, d, options->columns[i], err);
+    if (status)
+        lcf_slices_dispose(out);
+    return status;
 }

@@ -82,7 +82,29 @@ if "$LLMCF" simulate --users 300 --out raw --quiet 2>/dev/null && "$LLMCF" prepa
     expect 0 "B is better" "$LLMCF" evaluate --a s1 --b s2 --dataset dataset --out sliced --replicates 300
     grep -q '| history 20 |' sliced/report.md || fail "no slice of long histories"
     grep -q 'popularity decile 10' sliced/report.html || fail "no slices in the chart"
+    grep -q 'brand: ' sliced/report.md && grep -q 'category: ' sliced/report.md || fail "no slices by brand and category"
     expect 1 "another dataset" "$LLMCF" evaluate --a din --b ict --dataset dataset --out no
+
+    # by columns of the analyst's: the raw item list has one key, an id may come again, unknown ids do not matter
+    evaluate_by() { "$LLMCF" evaluate --a s1 --b s2 --dataset dataset --out by --replicates 100 --force "$@"; }
+    awk -F'\t' 'NR == 1 { print "user_id,shelf,age" } NR > 1 && !seen[$1]++ { printf "%s,\"%s, left\",%d\n", $1, n % 3, n++ }' raw/interactions.tsv >ages.csv
+    printf 'nobody,none,7\nu1,"0, left",0\n' | sed "s/^u1,.*/$(sed -n 2p ages.csv)/" >>ages.csv
+    expect 0 "B is better" evaluate_by --slice-by ages.csv:age --slice-by ages.csv:shelf --slice-by raw/items.tsv:brand
+    grep -q 'age decile 10 (' by/report.md || fail "no deciles of a column of numbers"
+    grep -q 'shelf: 2, left' by/report.md || fail "no slices by a column of text"
+    { cat ages.csv; tail -n 1 ages.csv | sed 's/left/right/'; } >twice.csv
+    expect 1 "twice.csv:$(wc -l <twice.csv): user_id 'u1' has another value than further up" evaluate_by --slice-by twice.csv:shelf
+    expect 2 "ages.csv: no column 'height'; it has: user_id, shelf, age" evaluate_by --slice-by ages.csv:height
+    expect 2 "is not of the form FILE:COLUMN" evaluate_by --slice-by ages.csv
+    printf 'shelf,age\na,1\n' >keyless.csv
+    expect 2 "keyless.csv: none of the key columns" evaluate_by --slice-by keyless.csv:age
+    printf 'user_id,age\nu1,1,2\n' >ragged.csv
+    expect 1 "ragged.csv:2: 3 fields, the header has 2" evaluate_by --slice-by ragged.csv:age
+    printf 'user_id,age\nnobody,1\n' >strange.csv
+    expect 1 "knows none of its keys" evaluate_by --slice-by strange.csv:age
+    printf 'user_id,age\nu1,"1\n' >open.csv
+    expect 1 "open.csv:2" evaluate_by --slice-by open.csv:age
+    expect 2 "need --dataset" "$LLMCF" evaluate --a s1 --b s2 --out no --slice-by ages.csv:age
 else
     fail "cannot make a dataset"
 fi

@@ -24,6 +24,7 @@ night night.yaml d1 || fail "the first night: $(tail -3 log)"
 for step in simulate prepare tune generate encode index retrieve train-backbone train-ict evaluate publish; do
     [ -f work/logs/d1/$step.log ] || fail "no log of $step"
 done
+grep -q 'similarity decile' work/report/report.md || fail "no slices by the similarity of the examples"
 
 touch before
 night night.yaml d2 || fail "the second night"

@@ -142,40 +142,124 @@ static lcf_dataset small_dataset(void)
     return d;
 }
 
+static const lcf_slice_dimension *dimension_of(const lcf_slices *s, const char *name)
+{
+    for (size_t k = 0; k < s->n; k++)
+        if (!strcmp(s->dimensions[k].name, name))
+            return &s->dimensions[k];
+    fail_msg("no dimension '%s'", name);
+    return NULL;
+}
+
+/* Brands: items 1-9 have brand 1, 10-12 brand 2, the unknown none; item 9 is of category 1 and 2,
+ * item 11 of category 2. */
+static void add_catalogue(lcf_dataset *d)
+{
+    static const char chars[] = "acmeglobex";
+    static const uint64_t offsets[] = {0, 0, 4, 10};
+    static const uint32_t brand[13] = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2};
+    static const uint64_t category_offsets[14] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3, 3};
+    static const uint32_t categories[] = {1, 2, 2};
+
+    d->catalogue.brands_n = d->catalogue.categories_n = 3;
+    d->catalogue.brand = d->catalogue.category = (lcf_strings){3, offsets, chars, NULL};
+    d->catalogue.item_brand = brand;
+    d->catalogue.category_offsets = category_offsets;
+    d->catalogue.item_categories = categories;
+}
+
 static void slices_by_hand(void **state)
 {
+    static const lcf_slices_options plain = {NULL, NULL, 0};
     lcf_dataset d = small_dataset();
     uint64_t row[] = {13, 14, 15, 16};
     uint8_t label[] = {1, 0, 1, 0};
     uint32_t user[] = {1, 2, 0, 1};
     lcf_eval_table t = {.rows_n = 4, .users_n = 3, .row = row, .label = label, .user = user};
+    const lcf_slice_dimension *popularity, *brand;
     lcf_slices s;
-    char name[LCF_SLICE_NAME_MAX];
     lcf_err err = LCF_ERR_INIT;
 
     (void)state;
-    assert_int_equal(lcf_slices_init(&s, &t, &d, NULL), LCF_OK);
-    assert_memory_equal(s.of[LCF_SLICE_USER], ((uint8_t[]){0, 1, 0, 0}), 4); /* user 3 is cold */
-    assert_memory_equal(s.of[LCF_SLICE_ITEM], ((uint8_t[]){0, 1, 0, 0}), 4); /* item 11 is cold */
-    assert_memory_equal(s.of[LCF_SLICE_HISTORY], ((uint8_t[]){1, 0, 4, 1}), 4); /* 4, 0, 20, 1 */
+    add_catalogue(&d);
+    assert_int_equal(lcf_slices_init(&s, &t, &d, &plain, NULL), LCF_OK);
+    /* user 3 and item 11 are cold; histories of 4, 0, 20, 1 */
+    assert_memory_equal(dimension_of(&s, "user")->of, ((uint8_t[]){0, 1, 0, 0}), 4);
+    assert_memory_equal(dimension_of(&s, "item")->of, ((uint8_t[]){0, 1, 0, 0}), 4);
+    assert_memory_equal(dimension_of(&s, "history")->of, ((uint8_t[]){1, 0, 4, 1}), 4);
     /* items 11 and 12 have no training sample, 1-8 one, 9 two, 10 three: deciles begin at items
      * 0, 1, 2, 3, 4, 6, 7, 8, 9, 10 of that order, and ties share the lowest */
-    assert_memory_equal(s.of[LCF_SLICE_POPULARITY], ((uint8_t[]){9, 0, 9, 2}), 4);
+    popularity = dimension_of(&s, "popularity");
+    assert_memory_equal(popularity->of, ((uint8_t[]){9, 0, 9, 2}), 4);
+    assert_string_equal(popularity->names[9], "popularity decile 10");
+    assert_string_equal(dimension_of(&s, "user")->names[1], "cold user");
+    assert_string_equal(dimension_of(&s, "history")->names[2], "history 5-9");
+    /* items 10, 11, 9, 1: two rows of either brand, the lower index first */
+    brand = dimension_of(&s, "brand");
+    assert_memory_equal(brand->of, ((uint8_t[]){1, 1, 0, 0}), 4);
+    assert_string_equal(brand->names[0], "brand: acme");
+    assert_string_equal(brand->names[2], "brand: other");
+    /* two rows in category 2, one in category 1, the more frequent first */
+    assert_int_equal(s.n, 7);
+    assert_string_equal(s.dimensions[5].names[0], "category: globex");
+    assert_memory_equal(s.dimensions[5].of, ((uint8_t[]){255, 0, 0, 255}), 4);
+    assert_memory_equal(s.dimensions[6].of, ((uint8_t[]){255, 255, 0, 255}), 4);
     lcf_slices_dispose(&s);
-    lcf_slice_name(name, LCF_SLICE_POPULARITY, 9);
-    assert_string_equal(name, "popularity decile 10");
-    lcf_slice_name(name, LCF_SLICE_USER, 1);
-    assert_string_equal(name, "cold user");
-    lcf_slice_name(name, LCF_SLICE_HISTORY, 2);
-    assert_string_equal(name, "history 5-9");
     label[2] = 0;
-    assert_int_equal(lcf_slices_init(&s, &t, &d, &err), LCF_EFORMAT);
+    assert_int_equal(lcf_slices_init(&s, &t, &d, &plain, &err), LCF_EFORMAT);
     assert_non_null(strstr(err.text, "sample 15 has label 0 in the predictions and 1"));
     row[3] = 17;
     label[2] = 1;
     err = (lcf_err)LCF_ERR_INIT;
-    assert_int_equal(lcf_slices_init(&s, &t, &d, &err), LCF_EFORMAT);
+    assert_int_equal(lcf_slices_init(&s, &t, &d, &plain, &err), LCF_EFORMAT);
     assert_non_null(strstr(err.text, "sample 17, the dataset has 17"));
+}
+
+static void deciles_share_ties_and_leave_nan_out(void **state)
+{
+    double values[24];
+    lcf_slices s = {.rows_n = 24};
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++)
+        values[i] = (double)(19 - i); /* two rows a decile */
+    for (size_t i = 20; i < 24; i++)
+        values[i] = NAN;
+    values[18] = values[19] = values[17] =
+        values[16]; /* the four lowest are equal: all in the first */
+    assert_int_equal(lcf_slices_add_deciles(&s, "price", values, NULL), LCF_OK);
+    for (size_t i = 0; i < 16; i++)
+        assert_int_equal(s.dimensions[0].of[i], 9 - i / 2);
+    for (size_t i = 16; i < 20; i++)
+        assert_int_equal(s.dimensions[0].of[i], 0);
+    for (size_t i = 20; i < 24; i++)
+        assert_int_equal(s.dimensions[0].of[i], LCF_SLICE_NONE);
+    assert_string_equal(s.dimensions[0].names[9], "price decile 10 (18 to 19)");
+    lcf_slices_dispose(&s);
+}
+
+static void only_the_top_values_get_slices(void **state)
+{
+    /* value v occurs v times, v = 1 ... 12: the ten most frequent are 12 ... 3 */
+    static const char chars[] = "abcdefghijkl";
+    static const uint64_t offsets[] = {0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    const lcf_strings texts = {13, offsets, chars, NULL};
+    uint32_t value[79] = {0};
+    lcf_slices s = {.rows_n = 79};
+    size_t i = 0;
+
+    (void)state;
+    for (uint32_t v = 1; v <= 12; v++)
+        for (uint32_t k = 0; k < v; k++)
+            value[i++] = v;
+    assert_int_equal(lcf_slices_add_values(&s, "size", value, &texts, NULL), LCF_OK);
+    assert_int_equal(s.dimensions[0].count, 11);
+    assert_string_equal(s.dimensions[0].names[0], "size: l");
+    assert_string_equal(s.dimensions[0].names[9], "size: c");
+    assert_int_equal(s.dimensions[0].of[77], 0);
+    assert_int_equal(s.dimensions[0].of[2], 10); /* b, one of the others */
+    assert_int_equal(s.dimensions[0].of[78], LCF_SLICE_NONE);
+    lcf_slices_dispose(&s);
 }
 
 /* ---- report ---- */
@@ -390,6 +474,8 @@ int main(void)
         cmocka_unit_test(gate_checks_every_condition),
         cmocka_unit_test(all_names_fit_and_differ),
         cmocka_unit_test(slices_by_hand),
+        cmocka_unit_test(deciles_share_ties_and_leave_nan_out),
+        cmocka_unit_test(only_the_top_values_get_slices),
         cmocka_unit_test(report_says_the_same_in_three_forms),
         cmocka_unit_test(example_is_what_is_written),
         cmocka_unit_test(undefined_figures_are_null),
