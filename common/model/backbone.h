@@ -13,15 +13,17 @@
 #include "common/model/ranker_internal.h"
 
 /*
- * The fields of a batch, each `dim` wide. An item is three of them side by side: id, brand, mean of
- * its categories. Rows of the batch are decisions [0, rows_n) of ranker_batch.
+ * The fields of a batch, each `dim` wide. A user is the id, an item id, brand and mean of its
+ * categories, each followed by those of the data's own schema, side by side: r->user_dim and
+ * r->item_dim wide. Rows of the batch are decisions [0, rows_n) of ranker_batch.
  */
 typedef struct ranker_fields {
-    lcf_tensor *user;   /* [rows_n, dim] */
-    lcf_tensor *items;  /* [items_n, 3 dim] the batch's items, each once */
-    lcf_tensor *target; /* [rows_n, 3 dim] */
-    lcf_tensor *extra;  /* [rows_n, extra_dim] of the side module, or NULL */
-    lcf_tensor *means;  /* of lcf_ranker_history_means, once somebody asked */
+    lcf_tensor *user;    /* [rows_n, user_dim] */
+    lcf_tensor *items;   /* [items_n, item_dim] the batch's items, each once */
+    lcf_tensor *target;  /* [rows_n, item_dim] */
+    lcf_tensor *context; /* [rows_n, context_dim] of the moment, or NULL where context_dim is 0 */
+    lcf_tensor *extra;   /* [rows_n, extra_dim] of the side module, or NULL */
+    lcf_tensor *means;   /* of lcf_ranker_history_means, once somebody asked */
 } ranker_fields;
 
 struct ranker_backbone {
@@ -61,13 +63,18 @@ const ranker_side *lcf_ranker_find_side(const char *name);
 lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err);
 /* All but `extra`. */
 void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p);
-/* Means of the histories' items [histories_n, 3 dim]; zeros for an empty one. */
+/* Means of the histories' items [histories_n, item_dim]; zeros for an empty one. */
 lcf_tensor *lcf_ranker_history_means(const ranker_pass *p, ranker_fields *f);
-/* That of each row's own history [rows_n, 3 dim]. */
+/* That of each row's own history [rows_n, item_dim]. */
 lcf_tensor *lcf_ranker_row_means(const ranker_pass *p, ranker_fields *f);
-/* The seven fields of models without a sequence, and then the extra ones: user, target item, mean
- * history [rows_n, 7 dim + extra_dim]. */
+/* The fields of models without a sequence, and then the extra ones: user, target item, mean
+ * history, context [rows_n, lcf_ranker_all_fields_dim]. */
 lcf_tensor *lcf_ranker_all_fields(const ranker_pass *p, ranker_fields *f);
+/* Seven fields where the data has no schema of its own, and extra_dim. */
+size_t lcf_ranker_all_fields_dim(const lcf_ranker *r, size_t extra_dim);
+/* The same with `history` [rows_n, any width] in place of the mean. */
+lcf_tensor *lcf_ranker_fields_with(const ranker_pass *p, const ranker_fields *f,
+                                   lcf_tensor *history);
 
 /* ---- layers.c: declaring and applying ---- */
 

@@ -62,7 +62,7 @@ static lcf_status declare(lcf_ranker *r, lcf_err *err)
 {
     const lcf_ranker_config *c = &r->config;
     const size_t text[] = {c->text_dim, c->text_hidden, c->dim};
-    const size_t x[] = {9 * (size_t)c->dim, c->x_hidden, c->dim};
+    const size_t x[] = {r->user_dim + 2 * r->item_dim + 2 * (size_t)c->dim, c->x_hidden, c->dim};
     const size_t rec[] = {c->dim, c->text_hidden, c->cot_dim};
     ict *s = r->side_state;
     lcf_status status = lcf_ranker_add_mlp(&s->text, r, "text", 0, text, 2, err);

@@ -36,6 +36,8 @@ struct lcf_ranker {
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     size_t user_table, item_table, brand_table, category_table;
+    /* Widths of what is known about a user, an item and the context: their fields side by side. */
+    size_t user_dim, item_dim, context_dim;
 };
 
 /* A ranker whose parameters are declared but have no values yet. */
