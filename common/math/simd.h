@@ -25,6 +25,8 @@ typedef struct lcf_simd {
                  bool accumulate);
     void (*linear_few)(float *y, const float *x, const float *w, const float *bias, size_t n,
                        size_t in, size_t out);
+    void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
+                          size_t n, size_t in, size_t out, bool accumulate);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*exp)(float *y, const float *x, size_t n);

@@ -386,6 +386,8 @@ static void impl_linear_few(float *y, const float *x, const float *w, const floa
         linear_rows(1, y + i * out, x + i * in, w, bias, in, out);
 }
 
+#include "common/math/packed_impl.h"
+
 /* ---- softmax ---- */
 
 ALWAYS_INLINE float row_max(const float *x, size_t n)
@@ -637,6 +639,7 @@ const lcf_simd SIMD_TABLE = {
     .tile_gemm = impl_tile_gemm,
     .gemm = impl_gemm,
     .linear_few = impl_linear_few,
+    .packed_linear = impl_packed_linear,
     .dot = impl_dot,
     .axpy = impl_axpy,
     .exp = impl_exp,
