@@ -387,6 +387,7 @@ static void impl_linear_few(float *y, const float *x, const float *w, const floa
 }
 
 #include "common/math/packed_impl.h"
+#include "common/math/path_impl.h"
 
 /* ---- softmax ---- */
 
@@ -640,6 +641,8 @@ const lcf_simd SIMD_TABLE = {
     .gemm = impl_gemm,
     .linear_few = impl_linear_few,
     .packed_linear = impl_packed_linear,
+    .path_append = impl_path_append,
+    .path_attend = impl_path_attend,
     .dot = impl_dot,
     .axpy = impl_axpy,
     .exp = impl_exp,

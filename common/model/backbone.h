@@ -26,6 +26,25 @@ typedef struct ranker_fields {
     lcf_tensor *means;   /* of lcf_ranker_history_means, once somebody asked */
 } ranker_fields;
 
+/* Packs weights into one block; without memory it only counts. */
+typedef struct ranker_packer {
+    const lcf_ranker *r;
+    float *memory; /* zeroed */
+    size_t used;   /* floats of it */
+} ranker_packer;
+
+/*
+ * A faster way for inference, for what freeze.c has prepared. `pack` fills the state, zeroed and of
+ * that many bytes, from the weights; it runs twice, first without memory to count. `infer` is the
+ * definition's result within 1e-5, on a tape that does not record. All empty where there is none.
+ */
+typedef struct ranker_fast {
+    size_t state_bytes;
+    bool (*covers)(const lcf_ranker_config *config); /* NULL: every configuration */
+    void (*pack)(void *state, ranker_packer *packer);
+    lcf_tensor *(*infer)(const ranker_pass *p, ranker_fields *f);
+} ranker_fast;
+
 struct ranker_backbone {
     lcf_ranker_kind kind;
     size_t state_bytes; /* of r->backbone_state, zeroed before declare */
@@ -33,6 +52,7 @@ struct ranker_backbone {
     lcf_status (*declare)(lcf_ranker *r, size_t extra_dim, lcf_err *err);
     /* rows_n logits, of any shape. */
     lcf_tensor *(*logits)(const ranker_pass *p, ranker_fields *f);
+    ranker_fast fast;
 };
 
 struct ranker_side {
@@ -52,6 +72,7 @@ struct ranker_side {
      */
     lcf_tensor *(*text_tokens)(const ranker_pass *p, const float *vectors, size_t n);
     lcf_tensor *(*example_tokens)(const ranker_pass *p, ranker_fields *f);
+    ranker_fast fast; /* the extra vector, for a frozen batch */
 };
 
 /* registry.c: NULL for a name that there is not. */
@@ -110,5 +131,18 @@ lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, s
 lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x);
 /* The same with dropout after each hidden layer: [n, in] -> [n, 1]. */
 lcf_tensor *lcf_ranker_head_forward(const ranker_pass *p, const ranker_mlp *head, lcf_tensor *x);
+
+/* ---- plan.c: weights packed for inference ---- */
+
+/* Room for n floats; NULL while counting. */
+float *lcf_ranker_pack_take(ranker_packer *packer, size_t n);
+/* Columns [first, first + in) of matrices of one shape, one below the other, as lcf_packed_linear
+ * takes them. */
+const float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n,
+                             size_t first, size_t in);
+/* errors: ENOMEM, *out is empty then */
+lcf_status lcf_ranker_plan_create(ranker_plan *out, const lcf_ranker *r, size_t state_bytes,
+                                  void (*pack)(void *state, ranker_packer *packer));
+void lcf_ranker_plan_free(ranker_plan *plan);
 
 #endif

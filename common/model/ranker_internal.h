@@ -17,11 +17,18 @@ typedef struct ranker_fill {
     float scale;
 } ranker_fill;
 
+/* The weights of a part of the ranker as its inference wants them; see backbone.h. */
+typedef struct ranker_plan {
+    void *state; /* of the part's own; NULL: there is no plan, and the tape does it */
+    float *memory;
+} ranker_plan;
+
 /* What follows from the weights and the source alone, computed once for inference. */
 typedef struct ranker_frozen {
     lcf_ranker_source source; /* for which it holds; catalogue NULL when nothing is frozen */
     float *item_tokens;       /* [items_n, dim] mapped item texts */
     float *example_tokens;    /* [examples_n, 3 * dim] decision, CoT, label */
+    ranker_plan side_plan, backbone_plan;
 } ranker_frozen;
 
 typedef struct ranker_backbone ranker_backbone;

@@ -6,6 +6,7 @@
 #include "common/base/rng.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
+#include "common/math/path_attention.h"
 #include "common/math/reference.h"
 
 #include <dirent.h>
@@ -373,6 +374,38 @@ static void adam_once(void)
     free(v2);
 }
 
+/* A path that was longer and other before, grown in pieces, against RoPE and attention of the whole
+ * sequence. */
+static void path_once(void)
+{
+    size_t heads = size_up_to(3), hd = 2 * size_up_to(12), t = size_up_to(40), width = heads * hd;
+    lcf_attention_shape s = {1, t, heads, heads, hd, NULL};
+    float *q = numbers(t * width), *k = numbers(t * width), *v = numbers(t * width);
+    float *out = numbers(t * width), *want = numbers(t * width), *memory;
+    lcf_path path;
+
+    memory = numbers(lcf_path_floats(heads, hd, t));
+    lcf_path_bind(&path, memory, heads, hd, t, 100.0f);
+    lcf_path_append(&path, 0, v, q, width, t);
+    for (size_t at = 0, n; at < t; at += n) {
+        n = size_up_to(t - at);
+        lcf_path_append(&path, at, k + at * width, v + at * width, width, n);
+        lcf_path_attend(out + at * width, width, &path, at, q + at * width, width, n);
+    }
+    for (size_t i = 0; i < t; i++) {
+        lcf_ref_rope(q + i * width, heads, hd, i, 100.0f);
+        lcf_ref_rope(k + i * width, heads, hd, i, 100.0f);
+    }
+    lcf_ref_attention(want, q, k, v, &s);
+    assert_close(out, want, t * width, 1e-5);
+    free(q);
+    free(k);
+    free(v);
+    free(out);
+    free(want);
+    free(memory);
+}
+
 /* ---- packed products ---- */
 
 static void check_packed(size_t n, size_t in, size_t out)
@@ -429,6 +462,7 @@ LEVEL_TEST(rope)
 LEVEL_TEST(attention)
 LEVEL_TEST(adam)
 LEVEL_TEST(packed)
+LEVEL_TEST(path)
 
 static void test_exp_ends(void **state)
 {
@@ -512,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_adam),
         cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_path),
         cmocka_unit_test(test_exp_ends),
         cmocka_unit_test(test_blas_core_is_named),
     };
