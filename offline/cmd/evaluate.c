@@ -22,6 +22,7 @@ enum {
     OPT_SPLIT,
     OPT_REQUIRE,
     OPT_REPLICATES,
+    OPT_PERMUTATIONS,
     OPT_SEED,
     OPT_SEEDS,
     OPT_THREADS,
@@ -52,7 +53,10 @@ static const struct argp_option OPTIONS[] = {
      "hold",
      2},
     {"replicates", OPT_REPLICATES, "N", 0, "Bootstrap replicates (default 2000)", 3},
-    {"seed", OPT_SEED, "N", 0, "Of the bootstrap (default 1)", 3},
+    {"permutations", OPT_PERMUTATIONS, "N", 0,
+     "Of the permutation test, in which users' arms change places; 0 leaves it out (default 1000)",
+     3},
+    {"seed", OPT_SEED, "N", 0, "Of the resampling (default 1)", 3},
     {"seeds", OPT_SEEDS, "HOW", 0,
      "drawn: intervals cover new users and new training runs; fixed: new users only (default "
      "drawn)",
@@ -67,8 +71,8 @@ static const struct argp_option OPTIONS[] = {
 static const char DOC[] =
     "Is ranker B better than ranker A, for whom, and how sure are we? Compares their predictions "
     "of "
-    "the same rows over all seeds: AUC, log loss, UAUC, GAUC and calibration, with 95 % intervals "
-    "of a paired bootstrap clustered by user."
+    "the same rows over all seeds: AUC, PR-AUC, log loss, UAUC, GAUC and calibration, with 95 % "
+    "intervals of a paired bootstrap clustered by user, and says ship, hold or no difference."
     "\v"
     "Reads A/test.lcf and B/test.lcf as `llmcf train` writes them (valid.lcf with --split "
     "valid).\n\n"
@@ -132,6 +136,9 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state,
         return 0;
     case OPT_REPLICATES:
         o->replicates_n = lcf_cli_u64(state, "replicates", text, 100, 1000000);
+        return 0;
+    case OPT_PERMUTATIONS:
+        o->permutations_n = lcf_cli_u64(state, "permutations", text, 0, 1000000);
         return 0;
     case OPT_SEED:
         o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);

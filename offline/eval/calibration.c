@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-static size_t bin_of(double score)
+size_t lcf_calibration_bin_of(double score)
 {
     size_t b = 0;
 
@@ -18,7 +18,7 @@ static size_t bin_of(double score)
 void lcf_calibration_add(lcf_calibration *c, const float *scores, const uint8_t *labels, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        lcf_calibration_bin *bin = &c->bins[bin_of(scores[i])];
+        lcf_calibration_bin *bin = &c->bins[lcf_calibration_bin_of(scores[i])];
         bin->rows_n++;
         bin->score_sum += scores[i];
         bin->positives += labels[i] != 0;

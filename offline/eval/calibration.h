@@ -21,6 +21,9 @@ typedef struct lcf_calibration {
     size_t rows_n, correct_n;                       /* correct: (score >= 1/2) is the label */
 } lcf_calibration;
 
+/* The bin of a score. */
+size_t lcf_calibration_bin_of(double score);
+
 /*
  * Adds n rows; begin with a zeroed *c. Adding the seeds of an arm one after another pools them.
  *

@@ -1,8 +1,13 @@
-/* Figures of a comparison: points from the rows as they are, intervals from bootstrap replicates.
+/*
+ * Figures of a comparison: points from the rows as they are, intervals from bootstrap replicates
+ * and the jackknife, p-values from them, from permutations and from DeLong's and McNemar's methods.
  */
 #include "offline/eval/compare.h"
 
 #include "common/base/mem.h"
+#include "offline/eval/delong.h"
+#include "offline/eval/distributions.h"
+#include "offline/eval/permutation.h"
 #include "offline/eval/rela_impr.h"
 #include "offline/eval/score_order.h"
 #include "offline/eval/stats.h"
@@ -10,8 +15,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const ARM_SUFFIX[LCF_ARMS] = {"_a", "_b"};
 
 static void set_interval(lcf_estimate *e, double *replicates, size_t n)
 {
@@ -27,18 +30,40 @@ static void fill_lifts(double *out, const lcf_bootstrap *b, lcf_metric metric)
         out[r] = lcf_bootstrap_value(b, r, 1, metric) - lcf_bootstrap_value(b, r, 0, metric);
 }
 
-static double paired_std(const lcf_measure *m, const lcf_bootstrap *b, bool paired, double *scratch)
+/* Over pairs of seeds. */
+static void fill_seed_tests(lcf_measure *out, const lcf_bootstrap *b, bool paired, double *scratch)
 {
-    if (!paired)
-        return NAN;
-    for (size_t s = 0; s < b->seeds_n[0]; s++)
-        scratch[s] = m->per_seed[1][s] - m->per_seed[0][s];
-    return lcf_stats_std(scratch, b->seeds_n[0]);
+    size_t n = paired ? b->seeds_n[0] : 0;
+
+    for (size_t s = 0; s < n; s++)
+        scratch[s] = out->per_seed[1][s] - out->per_seed[0][s];
+    out->lift_std = lcf_stats_std(scratch, n);
+    out->seeds_t = lcf_paired_t(scratch, n, LCF_CONFIDENCE);
 }
 
-/* scratch holds the replicates or the seeds, whichever is more. */
+/* From sorted replicates of the lift. left_out has room for the jackknife's. */
+static void fill_from_spread(lcf_measure *out, const lcf_bootstrap *b, lcf_metric metric,
+                             const double *replicates, double *left_out, size_t users_n)
+{
+    size_t defined = b->replicates_n - out->undefined_n;
+    lcf_interval bca;
+
+    for (size_t g = 0; g < b->left_out_n; g++)
+        left_out[g] =
+            lcf_bootstrap_left_out(b, g, 1, metric) - lcf_bootstrap_left_out(b, g, 0, metric);
+    bca = lcf_stats_bca(replicates, defined, out->lift.value, left_out, b->left_out_n,
+                        LCF_CONFIDENCE);
+    out->bca_low = bca.low;
+    out->bca_high = bca.high;
+    out->se = lcf_stats_std(replicates, defined);
+    out->detectable = lcf_detectable(out->se, LCF_CONFIDENCE, LCF_POWER);
+    out->users_needed =
+        lcf_users_needed(out->lift.value, out->se, (double)users_n, LCF_CONFIDENCE, LCF_POWER);
+}
+
+/* scratch holds the replicates or the seeds, whichever is more, and then the jackknife's values. */
 static lcf_status fill_measure(lcf_measure *out, const lcf_bootstrap *b, lcf_metric metric,
-                               bool paired, double *scratch, lcf_err *err)
+                               const lcf_eval_table *t, double *scratch, lcf_err *err)
 {
     for (size_t a = 0; a < LCF_ARMS; a++) {
         out->per_seed[a] = lcf_alloc(b->seeds_n[a] + 1, sizeof(double));
@@ -52,13 +77,14 @@ static lcf_status fill_measure(lcf_measure *out, const lcf_bootstrap *b, lcf_met
             scratch[r] = lcf_bootstrap_value(b, r, a, metric);
         set_interval(&out->arm[a], scratch, b->replicates_n);
     }
-    out->lift_std = paired_std(out, b, paired, scratch);
+    fill_seed_tests(out, b, t->seeds_paired, scratch);
     out->lift.value = out->arm[1].value - out->arm[0].value;
     fill_lifts(scratch, b, metric);
     out->p = lcf_stats_p_value(scratch, b->replicates_n);
-    set_interval(&out->lift, scratch, b->replicates_n);
     for (size_t r = 0; r < b->replicates_n; r++)
         out->undefined_n += isnan(scratch[r]);
+    set_interval(&out->lift, scratch, b->replicates_n);
+    fill_from_spread(out, b, metric, scratch, scratch + b->replicates_n, t->users_n);
     return LCF_OK;
 }
 
@@ -80,45 +106,140 @@ static size_t larger(size_t a, size_t b)
 static lcf_status compare_all(lcf_comparison *out, const lcf_eval_table *t, lcf_pool *pool,
                               const lcf_bootstrap_options *options, lcf_err *err)
 {
+    lcf_bootstrap_options own = *options;
     double *scratch = NULL;
     lcf_bootstrap b;
-    lcf_status status = lcf_bootstrap_run(&b, t, pool, options, err);
+    lcf_status status;
 
+    own.jackknife = true;
+    status = lcf_bootstrap_run(&b, t, pool, &own, err);
     if (status)
         return status;
-    scratch = lcf_alloc(larger(b.replicates_n, larger(t->seeds_n[0], t->seeds_n[1])) + 1,
+    scratch = lcf_alloc(larger(b.replicates_n, larger(t->seeds_n[0], t->seeds_n[1])) + b.left_out_n,
                         sizeof(*scratch));
     if (!scratch)
         status = LCF_FAIL(err, LCF_ENOMEM, "%zu replicates", b.replicates_n);
     for (size_t m = 0; m < LCF_METRICS_N && !status; m++)
-        status = fill_measure(&out->measures[m], &b, (lcf_metric)m, t->seeds_paired, scratch, err);
+        status = fill_measure(&out->measures[m], &b, (lcf_metric)m, t, scratch, err);
     if (!status) {
         fill_rela_impr(&out->rela_impr, &b, scratch);
         out->users_both_n = b.users_both_n;
+        out->left_out_n = b.left_out_n;
     }
     free(scratch);
     lcf_bootstrap_dispose(&b);
     return status;
 }
 
-static lcf_status add_curves(lcf_comparison *out, const lcf_eval_table *t, lcf_err *err)
+static lcf_status permute(lcf_comparison *out, const lcf_eval_table *t, lcf_pool *pool,
+                          const lcf_compare_options *options, lcf_err *err)
 {
-    uint64_t *order = lcf_alloc(2 * t->rows_n + 1, sizeof(*order));
+    const lcf_permutation_options own = {options->permutations_n, options->seed, options->progress};
+    double p[LCF_METRICS_N];
+    lcf_status status = lcf_permutation_test(p, t, pool, &own, err);
+
+    for (size_t m = 0; m < LCF_METRICS_N && !status; m++)
+        out->measures[m].p_permutation = p[m];
+    return status;
+}
+
+static lcf_estimate normal_estimate(double value, double se)
+{
+    double half = lcf_normal_quantile((1 + LCF_CONFIDENCE) / 2) * se;
+
+    return (lcf_estimate){value, value - half, value + half};
+}
+
+/* placements [LCF_ARMS, rows_n], B's are overwritten. */
+static lcf_status fill_delong(lcf_delong_comparison *out, double *placements,
+                              const lcf_eval_table *t, lcf_err *err)
+{
+    double *b = placements + t->rows_n;
+    lcf_status status = LCF_OK;
+    lcf_delong d;
+
+    for (size_t a = 0; a < LCF_ARMS && !status; a++) {
+        status = lcf_delong_compute(&d, placements + a * t->rows_n, t->label, t->user, t->rows_n,
+                                    t->users_n, err);
+        out->arm[a] = normal_estimate(d.auc, d.se_users);
+    }
+    for (size_t i = 0; i < t->rows_n; i++)
+        b[i] -= placements[i];
+    if (!status)
+        status = lcf_delong_compute(&d, b, t->label, t->user, t->rows_n, t->users_n, err);
+    if (status)
+        return status;
+    out->lift = normal_estimate(d.auc, d.se_users);
+    out->se_users = d.se_users;
+    out->se_rows = d.se_rows;
+    out->p_users = lcf_normal_p(d.auc / d.se_users);
+    out->p_rows = lcf_normal_p(d.auc / d.se_rows);
+    return LCF_OK;
+}
+
+static lcf_status compare_decisions(lcf_mcnemar *out, const lcf_eval_table *t, lcf_err *err)
+{
+    double *sums = lcf_alloc_zero(t->users_n + 1, sizeof(*sums));
+
+    if (!sums)
+        return LCF_FAIL(err, LCF_ENOMEM, "decisions of %zu users", t->users_n);
+    *out = (lcf_mcnemar){0, 0, NAN, NAN, NAN};
+    for (size_t s = 0; s < t->seeds_n[0] && s < t->seeds_n[1]; s++)
+        lcf_mcnemar_add(out, sums, lcf_eval_table_run(t, 0, s), lcf_eval_table_run(t, 1, s),
+                        t->label, t->user, t->rows_n, LCF_DECISION_THRESHOLD);
+    lcf_mcnemar_finish(out, sums, t->users_n);
+    if (t->seeds_n[0] > 1 && t->seeds_n[1] > 1)
+        out->p_rows = NAN; /* rows were counted once per seed */
+    free(sums);
+    return LCF_OK;
+}
+
+static void add_fit(lcf_calibration_fit *sum, size_t *fits_n, lcf_calibration_fit fit)
+{
+    if (isnan(fit.slope))
+        return;
+    sum->slope += fit.slope;
+    sum->intercept += fit.intercept;
+    ++*fits_n;
+}
+
+/* Curves, calibration and placements of one arm over its seeds. placements [rows_n] zeroed. */
+static void add_curves(lcf_comparison *out, size_t arm, const lcf_eval_table *t, uint64_t *order,
+                       double *placements)
+{
+    lcf_calibration_fit fit = {0, 0};
+    size_t seeds_n = t->seeds_n[arm], fits_n = 0;
     double tpr[LCF_ROC_POINTS];
 
-    if (!order)
-        return LCF_FAIL(err, LCF_ENOMEM, "curves of %zu rows", t->rows_n);
-    for (size_t a = 0; a < LCF_ARMS; a++)
-        for (size_t s = 0; s < t->seeds_n[a]; s++) {
-            const float *scores = lcf_eval_table_run(t, a, s);
-            lcf_calibration_add(&out->calibration[a], scores, t->label, t->rows_n);
-            lcf_score_order(order, scores, t->rows_n, order + t->rows_n);
-            lcf_roc_grid(tpr, order, t->label, t->rows_n);
-            for (size_t i = 0; i < LCF_ROC_POINTS; i++)
-                out->roc[a][i] += tpr[i] / (double)t->seeds_n[a];
-        }
+    for (size_t s = 0; s < seeds_n; s++) {
+        const float *scores = lcf_eval_table_run(t, arm, s);
+        lcf_calibration_add(&out->calibration[arm], scores, t->label, t->rows_n);
+        add_fit(&fit, &fits_n, lcf_calibration_fit_compute(scores, t->label, t->rows_n));
+        lcf_score_order(order, scores, t->rows_n, order + t->rows_n);
+        lcf_placements_add(placements, order, t->label, t->rows_n, 1 / (double)seeds_n);
+        lcf_roc_grid(tpr, order, t->label, t->rows_n);
+        for (size_t i = 0; i < LCF_ROC_POINTS; i++)
+            out->roc[arm][i] += tpr[i] / (double)seeds_n;
+    }
+    out->calibration_fit[arm].slope = fits_n ? fit.slope / (double)fits_n : NAN;
+    out->calibration_fit[arm].intercept = fits_n ? fit.intercept / (double)fits_n : NAN;
+}
+
+static lcf_status compare_curves(lcf_comparison *out, const lcf_eval_table *t, lcf_err *err)
+{
+    uint64_t *order = lcf_alloc(2 * t->rows_n + 1, sizeof(*order));
+    double *placements = lcf_alloc_zero(t->rows_n + 1, LCF_ARMS * sizeof(*placements));
+    lcf_status status = LCF_OK;
+
+    if (!order || !placements)
+        status = LCF_FAIL(err, LCF_ENOMEM, "curves of %zu rows", t->rows_n);
+    for (size_t a = 0; a < LCF_ARMS && !status; a++)
+        add_curves(out, a, t, order, placements + a * t->rows_n);
+    if (!status)
+        status = fill_delong(&out->delong, placements, t, err);
     free(order);
-    return LCF_OK;
+    free(placements);
+    return status;
 }
 
 /* A slice without a bootstrap counts as done, so that the bar ends at its total. */
@@ -166,15 +287,19 @@ static lcf_status compare_slice(lcf_slice_result *out, const lcf_eval_table *par
 
 static lcf_status correct_slices(lcf_comparison *out, lcf_err *err)
 {
-    double *p = lcf_alloc(2 * out->slices_n + 1, sizeof(*p));
+    size_t n = out->slices_n;
+    double *p = lcf_alloc(3 * n + 1, sizeof(*p));
 
     if (!p)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu slices", out->slices_n);
-    for (size_t i = 0; i < out->slices_n; i++)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu slices", n);
+    for (size_t i = 0; i < n; i++)
         p[i] = out->slices[i].p;
-    lcf_stats_holm(p + out->slices_n, p, out->slices_n);
-    for (size_t i = 0; i < out->slices_n; i++)
-        out->slices[i].p_holm = p[out->slices_n + i];
+    lcf_stats_holm(p + n, p, n);
+    lcf_stats_benjamini_hochberg(p + 2 * n, p, n);
+    for (size_t i = 0; i < n; i++) {
+        out->slices[i].p_holm = p[n + i];
+        out->slices[i].p_bh = p[2 * n + i];
+    }
     free(p);
     return LCF_OK;
 }
@@ -234,7 +359,7 @@ static lcf_status compare_slices(lcf_comparison *out, const lcf_eval_table *t,
 }
 
 static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
-                             const lcf_bootstrap_options *options, lcf_err *err)
+                             const lcf_compare_options *options, lcf_err *err)
 {
     out->rows_n = t->rows_n;
     out->users_n = t->users_n;
@@ -242,6 +367,7 @@ static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
     out->seeds_paired = t->seeds_paired;
     out->seeds_fixed = options->seeds_fixed;
     out->replicates_n = options->replicates_n;
+    out->permutations_n = options->permutations_n;
     out->seed = options->seed;
     for (size_t a = 0; a < LCF_ARMS; a++) {
         out->seeds_n[a] = t->seeds_n[a];
@@ -253,19 +379,30 @@ static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
     return LCF_OK;
 }
 
-lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_slices *slices,
-                       lcf_pool *pool, const lcf_bootstrap_options *options, lcf_err *err)
+uint64_t lcf_compare_steps(const lcf_compare_options *options, size_t slices_n)
 {
+    return options->replicates_n * (1 + slices_n) + options->permutations_n;
+}
+
+lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_slices *slices,
+                       lcf_pool *pool, const lcf_compare_options *options, lcf_err *err)
+{
+    const lcf_bootstrap_options bootstrap = {options->replicates_n, options->seed,
+                                             options->seeds_fixed, false, options->progress};
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
     status = copy_facts(out, t, options, err);
     if (!status)
-        status = compare_all(out, t, pool, options, err);
+        status = compare_all(out, t, pool, &bootstrap, err);
     if (!status)
-        status = add_curves(out, t, err);
+        status = permute(out, t, pool, options, err);
+    if (!status)
+        status = compare_decisions(&out->mcnemar, t, err);
+    if (!status)
+        status = compare_curves(out, t, err);
     if (!status && slices)
-        status = compare_slices(out, t, slices, pool, options, err);
+        status = compare_slices(out, t, slices, pool, &bootstrap, err);
     if (status)
         lcf_comparison_dispose(out);
     return status;
@@ -280,44 +417,4 @@ void lcf_comparison_dispose(lcf_comparison *c)
     }
     free(c->slices);
     memset(c, 0, sizeof(*c));
-}
-
-static void add_estimate(lcf_figures *out, const char *stem, const char *const names[3],
-                         const lcf_estimate *e)
-{
-    lcf_figures_add(out, stem, names[0], e ? e->value : NAN);
-    lcf_figures_add(out, stem, names[1], e ? e->low : NAN);
-    lcf_figures_add(out, stem, names[2], e ? e->high : NAN);
-}
-
-void lcf_comparison_figures(lcf_figures *out, const lcf_comparison *c)
-{
-    static const char *const LIFT[] = {"_lift", "_lift_low", "_lift_high"};
-    static const char *const PLAIN[] = {"", "_low", "_high"};
-
-    out->n = 0;
-    for (size_t m = 0; m < LCF_METRICS_N; m++) {
-        const lcf_measure *measure = c ? &c->measures[m] : NULL;
-        const char *name = LCF_METRIC_INFO[m].name;
-        for (size_t a = 0; a < LCF_ARMS; a++)
-            lcf_figures_add(out, name, ARM_SUFFIX[a], measure ? measure->arm[a].value : NAN);
-        add_estimate(out, name, LIFT, measure ? &measure->lift : NULL);
-        lcf_figures_add(out, name, "_lift_p", measure ? measure->p : NAN);
-    }
-    add_estimate(out, "relaimpr", PLAIN, c ? &c->rela_impr : NULL);
-    for (size_t a = 0; a < LCF_ARMS; a++) {
-        lcf_figures_add(out, "ece", ARM_SUFFIX[a],
-                        c ? lcf_calibration_ece(&c->calibration[a]) : NAN);
-        lcf_figures_add(out, "accuracy", ARM_SUFFIX[a],
-                        c ? lcf_calibration_accuracy(&c->calibration[a]) : NAN);
-    }
-}
-
-lcf_verdict lcf_comparison_verdict(const lcf_comparison *c)
-{
-    const lcf_estimate *lift = &c->measures[LCF_METRIC_AUC].lift;
-
-    if (lift->low > 0)
-        return LCF_VERDICT_BETTER;
-    return lift->high < 0 ? LCF_VERDICT_WORSE : LCF_VERDICT_OPEN;
 }

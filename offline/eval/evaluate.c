@@ -136,6 +136,9 @@ static lcf_status describe(work *w, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_i64(w->manifest, "replicates", (int64_t)o->replicates_n, err);
     if (!status)
+        status =
+            lcf_manifest_param_i64(w->manifest, "permutations", (int64_t)o->permutations_n, err);
+    if (!status)
         status = lcf_manifest_param_i64(w->manifest, "seed", (int64_t)o->seed, err);
     if (!status)
         status =
@@ -190,7 +193,8 @@ static lcf_status make_slices(lcf_slices *out, const lcf_eval_table *t,
 static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
-    lcf_bootstrap_options bootstrap = {o->replicates_n, o->seed, o->seeds_fixed, NULL};
+    lcf_compare_options compare = {o->replicates_n, o->permutations_n, o->seed, o->seeds_fixed,
+                                   NULL};
     lcf_eval_table table = {0};
     lcf_slices slices = {0};
     lcf_progress progress;
@@ -202,10 +206,10 @@ static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err
     if (!status)
         status = lcf_pool_create(&pool, o->threads, err);
     if (!status) {
-        lcf_progress_start(&progress, "bootstrap", "replicates",
-                           o->replicates_n * (1 + slices.slices_n));
-        bootstrap.progress = &progress;
-        status = lcf_compare(out, &table, &slices, pool, &bootstrap, err);
+        lcf_progress_start(&progress, "resampling", "replicates",
+                           lcf_compare_steps(&compare, slices.slices_n));
+        compare.progress = &progress;
+        status = lcf_compare(out, &table, &slices, pool, &compare, err);
         lcf_progress_end(&progress);
     }
     lcf_pool_free(pool);

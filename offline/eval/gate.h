@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #define LCF_FIGURE_NAME_MAX 32
-#define LCF_FIGURES_MAX 48
+#define LCF_FIGURES_MAX 256
 
 typedef struct lcf_figure {
     char name[LCF_FIGURE_NAME_MAX];

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LCF_REPORT_VERSION 1
+#define LCF_REPORT_VERSION 2
 
 typedef struct lcf_report {
     const char *arm_name[LCF_ARMS]; /* what people call the arms, e.g. "ranker-ict" */

@@ -114,10 +114,10 @@ static void append_reliability(lcf_buf *out, const lcf_report *report)
 static void append_verdict(lcf_buf *out, const lcf_report *report)
 {
     static const char *const CSS[] = {
-        [LCF_VERDICT_BETTER] = "good", [LCF_VERDICT_WORSE] = "bad", [LCF_VERDICT_OPEN] = "open"};
+        [LCF_DIRECTION_BETTER] = "good", [LCF_DIRECTION_WORSE] = "bad", [LCF_DIRECTION_OPEN] = "open"};
 
     lcf_buf_printf(out, "<p class=\"verdict %s\">",
-                   CSS[lcf_comparison_verdict(report->comparison)]);
+                   CSS[lcf_comparison_direction(report->comparison)]);
     lcf_report_verdict(out, report);
     if (report->conditions_n)
         lcf_buf_printf(out, "<br>Gate: <span class=\"%s</span>.",

@@ -11,8 +11,9 @@
 #include <string.h>
 
 static const char *const ARM_KEYS[LCF_ARMS] = {"a", "b"};
-static const char *const VERDICTS[] = {
-    [LCF_VERDICT_BETTER] = "better", [LCF_VERDICT_WORSE] = "worse", [LCF_VERDICT_OPEN] = "open"};
+static const char *const DIRECTIONS[] = {[LCF_DIRECTION_BETTER] = "better",
+                                         [LCF_DIRECTION_WORSE] = "worse",
+                                         [LCF_DIRECTION_OPEN] = "open"};
 
 static json_t *number(double value)
 {
@@ -39,6 +40,12 @@ static json_t *numbers(const double *values, size_t n)
     return list;
 }
 
+static json_t *t_test(const lcf_t_test *t)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "t", number(t->t), "df", number(t->df), "p",
+                     number(t->p), "low", number(t->low), "high", number(t->high));
+}
+
 static json_t *measure(const lcf_measure *m, const lcf_metric_info *info, const size_t *seeds_n)
 {
     json_t *out = json_pack("{s:s, s:s}", "title", info->title, "better",
@@ -52,7 +59,14 @@ static json_t *measure(const lcf_measure *m, const lcf_metric_info *info, const 
         json_object_set_new(out, ARM_KEYS[a], arm);
     }
     json_object_set_new(lift, "std", number(m->lift_std));
+    json_object_set_new(lift, "bca_low", number(m->bca_low));
+    json_object_set_new(lift, "bca_high", number(m->bca_high));
+    json_object_set_new(lift, "se", number(m->se));
     json_object_set_new(lift, "p", number(m->p));
+    json_object_set_new(lift, "p_permutation", number(m->p_permutation));
+    json_object_set_new(lift, "seeds_t", t_test(&m->seeds_t));
+    json_object_set_new(lift, "detectable", number(m->detectable));
+    json_object_set_new(lift, "users_needed", number(m->users_needed));
     json_object_set_new(lift, "undefined_replicates", count(m->undefined_n));
     json_object_set_new(out, "lift", lift);
     return out;
@@ -68,7 +82,22 @@ static json_t *measures(const lcf_comparison *c)
     return out;
 }
 
-static json_t *calibration(const lcf_calibration *c)
+static json_t *delong(const lcf_delong_comparison *d)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "a", estimate(&d->arm[0]), "b",
+                     estimate(&d->arm[1]), "lift", estimate(&d->lift), "se_users",
+                     number(d->se_users), "se_rows", number(d->se_rows), "p_users",
+                     number(d->p_users), "p_rows", number(d->p_rows));
+}
+
+static json_t *mcnemar(const lcf_mcnemar *m)
+{
+    return json_pack("{s:f, s:f, s:f, s:o, s:o, s:o}", "threshold", (double)LCF_DECISION_THRESHOLD,
+                     "only_a", m->only_a, "only_b", m->only_b, "p_rows", number(m->p_rows),
+                     "z_users", number(m->z_users), "p_users", number(m->p_users));
+}
+
+static json_t *calibration(const lcf_calibration *c, const lcf_calibration_fit *fit)
 {
     json_t *bins = json_array();
 
@@ -81,9 +110,9 @@ static json_t *calibration(const lcf_calibration *c)
                                         "mean_score", number(bin->score_sum / n), "positive_share",
                                         number(bin->positives / n)));
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "accuracy", number(lcf_calibration_accuracy(c)), "ece",
-                     number(lcf_calibration_ece(c)), "bias", number(lcf_calibration_bias(c)),
-                     "bins", bins);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "accuracy", number(lcf_calibration_accuracy(c)),
+                     "bias", number(lcf_calibration_bias(c)), "slope", number(fit->slope),
+                     "intercept", number(fit->intercept), "bins", bins);
 }
 
 static json_t *arm(const lcf_report *report, size_t a)
@@ -94,7 +123,7 @@ static json_t *arm(const lcf_report *report, size_t a)
     for (size_t s = 0; s < c->seeds_n[a]; s++)
         json_array_append_new(seeds, json_integer((json_int_t)c->seeds[a][s]));
     return json_pack("{s:s, s:o, s:o, s:o}", "name", report->arm_name[a], "seeds", seeds,
-                     "calibration", calibration(&c->calibration[a]), "roc",
+                     "calibration", calibration(&c->calibration[a], &c->calibration_fit[a]), "roc",
                      numbers(c->roc[a], LCF_ROC_POINTS));
 }
 
@@ -107,6 +136,7 @@ static json_t *slices(const lcf_comparison *c)
         json_t *lift = estimate(&s->lift);
         json_object_set_new(lift, "p", number(s->p));
         json_object_set_new(lift, "p_holm", number(s->p_holm));
+        json_object_set_new(lift, "p_bh", number(s->p_bh));
         json_array_append_new(
             out, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "dimension", s->dimension,
                            "name", s->name, "rows", count(s->rows_n), "users", count(s->users_n),
@@ -154,25 +184,29 @@ static json_t *rows(const lcf_report *report)
                      "users_both_classes", count(c->users_both_n));
 }
 
-static json_t *bootstrap(const lcf_comparison *c)
+static json_t *resampling(const lcf_comparison *c)
 {
-    return json_pack("{s:o, s:o, s:f, s:s, s:s, s:b}", "replicates", count(c->replicates_n), "seed",
-                     json_integer((json_int_t)c->seed), "confidence", LCF_CONFIDENCE, "cluster",
-                     "user", "seeds", c->seeds_fixed ? "fixed" : "drawn", "seeds_paired",
-                     c->seeds_paired);
+    return json_pack("{s:o, s:o, s:o, s:o, s:f, s:f, s:s, s:s, s:b}", "replicates",
+                     count(c->replicates_n), "jackknife_groups", count(c->left_out_n),
+                     "permutations", count(c->permutations_n), "seed",
+                     json_integer((json_int_t)c->seed), "confidence", LCF_CONFIDENCE, "power",
+                     LCF_POWER, "cluster", "user", "seeds", c->seeds_fixed ? "fixed" : "drawn",
+                     "seeds_paired", c->seeds_paired);
 }
 
 lcf_status lcf_report_json(json_t **out, const lcf_report *report, lcf_err *err)
 {
     const lcf_comparison *c = report->comparison;
+    lcf_verdict verdict = lcf_comparison_verdict(c, report->conditions, report->conditions_n);
 
-    *out = json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "format",
-                     "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION,
-                     "data", rows(report), "arms",
-                     json_pack("{s:o, s:o}", "a", arm(report, 0), "b", arm(report, 1)), "bootstrap",
-                     bootstrap(c), "measures", measures(c), "relaimpr", estimate(&c->rela_impr),
-                     "slices", slices(c), "verdict", VERDICTS[lcf_comparison_verdict(c)], "summary",
-                     text_of(lcf_report_verdict, report), "gate", gate(report));
+    *out = json_pack(
+        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "format",
+        "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION, "data",
+        rows(report), "arms", json_pack("{s:o, s:o}", "a", arm(report, 0), "b", arm(report, 1)),
+        "resampling", resampling(c), "measures", measures(c), "relaimpr", estimate(&c->rela_impr),
+        "delong", delong(&c->delong), "mcnemar", mcnemar(&c->mcnemar), "slices", slices(c),
+        "verdict", lcf_verdict_text(verdict), "direction", DIRECTIONS[lcf_comparison_direction(c)],
+        "summary", text_of(lcf_report_verdict, report), "gate", gate(report));
     return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "report");
 }
 
@@ -188,7 +222,7 @@ static void summarise_measure(lcf_buf *out, const json_t *m)
     const json_t *lift = json_object_get(m, "lift");
     const char *title = json_string_value(json_object_get(m, "title"));
 
-    lcf_buf_printf(out, "  %-9s", title ? title : "?");
+    lcf_buf_printf(out, "  %-31s", title ? title : "?");
     for (size_t a = 0; a < LCF_ARMS; a++)
         lcf_buf_printf(out, " %8.4f", real_at(json_object_get(m, ARM_KEYS[a]), "value"));
     lcf_buf_printf(out, "  %+8.4f  [%+.4f, %+.4f]\n", real_at(lift, "value"), real_at(lift, "low"),
@@ -214,10 +248,11 @@ static void summarise_gate(lcf_buf *out, json_t *report_gate)
 void lcf_report_summary(lcf_buf *out, const json_t *report)
 {
     const char *text = json_string_value(json_object_get(report, "summary"));
+    const char *verdict = json_string_value(json_object_get(report, "verdict"));
     json_t *all = json_object_get(report, "measures");
 
-    lcf_buf_printf(out, "%s\n", text ? text : "?");
-    lcf_buf_printf(out, "  %-9s %8s %8s  %8s  95 %% interval of the lift\n", "", "A", "B", "lift");
+    lcf_buf_printf(out, "%s Verdict: %s.\n", text ? text : "?", verdict ? verdict : "?");
+    lcf_buf_printf(out, "  %-31s %8s %8s  %8s  95 %% interval of the lift\n", "", "A", "B", "lift");
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         summarise_measure(out, json_object_get(all, LCF_METRIC_INFO[m].name));
     summarise_gate(out, json_object_get(report, "gate"));

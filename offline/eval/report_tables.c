@@ -75,14 +75,13 @@ static lcf_status measures_grid(lcf_grid *g, const lcf_report *report)
     static const char *const NAMES[] = {
         "measure", "A", "B", "lift (B - A)", "95 % interval of the lift", "p"};
 
-    if (lcf_grid_create(g, LCF_METRICS_N + 5, 6, NAMES))
+    if (lcf_grid_create(g, LCF_METRICS_N + 4, 6, NAMES))
         return LCF_ENOMEM;
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         measure_row(g, 1 + m, (lcf_metric)m, &report->comparison->measures[m]);
     rela_impr_row(g, 1 + LCF_METRICS_N, &report->comparison->rela_impr);
     calibration_row(g, 2 + LCF_METRICS_N, "accuracy at 0.5", lcf_calibration_accuracy, report);
-    calibration_row(g, 3 + LCF_METRICS_N, "ECE (lower is better)", lcf_calibration_ece, report);
-    calibration_row(g, 4 + LCF_METRICS_N, "mean score / share of positives", lcf_calibration_bias,
+    calibration_row(g, 3 + LCF_METRICS_N, "mean score / share of positives", lcf_calibration_bias,
                     report);
     return LCF_OK;
 }
@@ -177,12 +176,12 @@ lcf_status lcf_report_grid(lcf_grid *out, const lcf_report *report, lcf_report_t
 
 void lcf_report_verdict(lcf_buf *out, const lcf_report *report)
 {
-    static const char *const TEXT[] = {[LCF_VERDICT_BETTER] = "B is better than A",
-                                       [LCF_VERDICT_WORSE] = "B is worse than A",
-                                       [LCF_VERDICT_OPEN] = "No difference is shown"};
+    static const char *const TEXT[] = {[LCF_DIRECTION_BETTER] = "B is better than A",
+                                       [LCF_DIRECTION_WORSE] = "B is worse than A",
+                                       [LCF_DIRECTION_OPEN] = "No difference is shown"};
     const lcf_estimate *lift = &report->comparison->measures[LCF_METRIC_AUC].lift;
 
-    lcf_buf_printf(out, "%s: AUC lift %+.4f, ", TEXT[lcf_comparison_verdict(report->comparison)],
+    lcf_buf_printf(out, "%s: AUC lift %+.4f, ", TEXT[lcf_comparison_direction(report->comparison)],
                    lift->value);
     if (isnan(lift->low))
         lcf_buf_append_text(out, "too few rows for an interval.");
@@ -215,8 +214,7 @@ void lcf_report_method(lcf_buf *out, const lcf_report *report)
                        c->seeds_paired ? ", the same ones for both arms"
                                        : " of each arm on their own, as their lists differ");
     lcf_buf_printf(out,
-                   "UAUC is the plain mean and GAUC the row-weighted mean of the AUC of the %zu "
-                   "users who have both classes.\n",
+                   "UAUC and GAUC are means of the AUC of the %zu users who have both classes.\n",
                    c->users_both_n);
     if (c->slices_n)
         lcf_buf_printf(out,

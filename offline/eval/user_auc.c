@@ -28,30 +28,43 @@ static void group_by_user(uint64_t *grouped, size_t *begin, const uint64_t *keys
     begin[0] = 0;
 }
 
+static double count_positives(const uint64_t *keys, const uint8_t *labels, size_t n)
+{
+    double positives = 0;
+
+    for (size_t i = 0; i < n; i++)
+        positives += labels[lcf_order_row(keys[i])] != 0;
+    return positives;
+}
+
 static void average(lcf_user_auc *out, double *per_user, const uint64_t *grouped,
                     const size_t *begin, const uint8_t *labels, size_t users_max)
 {
-    double sum = 0, weighted = 0, weight = 0;
+    double sum = 0, by_rows = 0, rows = 0, by_positives = 0, positives = 0;
 
-    *out = (lcf_user_auc){NAN, NAN, 0, 0};
+    *out = (lcf_user_auc){NAN, NAN, NAN, 0, 0};
     for (size_t u = 0; u < users_max; u++) {
         size_t n = begin[u + 1] - begin[u];
-        double auc = lcf_auc_sorted(grouped + begin[u], labels, NULL, n);
+        double auc = lcf_auc_sorted(grouped + begin[u], labels, NULL, n), own;
         if (per_user)
             per_user[u] = auc;
         if (isnan(auc)) {
             out->skipped_n += n > 0;
             continue;
         }
+        own = count_positives(grouped + begin[u], labels, n);
         out->users_n++;
         sum += auc;
-        weighted += (double)n * auc;
-        weight += (double)n;
+        by_rows += (double)n * auc;
+        rows += (double)n;
+        by_positives += own * auc;
+        positives += own;
     }
     if (!out->users_n)
         return;
     out->uauc = sum / (double)out->users_n;
-    out->gauc = weighted / weight;
+    out->gauc_impressions = by_rows / rows;
+    out->gauc_positives = by_positives / positives;
 }
 
 lcf_status lcf_user_auc_compute(lcf_user_auc *out, double *per_user, const float *scores,

@@ -3,7 +3,8 @@
  * shows. Users with one class only have no AUC: they are skipped and counted.
  *
  * Names differ between papers. UAUC here is the plain mean over users (CoLLM, BinLLM: "UAUC"); GAUC
- * weights each user by the number of rows (DIN's paper, FuxiCTR: "gAUC").
+ * weights each user by impressions, which are rows (DIN's paper, FuxiCTR: "gAUC"), or by positives
+ * (RecBole: "GAUC").
  */
 #ifndef LCF_OFFLINE_EVAL_USER_AUC_H
 #define LCF_OFFLINE_EVAL_USER_AUC_H
@@ -14,13 +15,13 @@
 #include <stdint.h>
 
 typedef struct lcf_user_auc {
-    double uauc, gauc; /* NaN when every user is skipped */
-    size_t users_n;    /* users with both classes */
-    size_t skipped_n;  /* users with rows of one class only */
+    double uauc, gauc_impressions, gauc_positives; /* NaN when every user is skipped */
+    size_t users_n;                                /* users with both classes */
+    size_t skipped_n;                              /* users with rows of one class only */
 } lcf_user_auc;
 
 /*
- * Both means at once, and each user's AUC where wanted.
+ * All means at once, and each user's AUC where wanted.
  *
  * shapes   per_user [users_max] out, may be NULL: NaN for users with one class or no row;
  *          scores, labels, users [n]; each user < users_max

@@ -6,7 +6,9 @@ Run it by hand where python3-sklearn is installed (Debian 12: 1.2.1); the tests 
 """
 import numpy as np
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import accuracy_score, log_loss, roc_auc_score, roc_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (accuracy_score, average_precision_score, brier_score_loss, log_loss, roc_auc_score,
+                             roc_curve)
 
 CLIP = 1e-7  # LCF_LOG_LOSS_CLIP
 GRID = 51    # LCF_ROC_POINTS
@@ -26,7 +28,7 @@ def single(v):
 
 
 def user_means(scores, labels, users):
-    aucs, sizes, skipped = [], [], 0
+    aucs, sizes, positives, skipped = [], [], [], 0
     for user in np.unique(users):
         at = users == user
         if len(np.unique(labels[at])) < 2:
@@ -34,9 +36,21 @@ def user_means(scores, labels, users):
             continue
         aucs.append(roc_auc_score(labels[at], scores[at]))
         sizes.append(at.sum())
+        positives.append(labels[at].sum())
     if not aucs:
-        return np.nan, np.nan, 0, skipped
-    return np.mean(aucs), np.average(aucs, weights=sizes), len(aucs), skipped
+        return np.nan, np.nan, np.nan, 0, skipped
+    return (np.mean(aucs), np.average(aucs, weights=sizes), np.average(aucs, weights=positives), len(aucs), skipped)
+
+
+def calibration_fit(scores, labels):
+    """Slope and intercept; none where the scores are constant or separate the classes."""
+    clipped = np.clip(scores, CLIP, 1 - CLIP)
+    low, high = [scores[labels == c].min() for c in (0, 1)], [scores[labels == c].max() for c in (0, 1)]
+    if len(np.unique(scores)) < 2 or low[1] >= high[0] or low[0] >= high[1]:
+        return np.nan, np.nan
+    odds = np.log(clipped / (1 - clipped)).reshape(-1, 1)
+    fit = LogisticRegression(penalty="none", solver="newton-cg", tol=1e-12, max_iter=1000).fit(odds, labels)
+    return fit.coef_[0, 0], fit.intercept_[0]
 
 
 def expected_calibration_error(scores, labels):
@@ -59,7 +73,7 @@ def case(name, rng, n, users_n, make_scores):
     scores32 = make_scores(rng, labels).astype(np.float32)
     weights = rng.integers(0, 4, n)
     scores = scores32.astype(np.float64)
-    uauc, gauc, counted, skipped = user_means(scores, labels, users)
+    uauc, gauc_impressions, gauc_positives, counted, skipped = user_means(scores, labels, users)
     clipped = np.clip(scores, CLIP, 1 - CLIP)
     print("    {")
     print('        .name = "%s", .n = %d, .users_max = %d,' % (name, n, users_n))
@@ -70,8 +84,13 @@ def case(name, rng, n, users_n, make_scores):
     print("        .auc = %s, .auc_weighted = %s," % (
         real(roc_auc_score(labels, scores)), real(roc_auc_score(labels, scores, sample_weight=weights))))
     print("        .log_loss = %s," % real(log_loss(labels, clipped)))
-    print("        .uauc = %s, .gauc = %s, .users_n = %d, .skipped_n = %d," % (
-        real(uauc), real(gauc), counted, skipped))
+    share = labels.mean()
+    print("        .pr_auc = %s, .brier = %s, .ne = %s," % (
+        real(average_precision_score(labels, scores)), real(brier_score_loss(labels, scores)),
+        real(log_loss(labels, clipped) / log_loss(labels, np.full(n, share)))))
+    print("        .slope = %s, .intercept = %s," % tuple(map(real, calibration_fit(scores, labels))))
+    print("        .uauc = %s, .gauc_impressions = %s, .gauc_positives = %s, .users_n = %d, .skipped_n = %d," % (
+        real(uauc), real(gauc_impressions), real(gauc_positives), counted, skipped))
     print("        .accuracy = %s, .ece = %s, .bias = %s," % (
         real(accuracy_score(labels, scores >= 0.5)), real(expected_calibration_error(scores, labels)),
         real(scores.mean() / labels.mean())))

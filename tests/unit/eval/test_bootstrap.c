@@ -7,10 +7,16 @@
 #include "common/base/rng.h"
 #include "offline/eval/auc.h"
 #include "offline/eval/bootstrap.h"
+#include "offline/eval/brier.h"
+#include "offline/eval/calibration.h"
 #include "offline/eval/log_loss.h"
+#include "offline/eval/normalised_entropy.h"
+#include "offline/eval/pr_auc.h"
+#include "offline/eval/score_order.h"
 #include "offline/eval/stats.h"
 #include "offline/eval/table.h"
 #include "offline/eval/user_auc.h"
+#include "offline/eval/weighted.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -121,11 +127,89 @@ static void point_is_the_measure(void **state)
             assert_true(fabs(point[LCF_METRIC_LOGLOSS] - lcf_log_loss(scores, F.label, 600)) <
                         1e-12);
             assert_true(fabs(point[LCF_METRIC_UAUC] - users.uauc) < 1e-12);
-            assert_true(fabs(point[LCF_METRIC_GAUC] - users.gauc) < 1e-12);
+            assert_true(fabs(point[LCF_METRIC_GAUC_IMPRESSIONS] - users.gauc_impressions) < 1e-12);
             assert_int_equal(b.users_both_n, users.users_n);
         }
     lcf_bootstrap_dispose(&b);
     lcf_eval_table_dispose(&t);
+}
+
+/* The measures under one weighting by the definition: each row copied as often as its user counts,
+ * and each copy of a user a user of its own. */
+static void by_copying(double *out, const float *scores, const uint32_t *users, size_t n,
+                       const uint8_t *weights)
+{
+    static float copy[16 * ROWS_MAX];
+    static uint8_t labels[16 * ROWS_MAX];
+    static uint32_t of[16 * ROWS_MAX];
+    static uint64_t keys[2 * 16 * ROWS_MAX];
+    lcf_calibration calibration = {0};
+    lcf_user_auc means;
+    size_t k = 0;
+    double positives = 0;
+
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t w = 0; w < weights[users[i]]; w++, k++) {
+            copy[k] = scores[i];
+            labels[k] = F.label[i];
+            of[k] = users[i] * 16 + w;
+            positives += labels[k];
+        }
+    lcf_score_order(keys, copy, k, keys + k);
+    lcf_calibration_add(&calibration, copy, labels, k);
+    assert_int_equal(lcf_user_auc_compute(&means, NULL, copy, labels, of, k, 16 * n, NULL), LCF_OK);
+    out[LCF_METRIC_AUC] = lcf_auc_sorted(keys, labels, NULL, k);
+    out[LCF_METRIC_PR_AUC] = lcf_pr_auc_sorted(keys, labels, k);
+    out[LCF_METRIC_LOGLOSS] = lcf_log_loss(copy, labels, k);
+    out[LCF_METRIC_NE] = lcf_normalised_entropy(out[LCF_METRIC_LOGLOSS], positives, (double)k);
+    out[LCF_METRIC_BRIER] = lcf_brier(copy, labels, k);
+    out[LCF_METRIC_ECE] = lcf_calibration_ece(&calibration);
+    out[LCF_METRIC_UAUC] = means.uauc;
+    out[LCF_METRIC_GAUC_IMPRESSIONS] = means.gauc_impressions;
+    out[LCF_METRIC_GAUC_POSITIVES] = means.gauc_positives;
+}
+
+static void weights_are_copies(void **state)
+{
+    enum { USERS = 40, ROWS = 6, N = USERS * ROWS };
+    static uint8_t weights[USERS * LCF_LANES], lane[USERS];
+    double got[LCF_METRICS_N * LCF_LANES], baseline[LCF_METRICS_N * LCF_LANES];
+    double want[LCF_METRICS_N];
+    uint32_t users[N];
+    lcf_weighted_users u;
+    lcf_weighted_run run;
+    lcf_rng rng;
+
+    (void)state;
+    simulate(11, USERS, ROWS, 1, 1);
+    lcf_rng_seed(&rng, 12, 0);
+    for (size_t i = 0; i < N; i++) {
+        users[i] = (uint32_t)(i / ROWS);
+        if (i % 3) /* ties within and across classes, and the edges of the bins */
+            F.scores[0][i] = roundf(F.scores[0][i] * 10) / 10;
+    }
+    for (size_t i = 0; i < sizeof(weights); i++) /* lane 0 counts nobody, lane 1 few users */
+        weights[i] = (uint8_t)(i % LCF_LANES == 0   ? 0
+                               : i % LCF_LANES == 1 ? lcf_rng_below(&rng, 20) == 0
+                                                    : lcf_rng_below(&rng, 16));
+    assert_int_equal(lcf_weighted_users_init(&u, F.label, users, N, USERS, NULL), LCF_OK);
+    assert_int_equal(lcf_weighted_run_init(&run, &u, F.scores[0], F.label, users, NULL), LCF_OK);
+    lcf_weighted_measures(got, &run, weights);
+    lcf_weighted_measures_baseline(baseline, &run, weights);
+    assert_memory_equal(got, baseline, sizeof(got));
+    for (size_t k = 0; k < LCF_LANES; k++) {
+        for (size_t i = 0; i < USERS; i++)
+            lane[i] = weights[i * LCF_LANES + k];
+        by_copying(want, F.scores[0], users, N, lane);
+        for (size_t m = 0; m < LCF_METRICS_N; m++) {
+            double value = got[m * LCF_LANES + k];
+            if (isnan(want[m]) ? !isnan(value) : !(fabs(value - want[m]) < 1e-12))
+                fail_msg("%s in lane %zu: %.17g, expected %.17g", LCF_METRIC_INFO[m].name, k, value,
+                         want[m]);
+        }
+    }
+    lcf_weighted_run_dispose(&run);
+    lcf_weighted_users_dispose(&u);
 }
 
 static void same_at_any_thread_count(void **state)
@@ -376,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(point_is_the_measure),
+        cmocka_unit_test(weights_are_copies),
         cmocka_unit_test(same_at_any_thread_count),
         cmocka_unit_test(clusters_are_users),
         cmocka_unit_test(equal_arms_are_rarely_told_apart),

@@ -4,8 +4,12 @@
  */
 #include "common/base/mem.h"
 #include "offline/eval/auc.h"
+#include "offline/eval/brier.h"
 #include "offline/eval/calibration.h"
+#include "offline/eval/calibration_fit.h"
 #include "offline/eval/log_loss.h"
+#include "offline/eval/normalised_entropy.h"
+#include "offline/eval/pr_auc.h"
 #include "offline/eval/rela_impr.h"
 #include "offline/eval/roc.h"
 #include "offline/eval/score_order.h"
@@ -30,7 +34,8 @@ typedef struct golden_case {
     const float *scores;
     const uint8_t *labels;
     const uint32_t *users, *weights;
-    double auc, auc_weighted, log_loss, uauc, gauc;
+    double auc, auc_weighted, log_loss, pr_auc, brier, ne, slope, intercept;
+    double uauc, gauc_impressions, gauc_positives;
     size_t users_n, skipped_n;
     double accuracy, ece, bias;
     const double *roc;
@@ -68,6 +73,52 @@ static void golden_log_loss(void **state)
     }
 }
 
+static void golden_probabilities(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < CASES_N; k++) {
+        const golden_case *c = &GOLDEN_CASES[k];
+        lcf_calibration_fit fit = lcf_calibration_fit_compute(c->scores, c->labels, c->n);
+        double positives = 0;
+        for (size_t i = 0; i < c->n; i++)
+            positives += c->labels[i];
+        near(c->name, "Brier score", lcf_brier(c->scores, c->labels, c->n), c->brier);
+        near(c->name, "normalised entropy",
+             lcf_normalised_entropy(lcf_log_loss(c->scores, c->labels, c->n), positives,
+                                    (double)c->n),
+             c->ne);
+        near(c->name, "calibration slope", fit.slope, c->slope);
+        near(c->name, "calibration intercept", fit.intercept, c->intercept);
+    }
+}
+
+static void golden_pr_auc(void **state)
+{
+    uint64_t keys[512];
+
+    (void)state;
+    for (size_t k = 0; k < CASES_N; k++) {
+        const golden_case *c = &GOLDEN_CASES[k];
+        lcf_score_order(keys, c->scores, c->n, keys + 256);
+        near(c->name, "PR-AUC", lcf_pr_auc_sorted(keys, c->labels, c->n), c->pr_auc);
+    }
+}
+
+static void fit_needs_overlapping_classes(void **state)
+{
+    const float scores[] = {0.2f, 0.4f, 0.4f, 0.9f}, equal[] = {0.5f, 0.5f, 0.5f, 0.5f};
+    const uint8_t apart[] = {0, 0, 1, 1}, turned[] = {1, 1, 0, 0}, mixed[] = {0, 1, 0, 1};
+
+    (void)state;
+    assert_true(isnan(lcf_calibration_fit_compute(scores, apart, 4).slope));
+    assert_true(isnan(lcf_calibration_fit_compute(scores, turned, 4).slope));
+    assert_true(isnan(lcf_calibration_fit_compute(equal, mixed, 4).slope));
+    assert_true(isnan(lcf_calibration_fit_compute(scores, apart, 2).slope)); /* one class */
+    assert_true(isnan(lcf_calibration_fit_compute(scores, apart, 0).slope));
+    assert_true(isnan(lcf_normalised_entropy(0.1, 0, 10)));
+    assert_true(isnan(lcf_normalised_entropy(0.1, 10, 10)));
+}
+
 static void golden_user_auc(void **state)
 {
     (void)state;
@@ -79,7 +130,8 @@ static void golden_user_auc(void **state)
                                               c->users_max, &err),
                          LCF_OK);
         near(c->name, "UAUC", got.uauc, c->uauc);
-        near(c->name, "GAUC", got.gauc, c->gauc);
+        near(c->name, "GAUC by impressions", got.gauc_impressions, c->gauc_impressions);
+        near(c->name, "GAUC by positives", got.gauc_positives, c->gauc_positives);
         assert_int_equal(got.users_n, c->users_n);
         assert_int_equal(got.skipped_n, c->skipped_n);
     }
@@ -222,6 +274,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_auc),
         cmocka_unit_test(golden_log_loss),
+        cmocka_unit_test(golden_probabilities),
+        cmocka_unit_test(golden_pr_auc),
+        cmocka_unit_test(fit_needs_overlapping_classes),
         cmocka_unit_test(golden_user_auc),
         cmocka_unit_test(golden_calibration),
         cmocka_unit_test(golden_roc),
