@@ -7,9 +7,12 @@
  */
 #include "common/data/predictions.h"
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/str.h"
 #include "common/data/check.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static lcf_status check_values(const lcf_predictions *p, lcf_err *err)
@@ -114,4 +117,31 @@ lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_
         return status;
     }
     return lcf_bundle_commit(w, err);
+}
+
+lcf_status lcf_predictions_save_split(const char *dir, const lcf_dataset *d, lcf_split split,
+                                      const float *scores, lcf_err *err)
+{
+    const size_t begin = d->split_begin[split], n = d->split_begin[split + 1] - begin;
+    const uint64_t seed = 0;
+    uint64_t *row = lcf_alloc(n + 1, sizeof(*row));
+    lcf_buf name = LCF_BUF_INIT;
+    char *path;
+    lcf_status status;
+
+    lcf_buf_printf(&name, "%s.lcf", LCF_SPLIT_NAMES[split]);
+    path = name.status ? NULL : lcf_path_join(dir, lcf_buf_text(&name));
+    for (size_t i = 0; row && i < n; i++)
+        row[i] = begin + i;
+    if (!row || !path)
+        status = LCF_FAIL(err, LCF_ENOMEM, "predictions of %zu rows", n);
+    else
+        status = lcf_predictions_save(path,
+                                      &(lcf_predictions){NULL, n, 1, row, d->sample_user + begin,
+                                                         d->sample_label + begin, &seed, scores},
+                                      err);
+    lcf_buf_dispose(&name);
+    free(path);
+    free(row);
+    return status;
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/bundle.h"
 #include "common/base/status.h"
+#include "common/data/dataset.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,5 +29,12 @@ typedef struct lcf_predictions {
 lcf_status lcf_predictions_open(lcf_predictions *out, const char *path, lcf_err *err);
 void lcf_predictions_close(lcf_predictions *p);
 lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_err *err);
+/*
+ * DIR/<split>.lcf of an arm without seeds (seed 0): one score for each row of the split.
+ *
+ * shapes   scores [rows of the split]
+ */
+lcf_status lcf_predictions_save_split(const char *dir, const lcf_dataset *d, lcf_split split,
+                                      const float *scores, lcf_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #define LCF_COMMON_MATH_SIMD_H
 
 #include "common/math/kernels.h"
+#include "common/math/path_attention.h"
 
 typedef struct lcf_simd {
     size_t width; /* floats per vector */
@@ -25,6 +26,12 @@ typedef struct lcf_simd {
                  bool accumulate);
     void (*linear_few)(float *y, const float *x, const float *w, const float *bias, size_t n,
                        size_t in, size_t out);
+    void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
+                          size_t n, size_t in, size_t out, bool accumulate);
+    void (*path_append)(lcf_path *path, size_t at, const float *k, const float *v, size_t ld,
+                        size_t n);
+    void (*path_attend)(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,
+                        size_t ldq, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*exp)(float *y, const float *x, size_t n);

@@ -386,6 +386,9 @@ static void impl_linear_few(float *y, const float *x, const float *w, const floa
         linear_rows(1, y + i * out, x + i * in, w, bias, in, out);
 }
 
+#include "common/math/packed_impl.h"
+#include "common/math/path_impl.h"
+
 /* ---- softmax ---- */
 
 ALWAYS_INLINE float row_max(const float *x, size_t n)
@@ -637,6 +640,9 @@ const lcf_simd SIMD_TABLE = {
     .tile_gemm = impl_tile_gemm,
     .gemm = impl_gemm,
     .linear_few = impl_linear_few,
+    .packed_linear = impl_packed_linear,
+    .path_append = impl_path_append,
+    .path_attend = impl_path_attend,
     .dot = impl_dot,
     .axpy = impl_axpy,
     .exp = impl_exp,

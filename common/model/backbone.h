@@ -13,16 +13,37 @@
 #include "common/model/ranker_internal.h"
 
 /*
- * The fields of a batch, each `dim` wide. An item is three of them side by side: id, brand, mean of
- * its categories. Rows of the batch are decisions [0, rows_n) of ranker_batch.
+ * The fields of a batch, each `dim` wide. A user is the id, an item id, brand and mean of its
+ * categories, each followed by those of the data's own schema, side by side: r->user_dim and
+ * r->item_dim wide. Rows of the batch are decisions [0, rows_n) of ranker_batch.
  */
 typedef struct ranker_fields {
-    lcf_tensor *user;   /* [rows_n, dim] */
-    lcf_tensor *items;  /* [items_n, 3 dim] the batch's items, each once */
-    lcf_tensor *target; /* [rows_n, 3 dim] */
-    lcf_tensor *extra;  /* [rows_n, extra_dim] of the side module, or NULL */
-    lcf_tensor *means;  /* of lcf_ranker_history_means, once somebody asked */
+    lcf_tensor *user;    /* [rows_n, user_dim] */
+    lcf_tensor *items;   /* [items_n, item_dim] the batch's items, each once */
+    lcf_tensor *target;  /* [rows_n, item_dim] */
+    lcf_tensor *context; /* [rows_n, context_dim] of the moment, or NULL where context_dim is 0 */
+    lcf_tensor *extra;   /* [rows_n, extra_dim] of the side module, or NULL */
+    lcf_tensor *means;   /* of lcf_ranker_history_means, once somebody asked */
 } ranker_fields;
+
+/* Packs weights into one block; without memory it only counts. */
+typedef struct ranker_packer {
+    const lcf_ranker *r;
+    float *memory; /* zeroed */
+    size_t used;   /* floats of it */
+} ranker_packer;
+
+/*
+ * A faster way for inference, for what freeze.c has prepared. `pack` fills the state, zeroed and of
+ * that many bytes, from the weights; it runs twice, first without memory to count. `infer` is the
+ * definition's result within 1e-5, on a tape that does not record. All empty where there is none.
+ */
+typedef struct ranker_fast {
+    size_t state_bytes;
+    bool (*covers)(const lcf_ranker_config *config); /* NULL: every configuration */
+    void (*pack)(void *state, ranker_packer *packer);
+    lcf_tensor *(*infer)(const ranker_pass *p, ranker_fields *f);
+} ranker_fast;
 
 struct ranker_backbone {
     lcf_ranker_kind kind;
@@ -31,6 +52,7 @@ struct ranker_backbone {
     lcf_status (*declare)(lcf_ranker *r, size_t extra_dim, lcf_err *err);
     /* rows_n logits, of any shape. */
     lcf_tensor *(*logits)(const ranker_pass *p, ranker_fields *f);
+    ranker_fast fast;
 };
 
 struct ranker_side {
@@ -50,6 +72,7 @@ struct ranker_side {
      */
     lcf_tensor *(*text_tokens)(const ranker_pass *p, const float *vectors, size_t n);
     lcf_tensor *(*example_tokens)(const ranker_pass *p, ranker_fields *f);
+    ranker_fast fast; /* the extra vector, for a frozen batch */
 };
 
 /* registry.c: NULL for a name that there is not. */
@@ -61,13 +84,18 @@ const ranker_side *lcf_ranker_find_side(const char *name);
 lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err);
 /* All but `extra`. */
 void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p);
-/* Means of the histories' items [histories_n, 3 dim]; zeros for an empty one. */
+/* Means of the histories' items [histories_n, item_dim]; zeros for an empty one. */
 lcf_tensor *lcf_ranker_history_means(const ranker_pass *p, ranker_fields *f);
-/* That of each row's own history [rows_n, 3 dim]. */
+/* That of each row's own history [rows_n, item_dim]. */
 lcf_tensor *lcf_ranker_row_means(const ranker_pass *p, ranker_fields *f);
-/* The seven fields of models without a sequence, and then the extra ones: user, target item, mean
- * history [rows_n, 7 dim + extra_dim]. */
+/* The fields of models without a sequence, and then the extra ones: user, target item, mean
+ * history, context [rows_n, lcf_ranker_all_fields_dim]. */
 lcf_tensor *lcf_ranker_all_fields(const ranker_pass *p, ranker_fields *f);
+/* Seven fields where the data has no schema of its own, and extra_dim. */
+size_t lcf_ranker_all_fields_dim(const lcf_ranker *r, size_t extra_dim);
+/* The same with `history` [rows_n, any width] in place of the mean. */
+lcf_tensor *lcf_ranker_fields_with(const ranker_pass *p, const ranker_fields *f,
+                                   lcf_tensor *history);
 
 /* ---- layers.c: declaring and applying ---- */
 
@@ -103,5 +131,18 @@ lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, s
 lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x);
 /* The same with dropout after each hidden layer: [n, in] -> [n, 1]. */
 lcf_tensor *lcf_ranker_head_forward(const ranker_pass *p, const ranker_mlp *head, lcf_tensor *x);
+
+/* ---- plan.c: weights packed for inference ---- */
+
+/* Room for n floats; NULL while counting. */
+float *lcf_ranker_pack_take(ranker_packer *packer, size_t n);
+/* Columns [first, first + in) of matrices of one shape, one below the other, as lcf_packed_linear
+ * takes them. */
+const float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n,
+                             size_t first, size_t in);
+/* errors: ENOMEM, *out is empty then */
+lcf_status lcf_ranker_plan_create(ranker_plan *out, const lcf_ranker *r, size_t state_bytes,
+                                  void (*pack)(void *state, ranker_packer *packer));
+void lcf_ranker_plan_free(ranker_plan *plan);
 
 #endif

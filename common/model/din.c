@@ -4,8 +4,8 @@
  *
  * The first layer of that MLP is split by its inputs: W [q, h, q - h, q * h] =
  * (Wq + Wd) q + (Wh - Wd) h + Wm (q * h), so that what depends on the target alone or on the
- * history alone is computed once per row and once per history entry, and the 4 * 3 * dim wide input
- * is never built.
+ * history alone is computed once per row and once per history entry, and the four times as
+ * wide input is never built.
  *
  * source   Zhou et al. 2018 (DIN); llm-cf.md section 6: scores are not normalised, and an absent
  *          history item weighs 0
@@ -24,7 +24,7 @@ typedef struct din {
 static lcf_status declare(lcf_ranker *r, size_t extra_dim, lcf_err *err)
 {
     const lcf_ranker_config *c = &r->config;
-    const size_t item = 3 * (size_t)c->dim, hidden = c->att_hidden[0];
+    const size_t item = r->item_dim, hidden = c->att_hidden[0];
     const size_t att[] = {hidden, c->att_hidden[1], 1};
     din *s = r->backbone_state;
     const struct {
@@ -40,7 +40,7 @@ static lcf_status declare(lcf_ranker *r, size_t extra_dim, lcf_err *err)
     if (!status)
         status = lcf_ranker_add_mlp(&s->att, r, "att", 1, att, 2, err);
     if (!status)
-        status = lcf_ranker_add_head(&s->head, r, c->dim + 2 * item + extra_dim, err);
+        status = lcf_ranker_add_head(&s->head, r, lcf_ranker_all_fields_dim(r, extra_dim), err);
     return status;
 }
 
@@ -58,8 +58,8 @@ static lcf_tensor *by_pair(const ranker_pass *p, lcf_tensor *entries)
     return lcf_op_gather(p->tape, entries, p->batch->pair_entry, p->batch->pairs_n);
 }
 
-/* Attention weights of all pairs: q [rows, 3 dim], h [pairs, 3 dim], entries [entries, 3 dim] ->
- * [pairs, 1]. */
+/* Attention weights of all pairs: q [rows, item_dim], h [pairs, item_dim], entries [entries,
+ * item_dim] -> [pairs, 1]. */
 static lcf_tensor *pair_weights(const ranker_pass *p, lcf_tensor *q, lcf_tensor *h,
                                 lcf_tensor *entries)
 {
@@ -79,11 +79,11 @@ static lcf_tensor *pair_weights(const ranker_pass *p, lcf_tensor *q, lcf_tensor 
     return lcf_ranker_mlp_forward(p, &s->att, lcf_op_relu(t, sum));
 }
 
-/* The sum over the history: items [items_n, 3 dim], q [rows_n, 3 dim] -> [rows_n, 3 dim]. */
+/* The sum over the history: items [items_n, item_dim], q [rows_n, item_dim] -> q's shape. */
 static lcf_tensor *pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor *q)
 {
     const ranker_batch *b = p->batch;
-    const size_t dims[2] = {b->rows_n, 3 * (size_t)p->r->config.dim};
+    const size_t dims[2] = {b->rows_n, p->r->item_dim};
     lcf_tensor *entries, *h;
 
     if (!b->pairs_n) { /* nobody here has a history */
@@ -103,9 +103,9 @@ static lcf_tensor *pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor *q)
 static lcf_tensor *logits(const ranker_pass *p, ranker_fields *f)
 {
     const din *s = p->r->backbone_state;
-    lcf_tensor *parts[] = {f->user, f->target, pool(p, f->items, f->target), f->extra};
+    lcf_tensor *history = pool(p, f->items, f->target);
 
-    return lcf_ranker_head_forward(p, &s->head, lcf_op_concat(p->tape, parts, f->extra ? 4 : 3));
+    return lcf_ranker_head_forward(p, &s->head, lcf_ranker_fields_with(p, f, history));
 }
 
 const ranker_backbone LCF_BACKBONE_DIN = {

@@ -13,6 +13,8 @@ lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
                   {"category.table", &r->category_table, c->categories_n}};
     lcf_status status = LCF_OK;
 
+    r->user_dim = c->dim;
+    r->item_dim = 3 * (size_t)c->dim;
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !status; i++)
         status =
             lcf_ranker_add_table(tables[i].idx, r, tables[i].name, tables[i].rows, c->dim, err);
@@ -62,9 +64,25 @@ lcf_tensor *lcf_ranker_row_means(const ranker_pass *p, ranker_fields *f)
     return lcf_op_gather(p->tape, means, p->batch->history, p->batch->rows_n);
 }
 
+lcf_tensor *lcf_ranker_fields_with(const ranker_pass *p, const ranker_fields *f,
+                                   lcf_tensor *history)
+{
+    lcf_tensor *parts[5] = {f->user, f->target, history};
+    size_t n = 3;
+
+    if (f->context)
+        parts[n++] = f->context;
+    if (f->extra)
+        parts[n++] = f->extra;
+    return lcf_op_concat(p->tape, parts, n);
+}
+
 lcf_tensor *lcf_ranker_all_fields(const ranker_pass *p, ranker_fields *f)
 {
-    lcf_tensor *parts[] = {f->user, f->target, lcf_ranker_row_means(p, f), f->extra};
+    return lcf_ranker_fields_with(p, f, lcf_ranker_row_means(p, f));
+}
 
-    return lcf_op_concat(p->tape, parts, f->extra ? 4 : 3);
+size_t lcf_ranker_all_fields_dim(const lcf_ranker *r, size_t extra_dim)
+{
+    return r->user_dim + 2 * r->item_dim + r->context_dim + extra_dim;
 }

@@ -1,8 +1,8 @@
 /*
- * Frozen tokens: item texts and examples mapped once by the side module, for inference.
+ * What is computed once for inference: tokens of item texts and examples, and plans.
  *
- * Invariant: they are computed by the very pieces of the forward pass that would compute them each
- * time, in blocks.
+ * Invariant: tokens are computed by the very pieces of the forward pass that would compute them
+ * each time, in blocks.
  */
 #include "common/base/mem.h"
 #include "common/model/backbone.h"
@@ -16,6 +16,8 @@ void lcf_ranker_thaw(lcf_ranker *r)
 {
     free(r->frozen.item_tokens);
     free(r->frozen.example_tokens);
+    lcf_ranker_plan_free(&r->frozen.side_plan);
+    lcf_ranker_plan_free(&r->frozen.backbone_plan);
     memset(&r->frozen, 0, sizeof(r->frozen));
 }
 
@@ -68,12 +70,12 @@ static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
     return LCF_OK;
 }
 
-static lcf_status freeze_all(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
+static lcf_status freeze_tokens(lcf_ranker *r, const lcf_ranker_source *source)
 {
     const size_t dim = r->config.dim;
     const size_t examples_n = r->side->example_tokens ? source->examples->n : 0;
     lcf_tape *tape = NULL;
-    lcf_status status = lcf_tape_create(&tape, err);
+    lcf_status status = lcf_tape_create(&tape, NULL);
 
     r->frozen.item_tokens = lcf_alloc(source->item_vectors->n, dim * sizeof(float));
     r->frozen.example_tokens = lcf_alloc(examples_n ? examples_n : 1, 3 * dim * sizeof(float));
@@ -85,10 +87,14 @@ static lcf_status freeze_all(lcf_ranker *r, const lcf_ranker_source *source, lcf
         status =
             freeze_block(r, tape, source, at, examples_n - at < BLOCK ? examples_n - at : BLOCK);
     lcf_tape_free(tape);
-    if (status)
-        return LCF_FAIL(err, status, "tokens of %zu items and %zu examples",
-                        source->item_vectors->n, examples_n);
-    return LCF_OK;
+    return status;
+}
+
+static lcf_status make_plan(ranker_plan *out, const lcf_ranker *r, const ranker_fast *fast)
+{
+    if (!fast->infer || (fast->covers && !fast->covers(&r->config)))
+        return LCF_OK;
+    return lcf_ranker_plan_create(out, r, fast->state_bytes, fast->pack);
 }
 
 lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
@@ -97,12 +103,18 @@ lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf
 
     lcf_ranker_thaw(r);
     status = lcf_ranker_check_source(r, source, err);
-    if (status || !r->side->text_tokens)
-        return status;
-    status = freeze_all(r, source, err);
     if (status)
+        return status;
+    if (r->side->text_tokens)
+        status = freeze_tokens(r, source);
+    if (!status)
+        status = make_plan(&r->frozen.side_plan, r, &r->side->fast);
+    if (!status)
+        status = make_plan(&r->frozen.backbone_plan, r, &r->backbone->fast);
+    if (status) {
         lcf_ranker_thaw(r);
-    else
-        r->frozen.source = *source; /* from here on in use */
-    return status;
+        return LCF_FAIL(err, status, "what a ranker computes once for its items and examples");
+    }
+    r->frozen.source = *source; /* from here on in use */
+    return LCF_OK;
 }

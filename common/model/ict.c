@@ -8,25 +8,12 @@
  *
  * source   llm-cf.md section 5
  */
-#include "common/model/backbone.h"
+#include "common/model/ict.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define LABEL_SCALE 0.1f
-
-typedef struct ict_layer {
-    size_t norm1, q, k, v, o, norm2, gate, up, down;
-} ict_layer;
-
-typedef struct ict {
-    ranker_mlp text; /* text or CoT vector -> token */
-    ranker_mlp x;    /* nine fields -> token */
-    ranker_mlp rec;  /* hidden state -> CoT vector */
-    size_t label_table;
-    ict_layer layers[LCF_RANKER_LAYERS_MAX];
-    size_t norm;
-} ict;
 
 /* ---- parameters ---- */
 
@@ -62,7 +49,7 @@ static lcf_status declare(lcf_ranker *r, lcf_err *err)
 {
     const lcf_ranker_config *c = &r->config;
     const size_t text[] = {c->text_dim, c->text_hidden, c->dim};
-    const size_t x[] = {9 * (size_t)c->dim, c->x_hidden, c->dim};
+    const size_t x[] = {r->user_dim + 2 * r->item_dim + 2 * (size_t)c->dim, c->x_hidden, c->dim};
     const size_t rec[] = {c->dim, c->text_hidden, c->cot_dim};
     ict *s = r->side_state;
     lcf_status status = lcf_ranker_add_mlp(&s->text, r, "text", 0, text, 2, err);
@@ -88,8 +75,7 @@ static const ict *state_of(const ranker_pass *p)
     return p->r->side_state;
 }
 
-/* The map from text to token, of any vectors [n, text_dim] -> [n, dim]. */
-static lcf_tensor *text_tokens(const ranker_pass *p, const float *vectors, size_t n)
+lcf_tensor *lcf_ict_text_tokens(const ranker_pass *p, const float *vectors, size_t n)
 {
     const size_t dims[2] = {n, p->r->config.text_dim};
 
@@ -142,7 +128,7 @@ static lcf_tensor *triples(const ranker_pass *p, lcf_tensor *x, lcf_tensor *text
 
 static lcf_tensor *example_tokens(const ranker_pass *p, ranker_fields *f)
 {
-    lcf_tensor *texts = text_tokens(p, p->batch->texts, p->batch->texts_n);
+    lcf_tensor *texts = lcf_ict_text_tokens(p, p->batch->texts, p->batch->texts_n);
 
     return triples(p, decisions(p, f, texts), texts);
 }
@@ -245,7 +231,7 @@ static lcf_tensor *forward(lcf_tensor **loss, const ranker_pass *p, ranker_field
 {
     const ranker_batch *b = p->batch;
     const size_t skip = want_loss ? 0 : b->present_n;
-    lcf_tensor *texts = text_tokens(p, b->texts, b->texts_n);
+    lcf_tensor *texts = lcf_ict_text_tokens(p, b->texts, b->texts_n);
     lcf_tensor *t = sequences(p, decisions(p, f, texts), texts);
     lcf_tensor *hidden = decode(p, t, b->wanted + skip, b->present_n - skip + b->rows_n);
 
@@ -262,6 +248,7 @@ const ranker_side LCF_SIDE_ICT = {
     .state_bytes = sizeof(ict),
     .declare = declare,
     .forward = forward,
-    .text_tokens = text_tokens,
+    .text_tokens = lcf_ict_text_tokens,
     .example_tokens = example_tokens,
+    .fast = {.state_bytes = sizeof(ict_plan), .pack = lcf_ict_pack, .infer = lcf_ict_infer},
 };

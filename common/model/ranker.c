@@ -245,13 +245,30 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
     return status;
 }
 
-/* True when the frozen tokens are those of this source. */
+/* True when what is frozen was made from this source. */
 static bool is_frozen(const lcf_ranker *r, const lcf_ranker_source *source)
 {
     const lcf_ranker_source *f = &r->frozen.source;
+    const unsigned needs = r->side->needs;
 
     return f->catalogue && f->catalogue == source->catalogue &&
-           f->item_vectors == source->item_vectors && f->examples == source->examples;
+           (!(needs & LCF_RANKER_VECTORS) || f->item_vectors == source->item_vectors) &&
+           (!(needs & LCF_RANKER_EXAMPLES) || f->examples == source->examples);
+}
+
+/* The logits of a batch, each part in its faster way where there is one. */
+static lcf_tensor *logits_of(lcf_tensor **loss, const ranker_pass *p, bool want_loss)
+{
+    const lcf_ranker *r = p->r;
+    ranker_fields fields;
+
+    lcf_ranker_fields_build(&fields, p);
+    if (r->side->forward)
+        fields.extra = p->batch->frozen && r->frozen.side_plan.state
+                           ? r->side->fast.infer(p, &fields)
+                           : r->side->forward(loss, p, &fields, want_loss);
+    return p->batch->frozen && r->frozen.backbone_plan.state ? r->backbone->fast.infer(p, &fields)
+                                                             : r->backbone->logits(p, &fields);
 }
 
 void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *tape,
@@ -261,16 +278,11 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *t
     ranker_pass p = {tape, r, grads, source, NULL, rng};
     const size_t flat[1] = {n};
     lcf_tensor *loss = NULL;
-    ranker_fields fields;
 
     *logits = NULL;
     p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, !grads && is_frozen(r, source));
-    if (p.batch) {
-        lcf_ranker_fields_build(&fields, &p);
-        if (r->side->forward)
-            fields.extra = r->side->forward(&loss, &p, &fields, side_loss && grads);
-        *logits = lcf_op_reshape(tape, r->backbone->logits(&p, &fields), flat, 1);
-    }
+    if (p.batch)
+        *logits = lcf_op_reshape(tape, logits_of(&loss, &p, side_loss && grads), flat, 1);
     if (side_loss)
         *side_loss = loss;
 }

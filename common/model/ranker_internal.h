@@ -17,11 +17,18 @@ typedef struct ranker_fill {
     float scale;
 } ranker_fill;
 
+/* The weights of a part of the ranker as its inference wants them; see backbone.h. */
+typedef struct ranker_plan {
+    void *state; /* of the part's own; NULL: there is no plan, and the tape does it */
+    float *memory;
+} ranker_plan;
+
 /* What follows from the weights and the source alone, computed once for inference. */
 typedef struct ranker_frozen {
     lcf_ranker_source source; /* for which it holds; catalogue NULL when nothing is frozen */
     float *item_tokens;       /* [items_n, dim] mapped item texts */
     float *example_tokens;    /* [examples_n, 3 * dim] decision, CoT, label */
+    ranker_plan side_plan, backbone_plan;
 } ranker_frozen;
 
 typedef struct ranker_backbone ranker_backbone;
@@ -36,6 +43,8 @@ struct lcf_ranker {
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     size_t user_table, item_table, brand_table, category_table;
+    /* Widths of what is known about a user, an item and the context: their fields side by side. */
+    size_t user_dim, item_dim, context_dim;
 };
 
 /* A ranker whose parameters are declared but have no values yet. */

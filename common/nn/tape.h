@@ -49,8 +49,9 @@ typedef enum lcf_init {
     LCF_INIT_XAVIER_UNIFORM /* by fan-in and fan-out of the last two dims */
 } lcf_init;
 
-#define LCF_PARAM_NAME_MAX 58 /* with the NUL; "param.<name>" is the name of an array in a bundle \
-                               */
+#define LCF_PARAM_NAME_MAX                                                 \
+    58 /* with the NUL; "param.<name>" is the name of an array in a bundle \
+        */
 
 typedef struct lcf_param {
     char name[LCF_PARAM_NAME_MAX];
@@ -172,6 +173,35 @@ lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, f
  */
 lcf_tensor *lcf_op_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *k, lcf_tensor *v,
                              const uint32_t *segments);
+
+/*
+ * Attention within segments, every token seeing all of its own: qkv [N, 3 D] = queries, keys,
+ * values of `heads` heads each, segments of rows [offsets[i], offsets[i + 1]), offsets [n + 1] from
+ * 0 to N
+ * -> [N, D]. Scores are scaled by 1 / sqrt(D / heads). offsets must outlive the step.
+ */
+lcf_tensor *lcf_op_segment_attention(lcf_tape *t, lcf_tensor *qkv, size_t heads,
+                                     const uint32_t *offsets, size_t n);
+/* a [m, k] times b [k, n] -> [m, n]. */
+lcf_tensor *lcf_op_matmul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
+/* A linear map for each of `groups` parts of a row: x [N, groups * in], w [groups * out, in] -> [N,
+ * groups * out]. */
+lcf_tensor *lcf_op_linear_groups(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, size_t groups);
+/* Rows of x, of x->n / s->n elements, times the element of s. */
+lcf_tensor *lcf_op_scale_rows(lcf_tape *t, lcf_tensor *x, lcf_tensor *s);
+lcf_tensor *lcf_op_add_bias(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *bias /* [D] */);
+lcf_tensor *lcf_op_softmax(lcf_tape *t, lcf_tensor *x); /* over the last dim */
+lcf_tensor *lcf_op_leaky_relu(lcf_tape *t, lcf_tensor *x, float slope /* above 0 */);
+/* The sum over all pairs of a row's fields of their inner products: x [N, fields * width] -> [N,
+ * 1]. source: Rendle 2010 (FM), equation 5 */
+lcf_tensor *lcf_op_fm(lcf_tape *t, lcf_tensor *x, size_t width);
+/*
+ * A layer of the compressed interaction network, maps and fields first: x [H, C], of whose rows the
+ * first h count, x0 [m, C], w [maps, h * m + 1] -> [maps, C]; column c of it is w times the h * m
+ * products x[i, c] x0[j, c] (i outer) and a 1, so that the last column of w is the bias.
+ * source: Lian et al. 2018 (xDeepFM), equation 6
+ */
+lcf_tensor *lcf_op_cin(lcf_tape *t, lcf_tensor *x, lcf_tensor *x0, lcf_tensor *w);
 
 /*
  * States of a GRU that reads the rows [offsets[s], offsets[s + 1]) of x one after another, from a

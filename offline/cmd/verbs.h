@@ -12,6 +12,7 @@
     X(tune, lcf_cmd_tune, "make the language model from a dataset")                 \
     X(generate, lcf_cmd_generate, "write chains of thought for training rows")      \
     X(cot, lcf_cmd_cot, "look into a chain-of-thought store")                       \
+    X(judge, lcf_cmd_judge, "ask the language model Yes or No about rows")          \
     X(encode, lcf_cmd_encode, "turn texts and chains of thought into vectors")      \
     X(index, lcf_cmd_index, "make the in-context examples and their index")         \
     X(retrieve, lcf_cmd_retrieve, "find the examples of every row")                 \

@@ -191,30 +191,8 @@ static lcf_status vote(retrieve_step *s, lcf_err *err)
 
 static lcf_status write_votes(const retrieve_step *s, lcf_split split, lcf_err *err)
 {
-    const lcf_dataset *d = &s->dataset;
-    const size_t begin = d->split_begin[split], n = d->split_begin[split + 1] - begin;
-    const uint64_t seed = 0; /* nothing is drawn */
-    uint64_t *row = lcf_alloc(n + 1, sizeof(*row));
-    char *path =
-        lcf_path_join(lcf_stage_path(s->stage), split == LCF_VALID ? "valid.lcf" : "test.lcf");
-    const lcf_predictions p = {.rows_n = n,
-                               .seeds_n = 1,
-                               .row = row,
-                               .user = d->sample_user + begin,
-                               .label = d->sample_label + begin,
-                               .seeds = &seed,
-                               .scores = s->votes + begin};
-    lcf_status status = LCF_OK;
-
-    if (!row || !path)
-        status = LCF_FAIL(err, LCF_ENOMEM, "votes of %zu rows", n);
-    for (size_t i = 0; i < n && !status; i++)
-        row[i] = begin + i;
-    if (!status)
-        status = lcf_predictions_save(path, &p, err);
-    free(row);
-    free(path);
-    return status;
+    return lcf_predictions_save_split(lcf_stage_path(s->stage), &s->dataset, split,
+                                      s->votes + s->dataset.split_begin[split], err);
 }
 
 /* ---- the artefact ---- */

@@ -11,9 +11,9 @@
  */
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
+#include "common/math/packed.h"
 #include "offline/llama/kv_attention.h"
 #include "offline/llama/llama.h"
-#include "offline/llama/packed_linear.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -62,7 +62,6 @@ struct lcf_llama_session {
     float *logits; /* [batch_max, vocab_n] */
     size_t bytes_n;
     lcf_kv_attend_fn attend;
-    lcf_packed_linear_fn linear;
 };
 
 /* ---- life cycle --------------------------------------------------------------------------- */
@@ -168,7 +167,7 @@ static matrix make_matrix(float **next, size_t in, const float *const *parts, co
         w.parts[i] = parts[i];
         w.rows[i] = rows[i];
         if (*next)
-            lcf_pack(*next, parts[i], w.out, in, rows[i]);
+            lcf_pack(*next, parts[i], in, w.out, in, rows[i]);
         w.out += rows[i];
     }
     if (*next) {
@@ -237,7 +236,6 @@ lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m,
     s->context_n = context_n;
     s->batch_max = batch_max;
     s->attend = lcf_kv_attend_best();
-    s->linear = lcf_packed_linear_best();
     status = create_cache(s);
     if (!status)
         status = create_activations(s);
@@ -361,11 +359,11 @@ static void store(const lcf_llama_session *s, const sequence *seq, size_t positi
 /* ---- the network -------------------------------------------------------------------------- */
 
 /* y = x w^T, or y += x w^T; ldx and ldy floats lie between rows. */
-static void multiply(const lcf_llama_session *s, float *y, size_t ldy, const float *x, size_t ldx,
-                     const matrix *w, size_t n, size_t in, bool accumulate)
+static void multiply(float *y, size_t ldy, const float *x, size_t ldx, const matrix *w, size_t n,
+                     size_t in, bool accumulate)
 {
     if (w->packed) {
-        s->linear(y, ldy, x, ldx, w->packed, n, in, w->out, accumulate);
+        lcf_packed_linear(y, ldy, x, ldx, w->packed, n, in, w->out, accumulate);
         return;
     }
     for (size_t i = 0; i < 3 && w->parts[i]; y += w->rows[i++])
@@ -432,18 +430,18 @@ static void run_layer(lcf_llama_session *s, size_t layer, const lcf_llama_token 
     size_t q = c->heads_n * c->head_dim, ffn = c->ffn_dim;
 
     lcf_rmsnorm(s->h, s->x, l->attn_norm, n, c->dim, c->norm_eps);
-    multiply(s, s->qkv, p->qkv.out, s->h, c->dim, &p->qkv, n, c->dim, false);
+    multiply(s->qkv, p->qkv.out, s->h, c->dim, &p->qkv, n, c->dim, false);
     store_batch(s, layer, tokens, n);
     attend_batch(s, layer, tokens, n);
-    multiply(s, s->x, c->dim, s->mixed, q, &p->wo, n, q, true);
+    multiply(s->x, c->dim, s->mixed, q, &p->wo, n, q, true);
 
     lcf_rmsnorm(s->h, s->x, l->ffn_norm, n, c->dim, c->norm_eps);
-    multiply(s, s->gate_up, 2 * ffn, s->h, c->dim, &p->gate_up, n, c->dim, false);
+    multiply(s->gate_up, 2 * ffn, s->h, c->dim, &p->gate_up, n, c->dim, false);
     for (size_t i = 0; i < n; i++) {
         float *gate = s->gate_up + i * 2 * ffn;
         lcf_swiglu(gate, gate, gate + ffn, ffn);
     }
-    multiply(s, s->x, c->dim, s->gate_up, 2 * ffn, &p->down, n, ffn, true);
+    multiply(s->x, c->dim, s->gate_up, 2 * ffn, &p->down, n, ffn, true);
 }
 
 /* Nothing is changed unless the whole batch fits. */
@@ -489,7 +487,7 @@ static void compute_logits(lcf_llama_session *s, const lcf_llama_token *tokens, 
             lcf_rmsnorm(s->h + wanted++ * c->dim, s->x + i * c->dim, s->m->final_norm, 1, c->dim,
                         c->norm_eps);
     if (wanted)
-        multiply(s, s->logits, c->vocab_n, s->h, c->dim, &s->output, wanted, c->dim, false);
+        multiply(s->logits, c->vocab_n, s->h, c->dim, &s->output, wanted, c->dim, false);
 }
 
 lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,

@@ -37,9 +37,8 @@ typedef struct lcf_measure_options {
  */
 lcf_status lcf_recgen_measure(lcf_recgen_measures *out, lcf_llama_trainer *trainer,
                               lcf_mixture *mixture, const lcf_dataset *d,
-                              const lcf_related *related, const lcf_prompt_options *prompt,
-                              lcf_tokenizer *tokenizer, const lcf_measure_options *options,
-                              lcf_pool *pool, lcf_err *err);
+                              const lcf_prompt_options *prompt, lcf_tokenizer *tokenizer,
+                              const lcf_measure_options *options, lcf_pool *pool, lcf_err *err);
 /* {auc, auc_rows, cot_perplexity, ...}; a measure that is NaN is null. NULL when out of memory. */
 json_t *lcf_recgen_measures_json(const lcf_recgen_measures *m);
 

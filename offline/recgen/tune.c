@@ -394,7 +394,7 @@ static lcf_status measure(lcf_recgen_measures *out, tuning *t, lcf_err *err)
     lcf_measure_options options = t->o->measure;
 
     options.context_n = t->o->mixture.cutoff;
-    return lcf_recgen_measure(out, t->trainer, t->mixture, &t->d, t->related, &t->o->mixture.prompt,
+    return lcf_recgen_measure(out, t->trainer, t->mixture, &t->d, &t->o->mixture.prompt,
                               t->tokenizer, &options, t->pool, err);
 }
 

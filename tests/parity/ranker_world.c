@@ -9,69 +9,9 @@
 
 #include <cmocka.h>
 
-static FILE *open_golden(const char *arm, const char *suffix)
-{
-    const char *root = getenv("LCF_SOURCE_DIR");
-    char path[4096];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "%s/tests/parity/golden/ranker_%s.%s", root ? root : ".", arm,
-             suffix);
-    f = fopen(path, "rb");
-    if (!f)
-        fail_msg("cannot open %s", path);
-    return f;
-}
-
-/* "name dim ..." per line. */
-static void read_index(golden *g, const char *arm)
-{
-    FILE *f = open_golden(arm, "txt");
-    char line[256];
-
-    while (fgets(line, sizeof(line), f)) {
-        golden_tensor *t = &g->list[g->list_n++];
-        char *save = NULL, *word = strtok_r(line, " \n", &save);
-
-        assert_true(g->list_n <= GOLDEN_TENSORS_MAX);
-        snprintf(t->name, sizeof(t->name), "%s", word);
-        t->n = 1;
-        while ((word = strtok_r(NULL, " \n", &save))) {
-            assert_true(t->dims_n < 4);
-            t->dims[t->dims_n] = strtoul(word, NULL, 10);
-            t->n *= t->dims[t->dims_n++];
-        }
-    }
-    fclose(f);
-}
-
-static void read_golden(golden *g, const char *arm)
-{
-    size_t total = 0, at = 0;
-    FILE *f;
-
-    read_index(g, arm);
-    for (size_t i = 0; i < g->list_n; i++)
-        total += g->list[i].n;
-    g->data = malloc(total * sizeof(float));
-    f = open_golden(arm, "f32");
-    assert_int_equal(fread(g->data, sizeof(float), total, f), total);
-    assert_int_equal(fgetc(f), EOF);
-    fclose(f);
-    for (size_t i = 0; i < g->list_n; at += g->list[i++].n)
-        g->list[i].data = g->data + at;
-}
-
 const golden_tensor *ranker_world_get(const ranker_world *w, const char *prefix, const char *name)
 {
-    char full[128];
-
-    snprintf(full, sizeof(full), "%s%s", prefix, name);
-    for (size_t i = 0; i < w->golden.list_n; i++)
-        if (!strcmp(w->golden.list[i].name, full))
-            return &w->golden.list[i];
-    fail_msg("no golden tensor %s", full);
-    return NULL;
+    return golden_get(&w->golden, prefix, name);
 }
 
 static void *own(ranker_world *w, size_t n, size_t size)
@@ -162,8 +102,11 @@ static void make_rows(ranker_world *w)
 
 void ranker_world_open(ranker_world *w, const char *arm)
 {
+    char name[64];
+
     memset(w, 0, sizeof(*w));
-    read_golden(&w->golden, arm);
+    snprintf(name, sizeof(name), "ranker_%s", arm);
+    golden_open(&w->golden, name);
     make_catalogue(w);
     make_examples(w);
     make_rows(w);
@@ -176,7 +119,7 @@ void ranker_world_close(ranker_world *w)
 {
     for (size_t i = 0; i < w->owned_n; i++)
         free(w->owned[i]);
-    free(w->golden.data);
+    golden_close(&w->golden);
 }
 
 static uint32_t rows_of(const ranker_world *w, const char *param)
@@ -213,16 +156,9 @@ lcf_ranker *ranker_world_ranker(const ranker_world *w)
     const lcf_ranker_config config = ranker_world_config(w);
     lcf_err err = LCF_ERR_INIT;
     lcf_ranker *r;
-    lcf_params *p;
 
     if (lcf_ranker_create(&r, &config, 1, &err))
         fail_msg("%s", err.text);
-    p = lcf_ranker_params(r);
-    for (size_t i = 0; i < p->list_n; i++) {
-        const golden_tensor *t = ranker_world_get(w, "param.", p->list[i].name);
-
-        assert_int_equal(t->n, p->list[i].n);
-        memcpy(lcf_params_value(p, i), t->data, t->n * sizeof(float));
-    }
+    golden_fill_params(lcf_ranker_params(r), &w->golden);
     return r;
 }

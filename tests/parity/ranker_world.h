@@ -6,20 +6,7 @@
 #define LCF_TESTS_PARITY_RANKER_WORLD_H
 
 #include "common/model/ranker.h"
-
-#define GOLDEN_TENSORS_MAX 256
-
-typedef struct golden_tensor {
-    char name[64];
-    size_t dims[4], dims_n, n;
-    const float *data;
-} golden_tensor;
-
-typedef struct golden {
-    float *data;
-    golden_tensor list[GOLDEN_TENSORS_MAX];
-    size_t list_n;
-} golden;
+#include "tests/parity/golden.h"
 
 typedef struct ranker_world {
     golden golden;

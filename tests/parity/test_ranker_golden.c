@@ -5,7 +5,6 @@
 #include "common/nn/optim.h"
 #include "tests/parity/ranker_world.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +13,6 @@
 
 #include <cmocka.h>
 
-#define RELATIVE 1e-5
 #define LEARNING_RATE 0.01f /* as in make_ranker_golden.py */
 #define WEIGHT_DECAY 1e-4f
 #define STEPS 3
@@ -60,31 +58,6 @@ static double pass(arm *a, lcf_tensor **logits, lcf_tensor **rec)
     return (double)loss->data[0];
 }
 
-/* |got - want| <= RELATIVE * the largest magnitude of the tensor (cancelling sums round by it). */
-static void assert_close(const char *name, const float *got, const golden_tensor *want)
-{
-    double largest = 0.0;
-
-    for (size_t i = 0; i < want->n; i++)
-        largest = fmax(largest, fabs((double)want->data[i]));
-    for (size_t i = 0; i < want->n; i++) {
-        const double difference = fabs((double)got[i] - (double)want->data[i]);
-
-        if (!(difference <= RELATIVE * largest + 1e-9))
-            fail_msg("%s[%zu] is %.9g, golden %.9g (off by %.3g, largest %.3g)", name, i,
-                     (double)got[i], (double)want->data[i], difference, largest);
-    }
-}
-
-static void check_params(const arm *a, const char *prefix, const float *block)
-{
-    const lcf_params *p = lcf_ranker_params(a->ranker);
-
-    for (size_t i = 0; i < p->list_n; i++)
-        assert_close(p->list[i].name, block + p->list[i].offset,
-                     ranker_world_get(&a->world, prefix, p->list[i].name));
-}
-
 static void check_arm(const char *name)
 {
     const lcf_adam_options options = {0.9f, 0.999f, 1e-8f, WEIGHT_DECAY, false};
@@ -100,18 +73,21 @@ static void check_arm(const char *name)
         char key[16];
 
         snprintf(key, sizeof(key), "%d", step);
-        assert_close(key, &loss32, ranker_world_get(&a.world, "loss.", key));
+        golden_assert_close(key, &loss32, ranker_world_get(&a.world, "loss.", key));
         if (!step) {
             assert_int_equal(logits->n, a.world.rows_n);
-            assert_close("logits", logits->data, ranker_world_get(&a.world, "logits", ""));
+            golden_assert_close("logits", logits->data, ranker_world_get(&a.world, "logits", ""));
             assert_int_equal(rec != NULL, a.world.source.examples != NULL);
             if (rec)
-                assert_close("rec_loss", rec->data, ranker_world_get(&a.world, "rec_loss", ""));
-            check_params(&a, "grad.", a.grads.values);
+                golden_assert_close("rec_loss", rec->data,
+                                    ranker_world_get(&a.world, "rec_loss", ""));
+            golden_assert_params(&a.world.golden, "grad.", lcf_ranker_params(a.ranker),
+                                 a.grads.values);
         }
         lcf_adam_step(&adam, lcf_ranker_params(a.ranker), &a.grads, LEARNING_RATE);
     }
-    check_params(&a, "step.", lcf_ranker_params(a.ranker)->values);
+    golden_assert_params(&a.world.golden, "step.", lcf_ranker_params(a.ranker),
+                         lcf_ranker_params(a.ranker)->values);
     lcf_adam_dispose(&adam);
     arm_close(&a);
 }

@@ -1,7 +1,8 @@
-/* Embeddings and predictions: round trips, and what is refused. */
+/* Embeddings, predictions and judgements: round trips, and what is refused. */
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/data/embeddings.h"
+#include "common/data/judgements.h"
 #include "common/data/predictions.h"
 
 #include <setjmp.h>
@@ -169,6 +170,28 @@ static void test_refuses_predictions(void **state)
     assert_false(lcf_path_exists(PATH));
 }
 
+static void test_judgements(void **state)
+{
+    static const float logits[] = {0.5f, -3.25f, 0.0f}, not_finite[] = {0.5f, INFINITY, 0.0f};
+    static const uint64_t twice[] = {3, 3, 9};
+    const lcf_judgements j = {NULL, 3, ROWS, logits},
+                         wrong[] = {{NULL, 3, ROWS, not_finite}, {NULL, 3, twice, logits}};
+    lcf_judgements back;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(lcf_judgements_save(PATH, &wrong[i], NULL), LCF_EFORMAT);
+    assert_false(lcf_path_exists(PATH));
+    assert_int_equal(lcf_judgements_save(PATH, &j, NULL), LCF_OK);
+    assert_int_equal(lcf_judgements_open(&back, PATH, 9, NULL), LCF_EINVAL);
+    assert_int_equal(lcf_judgements_open(&back, PATH, 10, NULL), LCF_OK);
+    assert_int_equal(back.n, 3);
+    assert_memory_equal(back.row, ROWS, sizeof(ROWS));
+    assert_memory_equal(back.logit, logits, sizeof(logits));
+    lcf_judgements_close(&back);
+    unlink(PATH);
+}
+
 static void test_out_of_memory(void **state)
 {
     lcf_predictions p = predictions(), q;
@@ -203,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_refuses_embedding_files),
         cmocka_unit_test(test_predictions),
         cmocka_unit_test(test_refuses_predictions),
+        cmocka_unit_test(test_judgements),
         cmocka_unit_test(test_out_of_memory),
     };
 

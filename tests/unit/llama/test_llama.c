@@ -9,7 +9,6 @@
 #include "offline/llama/complete.h"
 #include "offline/llama/kv_attention.h"
 #include "offline/llama/llama.h"
-#include "offline/llama/packed_linear.h"
 #include "tests/unit/llama/fixture.h"
 #include "tests/unit/test.h"
 
@@ -408,52 +407,6 @@ static void test_attention_levels(void **state)
             check_attention(lcf_kv_attend_avx2, table, tokens);
 #endif
     }
-}
-
-static void check_packed(lcf_packed_linear_fn linear, size_t n, size_t in, size_t out)
-{
-    float x[20 * 40], w[90 * 40], y[20 * 100], packed[96 * 40] = {0};
-    lcf_rng rng;
-
-    lcf_rng_seed(&rng, n * 100 + out, 0);
-    for (size_t i = 0; i < sizeof(x) / sizeof(*x); i++)
-        x[i] = (float)lcf_rng_normal(&rng);
-    for (size_t i = 0; i < sizeof(w) / sizeof(*w); i++)
-        w[i] = (float)lcf_rng_normal(&rng);
-    for (size_t i = 0; i < sizeof(y) / sizeof(*y); i++)
-        y[i] = 7;
-    assert_true(lcf_packed_n(in, out) <= sizeof(packed) / sizeof(*packed));
-    lcf_pack(packed, w, 0, in, out / 3);
-    lcf_pack(packed, w + out / 3 * in, out / 3, in, out - out / 3);
-    for (int accumulate = 0; accumulate < 2; accumulate++) {
-        linear(y, 100, x, 40, packed, n, in, out, accumulate);
-        for (size_t i = 0; i < n; i++) {
-            for (size_t o = 0; o < out; o++) {
-                double wanted = 0;
-                for (size_t k = 0; k < in; k++)
-                    wanted += (double)x[i * 40 + k] * w[o * in + k];
-                assert_true(fabs(y[i * 100 + o] - wanted * (accumulate + 1)) < 1e-4);
-            }
-            for (size_t o = out; o < 100; o++)
-                assert_true(y[i * 100 + o] == 7);
-        }
-    }
-}
-
-static void test_packed_levels(void **state)
-{
-    static const size_t OUT[] = {1, 8, 31, 32, 33, 48, 64, 90};
-
-    (void)state;
-    for (size_t n = 1; n <= 20; n++)
-        for (size_t i = 0; i < sizeof(OUT) / sizeof(*OUT); i++) {
-            check_packed(lcf_packed_linear_baseline, n, 2 * n - n % 2, OUT[i]);
-            check_packed(lcf_packed_linear_best(), n, 2 * n - n % 2, OUT[i]);
-#if defined(__x86_64__)
-            if (lcf_simd_best() >= LCF_SIMD_AVX2)
-                check_packed(lcf_packed_linear_avx2, n, 2 * n - n % 2, OUT[i]);
-#endif
-        }
 }
 
 /* The same bits whether a token comes alone, with its prompt, or among other sequences. */
@@ -855,7 +808,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_attention_levels),
-        cmocka_unit_test(test_packed_levels),
         cmocka_unit_test(test_batch_invariance),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_same_model_same_bytes),

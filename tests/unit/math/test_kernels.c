@@ -5,6 +5,8 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/math/kernels.h"
+#include "common/math/packed.h"
+#include "common/math/path_attention.h"
 #include "common/math/reference.h"
 
 #include <dirent.h>
@@ -372,6 +374,75 @@ static void adam_once(void)
     free(v2);
 }
 
+/* A path that was longer and other before, grown in pieces, against RoPE and attention of the whole
+ * sequence. */
+static void path_once(void)
+{
+    size_t heads = size_up_to(3), hd = 2 * size_up_to(12), t = size_up_to(40), width = heads * hd;
+    lcf_attention_shape s = {1, t, heads, heads, hd, NULL};
+    float *q = numbers(t * width), *k = numbers(t * width), *v = numbers(t * width);
+    float *out = numbers(t * width), *want = numbers(t * width), *memory;
+    lcf_path path;
+
+    memory = numbers(lcf_path_floats(heads, hd, t));
+    lcf_path_bind(&path, memory, heads, hd, t, 100.0f);
+    lcf_path_append(&path, 0, v, q, width, t);
+    for (size_t at = 0, n; at < t; at += n) {
+        n = size_up_to(t - at);
+        lcf_path_append(&path, at, k + at * width, v + at * width, width, n);
+        lcf_path_attend(out + at * width, width, &path, at, q + at * width, width, n);
+    }
+    for (size_t i = 0; i < t; i++) {
+        lcf_ref_rope(q + i * width, heads, hd, i, 100.0f);
+        lcf_ref_rope(k + i * width, heads, hd, i, 100.0f);
+    }
+    lcf_ref_attention(want, q, k, v, &s);
+    assert_close(out, want, t * width, 1e-5);
+    free(q);
+    free(k);
+    free(v);
+    free(out);
+    free(want);
+    free(memory);
+}
+
+/* ---- packed products ---- */
+
+static void check_packed(size_t n, size_t in, size_t out)
+{
+    float *x = numbers(n * 40), *w = numbers(out * 40), y[20 * 100], packed[96 * 40] = {0};
+
+    for (size_t i = 0; i < sizeof(y) / sizeof(*y); i++)
+        y[i] = 7;
+    assert_true(lcf_packed_n(in, out) <= sizeof(packed) / sizeof(*packed));
+    lcf_pack(packed, w, 40, 0, in, out / 3);
+    lcf_pack(packed, w + out / 3 * 40, 40, out / 3, in, out - out / 3);
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        lcf_packed_linear(y, 100, x, 40, packed, n, in, out, accumulate);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t o = 0; o < out; o++) {
+                double wanted = 0;
+                for (size_t k = 0; k < in; k++)
+                    wanted += (double)x[i * 40 + k] * w[o * 40 + k];
+                assert_true(fabs(y[i * 100 + o] - wanted * (accumulate + 1)) < 1e-4);
+            }
+            for (size_t o = out; o < 100; o++)
+                assert_true(y[i * 100 + o] == 7);
+        }
+    }
+    free(x);
+    free(w);
+}
+
+static void packed_once(void)
+{
+    static const size_t OUT[] = {1, 8, 31, 32, 33, 48, 64, 90};
+
+    for (size_t n = 1; n <= 20; n += 1 + lcf_rng_below(&rng, 5))
+        for (size_t i = 0; i < sizeof(OUT) / sizeof(*OUT); i++)
+            check_packed(n, 2 * n - n % 2, OUT[i]);
+}
+
 #define LEVEL_TEST(name)                  \
     static void test_##name(void **state) \
     {                                     \
@@ -390,6 +461,8 @@ LEVEL_TEST(cross_entropy)
 LEVEL_TEST(rope)
 LEVEL_TEST(attention)
 LEVEL_TEST(adam)
+LEVEL_TEST(packed)
+LEVEL_TEST(path)
 
 static void test_exp_ends(void **state)
 {
@@ -472,6 +545,8 @@ int main(void)
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_path),
         cmocka_unit_test(test_exp_ends),
         cmocka_unit_test(test_blas_core_is_named),
     };

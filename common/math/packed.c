@@ -1,0 +1,26 @@
+/*
+ * Packing of weight matrices.
+ */
+#include "common/math/packed.h"
+
+#include "common/math/simd.h"
+
+size_t lcf_packed_n(size_t in, size_t out)
+{
+    return (out + LCF_PANEL - 1) / LCF_PANEL * LCF_PANEL * in;
+}
+
+void lcf_pack(float *packed, const float *w, size_t ldw, size_t first, size_t in, size_t out)
+{
+    for (size_t o = 0; o < out; o++) {
+        float *column = packed + (first + o) / LCF_PANEL * LCF_PANEL * in + (first + o) % LCF_PANEL;
+        for (size_t i = 0; i < in; i++)
+            column[i * LCF_PANEL] = w[o * ldw + i];
+    }
+}
+
+void lcf_packed_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
+                       size_t n, size_t in, size_t out, bool accumulate)
+{
+    lcf_simd_get()->packed_linear(y, ldy, x, ldx, packed, n, in, out, accumulate);
+}

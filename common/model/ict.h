@@ -1,0 +1,48 @@
+/*
+ * The parts of the ICT module as its two files know them: ict.c, the definition on a tape, and
+ * ict_infer.c, the same for inference. Private to them.
+ */
+#ifndef LCF_COMMON_MODEL_ICT_H
+#define LCF_COMMON_MODEL_ICT_H
+
+#include "common/model/backbone.h"
+
+typedef struct ict_layer {
+    size_t norm1, q, k, v, o, norm2, gate, up, down;
+} ict_layer;
+
+typedef struct ict {
+    ranker_mlp text; /* text or CoT vector -> token */
+    ranker_mlp x;    /* nine fields -> token */
+    ranker_mlp rec;  /* hidden state -> CoT vector */
+    size_t label_table;
+    ict_layer layers[LCF_RANKER_LAYERS_MAX];
+    size_t norm;
+} ict;
+
+/* The map from text to token, of any vectors [n, text_dim] -> [n, dim]. */
+lcf_tensor *lcf_ict_text_tokens(const ranker_pass *p, const float *vectors, size_t n);
+
+typedef struct ict_plan_layer {
+    const float *norm1, *norm2;
+    const float *qkv, *kv, *o, *gate, *up, *down; /* packed */
+} ict_plan_layer;
+
+typedef struct ict_plan {
+    const float *x_user, *x_item, *x_history; /* the first layer of x by its inputs, packed */
+    const float *x_out;
+    ict_plan_layer layers[LCF_RANKER_LAYERS_MAX];
+} ict_plan;
+
+void lcf_ict_pack(void *plan, ranker_packer *packer);
+
+/*
+ * The hidden states that `forward` of ict.c gives for a frozen batch.
+ *
+ * shapes   [rows_n, dim]
+ * order    a row's state has the same bits in every batch; within 1e-5 of the definition's
+ * errors   sticky on the tape
+ */
+lcf_tensor *lcf_ict_infer(const ranker_pass *p, ranker_fields *f);
+
+#endif

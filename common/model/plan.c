@@ -1,0 +1,54 @@
+/* Plans: the weights of a part, packed once for inference. */
+#include "common/base/mem.h"
+#include "common/math/packed.h"
+#include "common/model/backbone.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+float *lcf_ranker_pack_take(ranker_packer *packer, size_t n)
+{
+    float *to = packer->memory ? packer->memory + packer->used : NULL;
+
+    packer->used += (n + 15) / 16 * 16;
+    return to;
+}
+
+const float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n,
+                             size_t first, size_t in)
+{
+    const size_t *dims = packer->r->params.list[params[0]].dims;
+    float *to = lcf_ranker_pack_take(packer, lcf_packed_n(in, params_n * dims[0]));
+
+    for (size_t i = 0; to && i < params_n; i++)
+        lcf_pack(to, lcf_params_value(&packer->r->params, params[i]) + first, dims[1], i * dims[0],
+                 in, dims[0]);
+    return to;
+}
+
+lcf_status lcf_ranker_plan_create(ranker_plan *out, const lcf_ranker *r, size_t state_bytes,
+                                  void (*pack)(void *state, ranker_packer *packer))
+{
+    ranker_packer packer = {r, NULL, 0};
+
+    *out = (ranker_plan){lcf_alloc_zero(1, state_bytes), NULL};
+    if (!out->state)
+        return LCF_ENOMEM;
+    pack(out->state, &packer); /* counts */
+    packer.memory = out->memory = lcf_alloc_aligned(packer.used, sizeof(float));
+    if (!packer.memory) {
+        lcf_ranker_plan_free(out);
+        return LCF_ENOMEM;
+    }
+    memset(packer.memory, 0, packer.used * sizeof(float));
+    packer.used = 0;
+    pack(out->state, &packer);
+    return LCF_OK;
+}
+
+void lcf_ranker_plan_free(ranker_plan *plan)
+{
+    free(plan->state);
+    free(plan->memory);
+    *plan = (ranker_plan){NULL, NULL};
+}

@@ -1,0 +1,40 @@
+# judge: any number of threads gives the same bytes, a killed or stopped run goes on, valid and test are predictions.
+. "$LCF_SOURCE_DIR/tests/cli/recgen_lib.sh"
+"$LLMCF" tune $TUNE --out recgen --steps 5 2>>log
+JUDGE="--dataset dataset --model recgen/recgen.gguf --splits train,valid,test"
+
+say "whole, and nothing to do the second time"
+"$LLMCF" judge $JUDGE --out whole --threads 2 --json >summary.json 2>>log
+jq -e '.train.rows > 600 and .valid.auc > 0 and .test.rows > 0' summary.json >/dev/null || fail "summary"
+"$LLMCF" judge $JUDGE --out whole 2>stderr
+grep -q 'up to date, nothing done' stderr || fail "a second run did something"
+"$LLMCF" judge $JUDGE --out single --threads 1 2>>log
+diff -r whole single || fail "not the same bytes at one thread"
+
+say "kill -9, SIGTERM"
+"$LLMCF" judge $JUDGE --out killed --threads 1 2>>log &
+pid=$!
+wait_until [ -e killed.partial/part-0.lcf ] || fail "no part appeared"
+kill -9 $pid 2>/dev/null || true
+wait $pid 2>/dev/null || true
+"$LLMCF" judge $JUDGE --out killed --threads 1 2>stopped.log &
+pid=$!
+until_stoppable $pid
+kill -TERM $pid 2>/dev/null || true
+code=0
+wait $pid || code=$?
+[ $code = 75 ] || [ $code = 0 ] || fail "SIGTERM: exit code $code"
+"$LLMCF" judge $JUDGE --out killed 2>>log
+diff -r whole killed || fail "a run that was killed differs from a whole one"
+[ -e killed.partial ] && fail "killed.partial is still there"
+
+say "a share, and the language model as an arm"
+"$LLMCF" judge --dataset dataset --model recgen/recgen.gguf --share 0.2 --out share --json >share.json 2>>log
+jq -e --slurpfile all summary.json '.train.rows < 0.3 * $all[0].train.rows and .valid.rows == 0' share.json >/dev/null || fail "share"
+[ -e share/valid.lcf ] && fail "predictions of a split that was not asked about"
+"$LLMCF" evaluate --a whole --b single --replicates 200 --out report 2>>log || fail "evaluate"
+
+say "refusals"
+test "$(exit_code "$LLMCF" judge --dataset dataset)" = 2
+test "$(exit_code "$LLMCF" judge $JUDGE --out x --splits train,later)" = 2
+test "$(exit_code "$LLMCF" judge $JUDGE --out x --model dataset/items.lcf)" = 1
