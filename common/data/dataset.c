@@ -10,6 +10,7 @@
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/data/check.h"
+#include "common/data/fields.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -206,6 +207,56 @@ static lcf_status read_all(lcf_dataset *d, const char *dir, lcf_err *err)
     return status;
 }
 
+/* A field has one entry per user, item or sample. */
+static lcf_status check_fields(const lcf_dataset *d, const lcf_fields *fields, lcf_err *err)
+{
+    const size_t entities_n[LCF_FIELD_OWNERS_N] = {
+        [LCF_FIELD_USER] = d->users_n,
+        [LCF_FIELD_ITEM] = d->catalogue.items_n,
+        [LCF_FIELD_CONTEXT] = d->samples_n,
+    };
+    const uint32_t rows[] = {[LCF_FIELD_TABLE_USER] = d->users_n,
+                             [LCF_FIELD_TABLE_ITEM] = d->catalogue.items_n,
+                             [LCF_FIELD_TABLE_BRAND] = d->catalogue.brands_n,
+                             [LCF_FIELD_TABLE_CATEGORY] = d->catalogue.categories_n};
+
+    for (size_t i = 0; i < fields->n; i++) {
+        const lcf_field *f = &fields->list[i];
+
+        if (f->entities_n != entities_n[f->owner])
+            return LCF_FAIL(err, LCF_EFORMAT, "the field %s has %zu entries for %zu of its %s",
+                            f->name, f->entities_n, entities_n[f->owner],
+                            LCF_FIELD_OWNER_NAMES[f->owner]);
+        if (f->table >= LCF_FIELD_TABLE_USER && f->table_rows != rows[f->table])
+            return LCF_FAIL(err, LCF_EFORMAT, "the field %s is about a table of %u rows, not %u",
+                            f->name, f->table_rows, rows[f->table]);
+    }
+    return LCF_OK;
+}
+
+static lcf_status open_fields(lcf_dataset *d, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "fields.lcf");
+    lcf_fields *fields = NULL;
+    lcf_status status = LCF_OK;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    if (lcf_path_exists(path)) {
+        fields = lcf_alloc_zero(1, sizeof(*fields));
+        status = fields ? lcf_fields_open(fields, path, err)
+                        : LCF_FAIL(err, LCF_ENOMEM, "fields of a dataset");
+    }
+    d->fields = fields;
+    if (!status && fields) {
+        status = check_fields(d, fields, err);
+        if (status)
+            lcf_err_prefix(err, "%s", path);
+    }
+    free(path);
+    return status;
+}
+
 lcf_status lcf_dataset_open(lcf_dataset *out, const char *dir, lcf_err *err)
 {
     lcf_status status;
@@ -216,6 +267,8 @@ lcf_status lcf_dataset_open(lcf_dataset *out, const char *dir, lcf_err *err)
         status = open_catalogue(out, dir, err);
     if (!status)
         status = read_all(out, dir, err);
+    if (!status)
+        status = open_fields(out, dir, err);
     if (status)
         lcf_dataset_close(out);
     return status;
@@ -226,6 +279,9 @@ void lcf_dataset_close(lcf_dataset *d)
     lcf_catalogue_close(&d->catalogue);
     lcf_bundle_close(d->users_bundle);
     lcf_bundle_close(d->samples_bundle);
+    if (d->fields)
+        lcf_fields_close((lcf_fields *)(uintptr_t)d->fields);
+    free((void *)(uintptr_t)d->fields);
     memset(d, 0, sizeof(*d));
 }
 

@@ -8,6 +8,7 @@
  *   items.lcf     lcf_catalogue   what is known about items (the snapshot carries the same file)
  *   users.lcf     user ids
  *   samples.lcf   events (the histories) and samples
+ *   fields.lcf    what else is known, where the data has more (common/data/fields.h)
  *
  * Invariant: a sample's history holds only events strictly before it in its user's order, oldest
  * first, at most LCF_HISTORY_MAX, and never the sample's own event.
@@ -101,6 +102,7 @@ typedef struct lcf_dataset {
     const uint32_t *sample_user, *sample_item;
     const uint8_t *sample_label;
     const int64_t *sample_time;
+    const struct lcf_fields *fields;    /* NULL where there are none; opened with the dataset */
     const uint64_t *sample_history_end; /* history = event_item[max(user begin, end - 20) .. end) */
 } lcf_dataset;
 

@@ -16,6 +16,7 @@ enum {
     OPT_INPUT = 0x100,
     OPT_OUT,
     OPT_FORMAT,
+    OPT_FIELDS,
     OPT_HISTORY,
     OPT_HISTORY_MIN,
     OPT_LIKE,
@@ -32,6 +33,8 @@ static const struct argp_option OPTIONS[] = {
     {"input", OPT_INPUT, "DIR", 0, "The raw log (see above)", 1},
     {"out", OPT_OUT, "DIR", 0, "The dataset; replaced in one step", 1},
     {"format", OPT_FORMAT, "NAME", 0, "movielens or tsv (default: by the files that are there)", 1},
+    {"fields", OPT_FIELDS, "FILE", 0,
+     "YAML schema of further fields of users, items and the context (schemas/fields.md)", 1},
     {"history", OPT_HISTORY, "WHICH", 0,
      "Events that stand in histories: all or liked (default all)", 2},
     {"history-min", OPT_HISTORY_MIN, "N", 0,
@@ -69,9 +72,14 @@ static const char DOC[] =
     "Columns are found by the names in the header row. Labels are ratings of at least --like; "
     "without ratings every interaction is a positive and brings one negative, drawn from the items "
     "its user never touched.\n\n"
-    "Writes DIR/items.lcf, users.lcf, samples.lcf, manifest.json (schemas/dataset.md).\n\n"
+    "With --fields also what the schema names: columns of DIR/users.tsv (user_id, ...), further "
+    "columns of the item list and of the interactions (the context of a decision), vectors from "
+    "files.\n\n"
+    "Writes DIR/items.lcf, users.lcf, samples.lcf, fields.lcf where there are fields, "
+    "manifest.json (schemas/dataset.md).\n\n"
     "Example:\n"
-    "  llmcf prepare --input ml-latest-small --out dataset";
+    "  llmcf prepare --input ml-latest-small --out dataset\n"
+    "  llmcf prepare --input shop --fields shop/fields.yaml --out dataset";
 
 typedef struct arguments {
     lcf_prepare_options prepare;
@@ -149,6 +157,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_FORMAT:
         a->prepare.format =
             (lcf_raw_format)(LCF_RAW_MOVIELENS + choose(state, "format", text, formats));
+        return 0;
+    case OPT_FIELDS:
+        a->prepare.fields = text;
         return 0;
     case OPT_MAX_BAD_ROWS:
         a->prepare.bad_rows_max = lcf_cli_u64(state, "max-bad-rows", text, 0, INT64_MAX);

@@ -3,6 +3,7 @@
 
 #include "common/base/bundle.h"
 #include "common/base/file.h"
+#include "common/data/fields.h"
 
 #include <stdlib.h>
 
@@ -98,13 +99,20 @@ static lcf_status save_items(const char *path, const lcf_dataset *d, lcf_err *er
     return lcf_catalogue_save(path, &d->catalogue, err);
 }
 
+static lcf_status save_fields(const char *path, const lcf_dataset *d, lcf_err *err)
+{
+    return d->fields ? lcf_fields_save(path, d->fields, err) : LCF_OK;
+}
+
 lcf_status lcf_dataset_save(const char *dir, const lcf_dataset *d, lcf_err *err)
 {
     static const struct {
         const char *name;
         lcf_status (*save)(const char *path, const lcf_dataset *d, lcf_err *err);
-    } parts[] = {
-        {"items.lcf", save_items}, {"users.lcf", save_users}, {"samples.lcf", save_samples}};
+    } parts[] = {{"items.lcf", save_items},
+                 {"users.lcf", save_users},
+                 {"samples.lcf", save_samples},
+                 {"fields.lcf", save_fields}};
     lcf_status status = LCF_OK;
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !status; i++) {

@@ -12,9 +12,9 @@
 /* items.lcf. `bundle` of the catalogue is not used. errors: EIO, ENOSPC, ENOMEM. */
 lcf_status lcf_catalogue_save(const char *path, const lcf_catalogue *c, lcf_err *err);
 /*
- * items.lcf, users.lcf and samples.lcf into the folder `dir`, which exists; the manifest is the
- * caller's. `id` and the bundles of `d` are not used; every string table that is searched needs
- * `sorted`.
+ * items.lcf, users.lcf, samples.lcf and, where there are fields, fields.lcf into the folder `dir`,
+ * which exists; the manifest is the caller's. `id` and the bundles of `d` are not used; every
+ * string table that is searched needs `sorted`.
  *
  * errors   EIO, ENOSPC, ENOMEM
  */

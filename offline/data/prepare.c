@@ -5,7 +5,9 @@
 #include "common/base/manifest.h"
 #include "offline/data/counts.h"
 #include "offline/data/dataset_write.h"
+#include "offline/data/fields_make.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,29 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_prepare_options *o,
     return status;
 }
 
+/* The schema of fields, and the files that it names. */
+static lcf_status describe_fields(lcf_manifest *m, const lcf_prepare_options *o, lcf_err *err)
+{
+    char *users = lcf_path_join(o->input_dir, "users.tsv");
+    lcf_fields_spec spec;
+    lcf_status status = lcf_fields_spec_load(&spec, o->fields, err);
+
+    if (!status)
+        status = lcf_manifest_input(m, "fields", o->fields, err);
+    if (!status && users && lcf_path_exists(users))
+        status = lcf_manifest_input(m, "users", users, err);
+    for (size_t i = 0; i < spec.fields.n && !status; i++) {
+        char role[LCF_FIELD_NAME_MAX + 8];
+
+        snprintf(role, sizeof(role), "vectors_%s", spec.fields.list[i].name);
+        if (spec.extra[i].file)
+            status = lcf_manifest_input(m, role, spec.extra[i].file, err);
+    }
+    lcf_fields_spec_dispose(&spec);
+    free(users);
+    return status;
+}
+
 /* The manifest of the dataset that is asked for, as far as inputs and parameters go. */
 static lcf_status describe(lcf_manifest **out, const lcf_prepare_options *o, lcf_raw_format format,
                            lcf_err *err)
@@ -55,6 +80,8 @@ static lcf_status describe(lcf_manifest **out, const lcf_prepare_options *o, lcf
         status = lcf_manifest_input(m, "items", items, err);
     if (!status)
         status = lcf_manifest_input(m, "interactions", interactions, err);
+    if (!status && o->fields)
+        status = describe_fields(m, o, err);
     free(items);
     free(interactions);
     if (status)
@@ -141,14 +168,14 @@ static lcf_status write_dataset(const lcf_dataset *d, lcf_manifest *m, const cha
     return status;
 }
 
-static lcf_status check_bad_rows(const lcf_raw_log *log, const lcf_prepare_options *o, lcf_err *err)
+static lcf_status check_bad_rows(size_t bad_n, const lcf_prepare_options *o, lcf_err *err)
 {
-    if (log->bad_rows_n <= o->bad_rows_max)
+    if (bad_n <= o->bad_rows_max)
         return LCF_OK;
     return LCF_FAIL(err, LCF_ELIMIT,
                     "%zu rows of %s cannot be read, at most %llu may be (--max-bad-rows); nothing "
                     "was written",
-                    log->bad_rows_n, o->input_dir, (unsigned long long)o->bad_rows_max);
+                    bad_n, o->input_dir, (unsigned long long)o->bad_rows_max);
 }
 
 static lcf_status sort_ids(lcf_raw_log *log)
@@ -164,6 +191,25 @@ static lcf_status sort_ids(lcf_raw_log *log)
     return status;
 }
 
+/* Encodes the fields that a schema asks for. */
+static lcf_status make_fields(lcf_fields *fields, lcf_raw_log *log, const lcf_samples *samples,
+                              const lcf_raw_options *read, const lcf_prepare_options *o,
+                              lcf_err *err)
+{
+    lcf_fields_spec spec;
+    const lcf_fields_input input = {&spec, read, log, samples};
+    size_t bad_n = 0;
+    lcf_status status = lcf_fields_spec_load(&spec, o->fields, err);
+
+    if (!status)
+        status = lcf_fields_make(fields, &bad_n, &input, err);
+    log->bad_rows_n += bad_n;
+    if (!status)
+        status = check_bad_rows(log->bad_rows_n, o, err);
+    lcf_fields_spec_dispose(&spec);
+    return status;
+}
+
 /* Reads, builds and writes; m describes what comes out. */
 static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options *o,
                       lcf_raw_format format, lcf_err *err)
@@ -172,14 +218,16 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
     lcf_sample_options sampling = o->samples;
     lcf_raw_log log;
     lcf_samples samples;
+    lcf_fields fields;
     lcf_dataset d;
     lcf_status status;
 
     memset(&samples, 0, sizeof(samples));
+    memset(&fields, 0, sizeof(fields));
     status = lcf_raw_read(&log, &read, err);
     if (status)
         return status;
-    status = check_bad_rows(&log, o, err);
+    status = check_bad_rows(log.bad_rows_n, o, err);
     if (status)
         goto done;
     if (sampling.split == LCF_SPLIT_AUTO)
@@ -189,6 +237,8 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
     status = lcf_samples_make(&samples, &log, &sampling, err);
     if (!status && sort_ids(&log))
         status = LCF_FAIL(err, LCF_ENOMEM, "order of the ids");
+    if (!status && o->fields)
+        status = make_fields(&fields, &log, &samples, &read, o, err);
     if (status)
         goto done;
     *stats = make_stats(&log, &samples, sampling.split);
@@ -196,8 +246,10 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
     if (status)
         goto done;
     d = view(&log, &samples);
+    d.fields = o->fields ? &fields : NULL;
     status = write_dataset(&d, m, o->out_dir, err);
 done:
+    lcf_fields_dispose(&fields);
     lcf_samples_dispose(&samples);
     lcf_raw_dispose(&log);
     return status;

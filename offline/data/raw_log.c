@@ -76,6 +76,11 @@ lcf_status lcf_raw_paths(char **items, char **interactions, const char *dir, lcf
     return LCF_ENOMEM;
 }
 
+const char *lcf_raw_id_column(lcf_raw_format format, bool items)
+{
+    return items ? LAYOUTS[format].item_columns[ITEM_ID] : LAYOUTS[format].row_columns[ROW_USER];
+}
+
 static lcf_status has_layout(bool *out, const char *dir, lcf_raw_format format)
 {
     char *items, *interactions;
@@ -427,6 +432,8 @@ static lcf_status grow_rows(lcf_raw_log *log, size_t n)
         status = lcf_grow((void **)&log->row_item, &log->item_capacity, n, sizeof(uint32_t));
     if (!status)
         status = lcf_grow((void **)&log->row_time, &log->time_capacity, n, sizeof(int64_t));
+    if (!status)
+        status = lcf_grow((void **)&log->row_line, &log->line_capacity, n, sizeof(uint32_t));
     if (!status && log->has_ratings)
         status = lcf_grow((void **)&log->row_rating, &log->rating_capacity, n, sizeof(float));
     if (!status && log->has_splits)
@@ -434,7 +441,7 @@ static lcf_status grow_rows(lcf_raw_log *log, size_t n)
     return status;
 }
 
-static lcf_status add_interaction(lcf_raw_log *log, const interaction *in)
+static lcf_status add_interaction(lcf_raw_log *log, const interaction *in, size_t line)
 {
     size_t row = log->rows_n;
     uint32_t user, item = lcf_intern_find(&log->item_id, in->item.data, in->item.len);
@@ -449,6 +456,7 @@ static lcf_status add_interaction(lcf_raw_log *log, const interaction *in)
     log->row_user[row] = user;
     log->row_item[row] = item;
     log->row_time[row] = in->time;
+    log->row_line[row] = (uint32_t)line;
     if (log->has_ratings)
         log->row_rating[row] = (float)in->rating;
     if (log->has_splits)
@@ -473,7 +481,7 @@ static lcf_status read_interactions(reader *r)
         if (reason)
             report_bad(r, reason);
         else
-            status = add_interaction(r->log, &in);
+            status = add_interaction(r->log, &in, r->rows.line);
         if (!(r->log->rows_n & 1023))
             lcf_progress_update(&r->progress, r->rows.at);
     }
@@ -559,6 +567,7 @@ void lcf_raw_dispose(lcf_raw_log *log)
     free(log->row_user);
     free(log->row_item);
     free(log->row_time);
+    free(log->row_line);
     free(log->row_rating);
     free(log->row_split);
     memset(log, 0, sizeof(*log));

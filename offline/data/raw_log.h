@@ -52,12 +52,14 @@ typedef struct lcf_raw_log {
     size_t rows_n;
     uint32_t *row_user, *row_item; /* [rows_n] */
     int64_t *row_time;             /* [rows_n] seconds since 1970 */
+    uint32_t *row_line;            /* [rows_n] of the file, from 1 */
     float *row_rating;             /* [rows_n], NULL without ratings */
     uint8_t *row_split;            /* [rows_n] lcf_split, NULL unless the log says */
     bool has_ratings, has_splits;
     size_t bad_rows_n, unknown_items_n;
     size_t item_brand_capacity, category_offsets_capacity, item_categories_capacity;
-    size_t user_capacity, item_capacity, time_capacity, rating_capacity, split_capacity;
+    size_t user_capacity, item_capacity, time_capacity, rating_capacity, split_capacity,
+        line_capacity;
 } lcf_raw_log;
 
 /*
@@ -68,6 +70,8 @@ typedef struct lcf_raw_log {
 lcf_status lcf_raw_detect(lcf_raw_format *out, const char *dir, lcf_err *err);
 /* Paths of the two files of a layout; free() releases them. errors: ENOMEM. */
 lcf_status lcf_raw_paths(char **items, char **interactions, const char *dir, lcf_raw_format format);
+/* The name of the column with the ids of items, or of users. */
+const char *lcf_raw_id_column(lcf_raw_format format, bool items);
 /*
  * errors   ENOENT a file is missing; EFORMAT a header lacks a column (named); ELIMIT more than
  * 2^32 - 2 rows; ENOMEM

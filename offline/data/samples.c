@@ -232,8 +232,9 @@ static lcf_status store_samples(maker *m)
     s->sample_label = lcf_alloc(n + 1, sizeof(*s->sample_label));
     s->sample_time = lcf_alloc(n + 1, sizeof(*s->sample_time));
     s->sample_history_end = lcf_alloc(n + 1, sizeof(*s->sample_history_end));
+    s->sample_row = lcf_alloc(n + 1, sizeof(*s->sample_row));
     if (!s->sample_user || !s->sample_item || !s->sample_label || !s->sample_time ||
-        !s->sample_history_end)
+        !s->sample_history_end || !s->sample_row)
         return LCF_ENOMEM;
     s->samples_n = n;
     for (size_t i = 0; i < n; i++) {
@@ -247,6 +248,7 @@ static lcf_status store_samples(maker *m)
         s->sample_label[i] = d->label;
         s->sample_time[i] = d->time;
         s->sample_history_end[i] = d->history_end;
+        s->sample_row[i] = m->order[d->position];
     }
     return LCF_OK;
 }
@@ -338,5 +340,6 @@ void lcf_samples_dispose(lcf_samples *s)
     free(s->sample_label);
     free(s->sample_time);
     free(s->sample_history_end);
+    free(s->sample_row);
     memset(s, 0, sizeof(*s));
 }

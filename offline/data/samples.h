@@ -47,6 +47,7 @@ typedef struct lcf_samples {
     uint8_t *sample_label;
     int64_t *sample_time;
     uint64_t *sample_history_end;
+    uint32_t *sample_row;      /* of the log; a sampled negative has its positive's */
     size_t without_negative_n; /* positives of users who touched every item */
 } lcf_samples;
 
