@@ -79,11 +79,28 @@ struct ranker_side {
 const ranker_backbone *lcf_ranker_find_backbone(const char *name);
 const ranker_side *lcf_ranker_find_side(const char *name);
 
+/* ---- schema.c: the data's own fields ---- */
+
+/* Adds to r's widths; after the tables. */
+lcf_status lcf_ranker_declare_schema(lcf_ranker *r, lcf_err *err);
+/* errors: EINVAL a field that is not there or of another kind (named) */
+lcf_status lcf_ranker_check_fields(const lcf_ranker_config *c, const lcf_fields *fields,
+                                   lcf_err *err);
+/* The last step of building a batch; false when out of memory. */
+bool lcf_ranker_take_fields(ranker_batch *b, lcf_tape *tape, const lcf_ranker *r,
+                            const lcf_ranker_source *source, const lcf_ranker_row *rows,
+                            const uint32_t *catalogue_item);
+/* The fields of one owner for the batch's first n entities, each [n, dim]; returns how many. */
+size_t lcf_ranker_schema_parts(lcf_tensor **parts, const ranker_pass *p, lcf_field_owner owner,
+                               size_t n);
+
 /* ---- fields.c ---- */
 
 lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err);
 /* All but `extra`. */
 void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p);
+/* What is known about the users of the first n decisions [n, user_dim]. */
+lcf_tensor *lcf_ranker_users(const ranker_pass *p, size_t n);
 /* Means of the histories' items [histories_n, item_dim]; zeros for an empty one. */
 lcf_tensor *lcf_ranker_history_means(const ranker_pass *p, ranker_fields *f);
 /* That of each row's own history [rows_n, item_dim]. */

@@ -76,6 +76,27 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
     return LCF_OK;
 }
 
+static lcf_status check_field(const lcf_ranker_config *c, size_t i, lcf_err *err)
+{
+    const lcf_ranker_field *f = &c->fields[i];
+    const bool ids = !f->dim, shares = f->table == LCF_FIELD_TABLE_FIELD;
+    const uint32_t rows_min = ids ? (f->table == LCF_FIELD_TABLE_OWN ? 2 : 0) : !f->frozen;
+
+    if (!memchr(f->name, '\0', sizeof(f->name)) || !*f->name ||
+        f->name[strspn(f->name, "abcdefghijklmnopqrstuvwxyz0123456789_")])
+        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: field %zu has no name", i);
+    if (f->owner >= LCF_FIELD_OWNERS_N || f->table > LCF_FIELD_TABLE_CATEGORY ||
+        f->dim > LCF_FIELD_VECTOR_MAX || f->rows < rows_min || f->rows > LCF_FIELD_ROWS_MAX ||
+        (!ids && f->table != LCF_FIELD_TABLE_OWN))
+        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: field %s is out of range", f->name);
+    if (shares && (f->shares >= i || c->fields[f->shares].dim ||
+                   c->fields[f->shares].table != LCF_FIELD_TABLE_OWN))
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "ranker configuration: field %s shares the table of no earlier field",
+                        f->name);
+    return LCF_OK;
+}
+
 lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
 {
     lcf_status status = check_name("backbone", c->backbone, lcf_ranker_backbone, err);
@@ -84,6 +105,10 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
         status = check_name("side module", c->side, lcf_ranker_side, err);
     if (!status)
         status = check_sizes(c, err);
+    if (!status && c->fields_n > LCF_FIELDS_MAX)
+        status = LCF_FAIL(err, LCF_EINVAL, "ranker configuration: %zu fields", c->fields_n);
+    for (size_t i = 0; !status && i < c->fields_n; i++)
+        status = check_field(c, i, err);
     if (status)
         return status;
     if (c->dim % (2 * c->heads_n))
@@ -126,6 +151,26 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
     X("x_hidden", x_hidden)            \
     X("ffn_hidden", ffn_hidden)
 
+/* The data's own fields as a list, or NULL when out of memory. */
+static json_t *fields_to_json(const lcf_ranker_config *c)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < c->fields_n; i++) {
+        const lcf_ranker_field *f = &c->fields[i];
+        json_t *field = json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:b}", "name", f->name, "owner",
+                                  (int)f->owner, "table", (int)f->table, "shares",
+                                  (json_int_t)f->shares, "rows", (json_int_t)f->rows, "dim",
+                                  (json_int_t)f->dim, "frozen", (int)f->frozen);
+
+        if (json_array_append_new(list, field)) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf_err *err)
 {
     json_t *json = json_object();
@@ -137,6 +182,7 @@ lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf
 #undef PUT
     failed |= json_object_set_new(json, "backbone", json_string(c->backbone));
     failed |= json_object_set_new(json, "side", json_string(c->side));
+    failed |= json_object_set_new(json, "fields", fields_to_json(c));
     failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
     if (!failed)
@@ -160,6 +206,50 @@ static lcf_status get_u32(uint32_t *out, const json_t *json, const char *name, l
     return LCF_OK;
 }
 
+static lcf_status field_of_json(lcf_ranker_field *f, const json_t *json, lcf_err *err)
+{
+    const char *name;
+    uint32_t owner = 0, table = 0;
+    lcf_status status = lcf_json_str(&name, json, "name", err);
+
+    if (!status && strlen(name) >= sizeof(f->name))
+        status = LCF_FAIL(err, LCF_EFORMAT, "the name of a field is too long");
+    if (!status)
+        memcpy(f->name, name, strlen(name) + 1);
+    if (!status)
+        status = get_u32(&owner, json, "owner", err);
+    if (!status)
+        status = get_u32(&table, json, "table", err);
+    if (!status)
+        status = get_u32(&f->shares, json, "shares", err);
+    if (!status)
+        status = get_u32(&f->rows, json, "rows", err);
+    if (!status)
+        status = get_u32(&f->dim, json, "dim", err);
+    if (!status && (owner >= LCF_FIELD_OWNERS_N || table > LCF_FIELD_TABLE_CATEGORY))
+        status = LCF_FAIL(err, LCF_EFORMAT, "owner or table of a field is out of range");
+    if (status)
+        return status;
+    f->owner = (lcf_field_owner)owner;
+    f->table = (lcf_field_table)table;
+    f->frozen = json_is_true(json_object_get(json, "frozen"));
+    return LCF_OK;
+}
+
+static lcf_status fields_of_json(lcf_ranker_config *c, const json_t *list, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    if (!list)
+        return LCF_OK; /* no field of its own */
+    if (!json_is_array(list) || json_array_size(list) > LCF_FIELDS_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "fields is no list of at most %d", LCF_FIELDS_MAX);
+    c->fields_n = json_array_size(list);
+    for (size_t i = 0; i < c->fields_n && !status; i++)
+        status = field_of_json(&c->fields[i], json_array_get(list, i), err);
+    return status;
+}
+
 static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_err *err)
 {
     const json_t *backbone = json_object_get(json, "backbone"),
@@ -176,6 +266,8 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
         status = get_u32(&c->field, json, name, err);
     CONFIG_U32(GET)
 #undef GET
+    if (!status)
+        status = fields_of_json(c, json_object_get(json, "fields"), err);
     if (!status)
         status = lcf_json_f64(&rec_weight, json, "rec_weight", err);
     if (!status)

@@ -402,7 +402,8 @@ ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
     w.b->frozen = frozen;
     if (r->side->needs & LCF_RANKER_EXAMPLES && !build_examples(&w))
         return NULL;
-    if (!build_decisions(&w) || !build_items(&w) || !build_pairs(&w))
+    if (!build_decisions(&w) || !build_items(&w) || !build_pairs(&w) ||
+        !lcf_ranker_take_fields(w.b, tape, r, source, rows, w.catalogue_item))
         return NULL;
     if (r->side->needs & LCF_RANKER_VECTORS && !build_texts(&w))
         return NULL;

@@ -18,13 +18,16 @@ lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !status; i++)
         status =
             lcf_ranker_add_table(tables[i].idx, r, tables[i].name, tables[i].rows, c->dim, err);
+    if (!status)
+        status = lcf_ranker_declare_schema(r, err);
     return status;
 }
 
 static lcf_tensor *build_items(const ranker_pass *p)
 {
     const ranker_batch *b = p->batch;
-    lcf_tensor *parts[3];
+    lcf_tensor *parts[3 + LCF_FIELDS_MAX];
+    size_t n;
 
     parts[0] =
         lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->item_table), b->item_id, b->items_n);
@@ -32,7 +35,26 @@ static lcf_tensor *build_items(const ranker_pass *p)
         lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->brand_table), b->item_brand, b->items_n);
     parts[2] = lcf_op_gather_mean(p->tape, lcf_ranker_param(p, p->r->category_table), b->categories,
                                   b->category_offsets, b->items_n);
-    return lcf_op_concat(p->tape, parts, 3);
+    n = 3 + lcf_ranker_schema_parts(parts + 3, p, LCF_FIELD_ITEM, b->items_n);
+    return lcf_op_concat(p->tape, parts, n);
+}
+
+lcf_tensor *lcf_ranker_users(const ranker_pass *p, size_t n)
+{
+    lcf_tensor *parts[1 + LCF_FIELDS_MAX];
+    size_t parts_n;
+
+    parts[0] = lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), p->batch->user, n);
+    parts_n = 1 + lcf_ranker_schema_parts(parts + 1, p, LCF_FIELD_USER, n);
+    return parts_n > 1 ? lcf_op_concat(p->tape, parts, parts_n) : parts[0];
+}
+
+static lcf_tensor *build_context(const ranker_pass *p)
+{
+    lcf_tensor *parts[LCF_FIELDS_MAX];
+    const size_t n = lcf_ranker_schema_parts(parts, p, LCF_FIELD_CONTEXT, p->batch->rows_n);
+
+    return n ? lcf_op_concat(p->tape, parts, n) : NULL;
 }
 
 void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p)
@@ -41,8 +63,9 @@ void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p)
 
     *f = (ranker_fields){0};
     f->items = build_items(p);
-    f->user = lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), b->user, b->rows_n);
+    f->user = lcf_ranker_users(p, b->rows_n);
     f->target = lcf_op_gather(p->tape, f->items, b->item, b->rows_n);
+    f->context = build_context(p);
 }
 
 lcf_tensor *lcf_ranker_history_means(const ranker_pass *p, ranker_fields *f)

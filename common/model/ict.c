@@ -99,8 +99,7 @@ static lcf_tensor *decisions(const ranker_pass *p, ranker_fields *f, lcf_tensor 
     lcf_tensor *means = lcf_ranker_history_means(p, f);
     lcf_tensor *fields[5];
 
-    fields[0] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->user_table), b->user, b->decisions_n);
+    fields[0] = lcf_ranker_users(p, b->decisions_n);
     fields[1] = lcf_op_gather(p->tape, f->items, b->item, b->decisions_n);
     fields[2] = item_texts(p, texts);
     fields[3] = means;

@@ -242,6 +242,8 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
         status = check_vectors(r, source, err);
     if (!status && r->side->needs & LCF_RANKER_EXAMPLES)
         status = check_examples(r, source, err);
+    if (!status)
+        status = lcf_ranker_check_fields(&r->config, source->fields, err);
     return status;
 }
 

@@ -19,12 +19,24 @@
 #include "common/base/status.h"
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
+#include "common/data/fields.h"
 #include "common/nn/tape.h"
 #include "common/store/examples.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* A field of the data's own schema (common/data/fields.h), as a ranker knows it. */
+typedef struct lcf_ranker_field {
+    char name[LCF_FIELD_NAME_MAX];
+    lcf_field_owner owner;
+    lcf_field_table table;
+    uint32_t shares; /* index of the field whose table it is, with LCF_FIELD_TABLE_FIELD */
+    uint32_t rows;   /* of its own table; of vectors that are trained: their number; else 0 */
+    uint32_t dim;    /* of vectors, 0 for ids */
+    bool frozen;     /* vectors: taken as they are */
+} lcf_ranker_field;
 
 typedef struct lcf_ranker_config {
     const char *backbone, *side; /* names of kinds below; those of a ranker's config are static */
@@ -40,6 +52,8 @@ typedef struct lcf_ranker_config {
     uint32_t ffn_hidden;        /* of the decoder's SwiGLU */
     float rec_weight;           /* alpha of the reconstruction loss */
     float dropout;              /* of the head MLP */
+    size_t fields_n;            /* of the data's own schema */
+    lcf_ranker_field fields[LCF_FIELDS_MAX];
 } lcf_ranker_config;
 
 /* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
@@ -85,6 +99,7 @@ lcf_params *lcf_ranker_params(lcf_ranker *r);
 typedef struct lcf_ranker_source {
     const lcf_catalogue *catalogue;
     const lcf_embeddings *item_vectors; /* rows are item indices */
+    const lcf_fields *fields;           /* NULL where the ranker has none of its own */
     const lcf_examples *examples;       /* either may be NULL where the side module needs it not */
 } lcf_ranker_source;
 
@@ -96,14 +111,18 @@ typedef struct lcf_ranker_row {
     uint32_t history_n;
     const uint32_t *examples; /* [k] indices into the source's examples, LCF_EXAMPLE_NONE where
                                  there is none; or NULL */
+    uint32_t context; /* 1 + the entry of the source's context fields; 0: nothing is known */
 } lcf_ranker_row;
+
+/* The fields of a data set as a configuration holds them; NULL: none. */
+void lcf_ranker_config_fields(lcf_ranker_config *c, const lcf_fields *fields);
 
 /*
  * Checks that what rows and features are taken from fits the model.
  *
  * errors   EINVAL  the item vectors are not one per item of the catalogue, or of another dimension
  *          than the weights; a side module without the examples it needs, or with vectors of
- * another dimension
+ * another dimension; a field that the data does not have
  */
 lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source *source,
                                    lcf_err *err);

@@ -8,7 +8,7 @@
 #include "common/model/ranker.h"
 
 #define LCF_RANKER_LAYERS_MAX 8
-#define LCF_RANKER_PARAMS_MAX 128
+#define LCF_RANKER_PARAMS_MAX 256
 #define LCF_RANKER_ROPE_THETA 10000.0f
 #define LCF_RANKER_NORM_EPS 1e-5f
 
@@ -43,6 +43,9 @@ struct lcf_ranker {
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     size_t user_table, item_table, brand_table, category_table;
+    size_t
+        field_table[LCF_FIELDS_MAX]; /* of the data's own schema: the table of ids, or of offsets */
+    size_t field_map[LCF_FIELDS_MAX]; /* of vectors: to `dim` */
     /* Widths of what is known about a user, an item and the context: their fields side by side. */
     size_t user_dim, item_dim, context_dim;
 };
@@ -54,6 +57,13 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *config, lcf_err *err
 lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *config, lcf_err *err);
 lcf_status lcf_ranker_config_of_text(lcf_ranker_config *config, const char *text, size_t n,
                                      lcf_err *err);
+
+/* What a batch takes of one field of the data's own schema. */
+typedef struct ranker_field_batch {
+    uint32_t *ids;     /* rows of its table; with vectors [n] their own rows */
+    uint32_t *offsets; /* [n + 1] into ids, for the batch's n users (by decision), items or rows */
+    float *vectors;    /* [n, dim] */
+} ranker_field_batch;
 
 /*
  * A batch as index arrays, all in the tape's memory. Whatever occurs more than once in it (items,
@@ -77,6 +87,8 @@ typedef struct ranker_batch {
     uint32_t *user;    /* [decisions_n] rows of the user table */
     uint32_t *item;    /* [decisions_n] indices into items */
     uint32_t *history; /* [decisions_n] indices into histories */
+
+    ranker_field_batch *fields; /* [config.fields_n] */
 
     /* Pairs (row, item of its history), by row. */
     size_t pairs_n;

@@ -224,8 +224,9 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
 /* What the arm's tokens are made from never changes in a snapshot: they are computed now. */
 static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, lcf_err *err)
 {
-    const lcf_ranker_source source = {&s->catalogue, &s->item_vectors,
-                                      s->has_examples ? &s->examples : NULL};
+    const lcf_ranker_source source = {.catalogue = &s->catalogue,
+                                      .item_vectors = &s->item_vectors,
+                                      .examples = s->has_examples ? &s->examples : NULL};
 
     if (needs_of(s, idx) & LCF_RANKER_EXAMPLES && !s->has_examples)
         return LCF_OK; /* another arm answers */

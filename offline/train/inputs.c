@@ -69,8 +69,12 @@ static lcf_status make_rows(train_inputs *in, const uint32_t *ids, lcf_err *err)
     for (size_t i = 0; i < d->samples_n; i++) {
         const lcf_sample s = lcf_dataset_sample(d, i);
 
-        in->rows[i] = (lcf_ranker_row){s.user, s.item, s.history, s.history_n,
-                                       ids ? ids + i * in->config.k : NULL};
+        in->rows[i] = (lcf_ranker_row){.user = s.user,
+                                       .item = s.item,
+                                       .history = s.history,
+                                       .history_n = s.history_n,
+                                       .examples = ids ? ids + i * in->config.k : NULL,
+                                       .context = (uint32_t)i + 1};
     }
     return LCF_OK;
 }
@@ -87,6 +91,7 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     c->items_n = in->dataset.catalogue.items_n;
     c->brands_n = in->dataset.catalogue.brands_n;
     c->categories_n = in->dataset.catalogue.categories_n;
+    lcf_ranker_config_fields(c, in->dataset.fields);
     c->dropout = (float)o->params.dropout;
     c->rec_weight = (float)o->params.rec_weight;
 }
@@ -102,6 +107,7 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     if (status)
         return status;
     in->source.catalogue = &in->dataset.catalogue;
+    in->source.fields = in->dataset.fields;
     fill_config(in, o);
     status = check_splits(&in->dataset, o->dataset_dir, err);
     if (!status && needs & LCF_RANKER_VECTORS)

@@ -322,16 +322,20 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
     lcf_rank_context *c = j->c;
     lcf_ranker *ranker = j->data->arms[arm].ranker;
     bool examples = reads_examples(ranker);
-    lcf_ranker_source source = {&j->data->catalogue, &j->data->item_vectors,
-                                j->data->has_examples ? &j->data->examples : NULL};
+    lcf_ranker_source source = {.catalogue = &j->data->catalogue,
+                                .item_vectors = &j->data->item_vectors,
+                                .examples = j->data->has_examples ? &j->data->examples : NULL};
     size_t n = 0;
     lcf_status status;
 
     for (size_t i = 0; i < j->request->candidates_n; i++) {
         if (j->k && (examples_of(j, i) == 0) != fallback)
             continue;
-        c->rows[n] = (lcf_ranker_row){j->user, c->item[i], c->history, c->history_n,
-                                      examples ? c->examples + i * j->k : NULL};
+        c->rows[n] = (lcf_ranker_row){.user = j->user,
+                                      .item = c->item[i],
+                                      .history = c->history,
+                                      .history_n = c->history_n,
+                                      .examples = examples ? c->examples + i * j->k : NULL};
         c->row_candidate[n++] = (uint32_t)i;
         if (fallback)
             c->degraded[i] = "no_examples";

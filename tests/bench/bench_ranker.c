@@ -135,8 +135,11 @@ static void make_rows(world *w)
     for (size_t i = 0; i < (size_t)ROWS * 4; i++)
         examples[i] = (uint32_t)lcf_rng_below(&w->rng, EXAMPLES);
     for (size_t i = 0; i < ROWS; i++)
-        w->rows[i] = (lcf_ranker_row){draw(w, USERS), draw(w, ITEMS), history + i * LCF_HISTORY_MAX,
-                                      draw_length(w), examples + 4 * i};
+        w->rows[i] = (lcf_ranker_row){.user = draw(w, USERS),
+                                      .item = draw(w, ITEMS),
+                                      .history = history + i * LCF_HISTORY_MAX,
+                                      .history_n = draw_length(w),
+                                      .examples = examples + 4 * i};
 }
 
 static lcf_ranker *make_ranker(bool ict)
@@ -243,7 +246,8 @@ int main(int argc, char **argv)
     make_catalogue(&w);
     make_examples(&w);
     make_rows(&w);
-    w.source = (lcf_ranker_source){&w.catalogue, &w.vectors, &w.examples};
+    w.source = (lcf_ranker_source){
+        .catalogue = &w.catalogue, .item_vectors = &w.vectors, .examples = &w.examples};
     if (lcf_tape_create(&tape, NULL))
         need(NULL);
     puts("name,value,unit");

@@ -94,8 +94,11 @@ static void make_rows(ranker_world *w)
     w->rows = own(w, w->rows_n, sizeof(*w->rows));
     w->labels = own(w, w->rows_n, sizeof(float));
     for (size_t i = 0; i < w->rows_n; i++) {
-        w->rows[i] = (lcf_ranker_row){user[i], item[i], history + i * LCF_HISTORY_MAX, history_n[i],
-                                      examples + i * k};
+        w->rows[i] = (lcf_ranker_row){.user = user[i],
+                                      .item = item[i],
+                                      .history = history + i * LCF_HISTORY_MAX,
+                                      .history_n = history_n[i],
+                                      .examples = examples + i * k};
         w->labels[i] = label->data[i];
     }
 }

@@ -78,9 +78,14 @@ static float offline_score(const lcf_dataset *d, size_t row, size_t arm, lcf_tap
     float history_vec[64], score;
     lcf_example_query q = {s.user, s.time, lcf_dataset_sample_hash(d, row), history_vec,
                            g_offline->item_vectors.vectors + s.item * g_offline->item_vectors.dim};
-    lcf_ranker_source source = {&d->catalogue, &g_offline->item_vectors,
-                                ict ? &g_offline->examples : NULL};
-    lcf_ranker_row r = {s.user, s.item, s.history, s.history_n, ict ? ids : NULL};
+    lcf_ranker_source source = {.catalogue = &d->catalogue,
+                                .item_vectors = &g_offline->item_vectors,
+                                .examples = ict ? &g_offline->examples : NULL};
+    lcf_ranker_row r = {.user = s.user,
+                        .item = s.item,
+                        .history = s.history,
+                        .history_n = s.history_n,
+                        .examples = ict ? ids : NULL};
     lcf_err err = LCF_ERR_INIT;
 
     assert_true(g_offline->item_vectors.dim <= 64);

@@ -204,7 +204,8 @@ static void test_artefact(void **state)
     source.catalogue = &d.catalogue;
     for (i = 0; i < p.rows_n; i++) {
         const lcf_sample s = lcf_dataset_sample(&d, p.row[i]);
-        const lcf_ranker_row row = {s.user, s.item, s.history, s.history_n, NULL};
+        const lcf_ranker_row row = {
+            .user = s.user, .item = s.item, .history = s.history, .history_n = s.history_n};
 
         assert_int_equal(lcf_ranker_score(&score, tape, ranker, &source, &row, 1, NULL), LCF_OK);
         assert_float_equal(score, p.scores[best_at * p.rows_n + i], 1e-6f);

@@ -1,0 +1,40 @@
+#!/bin/bash
+# Fields of a schema, from columns to scores: labels that follow from the context, a user's city and an item's price alone are
+# learned with the fields and not without them.
+set -u
+. "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
+
+mkdir shop
+awk 'BEGIN {
+    srand(7)
+    print "item_id\ttitle\tprice" >"shop/items.tsv"
+    for (i = 1; i <= 60; i++) { price[i] = int(1 + 99 * rand()); print "i" i "\titem\t" price[i] >"shop/items.tsv" }
+    print "user_id\tcity" >"shop/users.tsv"
+    for (u = 1; u <= 80; u++) { city[u] = rand() < 0.5 ? "Rome" : "Oslo"; print "u" u "\t" city[u] >"shop/users.tsv" }
+    print "user_id\titem_id\ttimestamp\trating\tdevice" >"shop/interactions.tsv"
+    for (t = 1; t <= 4000; t++) {
+        u = 1 + int(80 * rand()); i = 1 + int(60 * rand()); device = rand() < 0.5 ? "phone" : "desk"
+        label = (device == "phone") != (price[i] > 50) || city[u] == "Oslo" && rand() < 0.3
+        print "u" u "\ti" i "\t" t "\t" (label ? 5 : 1) "\t" device >"shop/interactions.tsv"
+    }
+}'
+printf 'users: {city: {kind: categorical}}\nitems: {price: {kind: numeric, buckets: 8}}\ncontext: {device: {kind: categorical}}\n' >shop/fields.yaml
+
+expect 0 '80 users' "$LLMCF" prepare --input shop --out plain
+expect 0 '80 users' "$LLMCF" prepare --input shop --fields shop/fields.yaml --out rich
+[ -e plain/fields.lcf ] && fail "fields without a schema"
+expect 0 'up to date' "$LLMCF" prepare --input shop --fields shop/fields.yaml --out rich
+for data in plain rich; do
+    expect 0 'best seed 1' "$LLMCF" train --dataset $data --out ranker-$data --seeds 1 --lr 0.01 --epochs 8 --patience 8
+done
+jq -s -e '.[0].seeds[0].test_auc < 0.62 and .[1].seeds[0].test_auc > 0.85' ranker-plain/report.json ranker-rich/report.json >/dev/null ||
+    fail "test AUC $(jq .seeds[0].test_auc ranker-plain/report.json) without fields, $(jq .seeds[0].test_auc ranker-rich/report.json) with them"
+
+# a schema that does not fit, and a changed one
+printf 'items: {colour: {kind: categorical}}\n' >wrong.yaml
+expect 1 "no column 'colour'" "$LLMCF" prepare --input shop --fields wrong.yaml --out x
+[ -e x ] && fail "a dataset was written"
+printf 'context: {device: {kind: categorical}}\n' >shop/fields.yaml
+expect 0 '80 users' "$LLMCF" prepare --input shop --fields shop/fields.yaml --out rich
+expect 0 'best seed' "$LLMCF" train --dataset rich --out ranker-rich --seeds 1 --epochs 1
+exit $((fails > 0))
