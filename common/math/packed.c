@@ -20,7 +20,7 @@ void lcf_pack(float *packed, const float *w, size_t ldw, size_t first, size_t in
 }
 
 void lcf_packed_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                       size_t n, size_t in, size_t out, bool accumulate)
+                       const float *bias, size_t n, size_t in, size_t out, unsigned flags)
 {
-    lcf_simd_get()->packed_linear(y, ldy, x, ldx, packed, n, in, out, accumulate);
+    lcf_simd_get()->packed_linear(y, ldy, x, ldx, packed, bias, n, in, out, flags);
 }

@@ -19,12 +19,17 @@ size_t lcf_packed_n(size_t in, size_t out);
  * The caller zeroes it beforehand. */
 void lcf_pack(float *packed, const float *w, size_t ldw, size_t first, size_t in, size_t out);
 
+/* What becomes of the product. */
+#define LCF_PACKED_ADD 1u  /* what y holds is added */
+#define LCF_PACKED_RELU 2u /* and then negative ones become 0 */
+
 /*
- * y = x w^T, or y += x w^T.
+ * y = x w^T + bias, and what the flags say.
  *
- * shapes   y [n, out] with ldy floats between rows; x [n, in] with ldx; packed as above
+ * shapes   y [n, out] with ldy floats between rows; x [n, in] with ldx; packed as above; bias [out]
+ *          or NULL
  */
 void lcf_packed_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                       size_t n, size_t in, size_t out, bool accumulate);
+                       const float *bias, size_t n, size_t in, size_t out, unsigned flags);
 
 #endif

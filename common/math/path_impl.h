@@ -7,8 +7,6 @@
  */
 #include "common/math/path_attention.h"
 
-typedef int32_t ivec __attribute__((vector_size(VW * 4), may_alias));
-
 #if VW == 16
 #define SWAP_PAIRS 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
 #define COUNT 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15

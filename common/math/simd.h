@@ -27,7 +27,7 @@ typedef struct lcf_simd {
     void (*linear_few)(float *y, const float *x, const float *w, const float *bias, size_t n,
                        size_t in, size_t out);
     void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                          size_t n, size_t in, size_t out, bool accumulate);
+                          const float *bias, size_t n, size_t in, size_t out, unsigned flags);
     void (*path_append)(lcf_path *path, size_t at, const float *k, const float *v, size_t ld,
                         size_t n);
     void (*path_attend)(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,

@@ -24,6 +24,7 @@
 #define TILE_VECS 2
 
 typedef float vec __attribute__((vector_size(VW * 4), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(VW * 4), may_alias));
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 

@@ -155,11 +155,13 @@ lcf_tensor *lcf_ranker_head_forward(const ranker_pass *p, const ranker_mlp *head
 float *lcf_ranker_pack_take(ranker_packer *packer, size_t n);
 /* Columns [first, first + in) of matrices of one shape, one below the other, as lcf_packed_linear
  * takes them. */
-const float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n,
-                             size_t first, size_t in);
+float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n, size_t first,
+                       size_t in);
 /* errors: ENOMEM, *out is empty then */
 lcf_status lcf_ranker_plan_create(ranker_plan *out, const lcf_ranker *r, size_t state_bytes,
                                   void (*pack)(void *state, ranker_packer *packer));
 void lcf_ranker_plan_free(ranker_plan *plan);
+/* The end of the run of neighbours that share user and history with row `begin`. */
+size_t lcf_ranker_run_end(const ranker_batch *b, size_t begin);
 
 #endif

@@ -10,16 +10,9 @@
  * source   Zhou et al. 2018 (DIN); llm-cf.md section 6: scores are not normalised, and an absent
  *          history item weighs 0
  */
-#include "common/model/backbone.h"
+#include "common/model/din.h"
 
 #include <string.h>
-
-typedef struct din {
-    /* The first layer of the attention over [q, h, q - h, q * h], one matrix for each part. */
-    size_t q, h, d, m, b;
-    ranker_mlp att;  /* the layers after that one */
-    ranker_mlp head; /* user, target, pooled history, extra vector -> logit */
-} din;
 
 static lcf_status declare(lcf_ranker *r, size_t extra_dim, lcf_err *err)
 {
@@ -100,7 +93,7 @@ static lcf_tensor *pool(const ranker_pass *p, lcf_tensor *items, lcf_tensor *q)
                               b->rows_n);
 }
 
-static lcf_tensor *logits(const ranker_pass *p, ranker_fields *f)
+lcf_tensor *lcf_din_logits(const ranker_pass *p, ranker_fields *f)
 {
     const din *s = p->r->backbone_state;
     lcf_tensor *history = pool(p, f->items, f->target);
@@ -112,5 +105,6 @@ const ranker_backbone LCF_BACKBONE_DIN = {
     .kind = {"din", "DIN: attention of the target over the history"},
     .state_bytes = sizeof(din),
     .declare = declare,
-    .logits = logits,
+    .logits = lcf_din_logits,
+    .fast = {.state_bytes = sizeof(din_plan), .pack = lcf_din_pack, .infer = lcf_din_infer},
 };

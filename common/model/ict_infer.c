@@ -133,51 +133,33 @@ typedef struct infer {
 
 /* ---- the rows' own tokens ---- */
 
-/* First rows of runs of neighbours that share user and history; run [rows_n] says which a row is
- * of. */
-static size_t find_runs(uint32_t *first, uint32_t *run, const ranker_batch *b)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < b->rows_n; i++) {
-        if (!i || b->user[i] != b->user[i - 1] || b->history[i] != b->history[i - 1])
-            first[n++] = (uint32_t)i;
-        run[i] = (uint32_t)(n - 1);
-    }
-    return n;
-}
-
 /* What user and history contribute to the first layer of x, by run. */
 static bool user_parts(infer *w, ranker_fields *f)
 {
     const ranker_pass *p = w->p;
     const ranker_batch *b = p->batch;
     const lcf_ranker *r = p->r;
-    const size_t hidden = r->config.x_hidden, history_dim = r->item_dim + r->config.dim;
-    uint32_t *first = lcf_tape_alloc(p->tape, b->rows_n, sizeof(*first));
-    lcf_tensor *means = lcf_ranker_history_means(p, f), *texts;
-    size_t n;
+    const size_t hidden = r->config.x_hidden, width = r->item_dim + r->config.dim;
+    const float *bias = lcf_params_value(&r->params, w->s->x.b[0]);
+    lcf_tensor *means = lcf_ranker_history_means(p, f);
+    lcf_tensor *texts = lcf_ict_text_tokens(p, b->texts, b->texts_n);
+    uint32_t run = 0;
 
-    texts = lcf_ict_text_tokens(p, b->texts, b->texts_n);
-    w->run = lcf_tape_alloc(p->tape, b->rows_n, sizeof(*w->run));
-    if (!first || !w->run)
-        return false;
-    n = find_runs(first, w->run, b);
-    w->user_parts = lcf_tape_alloc(p->tape, n * hidden, sizeof(*w->user_parts));
     if (lcf_tape_status(p->tape))
         return false;
-    for (size_t i = 0; i < n; i++) {
-        const size_t row = first[i], history = b->history[row];
-        float *out = w->user_parts + i * hidden;
+    for (size_t row = 0, end; row < b->rows_n; row = end, run++) {
+        float *out = w->user_parts + run * hidden;
 
-        memcpy(w->fields, means->data + history * r->item_dim, r->item_dim * sizeof(float));
+        end = lcf_ranker_run_end(b, row);
+        for (size_t i = row; i < end; i++)
+            w->run[i] = run;
+        memcpy(w->fields, means->data + b->history[row] * r->item_dim, r->item_dim * sizeof(float));
         memcpy(w->fields + r->item_dim, texts->data + b->history_text[row] * r->config.dim,
                r->config.dim * sizeof(float));
-        memcpy(out, lcf_params_value(&r->params, w->s->x.b[0]), hidden * sizeof(float));
         lcf_packed_linear(out, hidden, f->user->data + row * r->user_dim, r->user_dim,
-                          w->plan->x_user, 1, r->user_dim, hidden, true);
-        lcf_packed_linear(out, hidden, w->fields, history_dim, w->plan->x_history, 1, history_dim,
-                          hidden, true);
+                          w->plan->x_user, bias, 1, r->user_dim, hidden, 0);
+        lcf_packed_linear(out, hidden, w->fields, width, w->plan->x_history, NULL, 1, width, hidden,
+                          LCF_PACKED_ADD);
     }
     return true;
 }
@@ -199,12 +181,10 @@ static void own_tokens(const infer *w, float *out, const example_list *lists, si
                dim * sizeof(*fields));
         memcpy(w->hidden + i * hidden, w->user_parts + w->run[row] * hidden,
                hidden * sizeof(*fields));
-        memcpy(out + i * dim, bias, dim * sizeof(*out));
     }
-    lcf_packed_linear(w->hidden, hidden, w->fields, width, w->plan->x_item, n, width, hidden, true);
-    for (size_t i = 0; i < n * hidden; i++)
-        w->hidden[i] = w->hidden[i] > 0.0f ? w->hidden[i] : 0.0f;
-    lcf_packed_linear(out, dim, w->hidden, hidden, w->plan->x_out, n, hidden, dim, true);
+    lcf_packed_linear(w->hidden, hidden, w->fields, width, w->plan->x_item, NULL, n, width, hidden,
+                      LCF_PACKED_ADD | LCF_PACKED_RELU);
+    lcf_packed_linear(out, dim, w->hidden, hidden, w->plan->x_out, bias, n, hidden, dim, 0);
 }
 
 /* ---- the decoder, a chunk of rows at a time ---- */
@@ -258,15 +238,15 @@ static void finish_layer(const infer *w, const ict_plan_layer *l, float *x, size
 {
     const size_t dim = w->p->r->config.dim, ffn = w->p->r->config.ffn_hidden;
 
-    lcf_packed_linear(x, dim, w->mixed, dim, l->o, n, dim, dim, true);
+    lcf_packed_linear(x, dim, w->mixed, dim, l->o, NULL, n, dim, dim, LCF_PACKED_ADD);
     for (size_t at = 0; at < n; at += FFN_ROWS, x += FFN_ROWS * dim) {
         const size_t rows = n - at < FFN_ROWS ? n - at : FFN_ROWS;
 
         lcf_rmsnorm(w->normed, x, l->norm2, rows, dim, LCF_RANKER_NORM_EPS);
-        lcf_packed_linear(w->gate, ffn, w->normed, dim, l->gate, rows, dim, ffn, false);
-        lcf_packed_linear(w->up, ffn, w->normed, dim, l->up, rows, dim, ffn, false);
+        lcf_packed_linear(w->gate, ffn, w->normed, dim, l->gate, NULL, rows, dim, ffn, 0);
+        lcf_packed_linear(w->up, ffn, w->normed, dim, l->up, NULL, rows, dim, ffn, 0);
         lcf_swiglu(w->gate, w->gate, w->up, rows * ffn);
-        lcf_packed_linear(x, dim, w->gate, ffn, l->down, rows, ffn, dim, true);
+        lcf_packed_linear(x, dim, w->gate, ffn, l->down, NULL, rows, ffn, dim, LCF_PACKED_ADD);
     }
 }
 
@@ -276,7 +256,7 @@ static void layer(infer *w, const ict_plan_layer *l)
     const size_t dim = w->p->r->config.dim, nodes = NODE * w->nodes_n, n = nodes + w->rows_n;
 
     lcf_rmsnorm(w->normed, w->x, l->norm1, n, dim, LCF_RANKER_NORM_EPS);
-    lcf_packed_linear(w->qkv, 3 * dim, w->normed, dim, l->qkv, n, dim, 3 * dim, false);
+    lcf_packed_linear(w->qkv, 3 * dim, w->normed, dim, l->qkv, NULL, n, dim, 3 * dim, 0);
     walk(w, w->qkv + dim, 3 * dim, true, w->qkv + nodes * 3 * dim);
     finish_layer(w, l, w->x, n);
 }
@@ -288,9 +268,9 @@ static void last_layer(infer *w, const ict_plan_layer *l)
     float *own = w->x + nodes * dim, *own_qkv = w->qkv + nodes * 2 * dim;
 
     lcf_rmsnorm(w->normed, w->x, l->norm1, nodes + w->rows_n, dim, LCF_RANKER_NORM_EPS);
-    lcf_packed_linear(w->qkv, 2 * dim, w->normed, dim, l->kv, nodes, dim, 2 * dim, false);
-    lcf_packed_linear(own_qkv, 3 * dim, w->normed + nodes * dim, dim, l->qkv, w->rows_n, dim,
-                      3 * dim, false);
+    lcf_packed_linear(w->qkv, 2 * dim, w->normed, dim, l->kv, NULL, nodes, dim, 2 * dim, 0);
+    lcf_packed_linear(own_qkv, 3 * dim, w->normed + nodes * dim, dim, l->qkv, NULL, w->rows_n, dim,
+                      3 * dim, 0);
     walk(w, w->qkv, 2 * dim, false, own_qkv);
     finish_layer(w, l, own, w->rows_n);
 }
@@ -321,6 +301,8 @@ static bool infer_alloc(infer *w)
 
     w->fields = lcf_tape_alloc(tape, CHUNK * (w->p->r->item_dim + dim), sizeof(float));
     w->hidden = lcf_tape_alloc(tape, CHUNK * c->x_hidden, sizeof(float));
+    w->run = lcf_tape_alloc(tape, w->p->batch->rows_n, sizeof(*w->run));
+    w->user_parts = lcf_tape_alloc(tape, w->p->batch->rows_n * c->x_hidden, sizeof(float));
     w->x = lcf_tape_alloc(tape, n * dim, sizeof(float));
     w->normed = lcf_tape_alloc(tape, n * dim, sizeof(float));
     w->mixed = lcf_tape_alloc(tape, n * dim, sizeof(float));

@@ -1,4 +1,4 @@
-/* Plans: the weights of a part, packed once for inference. */
+/* What inference without a tape's records is made of: packed weights, and runs of rows. */
 #include "common/base/mem.h"
 #include "common/math/packed.h"
 #include "common/model/backbone.h"
@@ -14,8 +14,8 @@ float *lcf_ranker_pack_take(ranker_packer *packer, size_t n)
     return to;
 }
 
-const float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n,
-                             size_t first, size_t in)
+float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n, size_t first,
+                       size_t in)
 {
     const size_t *dims = packer->r->params.list[params[0]].dims;
     float *to = lcf_ranker_pack_take(packer, lcf_packed_n(in, params_n * dims[0]));
@@ -51,4 +51,14 @@ void lcf_ranker_plan_free(ranker_plan *plan)
     free(plan->state);
     free(plan->memory);
     *plan = (ranker_plan){NULL, NULL};
+}
+
+size_t lcf_ranker_run_end(const ranker_batch *b, size_t begin)
+{
+    size_t end = begin + 1;
+
+    while (end < b->rows_n && b->user[end] == b->user[begin] &&
+           b->history[end] == b->history[begin])
+        end++;
+    return end;
 }

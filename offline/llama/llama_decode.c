@@ -363,7 +363,8 @@ static void multiply(float *y, size_t ldy, const float *x, size_t ldx, const mat
                      size_t in, bool accumulate)
 {
     if (w->packed) {
-        lcf_packed_linear(y, ldy, x, ldx, w->packed, n, in, w->out, accumulate);
+        lcf_packed_linear(y, ldy, x, ldx, w->packed, NULL, n, in, w->out,
+                          accumulate ? LCF_PACKED_ADD : 0);
         return;
     }
     for (size_t i = 0; i < 3 && w->parts[i]; y += w->rows[i++])

@@ -410,26 +410,35 @@ static void path_once(void)
 
 static void check_packed(size_t n, size_t in, size_t out)
 {
-    float *x = numbers(n * 40), *w = numbers(out * 40), y[20 * 100], packed[96 * 40] = {0};
+    float *x = numbers(n * 40), *w = numbers(out * 40), *bias = numbers(out);
+    float y[20 * 100], before[20 * 100], packed[96 * 40] = {0};
 
     for (size_t i = 0; i < sizeof(y) / sizeof(*y); i++)
         y[i] = 7;
     assert_true(lcf_packed_n(in, out) <= sizeof(packed) / sizeof(*packed));
     lcf_pack(packed, w, 40, 0, in, out / 3);
     lcf_pack(packed, w + out / 3 * 40, 40, out / 3, in, out - out / 3);
-    for (int accumulate = 0; accumulate < 2; accumulate++) {
-        lcf_packed_linear(y, 100, x, 40, packed, n, in, out, accumulate);
+    for (unsigned flags = 0; flags < 4; flags++) {
+        const float *added = lcf_rng_below(&rng, 2) ? bias : NULL;
+
+        memcpy(before, y, sizeof(y));
+        lcf_packed_linear(y, 100, x, 40, packed, added, n, in, out, flags);
         for (size_t i = 0; i < n; i++) {
             for (size_t o = 0; o < out; o++) {
-                double wanted = 0;
+                double wanted = flags & LCF_PACKED_ADD ? before[i * 100 + o] : 0;
+
+                wanted += added ? added[o] : 0;
                 for (size_t k = 0; k < in; k++)
                     wanted += (double)x[i * 40 + k] * w[o * 40 + k];
-                assert_true(fabs(y[i * 100 + o] - wanted * (accumulate + 1)) < 1e-4);
+                if (flags & LCF_PACKED_RELU && wanted < 0)
+                    wanted = 0;
+                assert_true(fabs(y[i * 100 + o] - wanted) < 1e-4);
             }
             for (size_t o = out; o < 100; o++)
                 assert_true(y[i * 100 + o] == 7);
         }
     }
+    free(bias);
     free(x);
     free(w);
 }

@@ -1,0 +1,37 @@
+/*
+ * The parts of DIN as its two files know them: din.c, the definition on a tape, and din_infer.c,
+ * the same for inference. Private to them.
+ */
+#ifndef LCF_COMMON_MODEL_DIN_H
+#define LCF_COMMON_MODEL_DIN_H
+
+#include "common/model/backbone.h"
+
+typedef struct din {
+    /* The first layer of the attention over [q, h, q - h, q * h], one matrix for each part. */
+    size_t q, h, d, m, b;
+    ranker_mlp att;  /* the layers after that one */
+    ranker_mlp head; /* user, target, pooled history, extra vector -> logit */
+} din;
+
+lcf_tensor *lcf_din_logits(const ranker_pass *p, ranker_fields *f);
+
+typedef struct din_plan {
+    float *q, *m, *h; /* Wq + Wd, Wm, Wh - Wd, packed alike */
+    float *att;       /* the second layer of the attention */
+    float *head_user, *head_rest, *head_hidden;
+    size_t rest_dim; /* of all fields of the head but the user */
+} din_plan;
+
+void lcf_din_pack(void *plan, ranker_packer *packer);
+
+/*
+ * The logits of lcf_din_logits for rows that share histories.
+ *
+ * shapes   [rows_n, 1]
+ * order    within 1e-5 of the definition's
+ * errors   sticky on the tape
+ */
+lcf_tensor *lcf_din_infer(const ranker_pass *p, ranker_fields *f);
+
+#endif

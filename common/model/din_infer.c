@@ -1,0 +1,209 @@
+/*
+ * DIN for inference: many targets against one history.
+ *
+ * The first attention layer is (Wq + Wd + Wm diag(h)) q + (Wh - Wd) h + b: for a history entry h
+ * one matrix and one vector, made once for all targets that are held against it. What the user
+ * contributes to the first layer of the head is a vector of that kind, too.
+ *
+ * Rows are taken in runs of neighbours that share user and history. Where runs are short, as in
+ * evaluation, the matrices would cost more than they save, and the definition does the work.
+ */
+#include "common/math/kernels.h"
+#include "common/math/packed.h"
+#include "common/model/din.h"
+
+#include <string.h>
+
+#define RUN_MIN 8 /* rows per history from which on its matrices are worth it */
+#define BLOCK 48  /* rows at a time: their activations stay in the first-level cache */
+
+/* ---- the plan ---- */
+
+static size_t packed_n(const lcf_ranker *r)
+{
+    return lcf_packed_n(r->item_dim, r->config.att_hidden[0]);
+}
+
+void lcf_din_pack(void *state, ranker_packer *k)
+{
+    const lcf_ranker *r = k->r;
+    const size_t *head_dims = r->params.list[((const din *)r->backbone_state)->head.w[0]].dims;
+    const din *s = r->backbone_state;
+    din_plan *plan = state;
+    float *d;
+
+    plan->q = lcf_ranker_pack(k, &s->q, 1, 0, r->item_dim);
+    plan->h = lcf_ranker_pack(k, &s->h, 1, 0, r->item_dim);
+    plan->m = lcf_ranker_pack(k, &s->m, 1, 0, r->item_dim);
+    plan->att = lcf_ranker_pack(k, &s->att.w[0], 1, 0, r->config.att_hidden[0]);
+    plan->head_user = lcf_ranker_pack(k, &s->head.w[0], 1, 0, r->user_dim);
+    plan->rest_dim = head_dims[1] - r->user_dim;
+    plan->head_rest = lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim, plan->rest_dim);
+    plan->head_hidden = lcf_ranker_pack(k, &s->head.w[1], 1, 0, r->config.head_hidden[0]);
+    d = lcf_ranker_pack(k, &s->d, 1, 0, r->item_dim);
+    for (size_t i = 0; d && i < packed_n(r); i++) {
+        plan->q[i] += d[i];
+        plan->h[i] -= d[i];
+    }
+}
+
+/* ---- one pass ---- */
+
+typedef struct infer {
+    const ranker_pass *p;
+    const lcf_ranker *r;
+    const din *s;
+    const din_plan *plan;
+    const ranker_fields *f;
+    size_t entries_n;           /* of the run's history */
+    float *history;             /* [LCF_HISTORY_MAX, item_dim] */
+    float *constants;           /* [LCF_HISTORY_MAX, att_hidden[0]] (Wh - Wd) h + b */
+    float *matrix;              /* Wq + Wd + Wm diag(h) of one entry, packed */
+    float *weights;             /* [rows_n, LCF_HISTORY_MAX] */
+    float *user;                /* [head_hidden[0]] */
+    float *first, *second, *at; /* [BLOCK, of the attention's layers], the last one [BLOCK] */
+    float *rest;                /* [BLOCK, rest_dim] all fields but the user */
+    float *hidden, *hidden2;    /* [BLOCK, of the head's layers] */
+    float *logits;              /* [rows_n] */
+} infer;
+
+static float *floats(const infer *w, size_t rows, size_t n)
+{
+    return lcf_tape_alloc(w->p->tape, rows * n, sizeof(float));
+}
+
+static bool infer_alloc(infer *w)
+{
+    const lcf_ranker_config *c = &w->r->config;
+    const size_t rows_n = w->p->batch->rows_n;
+
+    w->history = floats(w, LCF_HISTORY_MAX, w->r->item_dim);
+    w->constants = floats(w, LCF_HISTORY_MAX, c->att_hidden[0]);
+    w->matrix = floats(w, 1, packed_n(w->r));
+    w->weights = floats(w, rows_n, LCF_HISTORY_MAX);
+    w->user = floats(w, 1, c->head_hidden[0]);
+    w->first = floats(w, BLOCK, c->att_hidden[0]);
+    w->second = floats(w, BLOCK, c->att_hidden[1]);
+    w->at = floats(w, BLOCK, 1);
+    w->rest = floats(w, BLOCK, w->plan->rest_dim);
+    w->hidden = floats(w, BLOCK, c->head_hidden[0]);
+    w->hidden2 = floats(w, BLOCK, c->head_hidden[1]);
+    w->logits = floats(w, rows_n, 1);
+    return lcf_tape_status(w->p->tape) == LCF_OK;
+}
+
+static const float *value(const infer *w, size_t param)
+{
+    return lcf_params_value(&w->r->params, param);
+}
+
+/* What a run's rows share: history entries, their constants, the user's part of the head. */
+static void begin_run(infer *w, size_t row)
+{
+    const ranker_batch *b = w->p->batch;
+    const size_t item = w->r->item_dim, hidden = w->r->config.att_hidden[0];
+    const size_t user = w->r->user_dim;
+    const uint32_t *span = b->history_offsets + b->history[row];
+
+    w->entries_n = span[1] - span[0];
+    for (size_t i = 0; i < w->entries_n; i++)
+        memcpy(w->history + i * item, w->f->items->data + b->history_items[span[0] + i] * item,
+               item * sizeof(float));
+    lcf_packed_linear(w->constants, hidden, w->history, item, w->plan->h, value(w, w->s->b),
+                      w->entries_n, item, hidden, 0);
+    lcf_packed_linear(w->user, w->r->config.head_hidden[0], w->f->user->data + row * user, user,
+                      w->plan->head_user, value(w, w->s->head.b[0]), 1, user,
+                      w->r->config.head_hidden[0], 0);
+}
+
+/* The matrix of one entry: row i of every panel is that of Wq + Wd and, times h[i], that of Wm. */
+static void make_matrix(infer *w, const float *h)
+{
+    const size_t item = w->r->item_dim, n = packed_n(w->r);
+
+    for (size_t at = 0; at < n; at += LCF_PANEL) {
+        const float *q = w->plan->q + at, *m = w->plan->m + at, factor = h[at / LCF_PANEL % item];
+        float *restrict out = w->matrix + at;
+
+        for (size_t j = 0; j < LCF_PANEL; j++)
+            out[j] = q[j] + m[j] * factor;
+    }
+}
+
+/* Attention weights of rows [row, row + n) for one entry. */
+static void weigh(infer *w, size_t row, size_t n, size_t entry)
+{
+    const size_t item = w->r->item_dim;
+    const size_t h0 = w->r->config.att_hidden[0], h1 = w->r->config.att_hidden[1];
+    const ranker_mlp *att = &w->s->att;
+
+    lcf_packed_linear(w->first, h0, w->f->target->data + row * item, item, w->matrix,
+                      w->constants + entry * h0, n, item, h0, LCF_PACKED_RELU);
+    lcf_packed_linear(w->second, h1, w->first, h0, w->plan->att, value(w, att->b[0]), n, h0, h1,
+                      LCF_PACKED_RELU);
+    lcf_linear(w->at, w->second, value(w, att->w[1]), value(w, att->b[1]), n, h1, 1);
+    for (size_t i = 0; i < n; i++)
+        w->weights[(row + i) * LCF_HISTORY_MAX + entry] = w->at[i];
+}
+
+/* All fields of rows [row, row + n) but the user, in the order of lcf_ranker_fields_with. */
+static void gather_rest(infer *w, size_t row, size_t n)
+{
+    const size_t item = w->r->item_dim, width = w->plan->rest_dim;
+    const lcf_tensor *parts[] = {w->f->target, w->f->context, w->f->extra};
+    size_t at = 0;
+
+    for (size_t part = 0; part < 3; part++) {
+        const size_t dim = parts[part] ? parts[part]->dims[1] : 0;
+
+        for (size_t i = 0; i < n && dim; i++)
+            memcpy(w->rest + i * width + at, parts[part]->data + (row + i) * dim,
+                   dim * sizeof(float));
+        at += dim + (part == 0 ? item : 0); /* behind the target, the pooled history */
+    }
+    lcf_gemm(w->rest + item, w->weights + row * LCF_HISTORY_MAX, w->history, false, false, n, item,
+             w->entries_n, 1.0f, 0.0f, LCF_HISTORY_MAX, item, width);
+}
+
+static void head(infer *w, size_t row, size_t n)
+{
+    const size_t h0 = w->r->config.head_hidden[0], h1 = w->r->config.head_hidden[1];
+    const size_t width = w->plan->rest_dim;
+    const ranker_mlp *mlp = &w->s->head;
+
+    gather_rest(w, row, n);
+    lcf_packed_linear(w->hidden, h0, w->rest, width, w->plan->head_rest, w->user, n, width, h0,
+                      LCF_PACKED_RELU);
+    lcf_packed_linear(w->hidden2, h1, w->hidden, h0, w->plan->head_hidden, value(w, mlp->b[1]), n,
+                      h0, h1, LCF_PACKED_RELU);
+    lcf_linear(w->logits + row, w->hidden2, value(w, mlp->w[2]), value(w, mlp->b[2]), n, h1, 1);
+}
+
+static void score_run(infer *w, size_t begin, size_t end)
+{
+    begin_run(w, begin);
+    for (size_t entry = 0; entry < w->entries_n; entry++) {
+        make_matrix(w, w->history + entry * w->r->item_dim);
+        for (size_t row = begin; row < end; row += BLOCK)
+            weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry);
+    }
+    for (size_t row = begin; row < end; row += BLOCK)
+        head(w, row, end - row < BLOCK ? end - row : BLOCK);
+}
+
+lcf_tensor *lcf_din_infer(const ranker_pass *p, ranker_fields *f)
+{
+    const ranker_batch *b = p->batch;
+    const size_t shape[2] = {b->rows_n, 1};
+    infer w = {.p = p, .r = p->r, .s = p->r->backbone_state, .f = f};
+
+    if (b->rows_n < RUN_MIN * b->row_histories_n)
+        return lcf_din_logits(p, f);
+    w.plan = p->r->frozen.backbone_plan.state;
+    if (infer_alloc(&w))
+        for (size_t begin = 0, end; begin < b->rows_n; begin = end) {
+            end = lcf_ranker_run_end(b, begin);
+            score_run(&w, begin, end);
+        }
+    return lcf_tape_input(p->tape, w.logits, shape, 2);
+}
