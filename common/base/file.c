@@ -226,6 +226,16 @@ lcf_status lcf_file_write(const char *path, const void *data, size_t n, lcf_err 
     return lcf_out_commit(out, err);
 }
 
+lcf_status lcf_file_write_text(const char *dir, const char *name, const lcf_buf *text, lcf_err *err)
+{
+    char *path = text->status ? NULL : lcf_path_join(dir, name);
+    lcf_status status = path ? lcf_file_write(path, lcf_buf_text(text), text->len, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "%s in %s", name, dir);
+
+    free(path);
+    return status;
+}
+
 lcf_status lcf_dir_create(const char *path, lcf_err *err)
 {
     lcf_status status = LCF_OK;

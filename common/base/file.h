@@ -37,6 +37,9 @@ lcf_status lcf_out_commit(lcf_out *out, lcf_err *err); /* frees `out`, also on f
 void lcf_out_abandon(lcf_out *out);                    /* NULL is fine */
 /* The three steps in one for bytes at hand. */
 lcf_status lcf_file_write(const char *path, const void *data, size_t n, lcf_err *err);
+/* The same as dir/name for a text that was built. errors: ENOMEM also when building it failed */
+lcf_status lcf_file_write_text(const char *dir, const char *name, const lcf_buf *text,
+                               lcf_err *err);
 
 /*
  * A folder that appears under its name only when complete: create files in lcf_stage_path, then

@@ -20,6 +20,7 @@
     X(complete, lcf_cmd_complete, "continue a text with a model")                   \
     X(train, lcf_cmd_train, "train rankers: the backbone, or with the ICT module")  \
     X(evaluate, lcf_cmd_evaluate, "compare two rankers, with intervals and a gate") \
+    X(compare, lcf_cmd_compare, "put rankers beside a baseline, as one table")      \
     X(publish, lcf_cmd_publish, "put a snapshot in place for rank and serve")       \
     X(inspect, lcf_cmd_inspect, "show what a file, a folder or this machine holds") \
     /* the end of the list */

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
+#include "offline/eval/arm_files.h"
 #include "offline/eval/compare.h"
 #include "offline/eval/report.h"
 
@@ -51,51 +52,13 @@ static lcf_status parse_gate(work *w, lcf_err *err)
     return LCF_OK;
 }
 
-/* "rankers/din/" is called "din", unless the other arm's folder has that name, too. */
-static char *folder_name(const char *path)
-{
-    size_t end = strlen(path), begin;
-
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/';)
-        begin--;
-    return lcf_strndup(path + begin, end - begin);
-}
-
-static lcf_status name_by_path(work *w, lcf_err *err)
-{
-    for (size_t a = 0; a < LCF_ARMS; a++) {
-        free(w->arm_name[a]);
-        w->arm_name[a] = lcf_strdup(w->options->arm_dir[a]);
-        if (!w->arm_name[a])
-            return LCF_FAIL(err, LCF_ENOMEM, "path of %s", w->options->arm_dir[a]);
-    }
-    return LCF_OK;
-}
-
 static lcf_status name_arms(work *w, lcf_err *err)
 {
-    lcf_buf file = LCF_BUF_INIT;
-    lcf_status status = LCF_OK;
+    const lcf_evaluate_options *o = w->options;
+    lcf_status status = lcf_arm_names(w->arm_name, o->arm_dir, LCF_ARMS, err);
 
-    for (size_t a = 0; a < LCF_ARMS && !status; a++) {
-        const char *dir = w->options->arm_dir[a];
-        lcf_buf_printf(&file, "%s.lcf", w->options->split);
-        w->arm_name[a] = folder_name(dir);
-        w->arm_file[a] = file.status ? NULL : lcf_path_join(dir, lcf_buf_text(&file));
-        lcf_buf_reset(&file);
-        if (!w->arm_name[a] || !w->arm_file[a])
-            status = LCF_FAIL(err, LCF_ENOMEM, "path of %s", dir);
-        else if (!lcf_path_exists(w->arm_file[a]))
-            status = LCF_FAIL(err, LCF_ENOENT,
-                              "%s: no such file; `llmcf train` writes the predictions of the %s "
-                              "split there",
-                              w->arm_file[a], w->options->split);
-    }
-    if (!status && !strcmp(w->arm_name[0], w->arm_name[1]))
-        status = name_by_path(w, err);
-    lcf_buf_dispose(&file);
+    for (size_t a = 0; a < LCF_ARMS && !status; a++)
+        status = lcf_arm_path(&w->arm_file[a], o->arm_dir[a], o->split, err);
     return status;
 }
 
@@ -159,23 +122,6 @@ static lcf_status describe(work *w, lcf_err *err)
     return status;
 }
 
-static lcf_status load_table(lcf_eval_table *out, const work *w, lcf_err *err)
-{
-    lcf_predictions arms[LCF_ARMS] = {{0}, {0}};
-    lcf_status status = LCF_OK;
-
-    for (size_t a = 0; a < LCF_ARMS && !status; a++)
-        status = lcf_predictions_open(&arms[a], w->arm_file[a], err);
-    if (!status) {
-        status = lcf_eval_table_init(out, &arms[0], &arms[1], err);
-        if (status)
-            lcf_err_prefix(err, "A is %s, B is %s", w->arm_file[0], w->arm_file[1]);
-    }
-    for (size_t a = 0; a < LCF_ARMS; a++)
-        lcf_predictions_close(&arms[a]);
-    return status;
-}
-
 static lcf_status make_slices(lcf_slices *out, const lcf_eval_table *t,
                               const lcf_evaluate_options *o, lcf_err *err)
 {
@@ -199,7 +145,7 @@ static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err
     lcf_slices slices = {0};
     lcf_progress progress;
     lcf_pool *pool = NULL;
-    lcf_status status = load_table(&table, w, err);
+    lcf_status status = lcf_arm_table(&table, w->arm_file[0], w->arm_file[1], err);
 
     if (!status && o->dataset_dir)
         status = make_slices(&slices, &table, o, err);
@@ -221,17 +167,12 @@ static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err
 static lcf_status write_text(const char *dir, const char *name, const lcf_report *report,
                              void (*write)(lcf_buf *, const lcf_report *), lcf_err *err)
 {
-    char *path = lcf_path_join(dir, name);
     lcf_buf text = LCF_BUF_INIT;
-    lcf_status status = LCF_OK;
+    lcf_status status;
 
     write(&text, report);
-    if (!path || text.status)
-        status = LCF_FAIL(err, LCF_ENOMEM, "%s", name);
-    else
-        status = lcf_file_write(path, text.data, text.len, err);
+    status = lcf_file_write_text(dir, name, &text, err);
     lcf_buf_dispose(&text);
-    free(path);
     return status;
 }
 

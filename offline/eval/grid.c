@@ -110,8 +110,7 @@ void lcf_grid_html(lcf_buf *out, const lcf_grid *g)
     lcf_buf_append_text(out, "</tbody></table></div>\n");
 }
 
-/* RFC 4180: quoted where it must be. */
-static void csv_cell(lcf_buf *out, const char *text)
+void lcf_csv_cell(lcf_buf *out, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
         lcf_buf_append_text(out, text);
@@ -124,15 +123,4 @@ static void csv_cell(lcf_buf *out, const char *text)
         lcf_buf_append_char(out, *text);
     }
     lcf_buf_append_char(out, '"');
-}
-
-void lcf_grid_csv(lcf_buf *out, const lcf_grid *g)
-{
-    for (size_t row = 0; row < g->rows_n; row++) {
-        for (size_t column = 0; column < g->columns_n; column++) {
-            lcf_buf_append_text(out, column ? "," : "");
-            csv_cell(out, lcf_grid_cell(g, row, column));
-        }
-        lcf_buf_append_char(out, '\n');
-    }
 }

@@ -1,5 +1,5 @@
 /*
- * A table as text, once, for every form it is written in: Markdown, HTML and CSV cannot disagree.
+ * A table as text, once, for every form it is written in: Markdown and HTML cannot disagree.
  *
  * Row 0 is the header, the first column is left-aligned. Cells are cut at LCF_CELL_MAX - 1 bytes,
  * at the end of a character.
@@ -43,6 +43,7 @@ void lcf_grid_interval(lcf_grid *g, size_t row, size_t column, double low, doubl
 /* Appended to `out`; nothing for a grid of no rows. */
 void lcf_grid_markdown(lcf_buf *out, const lcf_grid *g);
 void lcf_grid_html(lcf_buf *out, const lcf_grid *g);
-void lcf_grid_csv(lcf_buf *out, const lcf_grid *g);
+/* One cell of CSV, quoted where it must be (RFC 4180). */
+void lcf_csv_cell(lcf_buf *out, const char *text);
 
 #endif

@@ -113,8 +113,9 @@ static void append_reliability(lcf_buf *out, const lcf_report *report)
 
 static void append_verdict(lcf_buf *out, const lcf_report *report)
 {
-    static const char *const CSS[] = {
-        [LCF_DIRECTION_BETTER] = "good", [LCF_DIRECTION_WORSE] = "bad", [LCF_DIRECTION_OPEN] = "open"};
+    static const char *const CSS[] = {[LCF_DIRECTION_BETTER] = "good",
+                                      [LCF_DIRECTION_WORSE] = "bad",
+                                      [LCF_DIRECTION_OPEN] = "open"};
 
     lcf_buf_printf(out, "<p class=\"verdict %s\">",
                    CSS[lcf_comparison_direction(report->comparison)]);

@@ -89,9 +89,12 @@ PYTHON
 # what the program writes today is valid, too
 "$LCF_BIN_DIR/eval_fixture" better a b &&
     "$LLMCF" evaluate --a a --b b --out report --replicates 200 --require 'auc_a > 0' --quiet 2>/dev/null || fail "no report"
-"$python" - "$schemas/report.schema.json" report/report.json <<'PYTHON' || fail "report.json is not valid"
+"$LLMCF" compare --baseline a b --out compare --replicates 100 --quiet 2>/dev/null || fail "no comparison"
+for kind in report compare; do
+    "$python" - "$schemas/$kind.schema.json" $kind/$kind.json <<'PYTHON' || fail "$kind.json is not valid"
 import json, sys
 from jsonschema import Draft202012Validator
 Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
 PYTHON
+done
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
