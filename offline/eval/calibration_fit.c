@@ -7,6 +7,9 @@
 #include <stdbool.h>
 
 #define STEPS_MAX 100
+/* The error after a step is of the order of the step squared: what is left after this is rounding,
+ * which the likelihood no longer sees. */
+#define STEP_MIN 1e-7
 #define HALVINGS_MAX 40
 #define SLOPE_MAX 1e6
 
@@ -52,9 +55,12 @@ static bool improve(lcf_calibration_fit *at, derivatives *d, const float *scores
     double step0 = (d->h11 * d->g0 - d->h01 * d->g1) / det;
     double step1 = (d->h00 * d->g1 - d->h01 * d->g0) / det, scale = 1;
 
-    if (fabs(step0) <= 1e-14 * (1 + fabs(at->intercept)) &&
-        fabs(step1) <= 1e-14 * (1 + fabs(at->slope)))
+    if (fabs(step0) <= STEP_MIN * (1 + fabs(at->intercept)) &&
+        fabs(step1) <= STEP_MIN * (1 + fabs(at->slope))) {
+        at->slope -= step1;
+        at->intercept -= step0;
         return false;
+    }
     for (int i = 0; i < HALVINGS_MAX; i++, scale /= 2) {
         lcf_calibration_fit next = {at->slope - scale * step1, at->intercept - scale * step0};
         derivatives there = derive(next, scores, labels, n);
