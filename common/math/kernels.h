@@ -101,8 +101,8 @@ typedef struct lcf_adam_scalars {
     float shrink, l2;                 /* value *= shrink first; gradient += l2 * value */
     float grad_scale;                 /* gradient *= grad_scale before all else */
 } lcf_adam_scalars;
-/* One Adam update of n values and their moments. source: torch.optim.Adam, AdamW (order of
- * arithmetic). */
+/* One Adam update of n values and their moments; grad NULL: zeros. source: torch.optim.Adam, AdamW
+ * (order of arithmetic). */
 void lcf_adam_kernel(float *values, float *m, float *v, const float *grad, size_t n,
                      const lcf_adam_scalars *s);
 

@@ -618,15 +618,15 @@ static void impl_swiglu_backward(float *dgate, float *dup, const float *dy, cons
 
 /* ---- Adam ---- */
 
-static void impl_adam(float *values, float *m, float *v, const float *grad, size_t n,
-                      const lcf_adam_scalars *s)
+ALWAYS_INLINE void adam_all(float *values, float *m, float *v, const float *grad, size_t n,
+                            const lcf_adam_scalars c, const bool has_grad)
 {
-    const lcf_adam_scalars c = *s;
     size_t i;
 
 #pragma omp simd
     for (i = 0; i < n; i++) {
-        float value = values[i] * c.shrink, g = grad[i] * c.grad_scale + c.l2 * value, mi, vi;
+        float value = values[i] * c.shrink, mi, vi;
+        float g = (has_grad ? grad[i] * c.grad_scale : 0.0f) + c.l2 * value;
 
         mi = m[i] * c.beta1 + g * c.one_minus_beta1;
         vi = v[i] * c.beta2 + c.one_minus_beta2 * g * g;
@@ -634,6 +634,15 @@ static void impl_adam(float *values, float *m, float *v, const float *grad, size
         v[i] = vi;
         values[i] = value - c.step_size * mi / (sqrtf(vi) / c.root_bias2 + c.eps);
     }
+}
+
+static void impl_adam(float *values, float *m, float *v, const float *grad, size_t n,
+                      const lcf_adam_scalars *s)
+{
+    if (grad)
+        adam_all(values, m, v, grad, n, *s, true);
+    else
+        adam_all(values, m, v, NULL, n, *s, false);
 }
 
 const lcf_simd SIMD_TABLE = {

@@ -35,7 +35,7 @@ lcf_status lcf_ranker_add_table(size_t *idx, lcf_ranker *r, const char *name, si
     lcf_status status = lcf_ranker_add(idx, r, name, rows, cols, LCF_INIT_NORMAL, TABLE_SCALE, err);
 
     if (!status)
-        r->params.list[*idx].row0_zero = true;
+        r->params.list[*idx].row0_zero = r->params.list[*idx].table = true;
     return status;
 }
 

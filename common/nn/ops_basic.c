@@ -373,11 +373,17 @@ static void gather_backward(lcf_tape *t, tape_node *node)
     const gather_note *note = node->extra;
     lcf_tensor *table = node->in[0];
     size_t d = table->dims[1], i;
-    float *dx = tape_grad_zeroed(t, table);
 
-    for (i = 0; dx && i < node->out->dims[0]; i++)
-        if (note->ids[i] != 0 || !table->row0_zero)
-            lcf_axpy(dx + note->ids[i] * d, 1.0f, node->out->grad + i * d, d);
+    for (i = 0; table->needs_grad && i < node->out->dims[0]; i++) {
+        float *dx;
+
+        if (note->ids[i] == 0 && table->row0_zero)
+            continue;
+        dx = tape_grad_row(t, table, note->ids[i]);
+        if (!dx)
+            return;
+        lcf_axpy(dx, 1.0f, node->out->grad + i * d, d);
+    }
 }
 
 lcf_tensor *lcf_op_gather(lcf_tape *t, lcf_tensor *table, const uint32_t *ids, size_t n)
@@ -400,15 +406,20 @@ static void gather_mean_backward(lcf_tape *t, tape_node *node)
     const gather_note *note = node->extra;
     lcf_tensor *table = node->in[0];
     size_t d = table->dims[1], i;
-    float *dx = tape_grad_zeroed(t, table);
     uint32_t j;
 
-    for (i = 0; dx && i < node->out->dims[0]; i++)
-        for (j = note->offsets[i]; j < note->offsets[i + 1]; j++)
-            if (note->ids[j] != 0 || !table->row0_zero)
-                lcf_axpy(dx + note->ids[j] * d,
-                         1.0f / (float)(note->offsets[i + 1] - note->offsets[i]),
-                         node->out->grad + i * d, d);
+    for (i = 0; table->needs_grad && i < node->out->dims[0]; i++)
+        for (j = note->offsets[i]; j < note->offsets[i + 1]; j++) {
+            float *dx;
+
+            if (note->ids[j] == 0 && table->row0_zero)
+                continue;
+            dx = tape_grad_row(t, table, note->ids[j]);
+            if (!dx)
+                return;
+            lcf_axpy(dx, 1.0f / (float)(note->offsets[i + 1] - note->offsets[i]),
+                     node->out->grad + i * d, d);
+        }
 }
 
 lcf_tensor *lcf_op_gather_mean(lcf_tape *t, lcf_tensor *table, const uint32_t *ids,

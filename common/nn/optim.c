@@ -49,6 +49,29 @@ static lcf_adam_scalars adam_scalars(const lcf_adam *a, float learning_rate, flo
     return s;
 }
 
+/* The rows of a table that begin in [from, to), counted in values from the table's first. */
+static void step_table(const lcf_adam *a, float *values, const lcf_param *param,
+                       const lcf_row_grads *t, const lcf_adam_scalars *s, size_t from, size_t to)
+{
+    const size_t w = t->width, end = (to + w - 1) / w;
+    size_t row = (from + w - 1) / w, idle = row; /* rows [idle, row) have no gradient */
+
+    for (; row <= end; row++) {
+        const bool touched = row < end && t->slot[row];
+        size_t at = param->offset + idle * w;
+
+        if (row < end && !touched)
+            continue;
+        if (idle < row && !a->options.sparse)
+            lcf_adam_kernel(values + at, a->m + at, a->v + at, NULL, (row - idle) * w, s);
+        at = param->offset + row * w;
+        if (touched)
+            lcf_adam_kernel(values + at, a->m + at, a->v + at, t->values + (t->slot[row] - 1) * w,
+                            w, s);
+        idle = row + 1;
+    }
+}
+
 void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate,
                          float grad_scale, size_t first, size_t end)
 {
@@ -63,13 +86,19 @@ void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, f
         decayed.l2 = a->options.weight_decay;
     for (i = 0; i < p->list_n; i++) {
         const lcf_param *param = &p->list[i];
+        const lcf_adam_scalars *s = param->decay ? &decayed : &plain;
         size_t from = param->offset, to = param->offset + param->n;
 
         from = from > first ? from : first;
         to = to < end ? to : end;
-        if (from < to)
+        if (from >= to)
+            continue;
+        if (g->tables && g->tables[i].width)
+            step_table(a, p->values, param, &g->tables[i], s, from - param->offset,
+                       to - param->offset);
+        else
             lcf_adam_kernel(p->values + from, a->m + from, a->v + from, g->values + from, to - from,
-                            param->decay ? &decayed : &plain);
+                            s);
     }
 }
 

@@ -12,11 +12,16 @@ typedef struct lcf_adam_options {
     float weight_decay; /* on parameters with `decay` */
     bool decoupled;     /* true: AdamW (Loshchilov and Hutter 2019); false: L2 in the gradient, as
                            torch.optim.Adam */
+    /* What a step does to the rows of a table that have no gradient. false: what it does to all
+     * else, so that moments decay and weight decay pulls (torch.optim.Adam, whose published numbers
+     * depend on it). true: nothing, so that a step costs what it looked up
+     * (torch.optim.SparseAdam); only with gradients by rows. */
+    bool sparse;
 } lcf_adam_options;
 
-#define LCF_ADAM_OPTIONS_INIT            \
-    {                                    \
-        0.9f, 0.999f, 1e-8f, 0.0f, false \
+#define LCF_ADAM_OPTIONS_INIT                   \
+    {                                           \
+        0.9f, 0.999f, 1e-8f, 0.0f, false, false \
     }
 
 typedef struct lcf_adam {
@@ -30,11 +35,12 @@ lcf_status lcf_adam_init(lcf_adam *a, const lcf_params *p, const lcf_adam_option
                          lcf_err *err);
 void lcf_adam_dispose(lcf_adam *a);
 /* One update. The arithmetic and its order are torch.optim.Adam's and AdamW's (bias-corrected, eps
- * outside the root). */
+ * outside the root). Gradients by rows and dense ones give the same bits. */
 void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate);
 /*
  * The part of a step for values [first, end), so that threads can share it: call for a partition of
- * [0, values_n), then lcf_adam_advance once. Gradients are taken times grad_scale (clipping).
+ * [0, values_n), then lcf_adam_advance once. A row of a table by rows belongs to the part that its
+ * first value lies in. Gradients are taken times grad_scale (clipping).
  */
 void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate,
                          float grad_scale, size_t first, size_t end);

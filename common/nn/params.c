@@ -137,46 +137,162 @@ float *lcf_params_value(const lcf_params *p, size_t idx)
 
 lcf_status lcf_grads_init(lcf_grads *g, const lcf_params *p, lcf_err *err)
 {
-    g->values_n = p->values_n;
-    g->values = zeros(p->values_n);
+    *g = (lcf_grads){zeros(p->values_n), p->values_n, p, NULL};
     if (!g->values)
         return LCF_FAIL(err, LCF_ENOMEM, "gradients of %zu parameters", p->values_n);
     return LCF_OK;
 }
 
+lcf_status lcf_grads_init_by_rows(lcf_grads *g, const lcf_params *p, lcf_err *err)
+{
+    size_t n = p->values_n ? p->values_n : 1;
+    bool failed;
+
+    /* What tables would take of the block is never touched, so it costs no memory. */
+    *g = (lcf_grads){lcf_alloc_aligned(n, sizeof(float)), p->values_n, p,
+                     lcf_alloc_zero(p->list_n ? p->list_n : 1, sizeof(*g->tables))};
+    failed = !g->values || !g->tables;
+    for (size_t i = 0; i < p->list_n && !failed; i++) {
+        lcf_row_grads *t = &g->tables[i];
+
+        if (!p->list[i].table)
+            continue;
+        LCF_ASSERT(p->list[i].dims_n == 2);
+        *t = (lcf_row_grads){.width = p->list[i].dims[1], .rows_n = p->list[i].dims[0]};
+        t->slot = lcf_alloc_zero(t->rows_n ? t->rows_n : 1, sizeof(*t->slot));
+        failed = !t->slot;
+    }
+    if (failed) {
+        lcf_grads_dispose(g);
+        return LCF_FAIL(err, LCF_ENOMEM, "gradients of %zu parameters", p->values_n);
+    }
+    lcf_grads_zero(g);
+    return LCF_OK;
+}
+
 void lcf_grads_dispose(lcf_grads *g)
 {
+    for (size_t i = 0; g->tables && i < g->params->list_n; i++) {
+        free(g->tables[i].slot);
+        free(g->tables[i].row);
+        free(g->tables[i].values);
+    }
+    free(g->tables);
     free(g->values);
-    g->values = NULL;
-    g->values_n = 0;
+    memset(g, 0, sizeof(*g));
+}
+
+/*
+ * The next stretch of gradients from *at on, as values and their number: parameter by parameter
+ * where tables stand by rows, else the whole block. False at the end.
+ */
+static bool next_stretch(float **values, size_t *n, const lcf_grads *g, size_t *at)
+{
+    if (!g->tables) {
+        *values = g->values;
+        *n = g->values_n;
+        return (*at)++ == 0;
+    }
+    if (*at == g->params->list_n)
+        return false;
+    if (g->tables[*at].width) {
+        *values = g->tables[*at].values;
+        *n = g->tables[*at].n * g->tables[*at].width;
+    } else {
+        *values = g->values + g->params->list[*at].offset;
+        *n = g->params->list[*at].n;
+    }
+    (*at)++;
+    return true;
 }
 
 void lcf_grads_zero(lcf_grads *g)
 {
-    memset(g->values, 0, g->values_n * sizeof(*g->values));
+    size_t at = 0, n;
+    float *values;
+
+    for (size_t i = 0; g->tables && i < g->params->list_n; i++) {
+        lcf_row_grads *t = &g->tables[i];
+
+        for (size_t j = 0; j < t->n; j++)
+            t->slot[t->row[j]] = 0;
+        t->n = 0;
+    }
+    while (next_stretch(&values, &n, g, &at))
+        if (n)
+            memset(values, 0, n * sizeof(*values));
 }
 
-void lcf_grads_add(lcf_grads *sum, const lcf_grads *g)
+/* Room for one more row. */
+static bool rows_grow(lcf_row_grads *t)
 {
-    LCF_ASSERT(sum->values_n == g->values_n);
-    lcf_axpy(sum->values, 1.0f, g->values, g->values_n);
+    size_t capacity = t->capacity;
+
+    return !lcf_grow((void **)&t->values, &capacity, t->n + 1, t->width * sizeof(*t->values)) &&
+           !lcf_grow((void **)&t->row, &t->capacity, t->n + 1, sizeof(*t->row));
+}
+
+float *lcf_row_grads_at(lcf_row_grads *t, uint32_t row)
+{
+    LCF_ASSERT(row < t->rows_n);
+    if (!t->slot[row]) {
+        if (!rows_grow(t))
+            return NULL;
+        memset(t->values + t->n * t->width, 0, t->width * sizeof(*t->values));
+        t->row[t->n++] = row;
+        t->slot[row] = (uint32_t)t->n;
+    }
+    return t->values + (t->slot[row] - 1) * t->width;
+}
+
+static lcf_status rows_add(lcf_row_grads *sum, const lcf_row_grads *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        float *to = lcf_row_grads_at(sum, t->row[i]);
+
+        if (!to)
+            return LCF_ENOMEM;
+        lcf_axpy(to, 1.0f, t->values + i * t->width, t->width);
+    }
+    return LCF_OK;
+}
+
+lcf_status lcf_grads_add(lcf_grads *sum, const lcf_grads *g)
+{
+    lcf_status status = LCF_OK;
+
+    LCF_ASSERT(sum->values_n == g->values_n && !sum->tables == !g->tables);
+    if (!g->tables)
+        lcf_axpy(sum->values, 1.0f, g->values, g->values_n);
+    for (size_t i = 0; g->tables && i < g->params->list_n && !status; i++) {
+        const lcf_param *param = &g->params->list[i];
+
+        if (g->tables[i].width)
+            status = rows_add(&sum->tables[i], &g->tables[i]);
+        else
+            lcf_axpy(sum->values + param->offset, 1.0f, g->values + param->offset, param->n);
+    }
+    return status;
 }
 
 double lcf_grads_norm(const lcf_grads *g)
 {
     double sums[4] = {0, 0, 0, 0}; /* four chains, so that an addition need not wait for the last */
-    size_t i, lane;
+    size_t at = 0, n;
+    float *values;
 
-    for (i = 0; i < g->values_n; i += 4) /* values_n is a multiple of ALIGN_N */
-        for (lane = 0; lane < 4; lane++)
-            sums[lane] += (double)g->values[i + lane] * g->values[i + lane];
+    while (next_stretch(&values, &n, g, &at))
+        for (size_t i = 0; i < n; i++)
+            sums[i & 3] += (double)values[i] * values[i];
     return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 void lcf_grads_scale(lcf_grads *g, float scale)
 {
-    size_t i;
+    size_t at = 0, n;
+    float *values;
 
-    for (i = 0; i < g->values_n; i++)
-        g->values[i] *= scale;
+    while (next_stretch(&values, &n, g, &at))
+        for (size_t i = 0; i < n; i++)
+            values[i] *= scale;
 }

@@ -159,9 +159,12 @@ lcf_tensor *lcf_tape_param(lcf_tape *tape, const lcf_params *params, lcf_grads *
     x->data = lcf_params_value(params, idx);
     x->row0_zero = param->row0_zero;
     if (tape->record) {
-        x->grad = grads->values + param->offset;
         x->needs_grad = true;
         x->fixed_grad = true;
+        if (grads->tables && grads->tables[idx].width)
+            x->row_grads = &grads->tables[idx];
+        else
+            x->grad = grads->values + param->offset;
     }
     return x;
 }
@@ -237,6 +240,7 @@ float *tape_grad(lcf_tape *t, lcf_tensor *x, bool *fresh)
     *fresh = false;
     if (!x || !x->needs_grad)
         return NULL;
+    LCF_ASSERT(!x->row_grads); /* a table is differentiated by rows: tape_grad_row */
     if (!x->grad) {
         x->grad = grad_take(t, x->n);
         *fresh = true;
@@ -254,11 +258,26 @@ float *tape_grad_zeroed(lcf_tape *t, lcf_tensor *x)
     return grad;
 }
 
+float *tape_grad_row(lcf_tape *t, lcf_tensor *table, uint32_t row)
+{
+    float *grad;
+
+    if (!table->row_grads) {
+        grad = tape_grad_zeroed(t, table);
+        return grad ? grad + row * table->dims[1] : NULL;
+    }
+    grad = lcf_row_grads_at(table->row_grads, row);
+    if (!grad)
+        t->status = LCF_ENOMEM;
+    return grad;
+}
+
 void tape_grad_pass(lcf_tape *t, lcf_tensor *x, lcf_tensor *out)
 {
     (void)t;
     if (!x->needs_grad)
         return;
+    LCF_ASSERT(!x->row_grads);
     if (x->grad) {
         lcf_axpy(x->grad, 1.0f, out->grad, x->n);
         return;

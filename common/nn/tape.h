@@ -26,15 +26,18 @@
 
 #define LCF_TENSOR_DIMS_MAX 4
 
+struct lcf_row_grads;
+
 typedef struct lcf_tensor {
     float *data;
     /* For a parameter: where its gradient is added. Else taken when the backward pass first reaches
      * the tensor and given back once it was handed on; NULL outside of that. */
     float *grad;
-    bool needs_grad; /* a gradient flows here */
-    bool fixed_grad; /* a parameter: grad is never taken or given back */
-    bool row0_zero;  /* see lcf_param */
-    size_t n;        /* elements */
+    bool needs_grad;                 /* a gradient flows here */
+    bool fixed_grad;                 /* a parameter: grad is never taken or given back */
+    bool row0_zero;                  /* see lcf_param */
+    struct lcf_row_grads *row_grads; /* a table's, in place of grad; NULL for all else */
+    size_t n;                        /* elements */
     uint32_t dims_n;
     size_t dims[LCF_TENSOR_DIMS_MAX];
 } lcf_tensor;
@@ -61,6 +64,7 @@ typedef struct lcf_param {
     size_t offset;  /* into values, in elements; multiples of 16 */
     bool decay;     /* weight decay applies */
     bool row0_zero; /* an embedding table whose row 0 is padding: stays zero, gets no gradient */
+    bool table;     /* gradients reach it through gather and gather_mean alone: see lcf_grads */
 } lcf_param;
 
 typedef struct lcf_params {
@@ -86,15 +90,34 @@ void lcf_params_zero_row0(lcf_params *p, size_t idx);
 size_t lcf_params_find(const lcf_params *p, const char *name);
 float *lcf_params_value(const lcf_params *p, size_t idx);
 
-/* Gradients of all parameters: a block laid out like values. */
+/* The gradient of one table: its rows that were looked up, in the order of their first use. */
+typedef struct lcf_row_grads {
+    size_t width, rows_n; /* of the table; width 0 where the parameter's gradient is dense */
+    uint32_t *slot;       /* [rows_n] place in row and values, plus 1; 0: not looked up */
+    uint32_t *row;        /* [capacity] */
+    float *values;        /* [capacity, width] */
+    size_t n, capacity;
+} lcf_row_grads;
+
+/*
+ * Gradients of all parameters. Dense: a block laid out like the values. By rows: the same, but
+ * tables (lcf_param.table) hold nothing in the block; their rows stand in `tables`, so that a step
+ * costs what it looked up and not what there is.
+ */
 typedef struct lcf_grads {
     float *values;
     size_t values_n;
+    const lcf_params *params;
+    lcf_row_grads *tables; /* [params->list_n] or NULL: dense */
 } lcf_grads;
 lcf_status lcf_grads_init(lcf_grads *g, const lcf_params *p, lcf_err *err);
+lcf_status lcf_grads_init_by_rows(lcf_grads *g, const lcf_params *p, lcf_err *err);
 void lcf_grads_dispose(lcf_grads *g);
 void lcf_grads_zero(lcf_grads *g);
-void lcf_grads_add(lcf_grads *sum, const lcf_grads *g);
+/* Where the gradient of one row of a table is added (zeros at first); NULL when out of memory. */
+float *lcf_row_grads_at(lcf_row_grads *rows, uint32_t row);
+/* Both dense or both by rows. errors: ENOMEM, `sum` is then of no use; never when dense. */
+lcf_status lcf_grads_add(lcf_grads *sum, const lcf_grads *g);
 double lcf_grads_norm(const lcf_grads *g); /* L2, summed in double; not finite when a value is */
 void lcf_grads_scale(lcf_grads *g, float scale);
 

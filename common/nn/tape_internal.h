@@ -43,6 +43,8 @@ bool tape_needs(const lcf_tape *t, const lcf_tensor *a, const lcf_tensor *b, con
 float *tape_grad(lcf_tape *t, lcf_tensor *x, bool *fresh);
 /* As tape_grad, with fresh memory zeroed: always add. */
 float *tape_grad_zeroed(lcf_tape *t, lcf_tensor *x);
+/* Where the gradient of one row of a table is added; NULL when it needs none or memory is out. */
+float *tape_grad_row(lcf_tape *t, lcf_tensor *table, uint32_t row);
 /* x's gradient += out's, by handing the memory over when x has none yet. out->grad may be NULL
  * afterwards. */
 void tape_grad_pass(lcf_tape *t, lcf_tensor *x, lcf_tensor *out);

@@ -567,13 +567,13 @@ static lcf_status reduce_task(void *arg, size_t chunk, size_t worker, lcf_err *e
     const update *u = arg;
     lcf_llama_trainer *t = u->t;
     size_t first = chunk * CHUNK_N, n = chunk_end(t, chunk) - first, s;
-    lcf_grads sum = {t->grads[0].values + first, n};
+    lcf_grads sum = {.values = t->grads[0].values + first, .values_n = n};
     double norm;
 
     (void)worker;
     (void)err;
     for (s = 1; s < t->options.shards; s++)
-        lcf_grads_add(&sum, &(lcf_grads){t->grads[s].values + first, n});
+        lcf_grads_add(&sum, &(lcf_grads){.values = t->grads[s].values + first, .values_n = n});
     norm = lcf_grads_norm(&sum);
     t->chunk_norms[chunk] = norm * norm;
     return LCF_OK;

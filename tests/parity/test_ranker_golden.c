@@ -60,11 +60,12 @@ static double pass(arm *a, lcf_tensor **logits, lcf_tensor **rec)
 
 static void check_arm(const char *name)
 {
-    const lcf_adam_options options = {0.9f, 0.999f, 1e-8f, WEIGHT_DECAY, false};
+    lcf_adam_options options = LCF_ADAM_OPTIONS_INIT;
     lcf_tensor *logits, *rec;
     lcf_adam adam;
     arm a;
 
+    options.weight_decay = WEIGHT_DECAY;
     arm_open(&a, name);
     assert_int_equal(lcf_adam_init(&adam, lcf_ranker_params(a.ranker), &options, NULL), LCF_OK);
     for (int step = 0; step < STEPS; step++) {

@@ -175,6 +175,147 @@ static void test_step_in_ranges(void **state)
     lcf_params_dispose(&q);
 }
 
+#define ROWS 11
+#define WIDTH 3
+
+/* A table, a vector, and a table that nobody looks up. */
+static void tables_of(lcf_params *p)
+{
+    const size_t dims[3][2] = {{ROWS, WIDTH}, {5, 1}, {4, WIDTH}};
+
+    lcf_params_init(p);
+    for (size_t i = 0; i < 3; i++) {
+        const char name[2] = {(char)('a' + i), 0};
+
+        assert_int_equal(lcf_params_add(NULL, p, name, dims[i], i == 1 ? 1 : 2, i != 1, NULL),
+                         LCF_OK);
+        p->list[i].table = i != 1;
+    }
+    assert_int_equal(lcf_params_seal(p, NULL), LCF_OK);
+    for (size_t i = 0; i < 3; i++)
+        lcf_params_fill(p, i, LCF_INIT_NORMAL, 1.0f, 3);
+}
+
+/* A loss that looks up rows 2, 7, 2 and the means of {7, 9} and {}, and uses the vector. */
+static void add_gradients(lcf_params *p, lcf_grads *g)
+{
+    static const uint32_t ids[] = {2, 7, 2}, mean_ids[] = {7, 9}, offsets[] = {0, 2, 2};
+    const size_t flat[1] = {15}, row[2] = {1, 15};
+    float weights[15];
+    lcf_tensor *parts[2], *all, *table, *loss;
+    lcf_tape *t;
+
+    for (size_t i = 0; i < 15; i++)
+        weights[i] = (float)i * 0.25f - 1.0f;
+    assert_int_equal(lcf_tape_create(&t, NULL), LCF_OK);
+    lcf_tape_reset(t, true);
+    table = lcf_tape_param(t, p, g, 0);
+    parts[0] = lcf_op_reshape(t, lcf_op_gather(t, table, ids, 3), (const size_t[]){1, 9}, 2);
+    parts[1] = lcf_op_reshape(t, lcf_op_gather_mean(t, table, mean_ids, offsets, 2),
+                              (const size_t[]){1, 6}, 2);
+    all = lcf_op_reshape(t, lcf_op_concat(t, parts, 2), flat, 1);
+    all = lcf_op_mul(t, all, lcf_tape_input(t, weights, flat, 1));
+    parts[0] = lcf_op_reshape(t, all, row, 2);
+    parts[1] = lcf_op_reshape(t, lcf_tape_param(t, p, g, 1), (const size_t[]){1, 5}, 2);
+    all = lcf_op_concat(t, parts, 2);
+    loss = lcf_op_bce_with_logits(t, lcf_op_reshape(t, all, (const size_t[]){20}, 1),
+                                  (const float[20]){1, 0, 1}, NULL, 20.0f);
+    lcf_tape_backward(t, loss);
+    assert_int_equal(lcf_tape_status(t), LCF_OK);
+    lcf_tape_free(t);
+}
+
+/* Gradients by rows say the same as dense ones, and so do sums, norms and scaling of them. */
+static void test_grads_by_rows(void **state)
+{
+    lcf_params p;
+    lcf_grads dense, rows, more;
+    float *at;
+
+    (void)state;
+    tables_of(&p);
+    assert_int_equal(lcf_grads_init(&dense, &p, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init_by_rows(&rows, &p, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init_by_rows(&more, &p, NULL), LCF_OK);
+    add_gradients(&p, &dense);
+    add_gradients(&p, &rows);
+    add_gradients(&p, &more);
+    assert_int_equal(rows.tables[0].n, 3);
+    assert_int_equal(rows.tables[2].n, 0);
+    assert_true(fabs(lcf_grads_norm(&dense) - lcf_grads_norm(&rows)) < 1e-7);
+    at = lcf_row_grads_at(&more.tables[0], 4);
+    at[1] = 3.0f;
+    dense.values[4 * WIDTH + 1] = 1.5f; /* by half */
+    assert_int_equal(lcf_grads_add(&rows, &more), LCF_OK);
+    lcf_grads_scale(&rows, 0.5f);
+    assert_int_equal(rows.tables[0].n, 4);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_memory_equal(rows.tables[0].values + i * WIDTH,
+                            dense.values + rows.tables[0].row[i] * WIDTH, WIDTH * sizeof(float));
+    assert_memory_equal(rows.values + p.list[1].offset, dense.values + p.list[1].offset,
+                        5 * sizeof(float));
+    lcf_grads_zero(&rows);
+    assert_true(rows.tables[0].n == 0 && lcf_grads_norm(&rows) == 0.0);
+    lcf_grads_dispose(&dense);
+    lcf_grads_dispose(&rows);
+    lcf_grads_dispose(&more);
+    lcf_params_dispose(&p);
+}
+
+/* Steps from gradients by rows: the bits of dense steps; sparse ones leave other rows alone. */
+static void check_steps_by_rows(bool decoupled, bool sparse)
+{
+    const lcf_adam_options options = {0.9f, 0.999f, 1e-8f, 0.01f, decoupled, sparse};
+    lcf_params p, q, before;
+    lcf_adam a, b;
+    lcf_grads dense, rows;
+
+    tables_of(&p);
+    tables_of(&q);
+    tables_of(&before);
+    assert_int_equal(lcf_adam_init(&a, &p, &options, NULL), LCF_OK);
+    assert_int_equal(lcf_adam_init(&b, &q, &options, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init(&dense, &p, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init_by_rows(&rows, &q, NULL), LCF_OK);
+    for (int step = 0; step < 4; step++) {
+        lcf_grads_zero(&dense);
+        lcf_grads_zero(&rows);
+        add_gradients(&p, &dense);
+        add_gradients(&q, &rows);
+        lcf_adam_step(&a, &p, &dense, 0.1f);
+        lcf_adam_step_range(&b, &q, &rows, 0.1f, 1.0f, 0, 16); /* cuts a row */
+        lcf_adam_step_range(&b, &q, &rows, 0.1f, 1.0f, 16, q.values_n);
+        lcf_adam_advance(&b);
+    }
+    if (sparse) {
+        assert_memory_equal(q.values + 3 * WIDTH, before.values + 3 * WIDTH,
+                            4 * WIDTH * sizeof(float));
+        assert_memory_equal(q.values + p.list[2].offset, before.values + p.list[2].offset,
+                            4 * WIDTH * sizeof(float));
+        for (size_t i = 0; i < WIDTH; i++)
+            assert_true(q.values[2 * WIDTH + i] == p.values[2 * WIDTH + i]);
+    } else {
+        assert_memory_equal(q.values, p.values, p.values_n * sizeof(float));
+        assert_memory_equal(b.m, a.m, p.values_n * sizeof(float));
+        assert_memory_equal(b.v, a.v, p.values_n * sizeof(float));
+    }
+    lcf_grads_dispose(&dense);
+    lcf_grads_dispose(&rows);
+    lcf_adam_dispose(&a);
+    lcf_adam_dispose(&b);
+    lcf_params_dispose(&p);
+    lcf_params_dispose(&q);
+    lcf_params_dispose(&before);
+}
+
+static void test_steps_by_rows(void **state)
+{
+    (void)state;
+    check_steps_by_rows(false, false);
+    check_steps_by_rows(true, false);
+    check_steps_by_rows(false, true);
+}
+
 static lcf_status save(const lcf_params *p, const lcf_adam *a)
 {
     lcf_bundle_writer *w;
@@ -296,6 +437,8 @@ int main(void)
         cmocka_unit_test(test_params),
         cmocka_unit_test(test_params_too_large),
         cmocka_unit_test(test_grads),
+        cmocka_unit_test(test_grads_by_rows),
+        cmocka_unit_test(test_steps_by_rows),
         cmocka_unit_test(test_learning_rate),
         cmocka_unit_test(test_step_in_ranges),
         cmocka_unit_test(test_checkpoint),
