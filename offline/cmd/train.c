@@ -55,8 +55,8 @@ static const struct argp_option OPTIONS[] = {
     {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0,
      "Weight of the side module's own loss, ICT's reconstruction (default 1)", 2},
     {"threads", OPT_THREADS, "N", 0,
-     "Seeds trained at the same time (default: one per processor); the result does not depend on "
-     "it",
+     "Threads for seeds, and for the batches of a seed where there are fewer seeds (default: one "
+     "per processor); the result does not depend on it",
      3},
     {"force", OPT_FORCE, NULL, 0, "Train again although nothing changed", 3},
     {"json", OPT_JSON, NULL, 0, "Print the report as JSON on stdout", 3},

@@ -139,7 +139,8 @@ typedef struct run {
     train_result *results; /* [seeds_n], in the order of the options */
     size_t *missing;       /* [missing_n] indices of seeds to train */
     size_t missing_n;
-    pthread_mutex_t lock; /* of what follows */
+    size_t missing_at, seed_threads; /* the seeds at hand begin here; threads that each has */
+    pthread_mutex_t lock;            /* of what follows */
     lcf_progress progress;
     uint64_t rows_done;
     uint32_t *planned; /* [seeds_n] epochs that a seed takes at least, as far as is known */
@@ -250,12 +251,12 @@ static void on_epoch(void *arg, const train_result *so_far)
 static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err)
 {
     run *r = arg;
-    const size_t idx = r->missing[task];
+    const size_t idx = r->missing[r->missing_at + task];
     const train_watch watch = {on_step, on_epoch, r};
     train_result *result = &r->results[idx];
     lcf_ranker *ranker = NULL;
     lcf_status status = train_seed(&ranker, result, &r->inputs, &r->options->params,
-                                   r->options->seeds[idx], &watch, err);
+                                   r->options->seeds[idx], r->seed_threads, &watch, err);
 
     (void)worker;
     if (!status)
@@ -264,25 +265,41 @@ static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err
     return status;
 }
 
+/* Seeds [first, first + n) of those missing, as many at a time as there are threads. */
+static lcf_status train_some(run *r, size_t first, size_t n, size_t threads, lcf_err *err)
+{
+    const size_t at_once = threads < n ? threads : n;
+    lcf_pool *pool = NULL;
+    lcf_status status;
+
+    if (!n)
+        return LCF_OK;
+    status = lcf_pool_create(&pool, at_once, err);
+    if (status)
+        return status;
+    r->missing_at = first;
+    r->seed_threads = threads / at_once;
+    status = lcf_pool_run(pool, n, train_task, r, err);
+    lcf_pool_free(pool);
+    return status;
+}
+
+/* A seed a thread while there are enough seeds; the last few share the threads. */
 static lcf_status train_missing(run *r, lcf_err *err)
 {
-    size_t threads = r->options->threads;
-    lcf_pool *pool = NULL;
+    const size_t threads = r->options->threads ? r->options->threads : lcf_processors();
+    const size_t alone = r->missing_n / threads * threads;
     lcf_status status;
 
     if (!r->missing_n)
         return LCF_OK;
-    if (threads > r->missing_n)
-        threads = r->missing_n;
-    status = lcf_pool_create(&pool, threads, err);
-    if (status)
-        return status;
     for (size_t i = 0; i < r->options->seeds_n; i++)
         r->planned[i] = min_epochs(&r->options->params, 1 + r->options->params.patience);
     lcf_progress_start(&r->progress, "train", "rows", planned_rows(r));
-    status = lcf_pool_run(pool, r->missing_n, train_task, r, err);
+    status = train_some(r, 0, alone, threads, err);
+    if (!status)
+        status = train_some(r, alone, r->missing_n - alone, threads, err);
     lcf_progress_end(&r->progress);
-    lcf_pool_free(pool);
     return status;
 }
 

@@ -6,8 +6,9 @@
  * schemas/predictions.md), report.json, manifest.json. While it runs, finished seeds are kept in
  * OUT.partial: a stopped or killed run goes on with the seeds that are missing.
  *
- * Same inputs, options and seeds give the same bytes, at any number of threads: a seed is trained
- * by one thread, and nothing that is timed enters the artefact's identity.
+ * Same inputs, options and seeds give the same bytes, at any number of threads: a batch is cut into
+ * the same shards whoever computes them (step.h), and nothing that is timed enters the artefact's
+ * identity.
  */
 #ifndef LCF_OFFLINE_TRAIN_TRAIN_H
 #define LCF_OFFLINE_TRAIN_TRAIN_H

@@ -7,27 +7,26 @@
 #include "common/base/mem.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
-#include "common/nn/optim.h"
 #include "offline/eval/auc.h"
 #include "offline/eval/log_loss.h"
+#include "offline/train/step.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Streams of random numbers of one seed; the weights use the streams of their indices. */
+/* The stream of the order of rows of one seed; the weights use the streams of their indices. */
 #define STREAM_ORDER 0x6f72646572000000u
-#define STREAM_DROPOUT 0x64726f706f000000u
 
 typedef struct trainer {
     const train_inputs *in;
     const lcf_train_params *params;
     const train_watch *watch;
-    uint64_t seed, step;
+    uint64_t seed;
+    size_t threads;
     lcf_ranker *ranker;
-    lcf_grads grads;
-    lcf_adam adam;
-    lcf_tape *tape;
+    train_step *step;
+    lcf_tape *tape;       /* of evaluation */
     float *best;          /* the values of the best epoch, laid out like the parameters */
     uint32_t *order;      /* [train rows] */
     lcf_ranker_row *rows; /* [batch] */
@@ -43,8 +42,7 @@ static size_t split_n(const lcf_dataset *d, lcf_split split)
 static void trainer_dispose(trainer *t)
 {
     lcf_tape_free(t->tape);
-    lcf_adam_dispose(&t->adam);
-    lcf_grads_dispose(&t->grads);
+    train_step_free(t->step);
     lcf_ranker_free(t->ranker);
     free(t->best);
     free(t->order);
@@ -71,9 +69,20 @@ static lcf_status alloc_arrays(trainer *t, train_result *result, lcf_err *err)
     return LCF_OK;
 }
 
+static train_step_options step_options(const trainer *t)
+{
+    const train_step_options o = {
+        .adam = {0.9f, 0.999f, 1e-8f, (float)t->params->weight_decay, false, false},
+        .side_weight = t->in->config.rec_weight,
+        .seed = t->seed,
+        .threads = t->threads};
+
+    return o;
+}
+
 static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
 {
-    const lcf_adam_options adam = {0.9f, 0.999f, 1e-8f, (float)t->params->weight_decay, false};
+    const train_step_options options = step_options(t);
     lcf_status status = lcf_ranker_create(&t->ranker, &t->in->config, t->seed, err);
 
     if (!status)
@@ -81,9 +90,7 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
     if (!status)
         status = lcf_tape_create(&t->tape, err);
     if (!status)
-        status = lcf_grads_init(&t->grads, lcf_ranker_params(t->ranker), err);
-    if (!status)
-        status = lcf_adam_init(&t->adam, lcf_ranker_params(t->ranker), &adam, err);
+        status = train_step_create(&t->step, t->ranker, &t->in->source, &options, err);
     if (!status)
         status = alloc_arrays(t, result, err);
     return status;
@@ -93,8 +100,6 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
 static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, size_t n)
 {
     const lcf_dataset *d = &t->in->dataset;
-    lcf_tensor *logits, *rec, *total;
-    lcf_rng rng;
 
     for (size_t i = 0; i < n; i++) {
         const size_t row = d->split_begin[LCF_TRAIN] + t->order[at + i];
@@ -102,26 +107,8 @@ static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, si
         t->rows[i] = t->in->rows[row];
         t->labels[i] = d->sample_label[row];
     }
-    lcf_rng_seed(&rng, t->seed, STREAM_DROPOUT + t->step++);
-    lcf_grads_zero(&t->grads);
-    lcf_tape_reset(t->tape, true);
-    lcf_ranker_forward(&logits, &rec, t->tape, t->ranker, &t->grads, &t->in->source, t->rows, n,
-                       &rng);
-    if (lcf_tape_status(t->tape))
-        return lcf_tape_status(t->tape);
-    total = lcf_op_bce_with_logits(t->tape, logits, t->labels, NULL, (float)n);
-    if (rec)
-        total = lcf_op_add(t->tape, total, lcf_op_scale(t->tape, rec, t->in->config.rec_weight));
-    lcf_tape_backward(t->tape, total);
-    if (lcf_tape_status(t->tape))
-        return lcf_tape_status(t->tape);
-    *loss = (double)total->data[0];
-    *rec_loss = rec ? (double)rec->data[0] : NAN;
-    if (!isfinite(*loss))
-        return LCF_EDIVERGED;
-    lcf_adam_step(&t->adam, lcf_ranker_params(t->ranker), &t->grads,
-                  (float)t->params->learning_rate);
-    return LCF_OK;
+    return train_step_run(loss, rec_loss, t->step, t->rows, t->labels, n,
+                          (float)t->params->learning_rate);
 }
 
 static lcf_status explain(const trainer *t, lcf_status status, const train_result *r, size_t at,
@@ -136,18 +123,24 @@ static lcf_status explain(const trainer *t, lcf_status status, const train_resul
     return LCF_FAIL(err, status, "no memory for a step of %u rows", t->params->batch);
 }
 
+void train_order(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch)
+{
+    lcf_rng rng;
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    lcf_rng_seed(&rng, seed, STREAM_ORDER + epoch);
+    lcf_rng_shuffle_u32(&rng, order, n);
+}
+
 static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
 {
     const size_t n = split_n(&t->in->dataset, LCF_TRAIN);
     train_epoch *epoch = &r->epochs[r->epochs_n];
     bool rec_seen = false;
-    lcf_rng rng;
 
     *epoch = (train_epoch){0.0, 0.0, 0.0};
-    for (size_t i = 0; i < n; i++)
-        t->order[i] = (uint32_t)i;
-    lcf_rng_seed(&rng, t->seed, STREAM_ORDER + r->epochs_n);
-    lcf_rng_shuffle_u32(&rng, t->order, n);
+    train_order(t->order, n, t->seed, r->epochs_n);
     for (size_t at = 0; at < n; at += t->params->batch) {
         const size_t rows = n - at < t->params->batch ? n - at : t->params->batch;
         double loss = 0.0, rec_loss = 0.0;
@@ -225,10 +218,10 @@ static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
 }
 
 lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inputs *in,
-                      const lcf_train_params *params, uint64_t seed, const train_watch *watch,
-                      lcf_err *err)
+                      const lcf_train_params *params, uint64_t seed, size_t threads,
+                      const train_watch *watch, lcf_err *err)
 {
-    trainer t = {.in = in, .params = params, .watch = watch, .seed = seed};
+    trainer t = {.in = in, .params = params, .watch = watch, .seed = seed, .threads = threads};
     lcf_status status;
 
     LCF_ASSERT(params->epochs_max >= 1 && params->epochs_max <= LCF_TRAIN_EPOCHS_MAX);

@@ -34,10 +34,14 @@ typedef struct train_watch {
  * order    weights from `seed`; the order of the rows from (seed, epoch), dropout from (seed, step)
  * errors   EDIVERGED, ECANCELED, ENOMEM as lcf_train
  * memory   *ranker (best weights) and *result are the caller's
- * threads  runs in the caller's; `in` is shared and read only
+ * threads  `threads` of its own, the caller's among them; the result does not depend on how many;
+ *          `in` is shared and read only
  */
 lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inputs *in,
-                      const lcf_train_params *params, uint64_t seed, const train_watch *watch,
-                      lcf_err *err);
+                      const lcf_train_params *params, uint64_t seed, size_t threads,
+                      const train_watch *watch, lcf_err *err);
+
+/* The order in which an epoch (from 0) of a seed takes the n training rows. */
+void train_order(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch);
 
 #endif

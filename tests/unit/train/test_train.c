@@ -157,7 +157,7 @@ static void check_same_bytes(const fixture *f, const char *side)
     assert_false(lcf_path_exists(f->partial));
     id_of(first, f->out);
     train(&o, true);
-    o.threads = 2;
+    o.threads = 4; /* two for each seed */
     o.force = true;
     train(&o, false);
     id_of(second, f->out);
@@ -228,6 +228,7 @@ static void test_learns(void **state)
 
     o.params.epochs_max = 12;
     o.params.patience = 12;
+    o.params.dropout = 0.0;
     assert_int_equal(lcf_train(&report, NULL, &o, NULL), LCF_OK);
     assert_true(json_number_value(json_object_get(json_object_get(report, "valid_auc"), "mean")) >
                 0.8);
