@@ -99,7 +99,7 @@ static float pass(rig *r, lcf_tensor **users)
 
 static void check(const char *encoder, const char *loss_name, lcf_next_loss_kind kind)
 {
-    const lcf_adam_options options = {0.9f, 0.999f, 1e-8f, WEIGHT_DECAY, false};
+    const lcf_adam_options options = {0.9f, 0.999f, 1e-8f, WEIGHT_DECAY, false, false};
     float losses[STEPS];
     lcf_params *params;
     lcf_tensor *users;
