@@ -59,6 +59,7 @@ struct ranker_side {
     lcf_ranker_kind kind;
     unsigned needs;     /* LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES; the batch holds what it asks */
     size_t vectors_n;   /* the extra vector is so many times `dim` wide; 0 for "none" alone */
+    size_t tokens_n;    /* of an example in a sequence; 0 where no sequence is made */
     size_t state_bytes; /* of r->side_state, zeroed before declare */
     lcf_status (*declare)(lcf_ranker *r, lcf_err *err);
     /* The extra vector [rows_n, vectors_n * dim]; *loss [1] where `want_loss`, or NULL when there
@@ -67,8 +68,8 @@ struct ranker_side {
                            bool want_loss);
     /*
      * What freeze.c may compute once for inference; both NULL where nothing may. Tokens [n, dim] of
-     * text vectors, and [examples_n, 3 dim] of the batch's examples; the batch is not frozen.
-     * Forward must take them from r->frozen when batch->frozen.
+     * text vectors, and [examples_n, tokens_n * dim] of the batch's examples; the batch is not
+     * frozen. Forward must take them from r->frozen when batch->frozen.
      */
     lcf_tensor *(*text_tokens)(const ranker_pass *p, const float *vectors, size_t n);
     lcf_tensor *(*example_tokens)(const ranker_pass *p, ranker_fields *f);

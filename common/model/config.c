@@ -131,6 +131,28 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
     return LCF_OK;
 }
 
+static const char *const ORDERS[] = {"key", "similarity", "time"};
+
+const char *lcf_example_order_name(lcf_example_order order)
+{
+    return ORDERS[order];
+}
+
+lcf_status lcf_example_order_parse(lcf_example_order *out, const char *name, lcf_err *err)
+{
+    for (size_t i = 0; i < sizeof(ORDERS) / sizeof(ORDERS[0]); i++)
+        if (!strcmp(name, ORDERS[i])) {
+            *out = (lcf_example_order)i;
+            return LCF_OK;
+        }
+    return LCF_FAIL(err, LCF_EINVAL, "examples go by key, similarity or time, not by '%s'", name);
+}
+
+lcf_example_options lcf_ranker_retrieval(const lcf_ranker_config *c)
+{
+    return (lcf_example_options){c->k, c->balanced, c->mode, c->by};
+}
+
 /* The one list of what a configuration holds besides the names of its parts: u32 fields. */
 #define CONFIG_U32(X)                  \
     X("users_n", users_n)              \
@@ -140,7 +162,6 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
     X("text_dim", text_dim)            \
     X("cot_dim", cot_dim)              \
     X("dim", dim)                      \
-    X("k", k)                          \
     X("layers_n", layers_n)            \
     X("heads_n", heads_n)              \
     X("att_hidden_0", att_hidden[0])   \
@@ -173,6 +194,7 @@ static json_t *fields_to_json(const lcf_ranker_config *c)
 
 lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf_err *err)
 {
+    const lcf_example_options rule = lcf_ranker_retrieval(c);
     json_t *json = json_object();
     int failed = !json;
 
@@ -183,6 +205,8 @@ lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf
     failed |= json_object_set_new(json, "backbone", json_string(c->backbone));
     failed |= json_object_set_new(json, "side", json_string(c->side));
     failed |= json_object_set_new(json, "fields", fields_to_json(c));
+    failed |= json_object_set_new(json, "order", json_string(lcf_example_order_name(c->order)));
+    failed |= json_object_set_new(json, "retrieval", lcf_example_options_to_json(&rule));
     failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
     if (!failed)
@@ -250,6 +274,26 @@ static lcf_status fields_of_json(lcf_ranker_config *c, const json_t *list, lcf_e
     return status;
 }
 
+/* How examples are found and in which order they enter. */
+static lcf_status get_examples(lcf_ranker_config *c, const json_t *json, lcf_err *err)
+{
+    lcf_example_options rule;
+    const char *order;
+    lcf_status status = lcf_example_options_of_json(&rule, json_object_get(json, "retrieval"), err);
+
+    if (!status)
+        status = lcf_json_str(&order, json, "order", err);
+    if (status)
+        return status;
+    if (lcf_example_order_parse(&c->order, order, err))
+        return LCF_FAIL(err, LCF_EFORMAT, "there is no order '%s' of examples", order);
+    c->k = rule.k;
+    c->balanced = rule.balanced;
+    c->mode = rule.mode;
+    c->by = rule.by;
+    return LCF_OK;
+}
+
 static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_err *err)
 {
     const json_t *backbone = json_object_get(json, "backbone"),
@@ -268,6 +312,8 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
 #undef GET
     if (!status)
         status = fields_of_json(c, json_object_get(json, "fields"), err);
+    if (!status)
+        status = get_examples(c, json, err);
     if (!status)
         status = lcf_json_f64(&rec_weight, json, "rec_weight", err);
     if (!status)

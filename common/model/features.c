@@ -84,47 +84,61 @@ static uint32_t put_item(builder *w, uint32_t item)
     return position;
 }
 
-/* True when a comes after b in the sequence. Equal keys: by index, so that the order is total. */
-static bool comes_after(const lcf_examples *e, uint32_t a, uint32_t b)
-{
-    const int order = memcmp(e->key[a].bytes, e->key[b].bytes, sizeof(e->key[a].bytes));
+/* An example of a row. */
+typedef struct placed {
+    uint32_t id;
+    float similarity;
+} placed;
 
-    return order ? order > 0 : a > b;
+/* True when a comes after b in the sequence. Equal ones: by index, so that the order is total. */
+static bool comes_after(const lcf_examples *e, lcf_example_order by, placed a, placed b)
+{
+    int order;
+
+    if (by == LCF_ORDER_SIMILARITY)
+        order = (a.similarity > b.similarity) - (a.similarity < b.similarity);
+    else if (by == LCF_ORDER_TIME)
+        order = (e->time[a.id] > e->time[b.id]) - (e->time[a.id] < e->time[b.id]);
+    else
+        order = memcmp(e->key[a.id].bytes, e->key[b.id].bytes, sizeof(e->key[a.id].bytes));
+    return order ? order > 0 : a.id > b.id;
 }
 
-/* The examples of a row that are there, in the order of their keys; returns how many. */
-static size_t order_examples(uint32_t *out, const lcf_examples *e, const lcf_ranker_row *row,
-                             size_t k)
+/* The examples of a row that are there, in order; returns how many. */
+static size_t order_examples(placed *out, const lcf_examples *e, const lcf_ranker_row *row,
+                             const lcf_ranker_config *c)
 {
     size_t n = 0;
 
-    for (size_t i = 0; row->examples && i < k; i++) {
-        const uint32_t id = row->examples[i];
+    for (size_t i = 0; row->examples && i < c->k; i++) {
+        const placed p = {row->examples[i], row->similarities ? row->similarities[i] : 0.0f};
         size_t at = n;
 
-        if (id >= e->n) /* LCF_EXAMPLE_NONE, too */
+        if (p.id >= e->n) /* LCF_EXAMPLE_NONE, too */
             continue;
-        for (; at > 0 && comes_after(e, out[at - 1], id); at--)
+        for (; at > 0 && comes_after(e, c->order, out[at - 1], p); at--)
             out[at] = out[at - 1];
-        out[at] = id;
+        out[at] = p;
         n++;
     }
     return n;
 }
 
 /* Fills slot_offsets, slot_example, segments and wanted from per-row lists of unique examples. */
-static bool place_slots(builder *w, const uint32_t *ids, const uint32_t *counts, size_t k)
+static bool place_slots(builder *w, const placed *examples, const uint32_t *counts, size_t k)
 {
     ranker_batch *b = w->b;
-    const size_t slots = b->slots_n, tokens = 3 * slots + 1;
+    const size_t slots = b->slots_n, per_slot = w->r->side->tokens_n;
+    const size_t tokens = per_slot * slots + 1;
     size_t at = 0;
 
     b->slot_offsets = alloc_u32(w->tape, b->rows_n * slots + 1);
     b->slot_example = alloc_u32(w->tape, b->present_n);
+    b->slot_similarity = lcf_tape_alloc(w->tape, b->present_n + 1, sizeof(float));
     b->wanted = alloc_u32(w->tape, b->present_n + b->rows_n);
     if (b->present_n < b->rows_n * slots)
         b->segments = alloc_u32(w->tape, b->rows_n * tokens);
-    if (!b->slot_offsets || !b->slot_example || !b->wanted ||
+    if (!b->slot_offsets || !b->slot_example || !b->slot_similarity || !b->wanted ||
         (b->present_n < b->rows_n * slots && !b->segments))
         return false;
     b->slot_offsets[0] = 0;
@@ -133,13 +147,16 @@ static bool place_slots(builder *w, const uint32_t *ids, const uint32_t *counts,
 
         for (size_t slot = 0; slot < slots; slot++) {
             if (slot >= empty) {
-                b->wanted[at] = (uint32_t)(row * tokens + 3 * slot);
-                b->slot_example[at++] = ids[row * k + slot - empty];
+                const placed *p = &examples[row * k + slot - empty];
+
+                b->wanted[at] = (uint32_t)(row * tokens + per_slot * slot);
+                b->slot_similarity[at] = p->similarity;
+                b->slot_example[at++] = p->id;
             }
             b->slot_offsets[row * slots + slot + 1] = (uint32_t)at;
         }
         for (size_t token = 0; b->segments && token < tokens; token++)
-            b->segments[row * tokens + token] = token >= 3 * empty;
+            b->segments[row * tokens + token] = token >= per_slot * empty;
         b->wanted[b->present_n + row] = (uint32_t)(row * tokens + tokens - 1);
     }
     return true;
@@ -164,23 +181,24 @@ static bool build_examples(builder *w)
     ranker_batch *b = w->b;
     const lcf_examples *e = w->source->examples;
     const size_t k = w->r->config.k, all = b->rows_n * k;
-    uint32_t *ids = alloc_u32(w->tape, all), *counts = alloc_u32(w->tape, b->rows_n);
+    placed *examples = lcf_tape_alloc(w->tape, all, sizeof(*examples));
+    uint32_t *counts = alloc_u32(w->tape, b->rows_n);
     id_map map;
 
     b->example = alloc_u32(w->tape, all);
     b->label = alloc_u32(w->tape, all);
-    if (!ids || !counts || !b->example || !b->label || !id_map_init(&map, w->tape, all))
+    if (!examples || !counts || !b->example || !b->label || !id_map_init(&map, w->tape, all))
         return false;
     for (size_t row = 0; row < b->rows_n; row++) {
-        counts[row] = (uint32_t)order_examples(ids + row * k, e, &w->rows[row], k);
+        counts[row] = (uint32_t)order_examples(examples + row * k, e, &w->rows[row], &w->r->config);
         b->present_n += counts[row];
         if (counts[row] > b->slots_n)
             b->slots_n = counts[row];
         for (size_t i = 0; i < counts[row] && !b->frozen; i++)
-            ids[row * k + i] = put_example(b, &map, e, ids[row * k + i]);
+            examples[row * k + i].id = put_example(b, &map, e, examples[row * k + i].id);
     }
     b->examples_n = map.n;
-    return place_slots(w, ids, counts, k);
+    return place_slots(w, examples, counts, k);
 }
 
 /* Appends the most recent items of a history, without unknown ones; returns the number of entries

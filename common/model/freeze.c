@@ -44,7 +44,7 @@ static lcf_status freeze_items(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
 static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_source *source,
                                size_t at, size_t n)
 {
-    const size_t width = 3 * (size_t)r->config.dim;
+    const size_t width = r->side->tokens_n * (size_t)r->config.dim;
     ranker_pass p = {tape, r, NULL, source, NULL, NULL};
     uint32_t ids[BLOCK][LCF_EXAMPLES_K_MAX];
     lcf_ranker_row rows[BLOCK];
@@ -72,14 +72,16 @@ static lcf_status freeze_block(lcf_ranker *r, lcf_tape *tape, const lcf_ranker_s
 
 static lcf_status freeze_tokens(lcf_ranker *r, const lcf_ranker_source *source)
 {
-    const size_t dim = r->config.dim;
-    const size_t examples_n = r->side->example_tokens ? source->examples->n : 0;
+    const size_t dim = r->config.dim, width = r->side->tokens_n * dim;
+    const bool examples = r->side->example_tokens != NULL;
+    const size_t examples_n = examples ? source->examples->n : 0;
     lcf_tape *tape = NULL;
     lcf_status status = lcf_tape_create(&tape, NULL);
 
     r->frozen.item_tokens = lcf_alloc(source->item_vectors->n, dim * sizeof(float));
-    r->frozen.example_tokens = lcf_alloc(examples_n ? examples_n : 1, 3 * dim * sizeof(float));
-    if (!status && (!r->frozen.item_tokens || !r->frozen.example_tokens))
+    if (examples)
+        r->frozen.example_tokens = lcf_alloc(examples_n + 1, width * sizeof(float));
+    if (!status && (!r->frozen.item_tokens || (examples && !r->frozen.example_tokens)))
         status = LCF_ENOMEM;
     if (!status)
         status = freeze_items(r, tape, source);

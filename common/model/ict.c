@@ -1,10 +1,12 @@
 /*
  * The ICT module: every example becomes three tokens (decision, CoT, label), the row itself becomes
- * the last one, and a small causal decoder reads them.
+ * the last one, and a small causal decoder reads them. Its two ablations: without the CoT token
+ * (and so without reconstruction), and with the mean of the tokens in place of the decoder (whose
+ * tokens have read nothing, so that there is nothing to reconstruct from).
  *
- * A row with m examples is a sequence of 3 m + 1 tokens. Rows of a batch are padded on the left to
- * the longest; padding is a segment of its own, which no token sees, and RoPE depends on distances
- * only, so that a row's result is that of its own short sequence.
+ * A row with m examples is a sequence of 3 m + 1 tokens, 2 m + 1 without CoT. Rows of a batch are
+ * padded on the left to the longest; padding is a segment of its own, which no token sees, and RoPE
+ * depends on distances only, so that a row's result is that of its own short sequence.
  *
  * source   llm-cf.md section 5
  */
@@ -45,7 +47,19 @@ static lcf_status declare_layer(lcf_ranker *r, size_t layer, lcf_err *err)
     return status;
 }
 
-static lcf_status declare(lcf_ranker *r, lcf_err *err)
+static lcf_status declare_decoder(lcf_ranker *r, lcf_err *err)
+{
+    ict *s = r->side_state;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < r->config.layers_n && !status; i++)
+        status = declare_layer(r, i, err);
+    if (!status)
+        status = lcf_ranker_add(&s->norm, r, "norm.w", r->config.dim, 0, LCF_INIT_ONE, 0.0f, err);
+    return status;
+}
+
+static lcf_status declare_parts(lcf_ranker *r, bool cot, bool decoder, lcf_err *err)
 {
     const lcf_ranker_config *c = &r->config;
     const size_t text[] = {c->text_dim, c->text_hidden, c->dim};
@@ -54,18 +68,34 @@ static lcf_status declare(lcf_ranker *r, lcf_err *err)
     ict *s = r->side_state;
     lcf_status status = lcf_ranker_add_mlp(&s->text, r, "text", 0, text, 2, err);
 
+    s->cot = cot;
+    s->decoder = decoder;
+
     if (!status)
         status = lcf_ranker_add_mlp(&s->x, r, "x", 0, x, 2, err);
     if (!status)
         status = lcf_ranker_add(&s->label_table, r, "label.table", 2, c->dim, LCF_INIT_NORMAL,
                                 LABEL_SCALE, err);
-    for (size_t i = 0; i < c->layers_n && !status; i++)
-        status = declare_layer(r, i, err);
-    if (!status)
-        status = lcf_ranker_add(&s->norm, r, "norm.w", c->dim, 0, LCF_INIT_ONE, 0.0f, err);
-    if (!status)
+    if (!status && decoder)
+        status = declare_decoder(r, err);
+    if (!status && cot && decoder)
         status = lcf_ranker_add_mlp(&s->rec, r, "rec", 0, rec, 2, err);
     return status;
+}
+
+static lcf_status declare(lcf_ranker *r, lcf_err *err)
+{
+    return declare_parts(r, true, true, err);
+}
+
+static lcf_status declare_nocot(lcf_ranker *r, lcf_err *err)
+{
+    return declare_parts(r, false, true, err);
+}
+
+static lcf_status declare_mean(lcf_ranker *r, lcf_err *err)
+{
+    return declare_parts(r, true, false, err);
 }
 
 /* ---- tokens ---- */
@@ -109,36 +139,47 @@ static lcf_tensor *decisions(const ranker_pass *p, ranker_fields *f, lcf_tensor 
     return lcf_ranker_mlp_forward(p, &state_of(p)->x, lcf_op_concat(p->tape, fields, 5));
 }
 
-/* Decision, CoT and label tokens of the batch's examples [examples_n, 3 * dim]. */
+/* Decision, CoT and label tokens of the batch's examples [examples_n, tokens_n * dim]. */
 static lcf_tensor *triples(const ranker_pass *p, lcf_tensor *x, lcf_tensor *texts)
 {
     const ranker_batch *b = p->batch;
-    const size_t dims[2] = {p->source->examples->n, 3 * (size_t)p->r->config.dim};
+    const size_t dims[2] = {p->source->examples->n,
+                            p->r->side->tokens_n * (size_t)p->r->config.dim};
     lcf_tensor *parts[3];
+    size_t n = 0;
 
     if (b->frozen)
         return lcf_tape_input(p->tape, p->r->frozen.example_tokens, dims, 2);
-    parts[0] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
-    parts[1] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
-    parts[2] = lcf_op_gather(p->tape, lcf_ranker_param(p, state_of(p)->label_table), b->label,
-                             b->examples_n);
-    return lcf_op_concat(p->tape, parts, 3);
+    parts[n++] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
+    if (state_of(p)->cot)
+        parts[n++] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
+    parts[n++] = lcf_op_gather(p->tape, lcf_ranker_param(p, state_of(p)->label_table), b->label,
+                               b->examples_n);
+    return lcf_op_concat(p->tape, parts, n);
+}
+
+/* Tokens of the batch's texts; those of CoTs, which come last, where they are read. */
+static lcf_tensor *batch_texts(const ranker_pass *p)
+{
+    const ranker_batch *b = p->batch;
+
+    return lcf_ict_text_tokens(p, b->texts, b->texts_n - (state_of(p)->cot ? 0 : b->examples_n));
 }
 
 static lcf_tensor *example_tokens(const ranker_pass *p, ranker_fields *f)
 {
-    lcf_tensor *texts = lcf_ict_text_tokens(p, p->batch->texts, p->batch->texts_n);
+    lcf_tensor *texts = batch_texts(p);
 
     return triples(p, decisions(p, f, texts), texts);
 }
 
-/* The token sequences [rows_n, 3 slots + 1, dim]. */
+/* The token sequences [rows_n, tokens_n * slots + 1, dim]; empty slots are zeros. */
 static lcf_tensor *sequences(const ranker_pass *p, lcf_tensor *x, lcf_tensor *texts)
 {
     const ranker_batch *b = p->batch;
     const size_t dim = p->r->config.dim, slots = b->rows_n * b->slots_n;
-    const size_t by_row[2] = {b->rows_n, b->slots_n * 3 * dim};
-    const size_t by_token[3] = {b->rows_n, 3 * b->slots_n + 1, dim};
+    const size_t by_row[2] = {b->rows_n, b->slots_n * p->r->side->tokens_n * dim};
+    const size_t by_token[3] = {b->rows_n, b->slots_n * p->r->side->tokens_n + 1, dim};
     lcf_tensor *own = lcf_ranker_rows(p, x, 0, b->rows_n), *parts[2];
 
     if (!b->slots_n)
@@ -229,25 +270,78 @@ static lcf_tensor *forward(lcf_tensor **loss, const ranker_pass *p, ranker_field
                            bool want_loss)
 {
     const ranker_batch *b = p->batch;
-    const size_t skip = want_loss ? 0 : b->present_n;
-    lcf_tensor *texts = lcf_ict_text_tokens(p, b->texts, b->texts_n);
+    const bool rec = want_loss && state_of(p)->cot && b->present_n && p->r->config.rec_weight > 0;
+    const size_t skip = rec ? 0 : b->present_n;
+    lcf_tensor *texts = batch_texts(p);
     lcf_tensor *t = sequences(p, decisions(p, f, texts), texts);
     lcf_tensor *hidden = decode(p, t, b->wanted + skip, b->present_n - skip + b->rows_n);
 
-    if (!want_loss || !b->present_n)
+    if (!rec)
         return hidden;
     *loss = reconstruction_loss(p, hidden);
     return lcf_ranker_rows(p, hidden, b->present_n, b->rows_n);
+}
+
+/* The mean of a row's own tokens [rows_n, dim]. */
+static lcf_tensor *forward_mean(lcf_tensor **loss, const ranker_pass *p, ranker_fields *f,
+                                bool want_loss)
+{
+    const ranker_batch *b = p->batch;
+    const size_t per_slot = p->r->side->tokens_n, tokens = per_slot * b->slots_n + 1;
+    uint32_t *ids = lcf_tape_alloc(p->tape, b->rows_n * tokens, sizeof(*ids));
+    uint32_t *offsets = lcf_tape_alloc(p->tape, b->rows_n + 1, sizeof(*offsets));
+    const size_t flat[2] = {b->rows_n * tokens, p->r->config.dim};
+    lcf_tensor *texts = batch_texts(p);
+    lcf_tensor *t = lcf_op_reshape(p->tape, sequences(p, decisions(p, f, texts), texts), flat, 2);
+    uint32_t at = 0;
+
+    (void)loss;
+    (void)want_loss;
+    for (size_t row = 0; ids && offsets && row < b->rows_n; row++) {
+        const uint32_t *slots = b->slot_offsets + row * b->slots_n;
+        const size_t used = per_slot * (slots[b->slots_n] - slots[0]) + 1;
+
+        offsets[row] = at;
+        for (size_t i = tokens - used; i < tokens; i++)
+            ids[at++] = (uint32_t)(row * tokens + i);
+        offsets[row + 1] = at;
+    }
+    return lcf_op_gather_mean(p->tape, t, ids, offsets, b->rows_n);
 }
 
 const ranker_side LCF_SIDE_ICT = {
     .kind = {"ict", "ICT: a decoder reads examples, their chains of thought and their labels"},
     .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES,
     .vectors_n = 1,
+    .tokens_n = 3,
     .state_bytes = sizeof(ict),
     .declare = declare,
     .forward = forward,
     .text_tokens = lcf_ict_text_tokens,
     .example_tokens = example_tokens,
     .fast = {.state_bytes = sizeof(ict_plan), .pack = lcf_ict_pack, .infer = lcf_ict_infer},
+};
+
+const ranker_side LCF_SIDE_ICT_NOCOT = {
+    .kind = {"ict-nocot", "ICT without the chains of thought"},
+    .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES,
+    .vectors_n = 1,
+    .tokens_n = 2,
+    .state_bytes = sizeof(ict),
+    .declare = declare_nocot,
+    .forward = forward,
+    .text_tokens = lcf_ict_text_tokens,
+    .example_tokens = example_tokens,
+};
+
+const ranker_side LCF_SIDE_ICT_MEAN = {
+    .kind = {"ict-mean", "ICT with the mean of the tokens in place of the decoder"},
+    .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES,
+    .vectors_n = 1,
+    .tokens_n = 3,
+    .state_bytes = sizeof(ict),
+    .declare = declare_mean,
+    .forward = forward_mean,
+    .text_tokens = lcf_ict_text_tokens,
+    .example_tokens = example_tokens,
 };

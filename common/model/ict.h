@@ -12,9 +12,10 @@ typedef struct ict_layer {
 } ict_layer;
 
 typedef struct ict {
-    ranker_mlp text; /* text or CoT vector -> token */
-    ranker_mlp x;    /* nine fields -> token */
-    ranker_mlp rec;  /* hidden state -> CoT vector */
+    bool cot, decoder; /* false: the ablations */
+    ranker_mlp text;   /* text or CoT vector -> token */
+    ranker_mlp x;      /* nine fields -> token */
+    ranker_mlp rec;    /* hidden state -> CoT vector */
     size_t label_table;
     ict_layer layers[LCF_RANKER_LAYERS_MAX];
     size_t norm;

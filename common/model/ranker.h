@@ -38,12 +38,27 @@ typedef struct lcf_ranker_field {
     bool frozen;     /* vectors: taken as they are */
 } lcf_ranker_field;
 
+/* In which order a row's examples enter a sequence. */
+typedef enum lcf_example_order {
+    LCF_ORDER_KEY = 0,        /* of their keys: "shuffled" as published, and reproducible */
+    LCF_ORDER_SIMILARITY = 1, /* the most similar last, next to the query */
+    LCF_ORDER_TIME = 2,       /* the latest last */
+} lcf_example_order;
+
+/* "key", "similarity", "time". errors: EINVAL no such name */
+const char *lcf_example_order_name(lcf_example_order order);
+lcf_status lcf_example_order_parse(lcf_example_order *out, const char *name, lcf_err *err);
+
 typedef struct lcf_ranker_config {
     const char *backbone, *side; /* names of kinds below; those of a ranker's config are static */
     uint32_t users_n, items_n, brands_n, categories_n; /* rows of the tables, the unknown at 0 */
     uint32_t text_dim, cot_dim; /* of the item and CoT vectors, where the side module needs them */
     uint32_t dim;               /* of fields and tokens */
     uint32_t k;                 /* examples per query */
+    bool balanced;              /* with mode and by: the rule that they were found by */
+    lcf_retrieval_mode mode;
+    lcf_retrieval_by by;
+    lcf_example_order order;
     uint32_t layers_n, heads_n; /* of the ICT decoder */
     uint32_t att_hidden[2];     /* of DIN's attention MLP */
     uint32_t head_hidden[2];    /* of the MLP that ends in the logit */
@@ -59,9 +74,9 @@ typedef struct lcf_ranker_config {
 /* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
 #define LCF_RANKER_CONFIG_INIT                                                                 \
     {                                                                                          \
-        .backbone = "din", .side = "none", .dim = 32, .k = 4, .layers_n = 2, .heads_n = 2,     \
-        .att_hidden = {64, 16}, .head_hidden = {200, 80}, .text_hidden = 256, .x_hidden = 128, \
-        .ffn_hidden = 64, .rec_weight = 1.0f, .dropout = 0.1f                                  \
+        .backbone = "din", .side = "none", .dim = 32, .k = 4, .balanced = true, .layers_n = 2, \
+        .heads_n = 2, .att_hidden = {64, 16}, .head_hidden = {200, 80}, .text_hidden = 256,    \
+        .x_hidden = 128, .ffn_hidden = 64, .rec_weight = 1.0f, .dropout = 0.1f                 \
     }
 
 typedef struct lcf_ranker_kind {
@@ -109,13 +124,17 @@ typedef struct lcf_ranker_row {
     uint32_t user, item;
     const uint32_t *history; /* [history_n] oldest first */
     uint32_t history_n;
-    const uint32_t *examples; /* [k] indices into the source's examples, LCF_EXAMPLE_NONE where
-                                 there is none; or NULL */
+    const uint32_t *examples;  /* [k] indices into the source's examples, LCF_EXAMPLE_NONE where
+                                  there is none; or NULL */
+    const float *similarities; /* [k] of the examples, by the rule; NULL: all 0 */
+    int64_t time;              /* of the decision; INT64_MAX = now */
     uint32_t context; /* 1 + the entry of the source's context fields; 0: nothing is known */
 } lcf_ranker_row;
 
 /* The fields of a data set as a configuration holds them; NULL: none. */
 void lcf_ranker_config_fields(lcf_ranker_config *c, const lcf_fields *fields);
+/* The rule that a model's examples are to be found by. */
+lcf_example_options lcf_ranker_retrieval(const lcf_ranker_config *config);
 
 /*
  * Checks that what rows and features are taken from fits the model.
@@ -132,8 +151,7 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
  * lcf_ranker_check_source.
  *
  * A history item that is unknown (0) is left out. A row's sequence holds the examples it has, so a
- * row without any is the query token alone; the order in which examples enter is that of their keys
- * ("shuffled" as published, but reproducible offline and online).
+ * row without any is the query token alone; config.order says in which order they enter.
  *
  * shapes   *logits [n]; *side_loss [1], e.g. ICT's mean over the examples present of 1 - cos; NULL
  *          where the module has none, on a tape that does not record, and when no row has an

@@ -27,7 +27,7 @@ typedef struct ranker_plan {
 typedef struct ranker_frozen {
     lcf_ranker_source source; /* for which it holds; catalogue NULL when nothing is frozen */
     float *item_tokens;       /* [items_n, dim] mapped item texts */
-    float *example_tokens;    /* [examples_n, 3 * dim] decision, CoT, label */
+    float *example_tokens;    /* [examples_n, tokens_n * dim] decision, CoT, label */
     ranker_plan side_plan, backbone_plan;
 } ranker_frozen;
 
@@ -114,9 +114,10 @@ typedef struct ranker_batch {
     size_t slots_n;         /* per row: the most examples that any row has */
     uint32_t *slot_offsets; /* [rows_n * slots_n + 1] into slot_example: an empty slot or one */
     uint32_t *slot_example; /* [present_n] indices into example */
+    float *slot_similarity; /* [present_n] */
     uint32_t *segments;     /* [rows_n * tokens] 0 for padding, 1; NULL where nothing is padded */
     size_t present_n;
-    uint32_t *wanted; /* [present_n + rows_n] tokens: x of every slot in use, then every last */
+    uint32_t *wanted; /* [present_n + rows_n] tokens: first of every slot in use, then every last */
 } ranker_batch;
 
 /* NULL when out of memory, which the tape then remembers. */

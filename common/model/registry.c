@@ -4,7 +4,8 @@
 #include <string.h>
 
 extern const ranker_backbone LCF_BACKBONE_DIN;
-extern const ranker_side LCF_SIDE_ICT;
+extern const ranker_side LCF_SIDE_ICT, LCF_SIDE_ICT_NOCOT, LCF_SIDE_ICT_MEAN;
+extern const ranker_side LCF_SIDE_TEXT, LCF_SIDE_KNN;
 
 static const ranker_backbone *const BACKBONES[] = {
     &LCF_BACKBONE_DIN,
@@ -13,8 +14,7 @@ static const ranker_backbone *const BACKBONES[] = {
 static const ranker_side NONE = {.kind = {"none", "the backbone alone"}};
 
 static const ranker_side *const SIDES[] = {
-    &NONE,
-    &LCF_SIDE_ICT,
+    &NONE, &LCF_SIDE_ICT, &LCF_SIDE_ICT_NOCOT, &LCF_SIDE_ICT_MEAN, &LCF_SIDE_TEXT, &LCF_SIDE_KNN,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

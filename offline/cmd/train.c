@@ -29,6 +29,7 @@ enum {
     OPT_WEIGHT_DECAY,
     OPT_DROPOUT,
     OPT_REC_WEIGHT,
+    OPT_ORDER,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
@@ -53,7 +54,11 @@ static const struct argp_option OPTIONS[] = {
     {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "L2 in the gradient (default 1e-4)", 2},
     {"dropout", OPT_DROPOUT, "SHARE", 0, "Of the head's hidden layers (default 0.1)", 2},
     {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0,
-     "Weight of the side module's own loss, ICT's reconstruction (default 1)", 2},
+     "Weight of the side module's own loss, ICT's reconstruction; 0: without it (default 1)", 2},
+    {"order", OPT_ORDER, "NAME", 0,
+     "In which a row's examples are read: key (as good as random), similarity (the most similar "
+     "last), time (the latest last) (default key)",
+     2},
     {"threads", OPT_THREADS, "N", 0,
      "Threads for seeds, and for the batches of a seed where there are fewer seeds (default: one "
      "per processor); the result does not depend on it",
@@ -167,6 +172,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_BACKBONE:
         a->train.backbone = text;
+        return 0;
+    case OPT_ORDER:
+        if (lcf_example_order_parse(&a->train.order, text, NULL))
+            argp_error(state, "--order must be key, similarity or time, not '%s'", text);
         return 0;
     case OPT_SIDE:
         a->train.side = text;

@@ -38,8 +38,7 @@ static lcf_status open_vectors(train_inputs *in, const char *dir, lcf_err *err)
     return status;
 }
 
-static lcf_status open_examples(const uint32_t **ids, train_inputs *in, const lcf_train_options *o,
-                                lcf_err *err)
+static lcf_status open_examples(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
     char *path;
     lcf_status status = lcf_examples_open(&in->examples, o->examples_dir, err);
@@ -55,13 +54,17 @@ static lcf_status open_examples(const uint32_t **ids, train_inputs *in, const lc
     if (status)
         return status;
     in->config.k = in->retrieved.rule.k;
-    *ids = in->retrieved.ids;
+    in->config.balanced = in->retrieved.rule.balanced;
+    in->config.mode = in->retrieved.rule.mode;
+    in->config.by = in->retrieved.rule.by;
     return LCF_OK;
 }
 
-static lcf_status make_rows(train_inputs *in, const uint32_t *ids, lcf_err *err)
+static lcf_status make_rows(train_inputs *in, lcf_err *err)
 {
     const lcf_dataset *d = &in->dataset;
+    const lcf_retrieved *r = &in->retrieved;
+    const size_t k = in->config.k;
 
     in->rows = lcf_alloc(d->samples_n, sizeof(*in->rows));
     if (!in->rows)
@@ -73,7 +76,9 @@ static lcf_status make_rows(train_inputs *in, const uint32_t *ids, lcf_err *err)
                                        .item = s.item,
                                        .history = s.history,
                                        .history_n = s.history_n,
-                                       .examples = ids ? ids + i * in->config.k : NULL,
+                                       .examples = r->ids ? r->ids + i * k : NULL,
+                                       .similarities = r->ids ? r->scores + i * k : NULL,
+                                       .time = s.time,
                                        .context = (uint32_t)i + 1};
     }
     return LCF_OK;
@@ -87,6 +92,7 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     *c = published;
     c->backbone = o->backbone;
     c->side = o->side;
+    c->order = o->order;
     c->users_n = in->dataset.users_n;
     c->items_n = in->dataset.catalogue.items_n;
     c->brands_n = in->dataset.catalogue.brands_n;
@@ -99,7 +105,6 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
 lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
     const unsigned needs = lcf_ranker_side_needs(o->side);
-    const uint32_t *ids = NULL;
     lcf_status status;
 
     memset(in, 0, sizeof(*in));
@@ -113,9 +118,9 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     if (!status && needs & LCF_RANKER_VECTORS)
         status = open_vectors(in, o->vectors_dir, err);
     if (!status && needs & LCF_RANKER_EXAMPLES)
-        status = open_examples(&ids, in, o, err);
+        status = open_examples(in, o, err);
     if (!status)
-        status = make_rows(in, ids, err);
+        status = make_rows(in, err);
     in->config.text_dim = (uint32_t)in->vectors.dim;
     in->config.cot_dim = (uint32_t)in->examples.cot_dim;
     if (status)

@@ -73,6 +73,8 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
 
     if (!status)
         status = lcf_manifest_param_str(m, "side", o->side, err);
+    if (!status && lcf_ranker_side_needs(o->side) & LCF_RANKER_EXAMPLES)
+        status = lcf_manifest_param_str(m, "order", lcf_example_order_name(o->order), err);
     if (!status)
         status = lcf_manifest_param_i64(m, "epochs", p->epochs_max, err);
     if (!status)

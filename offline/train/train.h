@@ -14,6 +14,7 @@
 #define LCF_OFFLINE_TRAIN_TRAIN_H
 
 #include "common/base/status.h"
+#include "common/model/ranker.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -47,6 +48,7 @@ typedef struct lcf_train_options {
     const char *vectors_dir, *examples_dir, *retrieved_dir; /* where the side module needs them */
     const char *out_dir;
     const char *backbone, *side; /* names of common/model/ranker.h */
+    lcf_example_order order;     /* of a row's examples, where the side module reads them */
     lcf_train_params params;
     uint64_t seeds[LCF_TRAIN_SEEDS_MAX];
     size_t seeds_n;

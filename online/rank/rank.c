@@ -277,7 +277,8 @@ static lcf_status retrieve(job *j, lcf_err *err)
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
     const lcf_embeddings *vectors = &j->data->item_vectors;
-    lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    lcf_example_options options =
+        lcf_ranker_retrieval(lcf_ranker_config_of(j->data->arms[j->arm].ranker));
     lcf_status status;
 
     if (!j->k || !j->data->has_examples)
@@ -291,7 +292,8 @@ static lcf_status retrieve(job *j, lcf_err *err)
         q->target_vec = vectors->vectors + (size_t)c->item[i] * vectors->dim;
     }
     options.k = r->k ? r->k : j->k;
-    options.mode = r->strict ? LCF_RETRIEVE_STRICT : LCF_RETRIEVE_SAME_USER;
+    if (r->strict)
+        options.mode = LCF_RETRIEVE_STRICT;
     status = c->neighbours
                  ? lcf_neighbours_search(c->examples, c->similarities, c->neighbours,
                                          &j->data->neighbours, &j->data->examples, c->item,
@@ -335,7 +337,9 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
                                       .item = c->item[i],
                                       .history = c->history,
                                       .history_n = c->history_n,
-                                      .examples = examples ? c->examples + i * j->k : NULL};
+                                      .examples = examples ? c->examples + i * j->k : NULL,
+                                      .similarities = examples ? c->similarities + i * j->k : NULL,
+                                      .time = j->request->time ? j->request->time : INT64_MAX};
         c->row_candidate[n++] = (uint32_t)i;
         if (fallback)
             c->degraded[i] = "no_examples";

@@ -15,6 +15,24 @@ static lcf_ranker_snapshot *g_snapshot;
 static lcf_rank_context *g_context;
 static lcf_snapshot *g_offline; /* the same files, seen from the other side */
 
+static void close_both_sides(void)
+{
+    lcf_rank_context_free(g_context);
+    lcf_rank_close(g_snapshot);
+    lcf_snapshot_close(g_offline);
+}
+
+static void open_both_sides(void)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_ok(lcf_rank_open(&g_snapshot, g_root, &err), &err);
+    assert_ok(lcf_rank_context_create(&g_context, g_snapshot, &err), &err);
+    assert_ok(lcf_snapshot_open(&g_offline, g_root, &err), &err);
+    for (size_t i = 0; i < g_offline->arms_n; i++) /* as in training: every token anew */
+        lcf_ranker_thaw(g_offline->arms[i].ranker);
+}
+
 static int setup(void **state)
 {
     const world_options options = WORLD_OPTIONS_INIT;
@@ -27,20 +45,14 @@ static int setup(void **state)
     g_dataset = lcf_path_join(g_dir, "dataset");
     assert_ok(world_write(g_dir, &options, &err), &err);
     assert_ok(world_publish(&published, g_dir, "one", &err), &err);
-    assert_ok(lcf_rank_open(&g_snapshot, g_root, &err), &err);
-    assert_ok(lcf_rank_context_create(&g_context, g_snapshot, &err), &err);
-    assert_ok(lcf_snapshot_open(&g_offline, g_root, &err), &err);
-    for (size_t i = 0; i < g_offline->arms_n; i++) /* as in training: every token anew */
-        lcf_ranker_thaw(g_offline->arms[i].ranker);
+    open_both_sides();
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    lcf_rank_context_free(g_context);
-    lcf_rank_close(g_snapshot);
-    lcf_snapshot_close(g_offline);
+    close_both_sides();
     free(g_root);
     free(g_dataset);
     test_folder_remove(g_dir);
@@ -72,10 +84,10 @@ static float offline_score(const lcf_dataset *d, size_t row, size_t arm, lcf_tap
 {
     lcf_sample s = lcf_dataset_sample(d, row);
     lcf_ranker *ranker = g_offline->arms[arm].ranker;
-    bool ict = strcmp(lcf_ranker_config_of(ranker)->side, "none") != 0;
-    lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    bool ict = lcf_ranker_side_needs(lcf_ranker_config_of(ranker)->side) & LCF_RANKER_EXAMPLES;
+    const lcf_example_options options = lcf_ranker_retrieval(lcf_ranker_config_of(ranker));
     uint32_t ids[LCF_EXAMPLES_K_MAX];
-    float history_vec[64], score;
+    float similarities[LCF_EXAMPLES_K_MAX], history_vec[64], score;
     lcf_example_query q = {s.user, s.time, lcf_dataset_sample_hash(d, row), history_vec,
                            g_offline->item_vectors.vectors + s.item * g_offline->item_vectors.dim};
     lcf_ranker_source source = {.catalogue = &d->catalogue,
@@ -85,14 +97,16 @@ static float offline_score(const lcf_dataset *d, size_t row, size_t arm, lcf_tap
                         .item = s.item,
                         .history = s.history,
                         .history_n = s.history_n,
-                        .examples = ict ? ids : NULL};
+                        .examples = ict ? ids : NULL,
+                        .similarities = similarities,
+                        .time = s.time};
     lcf_err err = LCF_ERR_INIT;
 
     assert_true(g_offline->item_vectors.dim <= 64);
     lcf_embeddings_mean(history_vec, &g_offline->item_vectors, s.history, s.history_n);
-    options.k = lcf_ranker_config_of(ranker)->k;
-    assert_ok(lcf_examples_search_exact(ids, NULL, &g_offline->examples, &q, 1, &options, &err),
-              &err);
+    assert_ok(
+        lcf_examples_search_exact(ids, similarities, &g_offline->examples, &q, 1, &options, &err),
+        &err);
     assert_ok(lcf_ranker_score(&score, tape, ranker, &source, &r, 1, &err), &err);
     return score;
 }
@@ -134,6 +148,60 @@ static void same_score_as_offline(void **state)
     assert_true(different > 1e-4); /* the arms are two models */
     lcf_tape_free(tape);
     lcf_dataset_close(&d);
+}
+
+/* Every side module, and every way to find and to order examples. The last test: it publishes. */
+static void every_side_module(void **state)
+{
+    static const struct {
+        const char *name, *side;
+        uint32_t k;
+        bool balanced;
+        lcf_retrieval_by by;
+        lcf_example_order order;
+    } parts[] = {
+        {"similarity", "ict", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_SIMILARITY},
+        {"time", "ict", 6, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_TIME},
+        {"nocot", "ict-nocot", 3, true, LCF_RETRIEVE_BY_HISTORY, LCF_ORDER_KEY},
+        {"mean", "ict-mean", 4, true, LCF_RETRIEVE_BY_TARGET, LCF_ORDER_KEY},
+        {"text", "text", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"knn", "knn", 5, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+    };
+    enum { N = sizeof(parts) / sizeof(parts[0]) };
+    const world_options options = WORLD_OPTIONS_INIT;
+    lcf_snapshot_arm arms[N];
+    lcf_publish_result published;
+    lcf_dataset d;
+    lcf_tape *tape;
+    char *paths[N];
+    lcf_err err = LCF_ERR_INIT;
+
+    for (size_t i = 0; i < N; i++) {
+        lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
+
+        c.side = parts[i].side;
+        c.k = parts[i].k;
+        c.balanced = parts[i].balanced;
+        c.by = parts[i].by;
+        c.order = parts[i].order;
+        assert_ok(world_write_arm(g_dir, parts[i].name, &c, &options, &err), &err);
+        paths[i] = lcf_path_join(g_dir, parts[i].name);
+        arms[i] = (lcf_snapshot_arm){parts[i].name, paths[i]};
+    }
+    assert_ok(world_publish_arms(&published, g_dir, "sides", arms, N, &err), &err);
+    close_both_sides();
+    open_both_sides();
+    assert_ok(lcf_dataset_open(&d, g_dataset, &err), &err);
+    assert_ok(lcf_tape_create(&tape, &err), &err);
+    for (size_t i = 0; i < N; i++) {
+        for (size_t row = d.split_begin[LCF_TEST]; row < d.split_begin[3]; row++)
+            assert_true(fabs(online_score(&d, row, parts[i].name) -
+                             offline_score(&d, row, i, tape)) <= TOLERANCE);
+        free(paths[i]);
+    }
+    lcf_tape_free(tape);
+    lcf_dataset_close(&d);
+    (void)state;
 }
 
 static const char *const ALL[] = {"i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8", "i9", "i10"};
@@ -441,6 +509,7 @@ int main(void)
         cmocka_unit_test(the_most_candidates),
         cmocka_unit_test(backbone_allocates_nothing_after_warm_up),
         cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(every_side_module),
     };
 
     return cmocka_run_group_tests_name("rank", tests, setup, teardown);

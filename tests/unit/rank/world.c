@@ -233,15 +233,14 @@ static lcf_status write_examples(const char *dir, const lcf_dataset *d, const wo
     return status;
 }
 
-static lcf_status write_arm(const char *dir, const char *name, bool ict, const lcf_dataset *d,
-                            const world_options *o, lcf_err *err)
+static lcf_status write_arm(const char *dir, const char *name, const lcf_ranker_config *parts,
+                            const lcf_dataset *d, const world_options *o, lcf_err *err)
 {
     char path[PATH_BYTES];
-    lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
+    lcf_ranker_config c = *parts;
     lcf_ranker *r = NULL;
     lcf_status status;
 
-    c.side = ict ? "ict" : "none";
     c.users_n = d->users_n;
     c.items_n = d->catalogue.items_n;
     c.brands_n = d->catalogue.brands_n;
@@ -259,6 +258,7 @@ lcf_status world_write(const char *dir, const world_options *o, lcf_err *err)
 {
     char path[PATH_BYTES];
     lcf_fixture_options log = LCF_FIXTURE_OPTIONS_INIT;
+    lcf_ranker_config parts = LCF_RANKER_CONFIG_INIT;
     lcf_dataset d;
     lcf_status status;
 
@@ -275,26 +275,49 @@ lcf_status world_write(const char *dir, const world_options *o, lcf_err *err)
     if (!status)
         status = write_examples(dir, &d, o, err);
     if (!status)
-        status = write_arm(dir, "din.lcf", false, &d, o, err);
+        status = write_arm(dir, "din.lcf", &parts, &d, o, err);
+    parts.side = "ict";
     if (!status)
-        status = write_arm(dir, "ict.lcf", true, &d, o, err);
+        status = write_arm(dir, "ict.lcf", &parts, &d, o, err);
     lcf_dataset_close(&d);
+    return status;
+}
+
+lcf_status world_write_arm(const char *dir, const char *name, const lcf_ranker_config *parts,
+                           const world_options *o, lcf_err *err)
+{
+    char path[PATH_BYTES];
+    lcf_dataset d;
+    lcf_status status = lcf_dataset_open(&d, path_in(path, dir, "dataset"), err);
+
+    if (!status)
+        status = write_arm(dir, name, parts, &d, o, err);
+    if (!status)
+        lcf_dataset_close(&d);
     return status;
 }
 
 lcf_status world_publish(lcf_publish_result *out, const char *dir, const char *generation,
                          lcf_err *err)
 {
-    char dataset[PATH_BYTES], vectors[PATH_BYTES], examples[PATH_BYTES], cot[PATH_BYTES];
-    char din[PATH_BYTES], ict[PATH_BYTES], root[PATH_BYTES];
+    char din[PATH_BYTES], ict[PATH_BYTES];
     const lcf_snapshot_arm arms[] = {{"din", path_in(din, dir, "din.lcf")},
                                      {"din-ict", path_in(ict, dir, "ict.lcf")}};
+
+    return world_publish_arms(out, dir, generation, arms, 2, err);
+}
+
+lcf_status world_publish_arms(lcf_publish_result *out, const char *dir, const char *generation,
+                              const lcf_snapshot_arm *arms, size_t arms_n, lcf_err *err)
+{
+    char dataset[PATH_BYTES], vectors[PATH_BYTES], examples[PATH_BYTES], cot[PATH_BYTES];
+    char root[PATH_BYTES];
     const lcf_publish_options options = {.dataset_dir = path_in(dataset, dir, "dataset"),
                                          .vectors_dir = path_in(vectors, dir, "vectors"),
                                          .examples_dir = path_in(examples, dir, "examples"),
                                          .cot_dir = path_in(cot, dir, "cot"),
                                          .arms = arms,
-                                         .arms_n = 2,
+                                         .arms_n = arms_n,
                                          .generation = generation,
                                          .keep = 3,
                                          .force = true};

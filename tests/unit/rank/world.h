@@ -32,8 +32,15 @@ typedef struct world_options {
  */
 lcf_status world_write(const char *dir, const world_options *options, lcf_err *err);
 
+/* Weights of another ranker of this world; `parts` says what it is made of, sizes are filled in. */
+lcf_status world_write_arm(const char *dir, const char *name, const lcf_ranker_config *parts,
+                           const world_options *options, lcf_err *err);
+
 /* Publishes `dir` into dir/snapshots with both arms ("din", "din-ict"; the latter is default). */
 lcf_status world_publish(lcf_publish_result *out, const char *dir, const char *generation,
                          lcf_err *err);
+/* The same with other arms; the last is default. */
+lcf_status world_publish_arms(lcf_publish_result *out, const char *dir, const char *generation,
+                              const lcf_snapshot_arm *arms, size_t arms_n, lcf_err *err);
 
 #endif
