@@ -23,6 +23,8 @@ enum {
     OPT_REQUIRE,
     OPT_REPLICATES,
     OPT_PERMUTATIONS,
+    OPT_TOP,
+    OPT_VECTORS,
     OPT_SEED,
     OPT_SEEDS,
     OPT_THREADS,
@@ -46,6 +48,8 @@ static const struct argp_option OPTIONS[] = {
      "user_id, "
      "item_id or row; may be given several times",
      1},
+    {"vectors", OPT_VECTORS, "DIR", 0,
+     "Vectors of the dataset's items by `llmcf encode`, for the diversity of lists", 1},
     {"out", OPT_OUT, "DIR", 0, "The report; replaced in one step", 1},
     {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 2},
     {"require", OPT_REQUIRE, "CONDITION", 0,
@@ -53,6 +57,10 @@ static const struct argp_option OPTIONS[] = {
      "hold",
      2},
     {"replicates", OPT_REPLICATES, "N", 0, "Bootstrap replicates (default 2000)", 3},
+    {"top", OPT_TOP, "K", 0,
+     "Lists of each user's best K rows, for HR, recall, precision, NDCG, MRR, MAP, novelty, "
+     "popularity, diversity, coverage, Gini; 0 leaves them out (default 10)",
+     2},
     {"permutations", OPT_PERMUTATIONS, "N", 0,
      "Of the permutation test, in which users' arms change places; 0 leaves it out (default 1000)",
      3},
@@ -137,6 +145,9 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state,
     case OPT_REPLICATES:
         o->replicates_n = lcf_cli_u64(state, "replicates", text, 100, 1000000);
         return 0;
+    case OPT_TOP:
+        o->list_k = lcf_cli_u64(state, "top", text, 0, 1000000);
+        return 0;
     case OPT_PERMUTATIONS:
         o->permutations_n = lcf_cli_u64(state, "permutations", text, 0, 1000000);
         return 0;
@@ -168,6 +179,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_DATASET:
         a->evaluate.dataset_dir = text;
         return 0;
+    case OPT_VECTORS:
+        a->evaluate.vectors_dir = text;
+        return 0;
     case OPT_OUT:
         a->evaluate.out_dir = text;
         return 0;
@@ -189,8 +203,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->evaluate.arm_dir[0] || !a->evaluate.arm_dir[1] || !a->evaluate.out_dir)
             argp_error(state, "--a, --b and --out are needed");
-        if ((a->evaluate.retrieved_dir || a->slice_by) && !a->evaluate.dataset_dir)
-            argp_error(state, "--retrieved and --slice-by need --dataset");
+        if ((a->evaluate.retrieved_dir || a->evaluate.vectors_dir || a->slice_by) &&
+            !a->evaluate.dataset_dir)
+            argp_error(state, "--retrieved, --vectors and --slice-by need --dataset");
         a->evaluate.require = a->require;
         a->evaluate.slice_by = a->slice_by;
         return 0;

@@ -25,6 +25,7 @@ typedef struct job {
     const lcf_bootstrap_options *options;
     lcf_bootstrap *out;
     lcf_weighted_users users;
+    lcf_candidates candidates; /* where there are lists */
     lcf_weighted_run *runs[LCF_ARMS];
     size_t seeds_max;
     uint8_t *weights; /* [threads, users_n, LCF_LANES] how often each user counts */
@@ -161,10 +162,45 @@ static lcf_status leave_out_block(void *arg, size_t task, size_t worker, lcf_err
     return LCF_OK;
 }
 
+/* Measures of lists into the run; those without replicates straight into point. */
+static lcf_status prepare_lists(lcf_weighted_run *r, double *point, const job *j,
+                                const float *scores, lcf_err *err)
+{
+    lcf_list_values values;
+    lcf_status status = lcf_lists_measure(&values, &j->candidates, scores, &j->table->items, err);
+
+    if (status)
+        return status;
+    status = lcf_weighted_run_add_lists(r, &values, err);
+    memcpy(point + LCF_METRIC_LISTS, values.all, sizeof(values.all));
+    lcf_list_values_dispose(&values);
+    return status;
+}
+
+static lcf_status prepare_run(job *j, size_t arm, size_t s, lcf_err *err)
+{
+    const lcf_eval_table *t = j->table;
+    lcf_weighted_run *r = &j->runs[arm][s];
+    const float *scores = lcf_eval_table_run(t, arm, s);
+    double *point = j->out->point[arm] + s * LCF_METRICS_N;
+    double measures[LCF_METRICS_N * LCF_LANES];
+    lcf_status status = lcf_weighted_run_init(r, &j->users, scores, t->label, t->user, err);
+
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        point[m] = NAN;
+    if (!status && j->options->list_k)
+        status = prepare_lists(r, point, j, scores, err);
+    if (status)
+        return status;
+    lcf_weighted_measures(measures, r, j->weights);
+    for (size_t m = 0; m < LCF_METRIC_LISTS; m++)
+        point[m] = measures[m * LCF_LANES];
+    return LCF_OK;
+}
+
 static lcf_status prepare_arm(job *j, size_t arm, lcf_err *err)
 {
     const lcf_eval_table *t = j->table;
-    double measures[LCF_METRICS_N * LCF_LANES];
     lcf_status status = LCF_OK;
 
     j->runs[arm] = lcf_alloc_zero(t->seeds_n[arm], sizeof(*j->runs[arm]));
@@ -172,16 +208,9 @@ static lcf_status prepare_arm(job *j, size_t arm, lcf_err *err)
     if (!j->runs[arm] || !j->out->point[arm])
         return LCF_FAIL(err, LCF_ENOMEM, "bootstrap of %zu seeds", t->seeds_n[arm]);
     memset(j->weights, 1, t->users_n * LCF_LANES); /* the rows as they are: every user once */
-    for (size_t s = 0; s < t->seeds_n[arm]; s++) {
-        status = lcf_weighted_run_init(&j->runs[arm][s], &j->users, lcf_eval_table_run(t, arm, s),
-                                       t->label, t->user, err);
-        if (status)
-            return status;
-        lcf_weighted_measures(measures, &j->runs[arm][s], j->weights);
-        for (size_t m = 0; m < LCF_METRICS_N; m++)
-            j->out->point[arm][s * LCF_METRICS_N + m] = measures[m * LCF_LANES];
-    }
-    return LCF_OK;
+    for (size_t s = 0; s < t->seeds_n[arm] && !status; s++)
+        status = prepare_run(j, arm, s, err);
+    return status;
 }
 
 static lcf_status prepare(job *j, size_t threads, lcf_err *err)
@@ -208,6 +237,9 @@ static lcf_status prepare(job *j, size_t threads, lcf_err *err)
     out->left_out = lcf_alloc(out->left_out_n + 1, LCF_ARMS * LCF_METRICS_N * sizeof(double));
     if (!j->weights || !j->draws || !out->values || !out->left_out)
         return LCF_FAIL(err, LCF_ENOMEM, "bootstrap with %zu replicates", out->replicates_n);
+    if (j->options->list_k)
+        status = lcf_candidates_init(&j->candidates, t->label, t->user, t->rows_n, t->users_n,
+                                     j->options->list_k, err);
     for (size_t a = 0; a < LCF_ARMS && !status; a++)
         status = prepare_arm(j, a, err);
     return status;
@@ -259,6 +291,7 @@ lcf_status lcf_bootstrap_run(lcf_bootstrap *out, const lcf_eval_table *t, lcf_po
                               &j, err);
     for (size_t a = 0; a < LCF_ARMS; a++)
         dispose_runs(j.runs[a], t->seeds_n[a]);
+    lcf_candidates_dispose(&j.candidates);
     lcf_weighted_users_dispose(&j.users);
     free(j.weights);
     free(j.draws);

@@ -37,12 +37,13 @@ typedef struct lcf_bootstrap_options {
     uint64_t seed;
     bool seeds_fixed;       /* average over the seeds as they are: the interval covers users only */
     bool jackknife;         /* also leave users out, for BCa intervals */
+    size_t list_k;          /* where lists end; 0: no lists, their measures are NaN */
     lcf_progress *progress; /* advanced by one per replicate; NULL is fine */
 } lcf_bootstrap_options;
 
-#define LCF_BOOTSTRAP_OPTIONS_INIT  \
-    {                               \
-        2000, 1, false, false, NULL \
+#define LCF_BOOTSTRAP_OPTIONS_INIT     \
+    {                                  \
+        2000, 1, false, false, 0, NULL \
     }
 
 typedef struct lcf_bootstrap {

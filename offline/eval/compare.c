@@ -112,6 +112,7 @@ static lcf_status compare_all(lcf_comparison *out, const lcf_eval_table *t, lcf_
     lcf_status status;
 
     own.jackknife = true;
+    own.list_k = out->list_k;
     status = lcf_bootstrap_run(&b, t, pool, &own, err);
     if (status)
         return status;
@@ -134,7 +135,8 @@ static lcf_status compare_all(lcf_comparison *out, const lcf_eval_table *t, lcf_
 static lcf_status permute(lcf_comparison *out, const lcf_eval_table *t, lcf_pool *pool,
                           const lcf_compare_options *options, lcf_err *err)
 {
-    const lcf_permutation_options own = {options->permutations_n, options->seed, options->progress};
+    const lcf_permutation_options own = {options->permutations_n, options->seed, options->list_k,
+                                         options->progress};
     double p[LCF_METRICS_N];
     lcf_status status = lcf_permutation_test(p, t, pool, &own, err);
 
@@ -368,6 +370,7 @@ static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
     out->seeds_fixed = options->seeds_fixed;
     out->replicates_n = options->replicates_n;
     out->permutations_n = options->permutations_n;
+    out->list_k = options->list_k;
     out->seed = options->seed;
     for (size_t a = 0; a < LCF_ARMS; a++) {
         out->seeds_n[a] = t->seeds_n[a];
@@ -387,8 +390,8 @@ uint64_t lcf_compare_steps(const lcf_compare_options *options, size_t slices_n)
 lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_slices *slices,
                        lcf_pool *pool, const lcf_compare_options *options, lcf_err *err)
 {
-    const lcf_bootstrap_options bootstrap = {options->replicates_n, options->seed,
-                                             options->seeds_fixed, false, options->progress};
+    const lcf_bootstrap_options bootstrap = {
+        options->replicates_n, options->seed, options->seeds_fixed, false, 0, options->progress};
     lcf_status status;
 
     memset(out, 0, sizeof(*out));

@@ -77,6 +77,7 @@ typedef struct lcf_comparison {
     size_t replicates_n;
     size_t left_out_n; /* groups of users that the jackknife of BCa left out */
     size_t permutations_n;
+    size_t list_k; /* where lists end; 0: there are none */
     uint64_t seed;
     lcf_measure measures[LCF_METRICS_N];
     lcf_estimate rela_impr;
@@ -95,15 +96,16 @@ typedef struct lcf_comparison {
 typedef struct lcf_compare_options {
     size_t replicates_n;   /* of the bootstrap */
     size_t permutations_n; /* 0: no permutation test */
+    size_t list_k;         /* where lists end; 0: no lists */
     uint64_t seed;
     bool seeds_fixed;
     lcf_progress *progress; /* one step per replicate and permutation: lcf_compare_steps; NULL is
                                fine */
 } lcf_compare_options;
 
-#define LCF_COMPARE_OPTIONS_INIT   \
-    {                              \
-        2000, 1000, 1, false, NULL \
+#define LCF_COMPARE_OPTIONS_INIT       \
+    {                                  \
+        2000, 1000, 10, 1, false, NULL \
     }
 
 /*

@@ -12,6 +12,7 @@
 #include "common/base/progress.h"
 #include "offline/eval/arm_files.h"
 #include "offline/eval/compare.h"
+#include "offline/eval/item_facts.h"
 #include "offline/eval/report.h"
 
 #include <stdlib.h>
@@ -102,6 +103,8 @@ static lcf_status describe(work *w, lcf_err *err)
         status =
             lcf_manifest_param_i64(w->manifest, "permutations", (int64_t)o->permutations_n, err);
     if (!status)
+        status = lcf_manifest_param_i64(w->manifest, "top", (int64_t)o->list_k, err);
+    if (!status)
         status = lcf_manifest_param_i64(w->manifest, "seed", (int64_t)o->seed, err);
     if (!status)
         status =
@@ -114,6 +117,8 @@ static lcf_status describe(work *w, lcf_err *err)
     }
     if (!status && o->dataset_dir)
         status = lcf_manifest_input(w->manifest, "dataset", o->dataset_dir, err);
+    if (!status && o->vectors_dir)
+        status = lcf_manifest_input(w->manifest, "vectors", o->vectors_dir, err);
     if (!status && o->retrieved_dir)
         status = lcf_manifest_input(w->manifest, "retrieved", o->retrieved_dir, err);
     if (!status)
@@ -122,8 +127,14 @@ static lcf_status describe(work *w, lcf_err *err)
     return status;
 }
 
-static lcf_status make_slices(lcf_slices *out, const lcf_eval_table *t,
-                              const lcf_evaluate_options *o, lcf_err *err)
+/* What is compared, and what is known about its rows. */
+typedef struct inputs {
+    lcf_eval_table table;
+    lcf_slices slices;
+    lcf_item_facts facts;
+} inputs;
+
+static lcf_status read_dataset(inputs *in, const lcf_evaluate_options *o, lcf_err *err)
 {
     const lcf_slices_options options = {o->retrieved_dir, o->slice_by, o->slice_by_n};
     lcf_dataset dataset = {0};
@@ -131,7 +142,9 @@ static lcf_status make_slices(lcf_slices *out, const lcf_eval_table *t,
 
     if (status)
         return status;
-    status = lcf_slices_init(out, t, &dataset, &options, err);
+    status = lcf_slices_init(&in->slices, &in->table, &dataset, &options, err);
+    if (!status)
+        status = lcf_item_facts_init(&in->facts, &in->table, &dataset, o->vectors_dir, err);
     lcf_dataset_close(&dataset);
     return status;
 }
@@ -139,28 +152,28 @@ static lcf_status make_slices(lcf_slices *out, const lcf_eval_table *t,
 static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
-    lcf_compare_options compare = {o->replicates_n, o->permutations_n, o->seed, o->seeds_fixed,
-                                   NULL};
-    lcf_eval_table table = {0};
-    lcf_slices slices = {0};
+    lcf_compare_options compare = {o->replicates_n, o->permutations_n, o->list_k,
+                                   o->seed,         o->seeds_fixed,    NULL};
+    inputs in = {.table = {.rows_n = 0}};
     lcf_progress progress;
     lcf_pool *pool = NULL;
-    lcf_status status = lcf_arm_table(&table, w->arm_file[0], w->arm_file[1], err);
+    lcf_status status = lcf_arm_table(&in.table, w->arm_file[0], w->arm_file[1], err);
 
     if (!status && o->dataset_dir)
-        status = make_slices(&slices, &table, o, err);
+        status = read_dataset(&in, o, err);
     if (!status)
         status = lcf_pool_create(&pool, o->threads, err);
     if (!status) {
         lcf_progress_start(&progress, "resampling", "replicates",
-                           lcf_compare_steps(&compare, slices.slices_n));
+                           lcf_compare_steps(&compare, in.slices.slices_n));
         compare.progress = &progress;
-        status = lcf_compare(out, &table, &slices, pool, &compare, err);
+        status = lcf_compare(out, &in.table, &in.slices, pool, &compare, err);
         lcf_progress_end(&progress);
     }
     lcf_pool_free(pool);
-    lcf_slices_dispose(&slices);
-    lcf_eval_table_dispose(&table);
+    lcf_slices_dispose(&in.slices);
+    lcf_eval_table_dispose(&in.table);
+    lcf_item_facts_dispose(&in.facts);
     return status;
 }
 

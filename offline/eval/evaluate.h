@@ -22,17 +22,21 @@ typedef struct lcf_evaluate_options {
     const char *retrieved_dir;   /* slices by examples; NULL is fine; needs the dataset */
     const char *const *slice_by; /* [slice_by_n] "FILE:COLUMN" for more slices; need the dataset */
     size_t slice_by_n;
-    size_t replicates_n;   /* of the bootstrap */
-    size_t permutations_n; /* 0: no permutation test */
+    size_t replicates_n;     /* of the bootstrap */
+    size_t permutations_n;   /* 0: no permutation test */
+    const char *vectors_dir; /* vectors of the dataset's items, for the diversity of lists; NULL is
+                                fine */
+    size_t list_k;           /* where lists end; 0: no lists */
     uint64_t seed;
     bool seeds_fixed;
     size_t threads; /* 0: all processors */
     bool force;
 } lcf_evaluate_options;
 
-#define LCF_EVALUATE_OPTIONS_INIT                                                                \
-    {                                                                                            \
-        {NULL, NULL}, NULL, NULL, "test", NULL, 0, NULL, NULL, 0, 2000, 1000, 1, false, 0, false \
+#define LCF_EVALUATE_OPTIONS_INIT                                                                 \
+    {                                                                                             \
+        {NULL, NULL}, NULL, NULL, "test", NULL, 0, NULL, NULL, 0, 2000, 1000, NULL, 10, 1, false, \
+            0, false                                                                              \
     }
 
 /*

@@ -10,9 +10,10 @@
 #include <string.h>
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define HALVES 2    /* vectors that make LCF_LANES */
-#define TINY 1e-300 /* added to a whole number it changes nothing but 0, which may be divided by \
-                     */
+#define HALVES 2 /* vectors that make LCF_LANES */
+#define TINY                                                                            \
+    1e-300 /* added to a whole number it changes nothing but 0, which may be divided by \
+            */
 
 typedef double vec __attribute__((vector_size(64)));
 typedef int32_t vec_i32 __attribute__((vector_size(32)));

@@ -68,43 +68,82 @@ static lcf_status permute_block(void *arg, size_t task, size_t worker, lcf_err *
     return LCF_OK;
 }
 
-static void double_rows(float *scores, uint8_t *labels, uint32_t *users, const lcf_eval_table *t,
-                        size_t seed_idx)
+/* The rows of both arms, A's first. */
+typedef struct doubled {
+    size_t n; /* 2 rows_n */
+    float *scores;
+    uint8_t *labels;
+    uint32_t *users, *items;
+    lcf_candidates candidates;
+} doubled;
+
+static lcf_status double_rows(doubled *d, const lcf_eval_table *t, size_t list_k, lcf_err *err)
 {
-    for (size_t a = 0; a < LCF_ARMS; a++) {
-        memcpy(scores + a * t->rows_n, lcf_eval_table_run(t, a, seed_idx),
-               t->rows_n * sizeof(*scores));
-        memcpy(labels + a * t->rows_n, t->label, t->rows_n);
-        for (size_t i = 0; i < t->rows_n; i++)
-            users[a * t->rows_n + i] = 2 * t->user[i] + (uint32_t)a;
-    }
+    *d = (doubled){.n = 2 * t->rows_n};
+    d->scores = lcf_alloc(d->n + 1, sizeof(*d->scores));
+    d->labels = lcf_alloc(d->n + 1, 1);
+    d->users = lcf_alloc(d->n + 1, sizeof(*d->users));
+    d->items = lcf_alloc(d->n + 1, sizeof(*d->items));
+    if (!d->scores || !d->labels || !d->users || !d->items)
+        return LCF_FAIL(err, LCF_ENOMEM, "permutations of %zu rows", t->rows_n);
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        for (size_t i = 0, at = a * t->rows_n; i < t->rows_n; i++, at++) {
+            d->labels[at] = t->label[i];
+            d->users[at] = 2 * t->user[i] + (uint32_t)a;
+            d->items[at] = t->items.of_row ? t->items.of_row[i] : 0;
+        }
+    if (!list_k)
+        return LCF_OK;
+    return lcf_candidates_init(&d->candidates, d->labels, d->users, d->n, 2 * t->users_n, list_k,
+                               err);
+}
+
+static void dispose_doubled(doubled *d)
+{
+    free(d->scores);
+    free(d->labels);
+    free(d->users);
+    free(d->items);
+    lcf_candidates_dispose(&d->candidates);
+}
+
+static lcf_status add_lists(lcf_weighted_run *r, const doubled *d, const lcf_eval_table *t,
+                            lcf_err *err)
+{
+    lcf_list_items items = t->items;
+    lcf_list_values values;
+    lcf_status status;
+
+    items.of_row = items.of_row ? d->items : NULL;
+    status = lcf_lists_measure(&values, &d->candidates, d->scores, &items, err);
+    if (status)
+        return status;
+    status = lcf_weighted_run_add_lists(r, &values, err);
+    lcf_list_values_dispose(&values);
+    return status;
 }
 
 static lcf_status prepare_runs(job *j, lcf_err *err)
 {
     const lcf_eval_table *t = j->table;
-    size_t n = 2 * t->rows_n;
-    float *scores = lcf_alloc(n + 1, sizeof(*scores));
-    uint8_t *labels = lcf_alloc(n + 1, 1);
-    uint32_t *users = lcf_alloc(n + 1, sizeof(*users));
-    lcf_status status = LCF_OK;
+    size_t list_k = j->options->list_k;
+    doubled d;
+    lcf_status status = double_rows(&d, t, list_k, err);
 
     j->runs = lcf_alloc_zero(t->seeds_n[0], sizeof(*j->runs));
-    if (!scores || !labels || !users || !j->runs) {
-        status = LCF_FAIL(err, LCF_ENOMEM, "permutations of %zu rows", t->rows_n);
-        goto done;
-    }
+    if (!status && !j->runs)
+        status = LCF_FAIL(err, LCF_ENOMEM, "permutations of %zu seeds", t->seeds_n[0]);
+    if (!status)
+        status = lcf_weighted_users_init(&j->users, d.labels, d.users, d.n, 2 * t->users_n, err);
     for (size_t s = 0; s < t->seeds_n[0] && !status; s++) {
-        double_rows(scores, labels, users, t, s);
-        if (s == 0)
-            status = lcf_weighted_users_init(&j->users, labels, users, n, 2 * t->users_n, err);
-        if (!status)
-            status = lcf_weighted_run_init(&j->runs[s], &j->users, scores, labels, users, err);
+        for (size_t a = 0; a < LCF_ARMS; a++)
+            memcpy(d.scores + a * t->rows_n, lcf_eval_table_run(t, a, s),
+                   t->rows_n * sizeof(*d.scores));
+        status = lcf_weighted_run_init(&j->runs[s], &j->users, d.scores, d.labels, d.users, err);
+        if (!status && list_k)
+            status = add_lists(&j->runs[s], &d, t, err);
     }
-done:
-    free(scores);
-    free(labels);
-    free(users);
+    dispose_doubled(&d);
     return status;
 }
 

@@ -24,6 +24,7 @@
 typedef struct lcf_permutation_options {
     size_t permutations_n; /* 0: none, all p are NaN */
     uint64_t seed;
+    size_t list_k;          /* where lists end; 0: no lists */
     lcf_progress *progress; /* advanced by one per permutation; NULL is fine */
 } lcf_permutation_options;
 

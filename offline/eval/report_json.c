@@ -179,9 +179,9 @@ static json_t *rows(const lcf_report *report)
 {
     const lcf_comparison *c = report->comparison;
 
-    return json_pack("{s:s, s:o, s:o, s:o, s:o}", "split", report->split, "rows", count(c->rows_n),
-                     "positives", count(c->positives_n), "users", count(c->users_n),
-                     "users_both_classes", count(c->users_both_n));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "split", report->split, "list_k",
+                     count(c->list_k), "rows", count(c->rows_n), "positives", count(c->positives_n),
+                     "users", count(c->users_n), "users_both_classes", count(c->users_both_n));
 }
 
 static json_t *resampling(const lcf_comparison *c)
@@ -222,11 +222,15 @@ static void summarise_measure(lcf_buf *out, const json_t *m)
     const json_t *lift = json_object_get(m, "lift");
     const char *title = json_string_value(json_object_get(m, "title"));
 
+    if (isnan(real_at(lift, "value")))
+        return;
     lcf_buf_printf(out, "  %-31s", title ? title : "?");
     for (size_t a = 0; a < LCF_ARMS; a++)
         lcf_buf_printf(out, " %8.4f", real_at(json_object_get(m, ARM_KEYS[a]), "value"));
-    lcf_buf_printf(out, "  %+8.4f  [%+.4f, %+.4f]\n", real_at(lift, "value"), real_at(lift, "low"),
-                   real_at(lift, "high"));
+    lcf_buf_printf(out, "  %+8.4f", real_at(lift, "value"));
+    if (!isnan(real_at(lift, "low")))
+        lcf_buf_printf(out, "  [%+.4f, %+.4f]", real_at(lift, "low"), real_at(lift, "high"));
+    lcf_buf_append_char(out, '\n');
 }
 
 static void summarise_gate(lcf_buf *out, json_t *report_gate)

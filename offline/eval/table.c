@@ -166,6 +166,7 @@ void lcf_eval_table_dispose(lcf_eval_table *t)
     free(t->row);
     free(t->label);
     free(t->user);
+    free((void *)(uintptr_t)t->items.of_row);
     for (size_t a = 0; a < LCF_ARMS; a++) {
         free(t->scores[a]);
         free(t->seeds[a]);

@@ -10,6 +10,7 @@
 
 #include "common/base/status.h"
 #include "common/data/predictions.h"
+#include "offline/eval/lists/rank.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,7 @@ typedef struct lcf_eval_table {
     float *scores[LCF_ARMS];   /* [seeds_n, rows_n] */
     uint64_t *seeds[LCF_ARMS]; /* [seeds_n] */
     bool seeds_paired;         /* both arms have the same list of seeds */
+    lcf_list_items items;      /* what is known of the items; of_row belongs to the table */
 } lcf_eval_table;
 
 /*
@@ -40,7 +42,7 @@ lcf_status lcf_eval_table_init(lcf_eval_table *out, const lcf_predictions *a,
 void lcf_eval_table_dispose(lcf_eval_table *t);
 
 /*
- * The rows with slice[i] == which, users renumbered.
+ * The rows with slice[i] == which, users renumbered; without their items.
  *
  * shapes   slice [t->rows_n]
  * errors   ENOMEM; an empty slice is fine

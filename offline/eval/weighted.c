@@ -137,8 +137,30 @@ done:
     return status;
 }
 
+_Static_assert(LCF_LIST_USER_METRICS_N % LCF_USER_SUMS_N == 0, "lists fill whole blocks");
+
+lcf_status lcf_weighted_run_add_lists(lcf_weighted_run *r, const lcf_list_values *values,
+                                      lcf_err *err)
+{
+    size_t users_n = r->users->users_n, half = LCF_LIST_USER_METRICS_N * users_n;
+
+    r->lists = lcf_alloc(2 * half + 1, sizeof(*r->lists));
+    if (!r->lists)
+        return LCF_FAIL(err, LCF_ENOMEM, "lists of %zu users", users_n);
+    for (size_t m = 0; m < LCF_LIST_USER_METRICS_N; m++)
+        for (size_t u = 0; u < users_n; u++) {
+            double value = values->user[m * users_n + u];
+            size_t block = m / LCF_USER_SUMS_N, column = m % LCF_USER_SUMS_N;
+            size_t at = (block * users_n + u) * LCF_USER_SUMS_N + column;
+            r->lists[at] = isnan(value) ? 0 : value;
+            r->lists[half + at] = !isnan(value);
+        }
+    return LCF_OK;
+}
+
 void lcf_weighted_run_dispose(lcf_weighted_run *r)
 {
+    free(r->lists);
     free(r->sorted);
     free(r->scores);
     free(r->sums);
@@ -150,8 +172,8 @@ static double over(double a, double b)
     return b > 0 ? a / b : NAN;
 }
 
-static void measures(double *out, const lcf_weighted_run *r, const uint8_t *weights,
-                     const lcf_lane_kernels *lanes)
+static void score_measures(double *out, const lcf_weighted_run *r, const uint8_t *weights,
+                           const lcf_lane_kernels *lanes)
 {
     double users[LCF_USER_SUMS_N][LCF_LANES], run[LCF_USER_SUMS_N][LCF_LANES];
     lcf_lane_ranks ranks;
@@ -162,7 +184,7 @@ static void measures(double *out, const lcf_weighted_run *r, const uint8_t *weig
     for (size_t k = 0; k < LCF_LANES; k++) {
         double rows = users[LCF_USER_ROWS][k], positives = users[LCF_USER_POSITIVES][k];
         double loss = over(run[LCF_RUN_LOSS][k], rows);
-        double values[LCF_METRICS_N] = {
+        double values[LCF_METRIC_LISTS] = {
             [LCF_METRIC_AUC] = over(ranks.wins[k], ranks.positives[k] * ranks.negatives[k]),
             [LCF_METRIC_PR_AUC] = over(ranks.precision[k], ranks.positives[k]),
             [LCF_METRIC_LOGLOSS] = loss,
@@ -175,9 +197,34 @@ static void measures(double *out, const lcf_weighted_run *r, const uint8_t *weig
             [LCF_METRIC_GAUC_POSITIVES] =
                 over(run[LCF_RUN_AUC_POSITIVES][k], users[LCF_USER_POSITIVES_BOTH][k]),
         };
-        for (size_t m = 0; m < LCF_METRICS_N; m++)
+        for (size_t m = 0; m < LCF_METRIC_LISTS; m++)
             out[m * LCF_LANES + k] = values[m];
     }
+}
+
+static void list_measures(double *out, const lcf_weighted_run *r, const uint8_t *weights,
+                          const lcf_lane_kernels *lanes)
+{
+    double sums[2 * LCF_LIST_USER_METRICS_N * LCF_LANES];
+    const double *counts = sums + LCF_LIST_USER_METRICS_N * LCF_LANES;
+    size_t users_n = r->users->users_n;
+
+    for (size_t i = 0; i < LCF_LIST_METRICS_N * LCF_LANES; i++)
+        out[i] = NAN;
+    if (!r->lists)
+        return;
+    for (size_t b = 0; b < LCF_LIST_BLOCKS_N; b++)
+        lanes->sums(sums + b * LCF_USER_SUMS_N * LCF_LANES,
+                    r->lists + b * users_n * LCF_USER_SUMS_N, weights, users_n);
+    for (size_t i = 0; i < LCF_LIST_USER_METRICS_N * LCF_LANES; i++)
+        out[i] = over(sums[i], counts[i]);
+}
+
+static void measures(double *out, const lcf_weighted_run *r, const uint8_t *weights,
+                     const lcf_lane_kernels *lanes)
+{
+    score_measures(out, r, weights, lanes);
+    list_measures(out + LCF_METRIC_LISTS * LCF_LANES, r, weights, lanes);
 }
 
 void lcf_weighted_measures(double *out, const lcf_weighted_run *r, const uint8_t *weights)

@@ -1,5 +1,5 @@
 /*
- * Every measure by score for sixteen weightings of the users at once: the inner loop of the
+ * Every measure for sixteen weightings of the users at once: the inner loop of the
  * bootstrap, the jackknife and the permutation test.
  *
  * A weighting says how often each user counts, with all rows of the user. Nothing is copied: a run
@@ -13,6 +13,7 @@
 
 #include "common/base/status.h"
 #include "offline/eval/calibration.h"
+#include "offline/eval/lists/rank.h"
 #include "offline/eval/metrics.h"
 
 #include <stddef.h>
@@ -48,6 +49,10 @@ enum {
     LCF_RUN_AUC_POSITIVES,
 };
 
+/* Lists, in blocks of LCF_USER_SUMS_N: the measures of lcf_list_metric, then how often each counts
+ * (1, or 0 where it is not defined, and is then 0 itself). */
+#define LCF_LIST_BLOCKS_N (2 * LCF_LIST_USER_METRICS_N / LCF_USER_SUMS_N)
+
 typedef struct lcf_weighted_run {
     const lcf_weighted_users *users;
     uint32_t *sorted; /* [rows_n] from the highest score down: user and flags (weighted.c) */
@@ -55,6 +60,7 @@ typedef struct lcf_weighted_run {
     size_t
         bin_end[LCF_CALIBRATION_BINS]; /* rows of calibration bin b end here, the highest first */
     double *sums;                      /* [users_n, LCF_USER_SUMS_N] */
+    double *lists; /* [LCF_LIST_BLOCKS_N, users_n, LCF_USER_SUMS_N] or NULL: no lists */
 } lcf_weighted_run;
 
 /*
@@ -70,13 +76,17 @@ void lcf_weighted_users_dispose(lcf_weighted_users *u);
 lcf_status lcf_weighted_run_init(lcf_weighted_run *out, const lcf_weighted_users *u,
                                  const float *scores, const uint8_t *labels, const uint32_t *users,
                                  lcf_err *err);
+/* Adds the measures of lists. errors: ENOMEM. */
+lcf_status lcf_weighted_run_add_lists(lcf_weighted_run *r, const lcf_list_values *values,
+                                      lcf_err *err);
 void lcf_weighted_run_dispose(lcf_weighted_run *r);
 
 /*
  * The measures under sixteen weightings.
  *
  * shapes   out [LCF_METRICS_N, LCF_LANES]; weights [users_n, LCF_LANES]
- * returns  NaN where a measure is not defined (a class without weight)
+ * returns  NaN where a measure is not defined (a class without weight; measures of lists for a run
+ *          without, and those of all lists together always)
  * order    double; counts are exact, sums run over users and rows in a fixed order
  * memory   allocates nothing
  * threads  safe: reads the run only

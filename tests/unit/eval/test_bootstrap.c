@@ -201,7 +201,7 @@ static void weights_are_copies(void **state)
         for (size_t i = 0; i < USERS; i++)
             lane[i] = weights[i * LCF_LANES + k];
         by_copying(want, F.scores[0], users, N, lane);
-        for (size_t m = 0; m < LCF_METRICS_N; m++) {
+        for (size_t m = 0; m < LCF_METRIC_LISTS; m++) {
             double value = got[m * LCF_LANES + k];
             if (isnan(want[m]) ? !isnan(value) : !(fabs(value - want[m]) < 1e-12))
                 fail_msg("%s in lane %zu: %.17g, expected %.17g", LCF_METRIC_INFO[m].name, k, value,
@@ -254,8 +254,11 @@ static void clusters_are_users(void **state)
     assert_int_equal(lcf_eval_table_init(&t5, &copy.arms[0], &copy.arms[1], NULL), LCF_OK);
     b = bootstrap(&t, 1, 200, false);
     b5 = bootstrap(&t5, 1, 200, false);
-    for (size_t i = 0; i < 200 * LCF_ARMS * LCF_METRICS_N; i++)
-        assert_true(fabs(b.values[i] - b5.values[i]) < 1e-12);
+    for (size_t r = 0; r < 200; r++)
+        for (size_t a = 0; a < LCF_ARMS; a++)
+            for (size_t m = 0; m < LCF_METRIC_LISTS; m++)
+                assert_true(fabs(lcf_bootstrap_value(&b, r, a, (lcf_metric)m) -
+                                 lcf_bootstrap_value(&b5, r, a, (lcf_metric)m)) < 1e-12);
     lcf_bootstrap_dispose(&b);
     lcf_bootstrap_dispose(&b5);
     lcf_eval_table_dispose(&t);
