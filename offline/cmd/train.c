@@ -30,6 +30,8 @@ enum {
     OPT_DROPOUT,
     OPT_REC_WEIGHT,
     OPT_ORDER,
+    OPT_DISTILL,
+    OPT_DISTILL_WEIGHT,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
@@ -40,6 +42,8 @@ static const struct argp_option OPTIONS[] = {
     {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`; where the side module needs it", 1},
     {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`; likewise", 1},
     {"retrieved", OPT_RETRIEVED, "DIR", 0, "Made by `llmcf retrieve`; likewise", 1},
+    {"distill", OPT_DISTILL, "DIR", 0,
+     "Made by `llmcf judge`: the ranker also learns what the language model answered", 1},
     {"out", OPT_OUT, "DIR", 0, "The rankers; replaced in one step", 1},
     {"backbone", OPT_BACKBONE, "NAME", 0, "The model (default din):", 2},
     {"side", OPT_SIDE, "NAME", 0,
@@ -55,6 +59,8 @@ static const struct argp_option OPTIONS[] = {
     {"dropout", OPT_DROPOUT, "SHARE", 0, "Of the head's hidden layers (default 0.1)", 2},
     {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0,
      "Weight of the side module's own loss, ICT's reconstruction; 0: without it (default 1)", 2},
+    {"distill-weight", OPT_DISTILL_WEIGHT, "X", 0,
+     "Of the loss against those answers (default 0.1)", 2},
     {"order", OPT_ORDER, "NAME", 0,
      "In which a row's examples are read: key (as good as random), similarity (the most similar "
      "last), time (the latest last) (default key)",
@@ -170,6 +176,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_OUT:
         a->train.out_dir = text;
         return 0;
+    case OPT_DISTILL:
+        a->train.judged_dir = text;
+        return 0;
+    case OPT_DISTILL_WEIGHT:
+        a->train.distill_weight = lcf_cli_f64(state, "distill-weight", text, 1e-6, 1e6);
+        return 0;
     case OPT_BACKBONE:
         a->train.backbone = text;
         return 0;
@@ -245,6 +257,7 @@ int lcf_cmd_train(int argc, char **argv)
     static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, list_kinds, NULL};
     arguments a = {.train = {.backbone = "din",
                              .side = "none",
+                             .distill_weight = 0.1,
                              .params = LCF_TRAIN_PARAMS_INIT,
                              .seeds = {2023, 2024, 2025},
                              .seeds_n = 3}};

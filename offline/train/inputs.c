@@ -3,7 +3,9 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/data/judgements.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +86,57 @@ static lcf_status make_rows(train_inputs *in, lcf_err *err)
     return LCF_OK;
 }
 
+/*
+ * The labels of training. A row that a language model has judged with probability q of Yes is to
+ * lose BCE(y) + w BCE(q): since BCE is linear in its label, that is (1 + w) BCE((y + w q) / (1 +
+ * w)).
+ *
+ * source   Hinton, Vinyals, Dean 2015 (distillation); llm-cf.md section 5 (KD, weight 0.1)
+ */
+static lcf_status make_labels(train_inputs *in, const lcf_judgements *judged, double weight,
+                              lcf_err *err)
+{
+    const lcf_dataset *d = &in->dataset;
+    const size_t n = d->split_begin[LCF_VALID];
+
+    in->labels = lcf_alloc(n + 1, sizeof(*in->labels));
+    in->weights = judged ? lcf_alloc(n + 1, sizeof(*in->weights)) : NULL;
+    if (!in->labels || (judged && !in->weights))
+        return LCF_FAIL(err, LCF_ENOMEM, "labels of %zu rows", n);
+    for (size_t i = 0; i < n; i++) {
+        in->labels[i] = d->sample_label[i];
+        if (judged)
+            in->weights[i] = 1.0f;
+    }
+    for (size_t i = 0; judged && i < judged->n && judged->row[i] < n; i++) {
+        const uint64_t row = judged->row[i];
+        const double yes = 1.0 / (1.0 + exp(-(double)judged->logit[i]));
+
+        in->labels[row] = (float)(((double)in->labels[row] + weight * yes) / (1.0 + weight));
+        in->weights[row] = (float)(1.0 + weight);
+    }
+    return LCF_OK;
+}
+
+static lcf_status read_labels(train_inputs *in, const lcf_train_options *o, lcf_err *err)
+{
+    char *path = o->judged_dir ? lcf_path_join(o->judged_dir, "judgements.lcf") : NULL;
+    lcf_judgements judged = {NULL, 0, NULL, NULL};
+    lcf_status status = LCF_OK;
+
+    if (o->judged_dir && !path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->judged_dir);
+    if (path)
+        status = lcf_judgements_open(&judged, path, in->dataset.samples_n, err);
+    if (!status && path && (!judged.n || judged.row[0] >= in->dataset.split_begin[LCF_VALID]))
+        status = LCF_FAIL(err, LCF_EINVAL, "%s judges no training row", path);
+    if (!status)
+        status = make_labels(in, path ? &judged : NULL, o->distill_weight, err);
+    lcf_judgements_close(&judged);
+    free(path);
+    return status;
+}
+
 static void fill_config(train_inputs *in, const lcf_train_options *o)
 {
     const lcf_ranker_config published = LCF_RANKER_CONFIG_INIT;
@@ -121,6 +174,8 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
         status = open_examples(in, o, err);
     if (!status)
         status = make_rows(in, err);
+    if (!status)
+        status = read_labels(in, o, err);
     in->config.text_dim = (uint32_t)in->vectors.dim;
     in->config.cot_dim = (uint32_t)in->examples.cot_dim;
     if (status)
@@ -131,6 +186,8 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
 void train_inputs_close(train_inputs *in)
 {
     free(in->rows);
+    free(in->labels);
+    free(in->weights);
     lcf_retrieved_close(&in->retrieved);
     if (in->examples.bundle)
         lcf_examples_close(&in->examples);

@@ -14,6 +14,8 @@ typedef struct train_inputs {
     lcf_retrieved retrieved;
     lcf_ranker_source source;
     lcf_ranker_row *rows;     /* [dataset.samples_n] */
+    float *labels;            /* [rows of train] what is learned: see distill */
+    float *weights;           /* [rows of train]; NULL: all 1 */
     lcf_ranker_config config; /* sizes that follow from the data; the rest as published */
 } train_inputs;
 

@@ -32,7 +32,7 @@ struct train_step {
     shard shards[TRAIN_SHARDS];
     /* The batch at hand. */
     const lcf_ranker_row *rows;
-    const float *labels;
+    const float *labels, *weights;
     size_t rows_n, units; /* units: see side_units */
     float learning_rate, grad_scale;
 };
@@ -131,7 +131,8 @@ static lcf_status run_shard(void *arg, size_t task, size_t worker, lcf_err *err)
                        d->n, &rng);
     if (lcf_tape_status(d->tape))
         return lcf_tape_status(d->tape);
-    total = lcf_op_bce_with_logits(d->tape, logits, s->labels + d->begin, NULL, (float)s->rows_n);
+    total = lcf_op_bce_with_logits(d->tape, logits, s->labels + d->begin,
+                                   s->weights ? s->weights + d->begin : NULL, (float)s->rows_n);
     if (side) {
         const float share = (float)side_units(s, d->begin, d->n) / (float)s->units;
 
@@ -195,14 +196,15 @@ static void sum_losses(double *loss, double *side_loss, const train_step *s)
 }
 
 lcf_status train_step_run(double *loss, double *side_loss, train_step *s,
-                          const lcf_ranker_row *rows, const float *labels, size_t n,
-                          float learning_rate)
+                          const lcf_ranker_row *rows, const float *labels, const float *weights,
+                          size_t n, float learning_rate)
 {
     lcf_status status;
 
     LCF_ASSERT(n > 0);
     s->rows = rows;
     s->labels = labels;
+    s->weights = weights;
     s->rows_n = n;
     s->learning_rate = learning_rate;
     cut(s);

@@ -33,13 +33,14 @@ lcf_adam *train_step_adam(train_step *s);
 /*
  * One update from n >= 1 rows.
  *
- * shapes   labels [n] of 0 and 1; *loss: mean BCE plus the weighted side loss; *side_loss: that of
- *          the side module, NaN where there is none
+ * shapes   labels [n] in [0, 1]; weights [n] of the rows' losses, NULL: all 1; *loss: sum of
+ *          weighted BCE over n, plus the weighted side loss; *side_loss: that of the side module,
+ *          NaN where there is none
  * errors   EDIVERGED the loss is not finite, nothing is updated; ENOMEM
  * threads  shards run on the threads of the options; the result does not depend on how many
  */
 lcf_status train_step_run(double *loss, double *side_loss, train_step *s,
-                          const lcf_ranker_row *rows, const float *labels, size_t n,
-                          float learning_rate);
+                          const lcf_ranker_row *rows, const float *labels, const float *weights,
+                          size_t n, float learning_rate);
 
 #endif

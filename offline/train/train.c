@@ -55,6 +55,8 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
         !(p->weight_decay >= 0.0 && p->weight_decay < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "learning rate %g or weight decay %g is out of range",
                         p->learning_rate, p->weight_decay);
+    if (o->judged_dir && !(o->distill_weight > 0.0 && o->distill_weight < INFINITY))
+        return LCF_FAIL(err, LCF_EINVAL, "a distillation of weight %g", o->distill_weight);
     return check_parts(o, err);
 }
 
@@ -75,6 +77,8 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_param_str(m, "side", o->side, err);
     if (!status && lcf_ranker_side_needs(o->side) & LCF_RANKER_EXAMPLES)
         status = lcf_manifest_param_str(m, "order", lcf_example_order_name(o->order), err);
+    if (!status && o->judged_dir)
+        status = lcf_manifest_param_f64(m, "distill_weight", o->distill_weight, err);
     if (!status)
         status = lcf_manifest_param_i64(m, "epochs", p->epochs_max, err);
     if (!status)
@@ -97,6 +101,8 @@ static lcf_status describe_inputs(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_input(m, "examples", o->examples_dir, err);
     if (!status && needs & LCF_RANKER_EXAMPLES)
         status = lcf_manifest_input(m, "retrieved", o->retrieved_dir, err);
+    if (!status && o->judged_dir)
+        status = lcf_manifest_input(m, "judged", o->judged_dir, err);
     return status;
 }
 
@@ -338,10 +344,12 @@ static json_t *params_json(const lcf_train_options *o)
 {
     const lcf_train_params *p = &o->params;
 
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "epochs", (json_int_t)p->epochs_max,
-                     "batch", (json_int_t)p->batch, "patience", (json_int_t)p->patience, "lr",
-                     p->learning_rate, "weight_decay", p->weight_decay, "dropout", p->dropout,
-                     "rec_weight", p->rec_weight);
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f}", "epochs",
+                     (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
+                     (json_int_t)p->patience, "lr", p->learning_rate, "weight_decay",
+                     p->weight_decay, "dropout", p->dropout, "rec_weight", p->rec_weight, "order",
+                     lcf_example_order_name(o->order), "distill_weight",
+                     o->judged_dir ? o->distill_weight : 0.0);
 }
 
 /* The report; times are for people and never part of the artefact's identity. */

@@ -46,6 +46,8 @@ typedef struct lcf_train_params {
 typedef struct lcf_train_options {
     const char *dataset_dir;
     const char *vectors_dir, *examples_dir, *retrieved_dir; /* where the side module needs them */
+    const char *judged_dir; /* of a language model that is distilled into the ranker, or NULL */
+    double distill_weight;  /* of the loss against its answers */
     const char *out_dir;
     const char *backbone, *side; /* names of common/model/ranker.h */
     lcf_example_order order;     /* of a row's examples, where the side module reads them */

@@ -31,6 +31,7 @@ typedef struct trainer {
     uint32_t *order;      /* [train rows] */
     lcf_ranker_row *rows; /* [batch] */
     float *labels;        /* [batch] */
+    float *weights;       /* [batch] */
     uint64_t *scratch;    /* [2 * the larger of valid and test] for lcf_auc */
 } trainer;
 
@@ -48,6 +49,7 @@ static void trainer_dispose(trainer *t)
     free(t->order);
     free(t->rows);
     free(t->labels);
+    free(t->weights);
     free(t->scratch);
 }
 
@@ -60,11 +62,12 @@ static lcf_status alloc_arrays(trainer *t, train_result *result, lcf_err *err)
     t->order = lcf_alloc(split_n(d, LCF_TRAIN), sizeof(*t->order));
     t->rows = lcf_alloc(t->params->batch, sizeof(*t->rows));
     t->labels = lcf_alloc(t->params->batch, sizeof(*t->labels));
+    t->weights = lcf_alloc(t->params->batch, sizeof(*t->weights));
     t->scratch = lcf_alloc(valid_n > test_n ? valid_n : test_n, 2 * sizeof(*t->scratch));
     result->valid = lcf_alloc(valid_n, sizeof(*result->valid));
     result->test = lcf_alloc(test_n, sizeof(*result->test));
-    if (!t->best || !t->order || !t->rows || !t->labels || !t->scratch || !result->valid ||
-        !result->test)
+    if (!t->best || !t->order || !t->rows || !t->labels || !t->weights || !t->scratch ||
+        !result->valid || !result->test)
         return LCF_FAIL(err, LCF_ENOMEM, "arrays of training");
     return LCF_OK;
 }
@@ -99,16 +102,18 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
 /* One update from n rows beginning at position `at` of the epoch's order. */
 static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, size_t n)
 {
-    const lcf_dataset *d = &t->in->dataset;
+    const train_inputs *in = t->in;
 
     for (size_t i = 0; i < n; i++) {
-        const size_t row = d->split_begin[LCF_TRAIN] + t->order[at + i];
+        const size_t row = t->order[at + i]; /* train is the first split */
 
-        t->rows[i] = t->in->rows[row];
-        t->labels[i] = d->sample_label[row];
+        t->rows[i] = in->rows[row];
+        t->labels[i] = in->labels[row];
+        if (in->weights)
+            t->weights[i] = in->weights[row];
     }
-    return train_step_run(loss, rec_loss, t->step, t->rows, t->labels, n,
-                          (float)t->params->learning_rate);
+    return train_step_run(loss, rec_loss, t->step, t->rows, t->labels,
+                          in->weights ? t->weights : NULL, n, (float)t->params->learning_rate);
 }
 
 static lcf_status explain(const trainer *t, lcf_status status, const train_result *r, size_t at,

@@ -156,7 +156,8 @@ static double measure(const made_up *w, bool ict, size_t threads, size_t steps)
         const double start = lcf_clock_s();
         double loss, side_loss;
 
-        if (train_step_run(&loss, &side_loss, s, rows, w->labels + (rows - w->rows), BATCH, 1e-3f))
+        if (train_step_run(&loss, &side_loss, s, rows, w->labels + (rows - w->rows), NULL, BATCH,
+                           1e-3f))
             made_up_need(NULL);
         if (step >= WARM_UP)
             seconds[step - WARM_UP] = lcf_clock_s() - start;

@@ -34,7 +34,16 @@ jq -e --slurpfile all summary.json '.train.rows < 0.3 * $all[0].train.rows and .
 [ -e share/valid.lcf ] && fail "predictions of a split that was not asked about"
 "$LLMCF" evaluate --a whole --b single --replicates 200 --out report 2>>log || fail "evaluate"
 
+say "what it says can be distilled"
+"$LLMCF" train --dataset dataset --distill whole --distill-weight 5 --seeds 1 --epochs 1 --out taught --json 2>>log >taught.json || fail "train"
+jq -e '.params.distill_weight == 5' taught.json >/dev/null || fail "the report lacks the weight"
+"$LLMCF" train --dataset dataset --seeds 1 --epochs 1 --out alone 2>>log || fail "train"
+cmp -s taught/best.lcf alone/best.lcf && fail "distillation changes nothing"
+
 say "refusals"
 test "$(exit_code "$LLMCF" judge --dataset dataset)" = 2
 test "$(exit_code "$LLMCF" judge $JUDGE --out x --splits train,later)" = 2
 test "$(exit_code "$LLMCF" judge $JUDGE --out x --model dataset/items.lcf)" = 1
+test "$(exit_code "$LLMCF" train --dataset dataset --distill nowhere --out x)" = 1
+"$LLMCF" judge --dataset dataset --model recgen/recgen.gguf --splits test --out test-only 2>>log
+test "$(exit_code "$LLMCF" train --dataset dataset --distill test-only --out x)" = 1

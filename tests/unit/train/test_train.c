@@ -4,18 +4,22 @@
  */
 #include "offline/train/train.h"
 
+#include "offline/train/inputs.h"
+
 #include "common/base/bundle.h"
 #include "common/base/file.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/base/str.h"
+#include "common/data/judgements.h"
 #include "common/data/predictions.h"
 #include "common/model/ranker.h"
 #include "common/store/retrieved.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/rank/world.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +133,45 @@ static lcf_train_options options_of(const fixture *f, const char *side)
     o.params.learning_rate = 0.01;
     o.params.weight_decay = 1e-5;
     return o;
+}
+
+static double bce(double label, double logit)
+{
+    return log1p(exp(-fabs(logit))) + fmax(logit, 0.0) - logit * label;
+}
+
+/* Labels and weights of the judged rows give BCE(y) + w BCE(q) whatever the logit; other rows are
+ * as they were. */
+static void test_distill(void **state)
+{
+    const fixture *f = *state;
+    const uint64_t rows[] = {1, 2, 5};
+    const float logits[] = {2.0f, -3.0f, 0.5f};
+    const lcf_judgements judged = {NULL, 3, rows, logits};
+    lcf_train_options o = options_of(f, "none");
+    char *dir = join(f->dir, "judged"), *path = join(dir, "judgements.lcf");
+    train_inputs in;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
+    assert_int_equal(lcf_judgements_save(path, &judged, NULL), LCF_OK);
+    o.judged_dir = dir;
+    o.distill_weight = 0.3;
+    if (train_inputs_open(&in, &o, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0, at = 0; i < in.dataset.split_begin[LCF_VALID]; i++) {
+        const double y = in.dataset.sample_label[i], weight = (double)in.weights[i];
+        const bool is_judged = at < 3 && rows[at] == i;
+        const double q = is_judged ? 1.0 / (1.0 + exp(-(double)logits[at++])) : 0.0;
+
+        for (double x = -2.0; x <= 2.0; x += 0.7)
+            assert_float_equal(weight * bce((double)in.labels[i], x),
+                               bce(y, x) + (is_judged ? 0.3 * bce(q, x) : 0.0), 1e-5);
+    }
+    train_inputs_close(&in);
+    lcf_dir_remove(dir, NULL);
+    free(path);
+    free(dir);
 }
 
 static void train(const lcf_train_options *o, bool expect_current)
@@ -342,7 +385,8 @@ int main(void)
         cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_artefact),
         cmocka_unit_test(test_learns),           cmocka_unit_test(test_resume),
         cmocka_unit_test(test_diverged),         cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_foreign_examples), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_foreign_examples), cmocka_unit_test(test_distill),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
