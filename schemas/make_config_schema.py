@@ -20,7 +20,7 @@ def run(*command):
 
 def verbs(program):
     text = run(program, "--help").split("Verbs", 1)[1]
-    return re.findall(r"^  ([a-z]+) {2,}\S", text, re.MULTILINE)
+    return re.findall(r"^  ([a-z-]+) {2,}\S", text, re.MULTILINE)
 
 
 def options(program, verb):

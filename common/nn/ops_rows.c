@@ -43,7 +43,7 @@ lcf_tensor *lcf_op_slice(lcf_tape *t, lcf_tensor *x, size_t begin, size_t n)
     lcf_tensor *y = tape_view(t, x, dims, 2);
     size_t *note = tape_note(t, slice_backward, y, x, NULL, NULL, sizeof(*note));
 
-    LCF_ASSERT(tape_failed(t) || (x->dims_n == 2 && begin + n <= x->dims[0]));
+    LCF_ASSERT(tape_failed(t) || (x->dims_n == 2 && begin + n <= x->dims[0] && !x->row_grads));
     if (note)
         *note = begin * d;
     if (!tape_failed(t))

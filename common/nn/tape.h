@@ -177,7 +177,8 @@ lcf_tensor *lcf_op_segment_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights,
                                const uint32_t *offsets, size_t n);
 /* a, b [N, D] -> [N, 1]: the inner product of each pair of rows. */
 lcf_tensor *lcf_op_row_dot(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
-/* Rows [begin, begin + n) of x [N, D] -> [n, D]; no copy. */
+/* Rows [begin, begin + n) of x [N, D] -> [n, D]; no copy. Not of a table whose gradient is by rows.
+ */
 lcf_tensor *lcf_op_slice(lcf_tape *t, lcf_tensor *x, size_t begin, size_t n);
 /* x * mask, mask [n] of 0 and 1 with one entry per row of x (x->n must be a multiple of n). No
  * gradient to the mask. */

@@ -20,7 +20,7 @@ typedef struct verb {
     const char *summary;
 } verb;
 
-#define VERB_ROW(name, function, summary) {#name, function, summary},
+#define VERB_ROW(name, function, summary) {name, function, summary},
 static const verb VERBS[] = {LCF_VERBS(VERB_ROW){NULL, NULL, NULL}};
 
 static const verb ONLINE_VERBS[] = {

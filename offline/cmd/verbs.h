@@ -6,23 +6,25 @@
 #ifndef LCF_OFFLINE_CMD_VERBS_H
 #define LCF_OFFLINE_CMD_VERBS_H
 
-#define LCF_VERBS(X)                                                                \
-    X(simulate, lcf_cmd_simulate, "make up a shop and its log")                     \
-    X(prepare, lcf_cmd_prepare, "turn a raw log into a dataset")                    \
-    X(tune, lcf_cmd_tune, "make the language model from a dataset")                 \
-    X(generate, lcf_cmd_generate, "write chains of thought for training rows")      \
-    X(cot, lcf_cmd_cot, "look into a chain-of-thought store")                       \
-    X(judge, lcf_cmd_judge, "ask the language model Yes or No about rows")          \
-    X(encode, lcf_cmd_encode, "turn texts and chains of thought into vectors")      \
-    X(index, lcf_cmd_index, "make the in-context examples and their index")         \
-    X(retrieve, lcf_cmd_retrieve, "find the examples of every row")                 \
-    X(tokenize, lcf_cmd_tokenize, "show the token ids of a text")                   \
-    X(complete, lcf_cmd_complete, "continue a text with a model")                   \
-    X(train, lcf_cmd_train, "train rankers: the backbone, or with the ICT module")  \
-    X(evaluate, lcf_cmd_evaluate, "compare two rankers, with intervals and a gate") \
-    X(compare, lcf_cmd_compare, "put rankers beside a baseline, as one table")      \
-    X(publish, lcf_cmd_publish, "put a snapshot in place for rank and serve")       \
-    X(inspect, lcf_cmd_inspect, "show what a file, a folder or this machine holds") \
+#define LCF_VERBS(X)                                                                       \
+    X("simulate", lcf_cmd_simulate, "make up a shop and its log")                          \
+    X("prepare", lcf_cmd_prepare, "turn a raw log into a dataset")                         \
+    X("tune", lcf_cmd_tune, "make the language model from a dataset")                      \
+    X("generate", lcf_cmd_generate, "write chains of thought for training rows")           \
+    X("cot", lcf_cmd_cot, "look into a chain-of-thought store")                            \
+    X("judge", lcf_cmd_judge, "ask the language model Yes or No about rows")               \
+    X("encode", lcf_cmd_encode, "turn texts and chains of thought into vectors")           \
+    X("index", lcf_cmd_index, "make the in-context examples and their index")              \
+    X("retrieve", lcf_cmd_retrieve, "find the examples of every row")                      \
+    X("tokenize", lcf_cmd_tokenize, "show the token ids of a text")                        \
+    X("complete", lcf_cmd_complete, "continue a text with a model")                        \
+    X("train", lcf_cmd_train, "train rankers: the backbone, or with the ICT module")       \
+    X("train-next", lcf_cmd_train_next, "train models of the next item, ranked among all") \
+    X("compare-next", lcf_cmd_compare_next, "compare two next-item runs, with intervals")  \
+    X("evaluate", lcf_cmd_evaluate, "compare two rankers, with intervals and a gate")      \
+    X("compare", lcf_cmd_compare, "put rankers beside a baseline, as one table")           \
+    X("publish", lcf_cmd_publish, "put a snapshot in place for rank and serve")            \
+    X("inspect", lcf_cmd_inspect, "show what a file, a folder or this machine holds")      \
     /* the end of the list */
 
 #define LCF_VERB_DECLARE(verb, function, summary) int function(int argc, char **argv);

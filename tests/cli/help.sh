@@ -4,7 +4,7 @@
 set -u
 fails=0
 fail() { echo "FAILED: $*" >&2; fails=$((fails + 1)); }
-verbs=$("$LLMCF" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p')
+verbs=$("$LLMCF" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
 [ "$(wc -w <<<"$verbs")" -ge 14 ] || fail "only these verbs: $verbs"
 for verb in $verbs; do
     case $verb in rank | serve) continue ;; esac # programs of their own

@@ -49,7 +49,7 @@ for schema in "$schemas"/*.arrays.json; do
     [ -n "$found" ] || fail "$(basename "$schema") has no example"
 done
 # every verb takes its section of the example
-for verb in $(sed -n 's/^\([a-z]*\):.*/\1/p' "$schemas/examples/config.yaml"); do
+for verb in $(sed -n 's/^\([a-z-]*\):.*/\1/p' "$schemas/examples/config.yaml"); do
     "$LLMCF" "$verb" --config "$schemas/examples/config.yaml" --help >/dev/null 2>err.txt ||
         fail "$verb refuses examples/config.yaml: $(cat err.txt)"
 done

@@ -1,0 +1,317 @@
+/* Results of next-item seeds: kept while others still train, collected into ranks and the report.
+ */
+#include "offline/train/next_results.h"
+
+#include "common/base/bundle.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/data/ranks.h"
+#include "offline/eval/stats.h"
+#include "offline/train/seed_runs.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RESULT_KIND "next-result"
+#define RESULT_VERSION 1
+
+/* ---- JSON ---- */
+
+static json_t *measures_json(const uint32_t *ranks, size_t n)
+{
+    json_t *object = json_object();
+    int failed = !object;
+
+    for (int m = 0; m < LCF_RANK_MEASURES_N; m++)
+        failed |= json_object_set_new(object, lcf_rank_measure_name((lcf_rank_measure)m),
+                                      json_real(lcf_rank_mean((lcf_rank_measure)m, ranks, n)));
+    if (failed) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static json_t *epochs_json(const next_result *r)
+{
+    json_t *epochs = json_array();
+    int failed = !epochs;
+
+    for (uint32_t i = 0; i < r->epochs_n; i++)
+        failed |= json_array_append_new(
+            epochs, json_pack("{s:f, s:f, s:f}", "loss", r->epochs[i].loss, "hr@10",
+                              r->epochs[i].valid_hr10, "ndcg@10", r->epochs[i].valid_ndcg10));
+    if (failed) {
+        json_decref(epochs);
+        return NULL;
+    }
+    return epochs;
+}
+
+json_t *next_result_json(const next_result *r, const next_rows *rows, bool with_times)
+{
+    json_t *object = json_pack("{s:I, s:I, s:o, s:o, s:o}", "seed", (json_int_t)r->seed,
+                               "best_epoch", (json_int_t)r->best_epoch, "epochs", epochs_json(r),
+                               "valid", measures_json(r->ranks[LCF_VALID], rows->rows_n[LCF_VALID]),
+                               "test", measures_json(r->ranks[LCF_TEST], rows->rows_n[LCF_TEST]));
+
+    if (object && with_times &&
+        (json_object_set_new(object, "seconds", json_real(r->seconds)) ||
+         json_object_set_new(object, "questions_per_s", json_real(r->questions_per_s)))) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+json_t *next_results_summary(const next_result *results, size_t n, const next_rows *rows,
+                             lcf_split split)
+{
+    json_t *object = json_object();
+    double values[LCF_TRAIN_SEEDS_MAX];
+    int failed = !object;
+
+    LCF_ASSERT(n <= LCF_TRAIN_SEEDS_MAX);
+    for (int m = 0; m < LCF_RANK_MEASURES_N; m++) {
+        json_t *one;
+
+        for (size_t i = 0; i < n; i++)
+            values[i] =
+                lcf_rank_mean((lcf_rank_measure)m, results[i].ranks[split], rows->rows_n[split]);
+        one = json_pack("{s:f, s:o}", "mean", lcf_stats_mean(values, n), "sd",
+                        n < 2 ? json_null() : json_real(lcf_stats_std(values, n)));
+        failed |= json_object_set_new(object, lcf_rank_measure_name((lcf_rank_measure)m), one);
+    }
+    if (failed) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+/* ---- one seed on disk ---- */
+
+static lcf_status write_result(lcf_bundle_writer *w, const next_result *r, const char *report,
+                               const next_rows *rows, lcf_err *err)
+{
+    lcf_status status = lcf_bundle_add_text(w, "report", report, err);
+
+    if (!status)
+        status = lcf_bundle_add_1d(w, "valid", LCF_U32, rows->rows_n[LCF_VALID],
+                                   r->ranks[LCF_VALID], err);
+    if (!status)
+        status =
+            lcf_bundle_add_1d(w, "test", LCF_U32, rows->rows_n[LCF_TEST], r->ranks[LCF_TEST], err);
+    return status;
+}
+
+static lcf_status save_result(const next_result *r, const char *path, const next_rows *rows,
+                              lcf_err *err)
+{
+    json_t *json = next_result_json(r, rows, true);
+    char *report = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    lcf_bundle_writer *w = NULL;
+    lcf_status status;
+
+    json_decref(json);
+    if (!report)
+        return LCF_FAIL(err, LCF_ENOMEM, "report of seed %llu", (unsigned long long)r->seed);
+    status = lcf_bundle_create(&w, path, RESULT_KIND, RESULT_VERSION, err);
+    if (!status)
+        status = write_result(w, r, report, rows, err);
+    free(report);
+    if (status) {
+        lcf_bundle_abandon(w);
+        return status;
+    }
+    return lcf_bundle_commit(w, err);
+}
+
+lcf_status next_result_save(const next_result *r, const lcf_next *model, const char *dir,
+                            const next_rows *rows, lcf_err *err)
+{
+    char *weights = seed_runs_path(dir, r->seed, ".lcf");
+    char *result = seed_runs_path(dir, r->seed, ".result.lcf");
+    lcf_status status;
+
+    if (!weights || !result)
+        status = LCF_FAIL(err, LCF_ENOMEM, "paths in %s", dir);
+    else
+        status = lcf_next_save(model, weights, err);
+    if (!status)
+        status = save_result(r, result, rows, err);
+    free(weights);
+    free(result);
+    return status;
+}
+
+static lcf_status read_epochs(next_result *r, const json_t *epochs, lcf_err *err)
+{
+    const size_t n = json_array_size(epochs);
+    lcf_status status = LCF_OK;
+
+    if (!n || n > LCF_TRAIN_EPOCHS_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "%zu epochs", n);
+    r->epochs_n = (uint32_t)n;
+    for (size_t i = 0; i < n && !status; i++) {
+        const json_t *e = json_array_get(epochs, i);
+
+        status = lcf_json_f64(&r->epochs[i].loss, e, "loss", err);
+        if (!status)
+            status = lcf_json_f64(&r->epochs[i].valid_hr10, e, "hr@10", err);
+        if (!status)
+            status = lcf_json_f64(&r->epochs[i].valid_ndcg10, e, "ndcg@10", err);
+    }
+    return status;
+}
+
+static lcf_status read_report(next_result *r, const json_t *json, lcf_err *err)
+{
+    uint64_t best_epoch = 0;
+    lcf_status status = read_epochs(r, json_object_get(json, "epochs"), err);
+
+    if (!status)
+        status = lcf_json_f64(&r->seconds, json, "seconds", err);
+    if (!status)
+        status = lcf_json_f64(&r->questions_per_s, json, "questions_per_s", err);
+    if (!status)
+        status = lcf_json_u64(&best_epoch, json, "best_epoch", err);
+    if (!status && (!best_epoch || best_epoch > r->epochs_n))
+        status = LCF_FAIL(err, LCF_EFORMAT, "best_epoch is out of range");
+    r->best_epoch = (uint32_t)best_epoch;
+    return status;
+}
+
+/* The ranks of one split, checked and copied. */
+static lcf_status copy_ranks(next_result *r, const lcf_bundle *bundle, const next_rows *rows,
+                             lcf_split split, lcf_err *err)
+{
+    const uint32_t items_n = rows->dataset.catalogue.items_n;
+    uint64_t dims[1] = {rows->rows_n[split]};
+    const void *data;
+    lcf_status status =
+        lcf_bundle_get(&data, bundle, LCF_SPLIT_NAMES[split], LCF_U32, dims, 1, err);
+
+    if (status)
+        return status;
+    r->ranks[split] = lcf_alloc(dims[0], sizeof(uint32_t));
+    if (!r->ranks[split])
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu ranks", (size_t)dims[0]);
+    memcpy(r->ranks[split], data, dims[0] * sizeof(uint32_t));
+    for (size_t i = 0; i < dims[0]; i++)
+        if (!r->ranks[split][i] || r->ranks[split][i] >= items_n)
+            return LCF_FAIL(err, LCF_EFORMAT, "a rank is %u among %u items", r->ranks[split][i],
+                            items_n - 1);
+    return LCF_OK;
+}
+
+static lcf_status read_result(next_result *r, const lcf_bundle *bundle, const next_rows *rows,
+                              lcf_err *err)
+{
+    char *text = NULL;
+    json_t *json = NULL;
+    lcf_status status = lcf_bundle_get_text(&text, bundle, "report", err);
+
+    if (!status)
+        status = lcf_json_parse(&json, text, strlen(text), "report", err);
+    if (!status)
+        status = read_report(r, json, err);
+    if (!status)
+        status = copy_ranks(r, bundle, rows, LCF_VALID, err);
+    if (!status)
+        status = copy_ranks(r, bundle, rows, LCF_TEST, err);
+    json_decref(json);
+    free(text);
+    return status;
+}
+
+/* The weights must be whole, too. */
+static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
+{
+    char *path = seed_runs_path(dir, seed, ".lcf");
+    lcf_next *model = NULL;
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    status = lcf_next_open(&model, path, err);
+    lcf_next_free(model);
+    free(path);
+    return status;
+}
+
+lcf_status next_result_load(next_result *r, const char *dir, uint64_t seed, const next_rows *rows,
+                            lcf_err *err)
+{
+    char *path = seed_runs_path(dir, seed, ".result.lcf");
+    lcf_bundle *bundle = NULL;
+    lcf_status status;
+
+    memset(r, 0, sizeof(*r));
+    r->seed = seed;
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    status = lcf_bundle_open(&bundle, path, RESULT_KIND, RESULT_VERSION, err);
+    if (!status)
+        status = read_result(r, bundle, rows, err);
+    if (!status)
+        status = check_weights(dir, seed, err);
+    if (status)
+        next_result_dispose(r);
+    lcf_bundle_close(bundle);
+    free(path);
+    return status;
+}
+
+/* ---- all seeds ---- */
+
+/* The arrays of a ranks file, which the caller allocated. */
+static void fill_ranks(uint64_t *row, uint32_t *user, uint32_t *item, uint64_t *seeds,
+                       uint32_t *ranks, const next_result *results, size_t results_n,
+                       const next_rows *rows, lcf_split split)
+{
+    const size_t n = rows->rows_n[split];
+
+    for (size_t i = 0; i < n; i++) {
+        row[i] = rows->rows[split][i];
+        user[i] = rows->dataset.sample_user[row[i]];
+        item[i] = rows->dataset.sample_item[row[i]];
+    }
+    for (size_t s = 0; s < results_n; s++) {
+        seeds[s] = results[s].seed;
+        memcpy(ranks + s * n, results[s].ranks[split], n * sizeof(*ranks));
+    }
+}
+
+lcf_status next_results_save_ranks(const char *dir, const next_result *results, size_t results_n,
+                                   const next_inputs *in, bool rank_seen, lcf_split split,
+                                   lcf_err *err)
+{
+    const size_t n = in->rows.rows_n[split];
+    uint64_t *row = lcf_alloc(n, sizeof(*row)), *seeds = lcf_alloc(results_n, sizeof(*seeds));
+    uint32_t *user = lcf_alloc(n, sizeof(*user)), *item = lcf_alloc(n, sizeof(*item));
+    uint32_t *ranks = lcf_alloc(n * results_n, sizeof(*ranks));
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_status status;
+
+    lcf_buf_printf(&path, "%s/ranks-%s.lcf", dir, LCF_SPLIT_NAMES[split]);
+    if (!row || !seeds || !user || !item || !ranks || path.status) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "ranks of %zu rows by %zu seeds", n, results_n);
+    } else {
+        const lcf_ranks r = {NULL, n,     results_n, in->config.items_n - 1, !rank_seen, row, user,
+                             item, seeds, ranks};
+
+        fill_ranks(row, user, item, seeds, ranks, results, results_n, &in->rows, split);
+        status = lcf_ranks_save(lcf_buf_text(&path), &r, err);
+    }
+    lcf_buf_dispose(&path);
+    free(row);
+    free(seeds);
+    free(user);
+    free(item);
+    free(ranks);
+    return status;
+}

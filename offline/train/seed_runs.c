@@ -1,0 +1,278 @@
+/* Artefacts of several seeds: see seed_runs.h. */
+#include "offline/train/seed_runs.h"
+
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/pool.h"
+#include "common/base/progress.h"
+#include "common/base/str.h"
+#include "offline/train/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+char *seed_runs_path(const char *dir, uint64_t seed, const char *suffix)
+{
+    lcf_buf path = LCF_BUF_INIT;
+
+    lcf_buf_printf(&path, "%s/seed-%llu%s", dir, (unsigned long long)seed, suffix);
+    return lcf_buf_take(&path);
+}
+
+lcf_status seed_runs_check(const uint64_t *seeds, size_t seeds_n, lcf_err *err)
+{
+    if (!seeds_n || seeds_n > LCF_TRAIN_SEEDS_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "%zu seeds, not 1 to %d", seeds_n, LCF_TRAIN_SEEDS_MAX);
+    for (size_t i = 0; i < seeds_n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (seeds[i] == seeds[j])
+                return LCF_FAIL(err, LCF_EINVAL, "seed %llu is given twice",
+                                (unsigned long long)seeds[i]);
+    return LCF_OK;
+}
+
+/* ---- identity ---- */
+
+static lcf_status describe_seeds(lcf_manifest *m, const seed_runs *r, lcf_err *err)
+{
+    lcf_buf list = LCF_BUF_INIT;
+    lcf_status status;
+
+    for (size_t i = 0; i < r->seeds_n; i++)
+        lcf_buf_printf(&list, "%s%llu", i ? "," : "", (unsigned long long)r->seeds[i]);
+    status = list.status ? LCF_FAIL(err, list.status, "list of seeds")
+                         : lcf_manifest_param_str(m, "seeds", lcf_buf_text(&list), err);
+    lcf_buf_dispose(&list);
+    return status;
+}
+
+/* What the artefact is made from; a partial folder is the same whatever seeds are asked for. */
+static lcf_status describe(lcf_manifest **out, const seed_runs *r, bool with_seeds, lcf_err *err)
+{
+    lcf_status status = lcf_manifest_create(out, r->verb, err);
+
+    if (!status)
+        status = r->describe(*out, r->arg, err);
+    if (!status && with_seeds)
+        status = describe_seeds(*out, r, err);
+    if (status) {
+        lcf_manifest_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* ---- seeds ---- */
+
+typedef struct work {
+    const seed_runs *runs;
+    char *partial;   /* OUT.partial */
+    size_t *missing; /* [missing_n] indices of seeds to train */
+    size_t missing_n;
+} work;
+
+/* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */
+static lcf_status open_partial(const work *w, lcf_err *err)
+{
+    lcf_manifest *m = NULL;
+    lcf_status status = describe(&m, w->runs, false, err);
+
+    if (status)
+        return status;
+    if (w->runs->force || !lcf_manifest_is_current(m, w->partial)) {
+        status = lcf_dir_remove(w->partial, err);
+        if (!status)
+            status = lcf_dir_create(w->partial, err);
+        if (!status)
+            status = lcf_manifest_write(m, w->partial, err);
+    }
+    lcf_manifest_free(m);
+    return status;
+}
+
+static lcf_status find_missing(work *w, lcf_err *err)
+{
+    const seed_runs *r = w->runs;
+
+    for (size_t i = 0; i < r->seeds_n; i++) {
+        lcf_err why = LCF_ERR_INIT;
+        lcf_status status = r->load(r->arg, i, w->partial, &why);
+
+        if (status == LCF_ENOMEM)
+            return LCF_FAIL(err, status, "%s", why.text);
+        if (status)
+            w->missing[w->missing_n++] = i;
+        if (status && status != LCF_ENOENT)
+            lcf_log(LCF_LOG_WARN,
+                    "msg=\"a kept seed cannot be used and is trained again\" why=\"%s\"", why.text);
+        if (!status)
+            lcf_log(LCF_LOG_INFO, "msg=\"seed kept from an earlier run\" seed=%llu",
+                    (unsigned long long)r->seeds[i]);
+    }
+    return LCF_OK;
+}
+
+static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    const work *w = arg;
+
+    (void)worker;
+    return w->runs->train(w->runs->arg, w->missing[task], w->partial, err);
+}
+
+static lcf_status train_missing(work *w, lcf_err *err)
+{
+    const seed_runs *r = w->runs;
+    lcf_pool *pool = NULL;
+    lcf_status status;
+
+    r->start(r->arg, w->missing, w->missing_n);
+    if (!w->missing_n)
+        return LCF_OK;
+    status = lcf_pool_create(&pool, r->threads < w->missing_n ? r->threads : w->missing_n, err);
+    if (!status)
+        status = lcf_pool_run(pool, w->missing_n, train_task, w, err);
+    lcf_pool_free(pool);
+    return status;
+}
+
+/* ---- the artefact ---- */
+
+static lcf_status copy_file(const char *to, const char *from, lcf_err *err)
+{
+    lcf_map map;
+    lcf_status status = lcf_map_open(&map, from, err);
+
+    if (status)
+        return status;
+    status = lcf_file_write(to, map.data, map.bytes_n, err);
+    lcf_map_close(&map);
+    return status;
+}
+
+/* Weights of every seed, and of the best one under its own name. */
+static lcf_status copy_weights(const work *w, const char *dir, lcf_err *err)
+{
+    const size_t best = w->runs->best(w->runs->arg);
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < w->runs->seeds_n && !status; i++) {
+        char *from = seed_runs_path(w->partial, w->runs->seeds[i], ".lcf");
+        char *to = seed_runs_path(dir, w->runs->seeds[i], ".lcf");
+        char *best_path = lcf_path_join(dir, "best.lcf");
+
+        if (!from || !to || !best_path)
+            status = LCF_FAIL(err, LCF_ENOMEM, "paths in %s", dir);
+        else
+            status = copy_file(to, from, err);
+        if (!status && i == best)
+            status = copy_file(best_path, from, err);
+        free(from);
+        free(to);
+        free(best_path);
+    }
+    return status;
+}
+
+static lcf_status write_report(const work *w, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "report.json");
+    json_t *report = w->runs->report(w->runs->arg, false);
+    lcf_status status;
+
+    if (!path || !report)
+        status = LCF_FAIL(err, LCF_ENOMEM, "report in %s", dir);
+    else
+        status = lcf_json_save(path, report, err);
+    json_decref(report);
+    free(path);
+    return status;
+}
+
+/* Makes OUT appear, whole, with `report` among the manifest's statistics. */
+static lcf_status write_artefact(const work *w, lcf_manifest *m, json_t *report, lcf_err *err)
+{
+    lcf_stage *stage = NULL;
+    lcf_status status = lcf_manifest_stat(m, "report", json_incref(report), err);
+
+    if (!status)
+        status = lcf_stage_open(&stage, w->runs->out_dir, err);
+    if (!status)
+        status = copy_weights(w, lcf_stage_path(stage), err);
+    if (!status)
+        status = w->runs->write(w->runs->arg, lcf_stage_path(stage), err);
+    if (!status)
+        status = write_report(w, lcf_stage_path(stage), err);
+    if (!status)
+        status = lcf_manifest_write(m, lcf_stage_path(stage), err);
+    if (status) {
+        lcf_stage_abandon(stage);
+        return status;
+    }
+    status = lcf_stage_commit(stage, err);
+    if (!status)
+        status = lcf_dir_remove(w->partial, err);
+    return status;
+}
+
+/* ---- together ---- */
+
+static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, lcf_err *err)
+{
+    lcf_buf partial = LCF_BUF_INIT;
+    work w = {.runs = runs};
+    lcf_status status = runs->open(runs->arg, err);
+
+    lcf_buf_printf(&partial, "%s.partial", runs->out_dir);
+    w.partial = lcf_buf_take(&partial);
+    w.missing = lcf_alloc(runs->seeds_n, sizeof(*w.missing));
+    if (!status && (!w.partial || !w.missing))
+        status = LCF_FAIL(err, LCF_ENOMEM, "list of %zu seeds", runs->seeds_n);
+    if (!status)
+        status = open_partial(&w, err);
+    if (!status)
+        status = find_missing(&w, err);
+    if (!status)
+        status = train_missing(&w, err);
+    if (!status) {
+        *report = runs->report(runs->arg, true);
+        status = *report ? write_artefact(&w, m, *report, err)
+                         : LCF_FAIL(err, LCF_ENOMEM, "report of %s", runs->out_dir);
+    }
+    free(w.partial);
+    free(w.missing);
+    return status;
+}
+
+/* The report of an artefact that is up to date. */
+static lcf_status read_report(json_t **report, const char *dir, lcf_err *err)
+{
+    json_t *manifest = NULL;
+    char id[65];
+    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
+
+    if (!status)
+        *report = json_incref(json_object_get(json_object_get(manifest, "stats"), "report"));
+    json_decref(manifest);
+    return status;
+}
+
+lcf_status seed_runs_make(json_t **report, bool *current, const seed_runs *runs, lcf_err *err)
+{
+    lcf_manifest *m = NULL;
+    lcf_status status = describe(&m, runs, true, err);
+
+    *report = NULL;
+    *current = false;
+    if (!status) {
+        *current = !runs->force && lcf_manifest_is_current(m, runs->out_dir);
+        status = *current ? read_report(report, runs->out_dir, err) : make(report, m, runs, err);
+    }
+    lcf_manifest_free(m);
+    if (status) {
+        json_decref(*report);
+        *report = NULL;
+    }
+    return status;
+}
