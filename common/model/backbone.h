@@ -47,7 +47,8 @@ typedef struct ranker_fast {
 
 struct ranker_backbone {
     lcf_ranker_kind kind;
-    size_t state_bytes; /* of r->backbone_state, zeroed before declare */
+    size_t state_bytes;   /* of r->backbone_state, zeroed before declare */
+    ranker_tables tables; /* what it takes of them when it is alone */
     /* Declares its parameters; extra_dim is a multiple of dim, 0 without a side module. */
     lcf_status (*declare)(lcf_ranker *r, size_t extra_dim, lcf_err *err);
     /* rows_n logits, of any shape. */
@@ -84,6 +85,8 @@ const ranker_side *lcf_ranker_find_side(const char *name);
 
 /* Adds to r's widths; after the tables. */
 lcf_status lcf_ranker_declare_schema(lcf_ranker *r, lcf_err *err);
+/* Rows of the table of the field's ids. */
+uint32_t lcf_ranker_field_rows(const lcf_ranker_config *c, size_t i);
 /* errors: EINVAL a field that is not there or of another kind (named) */
 lcf_status lcf_ranker_check_fields(const lcf_ranker_config *c, const lcf_fields *fields,
                                    lcf_err *err);
@@ -114,6 +117,21 @@ size_t lcf_ranker_all_fields_dim(const lcf_ranker *r, size_t extra_dim);
 /* The same with `history` [rows_n, any width] in place of the mean. */
 lcf_tensor *lcf_ranker_fields_with(const ranker_pass *p, const ranker_fields *f,
                                    lcf_tensor *history);
+
+/* ---- linear.c ---- */
+
+/* The linear part: indices of a weight per id, and per element of given and extra vectors. */
+typedef struct ranker_linear {
+    bool ids_only; /* users and items alone */
+    size_t user, item, brand, category, extra, b;
+    size_t fields[LCF_FIELDS_MAX]; /* of the data's own schema */
+} ranker_linear;
+
+lcf_status lcf_ranker_add_linear(ranker_linear *l, lcf_ranker *r, bool ids_only, size_t extra_dim,
+                                 lcf_err *err);
+/* [rows_n, 1] */
+lcf_tensor *lcf_ranker_linear_forward(const ranker_pass *p, const ranker_linear *l,
+                                      const ranker_fields *f);
 
 /* ---- layers.c: declaring and applying ---- */
 

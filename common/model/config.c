@@ -62,6 +62,17 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
         {"att_hidden[1]", c->att_hidden[1], 1, SIZE_MAX_HIDDEN},
         {"head_hidden[0]", c->head_hidden[0], 1, SIZE_MAX_HIDDEN},
         {"head_hidden[1]", c->head_hidden[1], 1, SIZE_MAX_HIDDEN},
+        {"cin_hidden[0]", c->cin_hidden[0], 2, SIZE_MAX_HIDDEN},
+        {"cin_hidden[1]", c->cin_hidden[1], 2, SIZE_MAX_HIDDEN},
+        {"cin_hidden[2]", c->cin_hidden[2], 1, SIZE_MAX_HIDDEN},
+        {"cross_layers_n", c->cross_layers_n, 1, LCF_RANKER_LAYERS_MAX},
+        {"mix_layers_n", c->mix_layers_n, 1, LCF_RANKER_LAYERS_MAX},
+        {"experts_n", c->experts_n, 1, 1024},
+        {"rank", c->rank, 1, 1024},
+        {"inter_dim", c->inter_dim, 1, SIZE_MAX_HIDDEN},
+        {"inter_heads_n", c->inter_heads_n, 1, 64},
+        {"bst_hidden", c->bst_hidden, 1, SIZE_MAX_HIDDEN},
+        {"bst_heads_n", c->bst_heads_n, 1, 64},
         {"text_hidden", c->text_hidden, 1, SIZE_MAX_HIDDEN},
         {"x_hidden", c->x_hidden, 1, SIZE_MAX_HIDDEN},
         {"ffn_hidden", c->ffn_hidden, 1, SIZE_MAX_HIDDEN},
@@ -154,22 +165,33 @@ lcf_example_options lcf_ranker_retrieval(const lcf_ranker_config *c)
 }
 
 /* The one list of what a configuration holds besides the names of its parts: u32 fields. */
-#define CONFIG_U32(X)                  \
-    X("users_n", users_n)              \
-    X("items_n", items_n)              \
-    X("brands_n", brands_n)            \
-    X("categories_n", categories_n)    \
-    X("text_dim", text_dim)            \
-    X("cot_dim", cot_dim)              \
-    X("dim", dim)                      \
-    X("layers_n", layers_n)            \
-    X("heads_n", heads_n)              \
-    X("att_hidden_0", att_hidden[0])   \
-    X("att_hidden_1", att_hidden[1])   \
-    X("head_hidden_0", head_hidden[0]) \
-    X("head_hidden_1", head_hidden[1]) \
-    X("text_hidden", text_hidden)      \
-    X("x_hidden", x_hidden)            \
+#define CONFIG_U32(X)                   \
+    X("users_n", users_n)               \
+    X("items_n", items_n)               \
+    X("brands_n", brands_n)             \
+    X("categories_n", categories_n)     \
+    X("text_dim", text_dim)             \
+    X("cot_dim", cot_dim)               \
+    X("dim", dim)                       \
+    X("layers_n", layers_n)             \
+    X("heads_n", heads_n)               \
+    X("att_hidden_0", att_hidden[0])    \
+    X("att_hidden_1", att_hidden[1])    \
+    X("head_hidden_0", head_hidden[0])  \
+    X("head_hidden_1", head_hidden[1])  \
+    X("cin_hidden_0", cin_hidden[0])    \
+    X("cin_hidden_1", cin_hidden[1])    \
+    X("cin_hidden_2", cin_hidden[2])    \
+    X("cross_layers_n", cross_layers_n) \
+    X("mix_layers_n", mix_layers_n)     \
+    X("experts_n", experts_n)           \
+    X("rank", rank)                     \
+    X("inter_dim", inter_dim)           \
+    X("inter_heads_n", inter_heads_n)   \
+    X("bst_hidden", bst_hidden)         \
+    X("bst_heads_n", bst_heads_n)       \
+    X("text_hidden", text_hidden)       \
+    X("x_hidden", x_hidden)             \
     X("ffn_hidden", ffn_hidden)
 
 /* The data's own fields as a list, or NULL when out of memory. */

@@ -11,14 +11,17 @@ lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
                   {"item.table", &r->item_table, c->items_n},
                   {"brand.table", &r->brand_table, c->brands_n},
                   {"category.table", &r->category_table, c->categories_n}};
+    static const size_t tables_n[] = {
+        [RANKER_TABLES_ALL] = 4, [RANKER_TABLES_IDS] = 2, [RANKER_TABLES_NONE] = 0};
     lcf_status status = LCF_OK;
 
     r->user_dim = c->dim;
     r->item_dim = 3 * (size_t)c->dim;
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !status; i++)
+    r->tables = r->side->forward ? RANKER_TABLES_ALL : r->backbone->tables;
+    for (size_t i = 0; i < tables_n[r->tables] && !status; i++)
         status =
             lcf_ranker_add_table(tables[i].idx, r, tables[i].name, tables[i].rows, c->dim, err);
-    if (!status)
+    if (!status && r->tables == RANKER_TABLES_ALL)
         status = lcf_ranker_declare_schema(r, err);
     return status;
 }
@@ -62,6 +65,8 @@ void lcf_ranker_fields_build(ranker_fields *f, const ranker_pass *p)
     const ranker_batch *b = p->batch;
 
     *f = (ranker_fields){0};
+    if (p->r->tables != RANKER_TABLES_ALL)
+        return;
     f->items = build_items(p);
     f->user = lcf_ranker_users(p, b->rows_n);
     f->target = lcf_op_gather(p->tape, f->items, b->item, b->rows_n);

@@ -62,21 +62,28 @@ typedef struct lcf_ranker_config {
     uint32_t layers_n, heads_n; /* of the ICT decoder */
     uint32_t att_hidden[2];     /* of DIN's attention MLP */
     uint32_t head_hidden[2];    /* of the MLP that ends in the logit */
-    uint32_t text_hidden;       /* of the map from text to token, and of the reconstruction */
-    uint32_t x_hidden;          /* of the map from the nine fields to a token */
-    uint32_t ffn_hidden;        /* of the decoder's SwiGLU */
-    float rec_weight;           /* alpha of the reconstruction loss */
-    float dropout;              /* of the head MLP */
-    size_t fields_n;            /* of the data's own schema */
+    uint32_t cin_hidden[3];     /* maps of xDeepFM's CIN layers; all but the last even */
+    uint32_t cross_layers_n;    /* of DCN */
+    uint32_t mix_layers_n, experts_n, rank; /* of DCNv2: cross layers, and experts in each */
+    uint32_t inter_dim, inter_heads_n;      /* of AutoInt's tokens */
+    uint32_t bst_hidden, bst_heads_n;       /* of BST's transformer layer */
+    uint32_t text_hidden; /* of the map from text to token, and of the reconstruction */
+    uint32_t x_hidden;    /* of the map from the nine fields to a token */
+    uint32_t ffn_hidden;  /* of the decoder's SwiGLU */
+    float rec_weight;     /* alpha of the reconstruction loss */
+    float dropout;        /* of the head MLP */
+    size_t fields_n;      /* of the data's own schema */
     lcf_ranker_field fields[LCF_FIELDS_MAX];
 } lcf_ranker_config;
 
 /* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
-#define LCF_RANKER_CONFIG_INIT                                                                 \
-    {                                                                                          \
-        .backbone = "din", .side = "none", .dim = 32, .k = 4, .balanced = true, .layers_n = 2, \
-        .heads_n = 2, .att_hidden = {64, 16}, .head_hidden = {200, 80}, .text_hidden = 256,    \
-        .x_hidden = 128, .ffn_hidden = 64, .rec_weight = 1.0f, .dropout = 0.1f                 \
+#define LCF_RANKER_CONFIG_INIT                                                                     \
+    {                                                                                              \
+        .backbone = "din", .side = "none", .dim = 32, .k = 4, .balanced = true, .layers_n = 2,     \
+        .heads_n = 2, .att_hidden = {64, 16}, .head_hidden = {200, 80},                            \
+        .cin_hidden = {100, 100, 100}, .cross_layers_n = 3, .mix_layers_n = 2, .experts_n = 4,     \
+        .rank = 4, .inter_dim = 64, .inter_heads_n = 2, .bst_hidden = 64, .bst_heads_n = 2,        \
+        .text_hidden = 256, .x_hidden = 128, .ffn_hidden = 64, .rec_weight = 1.0f, .dropout = 0.1f \
     }
 
 typedef struct lcf_ranker_kind {

@@ -31,6 +31,14 @@ typedef struct ranker_frozen {
     ranker_plan side_plan, backbone_plan;
 } ranker_frozen;
 
+/* Which of the shared tables a ranker has: fields are made of all of them or not at all. Side
+ * modules take all. */
+typedef enum ranker_tables {
+    RANKER_TABLES_ALL,
+    RANKER_TABLES_IDS, /* of users and items */
+    RANKER_TABLES_NONE,
+} ranker_tables;
+
 typedef struct ranker_backbone ranker_backbone;
 typedef struct ranker_side ranker_side;
 
@@ -42,6 +50,7 @@ struct lcf_ranker {
     ranker_frozen frozen;
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
+    ranker_tables tables;
     size_t user_table, item_table, brand_table, category_table;
     size_t
         field_table[LCF_FIELDS_MAX]; /* of the data's own schema: the table of ids, or of offsets */

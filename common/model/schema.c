@@ -70,6 +70,26 @@ lcf_status lcf_ranker_declare_schema(lcf_ranker *r, lcf_err *err)
 
 /* ---- the configuration ---- */
 
+uint32_t lcf_ranker_field_rows(const lcf_ranker_config *c, size_t i)
+{
+    const lcf_ranker_field *f = &c->fields[i];
+
+    switch (f->table) {
+    case LCF_FIELD_TABLE_USER:
+        return c->users_n;
+    case LCF_FIELD_TABLE_ITEM:
+        return c->items_n;
+    case LCF_FIELD_TABLE_BRAND:
+        return c->brands_n;
+    case LCF_FIELD_TABLE_CATEGORY:
+        return c->categories_n;
+    case LCF_FIELD_TABLE_FIELD:
+        return c->fields[f->shares].rows;
+    default:
+        return f->rows;
+    }
+}
+
 void lcf_ranker_config_fields(lcf_ranker_config *c, const lcf_fields *fields)
 {
     c->fields_n = fields ? fields->n : 0;
@@ -112,12 +132,6 @@ typedef struct entities {
     const uint32_t *index;
     size_t n;
 } entities;
-
-/* Rows of the table that the weights have for a field. */
-static uint32_t rows_of(const lcf_ranker *r, size_t i)
-{
-    return (uint32_t)r->params.list[r->field_table[i]].dims[0];
-}
 
 static bool take_ids(ranker_field_batch *b, lcf_tape *tape, const lcf_field *f, const entities *e,
                      uint32_t rows)
@@ -185,9 +199,9 @@ bool lcf_ranker_take_fields(ranker_batch *b, lcf_tape *tape, const lcf_ranker *r
     for (size_t i = 0; i < n; i++) {
         const lcf_ranker_field *f = &r->config.fields[i];
         const lcf_field *from = lcf_fields_find(source->fields, f->owner, f->name);
-        const bool done = f->dim
-                              ? take_vectors(&b->fields[i], tape, from, &all[f->owner])
-                              : take_ids(&b->fields[i], tape, from, &all[f->owner], rows_of(r, i));
+        const bool done = f->dim ? take_vectors(&b->fields[i], tape, from, &all[f->owner])
+                                 : take_ids(&b->fields[i], tape, from, &all[f->owner],
+                                            lcf_ranker_field_rows(&r->config, i));
 
         if (!done)
             return false;

@@ -1,8 +1,7 @@
 /*
- * Lists of neighbours and the search through them.
+ * Making and opening lists of neighbours.
  *
- * Invariant: the products in the lists and the scores made of them have the bits of
- * lcf_example_score. Rounding is monotone, so a bound on both parts bounds the rounded score.
+ * Invariant: the products in the lists have the bits of lcf_example_score.
  */
 #include "common/store/neighbours.h"
 
@@ -18,10 +17,7 @@
 #define KIND "neighbours"
 #define LISTED ((size_t)LCF_NEIGHBOURS_N)
 
-enum {
-    BLOCK = 32,     /* items per matrix product */
-    LEADERS = 2048, /* examples by falling first part that a search looks at */
-};
+#define BLOCK 32 /* items per matrix product */
 
 /* ---- the best of many, as a heap with the worst on top ---- */
 
@@ -98,7 +94,7 @@ static bool lists_alloc(lists *l)
     l->ids = lcf_alloc(n, LISTED * sizeof(*l->ids));
     l->products = lcf_alloc(n, LISTED * sizeof(*l->products));
     l->bound = lcf_alloc(n, sizeof(*l->bound));
-    l->block = lcf_alloc(l->e->n, BLOCK * sizeof(*l->block));
+    l->block = lcf_alloc(l->e->n + l->e->text_dim, BLOCK * sizeof(*l->block));
     return l->ids && l->products && l->bound && l->block;
 }
 
@@ -153,11 +149,32 @@ static void make_lists(lists *l)
     }
 }
 
+/* The largest distance between the history vector of an example and the mean of its items'
+ * vectors. */
+static float history_error(const lists *l)
+{
+    const size_t dim = l->e->text_dim;
+    double worst = 0;
+
+    for (size_t x = 0; x < l->e->n; x++) {
+        const float *vec = l->e->history_vec + x * dim;
+        double square = 0;
+
+        lcf_embeddings_mean(l->block, l->items, l->e->history + x * LCF_HISTORY_MAX,
+                            l->e->history_n[x]);
+        for (size_t i = 0; i < dim; i++)
+            square += ((double)vec[i] - l->block[i]) * ((double)vec[i] - l->block[i]);
+        worst = square > worst ? square : worst;
+    }
+    return (float)sqrt(worst) * 1.01f;
+}
+
 static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
 {
     const uint64_t dims[3] = {l->items->n, 2, LISTED};
     lcf_bundle_writer *w = NULL;
     const uint64_t examples_n = l->e->n;
+    const float error = history_error(l);
     lcf_status status = lcf_bundle_create(&w, path, KIND, LCF_NEIGHBOURS_VERSION, err);
 
     if (status)
@@ -169,6 +186,8 @@ static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
         status = lcf_bundle_add(w, "products", LCF_F32, dims, 3, l->products, err);
     if (!status)
         status = lcf_bundle_add(w, "bound", LCF_F32, dims, 2, l->bound, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "history_error", LCF_F32, 1, &error, err);
     if (status) {
         lcf_bundle_abandon(w);
         return status;
@@ -209,6 +228,8 @@ static lcf_status check_lists(const lcf_neighbours *nb, const lcf_examples *e, l
     for (size_t i = 0; i < nb->items_n * 2; i++)
         if (isnan(nb->bound[i]) || nb->bound[i] == INFINITY)
             return LCF_FAIL(err, LCF_EFORMAT, "bound[%zu] is no bound", i);
+    if (!(nb->history_error >= 0))
+        return LCF_FAIL(err, LCF_EFORMAT, "history_error is no distance");
     return LCF_OK;
 }
 
@@ -216,7 +237,7 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
                              lcf_err *err)
 {
     uint64_t dims[3] = {items_n, 2, LISTED}, one = 1;
-    const void *examples_n, *ids, *products, *bound;
+    const void *examples_n, *ids, *products, *bound, *error;
     lcf_status status =
         lcf_bundle_get(&examples_n, nb->bundle, "examples_n", LCF_U64, &one, 1, err);
 
@@ -226,6 +247,8 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
         status = lcf_bundle_get(&products, nb->bundle, "products", LCF_F32, dims, 3, err);
     if (!status)
         status = lcf_bundle_get(&bound, nb->bundle, "bound", LCF_F32, dims, 2, err);
+    if (!status && lcf_bundle_version(nb->bundle) >= 2)
+        status = lcf_bundle_get(&error, nb->bundle, "history_error", LCF_F32, &one, 1, err);
     if (status)
         return status;
     if (*(const uint64_t *)examples_n != e->n)
@@ -235,6 +258,7 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
     nb->ids = ids;
     nb->products = products;
     nb->bound = bound;
+    nb->history_error = lcf_bundle_version(nb->bundle) >= 2 ? *(const float *)error : INFINITY;
     return check_lists(nb, e, err);
 }
 
@@ -259,182 +283,4 @@ void lcf_neighbours_close(lcf_neighbours *nb)
 {
     lcf_bundle_close(nb->bundle);
     memset(nb, 0, sizeof(*nb));
-}
-
-/* ---- searching ---- */
-
-struct lcf_neighbours_scratch {
-    size_t queries_max, unsettled_n;
-    float *first;     /* [examples] <hbar, hbar'> */
-    heap leaders[2];  /* by label, best first */
-    bool complete[2]; /* the leaders are all examples of the label */
-    /* [queries_max] of the queries that the lists do not settle */
-    lcf_example_query *unsettled;
-    uint32_t *unsettled_at;
-    uint32_t *ids; /* [queries_max, LCF_EXAMPLES_K_MAX] */
-    float *scores;
-};
-
-lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf_examples *e,
-                                         size_t queries_max, lcf_err *err)
-{
-    lcf_neighbours_scratch *s = lcf_alloc_zero(1, sizeof(*s));
-    bool whole = s != NULL;
-
-    *out = NULL;
-    if (whole) {
-        s->queries_max = queries_max;
-        s->first = lcf_alloc(e->n, sizeof(*s->first));
-        s->unsettled = lcf_alloc(queries_max, sizeof(*s->unsettled));
-        s->unsettled_at = lcf_alloc(queries_max, sizeof(*s->unsettled_at));
-        s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
-        s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
-        whole = s->first && s->unsettled && s->unsettled_at && s->ids && s->scores;
-    }
-    for (int label = 0; whole && label < 2; label++) {
-        s->leaders[label].list = lcf_alloc(LEADERS, sizeof(ranked));
-        s->leaders[label].capacity = LEADERS;
-        whole = s->leaders[label].list != NULL;
-    }
-    if (!whole) {
-        lcf_neighbours_scratch_free(s);
-        return LCF_FAIL(err, LCF_ENOMEM, "search of up to %zu queries", queries_max);
-    }
-    *out = s;
-    return LCF_OK;
-}
-
-void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
-{
-    if (!s)
-        return;
-    free(s->first);
-    free(s->leaders[0].list);
-    free(s->leaders[1].list);
-    free(s->unsettled);
-    free(s->unsettled_at);
-    free(s->ids);
-    free(s->scores);
-    free(s);
-}
-
-size_t lcf_neighbours_unsettled(const lcf_neighbours_scratch *scratch)
-{
-    return scratch->unsettled_n;
-}
-
-/* The part that all candidates share. */
-static void find_leaders(lcf_neighbours_scratch *s, const lcf_examples *e,
-                         const lcf_example_query *q, lcf_retrieval_mode mode)
-{
-    size_t allowed[2] = {0, 0};
-
-    s->leaders[0].n = s->leaders[1].n = 0;
-    for (size_t x = 0; x < e->n; x++) {
-        s->first[x] =
-            lcf_example_dot(q->history_vec, e->history_vec + x * e->text_dim, e->text_dim);
-        if (!lcf_example_allowed(e, x, q, mode))
-            continue;
-        heap_add(&s->leaders[e->label[x]], (ranked){s->first[x], (uint32_t)x});
-        allowed[e->label[x]]++;
-    }
-    for (int label = 0; label < 2; label++) {
-        heap_sort(&s->leaders[label]);
-        s->complete[label] = allowed[label] == s->leaders[label].n;
-    }
-}
-
-static bool is_among(const lcf_best *best, uint32_t id)
-{
-    for (uint32_t i = 0; i < best->n; i++)
-        if (best->ids[i] == id)
-            return true;
-    return false;
-}
-
-/* True when no example with at most these two parts can enter. Written so that equality goes on:
- * the lower index wins a tie. */
-static bool is_settled(const lcf_best *best, float first, float second)
-{
-    return best->n == best->wanted && 0.5f * first + 0.5f * second < best->scores[best->n - 1];
-}
-
-/* The best of one label for one query; false when the lists do not settle it. */
-static bool search_label(lcf_best *best, const lcf_neighbours_scratch *s, const lcf_neighbours *nb,
-                         const lcf_examples *e, uint32_t item, unsigned label,
-                         const lcf_example_query *q, lcf_retrieval_mode mode)
-{
-    const heap *leaders = &s->leaders[label];
-    size_t at = (size_t)item * 2 + label, dim = e->text_dim;
-
-    if (best->wanted == 0)
-        return true;
-    for (size_t i = at * LISTED; i < (at + 1) * LISTED && nb->ids[i] != LCF_EXAMPLE_NONE; i++)
-        if (lcf_example_allowed(e, nb->ids[i], q, mode))
-            lcf_best_add(best, nb->ids[i], 0.5f * s->first[nb->ids[i]] + 0.5f * nb->products[i]);
-    if (nb->bound[at] == -INFINITY)
-        return true;
-    for (size_t i = 0; i < leaders->n; i++) {
-        ranked r = leaders->list[i];
-        if (is_settled(best, r.value, nb->bound[at]))
-            return true;
-        if (!is_among(best, r.id))
-            lcf_best_add(best, r.id,
-                         0.5f * r.value + 0.5f * lcf_example_dot(q->target_vec,
-                                                                 e->target_vec + r.id * dim, dim));
-    }
-    return s->complete[label];
-}
-
-/* The queries that are left, by the way that needs no lists. */
-static lcf_status search_unsettled(uint32_t *ids, float *scores, lcf_neighbours_scratch *s,
-                                   const lcf_examples *e, const lcf_example_options *options,
-                                   lcf_err *err)
-{
-    uint32_t k = options->k;
-    lcf_status status = LCF_OK;
-
-    if (s->unsettled_n)
-        status =
-            lcf_examples_search(s->ids, s->scores, e, s->unsettled, s->unsettled_n, options, err);
-    for (size_t i = 0; !status && i < s->unsettled_n; i++) {
-        memcpy(ids + s->unsettled_at[i] * k, s->ids + i * k, k * sizeof(*ids));
-        if (scores)
-            memcpy(scores + s->unsettled_at[i] * k, s->scores + i * k, k * sizeof(*scores));
-    }
-    return status;
-}
-
-lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
-                                 const lcf_neighbours *nb, const lcf_examples *e,
-                                 const uint32_t *items, const lcf_example_query *queries, size_t n,
-                                 const lcf_example_options *options, lcf_err *err)
-{
-    uint32_t k = options->k;
-
-    LCF_ASSERT(n <= scratch->queries_max);
-    if (k < 1 || k > LCF_EXAMPLES_K_MAX)
-        return LCF_FAIL(err, LCF_EINVAL, "k is %u; 1 to %u examples can be had", k,
-                        LCF_EXAMPLES_K_MAX);
-    scratch->unsettled_n = options->by == LCF_RETRIEVE_BY_BOTH ? 0 : n;
-    if (scratch->unsettled_n) /* the lists hold what the sum of both parts needs */
-        return lcf_examples_search(ids, scores, e, queries, n, options, err);
-    if (n == 0)
-        return LCF_OK;
-    find_leaders(scratch, e, queries, options->mode);
-    for (size_t i = 0; i < n; i++) {
-        lcf_best best[2];
-        bool settled = true;
-        lcf_best_init(best, options);
-        for (unsigned label = 0; settled && label < 2; label++)
-            settled = search_label(&best[label], scratch, nb, e, items[i], label, &queries[i],
-                                   options->mode);
-        if (settled) {
-            lcf_best_finish(ids + i * k, scores ? scores + i * k : NULL, best, options);
-            continue;
-        }
-        scratch->unsettled[scratch->unsettled_n] = queries[i];
-        scratch->unsettled_at[scratch->unsettled_n++] = (uint32_t)i;
-    }
-    return search_unsettled(ids, scores, scratch, e, options, err);
 }

@@ -23,7 +23,7 @@
 #include "common/store/examples.h"
 
 #define LCF_NEIGHBOURS_N 64      /* per item and label */
-#define LCF_NEIGHBOURS_VERSION 1 /* kind "neighbours" */
+#define LCF_NEIGHBOURS_VERSION 2 /* kind "neighbours" */
 
 typedef struct lcf_neighbours {
     lcf_bundle *bundle;
@@ -32,6 +32,8 @@ typedef struct lcf_neighbours {
     const float *products; /* [items_n, 2, LCF_NEIGHBOURS_N] <t, t'>, falling */
     const float *bound;    /* [items_n, 2] no example that is not listed has a larger <t, t'>;
                               -INFINITY when all are listed */
+    float history_error; /* no example's history_vec is farther from the mean of its items' vectors;
+                            not finite: unknown */
 } lcf_neighbours;
 
 /* Pairs of items and examples beyond which save declines: lists would cost too much to make. */
@@ -48,22 +50,24 @@ void lcf_neighbours_close(lcf_neighbours *nb);
 typedef struct lcf_neighbours_scratch lcf_neighbours_scratch;
 
 /* For up to queries_max queries at a time. errors: ENOMEM */
-lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf_examples *e,
-                                         size_t queries_max, lcf_err *err);
+lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf_neighbours *nb,
+                                         const lcf_examples *e, size_t queries_max, lcf_err *err);
 void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s); /* NULL is fine */
 
 /*
  * The examples of n queries of one user: lcf_examples_search with the same result, bit for bit.
  *
  * shapes   ids, scores [n, k] as there; items [n], each < items_n: target_vec of query i is the
- * vector of that item. user, time and history_vec of all queries are those of the first
+ *          vector of that item, item_vectors those that the lists were made from; user, time and
+ *          history_vec of all queries are those of the first, and they have no sample_hash
  * errors   EINVAL k out of range; ENOMEM
  * memory   allocates only for queries that the lists do not settle: where the rule scores by one
  *          part alone, all
  */
 lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
-                                 const lcf_neighbours *nb, const lcf_examples *e,
-                                 const uint32_t *items, const lcf_example_query *queries, size_t n,
+                                 const lcf_neighbours *nb, const lcf_embeddings *item_vectors,
+                                 const lcf_examples *e, const uint32_t *items,
+                                 const lcf_example_query *queries, size_t n,
                                  const lcf_example_options *options, lcf_err *err);
 /* Of the last search: queries that went through lcf_examples_search. */
 size_t lcf_neighbours_unsettled(const lcf_neighbours_scratch *scratch);

@@ -149,8 +149,8 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
     if (!status && lcf_arena_create(&c->arena, ARENA_BLOCK_BYTES))
         status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
     if (!status && s->data->has_neighbours)
-        status = lcf_neighbours_scratch_create(&c->neighbours, &s->data->examples,
-                                               LCF_RANK_CANDIDATES_MAX, err);
+        status = lcf_neighbours_scratch_create(&c->neighbours, &s->data->neighbours,
+                                               &s->data->examples, LCF_RANK_CANDIDATES_MAX, err);
     if (!status) {
         *out = c;
         c = NULL;
@@ -296,7 +296,7 @@ static lcf_status retrieve(job *j, lcf_err *err)
         options.mode = LCF_RETRIEVE_STRICT;
     status = c->neighbours
                  ? lcf_neighbours_search(c->examples, c->similarities, c->neighbours,
-                                         &j->data->neighbours, &j->data->examples, c->item,
+                                         &j->data->neighbours, vectors, &j->data->examples, c->item,
                                          c->queries, r->candidates_n, &options, err)
                  : lcf_examples_search(c->examples, c->similarities, &j->data->examples, c->queries,
                                        r->candidates_n, &options, err);

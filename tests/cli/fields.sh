@@ -29,6 +29,17 @@ for data in plain rich; do
 done
 jq -s -e '.[0].seeds[0].test_auc < 0.62 and .[1].seeds[0].test_auc > 0.85' ranker-plain/report.json ranker-rich/report.json >/dev/null ||
     fail "test AUC $(jq .seeds[0].test_auc ranker-plain/report.json) without fields, $(jq .seeds[0].test_auc ranker-rich/report.json) with them"
+# the other backbones take them, too: FM by pairs, and the linear part of LR by weights of their own (it cannot tell the pairs)
+for backbone in lr fm; do
+    for data in plain rich; do
+        expect 0 'best seed 1' "$LLMCF" train --backbone $backbone --dataset $data --out $backbone-$data --seeds 1 --lr 0.01 \
+            --epochs 8 --patience 8
+    done
+done
+jq -s -e '.[0].seeds[0].test_auc < 0.62 and .[1].seeds[0].test_auc > 0.85' fm-plain/report.json fm-rich/report.json >/dev/null ||
+    fail "FM: $(jq .seeds[0].test_auc fm-plain/report.json) without fields, $(jq .seeds[0].test_auc fm-rich/report.json) with them"
+jq -s -e '.[1].seeds[0].test_auc > .[0].seeds[0].test_auc + 0.02' lr-plain/report.json lr-rich/report.json >/dev/null ||
+    fail "LR: $(jq .seeds[0].test_auc lr-plain/report.json) without fields, $(jq .seeds[0].test_auc lr-rich/report.json) with them"
 
 # a schema that does not fit, and a changed one
 printf 'items: {colour: {kind: categorical}}\n' >wrong.yaml

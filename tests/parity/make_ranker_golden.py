@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Golden tensors for the ranker (DIN, DIN + ICT): an independent statement of the model in PyTorch.
+"""Golden tensors for the rankers, every backbone alone and with ICT: an independent statement of them in PyTorch.
 
     OPENBLAS_CORETYPE=SkylakeX /usr/bin/python3 tests/parity/make_ranker_golden.py [FOLDER, default tests/parity/golden]
 
-Writes ranker_<arm>.txt (one line "name dim ..." per tensor, in file order) and ranker_<arm>.f32 (their
+Writes ranker_<backbone>.txt and ranker_<backbone>_ict.txt (ranker_ict.txt for DIN) (one line "name dim ..." per tensor, in file order) and .f32 (their
 little-endian values one after another; integers are stored as floats, all are small). The model is written row
 by row and without padding, in float64, from the description in schemas/ranker_weights.md: it shares no structure
 with the batched code that is held to it. Needs Debian's python3-torch; the tests need only the files.
@@ -20,11 +20,19 @@ torch.set_default_dtype(torch.float64)
 rng = np.random.RandomState(7)
 
 USERS, ITEMS, BRANDS, CATEGORIES, TEXT = 6, 9, 4, 7, 10
-DIM, K, LAYERS, HEADS = 8, 4, 2, 2
-ATT, HEAD, TEXT_HIDDEN, X_HIDDEN, FFN = (12, 6), (20, 10), 24, 16, 12
+K, HEADS = 4, 2
 EXAMPLES, HISTORY_MAX, NONE = 8, 20, -1
 CATALOGUE_ITEMS = ITEMS + 1  # one item newer than the weights
 LEARNING_RATE, WEIGHT_DECAY, STEPS = 0.01, 1e-4, 3
+BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst")
+
+
+def sizes(din):
+    """DIN's, and smaller ones for the others, whose files would be large together."""
+    global DIM, LAYERS, ATT, HEAD, TEXT_HIDDEN, X_HIDDEN, FFN, CIN, CROSS, MIX, EXPERTS, RANK, INTER, BST
+    DIM, LAYERS = (8, 2) if din else (4, 1)
+    ATT, HEAD, TEXT_HIDDEN, X_HIDDEN, FFN = ((12, 6), (20, 10), 24, 16, 12) if din else (None, (6, 4), 6, 5, 4)
+    CIN, CROSS, MIX, EXPERTS, RANK, INTER, BST = (4, 6, 3), 3, 2, 3, 2, 6, 5
 
 
 def world():
@@ -76,17 +84,69 @@ def pad(histories):
     return out
 
 
-def shapes(ict):
+def linear_shapes(ict, ids_only=False):
+    s = {"linear.user.table": (USERS, 1), "linear.item.table": (ITEMS, 1)}
+    if not ids_only:
+        s.update({"linear.brand.table": (BRANDS, 1), "linear.category.table": (CATEGORIES, 1)})
+    if ict:
+        s["linear.extra.w"] = (1, DIM)
+    s["linear.b"] = (1,)
+    return s
+
+
+def head_shapes(wide):
+    return {"head.0.w": (HEAD[0], wide), "head.0.b": (HEAD[0],), "head.1.w": (HEAD[1], HEAD[0]), "head.1.b": (HEAD[1],),
+            "head.2.w": (1, HEAD[1]), "head.2.b": (1,)}
+
+
+def backbone_shapes(backbone, ict):
     item = 3 * DIM
-    s = {
-        "user.table": (USERS, DIM), "item.table": (ITEMS, DIM),
-        "brand.table": (BRANDS, DIM), "category.table": (CATEGORIES, DIM),
-        "att.q.w": (ATT[0], item), "att.h.w": (ATT[0], item), "att.d.w": (ATT[0], item), "att.m.w": (ATT[0], item),
-        "att.0.b": (ATT[0],), "att.1.w": (ATT[1], ATT[0]), "att.1.b": (ATT[1],),
-        "att.2.w": (1, ATT[1]), "att.2.b": (1,),
-        "head.0.w": (HEAD[0], DIM + 2 * item + (DIM if ict else 0)), "head.0.b": (HEAD[0],),
-        "head.1.w": (HEAD[1], HEAD[0]), "head.1.b": (HEAD[1],), "head.2.w": (1, HEAD[1]), "head.2.b": (1,),
-    }
+    fields = 8 if ict else 7
+    wide = fields * DIM
+    s = {}
+    if backbone == "din":
+        s = {"att.q.w": (ATT[0], item), "att.h.w": (ATT[0], item), "att.d.w": (ATT[0], item), "att.m.w": (ATT[0], item),
+             "att.0.b": (ATT[0],), "att.1.w": (ATT[1], ATT[0]), "att.1.b": (ATT[1],),
+             "att.2.w": (1, ATT[1]), "att.2.b": (1,)}
+    if backbone in ("lr", "fm", "mf", "deepfm", "xdeepfm"):
+        s.update(linear_shapes(ict, ids_only=backbone == "mf"))
+    if backbone not in ("lr", "fm", "mf"):
+        s.update(head_shapes(wide))
+    if backbone == "xdeepfm":
+        maps = fields
+        for i, hidden in enumerate(CIN):
+            s[f"cin.{i}.w"] = (hidden, maps * fields + 1)
+            s[f"cin.{i}.out.w"] = (1, hidden if i == 2 else hidden // 2)
+            maps = hidden // 2
+    if backbone == "autoint":
+        s.update({"inter.in.w": (INTER, DIM), "inter.in.b": (INTER,), "inter.qkv.w": (3 * INTER, INTER),
+                  "inter.qkv.b": (3 * INTER,), "inter.out.w": (INTER, INTER), "inter.out.b": (INTER,),
+                  "inter.res.w": (INTER, DIM), "inter.res.b": (INTER,), "inter.fc.w": (1, fields * INTER)})
+    if backbone == "dcn":
+        for i in range(CROSS):
+            s.update({f"cross.{i}.w": (1, wide), f"cross.{i}.b": (wide,)})
+        s["cross.out.w"] = (1, wide)
+    if backbone == "dcnv2":
+        s.update({"mix.gate.w": (EXPERTS, wide), "mix.gate.b": (EXPERTS,)})
+        for i in range(MIX):
+            s.update({f"mix.{i}.v.w": (EXPERTS * RANK, wide), f"mix.{i}.c.w": (EXPERTS * RANK, RANK),
+                      f"mix.{i}.u.w": (wide, EXPERTS * RANK), f"mix.{i}.b": (wide,)})
+        s["mix.out.w"] = (1, wide)
+    if backbone == "bst":
+        s.update({"block.qkv.w": (3 * item, item), "block.qkv.b": (3 * item,), "block.out.w": (item, item),
+                  "block.out.b": (item,), "block.up.w": (BST, item), "block.up.b": (BST,), "block.down.w": (item, BST),
+                  "block.down.b": (item,), "block.norm1.w": (item,), "block.norm1.b": (item,), "block.norm2.w": (item,),
+                  "block.norm2.b": (item,)})
+    return s
+
+
+def shapes(backbone, ict):
+    s = {}
+    if backbone != "lr" or ict:
+        s = {"user.table": (USERS, DIM), "item.table": (ITEMS, DIM)}
+    if backbone not in ("lr", "mf") or ict:
+        s.update({"brand.table": (BRANDS, DIM), "category.table": (CATEGORIES, DIM)})
+    s.update(backbone_shapes(backbone, ict))
     if not ict:
         return s
     s.update({
@@ -104,13 +164,13 @@ def shapes(ict):
     return s
 
 
-def make_params(ict):
+def make_params(backbone, ict):
     p = {}
-    for name, shape in shapes(ict).items():
+    for name, shape in shapes(backbone, ict).items():
         v = rng.randn(*shape) * (0.3 if "table" in name else 1.0 / np.sqrt(shape[-1]))
-        if "norm" in name:
+        if "norm" in name and name.endswith("w"):
             v = 1 + 0.2 * v
-        if name in ("user.table", "item.table", "brand.table", "category.table"):
+        if name.split(".")[-1] == "table" and name != "label.table":
             v[0] = 0
         p[name] = torch.tensor(v.astype(np.float32).astype(np.float64), requires_grad=True)
     return p
@@ -119,8 +179,8 @@ def make_params(ict):
 class Model:
     """One row at a time, as the words say it."""
 
-    def __init__(self, p, w, ict):
-        self.p, self.w, self.ict = p, w, ict
+    def __init__(self, p, w, backbone, ict):
+        self.p, self.w, self.backbone, self.ict = p, w, backbone, ict
         self.text = torch.tensor(w["item_vectors"].astype(np.float64))
         self.cot = torch.tensor(w["cot_vectors"].astype(np.float64))
 
@@ -149,6 +209,100 @@ class Model:
             a = torch.relu(self.p["att.1.w"] @ a + self.p["att.1.b"])
             total = total + (self.p["att.2.w"] @ a + self.p["att.2.b"]) * h
         return total
+
+    # ---- the other backbones: f are the fields of a row [7 or 8, DIM], the extra one last ----
+
+    def linear(self, user, item, extra, ids_only=False):
+        def weight(name, idx):
+            t = self.p[f"linear.{name}.table"]
+            return t[idx, 0] if 0 < idx < len(t) else torch.zeros(())
+
+        total = weight("user", user) + weight("item", item) + self.p["linear.b"][0]
+        if not ids_only:
+            c = self.w["item_categories"][self.w["category_offsets"][item] : self.w["category_offsets"][item + 1]]
+            total = total + weight("brand", self.w["item_brand"][item])
+            total = total + (torch.stack([weight("category", x) for x in c]).mean() if len(c) else 0)
+        return total if extra is None else total + self.p["linear.extra.w"][0] @ extra
+
+    def fm(self, f):
+        return sum((f[i] @ f[j] for i in range(len(f)) for j in range(i + 1, len(f))), torch.zeros(()))
+
+    def cin(self, f):
+        """Lian et al. 2018, equation 6, with half of each layer's maps going on."""
+        x, total = f, torch.zeros(())
+        for i, hidden in enumerate(CIN):
+            w = self.p[f"cin.{i}.w"]
+            products = torch.stack([a * b for a in x for b in f])  # [maps * fields, DIM]
+            x = torch.relu(w[:, :-1] @ products + w[:, -1:])
+            direct = x if i == 2 else x[hidden // 2 :]
+            total = total + self.p[f"cin.{i}.out.w"][0] @ direct.sum(1)
+            x = x[: hidden // 2]
+        return total
+
+    def attention(self, name, x, heads):
+        """torch.nn.MultiheadAttention of the tokens x [T, E] with themselves."""
+        p = self.p
+        out, _ = F.multi_head_attention_forward(
+            x[:, None], x[:, None], x[:, None], x.shape[1], heads, p[name + ".qkv.w"], p[name + ".qkv.b"], None, None, False,
+            0.0, p[name + ".out.w"], p[name + ".out.b"], need_weights=False)
+        return out[:, 0]
+
+    def autoint(self, f):
+        p = self.p
+        tokens = self.attention("inter", f @ p["inter.in.w"].T + p["inter.in.b"], 2)
+        tokens = torch.relu(tokens + f @ p["inter.res.w"].T + p["inter.res.b"])
+        return p["inter.fc.w"][0] @ tokens.flatten()
+
+    def cross(self, x0):
+        x = x0
+        for i in range(CROSS):
+            x = x0 * (self.p[f"cross.{i}.w"][0] @ x) + self.p[f"cross.{i}.b"] + x
+        return self.p["cross.out.w"][0] @ x
+
+    def mix(self, x0):
+        """Wang et al. 2021, equation 3: expert by expert."""
+        p, x = self.p, x0
+        for i in range(MIX):
+            gates = torch.softmax(p["mix.gate.w"] @ x + p["mix.gate.b"], 0)
+            total = x
+            for e in range(EXPERTS):
+                rows = slice(e * RANK, (e + 1) * RANK)
+                h = torch.tanh(p[f"mix.{i}.c.w"][rows] @ torch.tanh(p[f"mix.{i}.v.w"][rows] @ x))
+                total = total + gates[e] * x0 * (p[f"mix.{i}.u.w"][:, rows] @ h + p[f"mix.{i}.b"])
+            x = total
+        return p["mix.out.w"][0] @ x
+
+    def transformer(self, tokens):
+        """torch.nn.TransformerEncoderLayer, norms last, leaky ReLU; the mean of its tokens."""
+        p, E = self.p, tokens.shape[1]
+        norm = lambda x, n: F.layer_norm(x, (E,), p[f"block.{n}.w"], p[f"block.{n}.b"])
+        x = norm(tokens + self.attention("block", tokens, 2), "norm1")
+        h = F.leaky_relu(x @ p["block.up.w"].T + p["block.up.b"])
+        return norm(x + h @ p["block.down.w"].T + p["block.down.b"], "norm2").mean(0)
+
+    def logit(self, user, item, history, extra):
+        b, e = self.backbone, self.table("user.table", user)
+        if b == "mf":
+            return e @ self.table("item.table", item) + self.linear(user, item, extra, ids_only=True)
+        q = self.item(item)
+        mean = torch.stack([self.item(i) for i in history]).mean(0) if history else torch.zeros(3 * DIM)
+        if b == "din":
+            mean = self.pooled(q, history)
+        if b == "bst":
+            mean = self.transformer(torch.stack([self.item(i) for i in history] + [q]))
+        own = torch.cat([e, q, mean])
+        wide = own if extra is None else torch.cat([own, extra])
+        f = wide.view(-1, DIM)
+        total = torch.zeros(())
+        if b in ("fm", "deepfm"):
+            total = total + self.fm(f if b == "fm" else own.view(-1, DIM))
+        if b in ("fm", "deepfm", "xdeepfm"):
+            total = total + self.linear(user, item, extra)
+        if b != "fm":
+            total = total + self.mlp("head", wide, 3)[0]
+        extras = {"xdeepfm": lambda: self.cin(f), "autoint": lambda: self.autoint(f), "dcn": lambda: self.cross(wide),
+                  "dcnv2": lambda: self.mix(wide)}
+        return total + extras[b]() if b in extras else total
 
     def x(self, user, item, history):
         """The token of a decision: nine fields."""
@@ -186,9 +340,7 @@ class Model:
         w = self.w
         user, item = w["row_user"][r], w["row_item"][r]
         history = list(w["row_history"][r][: w["row_history_n"][r]])
-        q = self.item(item)
-        features = [self.table("user.table", user), q, self.pooled(q, history)]
-        losses = []
+        losses, extra = [], None
         if self.ict:
             ids = sorted((e for e in w["row_examples"][r] if e != NONE), key=lambda e: w["example_key"][e])
             tokens = []
@@ -198,10 +350,12 @@ class Model:
                            self.p["label.table"][w["example_label"][e]]]
             tokens.append(self.x(user, item, history))
             hidden = self.decoder(torch.stack(tokens))
-            features.append(hidden[-1])
+            extra = hidden[-1]
             for j, e in enumerate(ids):
                 losses.append(1 - F.cosine_similarity(self.mlp("rec", hidden[3 * j], 2), self.cot[e], dim=0))
-        return self.mlp("head", torch.cat(features), 3), losses
+        if self.backbone == "lr":
+            return self.linear(user, item, extra)[None], losses
+        return self.logit(user, item, history, extra)[None], losses
 
     def loss(self):
         rows = [self.row(r) for r in range(len(self.w["row_user"]))]
@@ -223,9 +377,13 @@ def write(folder, name, tensors):
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
     w = world()
-    for arm, ict in (("din", False), ("ict", True)):
-        p = make_params(ict)
-        model = Model(p, w, ict)
+    arms = [("din", "din", False), ("ict", "din", True)]
+    for backbone in BACKBONES:
+        arms += [(backbone, backbone, False), (backbone + "_ict", backbone, True)]
+    for arm, backbone, ict in arms:
+        sizes(backbone == "din")
+        p = make_params(backbone, ict)
+        model = Model(p, w, backbone, ict)
         out = {f"world.{k}": v for k, v in w.items()}
         out.update({f"param.{k}": v.detach().numpy().copy() for k, v in p.items()})
         optimizer = torch.optim.Adam(p.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)

@@ -103,6 +103,16 @@ static void make_rows(ranker_world *w)
     }
 }
 
+const char *ranker_world_arm(size_t i)
+{
+    static const char *const arms[] = {
+        "din",    "ict",     "lr",         "lr_ict",    "fm",          "fm_ict",  "mf",
+        "mf_ict", "deepfm",  "deepfm_ict", "xdeepfm",   "xdeepfm_ict", "autoint", "autoint_ict",
+        "dcn",    "dcn_ict", "dcnv2",      "dcnv2_ict", "bst",         "bst_ict"};
+
+    return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
+}
+
 void ranker_world_open(ranker_world *w, const char *arm)
 {
     char name[64];
@@ -115,7 +125,11 @@ void ranker_world_open(ranker_world *w, const char *arm)
     make_rows(w);
     w->source.catalogue = &w->catalogue;
     w->source.item_vectors = &w->item_vectors;
-    w->source.examples = strcmp(arm, "ict") ? NULL : &w->examples;
+    w->source.examples = strstr(arm, "ict") ? &w->examples : NULL;
+    snprintf(w->backbone, sizeof(w->backbone), "%s", arm);
+    w->backbone[strcspn(arm, "_")] = '\0';
+    if (!strcmp(arm, "ict"))
+        snprintf(w->backbone, sizeof(w->backbone), "din");
 }
 
 void ranker_world_close(ranker_world *w)
@@ -125,32 +139,75 @@ void ranker_world_close(ranker_world *w)
     golden_close(&w->golden);
 }
 
-static uint32_t rows_of(const ranker_world *w, const char *param)
+/* A dim of a parameter, where the model has that one. */
+static void take_dim(uint32_t *out, const ranker_world *w, const char *param, size_t dim)
 {
-    return (uint32_t)ranker_world_get(w, "param.", param)->dims[0];
+    char name[128];
+
+    snprintf(name, sizeof(name), "param.%s", param);
+    for (size_t i = 0; i < w->golden.list_n; i++)
+        if (!strcmp(w->golden.list[i].name, name))
+            *out = (uint32_t)w->golden.list[i].dims[dim];
+}
+
+/* How many parameters there are of "<before><number><after>". */
+static void take_count(uint32_t *out, const ranker_world *w, const char *before, const char *after)
+{
+    uint32_t found = 0, rows;
+
+    for (uint32_t i = 0; i == found; i++) {
+        char name[96];
+
+        snprintf(name, sizeof(name), "%s%u%s", before, i, after);
+        rows = 0;
+        take_dim(&rows, w, name, 0);
+        found += rows != 0;
+    }
+    if (found)
+        *out = found;
+}
+
+static void take_backbone_sizes(lcf_ranker_config *c, const ranker_world *w)
+{
+    take_dim(&c->att_hidden[0], w, "att.q.w", 0);
+    take_dim(&c->att_hidden[1], w, "att.1.w", 0);
+    take_dim(&c->head_hidden[0], w, "head.0.w", 0);
+    take_dim(&c->head_hidden[1], w, "head.1.w", 0);
+    take_dim(&c->cin_hidden[0], w, "cin.0.w", 0);
+    take_dim(&c->cin_hidden[1], w, "cin.1.w", 0);
+    take_dim(&c->cin_hidden[2], w, "cin.2.w", 0);
+    take_count(&c->cross_layers_n, w, "cross.", ".w");
+    take_count(&c->mix_layers_n, w, "mix.", ".b");
+    take_dim(&c->experts_n, w, "mix.gate.w", 0);
+    take_dim(&c->rank, w, "mix.0.c.w", 1);
+    take_dim(&c->inter_dim, w, "inter.in.w", 0);
+    take_dim(&c->bst_hidden, w, "block.up.w", 0);
 }
 
 lcf_ranker_config ranker_world_config(const ranker_world *w)
 {
+    const char *const tables[][2] = {{"user.table", "linear.user.table"},
+                                     {"item.table", "linear.item.table"},
+                                     {"brand.table", "linear.brand.table"},
+                                     {"category.table", "linear.category.table"}};
     lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
+    uint32_t *const rows[] = {&c.users_n, &c.items_n, &c.brands_n, &c.categories_n};
 
+    c.backbone = w->backbone;
     c.side = w->source.examples ? "ict" : "none";
-    c.users_n = rows_of(w, "user.table");
-    c.items_n = rows_of(w, "item.table");
-    c.brands_n = rows_of(w, "brand.table");
-    c.categories_n = rows_of(w, "category.table");
-    c.text_dim = c.cot_dim = (uint32_t)w->item_vectors.dim;
-    c.dim = (uint32_t)ranker_world_get(w, "param.", "user.table")->dims[1];
-    c.att_hidden[0] = rows_of(w, "att.q.w");
-    c.att_hidden[1] = rows_of(w, "att.1.w");
-    c.head_hidden[0] = rows_of(w, "head.0.w");
-    c.head_hidden[1] = rows_of(w, "head.1.w");
-    c.dropout = 0.0f;
-    if (w->source.examples) {
-        c.text_hidden = rows_of(w, "text.0.w");
-        c.x_hidden = rows_of(w, "x.0.w");
-        c.ffn_hidden = rows_of(w, "layer.0.gate.w");
+    for (size_t i = 0; i < 4; i++) {
+        *rows[i] = 1; /* MF takes no brands and categories */
+        take_dim(rows[i], w, tables[i][0], 0);
+        take_dim(rows[i], w, tables[i][1], 0);
     }
+    c.text_dim = c.cot_dim = (uint32_t)w->item_vectors.dim;
+    take_dim(&c.dim, w, "user.table", 1);
+    c.dropout = 0.0f;
+    take_backbone_sizes(&c, w);
+    take_dim(&c.text_hidden, w, "text.0.w", 0);
+    take_dim(&c.x_hidden, w, "x.0.w", 0);
+    take_dim(&c.ffn_hidden, w, "layer.0.gate.w", 0);
+    take_count(&c.layers_n, w, "layer.", ".q.w");
     return c;
 }
 

@@ -10,6 +10,7 @@
 
 typedef struct ranker_world {
     golden golden;
+    char backbone[16];
     lcf_catalogue catalogue;
     lcf_embeddings item_vectors;
     lcf_examples examples;
@@ -21,7 +22,8 @@ typedef struct ranker_world {
     size_t owned_n;
 } ranker_world;
 
-/* Fails the test when the files are missing or odd. arm: "din" or "ict". */
+/* Fails the test when the files are missing or odd. arm: a backbone, with "_ict" after it where the
+ * module is there; DIN with it is "ict". */
 void ranker_world_open(ranker_world *w, const char *arm);
 void ranker_world_close(ranker_world *w);
 /* A tensor of the file; fails the test when there is none. */
@@ -30,5 +32,8 @@ const golden_tensor *ranker_world_get(const ranker_world *w, const char *prefix,
 lcf_ranker_config ranker_world_config(const ranker_world *w);
 /* A ranker with the golden weights. */
 lcf_ranker *ranker_world_ranker(const ranker_world *w);
+
+/* The arms that there are, NULL beyond the last. */
+const char *ranker_world_arm(size_t i);
 
 #endif

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #define QUERIES_MAX 400
+#define DIM_MAX 64
 
 typedef struct fixture {
     char *dir;
@@ -17,7 +18,8 @@ typedef struct fixture {
     lcf_neighbours_scratch *scratch;
 } fixture;
 
-static void fixture_open(fixture *f, size_t users_n, size_t items_n, size_t examples_max)
+static void fixture_open_dim(fixture *f, size_t users_n, size_t items_n, size_t examples_max,
+                             size_t dim)
 {
     world_options options = WORLD_OPTIONS_INIT;
     char *path, *vectors, *examples;
@@ -26,6 +28,7 @@ static void fixture_open(fixture *f, size_t users_n, size_t items_n, size_t exam
     options.users_n = users_n;
     options.items_n = items_n;
     options.rows_per_user = 12;
+    options.text_dim = options.cot_dim = dim;
     options.examples_max = examples_max;
     memset(f, 0, sizeof(*f));
     f->dir = test_folder();
@@ -37,10 +40,17 @@ static void fixture_open(fixture *f, size_t users_n, size_t items_n, size_t exam
     assert_ok(lcf_examples_open(&f->examples, examples, &err), &err);
     assert_ok(lcf_neighbours_save(path, &f->items, &f->examples, &err), &err);
     assert_ok(lcf_neighbours_open(&f->neighbours, path, f->items.n, &f->examples, &err), &err);
-    assert_ok(lcf_neighbours_scratch_create(&f->scratch, &f->examples, QUERIES_MAX, &err), &err);
+    assert_ok(
+        lcf_neighbours_scratch_create(&f->scratch, &f->neighbours, &f->examples, QUERIES_MAX, &err),
+        &err);
     free(path);
     free(vectors);
     free(examples);
+}
+
+static void fixture_open(fixture *f, size_t users_n, size_t items_n, size_t examples_max)
+{
+    fixture_open_dim(f, users_n, items_n, examples_max, 16);
 }
 
 static void fixture_close(fixture *f)
@@ -61,7 +71,7 @@ static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, 
     static float scores[QUERIES_MAX * LCF_EXAMPLES_K_MAX],
         expected[QUERIES_MAX * LCF_EXAMPLES_K_MAX];
     static lcf_example_query queries[QUERIES_MAX];
-    float history_vec[64];
+    float history_vec[DIM_MAX];
     size_t n = f->items.n < QUERIES_MAX ? f->items.n : QUERIES_MAX;
     lcf_err err = LCF_ERR_INIT;
 
@@ -71,8 +81,8 @@ static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, 
         queries[i] = (lcf_example_query){
             user, time, {{0}}, history_vec, f->items.vectors + i * f->items.dim};
     }
-    assert_ok(lcf_neighbours_search(ids, scores, f->scratch, &f->neighbours, &f->examples, items,
-                                    queries, n, options, &err),
+    assert_ok(lcf_neighbours_search(ids, scores, f->scratch, &f->neighbours, &f->items,
+                                    &f->examples, items, queries, n, options, &err),
               &err);
     assert_ok(
         lcf_examples_search_exact(expected_ids, expected, &f->examples, queries, n, options, &err),
@@ -152,6 +162,58 @@ static void more_examples_than_leaders(void **state)
     fixture_close(&f);
 }
 
+/* With long vectors and many examples the shared part comes from the items of histories. */
+static void more_examples_than_items(void **state)
+{
+    fixture f;
+
+    (void)state;
+    fixture_open_dim(&f, 120, 60, 1000, DIM_MAX);
+    compare_all(&f, 6);
+    fixture_close(&f);
+}
+
+/* History vectors that are not quite, or not at all, what their items say. */
+static void histories_of_their_own(void **state)
+{
+    static const float distances[] = {1e-4f, 0.5f};
+    const lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+
+    (void)state;
+    for (size_t d = 0; d < 2; d++) {
+        fixture f;
+        void *indices[2];
+        float *own;
+        char *path;
+        lcf_err err = LCF_ERR_INIT;
+        lcf_rng rng;
+
+        fixture_open_dim(&f, 60, 40, 500, DIM_MAX);
+        path = lcf_path_join(f.dir, "neighbours.lcf");
+        own = malloc(f.examples.n * DIM_MAX * sizeof(*own));
+        lcf_rng_seed(&rng, d, 0);
+        for (size_t i = 0; i < f.examples.n * DIM_MAX; i++)
+            own[i] = f.examples.history_vec[i] + distances[d] * (float)lcf_rng_normal(&rng) / 8;
+        f.examples.history_vec = own;
+        for (int label = 0; label < 2; label++) { /* they are of the vectors as they were */
+            indices[label] = f.examples.faiss[label];
+            f.examples.faiss[label] = NULL;
+        }
+        lcf_neighbours_close(&f.neighbours);
+        assert_ok(lcf_neighbours_save(path, &f.items, &f.examples, &err), &err);
+        assert_ok(lcf_neighbours_open(&f.neighbours, path, f.items.n, &f.examples, &err), &err);
+        assert_true(f.neighbours.history_error > distances[d] / 2);
+        for (uint32_t user = 0; user < 6; user++)
+            compare(&f, user, f.examples.history + (size_t)user * LCF_HISTORY_MAX,
+                    f.examples.history_n[user], INT64_MAX, &options);
+        for (int label = 0; label < 2; label++)
+            f.examples.faiss[label] = indices[label];
+        free(own);
+        free(path);
+        fixture_close(&f);
+    }
+}
+
 static void of_another_index(void **state)
 {
     fixture f;
@@ -189,7 +251,7 @@ static void out_of_memory(void **state)
         if (!status)
             status = lcf_neighbours_open(&nb, path, f.items.n, &f.examples, &err);
         if (!status)
-            status = lcf_neighbours_scratch_create(&scratch, &f.examples, 10, &err);
+            status = lcf_neighbours_scratch_create(&scratch, &nb, &f.examples, 10, &err);
         lcf_alloc_fail_at(0);
         assert_true(status == LCF_OK || status == LCF_ENOMEM);
         lcf_neighbours_scratch_free(scratch);
@@ -205,6 +267,8 @@ int main(void)
         cmocka_unit_test(few_examples),
         cmocka_unit_test(many_examples),
         cmocka_unit_test(more_examples_than_leaders),
+        cmocka_unit_test(more_examples_than_items),
+        cmocka_unit_test(histories_of_their_own),
         cmocka_unit_test(of_another_index),
         cmocka_unit_test(out_of_memory),
     };

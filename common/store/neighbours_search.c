@@ -1,0 +1,411 @@
+/*
+ * The search through lists of neighbours.
+ *
+ * The part of the score that all candidates share, <hbar, hbar'>, is not taken from the vectors of
+ * the examples where there are more examples than items: hbar' is a mean of item vectors, so it is
+ * the mean of <hbar, v> over the items of the example's history, and a request reads every item's
+ * vector once instead of every example's. That is right within `error`; only examples which it
+ * leaves in the contest for a place are scored by their own vectors.
+ *
+ * Invariant: ids and scores are those of lcf_example_score, bit for bit. `first` of an example lies
+ * within `error` of the first part's bits; what the rule leaves out is -INFINITY there. Rounding is
+ * monotone, so a bound on both parts bounds the rounded score.
+ */
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+#include "common/store/examples_index.h"
+#include "common/store/neighbours.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTED ((size_t)LCF_NEIGHBOURS_N)
+
+enum {
+    LEADERS = 2048, /* examples by falling first part that a search looks at */
+    GROUP = 64,     /* examples that share an entry in the search for leaders */
+};
+
+/* Examples of one label by falling first part, lower index first among equals; found one by one, as
+ * far as somebody asks. */
+typedef struct leaders {
+    uint32_t list[LEADERS];
+    size_t n;
+    float *best; /* [groups] largest first part that is not on the list; -INFINITY: none */
+} leaders;
+
+/* An example that may be among the best of one label for one query. */
+typedef struct contender {
+    uint32_t id;
+    float second, score; /* the score from `first` */
+} contender;
+
+struct lcf_neighbours_scratch {
+    size_t queries_max, unsettled_n, groups_n;
+    float *first;       /* [examples] */
+    float *item_part;   /* [items] <hbar, v> */
+    float error, slack; /* how far a first part, and a score made of it, may be off */
+    uint32_t *exact_of; /* [examples] the request whose bits `exact` holds */
+    float *exact;       /* [examples] */
+    uint32_t request;
+    leaders *leaders; /* [2] by label */
+    contender contenders[LCF_NEIGHBOURS_N + LEADERS];
+    /* [queries_max] of the queries that the lists do not settle */
+    lcf_example_query *unsettled;
+    uint32_t *unsettled_at;
+    uint32_t *ids; /* [queries_max, LCF_EXAMPLES_K_MAX] */
+    float *scores;
+};
+
+/* One request on its way. */
+typedef struct search {
+    lcf_neighbours_scratch *s;
+    const lcf_neighbours *nb;
+    const lcf_examples *e;
+    const lcf_example_query *q; /* the first: what all share */
+    lcf_retrieval_mode mode;
+} search;
+
+/* ---- life cycle ---- */
+
+lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf_neighbours *nb,
+                                         const lcf_examples *e, size_t queries_max, lcf_err *err)
+{
+    lcf_neighbours_scratch *s = lcf_alloc_zero(1, sizeof(*s));
+    bool whole = s != NULL;
+
+    *out = NULL;
+    if (whole) {
+        s->queries_max = queries_max;
+        s->groups_n = (e->n + GROUP - 1) / GROUP;
+        s->first = lcf_alloc(e->n, sizeof(*s->first));
+        s->item_part = lcf_alloc(nb->items_n, sizeof(*s->item_part));
+        s->exact_of = lcf_alloc_zero(e->n, sizeof(*s->exact_of));
+        s->exact = lcf_alloc(e->n, sizeof(*s->exact));
+        s->leaders = lcf_alloc_zero(2, sizeof(*s->leaders));
+        s->unsettled = lcf_alloc(queries_max, sizeof(*s->unsettled));
+        s->unsettled_at = lcf_alloc(queries_max, sizeof(*s->unsettled_at));
+        s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
+        s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
+        whole = s->first && s->item_part && s->exact_of && s->exact && s->leaders && s->unsettled &&
+                s->unsettled_at && s->ids && s->scores;
+    }
+    for (int label = 0; whole && label < 2; label++) {
+        s->leaders[label].best = lcf_alloc(s->groups_n, sizeof(float));
+        whole = s->leaders[label].best != NULL;
+    }
+    if (!whole) {
+        lcf_neighbours_scratch_free(s);
+        return LCF_FAIL(err, LCF_ENOMEM, "search of up to %zu queries", queries_max);
+    }
+    *out = s;
+    return LCF_OK;
+}
+
+void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
+{
+    if (!s)
+        return;
+    free(s->first);
+    free(s->item_part);
+    free(s->exact_of);
+    free(s->exact);
+    if (s->leaders) {
+        free(s->leaders[0].best);
+        free(s->leaders[1].best);
+    }
+    free(s->leaders);
+    free(s->unsettled);
+    free(s->unsettled_at);
+    free(s->ids);
+    free(s->scores);
+    free(s);
+}
+
+size_t lcf_neighbours_unsettled(const lcf_neighbours_scratch *scratch)
+{
+    return scratch->unsettled_n;
+}
+
+/* ---- the part that all candidates share ---- */
+
+/* From the examples' own vectors: right to the bit. */
+static void first_of_examples(const search *w)
+{
+    const size_t dim = w->e->text_dim;
+
+    w->s->error = 0;
+    for (size_t x = 0; x < w->e->n; x++)
+        w->s->first[x] = lcf_example_dot(w->q->history_vec, w->e->history_vec + x * dim, dim);
+}
+
+/* From the items of their histories. The rounding of sums of dim products and of the mean is that
+ * of lcf_examples_search, generously. */
+static void first_of_items(const search *w, const lcf_embeddings *items)
+{
+    const lcf_examples *e = w->e;
+    const size_t dim = items->dim;
+    float *part = w->s->item_part, share[LCF_HISTORY_MAX + 1] = {0};
+    const float norm = sqrtf(lcf_example_dot(w->q->history_vec, w->q->history_vec, dim));
+
+    w->s->error =
+        norm * 1.01f * (w->nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON);
+    lcf_linear(part, w->q->history_vec, items->vectors, NULL, 1, dim, items->n);
+    part[0] = 0; /* fills histories up */
+    for (size_t n = 1; n <= LCF_HISTORY_MAX; n++)
+        share[n] = 1.0f / (float)n;
+    for (size_t x = 0; x < e->n; x++) {
+        const uint32_t *h = e->history + x * LCF_HISTORY_MAX;
+        float sum[4] = {0};
+
+        for (size_t i = 0; i < LCF_HISTORY_MAX; i += 4)
+            for (size_t lane = 0; lane < 4; lane++)
+                sum[lane] += part[h[i + lane]];
+        w->s->first[x] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * share[e->history_n[x]];
+    }
+}
+_Static_assert(LCF_HISTORY_MAX % 4 == 0, "histories are summed by four");
+
+/* Strikes out what the rule does not allow, and finds the best of every group. */
+static void find_groups(const search *w)
+{
+    lcf_neighbours_scratch *s = w->s;
+
+    s->leaders[0].n = s->leaders[1].n = 0;
+    for (size_t g = 0; g < s->groups_n; g++) {
+        const size_t end = (g + 1) * GROUP < w->e->n ? (g + 1) * GROUP : w->e->n;
+        float best[2] = {-INFINITY, -INFINITY};
+
+        for (size_t x = g * GROUP; x < end; x++) {
+            const unsigned label = w->e->label[x];
+
+            if (!lcf_example_allowed(w->e, x, w->q, w->mode))
+                s->first[x] = -INFINITY;
+            best[label] = s->first[x] > best[label] ? s->first[x] : best[label];
+        }
+        s->leaders[0].best[g] = best[0];
+        s->leaders[1].best[g] = best[1];
+    }
+}
+
+/* Moves the next leader of a label from its group to the list; false when none is left. */
+static bool find_leader(const search *w, unsigned label)
+{
+    const float *first = w->s->first;
+    leaders *l = &w->s->leaders[label];
+    size_t g = 0, end, x;
+    float value, rest = -INFINITY;
+    uint32_t after = 0;
+
+    if (l->n == LEADERS)
+        return false;
+    for (size_t i = 1; i < w->s->groups_n; i++)
+        if (l->best[i] > l->best[g])
+            g = i;
+    value = w->s->groups_n ? l->best[g] : -INFINITY;
+    if (value == -INFINITY)
+        return false;
+    /* Equal ones come in order: those of this group up to the last that was taken are behind us. */
+    if (l->n > 0 && first[l->list[l->n - 1]] == value && l->list[l->n - 1] / GROUP == g)
+        after = l->list[l->n - 1] + 1;
+    end = (g + 1) * GROUP < w->e->n ? (g + 1) * GROUP : w->e->n;
+    x = after > g * GROUP ? after : g * GROUP;
+    while (w->e->label[x] != label || first[x] != value)
+        x++;
+    l->list[l->n++] = (uint32_t)x;
+    for (size_t i = g * GROUP; i < end; i++)
+        if (w->e->label[i] == label && (first[i] < value || (first[i] == value && i > x)) &&
+            first[i] > rest)
+            rest = first[i];
+    l->best[g] = rest;
+    return true;
+}
+
+static void begin(const search *w, const lcf_embeddings *items)
+{
+    const size_t n = w->e->n, dim = w->e->text_dim;
+
+    w->s->request++;
+    if (!w->s->request) { /* after 2^32 of them */
+        memset(w->s->exact_of, 0, n * sizeof(*w->s->exact_of));
+        w->s->request = 1;
+    }
+    if (isfinite(w->nb->history_error) && items->n * dim + 2 * LCF_HISTORY_MAX * n < n * dim)
+        first_of_items(w, items);
+    else
+        first_of_examples(w);
+    w->s->slack = 0.5f * w->s->error + 8 * FLT_EPSILON;
+    find_groups(w);
+}
+
+/* ---- one query ---- */
+
+static float exact_first(const search *w, uint32_t id)
+{
+    lcf_neighbours_scratch *s = w->s;
+    const size_t dim = w->e->text_dim;
+
+    if (s->error == 0)
+        return s->first[id];
+    if (s->exact_of[id] != s->request) {
+        s->exact_of[id] = s->request;
+        s->exact[id] = lcf_example_dot(w->q->history_vec, w->e->history_vec + id * dim, dim);
+    }
+    return s->exact[id];
+}
+
+/* The contest for the places of one label: whoever may still be among the best. */
+typedef struct contest {
+    float scores[LCF_EXAMPLES_K_MAX]; /* the best, falling, each within slack */
+    uint32_t n, wanted;
+    size_t contenders_n;
+} contest;
+
+/* What a score must reach, within slack, to take part. */
+static float threshold(const contest *c, float slack)
+{
+    return c->n < c->wanted ? -INFINITY : c->scores[c->n - 1] - 2 * slack;
+}
+
+static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t id, float second)
+{
+    const float score = 0.5f * s->first[id] + 0.5f * second;
+    uint32_t at;
+
+    if (score < threshold(c, s->slack) || score == -INFINITY)
+        return;
+    s->contenders[c->contenders_n++] = (contender){id, second, score};
+    if (c->n == c->wanted && score <= c->scores[c->n - 1])
+        return;
+    at = c->n < c->wanted ? c->n++ : c->n - 1;
+    for (; at > 0 && c->scores[at - 1] < score; at--)
+        c->scores[at] = c->scores[at - 1];
+    c->scores[at] = score;
+}
+
+static bool is_contender(const contest *c, const lcf_neighbours_scratch *s, uint32_t id)
+{
+    for (size_t i = 0; i < c->contenders_n; i++)
+        if (s->contenders[i].id == id)
+            return true;
+    return false;
+}
+
+/* False when no example with at most these two parts can enter. */
+static bool may_enter(const contest *c, const lcf_neighbours_scratch *s, float first, float second)
+{
+    return 0.5f * first + 0.5f * second >= threshold(c, s->slack);
+}
+
+/* The item's list, by falling second part. */
+static void enter_listed(contest *c, const search *w, size_t at, float first_max)
+{
+    for (size_t i = at * LISTED; i < (at + 1) * LISTED; i++) {
+        const uint32_t id = w->nb->ids[i];
+
+        if (id == LCF_EXAMPLE_NONE || !may_enter(c, w->s, first_max, w->nb->products[i]))
+            return;
+        enter(c, w->s, id, w->nb->products[i]);
+    }
+}
+
+/* Leaders, until none that follows can enter; false when there are more of them than we look at. */
+static bool enter_leaders(contest *c, const search *w, unsigned label, const float *target,
+                          float bound)
+{
+    lcf_neighbours_scratch *s = w->s;
+    leaders *l = &s->leaders[label];
+    const size_t dim = w->e->text_dim;
+
+    for (size_t i = 0;; i++) {
+        uint32_t id;
+
+        if (i == l->n && !find_leader(w, label))
+            return l->n < LEADERS;
+        id = l->list[i];
+        if (!may_enter(c, s, s->first[id], bound))
+            return true;
+        if (!is_contender(c, s, id))
+            enter(c, s, id, lcf_example_dot(target, w->e->target_vec + id * dim, dim));
+    }
+}
+
+/* The best of one label for one query; false when the lists do not settle it. */
+static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigned label,
+                         const float *target)
+{
+    lcf_neighbours_scratch *s = w->s;
+    const size_t at = (size_t)item * 2 + label;
+    contest c = {.wanted = best->wanted};
+
+    if (best->wanted == 0)
+        return true;
+    if (s->leaders[label].n == 0 && !find_leader(w, label))
+        return true; /* nobody is allowed */
+    enter_listed(&c, w, at, s->first[s->leaders[label].list[0]]);
+    if (w->nb->bound[at] > -INFINITY && !enter_leaders(&c, w, label, target, w->nb->bound[at]))
+        return false;
+    for (size_t i = 0; i < c.contenders_n; i++) {
+        const contender *x = &s->contenders[i];
+
+        if (x->score >= threshold(&c, s->slack))
+            lcf_best_add(best, x->id, 0.5f * exact_first(w, x->id) + 0.5f * x->second);
+    }
+    return true;
+}
+
+/* The queries that are left, by the way that needs no lists. */
+static lcf_status search_unsettled(uint32_t *ids, float *scores, lcf_neighbours_scratch *s,
+                                   const lcf_examples *e, const lcf_example_options *options,
+                                   lcf_err *err)
+{
+    uint32_t k = options->k;
+    lcf_status status = LCF_OK;
+
+    if (s->unsettled_n)
+        status =
+            lcf_examples_search(s->ids, s->scores, e, s->unsettled, s->unsettled_n, options, err);
+    for (size_t i = 0; !status && i < s->unsettled_n; i++) {
+        memcpy(ids + s->unsettled_at[i] * k, s->ids + i * k, k * sizeof(*ids));
+        if (scores)
+            memcpy(scores + s->unsettled_at[i] * k, s->scores + i * k, k * sizeof(*scores));
+    }
+    return status;
+}
+
+lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
+                                 const lcf_neighbours *nb, const lcf_embeddings *item_vectors,
+                                 const lcf_examples *e, const uint32_t *items,
+                                 const lcf_example_query *queries, size_t n,
+                                 const lcf_example_options *options, lcf_err *err)
+{
+    const search w = {scratch, nb, e, queries, options->mode};
+    uint32_t k = options->k;
+
+    LCF_ASSERT(n <= scratch->queries_max && item_vectors->n == nb->items_n);
+    if (k < 1 || k > LCF_EXAMPLES_K_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "k is %u; 1 to %u examples can be had", k,
+                        LCF_EXAMPLES_K_MAX);
+    scratch->unsettled_n = options->by == LCF_RETRIEVE_BY_BOTH ? 0 : n;
+    if (scratch->unsettled_n) /* the lists hold what the sum of both parts needs */
+        return lcf_examples_search(ids, scores, e, queries, n, options, err);
+    if (n == 0)
+        return LCF_OK;
+    begin(&w, item_vectors);
+    for (size_t i = 0; i < n; i++) {
+        lcf_best best[2];
+        bool settled = true;
+        lcf_best_init(best, options);
+        for (unsigned label = 0; settled && label < 2; label++)
+            settled = search_label(&best[label], &w, items[i], label, queries[i].target_vec);
+        if (settled) {
+            lcf_best_finish(ids + i * k, scores ? scores + i * k : NULL, best, options);
+            continue;
+        }
+        scratch->unsettled[scratch->unsettled_n] = queries[i];
+        scratch->unsettled_at[scratch->unsettled_n++] = (uint32_t)i;
+    }
+    return search_unsettled(ids, scores, scratch, e, options, err);
+}
