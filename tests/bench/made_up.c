@@ -111,11 +111,11 @@ static void make_rows(made_up *w)
         w->row_examples[i] = (uint32_t)lcf_rng_below(&w->rng, MADE_UP_EXAMPLES);
     for (size_t i = 0; i < n; i++) {
         w->labels[i] = (float)(i & 1);
-        w->rows[i] = (lcf_ranker_row){.user = draw(w, MADE_UP_USERS),
-                                      .item = draw(w, MADE_UP_ITEMS),
-                                      .history = w->row_histories + i * LCF_HISTORY_MAX,
-                                      .history_n = draw_length(w),
+        w->rows[i] = (lcf_ranker_row){.history = w->row_histories + i * LCF_HISTORY_MAX,
                                       .examples = w->row_examples + i * MADE_UP_K};
+        w->rows[i].user = draw(w, MADE_UP_USERS);
+        w->rows[i].item = draw(w, MADE_UP_ITEMS);
+        w->rows[i].history_n = draw_length(w);
     }
 }
 
