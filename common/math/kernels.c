@@ -176,6 +176,11 @@ void lcf_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n
     lcf_simd_get()->rmsnorm(y, x, w, rows, n, eps);
 }
 
+void lcf_bias_backward(float *db, float *dy, const float *y, size_t rows, size_t n)
+{
+    lcf_simd_get()->bias_backward(db, dy, y, rows, n);
+}
+
 void lcf_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
                           size_t rows, size_t n, float eps)
 {

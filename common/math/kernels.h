@@ -80,6 +80,11 @@ void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, 
                             const float *lse, const float *q, const float *k, const float *v,
                             const lcf_attention_shape *shape, float *scratch);
 
+/*
+ * dy [rows, n] is set to 0 where y [rows, n] is not positive (y NULL: left alone), then its column
+ * sums are ADDED to db [n] (may be NULL): what a linear layer with ReLU does before its products.
+ */
+void lcf_bias_backward(float *db, float *dy, const float *y, size_t rows, size_t n);
 /* ADDS to dx [rows, n] and dw [n]; each may be NULL. */
 void lcf_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
                           size_t rows, size_t n, float eps);

@@ -12,10 +12,14 @@ size_t lcf_packed_n(size_t in, size_t out)
 
 void lcf_pack(float *packed, const float *w, size_t ldw, size_t first, size_t in, size_t out)
 {
-    for (size_t o = 0; o < out; o++) {
-        float *column = packed + (first + o) / LCF_PANEL * LCF_PANEL * in + (first + o) % LCF_PANEL;
-        for (size_t i = 0; i < in; i++)
-            column[i * LCF_PANEL] = w[o * ldw + i];
+    const lcf_simd *simd = lcf_simd_get();
+    size_t n;
+
+    for (size_t o = 0; o < out; o += n) {
+        const size_t at = (first + o) % LCF_PANEL;
+
+        n = out - o < LCF_PANEL - at ? out - o : LCF_PANEL - at;
+        simd->transpose(packed + (first + o - at) * in + at, LCF_PANEL, w + o * ldw, ldw, n, in);
     }
 }
 

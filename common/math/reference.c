@@ -281,6 +281,21 @@ void lcf_ref_attention_backward(float *dq, float *dk, float *dv, const float *do
 
 /* ---- other backward kernels ---- */
 
+void lcf_ref_bias_backward(float *db, float *dy, const float *y, size_t rows, size_t n)
+{
+    for (size_t j = 0; j < n; j++) {
+        double sum = 0;
+
+        for (size_t i = j; i < rows * n; i += n) {
+            if (y && !(y[i] > 0.0f))
+                dy[i] = 0.0f;
+            sum += (double)dy[i];
+        }
+        if (db)
+            db[j] += (float)sum;
+    }
+}
+
 void lcf_ref_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
                               size_t rows, size_t n, float eps)
 {

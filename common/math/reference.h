@@ -30,6 +30,7 @@ void lcf_ref_attention(float *out, const float *q, const float *k, const float *
                        const lcf_attention_shape *shape);
 void lcf_ref_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *q,
                                 const float *k, const float *v, const lcf_attention_shape *shape);
+void lcf_ref_bias_backward(float *db, float *dy, const float *y, size_t rows, size_t n);
 void lcf_ref_rmsnorm_backward(float *dx, float *dw, const float *dy, const float *x, const float *w,
                               size_t rows, size_t n, float eps);
 void lcf_ref_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,

@@ -32,6 +32,9 @@ typedef struct lcf_simd {
                         size_t n);
     void (*path_attend)(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,
                         size_t ldq, size_t n);
+    /* out[c * ldo + r] = x[r * ldx + c] */
+    void (*transpose)(float *out, size_t ldo, const float *x, size_t ldx, size_t rows, size_t cols);
+    void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*exp)(float *y, const float *x, size_t n);

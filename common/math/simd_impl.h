@@ -226,6 +226,62 @@ static void impl_tile_gemm(float *c, size_t ldc, const float *a, size_t a_row, s
 
 /* ---- packed products: C = A B in panels of B that stay in the first-level cache ---- */
 
+/* The first and the second halves of a and b, element by element in turn. */
+#if VW == 16
+#define ZIP_LOW(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define ZIP_HIGH(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif VW == 8
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* A block of VW x VW: zipping row i with row i + VW / 2, log2(VW) times, transposes it. */
+ALWAYS_INLINE void transpose_block(float *out, size_t ldo, const float *x, size_t ldx)
+{
+    vec rows[VW], next[VW];
+    size_t i, stage;
+
+#pragma GCC unroll 16
+    for (i = 0; i < VW; i++)
+        rows[i] = *(const vec *)(x + i * ldx);
+#pragma GCC unroll 4
+    for (stage = 1; stage < VW; stage *= 2) {
+#pragma GCC unroll 8
+        for (i = 0; i < VW / 2; i++) {
+            next[2 * i] = ZIP_LOW(rows[i], rows[i + VW / 2]);
+            next[2 * i + 1] = ZIP_HIGH(rows[i], rows[i + VW / 2]);
+        }
+#pragma GCC unroll 16
+        for (i = 0; i < VW; i++)
+            rows[i] = next[i];
+    }
+#pragma GCC unroll 16
+    for (i = 0; i < VW; i++)
+        *(vec *)(out + i * ldo) = rows[i];
+}
+
+static void impl_transpose(float *out, size_t ldo, const float *x, size_t ldx, size_t rows,
+                           size_t cols)
+{
+    size_t r = 0, c, i;
+
+    for (; r + VW <= rows; r += VW) {
+        for (c = 0; c + VW <= cols; c += VW)
+            transpose_block(out + c * ldo + r, ldo, x + r * ldx + c, ldx);
+        for (; c < cols; c++)
+            for (i = r; i < r + VW; i++)
+                out[c * ldo + i] = x[i * ldx + c];
+    }
+    for (; r < rows; r++)
+        for (c = 0; c < cols; c++)
+            out[c * ldo + r] = x[r * ldx + c];
+}
+
 #define PANEL (TILE_VECS * VW)
 #define PACK_K 256 /* rows of a panel */
 
@@ -247,15 +303,11 @@ static void pack_panel(float *restrict out, const float *b, size_t b_row, size_t
             memcpy(out + p * PANEL, b + p * b_row, n * sizeof(*out));
         return;
     }
-    for (p = 0; p + 8 <= k; p += 8)
-        for (j = 0; j < n; j++) {
-            const float *from = b + p * b_row + j * b_col;
-            size_t i;
-
-            for (i = 0; i < 8; i++)
-                out[(p + i) * PANEL + j] = from[i * b_row];
-        }
-    for (; p < k; p++)
+    if (b_row == 1) {
+        impl_transpose(out, PANEL, b, b_col, n, k);
+        return;
+    }
+    for (p = 0; p < k; p++)
         for (j = 0; j < n; j++)
             out[p * PANEL + j] = b[p * b_row + j * b_col];
 }
@@ -389,6 +441,57 @@ static void impl_linear_few(float *y, const float *x, const float *w, const floa
 
 #include "common/math/packed_impl.h"
 #include "common/math/path_impl.h"
+
+/* ---- what is left of a layer's backward pass beside the products ---- */
+
+/* `vecs` vectors of columns: the sums stay in registers while rows pass. */
+ALWAYS_INLINE void bias_columns(float *db, float *dy, const float *y, size_t rows, size_t n,
+                                const size_t vecs)
+{
+    vec sum[4];
+    size_t i, j;
+
+#pragma GCC unroll 4
+    for (j = 0; j < vecs; j++)
+        sum[j] = (vec){0};
+    for (i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (j = 0; j < vecs; j++) {
+            vec *at = (vec *)(dy + i * n + j * VW), v = *at;
+
+            if (y) {
+                v = (vec)((ivec)v & (*(const vec *)(y + i * n + j * VW) > (vec){0}));
+                *at = v;
+            }
+            sum[j] += v;
+        }
+    if (!db)
+        return;
+#pragma GCC unroll 4
+    for (j = 0; j < vecs; j++)
+        *(vec *)(db + j * VW) += sum[j];
+}
+
+static void impl_bias_backward(float *db, float *dy, const float *y, size_t rows, size_t n)
+{
+    size_t j = 0, i;
+
+    for (; j + 4 * VW <= n; j += 4 * VW)
+        bias_columns(db ? db + j : NULL, dy + j, y ? y + j : NULL, rows, n, 4);
+    for (; j + VW <= n; j += VW)
+        bias_columns(db ? db + j : NULL, dy + j, y ? y + j : NULL, rows, n, 1);
+    for (; j < n; j++) {
+        float sum = 0.0f;
+
+        for (i = 0; i < rows; i++) {
+            if (y && !(y[i * n + j] > 0.0f))
+                dy[i * n + j] = 0.0f;
+            sum += dy[i * n + j];
+        }
+        if (db)
+            db[j] += sum;
+    }
+}
 
 /* ---- softmax ---- */
 
@@ -621,6 +724,7 @@ static void impl_swiglu_backward(float *dgate, float *dup, const float *dy, cons
 ALWAYS_INLINE void adam_all(float *values, float *m, float *v, const float *grad, size_t n,
                             const lcf_adam_scalars c, const bool has_grad)
 {
+    const float inverse_bias2 = 1.0f / c.root_bias2;
     size_t i;
 
 #pragma omp simd
@@ -632,7 +736,7 @@ ALWAYS_INLINE void adam_all(float *values, float *m, float *v, const float *grad
         vi = v[i] * c.beta2 + c.one_minus_beta2 * g * g;
         m[i] = mi;
         v[i] = vi;
-        values[i] = value - c.step_size * mi / (sqrtf(vi) / c.root_bias2 + c.eps);
+        values[i] = value - c.step_size * mi / (sqrtf(vi) * inverse_bias2 + c.eps);
     }
 }
 
@@ -650,6 +754,8 @@ const lcf_simd SIMD_TABLE = {
     .tile_gemm = impl_tile_gemm,
     .gemm = impl_gemm,
     .linear_few = impl_linear_few,
+    .transpose = impl_transpose,
+    .bias_backward = impl_bias_backward,
     .packed_linear = impl_packed_linear,
     .path_append = impl_path_append,
     .path_attend = impl_path_attend,

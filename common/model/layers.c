@@ -97,24 +97,29 @@ lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, s
     return lcf_op_gather(p->tape, x, ids, n);
 }
 
+/* Layer i of an MLP, with ReLU after all but the last. */
+static lcf_tensor *layer(const ranker_pass *p, const ranker_mlp *mlp, size_t i, lcf_tensor *x)
+{
+    lcf_tensor *w = lcf_ranker_param(p, mlp->w[i]), *b = lcf_ranker_param(p, mlp->b[i]);
+
+    if (i + 1 == mlp->layers_n)
+        return lcf_op_linear(p->tape, x, w, b);
+    return lcf_op_linear_relu(p->tape, x, w, b);
+}
+
 lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x)
 {
-    for (size_t i = 0; i < mlp->layers_n; i++) {
-        x = lcf_op_linear(p->tape, x, lcf_ranker_param(p, mlp->w[i]),
-                          lcf_ranker_param(p, mlp->b[i]));
-        if (i + 1 < mlp->layers_n)
-            x = lcf_op_relu(p->tape, x);
-    }
+    for (size_t i = 0; i < mlp->layers_n; i++)
+        x = layer(p, mlp, i, x);
     return x;
 }
 
 lcf_tensor *lcf_ranker_head_forward(const ranker_pass *p, const ranker_mlp *head, lcf_tensor *x)
 {
     for (size_t i = 0; i < head->layers_n; i++) {
-        x = lcf_op_linear(p->tape, x, lcf_ranker_param(p, head->w[i]),
-                          lcf_ranker_param(p, head->b[i]));
+        x = layer(p, head, i, x);
         if (i + 1 < head->layers_n)
-            x = lcf_op_dropout(p->tape, lcf_op_relu(p->tape, x), p->r->config.dropout, p->rng);
+            x = lcf_op_dropout(p->tape, x, p->r->config.dropout, p->rng);
     }
     return x;
 }

@@ -5,6 +5,7 @@
  * computes nothing, and shapes are then not checked (a spare tensor may have been overwritten).
  */
 #include "common/math/kernels.h"
+#include "common/math/packed.h"
 #include "common/nn/tape_internal.h"
 
 #include <string.h>
@@ -16,22 +17,22 @@ static bool same_shape(const lcf_tensor *a, const lcf_tensor *b)
 
 /* ---- linear ---- */
 
-static void bias_backward(float *db, const float *dy, size_t rows, size_t out)
-{
-    size_t i;
+/* Above this many rows, putting the weights in order for the product costs less than it saves. */
+#define PACK_ROWS_MIN 32
 
-    for (i = 0; i < rows; i++)
-        lcf_axpy(db, 1.0f, dy + i * out, out);
-}
-
+/* `extra` says whether a ReLU follows. */
 static void linear_backward(lcf_tape *t, tape_node *node)
 {
     lcf_tensor *x = node->in[0], *w = node->in[1];
     size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    const float *dy = node->out->grad;
+    const bool relu = *(const bool *)node->extra;
+    float *dy = node->out->grad, *dx, *dw, *db = tape_grad_zeroed(t, node->in[2]);
     bool fresh;
-    float *dx = tape_grad(t, x, &fresh), *dw, *db;
 
+    /* In place: the result's gradient is not needed again. */
+    if (db || relu)
+        lcf_bias_backward(db, dy, relu ? node->out->data : NULL, rows, out);
+    dx = tape_grad(t, x, &fresh);
     if (dx)
         lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh ? 0.0f : 1.0f, out, in,
                  in);
@@ -39,25 +40,63 @@ static void linear_backward(lcf_tape *t, tape_node *node)
     if (dw)
         lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh ? 0.0f : 1.0f, out, in,
                  in);
-    db = tape_grad_zeroed(t, node->in[2]);
-    if (db)
-        bias_backward(db, dy, rows, out);
 }
 
-lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
+static void relu_all(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+
+static void linear_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
+                           const float *bias, bool relu)
+{
+    const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
+    const size_t packed_n = lcf_packed_n(in, out);
+    float *packed;
+
+    if (rows < PACK_ROWS_MIN) {
+        lcf_linear(y, x->data, w->data, bias, rows, in, out);
+        if (relu)
+            relu_all(y, y, rows * out);
+        return;
+    }
+    packed = tape_scratch(t, packed_n);
+    if (!packed)
+        return;
+    if (out % LCF_PANEL)
+        memset(packed + out / LCF_PANEL * LCF_PANEL * in, 0, LCF_PANEL * in * sizeof(*packed));
+    lcf_pack(packed, w->data, in, 0, in, out);
+    lcf_packed_linear(y, out, x->data, in, packed, bias, rows, in, out, relu ? LCF_PACKED_RELU : 0);
+}
+
+static lcf_tensor *linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias, bool relu)
 {
     size_t dims[LCF_TENSOR_DIMS_MAX], in = w->dims[1], out = w->dims[0];
     lcf_tensor *y;
+    bool *note;
 
     memcpy(dims, x->dims, sizeof(dims));
     dims[x->dims_n - 1] = out;
     LCF_ASSERT(tape_failed(t) || (w->dims_n == 2 && tensor_last_dim(x) == in && x->n > 0));
     LCF_ASSERT(tape_failed(t) || !bias || bias->n == out);
     y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, w, bias));
-    tape_note(t, linear_backward, y, x, w, bias, 0);
+    note = tape_note(t, linear_backward, y, x, w, bias, sizeof(*note));
+    if (note)
+        *note = relu;
     if (!tape_failed(t))
-        lcf_linear(y->data, x->data, w->data, bias ? bias->data : NULL, x->n / in, in, out);
+        linear_forward(t, y->data, x, w, bias ? bias->data : NULL, relu);
     return y;
+}
+
+lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
+{
+    return linear(t, x, w, bias, false);
+}
+
+lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
+{
+    return linear(t, x, w, bias, true);
 }
 
 /* ---- elementwise: the loops stand alone so that the compiler vectorises them ---- */
@@ -84,12 +123,6 @@ static void scale_all(float *restrict y, const float *a, float factor, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         y[i] = a[i] * factor;
-}
-
-static void relu_all(float *restrict y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }
 
 static void add_backward(lcf_tape *t, tape_node *node)
@@ -141,24 +174,30 @@ lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
     return y;
 }
 
-static void add_product(float *restrict sum, const float *a, const float *b, size_t n)
+static void sum_products(float *restrict sum, const float *a, const float *b, size_t n)
 {
-    size_t i;
-
-    for (i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         sum[i] += a[i] * b[i];
+}
+
+/* x's gradient += a * b */
+static void add_product(lcf_tape *t, lcf_tensor *x, const float *a, const float *b)
+{
+    bool fresh;
+    float *dx = tape_grad(t, x, &fresh);
+
+    if (dx && fresh)
+        mul_all(dx, a, b, x->n);
+    else if (dx)
+        sum_products(dx, a, b, x->n);
 }
 
 static void mul_backward(lcf_tape *t, tape_node *node)
 {
     lcf_tensor *out = node->out, *a = node->in[0], *b = node->in[1];
-    float *da = tape_grad_zeroed(t, a), *db;
 
-    if (da)
-        add_product(da, out->grad, b->data, out->n);
-    db = tape_grad_zeroed(t, b);
-    if (db)
-        add_product(db, out->grad, a->data, out->n);
+    add_product(t, a, out->grad, b->data);
+    add_product(t, b, out->grad, a->data);
 }
 
 lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b)
@@ -263,10 +302,8 @@ typedef struct dropout_note {
 static void dropout_backward(lcf_tape *t, tape_node *node)
 {
     const dropout_note *note = node->extra;
-    float *dx = tape_grad_zeroed(t, node->in[0]);
 
-    if (dx)
-        add_product(dx, node->out->grad, note->kept, node->out->n);
+    add_product(t, node->in[0], node->out->grad, note->kept);
 }
 
 lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng)

@@ -39,6 +39,8 @@ struct lcf_tape {
     free_list free_grads[SIZES_MAX];
     size_t free_grads_n;
     rope_table rope;
+    float *scratch;
+    size_t scratch_n;
     lcf_tensor spare[SPARE_TENSORS];
     size_t spare_next;
 };
@@ -72,6 +74,7 @@ void lcf_tape_reset(lcf_tape *tape, bool record)
     tape->last = NULL;
     tape->free_grads_n = 0;
     tape->rope.angles = NULL;
+    tape->scratch_n = 0;
 }
 
 lcf_status lcf_tape_status(const lcf_tape *tape)
@@ -306,6 +309,15 @@ void lcf_tape_backward(lcf_tape *tape, lcf_tensor *loss)
             grad_give_back(tape, node->out);
     }
     tape->last = NULL; /* the notes are used up */
+}
+
+float *tape_scratch(lcf_tape *t, size_t n)
+{
+    if (n > t->scratch_n) {
+        t->scratch = lcf_tape_alloc(t, n, sizeof(*t->scratch));
+        t->scratch_n = t->scratch ? n : 0;
+    }
+    return t->scratch_n ? t->scratch : NULL;
 }
 
 /* ---- RoPE angles ---- */

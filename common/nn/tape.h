@@ -148,6 +148,8 @@ lcf_tensor *lcf_tape_param(lcf_tape *tape, const lcf_params *params, lcf_grads *
 
 lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x /* [..., in] */, lcf_tensor *w /* [out, in] */,
                           lcf_tensor *bias /* [out] or NULL */);
+/* max(0, linear): one pass over the result, and one over its gradient. */
+lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias);
 lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b); /* same shape */
 lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);

@@ -48,6 +48,8 @@ float *tape_grad_row(lcf_tape *t, lcf_tensor *table, uint32_t row);
 /* x's gradient += out's, by handing the memory over when x has none yet. out->grad may be NULL
  * afterwards. */
 void tape_grad_pass(lcf_tape *t, lcf_tensor *x, lcf_tensor *out);
+/* Room that the next call of tape_scratch may hand out again; NULL when memory is out. */
+float *tape_scratch(lcf_tape *t, size_t n);
 /* The angles of lcf_rope_angles for n positions (NULL: i % period), kept until the next reset:
  * [n, head_dim], or [period, head_dim] without positions. */
 const float *tape_rope_angles(lcf_tape *t, const uint32_t *positions, size_t n, size_t period,

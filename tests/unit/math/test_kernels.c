@@ -350,6 +350,24 @@ static void attention_once(void)
     free(scratch);
 }
 
+static void bias_backward_once(void)
+{
+    const size_t rows = size_up_to(40), n = size_up_to(150);
+    float *dy = numbers(rows * n), *dy2 = copy_of(dy, rows * n), *y = numbers(rows * n);
+    float *db = numbers(n), *db2 = copy_of(db, n);
+    const bool relu = lcf_rng_below(&rng, 2), bias = lcf_rng_below(&rng, 4);
+
+    lcf_bias_backward(bias ? db : NULL, dy, relu ? y : NULL, rows, n);
+    lcf_ref_bias_backward(bias ? db2 : NULL, dy2, relu ? y : NULL, rows, n);
+    assert_close(dy, dy2, rows * n, 0);
+    assert_close(db, db2, n, 1e-5);
+    free(dy);
+    free(dy2);
+    free(y);
+    free(db);
+    free(db2);
+}
+
 static void adam_once(void)
 {
     size_t n = size_up_to(100), i;
@@ -470,6 +488,7 @@ LEVEL_TEST(cross_entropy)
 LEVEL_TEST(rope)
 LEVEL_TEST(attention)
 LEVEL_TEST(adam)
+LEVEL_TEST(bias_backward)
 LEVEL_TEST(packed)
 LEVEL_TEST(path)
 
@@ -541,23 +560,15 @@ static void test_gemm_starts_no_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_gemm_starts_no_threads),
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_layernorm),
-        cmocka_unit_test(test_swiglu),
-        cmocka_unit_test(test_cross_entropy),
-        cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_path),
-        cmocka_unit_test(test_exp_ends),
-        cmocka_unit_test(test_blas_core_is_named),
+        cmocka_unit_test(test_gemm),        cmocka_unit_test(test_gemm_starts_no_threads),
+        cmocka_unit_test(test_linear),      cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rmsnorm),     cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_swiglu),      cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_rope),        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_adam),        cmocka_unit_test(test_bias_backward),
+        cmocka_unit_test(test_packed),      cmocka_unit_test(test_path),
+        cmocka_unit_test(test_exp_ends),    cmocka_unit_test(test_blas_core_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,61 @@ static void whole_linear_plain(float *out, lcf_tensor **in)
                    in[1]->dims[0]);
 }
 
+/* The composition that it stands for. */
+static lcf_tensor *build_linear_relu(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_linear_relu(t, in[0], in[1], in[2]);
+}
+static void whole_linear_relu(float *out, lcf_tensor **in)
+{
+    const size_t n = in[0]->n / in[1]->dims[1] * in[1]->dims[0];
+
+    whole_linear(out, in);
+    for (size_t i = 0; i < n; i++)
+        out[i] = out[i] > 0 ? out[i] : 0;
+}
+static lcf_tensor *build_linear_then_relu(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_relu(t, lcf_op_linear(t, in[0], in[1], in[2]));
+}
+
+/* Loss gradients of all parameters. */
+static void gradients_of(float *out, const op_case *c)
+{
+    rig r;
+
+    rig_open(&r, c);
+    check_value(&r);
+    backward(&r);
+    memcpy(out, r.grads.values, r.grads.values_n * sizeof(*out));
+    rig_close(&r);
+}
+
+static void check_linear_relu(size_t rows, size_t in, size_t out)
+{
+    const op_case fused = {build_linear_relu,
+                           NULL,
+                           whole_linear_relu,
+                           3,
+                           {SHAPE(rows, in), SHAPE(out, in), SHAPE(out)}};
+    op_case composed = fused;
+    float a[8192] = {0}, b[8192] = {0};
+
+    composed.build = build_linear_then_relu;
+    gradients_of(a, &fused);
+    gradients_of(b, &composed);
+    for (size_t i = 0; i < sizeof(a) / sizeof(*a); i++)
+        assert_true(fabsf(a[i] - b[i]) <= 1e-5f * (1.0f + fabsf(b[i])));
+}
+
+static void test_linear_relu(void **state)
+{
+    (void)state;
+    check_linear_relu(5, 7, 9); /* few rows */
+    check_linear_relu(33, 17, 41);
+    check_linear_relu(64, 40, 64);
+}
+
 static void test_linear(void **state)
 {
     (void)state;
@@ -635,6 +690,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_linear_relu),
         cmocka_unit_test(test_add_sub_mul),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_elementwise),
