@@ -7,6 +7,7 @@
 #include "common/base/progress.h"
 #include "offline/cmd/verbs.h"
 #include "offline/eval/report.h"
+#include "offline/eval/score_rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ enum {
     OPT_PERMUTATIONS,
     OPT_TOP,
     OPT_VECTORS,
+    OPT_ALLOW,
     OPT_SEED,
     OPT_SEEDS,
     OPT_THREADS,
@@ -33,8 +35,11 @@ enum {
 };
 
 static const struct argp_option OPTIONS[] = {
-    {"a", OPT_A, "DIR", 0, "The ranker to compare with (the baseline)", 1},
-    {"b", OPT_B, "DIR", 0, "The ranker in question", 1},
+    {"a", OPT_A, "PATH", 0,
+     "The ranker to compare with (the baseline), or a plain file of its scores (.csv or .tsv, with "
+     ".zst or without; columns key, user, label, score: schemas/scores.md)",
+     1},
+    {"b", OPT_B, "PATH", 0, "The ranker in question, or a plain file of its scores", 1},
     {"dataset", OPT_DATASET, "DIR", 0,
      "The dataset of both; with it the report has slices: warm and cold users and items, length of "
      "history, popularity of the item, brands and categories",
@@ -52,6 +57,12 @@ static const struct argp_option OPTIONS[] = {
      "Vectors of the dataset's items by `llmcf encode`, for the diversity of lists", 1},
     {"out", OPT_OUT, "DIR", 0, "The report; replaced in one step", 1},
     {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 2},
+    {"allow", OPT_ALLOW, "WHAT", 0,
+     "What may be wrong with the rows, in any number: unmatched (rows that one arm alone has are "
+     "dropped), duplicates (the first of each key is kept), nan (rows with such a score are "
+     "dropped), one-class (what needs both classes is left out), any-score (scores are an order, "
+     "no probabilities). The report counts what was dropped",
+     2},
     {"require", OPT_REQUIRE, "CONDITION", 0,
      "A condition of the gate, such as 'auc_lift_low > 0'; may be given several times, all must "
      "hold",
@@ -135,6 +146,24 @@ static bool is_second(struct argp_state *state, const char *option, const char *
     return !strcmp(text, second);
 }
 
+static void allow(struct argp_state *state, lcf_table_allow *a, const char *text)
+{
+    if (!strcmp(text, "unmatched"))
+        a->unmatched = true;
+    else if (!strcmp(text, "duplicates"))
+        a->duplicates = true;
+    else if (!strcmp(text, "nan"))
+        a->nan = true;
+    else if (!strcmp(text, "one-class"))
+        a->one_class = true;
+    else if (!strcmp(text, "any-score"))
+        a->any_score = true;
+    else
+        argp_error(state,
+                   "--allow takes unmatched, duplicates, nan, one-class or any-score, not '%s'",
+                   text);
+}
+
 static error_t parse_statistics(int key, char *text, struct argp_state *state,
                                 lcf_evaluate_options *o)
 {
@@ -179,6 +208,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_DATASET:
         a->evaluate.dataset_dir = text;
         return 0;
+    case OPT_ALLOW:
+        allow(state, &a->evaluate.allow, text);
+        return 0;
     case OPT_VECTORS:
         a->evaluate.vectors_dir = text;
         return 0;
@@ -203,6 +235,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->evaluate.arm_dir[0] || !a->evaluate.arm_dir[1] || !a->evaluate.out_dir)
             argp_error(state, "--a, --b and --out are needed");
+        if (a->evaluate.dataset_dir && (lcf_score_rows_named(a->evaluate.arm_dir[0]) ||
+                                        lcf_score_rows_named(a->evaluate.arm_dir[1])))
+            argp_error(state, "--dataset is for rankers: the rows of a plain file are not its");
         if ((a->evaluate.retrieved_dir || a->evaluate.vectors_dir || a->slice_by) &&
             !a->evaluate.dataset_dir)
             argp_error(state, "--retrieved, --vectors and --slice-by need --dataset");

@@ -19,12 +19,14 @@
  */
 lcf_status lcf_arm_names(char **names, const char *const *dirs, size_t n, lcf_err *err);
 
-/* dir/<split>.lcf as a new string; free() releases it. errors: ENOENT it is not there, with what
- * writes it; ENOMEM */
+/* dir/<split>.lcf, or `dir` itself when it is named as a plain file of scores, as a new string;
+ * free() releases it. errors: ENOENT it is not there, with what writes it; ENOMEM */
 lcf_status lcf_arm_path(char **out, const char *dir, const char *split, lcf_err *err);
 
-/* Opens both and aligns them. errors: as lcf_predictions_open and lcf_eval_table_init; the message
- * says which file is A and which is B */
-lcf_status lcf_arm_table(lcf_eval_table *out, const char *path_a, const char *path_b, lcf_err *err);
+/* Opens both and aligns them; both are predictions, or both plain files of scores. errors: as
+ * lcf_predictions_open and lcf_eval_table_align, or lcf_score_files_table; the message says which
+ * file is A and which is B */
+lcf_status lcf_arm_table(lcf_eval_table *out, const char *path_a, const char *path_b,
+                         const lcf_table_allow *allow, lcf_err *err);
 
 #endif

@@ -125,6 +125,7 @@ static lcf_status compare_pair(lcf_comparison *out, work *w, const char *baselin
                                lcf_err *err)
 {
     const lcf_arms_options *o = w->options;
+    const lcf_table_allow allow = {.unmatched = false};
     lcf_compare_options options = LCF_COMPARE_OPTIONS_INIT;
     lcf_eval_table table = {0};
     char *path[LCF_ARMS] = {NULL, NULL};
@@ -138,7 +139,7 @@ static lcf_status compare_pair(lcf_comparison *out, work *w, const char *baselin
     if (!status)
         status = lcf_arm_path(&path[1], dir, o->split, err);
     if (!status)
-        status = lcf_arm_table(&table, path[0], path[1], err);
+        status = lcf_arm_table(&table, path[0], path[1], &allow, err);
     if (!status)
         status = lcf_compare(out, &table, NULL, w->pool, &options, err);
     lcf_eval_table_dispose(&table);

@@ -225,6 +225,7 @@ static lcf_status prepare(job *j, size_t threads, lcf_err *err)
         return status;
     out->replicates_n = j->options->replicates_n;
     out->users_both_n = j->users.both_n;
+    j->users.orders_only = t->orders_only;
     if (j->options->jackknife)
         out->left_out_n =
             t->users_n < LCF_JACKKNIFE_GROUPS_MAX ? t->users_n : LCF_JACKKNIFE_GROUPS_MAX;
@@ -238,8 +239,8 @@ static lcf_status prepare(job *j, size_t threads, lcf_err *err)
     if (!j->weights || !j->draws || !out->values || !out->left_out)
         return LCF_FAIL(err, LCF_ENOMEM, "bootstrap with %zu replicates", out->replicates_n);
     if (j->options->list_k)
-        status = lcf_candidates_init(&j->candidates, t->label, t->user, t->rows_n, t->users_n,
-                                     j->options->list_k, err);
+        status = lcf_candidates_init(&j->candidates, t->gain ? t->gain : t->label, t->user,
+                                     t->rows_n, t->users_n, j->options->list_k, err);
     for (size_t a = 0; a < LCF_ARMS && !status; a++)
         status = prepare_arm(j, a, err);
     return status;

@@ -186,6 +186,10 @@ static lcf_status compare_decisions(lcf_mcnemar *out, const lcf_eval_table *t, l
     if (!sums)
         return LCF_FAIL(err, LCF_ENOMEM, "decisions of %zu users", t->users_n);
     *out = (lcf_mcnemar){0, 0, NAN, NAN, NAN};
+    if (t->orders_only) { /* there is no threshold to be on the right side of */
+        free(sums);
+        return LCF_OK;
+    }
     for (size_t s = 0; s < t->seeds_n[0] && s < t->seeds_n[1]; s++)
         lcf_mcnemar_add(out, sums, lcf_eval_table_run(t, 0, s), lcf_eval_table_run(t, 1, s),
                         t->label, t->user, t->rows_n, LCF_DECISION_THRESHOLD);
@@ -215,8 +219,10 @@ static void add_curves(lcf_comparison *out, size_t arm, const lcf_eval_table *t,
 
     for (size_t s = 0; s < seeds_n; s++) {
         const float *scores = lcf_eval_table_run(t, arm, s);
-        lcf_calibration_add(&out->calibration[arm], scores, t->label, t->rows_n);
-        add_fit(&fit, &fits_n, lcf_calibration_fit_compute(scores, t->label, t->rows_n));
+        if (!t->orders_only)
+            lcf_calibration_add(&out->calibration[arm], scores, t->label, t->rows_n);
+        if (!t->orders_only)
+            add_fit(&fit, &fits_n, lcf_calibration_fit_compute(scores, t->label, t->rows_n));
         lcf_score_order(order, scores, t->rows_n, order + t->rows_n);
         lcf_placements_add(placements, order, t->label, t->rows_n, 1 / (double)seeds_n);
         lcf_roc_grid(tpr, order, t->label, t->rows_n);
@@ -366,6 +372,8 @@ static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
     out->rows_n = t->rows_n;
     out->users_n = t->users_n;
     out->positives_n = t->positives_n;
+    out->orders_only = t->orders_only;
+    out->dropped = t->dropped;
     out->seeds_paired = t->seeds_paired;
     out->seeds_fixed = options->seeds_fixed;
     out->replicates_n = options->replicates_n;

@@ -71,6 +71,8 @@ typedef struct lcf_slice_result {
 typedef struct lcf_comparison {
     size_t rows_n, users_n, positives_n;
     size_t users_both_n; /* users with both classes */
+    bool orders_only;    /* scores are no probabilities: measures of those are NaN */
+    lcf_table_dropped dropped;
     size_t seeds_n[LCF_ARMS];
     uint64_t *seeds[LCF_ARMS];
     bool seeds_paired, seeds_fixed;

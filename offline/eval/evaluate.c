@@ -83,6 +83,20 @@ static lcf_status describe_columns(work *w, lcf_err *err)
     return status;
 }
 
+static lcf_status describe_allowed(lcf_manifest *m, const lcf_table_allow *a, lcf_err *err)
+{
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_status status;
+
+    lcf_buf_printf(&text, "%s%s%s%s%s", a->unmatched ? "unmatched " : "",
+                   a->duplicates ? "duplicates " : "", a->nan ? "nan " : "",
+                   a->one_class ? "one-class " : "", a->any_score ? "any-score " : "");
+    status = text.status ? LCF_FAIL(err, LCF_ENOMEM, "parameters")
+                         : lcf_manifest_param_str(m, "allow", lcf_buf_text(&text), err);
+    lcf_buf_dispose(&text);
+    return status;
+}
+
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
@@ -97,6 +111,8 @@ static lcf_status describe(work *w, lcf_err *err)
         status = lcf_manifest_param_str(w->manifest, "require", lcf_buf_text(&gate), err);
     if (!status)
         status = lcf_manifest_param_str(w->manifest, "split", o->split, err);
+    if (!status)
+        status = describe_allowed(w->manifest, &o->allow, err);
     if (!status)
         status = lcf_manifest_param_i64(w->manifest, "replicates", (int64_t)o->replicates_n, err);
     if (!status)
@@ -157,7 +173,8 @@ static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err
     inputs in = {.table = {.rows_n = 0}};
     lcf_progress progress;
     lcf_pool *pool = NULL;
-    lcf_status status = lcf_arm_table(&in.table, w->arm_file[0], w->arm_file[1], err);
+    lcf_status status =
+        lcf_arm_table(&in.table, w->arm_file[0], w->arm_file[1], &w->options->allow, err);
 
     if (!status && o->dataset_dir)
         status = read_dataset(&in, o, err);

@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/base/str.h"
+#include "offline/eval/table.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,7 +14,7 @@
 #include <stdint.h>
 
 typedef struct lcf_evaluate_options {
-    const char *arm_dir[2];     /* rankers A and B: folders with <split>.lcf */
+    const char *arm_dir[2];     /* A and B: rankers (folders with <split>.lcf) or files of scores */
     const char *dataset_dir;    /* for slices; NULL is fine */
     const char *out_dir;        /* the report */
     const char *split;          /* "valid" or "test" */
@@ -22,6 +23,7 @@ typedef struct lcf_evaluate_options {
     const char *retrieved_dir;   /* slices by examples; NULL is fine; needs the dataset */
     const char *const *slice_by; /* [slice_by_n] "FILE:COLUMN" for more slices; need the dataset */
     size_t slice_by_n;
+    lcf_table_allow allow;
     size_t replicates_n;     /* of the bootstrap */
     size_t permutations_n;   /* 0: no permutation test */
     const char *vectors_dir; /* vectors of the dataset's items, for the diversity of lists; NULL is
@@ -33,10 +35,10 @@ typedef struct lcf_evaluate_options {
     bool force;
 } lcf_evaluate_options;
 
-#define LCF_EVALUATE_OPTIONS_INIT                                                                 \
-    {                                                                                             \
-        {NULL, NULL}, NULL, NULL, "test", NULL, 0, NULL, NULL, 0, 2000, 1000, NULL, 10, 1, false, \
-            0, false                                                                              \
+#define LCF_EVALUATE_OPTIONS_INIT                                                             \
+    {                                                                                         \
+        {NULL, NULL}, NULL, NULL, "test", NULL, 0, NULL, NULL, 0, {.unmatched = false}, 2000, \
+            1000, NULL, 10, 1, false, 0, false                                                \
     }
 
 /*

@@ -72,7 +72,7 @@ static lcf_status permute_block(void *arg, size_t task, size_t worker, lcf_err *
 typedef struct doubled {
     size_t n; /* 2 rows_n */
     float *scores;
-    uint8_t *labels;
+    uint8_t *labels, *gains;
     uint32_t *users, *items;
     lcf_candidates candidates;
 } doubled;
@@ -82,19 +82,21 @@ static lcf_status double_rows(doubled *d, const lcf_eval_table *t, size_t list_k
     *d = (doubled){.n = 2 * t->rows_n};
     d->scores = lcf_alloc(d->n + 1, sizeof(*d->scores));
     d->labels = lcf_alloc(d->n + 1, 1);
+    d->gains = lcf_alloc(d->n + 1, 1);
     d->users = lcf_alloc(d->n + 1, sizeof(*d->users));
     d->items = lcf_alloc(d->n + 1, sizeof(*d->items));
-    if (!d->scores || !d->labels || !d->users || !d->items)
+    if (!d->scores || !d->labels || !d->gains || !d->users || !d->items)
         return LCF_FAIL(err, LCF_ENOMEM, "permutations of %zu rows", t->rows_n);
     for (size_t a = 0; a < LCF_ARMS; a++)
         for (size_t i = 0, at = a * t->rows_n; i < t->rows_n; i++, at++) {
             d->labels[at] = t->label[i];
+            d->gains[at] = t->gain ? t->gain[i] : t->label[i];
             d->users[at] = 2 * t->user[i] + (uint32_t)a;
             d->items[at] = t->items.of_row ? t->items.of_row[i] : 0;
         }
     if (!list_k)
         return LCF_OK;
-    return lcf_candidates_init(&d->candidates, d->labels, d->users, d->n, 2 * t->users_n, list_k,
+    return lcf_candidates_init(&d->candidates, d->gains, d->users, d->n, 2 * t->users_n, list_k,
                                err);
 }
 
@@ -102,6 +104,7 @@ static void dispose_doubled(doubled *d)
 {
     free(d->scores);
     free(d->labels);
+    free(d->gains);
     free(d->users);
     free(d->items);
     lcf_candidates_dispose(&d->candidates);
@@ -135,6 +138,7 @@ static lcf_status prepare_runs(job *j, lcf_err *err)
         status = LCF_FAIL(err, LCF_ENOMEM, "permutations of %zu seeds", t->seeds_n[0]);
     if (!status)
         status = lcf_weighted_users_init(&j->users, d.labels, d.users, d.n, 2 * t->users_n, err);
+    j->users.orders_only = t->orders_only;
     for (size_t s = 0; s < t->seeds_n[0] && !status; s++) {
         for (size_t a = 0; a < LCF_ARMS; a++)
             memcpy(d.scores + a * t->rows_n, lcf_eval_table_run(t, a, s),

@@ -178,10 +178,15 @@ static json_t *text_of(void (*write)(lcf_buf *, const lcf_report *), const lcf_r
 static json_t *rows(const lcf_report *report)
 {
     const lcf_comparison *c = report->comparison;
+    const lcf_table_dropped *d = &c->dropped;
+    json_t *dropped = json_pack("{s:o, s:o, s:o, s:o}", "unmatched_a", count(d->unmatched_n[0]),
+                                "unmatched_b", count(d->unmatched_n[1]), "duplicates",
+                                count(d->duplicates_n), "nan", count(d->nan_n));
 
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "split", report->split, "list_k",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "split", report->split, "list_k",
                      count(c->list_k), "rows", count(c->rows_n), "positives", count(c->positives_n),
-                     "users", count(c->users_n), "users_both_classes", count(c->users_both_n));
+                     "users", count(c->users_n), "users_both_classes", count(c->users_both_n),
+                     "probabilities", !c->orders_only, "dropped", dropped);
 }
 
 static json_t *resampling(const lcf_comparison *c)

@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,14 +43,15 @@ static lcf_status check_rows(const lcf_predictions *a, const lcf_predictions *b,
     return n ? LCF_OK : LCF_FAIL(err, LCF_EFORMAT, "the arms hold no row");
 }
 
-static lcf_status check_scores(const lcf_predictions *p, const char *arm, lcf_err *err)
+static lcf_status check_scores(const lcf_predictions *p, const char *arm, bool any_score,
+                               lcf_err *err)
 {
     if (!p->seeds_n)
         return LCF_FAIL(err, LCF_EFORMAT, "arm %s holds no seed", arm);
     for (size_t s = 0; s < p->seeds_n; s++)
         for (size_t i = 0; i < p->rows_n; i++) {
             float score = p->scores[s * p->rows_n + i];
-            if (!(score >= 0 && score <= 1)) /* also true for NaN */
+            if (isnan(score) || (!any_score && !(score >= 0 && score <= 1)))
                 return LCF_FAIL(err, LCF_EFORMAT,
                                 "arm %s, seed %" PRIu64 ", sample %" PRIu64
                                 ": the score is %g, not a probability",
@@ -65,7 +67,7 @@ static lcf_status check_classes(const lcf_predictions *p, lcf_err *err)
             return LCF_OK;
     return LCF_FAIL(err, LCF_EFORMAT,
                     "all %zu rows, from sample %" PRIu64 " to %" PRIu64
-                    ", have label %d: AUC needs both classes",
+                    ", have label %d: AUC needs both classes; --allow one-class goes on without",
                     p->rows_n, p->row[0], p->row[p->rows_n - 1], p->label[0] != 0);
 }
 
@@ -135,30 +137,129 @@ static void copy_predictions(lcf_eval_table *t, const lcf_predictions *const arm
                       !memcmp(t->seeds[0], t->seeds[1], t->seeds_n[0] * sizeof(uint64_t));
 }
 
-lcf_status lcf_eval_table_init(lcf_eval_table *out, const lcf_predictions *a,
-                               const lcf_predictions *b, lcf_err *err)
+static lcf_status fill(lcf_eval_table *out, const lcf_predictions *const arms[LCF_ARMS],
+                       const lcf_table_allow *allow, lcf_err *err)
 {
-    const lcf_predictions *const arms[LCF_ARMS] = {a, b};
-    lcf_status status = check_rows(a, b, err);
+    lcf_status status = check_rows(arms[0], arms[1], err);
 
-    memset(out, 0, sizeof(*out));
     for (size_t arm = 0; arm < LCF_ARMS && !status; arm++)
-        status = check_scores(arms[arm], ARM_NAMES[arm], err);
-    if (!status)
-        status = check_classes(a, err);
+        status = check_scores(arms[arm], ARM_NAMES[arm], allow->any_score, err);
+    if (!status && !allow->one_class)
+        status = check_classes(arms[0], err);
     if (status)
         return status;
-    out->rows_n = a->rows_n;
-    out->seeds_n[0] = a->seeds_n;
-    out->seeds_n[1] = b->seeds_n;
+    out->rows_n = arms[0]->rows_n;
+    out->orders_only = allow->any_score;
+    for (size_t arm = 0; arm < LCF_ARMS; arm++)
+        out->seeds_n[arm] = arms[arm]->seeds_n;
     status = allocate(out, err);
-    if (!status) {
-        copy_predictions(out, arms);
-        status = number_users(out, err);
+    if (status)
+        return status;
+    copy_predictions(out, arms);
+    return number_users(out, err);
+}
+
+/* The rows of p that the flags keep, as predictions of their own. */
+static lcf_status keep_rows(lcf_predictions *out, const lcf_predictions *p, const uint8_t *keep,
+                            size_t n, lcf_err *err)
+{
+    uint64_t *row = lcf_alloc(n + 1, sizeof(*row));
+    uint32_t *user = lcf_alloc(n + 1, sizeof(*user));
+    uint8_t *label = lcf_alloc(n + 1, 1);
+    float *scores = lcf_alloc(n + 1, p->seeds_n * sizeof(*scores));
+    size_t k = 0;
+
+    *out = (lcf_predictions){NULL, n, p->seeds_n, row, user, label, p->seeds, scores};
+    if (!row || !user || !label || !scores)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", n);
+    for (size_t i = 0; i < p->rows_n; i++) {
+        if (!keep[i])
+            continue;
+        row[k] = p->row[i];
+        user[k] = p->user[i];
+        label[k] = p->label[i];
+        for (size_t s = 0; s < p->seeds_n; s++)
+            scores[s * n + k] = p->scores[s * p->rows_n + i];
+        k++;
     }
+    return LCF_OK;
+}
+
+static void free_rows(lcf_predictions *p)
+{
+    free((void *)(uintptr_t)p->row);
+    free((void *)(uintptr_t)p->user);
+    free((void *)(uintptr_t)p->label);
+    free((void *)(uintptr_t)p->scores);
+}
+
+/* Rows ascend in both: flags those that both have, and counts them. */
+static size_t match_rows(uint8_t *keep[LCF_ARMS], const lcf_predictions *a,
+                         const lcf_predictions *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0, j = 0; i < a->rows_n && j < b->rows_n;) {
+        if (a->row[i] < b->row[j])
+            i++;
+        else if (a->row[i] > b->row[j])
+            j++;
+        else {
+            keep[0][i++] = keep[1][j++] = 1;
+            n++;
+        }
+    }
+    return n;
+}
+
+static lcf_status fill_matched(lcf_eval_table *out, const lcf_predictions *const arms[LCF_ARMS],
+                               const lcf_table_allow *allow, lcf_err *err)
+{
+    lcf_predictions kept[LCF_ARMS] = {{.rows_n = 0}, {.rows_n = 0}};
+    uint8_t *keep[LCF_ARMS] = {lcf_alloc_zero(arms[0]->rows_n + 1, 1),
+                               lcf_alloc_zero(arms[1]->rows_n + 1, 1)};
+    lcf_status status = LCF_OK;
+    size_t n;
+
+    if (!keep[0] || !keep[1]) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "match of %zu rows", arms[0]->rows_n);
+        goto done;
+    }
+    n = match_rows(keep, arms[0], arms[1]);
+    for (size_t a = 0; a < LCF_ARMS && !status; a++) {
+        out->dropped.unmatched_n[a] = arms[a]->rows_n - n;
+        status = keep_rows(&kept[a], arms[a], keep[a], n, err);
+    }
+    if (!status)
+        status = fill(out, (const lcf_predictions *const[]){&kept[0], &kept[1]}, allow, err);
+done:
+    for (size_t a = 0; a < LCF_ARMS; a++) {
+        free(keep[a]);
+        free_rows(&kept[a]);
+    }
+    return status;
+}
+
+lcf_status lcf_eval_table_align(lcf_eval_table *out, const lcf_predictions *a,
+                                const lcf_predictions *b, const lcf_table_allow *allow,
+                                lcf_err *err)
+{
+    const lcf_predictions *const arms[LCF_ARMS] = {a, b};
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    status = allow->unmatched ? fill_matched(out, arms, allow, err) : fill(out, arms, allow, err);
     if (status)
         lcf_eval_table_dispose(out);
     return status;
+}
+
+lcf_status lcf_eval_table_init(lcf_eval_table *out, const lcf_predictions *a,
+                               const lcf_predictions *b, lcf_err *err)
+{
+    const lcf_table_allow nothing = {false, false, false, false, false};
+
+    return lcf_eval_table_align(out, a, b, &nothing, err);
 }
 
 void lcf_eval_table_dispose(lcf_eval_table *t)
@@ -166,6 +267,7 @@ void lcf_eval_table_dispose(lcf_eval_table *t)
     free(t->row);
     free(t->label);
     free(t->user);
+    free(t->gain);
     free((void *)(uintptr_t)t->items.of_row);
     for (size_t a = 0; a < LCF_ARMS; a++) {
         free(t->scores[a]);
@@ -194,6 +296,7 @@ static void copy_slice(lcf_eval_table *out, const lcf_eval_table *t, const uint8
     for (size_t a = 0; a < LCF_ARMS; a++)
         memcpy(out->seeds[a], t->seeds[a], t->seeds_n[a] * sizeof(uint64_t));
     out->seeds_paired = t->seeds_paired;
+    out->orders_only = t->orders_only;
 }
 
 lcf_status lcf_eval_table_select(lcf_eval_table *out, const lcf_eval_table *t, const uint8_t *slice,

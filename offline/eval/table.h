@@ -18,6 +18,20 @@
 
 #define LCF_ARMS 2
 
+/* What may be wrong with the rows without stopping the comparison; what is dropped is counted. */
+typedef struct lcf_table_allow {
+    bool unmatched;  /* rows that one arm alone has are dropped */
+    bool duplicates; /* of rows with the same key in one arm the first is kept */
+    bool nan;        /* rows with a score that is NaN in either arm are dropped */
+    bool one_class;  /* rows of one class: what needs both is not defined */
+    bool any_score;  /* scores of any size: what needs probabilities is not defined */
+} lcf_table_allow;
+
+typedef struct lcf_table_dropped {
+    size_t unmatched_n[2];      /* rows of A alone, of B alone */
+    size_t duplicates_n, nan_n; /* rows of either */
+} lcf_table_dropped;
+
 typedef struct lcf_eval_table {
     size_t rows_n, users_n, positives_n;
     uint64_t *row;             /* [rows_n] sample index in the dataset */
@@ -27,7 +41,10 @@ typedef struct lcf_eval_table {
     float *scores[LCF_ARMS];   /* [seeds_n, rows_n] */
     uint64_t *seeds[LCF_ARMS]; /* [seeds_n] */
     bool seeds_paired;         /* both arms have the same list of seeds */
-    lcf_list_items items;      /* what is known of the items; of_row belongs to the table */
+    bool orders_only;          /* scores are no probabilities */
+    uint8_t *gain;             /* [rows_n] grades for lists, or NULL: the labels */
+    lcf_table_dropped dropped;
+    lcf_list_items items; /* what is known of the items; of_row belongs to the table */
 } lcf_eval_table;
 
 /*
@@ -39,10 +56,15 @@ typedef struct lcf_eval_table {
  */
 lcf_status lcf_eval_table_init(lcf_eval_table *out, const lcf_predictions *a,
                                const lcf_predictions *b, lcf_err *err);
+/* The same with exceptions. Predictions have neither NaN nor a row twice, so those do not matter.
+ */
+lcf_status lcf_eval_table_align(lcf_eval_table *out, const lcf_predictions *a,
+                                const lcf_predictions *b, const lcf_table_allow *allow,
+                                lcf_err *err);
 void lcf_eval_table_dispose(lcf_eval_table *t);
 
 /*
- * The rows with slice[i] == which, users renumbered; without their items.
+ * The rows with slice[i] == which, users renumbered; without their items and grades.
  *
  * shapes   slice [t->rows_n]
  * errors   ENOMEM; an empty slice is fine

@@ -23,7 +23,7 @@
 lcf_status lcf_weighted_users_init(lcf_weighted_users *out, const uint8_t *labels,
                                    const uint32_t *users, size_t n, size_t users_n, lcf_err *err)
 {
-    *out = (lcf_weighted_users){n, users_n, 0, NULL};
+    *out = (lcf_weighted_users){.rows_n = n, .users_n = users_n};
     if (users_n >= LCF_WEIGHTED_USERS_MAX)
         return LCF_FAIL(err, LCF_ELIMIT, "%zu users, at most %zu", users_n,
                         LCF_WEIGHTED_USERS_MAX - 1);
@@ -202,6 +202,16 @@ static void score_measures(double *out, const lcf_weighted_run *r, const uint8_t
     }
 }
 
+static void forget_probabilities(double *out)
+{
+    static const lcf_metric OF_PROBABILITIES[] = {LCF_METRIC_LOGLOSS, LCF_METRIC_NE,
+                                                  LCF_METRIC_BRIER, LCF_METRIC_ECE};
+
+    for (size_t i = 0; i < sizeof(OF_PROBABILITIES) / sizeof(OF_PROBABILITIES[0]); i++)
+        for (size_t k = 0; k < LCF_LANES; k++)
+            out[OF_PROBABILITIES[i] * LCF_LANES + k] = NAN;
+}
+
 static void list_measures(double *out, const lcf_weighted_run *r, const uint8_t *weights,
                           const lcf_lane_kernels *lanes)
 {
@@ -224,6 +234,8 @@ static void measures(double *out, const lcf_weighted_run *r, const uint8_t *weig
                      const lcf_lane_kernels *lanes)
 {
     score_measures(out, r, weights, lanes);
+    if (r->users->orders_only)
+        forget_probabilities(out);
     list_measures(out + LCF_METRIC_LISTS * LCF_LANES, r, weights, lanes);
 }
 

@@ -16,6 +16,7 @@
 #include "offline/eval/lists/rank.h"
 #include "offline/eval/metrics.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,8 +37,9 @@ enum {
 
 typedef struct lcf_weighted_users {
     size_t rows_n, users_n;
-    size_t both_n; /* users with both classes */
-    double *sums;  /* [users_n, LCF_USER_SUMS_N] */
+    size_t both_n;    /* users with both classes */
+    bool orders_only; /* scores are no probabilities: measures of those are NaN; false after init */
+    double *sums;     /* [users_n, LCF_USER_SUMS_N] */
 } lcf_weighted_users;
 
 /* What one run says about each user. */

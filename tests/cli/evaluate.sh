@@ -108,4 +108,24 @@ if "$LLMCF" simulate --users 300 --out raw --quiet 2>/dev/null && "$LLMCF" prepa
 else
     fail "cannot make a dataset"
 fi
+# plain files of scores, in any order, compressed or not; what is dropped is counted
+awk 'BEGIN { srand(3); print "key,user,item,label,score"
+    for (i = 0; i < 2000; i++) { y = rand() < .4; printf "k%d,u%d,i%d,%d,%.6f\n", i, i / 10, i % 37, y, .3 * y + .7 * rand() } }' >a.csv
+awk -F, 'NR == 1 { print; next } { printf "%s,%s,%s,%d,%.6f\n", $1, $2, $3, $4, .2 * $4 + .8 * $5 }' a.csv >b.csv
+expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out plain --replicates 200 --permutations 100
+grep -q '"users": 200' plain/report.json || fail "the users of a plain file are not counted"
+(head -1 b.csv; tail -n +2 b.csv | tac) >turned.csv
+expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b turned.csv --out turned --replicates 200 --permutations 100
+diff <(grep -v '"name"' plain/report.json) <(grep -v '"name"' turned/report.json | sed 's/turned/b/') || fail "the order of a file matters"
+if command -v zstd >/dev/null; then
+    zstd -q b.csv -o z.csv.zst && expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b z.csv.zst --out zipped --replicates 200
+    head -c 5000 z.csv.zst >cut.csv.zst && expect 1 "cut off" "$LLMCF" evaluate --a a.csv --b cut.csv.zst --out no
+fi
+head -1900 b.csv >short.csv
+expect 1 "is not in short.csv; --allow unmatched drops such rows" "$LLMCF" evaluate --a a.csv --b short.csv --out no
+expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b short.csv --out unmatched --replicates 200 --allow unmatched
+grep -q '"unmatched_a": 101' unmatched/report.json || fail "dropped rows are not counted"
+expect 2 "compare two rankers or two files" "$LLMCF" evaluate --a a.csv --b ict --out no
+expect 2 "not 'all'" "$LLMCF" evaluate --a a.csv --b b.csv --out no --allow all
+expect 0 "no difference" "$LLMCF" evaluate --a d1 --b d1 --out one --replicates 100 --allow one-class
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
