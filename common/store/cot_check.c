@@ -264,3 +264,64 @@ lcf_status lcf_cot_check(const char *path, lcf_err *err)
     }
     return status;
 }
+
+/* ---- salvage ---- */
+
+/* The value of a node that lies on overflow pages; false when it cannot. */
+static bool overflow_value(lcf_str *out, const walk *w, uint64_t page, uint64_t bytes)
+{
+    if (page < 2 || page >= w->pages_n || bytes > (w->pages_n - page) * w->page_bytes - PAGE_HEAD)
+        return false;
+    *out = (lcf_str){(const char *)w->bytes + page * w->page_bytes + PAGE_HEAD, (size_t)bytes};
+    return true;
+}
+
+static lcf_status salvage_node(const walk *w, const uint8_t *node, size_t room, lcf_cot_salvaged fn,
+                               void *arg)
+{
+    const uint64_t bytes = u32_at(node);
+    const unsigned flags = u16_at(node + 4);
+    const size_t key_bytes = u16_at(node + 6), inside = flags & F_BIGDATA ? 8 : (size_t)bytes;
+    const lcf_str key = {(const char *)node + NODE_HEAD, key_bytes};
+    lcf_str value = {(const char *)node + NODE_HEAD + key_bytes, inside};
+
+    if (flags & ~(unsigned)F_BIGDATA || NODE_HEAD + key_bytes + inside > room)
+        return LCF_OK;
+    if (flags & F_BIGDATA && !overflow_value(&value, w, u64_at((const uint8_t *)value.data), bytes))
+        return LCF_OK;
+    return fn(arg, key, value);
+}
+
+static lcf_status salvage_page(const walk *w, const uint8_t *p, lcf_cot_salvaged fn, void *arg)
+{
+    const size_t lower = u16_at(p + 12);
+    lcf_status status = LCF_OK;
+
+    if ((u16_at(p + 10) & P_KINDS) != P_LEAF || lower < PAGE_HEAD || lower > w->page_bytes)
+        return LCF_OK;
+    for (size_t at = PAGE_HEAD; at + 2 <= lower && !status; at += 2) {
+        const size_t offset = u16_at(p + at);
+
+        if (offset >= lower && offset + NODE_HEAD <= w->page_bytes)
+            status = salvage_node(w, p + offset, w->page_bytes - offset, fn, arg);
+    }
+    return status;
+}
+
+lcf_status lcf_cot_salvage(const uint8_t *bytes, size_t n, const char *name, lcf_cot_salvaged fn,
+                           void *arg, lcf_err *err)
+{
+    walk w = {.bytes = bytes, .path = name, .err = err};
+    lcf_status status = LCF_OK;
+
+    /* The head tells the size of a page; without it, that of nearly all machines is tried. */
+    w.page_bytes = n >= META_BYTES ? u32_at(bytes + PAGE_HEAD + 24) : 0;
+    if (w.page_bytes < 256 || w.page_bytes > 32768 || w.page_bytes & (w.page_bytes - 1))
+        w.page_bytes = 4096;
+    w.pages_n = n / w.page_bytes;
+    if (w.pages_n < 3)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: too short to hold any record", name);
+    for (uint64_t page = 2; page < w.pages_n && !status; page++)
+        status = salvage_page(&w, bytes + page * w.page_bytes, fn, arg);
+    return status;
+}

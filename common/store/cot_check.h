@@ -9,6 +9,7 @@
 #define LCF_COMMON_STORE_COT_CHECK_H
 
 #include "common/base/status.h"
+#include "common/base/str.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,5 +28,17 @@ lcf_status lcf_cot_check(const char *path, lcf_err *err);
 /* The same over bytes at hand, once; *txn receives the number of the newest state. */
 lcf_status lcf_cot_check_bytes(uint64_t *txn, const uint8_t *bytes, size_t n, const char *name,
                                lcf_err *err);
+
+/*
+ * Calls fn with every key and value on the leaf pages of a file that may be damaged: what is read
+ * lies within the bytes, all else is for the caller to doubt. Pages that nothing refers to any more
+ * are among them, so a pair may come twice, or be one that was removed. A status of fn's other than
+ * OK ends the walk and is returned.
+ *
+ * errors   EFORMAT the head of the file says nothing about its pages
+ */
+typedef lcf_status (*lcf_cot_salvaged)(void *arg, lcf_str key, lcf_str value);
+lcf_status lcf_cot_salvage(const uint8_t *bytes, size_t n, const char *name, lcf_cot_salvaged fn,
+                           void *arg, lcf_err *err);
 
 #endif

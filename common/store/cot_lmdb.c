@@ -129,7 +129,10 @@ static int put_once(lcf_cot_db *db, const lcf_cot_pair *pairs, size_t n)
         return rc;
     for (size_t i = 0; i < n && !rc; i++) {
         MDB_val key = value_of(pairs[i].key), value = value_of(pairs[i].value);
-        rc = mdb_put(txn, db->tables[pairs[i].table], &key, &value, 0);
+        if (pairs[i].value.data)
+            rc = mdb_put(txn, db->tables[pairs[i].table], &key, &value, 0);
+        else if ((rc = mdb_del(txn, db->tables[pairs[i].table], &key, NULL)) == MDB_NOTFOUND)
+            rc = 0;
     }
     if (!rc)
         return mdb_txn_commit(txn);

@@ -46,7 +46,8 @@ typedef struct lcf_cot_pair {
     lcf_str key, value;
 } lcf_cot_pair;
 
-/* All pairs or none, on disk when it returns. errors: ENOSPC, EIO, EINVAL opened for reading */
+/* All pairs or none, on disk when it returns; a value whose data is NULL removes its key. errors:
+ * ENOSPC, EIO, EINVAL opened for reading */
 lcf_status lcf_cot_db_put(lcf_cot_db *db, const lcf_cot_pair *pairs, size_t n, lcf_err *err);
 
 /* Pairs read by a scan: key i and value i lie in `bytes` at the offsets [2i, 2i+1, 2i+2). */

@@ -134,24 +134,39 @@ static lcf_status key_of(lcf_hash128 *out, const lcf_cot_store *s, lcf_str key, 
     return LCF_OK;
 }
 
+/* Whom a walk tells. */
+typedef struct visitor {
+    lcf_cot_visit fn;
+    void *arg;
+    void (*damaged)(void *arg, lcf_hash128 key, const char *why); /* NULL: damage ends the walk */
+    void *damaged_arg;
+} visitor;
+
 /* Visits one page of records, each decoded under the mutex and handed over outside of it, so that
  * the visitor may use the store. */
-static lcf_status visit_page(lcf_cot_store *s, const lcf_cot_page *page, lcf_cot_visit fn,
-                             void *arg, lcf_err *err)
+static lcf_status visit_page(lcf_cot_store *s, const lcf_cot_page *page, const visitor *v,
+                             lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
     for (size_t i = 0; i < page->n && !status; i++) {
         lcf_cot_record *record = NULL;
+        lcf_err why = LCF_ERR_INIT;
         lcf_hash128 key;
         status = key_of(&key, s, lcf_cot_page_key(page, i), err);
         if (status)
             break;
         pthread_mutex_lock(&s->mutex);
-        status = decode(&record, s, key, lcf_cot_page_value(page, i), err);
+        status = decode(&record, s, key, lcf_cot_page_value(page, i), &why);
         pthread_mutex_unlock(&s->mutex);
         if (!status)
-            status = fn(arg, record, err);
+            status = v->fn(v->arg, record, err);
+        else if (!v->damaged || status == LCF_ENOMEM)
+            status = LCF_FAIL(err, status, "%s", why.text);
+        else {
+            v->damaged(v->damaged_arg, key, why.text);
+            status = LCF_OK;
+        }
         free(record);
     }
     return status;
@@ -173,7 +188,7 @@ static lcf_status next_page(lcf_cot_page *page, lcf_cot_store *s, lcf_hash128 *l
     return status;
 }
 
-lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf_err *err)
+static lcf_status walk(lcf_cot_store *s, const visitor *v, lcf_err *err)
 {
     lcf_cot_page page = {LCF_BUF_INIT, NULL, 0, 0};
     lcf_hash128 last = {{0}};
@@ -183,11 +198,27 @@ lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf
     do {
         status = next_page(&page, s, &last, first, err);
         if (!status)
-            status = visit_page(s, &page, fn, arg, err);
+            status = visit_page(s, &page, v, err);
         first = false;
     } while (!status && page.n);
     lcf_cot_page_dispose(&page);
     return status;
+}
+
+lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf_err *err)
+{
+    const visitor v = {.fn = fn, .arg = arg};
+
+    return walk(s, &v, err);
+}
+
+lcf_status lcf_cot_store_each_sound(lcf_cot_store *s, lcf_cot_visit fn, void *arg,
+                                    void (*damaged)(void *arg, lcf_hash128 key, const char *why),
+                                    void *damaged_arg, lcf_err *err)
+{
+    const visitor v = {fn, arg, damaged, damaged_arg};
+
+    return walk(s, &v, err);
 }
 
 static lcf_status stat_page(lcf_cot_store_stats *out, const lcf_cot_store *s,
@@ -417,6 +448,25 @@ lcf_status lcf_cot_store_put(lcf_cot_store *s, const lcf_cot_record *records, si
     pthread_mutex_lock(&s->mutex);
     status = put_locked(s, records, n, err);
     pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+lcf_status lcf_cot_store_remove(lcf_cot_store *s, const lcf_hash128 *keys, size_t n, lcf_err *err)
+{
+    lcf_cot_pair *pairs;
+    lcf_status status;
+
+    if (n == 0)
+        return LCF_OK;
+    pairs = lcf_alloc_zero(n, sizeof(*pairs));
+    if (!pairs)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu keys to remove", n);
+    for (size_t i = 0; i < n; i++)
+        pairs[i] = (lcf_cot_pair){.table = LCF_COT_RECORDS, .key = key_str(&keys[i])};
+    pthread_mutex_lock(&s->mutex);
+    status = lcf_cot_db_put(s->db, pairs, n, err);
+    pthread_mutex_unlock(&s->mutex);
+    free(pairs);
     return status;
 }
 

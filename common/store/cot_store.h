@@ -81,6 +81,14 @@ lcf_status lcf_cot_store_get(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128
 typedef lcf_status (*lcf_cot_visit)(void *arg, const lcf_cot_record *record, lcf_err *err);
 lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf_err *err);
 
+/* The same, but a record that cannot be read is told to `damaged` (with damaged_arg) and left out.
+ */
+lcf_status lcf_cot_store_each_sound(lcf_cot_store *s, lcf_cot_visit fn, void *arg,
+                                    void (*damaged)(void *arg, lcf_hash128 key, const char *why),
+                                    void *damaged_arg, lcf_err *err);
+/* All n keys, or none; one that is not there is fine. errors: as put */
+lcf_status lcf_cot_store_remove(lcf_cot_store *s, const lcf_hash128 *keys, size_t n, lcf_err *err);
+
 typedef struct lcf_cot_store_stats {
     uint64_t records_n, raw_bytes, stored_bytes, dictionaries_n;
 } lcf_cot_store_stats;

@@ -72,7 +72,7 @@ static const char DOC[] =
     "of "
     "rows is one transaction: kill -9 loses at most the groups in flight, the same command "
     "generates exactly what is missing. SIGTERM finishes the groups in flight and exits with 75.\n"
-    "`llmcf cot export` prints records.\n\n"
+    "`llmcf store export` prints records.\n\n"
     "Example:\n"
     "  llmcf generate --dataset dataset --model recgen/recgen.gguf \\\n"
     "    --out cot --share 0.1";

@@ -21,7 +21,6 @@
 #include "offline/llama/llama.h"
 #include "offline/recgen/prompt.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 typedef struct lcf_generate_options {
@@ -62,14 +61,5 @@ lcf_hash128 lcf_cot_key(lcf_hash128 sample, const char *prompt_version, const ch
 #define LCF_SAMPLING_TEXT_BYTES 160
 /* e.g. "temperature=0.6 top_k=50 top_p=1 candidates=3 max_tokens=160 seed=1" */
 void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *options);
-
-/*
- * Writes the records of a store as JSON lines, in key order, to people or to a file. limit > 0
- * takes that many, chosen by a hash of (key, seed): the same ones for the same store.
- */
-lcf_status lcf_cot_export(FILE *out, uint64_t *written, const char *store_dir, size_t limit,
-                          uint64_t seed, lcf_err *err);
-/* One record as an exported line has it (json_decref); NULL when out of memory. */
-json_t *lcf_cot_record_json(const lcf_cot_record *record);
 
 #endif

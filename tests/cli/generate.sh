@@ -7,7 +7,7 @@ say "undisturbed"
 "$LLMCF" generate $GENERATE --out whole --json >summary.json 2>>log
 jq -e '.rows_generated == .rows_chosen and .rows_chosen > 100' summary.json >/dev/null ||
     fail "summary"
-"$LLMCF" cot export --cot whole --out whole.jsonl 2>>log
+"$LLMCF" store export --cot whole --out whole.jsonl 2>>log
 rows=$(jq .rows_chosen summary.json)
 [ "$(jq -r .key whole.jsonl | sort -u | wc -l)" = "$(wc -l <whole.jsonl)" ] || fail "a duplicate"
 "$LLMCF" generate $GENERATE --out whole --json 2>>log |
@@ -16,7 +16,7 @@ rows=$(jq .rows_chosen summary.json)
 
 say "one thread and the old name of the option"
 "$LLMCF" generate $GENERATE --cot single --threads 1 2>>log
-"$LLMCF" cot export --cot single 2>>log >single.jsonl
+"$LLMCF" store export --cot single 2>>log >single.jsonl
 cmp whole.jsonl single.jsonl
 
 say "kill -9 again and again"
@@ -42,7 +42,7 @@ for store in parts stopped; do
     jq -e --argjson rows "$rows" \
         '.current or (.rows_chosen == $rows and .rows_present + .rows_generated == $rows)' \
         $store.json >/dev/null || fail "$store: not exactly what was missing"
-    "$LLMCF" cot export --cot $store 2>>log >$store.jsonl
+    "$LLMCF" store export --cot $store 2>>log >$store.jsonl
     cmp whole.jsonl $store.jsonl
 done
 
@@ -54,10 +54,10 @@ code=0
 ) >full.log 2>&1 || code=$?
 [ $code = 1 ] || fail "full disk: exit code $code"
 grep -qi "space\|large" full.log || fail "full disk: message $(tail -1 full.log)"
-"$LLMCF" cot export --cot full 2>>log >full.jsonl
+"$LLMCF" store export --cot full 2>>log >full.jsonl
 [ -z "$(grep -vxFf whole.jsonl full.jsonl)" ] || fail "full disk: a record that is none"
 "$LLMCF" generate $GENERATE --out full 2>>log
-"$LLMCF" cot export --cot full 2>>log >full.jsonl
+"$LLMCF" store export --cot full 2>>log >full.jsonl
 cmp whole.jsonl full.jsonl
 
 say "a changed model invalidates, a larger share adds"
@@ -74,4 +74,4 @@ test "$(exit_code "$LLMCF" generate $GENERATE --out x --template poem)" = 2
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --share 0)" = 2
 head -c 2000 recgen/recgen.gguf >torn.gguf
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --model torn.gguf)" = 1
-test "$(exit_code "$LLMCF" cot export --cot nowhere)" = 1
+test "$(exit_code "$LLMCF" store export --cot nowhere)" = 1

@@ -1,5 +1,5 @@
 #!/bin/bash
-# llmcf encode, index, retrieve, cot: from a store of records to the examples of every row.
+# llmcf store, encode, index, retrieve: from a store of records to the examples of every row.
 set -u
 fixture=$LCF_BIN_DIR/cot_fixture
 . "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
@@ -10,25 +10,50 @@ fixture=$LCF_BIN_DIR/cot_fixture
 "$fixture" dataset other-order 3 backward || exit 1
 
 # the store: the same records in another order are the same store
-"$LLMCF" cot stats --cot cot >stats.json || fail "cot stats"
+"$LLMCF" store stats --cot cot >stats.json || fail "cot stats"
 records=$(jq .records stats.json)
 [ "$records" -gt 100 ] || fail "only $records records"
 [ "$(jq .dictionaries stats.json)" = 1 ] || fail "no dictionary"
-[ "$("$LLMCF" cot stats --cot other-order | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the digest depends on the order"
-"$LLMCF" cot export --cot cot --out a.jsonl 2>stderr || fail "cot export: $(cat stderr)"
-"$LLMCF" cot export --cot other-order >b.jsonl 2>stderr || fail "cot export: $(cat stderr)"
+[ "$("$LLMCF" store stats --cot other-order | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the digest depends on the order"
+"$LLMCF" store export --cot cot --out a.jsonl 2>stderr || fail "cot export: $(cat stderr)"
+"$LLMCF" store export --cot other-order >b.jsonl 2>stderr || fail "cot export: $(cat stderr)"
 cmp a.jsonl b.jsonl || fail "the export depends on the order"
 [ "$(wc -l <a.jsonl)" = "$records" ] || fail "the export lacks records"
 jq -r .key a.jsonl >keys; sort -c keys || fail "the export is not in key order"
 key=$(sed -n 7p keys)
-[ "$("$LLMCF" cot get "$key" --cot cot | jq -cS .)" = "$(sed -n 7p a.jsonl | jq -cS .)" ] || fail "cot get is not the exported record"
-expect 1 "no record 00000000000000000000000000000000" "$LLMCF" cot get 00000000000000000000000000000000 --cot cot
-expect 2 "32 hexadecimal digits" "$LLMCF" cot get xyz --cot cot
-expect 2 "one of stats, get, export and verify" "$LLMCF" cot --cot cot
-expect 1 "no CoT store there" "$LLMCF" cot stats --cot nowhere
-expect 0 "$records records are sound" "$LLMCF" cot verify --cot cot
+[ "$("$LLMCF" store get "$key" --cot cot | jq -cS .)" = "$(sed -n 7p a.jsonl | jq -cS .)" ] || fail "cot get is not the exported record"
+expect 1 "no record 00000000000000000000000000000000" "$LLMCF" store get 00000000000000000000000000000000 --cot cot
+expect 2 "32 hexadecimal digits" "$LLMCF" store get xyz --cot cot
+expect 2 "an action is needed" "$LLMCF" store --cot cot
+expect 2 "no action 'look'" "$LLMCF" store look --cot cot
+expect 2 "get needs a KEY" "$LLMCF" store get --cot cot
+expect 2 "stats takes no 'x'" "$LLMCF" store stats x --cot cot
+expect 1 "no CoT store there" "$LLMCF" store stats --cot nowhere
+expect 0 "$records records are sound" "$LLMCF" store verify --cot cot
 mkdir torn && head -c 20000 cot/data.mdb >torn/data.mdb
-expect 1 "truncated or damaged" "$LLMCF" cot verify --cot torn
+expect 1 "truncated or damaged" "$LLMCF" store verify --cot torn
+grep -q 'store repair' stderr || fail "no hint at repair"
+head -c $(($(stat -c %s cot/data.mdb) * 3 / 4)) cot/data.mdb >torn/data.mdb
+expect 0 "records saved" "$LLMCF" store repair --cot torn
+[ "$("$LLMCF" store stats --cot torn | jq .records)" -gt 0 ] || fail "nothing was saved"
+
+# upkeep: what goes out comes back, what was lost is merged in again, what is old goes
+expect 0 "$records records added, 0 were there" "$LLMCF" store import a.jsonl --cot copy
+expect 0 "0 records added, $records were there" "$LLMCF" store import - --cot copy <a.jsonl
+[ "$("$LLMCF" store stats --cot copy | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the copy differs"
+expect 0 "records added" "$LLMCF" store merge cot --cot torn
+[ "$("$LLMCF" store stats --cot torn | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the mended store differs"
+expect 0 "bytes, before" "$LLMCF" store compact --cot copy
+[ "$("$LLMCF" store stats --cot copy | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "compaction changed the records"
+echo '{}' >empty.jsonl
+expect 1 "empty.jsonl:1: " "$LLMCF" store import empty.jsonl --cot copy
+sed 's/"text":"/"text":"Another: /' a.jsonl | head -n 3 >changed.jsonl
+expect 1 "3 records are there with another content" "$LLMCF" store import changed.jsonl --cot copy
+expect 2 "gc needs" "$LLMCF" store gc --cot copy
+expect 0 "0 records removed" "$LLMCF" store gc --keep-days 100000 --cot copy
+expect 0 "records removed" "$LLMCF" store gc --keep-days 1 --cot copy
+left=$("$LLMCF" store stats --cot copy | jq .records)
+[ "$left" -gt 0 ] && [ "$left" -lt "$records" ] || fail "gc left $left of $records records"
 
 # encode, index, retrieve
 expect 0 "150 items and" "$LLMCF" encode --dataset dataset --cot cot --dim 64 --bits 14 --out vectors

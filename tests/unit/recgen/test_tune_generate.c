@@ -6,6 +6,7 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "common/store/cot_json.h"
 #include "offline/recgen/generate.h"
 #include "offline/recgen/tune.h"
 #include "tests/unit/data/fixture.h"

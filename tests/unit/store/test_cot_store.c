@@ -10,6 +10,7 @@
 #include "common/store/cot_lmdb.h"
 #include "common/store/cot_record.h"
 #include "common/store/cot_store.h"
+#include "tests/unit/store/records.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -24,134 +25,6 @@
 
 #include <cmocka.h>
 
-static const char *const WORDS[] = {
-    "the user", "prefers",    "dark",  "comedies",  "with",        "a strong", "sense",
-    "of place", "and has",    "rated", "thrillers", "highly",      "so this",  "film fits",
-    "although", "it departs", "from",  "recent",    "favourites.", "Therefore"};
-
-/* A record with its strings inside, made from its number alone. */
-typedef struct made {
-    lcf_cot_record record;
-    char user[16], item[16], text[2048];
-} made;
-
-static void make(made *m, uint64_t number)
-{
-    lcf_rng rng;
-    size_t used = 0;
-
-    memset(m, 0, sizeof(*m));
-    lcf_rng_seed(&rng, number, 7);
-    snprintf(m->user, sizeof(m->user), "u%u", (unsigned)(number % 50));
-    snprintf(m->item, sizeof(m->item), "i%u", (unsigned)lcf_rng_below(&rng, 500));
-    for (size_t i = 0, n = 30 + lcf_rng_below(&rng, 100); i < n; i++)
-        used += (size_t)snprintf(m->text + used, sizeof(m->text) - used, "%s %u ",
-                                 WORDS[lcf_rng_below(&rng, 20)], (unsigned)lcf_rng_below(&rng, 99));
-    m->record = (lcf_cot_record){
-        .key = lcf_hash128_of(&number, sizeof(number)),
-        .sample_hash = lcf_hash128_of(m->text, used),
-        .user_id = m->user,
-        .item_id = m->item,
-        .label = (uint32_t)(number % 2),
-        .time = 1000000000 - (int64_t)number,
-        .text = m->text,
-        .score = 0.5f,
-        .parts = {0.25f, 0.5f, 0.75f, 0.5f},
-        .reject_reason = "",
-        .model_id = "0123456789abcdef",
-        .prompt_version = "cot-1",
-        .sampling = "temperature=0.6 top_k=50 seed=1",
-        .candidate = 1,
-        .candidates_n = 3,
-        .prompt_tokens = 200,
-        .tokens = 150,
-        .tokens_generated = 450,
-    };
-}
-
-static void assert_same(const lcf_cot_record *a, const lcf_cot_record *b)
-{
-    assert_memory_equal(a->key.bytes, b->key.bytes, 16);
-    assert_memory_equal(a->sample_hash.bytes, b->sample_hash.bytes, 16);
-    assert_string_equal(a->user_id, b->user_id);
-    assert_string_equal(a->item_id, b->item_id);
-    assert_string_equal(a->text, b->text);
-    assert_string_equal(a->reject_reason, b->reject_reason);
-    assert_string_equal(a->model_id, b->model_id);
-    assert_string_equal(a->prompt_version, b->prompt_version);
-    assert_string_equal(a->sampling, b->sampling);
-    assert_int_equal(a->label, b->label);
-    assert_true(a->time == b->time);
-    assert_true(a->score == b->score);
-    assert_memory_equal(a->parts, b->parts, sizeof(a->parts));
-    assert_int_equal(a->candidate, b->candidate);
-    assert_int_equal(a->candidates_n, b->candidates_n);
-    assert_int_equal(a->prompt_tokens, b->prompt_tokens);
-    assert_int_equal(a->tokens, b->tokens);
-    assert_true(a->tokens_generated == b->tokens_generated);
-}
-
-static lcf_status open_store(lcf_cot_store **out, const char *dir, bool write, lcf_err *err)
-{
-    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
-
-    options.write = write;
-    options.dictionary_after = 300;
-    return lcf_cot_store_open(out, dir, &options, err);
-}
-
-/* Puts the records [begin, end) in batches of `batch`. */
-static lcf_status put_range(lcf_cot_store *s, uint64_t begin, uint64_t end, size_t batch,
-                            lcf_err *err)
-{
-    made *m = calloc(batch, sizeof(*m));
-    lcf_cot_record *records = calloc(batch, sizeof(*records));
-    lcf_status status = LCF_OK;
-
-    while (begin < end && !status) {
-        size_t n = 0;
-        for (; n < batch && begin < end; n++, begin++) {
-            make(&m[n], begin);
-            records[n] = m[n].record;
-        }
-        status = lcf_cot_store_put(s, records, n, err);
-    }
-    free(records);
-    free(m);
-    return status;
-}
-
-static void check_present(lcf_cot_store *s, uint64_t number)
-{
-    made m;
-    lcf_cot_record *got;
-    lcf_err err = LCF_ERR_INIT;
-
-    make(&m, number);
-    assert_int_equal(lcf_cot_store_has(s, m.record.key, &err), LCF_OK);
-    if (lcf_cot_store_get(&got, s, m.record.key, &err))
-        fail_msg("record %llu: %s", (unsigned long long)number, err.text);
-    assert_same(got, &m.record);
-    free(got);
-}
-
-static void fresh(const char *dir)
-{
-    assert_int_equal(lcf_dir_remove(dir, NULL), LCF_OK);
-}
-
-static void fill(const char *dir, uint64_t n)
-{
-    lcf_cot_store *s;
-    lcf_err err = LCF_ERR_INIT;
-
-    fresh(dir);
-    assert_int_equal(open_store(&s, dir, true, &err), LCF_OK);
-    if (put_range(s, 0, n, 64, &err))
-        fail_msg("%s", err.text);
-    lcf_cot_store_close(s);
-}
-
 static void test_round_trip(void **state)
 {
     lcf_cot_store *s;
@@ -161,24 +34,24 @@ static void test_round_trip(void **state)
     made m;
 
     (void)state;
-    fresh("round");
-    assert_int_equal(open_store(&s, "round", false, NULL), LCF_ENOENT);
-    assert_int_equal(open_store(&s, "round", true, &err), LCF_OK);
-    assert_int_equal(put_range(s, 0, 100, 7, &err), LCF_OK);
+    records_fresh("round");
+    assert_int_equal(records_open(&s, "round", false, NULL), LCF_ENOENT);
+    assert_int_equal(records_open(&s, "round", true, &err), LCF_OK);
+    assert_int_equal(records_put(s, 0, 100, 7, &err), LCF_OK);
     for (uint64_t i = 0; i < 100; i++)
-        check_present(s, i);
+        records_check(s, i);
     assert_int_equal(lcf_cot_store_has(s, absent, &err), LCF_ENOTFOUND);
     assert_int_equal(lcf_cot_store_get(&got, s, absent, &err), LCF_ENOTFOUND);
     assert_null(got);
     assert_int_equal(err.status, LCF_OK); /* no message for what is no failure */
 
-    make(&m, 5); /* an existing key is replaced */
+    records_make(&m, 5); /* an existing key is replaced */
     m.record.text = "another text, with \xc3\xa9 and \xe2\x9c\x93";
     assert_int_equal(lcf_cot_store_put(s, &m.record, 1, &err), LCF_OK);
     lcf_cot_store_close(s);
-    assert_int_equal(open_store(&s, "round", false, &err), LCF_OK);
+    assert_int_equal(records_open(&s, "round", false, &err), LCF_OK);
     assert_int_equal(lcf_cot_store_get(&got, s, m.record.key, &err), LCF_OK);
-    assert_same(got, &m.record);
+    records_assert_same(got, &m.record);
     free(got);
     assert_int_equal(lcf_cot_store_put(s, &m.record, 1, &err), LCF_EINVAL); /* read only */
     lcf_cot_store_close(s);
@@ -192,10 +65,10 @@ static void test_refuses_bad_records(void **state)
     lcf_cot_record pair[2];
 
     (void)state;
-    fresh("bad");
-    assert_int_equal(open_store(&s, "bad", true, &err), LCF_OK);
-    make(&good, 1);
-    make(&bad, 2);
+    records_fresh("bad");
+    assert_int_equal(records_open(&s, "bad", true, &err), LCF_OK);
+    records_make(&good, 1);
+    records_make(&bad, 2);
     strcpy(bad.text, "half a character \xe2\x9c");
     pair[0] = good.record;
     pair[1] = bad.record;
@@ -216,14 +89,14 @@ static void test_dictionary_and_growth(void **state)
     double ratio_before, ratio_after;
 
     (void)state;
-    fresh("grow");
-    assert_int_equal(open_store(&s, "grow", true, &err), LCF_OK);
-    assert_int_equal(put_range(s, 0, 256, 64, &err), LCF_OK);
+    records_fresh("grow");
+    assert_int_equal(records_open(&s, "grow", true, &err), LCF_OK);
+    assert_int_equal(records_put(s, 0, 256, 64, &err), LCF_OK);
     assert_int_equal(lcf_cot_store_stat(&before, s, &err), LCF_OK);
     assert_int_equal(before.records_n, 256);
     assert_int_equal(before.dictionaries_n, 0);
     /* beyond the first 4 MiB of map */
-    assert_int_equal(put_range(s, 256, 16000, 500, &err), LCF_OK);
+    assert_int_equal(records_put(s, 256, 16000, 500, &err), LCF_OK);
     assert_int_equal(lcf_cot_store_stat(&after, s, &err), LCF_OK);
     assert_int_equal(after.records_n, 16000);
     assert_int_equal(after.dictionaries_n, 1);
@@ -235,10 +108,10 @@ static void test_dictionary_and_growth(void **state)
     assert_true(ratio_after > 1.2 * ratio_before);
     assert_true(after.stored_bytes > 4u << 20);
     lcf_cot_store_close(s);
-    assert_int_equal(open_store(&s, "grow", true, &err), LCF_OK);
+    assert_int_equal(records_open(&s, "grow", true, &err), LCF_OK);
     for (uint64_t i = 0; i < 16000; i += 13) /* of before the dictionary and after */
-        check_present(s, i);
-    assert_int_equal(put_range(s, 16000, 16010, 10, &err), LCF_OK);
+        records_check(s, i);
+    assert_int_equal(records_put(s, 16000, 16010, 10, &err), LCF_OK);
     assert_int_equal(lcf_cot_store_stat(&after, s, &err), LCF_OK);
     assert_int_equal(after.dictionaries_n, 1);
     lcf_cot_store_close(s);
@@ -267,8 +140,8 @@ static void test_each(void **state)
     lcf_err err = LCF_ERR_INIT;
 
     (void)state;
-    fill("each", 500);
-    assert_int_equal(open_store(&v.store, "each", false, &err), LCF_OK);
+    records_fill("each", 500);
+    assert_int_equal(records_open(&v.store, "each", false, &err), LCF_OK);
     assert_int_equal(lcf_cot_store_each(v.store, count_visit, &v, &err), LCF_OK);
     assert_int_equal(v.n, 500);
     v.n = 0;
@@ -295,7 +168,7 @@ static int open_to_write(const char *dir)
 {
     lcf_cot_store *s;
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = open_store(&s, dir, true, &err);
+    lcf_status status = records_open(&s, dir, true, &err);
 
     if (status && !strstr(err.text, "writer.lock"))
         return 99;
@@ -306,10 +179,10 @@ static int open_to_write(const char *dir)
 static int open_to_read(const char *dir)
 {
     lcf_cot_store *s;
-    lcf_status status = open_store(&s, dir, false, NULL);
+    lcf_status status = records_open(&s, dir, false, NULL);
 
     if (!status)
-        check_present(s, 3);
+        records_check(s, 3);
     lcf_cot_store_close(s);
     return -status;
 }
@@ -320,11 +193,11 @@ static void test_one_writer(void **state)
     lcf_err err = LCF_ERR_INIT;
 
     (void)state;
-    fill("lock", 10);
-    assert_int_equal(open_store(&s, "lock", true, &err), LCF_OK);
+    records_fill("lock", 10);
+    assert_int_equal(records_open(&s, "lock", true, &err), LCF_OK);
     assert_int_equal(in_child(open_to_write, "lock"), -LCF_EBUSY);
     assert_int_equal(in_child(open_to_read, "lock"), LCF_OK);
-    assert_int_equal(open_store(&again, "lock", false, &err), LCF_EBUSY); /* in this process */
+    assert_int_equal(records_open(&again, "lock", false, &err), LCF_EBUSY); /* in this process */
     lcf_cot_store_close(s);
     assert_int_equal(in_child(open_to_write, "lock"), LCF_OK);
 }
@@ -334,10 +207,10 @@ static void write_until_killed(const char *dir, int pipe_fd, uint64_t begin)
 {
     lcf_cot_store *s;
 
-    if (open_store(&s, dir, true, NULL))
+    if (records_open(&s, dir, true, NULL))
         _exit(1);
     for (uint64_t at = begin;; at += 5) {
-        if (put_range(s, at, at + 5, 5, NULL))
+        if (records_put(s, at, at + 5, 5, NULL))
             _exit(2);
         if (write(pipe_fd, &at, sizeof(at)) != sizeof(at))
             _exit(3);
@@ -361,7 +234,7 @@ static void test_kill(void **state)
 
     (void)state;
     lcf_rng_seed(&rng, 11, 0);
-    fresh("kill");
+    records_fresh("kill");
     /* On a slow disk the first rounds may acknowledge nothing: pauses grow until one did. */
     for (uint32_t round = 0; round < 15 || (!end && round < 150); round++) {
         int fds[2], code;
@@ -385,13 +258,13 @@ static void test_kill(void **state)
             assert_int_equal(end, 0);
             continue;
         }
-        if (open_store(&s, "kill", true, &err))
+        if (records_open(&s, "kill", true, &err))
             fail_msg("%s", err.text);
         assert_int_equal(lcf_cot_store_stat(&stats, s, &err), LCF_OK);
         /* all that was acknowledged, and at most the one batch in flight, whole */
         assert_true(stats.records_n == end || stats.records_n == end + 5);
         for (uint64_t i = 0; i < stats.records_n; i++)
-            check_present(s, i);
+            records_check(s, i);
         end = stats.records_n;
         lcf_cot_store_close(s);
     }
@@ -423,7 +296,7 @@ static size_t read_all(const char *dir, uint64_t n)
     lcf_cot_store *s;
     lcf_err err = LCF_ERR_INIT;
     size_t right = 0;
-    lcf_status status = open_store(&s, dir, false, &err);
+    lcf_status status = records_open(&s, dir, false, &err);
 
     if (status) {
         if (status != LCF_EFORMAT && status != LCF_EVERSION)
@@ -435,10 +308,10 @@ static size_t read_all(const char *dir, uint64_t n)
     for (uint64_t i = 0; i < n; i++) {
         made m;
         lcf_cot_record *got;
-        make(&m, i);
+        records_make(&m, i);
         status = lcf_cot_store_get(&got, s, m.record.key, &err);
         if (status == LCF_OK) {
-            assert_same(got, &m.record);
+            records_assert_same(got, &m.record);
             right++;
         } else {
             assert_true(status == LCF_ECHECKSUM || status == LCF_EFORMAT ||
@@ -457,11 +330,11 @@ static void small_store(const char *dir)
     lcf_cot_store *s;
     lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
 
-    fresh(dir);
+    records_fresh(dir);
     options.write = true;
     options.dictionary_bytes = 0;
     assert_int_equal(lcf_cot_store_open(&s, dir, &options, NULL), LCF_OK);
-    assert_int_equal(put_range(s, 0, DAMAGE_RECORDS, 8, NULL), LCF_OK);
+    assert_int_equal(records_put(s, 0, DAMAGE_RECORDS, 8, NULL), LCF_OK);
     lcf_cot_store_close(s);
 }
 
@@ -519,13 +392,13 @@ static void test_newer_version(void **state)
     lcf_cot_pair pair = {LCF_COT_META, {"format_version", 14}, {version, 4}};
 
     (void)state;
-    fill("newer", 3);
+    records_fill("newer", 3);
     assert_int_equal(lcf_cot_db_open(&db, "newer", LCF_COT_WRITE, &err), LCF_OK);
     assert_int_equal(lcf_cot_db_put(db, &pair, 1, &err), LCF_OK);
     lcf_cot_db_close(db);
-    assert_int_equal(open_store(&s, "newer", false, &err), LCF_EVERSION);
+    assert_int_equal(records_open(&s, "newer", false, &err), LCF_EVERSION);
     assert_non_null(strstr(err.text, "version 2"));
-    assert_int_equal(open_store(&s, "newer", true, &err), LCF_EVERSION);
+    assert_int_equal(records_open(&s, "newer", true, &err), LCF_EVERSION);
 }
 
 /* In a child: the file may not grow beyond 600 KiB. */
@@ -538,16 +411,16 @@ static int fill_limited(const char *dir)
     uint64_t at = 0;
 
     signal(SIGXFSZ, SIG_IGN);
-    if (open_store(&s, dir, true, NULL) || setrlimit(RLIMIT_FSIZE, &limit))
+    if (records_open(&s, dir, true, NULL) || setrlimit(RLIMIT_FSIZE, &limit))
         return 1;
     do {
-        status = put_range(s, at, at + 20, 20, &err);
+        status = records_put(s, at, at + 20, 20, &err);
         at += status ? 0 : 20;
     } while (!status);
     if (status != LCF_ENOSPC || at < 100 || at > 5000)
         return 2;
     for (uint64_t i = 0; i < at; i++) /* all that was acknowledged can still be read ... */
-        check_present(s, i);
+        records_check(s, i);
     lcf_cot_store_close(s);
     return (int)(at / 20);
 }
@@ -559,16 +432,16 @@ static void test_disk_full(void **state)
     int batches;
 
     (void)state;
-    fresh("full");
+    records_fresh("full");
     batches = in_child(fill_limited, "full");
     assert_true(batches > 5);
     /* ... also by the next process, which has room and goes on */
-    assert_int_equal(open_store(&s, "full", true, NULL), LCF_OK);
+    assert_int_equal(records_open(&s, "full", true, NULL), LCF_OK);
     assert_int_equal(lcf_cot_store_stat(&stats, s, NULL), LCF_OK);
     assert_int_equal(stats.records_n, 20 * batches);
-    assert_int_equal(put_range(s, stats.records_n, stats.records_n + 100, 20, NULL), LCF_OK);
+    assert_int_equal(records_put(s, stats.records_n, stats.records_n + 100, 20, NULL), LCF_OK);
     for (uint64_t i = 0; i < stats.records_n + 100; i++)
-        check_present(s, i);
+        records_check(s, i);
     lcf_cot_store_close(s);
 }
 
@@ -581,16 +454,16 @@ static void test_copy_is_deterministic(void **state)
     size_t a_n, b_n;
 
     (void)state;
-    fresh("copy-a");
-    fresh("copy-b");
-    fill("order-a", 400);
-    fresh("order-b");
-    assert_int_equal(open_store(&s, "order-b", true, &err), LCF_OK);
+    records_fresh("copy-a");
+    records_fresh("copy-b");
+    records_fill("order-a", 400);
+    records_fresh("order-b");
+    assert_int_equal(records_open(&s, "order-b", true, &err), LCF_OK);
     for (uint64_t at = 400; at > 0; at -= 20) /* last first, and some twice */
-        assert_int_equal(put_range(s, at - 20, at > 380 ? at : at + 1, 9, &err), LCF_OK);
+        assert_int_equal(records_put(s, at - 20, at > 380 ? at : at + 1, 9, &err), LCF_OK);
     assert_int_equal(lcf_cot_store_copy(s, "copy-b", &err), LCF_OK);
     lcf_cot_store_close(s);
-    assert_int_equal(open_store(&s, "order-a", false, &err), LCF_OK);
+    assert_int_equal(records_open(&s, "order-a", false, &err), LCF_OK);
     if (lcf_cot_store_copy(s, "copy-a", &err))
         fail_msg("%s", err.text);
     assert_int_equal(lcf_cot_store_copy(s, "copy-a", &err), LCF_EEXIST);
@@ -603,7 +476,7 @@ static void test_copy_is_deterministic(void **state)
     options.immutable = true;
     assert_int_equal(lcf_cot_store_open(&s, "copy-a", &options, &err), LCF_OK);
     for (uint64_t i = 0; i < 400; i++)
-        check_present(s, i);
+        records_check(s, i);
     lcf_cot_store_close(s);
     assert_false(lcf_path_exists("copy-a/lock.mdb"));
     free(a);
@@ -619,7 +492,7 @@ static lcf_status all_steps(lcf_err *err)
     lcf_status status;
 
     options.write = true;
-    make(&m, 1);
+    records_make(&m, 1);
     status = lcf_cot_store_open(&s, "oom", &options, err);
     if (!status)
         status = lcf_cot_store_put(s, &m.record, 1, err);
@@ -640,8 +513,8 @@ static void test_out_of_memory(void **state)
 
     (void)state;
     do {
-        fresh("oom");
-        fresh("oom-copy");
+        records_fresh("oom");
+        records_fresh("oom-copy");
         lcf_alloc_fail_at(++n);
         status = all_steps(&err);
         lcf_alloc_fail_at(0);
@@ -689,28 +562,6 @@ static void test_golden_record(void **state)
     free(bytes);
 }
 
-static char work[] = "/dev/shm/lcf-store-XXXXXX";
-static char home[4096];
-
-/* In memory where that can be had: these tests sync hundreds of files. */
-static int enter(void **state)
-{
-    (void)state;
-    if (!getcwd(home, sizeof(home)))
-        return -1;
-    if (mkdtemp(work) && chdir(work))
-        return -1;
-    return 0;
-}
-
-static int leave(void **state)
-{
-    (void)state;
-    if (chdir(home))
-        return -1;
-    return lcf_path_exists(work) ? lcf_dir_remove(work, NULL) : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -729,5 +580,5 @@ int main(void)
         cmocka_unit_test(test_dictionary_and_growth),
     };
 
-    return cmocka_run_group_tests(tests, enter, leave);
+    return cmocka_run_group_tests(tests, records_enter, records_leave);
 }

@@ -1,0 +1,452 @@
+/* Upkeep of CoT stores: see cot_maintain.h. */
+#include "common/store/cot_maintain.h"
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/store/cot_check.h"
+#include "common/store/cot_record.h"
+#include "common/store/cot_zstd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 64 };
+
+/* ---- verify ---- */
+
+static lcf_status count_sound(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    (void)record;
+    (void)err;
+    ((lcf_cot_verify_counts *)arg)->sound_n++;
+    return LCF_OK;
+}
+
+/* Counts damage before telling of it. */
+typedef struct teller {
+    lcf_cot_verify_counts *counts;
+    lcf_cot_damage damage;
+    void *arg;
+} teller;
+
+static void count_damaged(void *arg, lcf_hash128 key, const char *why)
+{
+    const teller *t = arg;
+
+    t->counts->damaged_n++;
+    if (t->damage)
+        t->damage(t->arg, key, why);
+}
+
+lcf_status lcf_cot_store_verify(lcf_cot_verify_counts *out, lcf_cot_store *s, lcf_cot_damage damage,
+                                void *arg, lcf_err *err)
+{
+    teller t = {out, damage, arg};
+
+    memset(out, 0, sizeof(*out));
+    return lcf_cot_store_each_sound(s, count_sound, out, count_damaged, &t, err);
+}
+
+/* ---- batches ---- */
+
+/* Copies of records on their way into a store. */
+typedef struct batch {
+    lcf_cot_store *to;
+    lcf_cot_record records[BATCH]; /* strings point into `owned` */
+    lcf_cot_record *owned[BATCH];
+    size_t n;
+} batch;
+
+static lcf_status flush(batch *b, lcf_err *err)
+{
+    lcf_status status = lcf_cot_store_put(b->to, b->records, b->n, err);
+
+    for (size_t i = 0; i < b->n; i++)
+        free(b->owned[i]);
+    b->n = 0;
+    return status;
+}
+
+static void discard(batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        free(b->owned[i]);
+    b->n = 0;
+}
+
+static lcf_status copy_record(lcf_cot_record **out, const lcf_cot_record *record, lcf_err *err)
+{
+    lcf_buf packed = LCF_BUF_INIT;
+    lcf_status status = lcf_cot_record_pack(&packed, record, err);
+
+    if (!status)
+        status = lcf_cot_record_unpack(out, packed.data, packed.len, err);
+    lcf_buf_dispose(&packed);
+    return status;
+}
+
+static lcf_status batch_add(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    batch *b = arg;
+    lcf_status status = copy_record(&b->owned[b->n], record, err);
+
+    if (status)
+        return status;
+    b->records[b->n] = *b->owned[b->n];
+    return ++b->n == BATCH ? flush(b, err) : LCF_OK;
+}
+
+/* ---- replacing the file of a store ---- */
+
+typedef struct replacing {
+    lcf_lock *writer;
+    char *dir, *data, *lock; /* of the store */
+    char *aside, *made;      /* folder and file of the new one */
+} replacing;
+
+static void replacing_end(replacing *r)
+{
+    if (r->aside)
+        lcf_dir_remove(r->aside, NULL);
+    lcf_lock_release(r->writer);
+    free(r->dir);
+    free(r->data);
+    free(r->lock);
+    free(r->aside);
+    free(r->made);
+}
+
+static lcf_status replacing_begin(replacing *r, const char *dir, lcf_err *err)
+{
+    char *writer = lcf_path_join(dir, "writer.lock");
+    lcf_status status = LCF_OK;
+
+    memset(r, 0, sizeof(*r));
+    r->dir = lcf_strdup(dir);
+    r->data = lcf_path_join(dir, "data.mdb");
+    r->lock = lcf_path_join(dir, "lock.mdb");
+    r->aside = lcf_path_join(dir, "replacing");
+    r->made = r->aside ? lcf_path_join(r->aside, "data.mdb") : NULL;
+    if (!writer || !r->dir || !r->data || !r->lock || !r->aside || !r->made)
+        status = LCF_FAIL(err, LCF_ENOMEM, "paths of %s", dir);
+    if (!status && !lcf_path_exists(r->data))
+        status = LCF_FAIL(err, LCF_ENOENT, "%s: no CoT store there", dir);
+    if (!status)
+        status = lcf_lock_acquire(&r->writer, writer, err);
+    if (!status)
+        status = lcf_dir_remove(r->aside, err); /* what a killed one left behind */
+    free(writer);
+    return status;
+}
+
+/* The new file into place; `keep`, where given, is the old one's name from then on. */
+static lcf_status replacing_commit(replacing *r, const char *keep, lcf_err *err)
+{
+    if (keep && rename(r->data, keep))
+        return LCF_FAIL_ERRNO(err, "rename %s to %s", r->data, keep);
+    if (rename(r->made, r->data))
+        return LCF_FAIL_ERRNO(err, "rename %s", r->made);
+    if (remove(r->lock) && lcf_path_exists(r->lock)) /* it counts transactions of the old file */
+        return LCF_FAIL_ERRNO(err, "remove %s", r->lock);
+    return LCF_OK;
+}
+
+lcf_status lcf_cot_store_compact(const char *dir, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_store *store = NULL;
+    replacing r;
+    lcf_status status = replacing_begin(&r, dir, err);
+
+    if (!status)
+        status = lcf_cot_store_open(&store, dir, &options, err);
+    if (!status)
+        status = lcf_cot_store_copy(store, r.aside, err);
+    lcf_cot_store_close(store);
+    if (!status)
+        status = replacing_commit(&r, NULL, err);
+    replacing_end(&r);
+    return status;
+}
+
+/* ---- repair ---- */
+
+static lcf_status repair_by_tree(batch *b, teller *t, lcf_cot_store *from, lcf_err *err)
+{
+    lcf_status status = lcf_cot_store_each_sound(from, batch_add, b, count_damaged, t, err);
+
+    return status ? status : flush(b, err);
+}
+
+typedef struct salvager {
+    lcf_cot_codec *codec;
+    lcf_buf raw;
+    batch *b;
+    teller *t;
+    lcf_err *err;
+} salvager;
+
+static lcf_status salvage_dictionary(void *arg, lcf_str key, lcf_str value)
+{
+    salvager *v = arg;
+    const uint32_t id = lcf_cot_dictionary_id(value.data, value.len);
+
+    if (key.len != 4 || !id || lcf_cot_codec_has_dictionary(v->codec, id))
+        return LCF_OK;
+    /* One that is no dictionary any more is damage that its records will show. */
+    return lcf_cot_codec_add_dictionary(v->codec, value.data, value.len, NULL) == LCF_ENOMEM
+               ? LCF_FAIL(v->err, LCF_ENOMEM, "a dictionary")
+               : LCF_OK;
+}
+
+static lcf_status salvage_record(void *arg, lcf_str key, lcf_str value)
+{
+    salvager *v = arg;
+    lcf_cot_record *record = NULL;
+    lcf_hash128 hash;
+    lcf_err why = LCF_ERR_INIT;
+    lcf_status status;
+
+    if (key.len != sizeof(hash.bytes))
+        return LCF_OK;
+    memcpy(hash.bytes, key.data, sizeof(hash.bytes));
+    lcf_buf_reset(&v->raw);
+    status = lcf_cot_codec_decode(v->codec, &v->raw, value.data, value.len, &why);
+    if (!status)
+        status = lcf_cot_record_unpack(&record, lcf_buf_text(&v->raw), v->raw.len, &why);
+    if (status == LCF_ENOMEM)
+        return LCF_FAIL(v->err, status, "a record of %zu bytes", value.len);
+    if (!status && memcmp(record->key.bytes, hash.bytes, sizeof(hash.bytes)))
+        status = LCF_FAIL(&why, LCF_ECHECKSUM, "the record there has another key");
+    if (status) {
+        count_damaged(v->t, hash, why.text);
+        free(record);
+        return LCF_OK;
+    }
+    status = batch_add(v->b, record, v->err);
+    free(record);
+    return status;
+}
+
+static lcf_status repair_by_pages(batch *b, teller *t, const char *path, lcf_err *err)
+{
+    salvager v = {NULL, LCF_BUF_INIT, b, t, err};
+    lcf_map map = {NULL, 0};
+    lcf_status status = lcf_map_open(&map, path, err);
+
+    if (!status)
+        status = lcf_cot_codec_create(&v.codec, 3, err);
+    if (!status)
+        status = lcf_cot_salvage(map.data, map.bytes_n, path, salvage_dictionary, &v, err);
+    if (!status)
+        status = lcf_cot_salvage(map.data, map.bytes_n, path, salvage_record, &v, err);
+    if (!status)
+        status = flush(b, err);
+    lcf_cot_codec_free(v.codec);
+    lcf_buf_dispose(&v.raw);
+    lcf_map_close(&map);
+    return status;
+}
+
+static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_store *from = NULL;
+    lcf_err why = LCF_ERR_INIT;
+    batch b = {.n = 0};
+    lcf_status status, opened = lcf_cot_store_open(&from, r->dir, &options, &why);
+
+    if (opened && opened != LCF_EFORMAT)
+        return LCF_FAIL(err, opened, "%s", why.text);
+    options.write = true;
+    status = lcf_cot_store_open(&b.to, r->aside, &options, err);
+    if (!status)
+        status = opened ? repair_by_pages(&b, t, r->data, err) : repair_by_tree(&b, t, from, err);
+    discard(&b);
+    if (!status) {
+        lcf_cot_store_stats stats;
+
+        status = lcf_cot_store_stat(&stats, b.to, err);
+        t->counts->sound_n = stats.records_n;
+        if (!status && !stats.records_n && (opened || t->counts->damaged_n))
+            status = LCF_FAIL(err, LCF_EFORMAT, "%s: no record of it can be read", r->data);
+    }
+    lcf_cot_store_close(b.to);
+    lcf_cot_store_close(from);
+    return status;
+}
+
+lcf_status lcf_cot_store_repair(lcf_cot_verify_counts *out, const char *dir, lcf_cot_damage damage,
+                                void *arg, lcf_err *err)
+{
+    teller t = {out, damage, arg};
+    char *keep = lcf_path_join(dir, "data.mdb.damaged");
+    replacing r;
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    status = replacing_begin(&r, dir, err);
+    if (!status && !keep)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    if (!status)
+        status = repair_into(&r, &t, err);
+    if (!status)
+        status = replacing_commit(&r, keep, err);
+    replacing_end(&r);
+    free(keep);
+    return status;
+}
+
+/* ---- merge ---- */
+
+static lcf_status is_equal(bool *equal, const lcf_cot_record *a, const lcf_cot_record *b,
+                           lcf_err *err)
+{
+    lcf_buf x = LCF_BUF_INIT, y = LCF_BUF_INIT;
+    lcf_status status = lcf_cot_record_pack(&x, a, err);
+
+    if (!status)
+        status = lcf_cot_record_pack(&y, b, err);
+    *equal = !status && x.len == y.len && !memcmp(x.data, y.data, x.len);
+    lcf_buf_dispose(&x);
+    lcf_buf_dispose(&y);
+    return status;
+}
+
+struct lcf_cot_merger {
+    lcf_cot_merge_counts counts;
+    batch b;
+    lcf_cot_conflict conflict;
+    void *arg;
+};
+
+lcf_status lcf_cot_merger_begin(lcf_cot_merger **out, lcf_cot_store *to, lcf_cot_conflict conflict,
+                                void *arg, lcf_err *err)
+{
+    lcf_cot_merger *m = lcf_alloc_zero(1, sizeof(*m));
+
+    *out = m;
+    if (!m)
+        return LCF_FAIL(err, LCF_ENOMEM, "merge of CoT stores");
+    m->b.to = to;
+    m->conflict = conflict;
+    m->arg = arg;
+    return LCF_OK;
+}
+
+/* The record of that key on its way or in the store; *owned is to be freed. ENOTFOUND: none. */
+static lcf_status find(const lcf_cot_record **out, lcf_cot_record **owned, const lcf_cot_merger *m,
+                       lcf_hash128 key, lcf_err *err)
+{
+    lcf_status status;
+
+    *owned = NULL;
+    for (size_t i = 0; i < m->b.n; i++)
+        if (!memcmp(m->b.records[i].key.bytes, key.bytes, sizeof(key.bytes))) {
+            *out = &m->b.records[i];
+            return LCF_OK;
+        }
+    status = lcf_cot_store_get(owned, m->b.to, key, err);
+    *out = *owned;
+    return status;
+}
+
+lcf_status lcf_cot_merger_add(lcf_cot_merger *m, const lcf_cot_record *record, lcf_err *err)
+{
+    const lcf_cot_record *old;
+    lcf_cot_record *owned;
+    bool equal = false;
+    lcf_status status = find(&old, &owned, m, record->key, err);
+
+    if (status == LCF_ENOTFOUND) {
+        m->counts.added_n++;
+        return batch_add(&m->b, record, err);
+    }
+    if (!status)
+        status = is_equal(&equal, old, record, err);
+    free(owned);
+    if (status)
+        return status;
+    m->counts.same_n += equal;
+    m->counts.conflict_n += !equal;
+    if (!equal && m->conflict)
+        m->conflict(m->arg, record->key);
+    return LCF_OK;
+}
+
+lcf_status lcf_cot_merger_end(lcf_cot_merge_counts *out, lcf_cot_merger *m, bool failed,
+                              lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    if (!m)
+        return LCF_OK;
+    if (!failed)
+        status = flush(&m->b, err);
+    discard(&m->b);
+    out->added_n += m->counts.added_n;
+    out->same_n += m->counts.same_n;
+    out->conflict_n += m->counts.conflict_n;
+    free(m);
+    return status;
+}
+
+static lcf_status merge_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    return lcf_cot_merger_add(arg, record, err);
+}
+
+lcf_status lcf_cot_store_merge(lcf_cot_merge_counts *out, lcf_cot_store *to, lcf_cot_store *from,
+                               lcf_cot_conflict conflict, void *arg, lcf_err *err)
+{
+    lcf_cot_merger *m;
+    lcf_status ended, status = lcf_cot_merger_begin(&m, to, conflict, arg, err);
+
+    if (!status)
+        status = lcf_cot_store_each(from, merge_record, m, err);
+    ended = lcf_cot_merger_end(out, m, status != LCF_OK, err);
+    return status ? status : ended;
+}
+
+/* ---- throwing away ---- */
+
+typedef struct sweeper {
+    lcf_cot_store *store;
+    int64_t oldest;
+    const char *model;
+    lcf_hash128 keys[BATCH];
+    size_t n;
+    uint64_t removed_n;
+} sweeper;
+
+static lcf_status sweep(sweeper *w, lcf_err *err)
+{
+    lcf_status status = lcf_cot_store_remove(w->store, w->keys, w->n, err);
+
+    w->removed_n += status ? 0 : w->n;
+    w->n = 0;
+    return status;
+}
+
+static lcf_status sweep_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    sweeper *w = arg;
+
+    if (record->time >= w->oldest && (!w->model || !strcmp(record->model_id, w->model)))
+        return LCF_OK;
+    w->keys[w->n++] = record->key;
+    return w->n == BATCH ? sweep(w, err) : LCF_OK;
+}
+
+lcf_status lcf_cot_store_gc(uint64_t *removed_n, lcf_cot_store *s, int64_t oldest,
+                            const char *model, lcf_err *err)
+{
+    sweeper w = {.store = s, .oldest = oldest, .model = model};
+    lcf_status status = lcf_cot_store_each(s, sweep_record, &w, err);
+
+    if (!status)
+        status = sweep(&w, err);
+    *removed_n = w.removed_n;
+    return status;
+}

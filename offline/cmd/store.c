@@ -1,0 +1,464 @@
+/*
+ * llmcf store: look after a chain-of-thought store. Options only; the work is in
+ * common/store/cot_maintain.h and common/store/cot_json.h.
+ */
+#include "common/store/cot_json.h"
+
+#include "common/base/cli.h"
+#include "common/base/file.h"
+#include "offline/cmd/verbs.h"
+#include "offline/recgen/generate.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DAY_S 86400
+
+enum { OPT_COT = 0x100, OPT_OUT, OPT_SAMPLE, OPT_SEED, OPT_KEEP_DAYS, OPT_KEEP_MODEL };
+
+static const struct argp_option OPTIONS[] = {
+    {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
+    {"out", OPT_OUT, "FILE", 0, "export: where to (default: stdout)", 2},
+    {"sample", OPT_SAMPLE, "N", 0, "export: N records chosen by hash (default: all, in key order)",
+     2},
+    {"seed", OPT_SEED, "N", 0, "Of --sample (default 1)", 2},
+    {"keep-days", OPT_KEEP_DAYS, "N", 0,
+     "gc: removes records about decisions more than N days before the latest one", 3},
+    {"keep-model", OPT_KEEP_MODEL, "ID", 0, "gc: removes records that another model wrote", 3},
+    {0},
+};
+
+static const char DOC[] =
+    "Looks after a chain-of-thought store."
+    "\v"
+    "  stats        counts, sizes, records per reason of rejection, as JSON\n"
+    "  get KEY      one record, as JSON; KEY is 32 hexadecimal digits\n"
+    "  export       all records as JSON lines in key order: equal stores give equal lines\n"
+    "  import FILE  adds exported records (- is stdin); those there already stay as they are\n"
+    "  merge DIR    adds the records of another store, such as a shard's; conflicts are named, and "
+    "fail the run once all else is merged\n"
+    "  verify       reads every record and names each damaged one: checksums, dictionaries, and "
+    "that "
+    "each key is that of its content\n"
+    "  repair       makes a store of everything that can still be read; the old file is kept as "
+    "data.mdb.damaged\n"
+    "  compact      rewrites the store without gaps, recompressed with one new dictionary\n"
+    "  gc           removes records by --keep-days and --keep-model\n\n"
+    "What changes a store does so in whole transactions; killed, it leaves the old state or the "
+    "new "
+    "one.\n\n"
+    "Examples:\n"
+    "  llmcf store stats --cot cot\n"
+    "  llmcf store export --cot cot --sample 10 | jq -r '.score, .text'\n"
+    "  llmcf store export --cot cot | zstd >cot.jsonl.zst\n"
+    "  zstd -dc cot.jsonl.zst | llmcf store import - --cot copy\n"
+    "  llmcf store merge shard-2 --cot cot\n"
+    "  llmcf store gc --keep-days 180 --cot cot";
+
+typedef struct action action;
+
+typedef struct arguments {
+    const action *action;
+    const char *cot, *out, *operand, *keep_model;
+    lcf_hash128 key;
+    uint64_t sample, seed, keep_days;
+} arguments;
+
+struct action {
+    const char *name, *operand; /* what it takes besides options, or NULL */
+    lcf_status (*run)(const arguments *a, lcf_err *err);
+};
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void parse_key(arguments *a, const char *text, struct argp_state *state)
+{
+    if (strlen(text) != 2 * sizeof(a->key.bytes))
+        argp_error(state, "a key is 32 hexadecimal digits, not '%s'", text);
+    for (size_t i = 0; i < sizeof(a->key.bytes); i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            argp_error(state, "a key is 32 hexadecimal digits, not '%s'", text);
+        a->key.bytes[i] = (uint8_t)(high << 4 | low);
+    }
+}
+
+/* Prints and releases. */
+static lcf_status print_json(json_t *json, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    if (!json)
+        return LCF_FAIL(err, LCF_ENOMEM, "JSON of the store");
+    if (json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) ||
+        putchar('\n') < 0)
+        status = LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+    json_decref(json);
+    return status;
+}
+
+static lcf_status open_store(lcf_cot_store **out, const arguments *a, bool write, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+
+    options.write = write;
+    return lcf_cot_store_open(out, a->cot, &options, err);
+}
+
+/* ---- looking ---- */
+
+/* Counts a record under its reason of rejection; "" is "kept". */
+static lcf_status count_reason(void *arg, const lcf_cot_record *r, lcf_err *err)
+{
+    json_t *reasons = arg;
+    const char *reason = *r->reject_reason ? r->reject_reason : "kept";
+    const json_int_t n = json_integer_value(json_object_get(reasons, reason));
+
+    return json_object_set_new(reasons, reason, json_integer(n + 1))
+               ? LCF_FAIL(err, LCF_ENOMEM, "counts of reasons")
+               : LCF_OK;
+}
+
+static lcf_status run_stats(const arguments *a, lcf_err *err)
+{
+    json_t *reasons = json_object();
+    lcf_cot_store *store = NULL;
+    lcf_cot_store_stats s;
+    char digest[LCF_SHA256_HEX_BYTES];
+    lcf_status status = reasons ? open_store(&store, a, false, err)
+                                : LCF_FAIL(err, LCF_ENOMEM, "counts of reasons");
+
+    if (!status)
+        status = lcf_cot_store_stat(&s, store, err);
+    if (!status)
+        status = lcf_cot_store_digest(digest, store, err);
+    if (!status)
+        status = lcf_cot_store_each(store, count_reason, reasons, err);
+    lcf_cot_store_close(store);
+    if (!status)
+        status = print_json(
+            json_pack("{s:I, s:I, s:I, s:I, s:f, s:s, s:O}", "records", (json_int_t)s.records_n,
+                      "raw_bytes", (json_int_t)s.raw_bytes, "stored_bytes",
+                      (json_int_t)s.stored_bytes, "dictionaries", (json_int_t)s.dictionaries_n,
+                      "ratio", s.stored_bytes ? (double)s.raw_bytes / (double)s.stored_bytes : 0.0,
+                      "digest", digest, "reasons", reasons),
+            err);
+    json_decref(reasons);
+    return status;
+}
+
+static lcf_status run_get(const arguments *a, lcf_err *err)
+{
+    lcf_cot_store *store;
+    lcf_cot_record *record = NULL;
+    char hex[33];
+    lcf_status status = open_store(&store, a, false, err);
+
+    if (status)
+        return status;
+    status = lcf_cot_store_get(&record, store, a->key, err);
+    lcf_cot_store_close(store);
+    lcf_hash128_hex(hex, a->key);
+    if (status == LCF_ENOTFOUND)
+        return LCF_FAIL(err, status, "no record %s", hex);
+    if (!status)
+        status = print_json(lcf_cot_record_to_json(record), err);
+    free(record);
+    return status;
+}
+
+static lcf_status run_export(const arguments *a, lcf_err *err)
+{
+    uint64_t n = 0;
+    lcf_out *out = NULL;
+    lcf_status status;
+
+    if (!a->out) {
+        status = lcf_cot_export(stdout, &n, a->cot, a->sample, a->seed, err);
+        goto done;
+    }
+    status = lcf_out_open(&out, a->out, err);
+    if (!status)
+        status = lcf_cot_export(lcf_out_stream(out), &n, a->cot, a->sample, a->seed, err);
+    if (!status) {
+        status = lcf_out_commit(out, err);
+        out = NULL;
+    }
+    lcf_out_abandon(out);
+done:
+    if (!status)
+        fprintf(stderr, "%llu records\n", (unsigned long long)n);
+    return status;
+}
+
+/* ---- health ---- */
+
+static void name_damage(void *arg, lcf_hash128 key, const char *why)
+{
+    char hex[33];
+
+    (void)arg;
+    lcf_hash128_hex(hex, key);
+    fprintf(stderr, "%s: %s\n", hex, why);
+}
+
+/* Records whose key is not that of their content. */
+static lcf_status check_key(void *arg, const lcf_cot_record *r, lcf_err *err)
+{
+    const lcf_hash128 key =
+        lcf_cot_key(r->sample_hash, r->prompt_version, r->model_id, r->sampling);
+    uint64_t *wrong_n = arg;
+
+    (void)err;
+    if (memcmp(&key, &r->key, sizeof(key))) {
+        name_damage(NULL, r->key, "its key is not that of its content");
+        ++*wrong_n;
+    }
+    return LCF_OK;
+}
+
+static void ignore_damage(void *arg, lcf_hash128 key, const char *why)
+{
+    (void)arg;
+    (void)key;
+    (void)why;
+}
+
+static lcf_status run_verify(const arguments *a, lcf_err *err)
+{
+    lcf_cot_verify_counts counts = {0, 0};
+    uint64_t wrong_n = 0;
+    lcf_cot_store *store;
+    lcf_status status = open_store(&store, a, false, err);
+
+    if (status) {
+        if (status == LCF_EFORMAT)
+            fprintf(stderr, "`llmcf store repair --cot %s` saves what can be read\n", a->cot);
+        return status;
+    }
+    status = lcf_cot_store_verify(&counts, store, name_damage, NULL, err);
+    if (!status)
+        status = lcf_cot_store_each_sound(store, check_key, &wrong_n, ignore_damage, NULL, err);
+    lcf_cot_store_close(store);
+    if (status)
+        return status;
+    fprintf(stderr, "%llu records are sound\n", (unsigned long long)(counts.sound_n - wrong_n));
+    if (counts.damaged_n + wrong_n)
+        return LCF_FAIL(err, LCF_ECHECKSUM,
+                        "%llu records are damaged; `llmcf store repair` drops them",
+                        (unsigned long long)(counts.damaged_n + wrong_n));
+    return LCF_OK;
+}
+
+static lcf_status run_repair(const arguments *a, lcf_err *err)
+{
+    lcf_cot_verify_counts counts = {0, 0};
+    lcf_status status = lcf_cot_store_repair(&counts, a->cot, name_damage, NULL, err);
+
+    if (!status)
+        fprintf(stderr, "%llu records saved, %llu lost; the old file is %s/data.mdb.damaged\n",
+                (unsigned long long)counts.sound_n, (unsigned long long)counts.damaged_n, a->cot);
+    return status;
+}
+
+static lcf_status data_bytes(uint64_t *out, const arguments *a, lcf_err *err)
+{
+    char *path = lcf_path_join(a->cot, "data.mdb");
+    uint64_t hash;
+    lcf_status status = path ? lcf_hash64_file(&hash, out, path, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", a->cot);
+
+    free(path);
+    return status;
+}
+
+static lcf_status run_compact(const arguments *a, lcf_err *err)
+{
+    uint64_t before = 0, after = 0;
+    lcf_status status = data_bytes(&before, a, err);
+
+    if (!status)
+        status = lcf_cot_store_compact(a->cot, err);
+    if (!status)
+        status = data_bytes(&after, a, err);
+    if (!status)
+        fprintf(stderr, "%llu bytes, before %llu\n", (unsigned long long)after,
+                (unsigned long long)before);
+    return status;
+}
+
+/* ---- changing ---- */
+
+static void name_conflict(void *arg, lcf_hash128 key)
+{
+    (void)arg;
+    name_damage(NULL, key, "there already, with another content");
+}
+
+static lcf_status summarise(const lcf_cot_merge_counts *counts, lcf_err *err)
+{
+    fprintf(stderr, "%llu records added, %llu were there\n", (unsigned long long)counts->added_n,
+            (unsigned long long)counts->same_n);
+    if (!counts->conflict_n)
+        return LCF_OK;
+    return LCF_FAIL(err, LCF_EEXIST, "%llu records are there with another content; they stay",
+                    (unsigned long long)counts->conflict_n);
+}
+
+static lcf_status run_import(const arguments *a, lcf_err *err)
+{
+    const bool standard = !strcmp(a->operand, "-");
+    FILE *in = standard ? stdin : fopen(a->operand, "rb");
+    lcf_cot_merge_counts counts = {0, 0, 0};
+    lcf_cot_store *store = NULL;
+    lcf_status status;
+
+    if (!in)
+        return LCF_FAIL_ERRNO(err, "cannot open %s", a->operand);
+    status = open_store(&store, a, true, err);
+    if (!status)
+        status = lcf_cot_import(&counts, store, in, standard ? "stdin" : a->operand, name_conflict,
+                                NULL, err);
+    lcf_cot_store_close(store);
+    if (!standard)
+        fclose(in);
+    return status ? status : summarise(&counts, err);
+}
+
+static lcf_status run_merge(const arguments *a, lcf_err *err)
+{
+    lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_merge_counts counts = {0, 0, 0};
+    lcf_cot_store *to = NULL, *from = NULL;
+    lcf_status status = lcf_cot_store_open(&from, a->operand, &reading, err);
+
+    if (!status)
+        status = open_store(&to, a, true, err);
+    if (!status)
+        status = lcf_cot_store_merge(&counts, to, from, name_conflict, NULL, err);
+    lcf_cot_store_close(to);
+    lcf_cot_store_close(from);
+    return status ? status : summarise(&counts, err);
+}
+
+static lcf_status find_latest(void *arg, const lcf_cot_record *r, lcf_err *err)
+{
+    int64_t *latest = arg;
+
+    (void)err;
+    if (r->time > *latest)
+        *latest = r->time;
+    return LCF_OK;
+}
+
+static lcf_status run_gc(const arguments *a, lcf_err *err)
+{
+    int64_t latest = INT64_MIN;
+    uint64_t removed_n = 0;
+    lcf_cot_store *store;
+    lcf_status status;
+
+    if (a->keep_days == UINT64_MAX && !a->keep_model)
+        return LCF_FAIL(err, LCF_EUSAGE, "gc needs --keep-days, --keep-model, or both");
+    status = open_store(&store, a, true, err);
+    if (status)
+        return status;
+    status = lcf_cot_store_each(store, find_latest, &latest, err);
+    if (!status && a->keep_days != UINT64_MAX && latest > INT64_MIN)
+        latest -= (int64_t)a->keep_days * DAY_S;
+    else
+        latest = INT64_MIN;
+    if (!status)
+        status = lcf_cot_store_gc(&removed_n, store, latest, a->keep_model, err);
+    lcf_cot_store_close(store);
+    fprintf(stderr, "%llu records removed\n", (unsigned long long)removed_n);
+    return status;
+}
+
+/* ---- arguments ---- */
+
+static const action ACTIONS[] = {
+    {"stats", NULL, run_stats},     {"get", "KEY", run_get},        {"export", NULL, run_export},
+    {"import", "FILE", run_import}, {"merge", "DIR", run_merge},    {"verify", NULL, run_verify},
+    {"repair", NULL, run_repair},   {"compact", NULL, run_compact}, {"gc", NULL, run_gc},
+};
+
+static void parse_action(arguments *a, const char *text, struct argp_state *state)
+{
+    for (size_t i = 0; i < sizeof(ACTIONS) / sizeof(ACTIONS[0]); i++)
+        if (!strcmp(text, ACTIONS[i].name))
+            a->action = &ACTIONS[i];
+    if (!a->action)
+        argp_error(state, "there is no action '%s'; --help lists them", text);
+}
+
+static void check(arguments *a, struct argp_state *state)
+{
+    if (!a->action)
+        argp_error(state, "an action is needed, such as stats; --help lists them");
+    if (!a->cot)
+        argp_error(state, "--cot is needed");
+    if (a->action->operand && !a->operand)
+        argp_error(state, "%s needs a %s", a->action->name, a->action->operand);
+    if (!a->action->operand && a->operand)
+        argp_error(state, "%s takes no '%s'", a->action->name, a->operand);
+    if (a->action->run == run_get)
+        parse_key(a, a->operand, state);
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+
+    switch (key) {
+    case OPT_COT:
+        a->cot = text;
+        return 0;
+    case OPT_OUT:
+        a->out = text;
+        return 0;
+    case OPT_SAMPLE:
+        a->sample = lcf_cli_u64(state, "sample", text, 1, INT32_MAX);
+        return 0;
+    case OPT_SEED:
+        a->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
+        return 0;
+    case OPT_KEEP_DAYS:
+        a->keep_days = lcf_cli_u64(state, "keep-days", text, 0, 1000000);
+        return 0;
+    case OPT_KEEP_MODEL:
+        a->keep_model = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            parse_action(a, text, state);
+        else if (state->arg_num == 1)
+            a->operand = text;
+        else
+            return ARGP_ERR_UNKNOWN;
+        return 0;
+    case ARGP_KEY_END:
+        check(a, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int lcf_cmd_store(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, "ACTION [KEY|FILE|DIR]", DOC, NULL,
+                                     NULL,    NULL};
+    arguments a = {.seed = 1, .keep_days = UINT64_MAX};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_status status = lcf_cli_parse(&argp, "store", argc, argv, &a, &err);
+
+    if (!status)
+        status = a.action->run(&a, &err);
+    return lcf_cli_finish("store", status, &err);
+}

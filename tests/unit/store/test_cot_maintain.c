@@ -1,0 +1,359 @@
+/* Upkeep of stores: what is damaged is named and dropped and all else stays; merging twice adds
+ * once; a killed one leaves the old store or the new one. */
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/base/str.h"
+#include "common/store/cot_json.h"
+#include "common/store/cot_lmdb.h"
+#include "tests/unit/store/records.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { RECORDS = 600 };
+
+static void digest_of(char out[LCF_SHA256_HEX_BYTES], const char *dir)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    if (records_open(&s, dir, false, &err) || lcf_cot_store_digest(out, s, &err))
+        fail_msg("%s", err.text);
+    lcf_cot_store_close(s);
+}
+
+static void assert_same_stores(const char *a, const char *b)
+{
+    char x[LCF_SHA256_HEX_BYTES], y[LCF_SHA256_HEX_BYTES];
+
+    digest_of(x, a);
+    digest_of(y, b);
+    assert_string_equal(x, y);
+}
+
+static void count(void *arg, lcf_hash128 key, const char *why)
+{
+    (void)key;
+    assert_true(*why);
+    ++*(size_t *)arg;
+}
+
+/* Damages the frames of records [0, n) behind the store's back. */
+static void damage(const char *dir, uint64_t n)
+{
+    lcf_cot_db *db;
+    lcf_buf value = LCF_BUF_INIT;
+
+    assert_int_equal(lcf_cot_db_open(&db, dir, LCF_COT_WRITE, NULL), LCF_OK);
+    for (uint64_t i = 0; i < n; i++) {
+        const lcf_hash128 key = lcf_hash128_of(&i, sizeof(i));
+        lcf_cot_pair pair = {LCF_COT_RECORDS, {(const char *)key.bytes, 16}, {NULL, 0}};
+
+        lcf_buf_reset(&value);
+        assert_int_equal(lcf_cot_db_get(&value, db, LCF_COT_RECORDS, key.bytes, 16, NULL), LCF_OK);
+        value.data[value.len / 2] ^= 0x10;
+        pair.value = (lcf_str){value.data, value.len};
+        assert_int_equal(lcf_cot_db_put(db, &pair, 1, NULL), LCF_OK);
+    }
+    lcf_buf_dispose(&value);
+    lcf_cot_db_close(db);
+}
+
+static void damaged_records_are_named_and_dropped(void **state)
+{
+    lcf_cot_verify_counts counts;
+    lcf_cot_store *s;
+    size_t named = 0;
+
+    (void)state;
+    records_fill("hurt", RECORDS);
+    damage("hurt", 5);
+    assert_int_equal(records_open(&s, "hurt", false, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_verify(&counts, s, count, &named, NULL), LCF_OK);
+    lcf_cot_store_close(s);
+    assert_int_equal(counts.sound_n, RECORDS - 5);
+    assert_int_equal(counts.damaged_n, 5);
+    assert_int_equal(named, 5);
+    named = 0;
+    assert_int_equal(lcf_cot_store_repair(&counts, "hurt", count, &named, NULL), LCF_OK);
+    assert_int_equal(counts.sound_n, RECORDS - 5);
+    assert_int_equal(named, 5);
+    assert_true(lcf_path_exists("hurt/data.mdb.damaged"));
+    assert_false(lcf_path_exists("hurt/replacing"));
+    assert_int_equal(records_open(&s, "hurt", true, NULL), LCF_OK);
+    for (uint64_t i = 5; i < RECORDS; i++)
+        records_check(s, i);
+    assert_int_equal(records_put(s, 0, 5, 5, NULL), LCF_OK); /* generated again */
+    lcf_cot_store_close(s);
+    records_fill("whole", RECORDS);
+    assert_same_stores("hurt", "whole");
+}
+
+/* Overwrites one page of the file with noise. */
+static void tear(const char *path, uint64_t page)
+{
+    uint8_t noise[4096];
+    lcf_rng rng;
+    FILE *f = fopen(path, "r+b");
+
+    lcf_rng_seed(&rng, page, 1);
+    for (size_t i = 0; i < sizeof(noise); i++)
+        noise[i] = (uint8_t)lcf_rng_below(&rng, 256);
+    assert_non_null(f);
+    assert_int_equal(fseek(f, (long)(page * sizeof(noise)), SEEK_SET), 0);
+    assert_int_equal(fwrite(noise, sizeof(noise), 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static size_t pages_of(const char *path)
+{
+    lcf_map map;
+    size_t n;
+
+    assert_int_equal(lcf_map_open(&map, path, NULL), LCF_OK);
+    n = map.bytes_n / 4096;
+    lcf_map_close(&map);
+    return n;
+}
+
+/* Wherever one page is torn, what does not need it is saved, and nothing wrong is read. */
+static void torn_pages_cost_their_records_alone(void **state)
+{
+    size_t pages, refused = 0;
+
+    (void)state;
+    records_fill("torn", RECORDS);
+    pages = pages_of("torn/data.mdb");
+    for (uint64_t page = 2; page < pages; page += 5) {
+        lcf_cot_verify_counts counts;
+        lcf_cot_store *s;
+        size_t named = 0, found = 0;
+        lcf_err err = LCF_ERR_INIT;
+
+        records_fill("torn", RECORDS);
+        tear("torn/data.mdb", page);
+        if (records_open(&s, "torn", false, NULL))
+            refused++;
+        else
+            lcf_cot_store_close(s);
+        if (lcf_cot_store_repair(&counts, "torn", count, &named, &err))
+            fail_msg("page %zu: %s", (size_t)page, err.text);
+        assert_int_equal(records_open(&s, "torn", false, NULL), LCF_OK);
+        for (uint64_t i = 0; i < RECORDS; i++) {
+            const lcf_hash128 key = lcf_hash128_of(&i, sizeof(i));
+
+            if (lcf_cot_store_has(s, key, NULL))
+                continue;
+            records_check(s, i);
+            found++;
+        }
+        lcf_cot_store_close(s);
+        assert_int_equal(found, counts.sound_n);
+        assert_true(found >= 250); /* those without the dictionary, where it lay on that page */
+    }
+    assert_true(refused > 0);
+}
+
+static void nothing_to_save_changes_nothing(void **state)
+{
+    lcf_cot_verify_counts counts;
+    char noise[20000];
+
+    (void)state;
+    memset(noise, 0x5a, sizeof(noise));
+    records_fresh("noise");
+    assert_int_equal(lcf_dir_create("noise", NULL), LCF_OK);
+    assert_int_equal(lcf_file_write("noise/data.mdb", noise, sizeof(noise), NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_repair(&counts, "noise", NULL, NULL, NULL), LCF_EFORMAT);
+    assert_false(lcf_path_exists("noise/data.mdb.damaged"));
+    assert_int_equal(lcf_cot_store_repair(&counts, "nowhere", NULL, NULL, NULL), LCF_ENOENT);
+}
+
+static void compaction_keeps_the_content(void **state)
+{
+    lcf_cot_store *s;
+
+    (void)state;
+    records_fill("loose", RECORDS);
+    records_fill("tight", RECORDS);
+    assert_int_equal(lcf_cot_store_compact("tight", NULL), LCF_OK);
+    assert_same_stores("tight", "loose");
+    assert_true(pages_of("tight/data.mdb") < pages_of("loose/data.mdb"));
+    assert_int_equal(records_open(&s, "tight", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_compact("tight", NULL), LCF_EBUSY);
+    assert_int_equal(records_put(s, RECORDS, RECORDS + 10, 10, NULL), LCF_OK);
+    records_check(s, 3);
+    records_check(s, RECORDS + 3);
+    lcf_cot_store_close(s);
+}
+
+/* Killed at any moment, a compaction leaves a store with all records. */
+static void killed_compaction_loses_nothing(void **state)
+{
+    (void)state;
+    records_fill("loose", RECORDS);
+    records_fill("killed", RECORDS);
+    for (useconds_t wait = 0; wait < 60000; wait += 4000) {
+        const pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (!child) {
+            for (;;)
+                lcf_cot_store_compact("killed", NULL);
+        }
+        usleep(wait);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        assert_same_stores("killed", "loose");
+    }
+    assert_int_equal(lcf_cot_store_compact("killed", NULL), LCF_OK);
+    assert_false(lcf_path_exists("killed/replacing"));
+    assert_same_stores("killed", "loose");
+}
+
+static void note_conflict(void *arg, lcf_hash128 key)
+{
+    (void)key;
+    ++*(size_t *)arg;
+}
+
+static void put_changed(lcf_cot_store *s, uint64_t number)
+{
+    made m;
+
+    records_make(&m, number);
+    m.record.text = "another text";
+    assert_int_equal(lcf_cot_store_put(s, &m.record, 1, NULL), LCF_OK);
+}
+
+static void merging_twice_adds_once(void **state)
+{
+    lcf_cot_merge_counts counts = {0, 0, 0};
+    lcf_cot_store *to, *from;
+    size_t conflicts = 0;
+
+    (void)state;
+    records_fill("to", 100);
+    records_fresh("from");
+    assert_int_equal(records_open(&from, "from", true, NULL), LCF_OK);
+    assert_int_equal(records_put(from, 90, 400, 50, NULL), LCF_OK);
+    put_changed(from, 95);
+    assert_int_equal(records_open(&to, "to", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_merge(&counts, to, from, note_conflict, &conflicts, NULL),
+                     LCF_OK);
+    assert_int_equal(counts.added_n, 300);
+    assert_int_equal(counts.same_n, 9);
+    assert_int_equal(counts.conflict_n, 1);
+    assert_int_equal(conflicts, 1);
+    for (uint64_t i = 0; i < 400; i++)
+        records_check(to, i);
+    counts = (lcf_cot_merge_counts){0, 0, 0};
+    assert_int_equal(lcf_cot_store_merge(&counts, to, from, NULL, NULL, NULL), LCF_OK);
+    assert_int_equal(counts.added_n, 0);
+    assert_int_equal(counts.same_n, 309);
+    lcf_cot_store_close(from);
+    lcf_cot_store_close(to);
+}
+
+static void exported_records_come_back(void **state)
+{
+    lcf_cot_merge_counts counts = {0, 0, 0};
+    lcf_cot_store *s;
+    uint64_t written;
+    FILE *f = tmpfile();
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_non_null(f);
+    records_fill("out", 150);
+    assert_int_equal(lcf_cot_export(f, &written, "out", 0, 0, NULL), LCF_OK);
+    assert_int_equal(written, 150);
+    records_fresh("in");
+    assert_int_equal(records_open(&s, "in", true, NULL), LCF_OK);
+    for (int again = 0; again < 2; again++) {
+        rewind(f);
+        if (lcf_cot_import(&counts, s, f, "lines", NULL, NULL, &err))
+            fail_msg("%s", err.text);
+    }
+    assert_int_equal(counts.added_n, 150);
+    assert_int_equal(counts.same_n, 150);
+    lcf_cot_store_close(s);
+    assert_same_stores("in", "out");
+    fclose(f);
+}
+
+static void lines_that_are_no_records_are_named(void **state)
+{
+    static const char *const lines[][2] = {
+        {"{\"key\": \"00\"}\n", "lines:1: key is not 32 hexadecimal"},
+        {"\n[1]\n", "lines:2"},
+        {"{\"key\": 3}\n", "lines:1"},
+        {"not json\n", "lines:1"},
+    };
+    lcf_cot_store *s;
+
+    (void)state;
+    records_fresh("lines");
+    assert_int_equal(records_open(&s, "lines", true, NULL), LCF_OK);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        lcf_cot_merge_counts counts = {0, 0, 0};
+        lcf_err err = LCF_ERR_INIT;
+        FILE *f = tmpfile();
+
+        assert_non_null(f);
+        assert_true(fputs(lines[i][0], f) >= 0);
+        rewind(f);
+        assert_int_equal(lcf_cot_import(&counts, s, f, "lines", NULL, NULL, &err), LCF_EFORMAT);
+        if (!strstr(err.text, lines[i][1]))
+            fail_msg("'%s' does not say '%s'", err.text, lines[i][1]);
+        fclose(f);
+    }
+    lcf_cot_store_close(s);
+}
+
+static void old_records_go(void **state)
+{
+    lcf_cot_store *s;
+    uint64_t removed;
+
+    (void)state;
+    records_fill("old", 200);
+    assert_int_equal(records_open(&s, "old", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_gc(&removed, s, 1000000000 - 149, NULL, NULL), LCF_OK);
+    assert_int_equal(removed, 50);
+    records_check(s, 149);
+    for (uint64_t i = 150; i < 200; i++)
+        assert_int_equal(lcf_cot_store_has(s, lcf_hash128_of(&i, sizeof(i)), NULL), LCF_ENOTFOUND);
+    assert_int_equal(lcf_cot_store_gc(&removed, s, INT64_MIN, "0123456789abcdef", NULL), LCF_OK);
+    assert_int_equal(removed, 0);
+    assert_int_equal(lcf_cot_store_gc(&removed, s, INT64_MIN, "another", NULL), LCF_OK);
+    assert_int_equal(removed, 150);
+    lcf_cot_store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damaged_records_are_named_and_dropped),
+        cmocka_unit_test(torn_pages_cost_their_records_alone),
+        cmocka_unit_test(nothing_to_save_changes_nothing),
+        cmocka_unit_test(compaction_keeps_the_content),
+        cmocka_unit_test(killed_compaction_loses_nothing),
+        cmocka_unit_test(merging_twice_adds_once),
+        cmocka_unit_test(exported_records_come_back),
+        cmocka_unit_test(lines_that_are_no_records_are_named),
+        cmocka_unit_test(old_records_go),
+    };
+
+    return cmocka_run_group_tests(tests, records_enter, records_leave);
+}
