@@ -11,7 +11,7 @@
     X("prepare", lcf_cmd_prepare, "turn a raw log into a dataset")                         \
     X("tune", lcf_cmd_tune, "make the language model from a dataset")                      \
     X("generate", lcf_cmd_generate, "write chains of thought for training rows")           \
-    X("cot", lcf_cmd_cot, "look into a chain-of-thought store")                            \
+    X("store", lcf_cmd_store, "look after a chain-of-thought store")                       \
     X("judge", lcf_cmd_judge, "ask the language model Yes or No about rows")               \
     X("encode", lcf_cmd_encode, "turn texts and chains of thought into vectors")           \
     X("index", lcf_cmd_index, "make the in-context examples and their index")              \
