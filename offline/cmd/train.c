@@ -29,6 +29,12 @@ enum {
     OPT_WEIGHT_DECAY,
     OPT_DROPOUT,
     OPT_REC_WEIGHT,
+    OPT_PLATEAU,
+    OPT_CLIP,
+    OPT_DECAY,
+    OPT_TABLE_UPDATES,
+    OPT_INIT,
+    OPT_INIT_DATASET,
     OPT_ORDER,
     OPT_DISTILL,
     OPT_DISTILL_WEIGHT,
@@ -44,6 +50,12 @@ static const struct argp_option OPTIONS[] = {
     {"retrieved", OPT_RETRIEVED, "DIR", 0, "Made by `llmcf retrieve`; likewise", 1},
     {"distill", OPT_DISTILL, "DIR", 0,
      "Made by `llmcf judge`: the ranker also learns what the language model answered", 1},
+    {"init", OPT_INIT, "DIR", 0,
+     "A warm start: begin with the weights of this earlier `llmcf train`; users, items, brands and "
+     "categories that it did not know begin fresh",
+     1},
+    {"init-dataset", OPT_INIT_DATASET, "DIR", 0,
+     "The dataset that --init was trained on: rows of tables are matched by external ids", 1},
     {"out", OPT_OUT, "DIR", 0, "The rankers; replaced in one step", 1},
     {"backbone", OPT_BACKBONE, "NAME", 0, "The model (default din):", 2},
     {"side", OPT_SIDE, "NAME", 0,
@@ -55,7 +67,20 @@ static const struct argp_option OPTIONS[] = {
      "Stop after this many epochs without a better valid AUC (default 2)", 2},
     {"batch", OPT_BATCH, "ROWS", 0, "Rows per step (default 256)", 2},
     {"lr", OPT_LR, "RATE", 0, "Learning rate of Adam (default 0.003)", 2},
-    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "L2 in the gradient (default 1e-4)", 2},
+    {"lr-plateau", OPT_PLATEAU, "FACTOR", 0,
+     "Multiply the learning rate by this after an epoch that was not the best so far (default 1: "
+     "never)",
+     2},
+    {"clip", OPT_CLIP, "NORM", 0, "Scale gradients down to this norm (default 0: never)", 2},
+    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "Strength of the decay (default 1e-4)", 2},
+    {"decay", OPT_DECAY, "NAME", 0,
+     "l2: in the gradient, as in the published results; decoupled: beside it, as AdamW (default "
+     "l2)",
+     2},
+    {"table-updates", OPT_TABLE_UPDATES, "NAME", 0,
+     "dense: every row of every table in every step, as torch.optim.Adam; sparse: only rows that "
+     "the batch looked up, for very large tables (default dense)",
+     2},
     {"dropout", OPT_DROPOUT, "SHARE", 0, "Of the head's hidden layers (default 0.1)", 2},
     {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0,
      "Weight of the side module's own loss, ICT's reconstruction; 0: without it (default 1)", 2},
@@ -81,12 +106,14 @@ static const char DOC[] =
     "\v"
     "Writes seed-<s>.lcf (weights), best.lcf (the seed of the highest valid AUC), valid.lcf and "
     "test.lcf (predictions of every seed, for `llmcf evaluate`), report.json, manifest.json.\n\n"
-    "Stopped by a signal (exit code 75) or killed, it keeps the seeds that are finished in "
-    "DIR.partial and goes on from there when called again.\n\n"
+    "Stopped by a signal (exit code 75) or killed, it keeps the seeds and epochs that are finished "
+    "in DIR.partial and goes on from there when called again; the result is the same.\n\n"
     "Examples:\n"
     "  llmcf train --backbone deepfm --dataset dataset --out ranker-deepfm\n"
     "  llmcf train --dataset dataset --vectors vectors --examples examples \\\n"
-    "    --retrieved retrieved --side ict --out ranker-ict";
+    "    --retrieved retrieved --side ict --out ranker-ict\n"
+    "  llmcf train --dataset today/dataset --init yesterday/ranker \\\n"
+    "    --init-dataset yesterday/dataset --epochs 3 --out today/ranker";
 
 typedef struct arguments {
     lcf_train_options train;
@@ -111,6 +138,15 @@ static void parse_seeds(struct argp_state *state, lcf_train_options *o, const ch
     }
 }
 
+/* True for the second name. */
+static bool parse_choice(struct argp_state *state, const char *option, const char *text,
+                         const char *first, const char *second)
+{
+    if (strcmp(text, first) && strcmp(text, second))
+        argp_error(state, "--%s must be %s or %s, not '%s'", option, first, second, text);
+    return !strcmp(text, second);
+}
+
 static error_t parse_params(int key, char *text, struct argp_state *state, lcf_train_params *p)
 {
     switch (key) {
@@ -128,6 +164,18 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
         return 0;
     case OPT_WEIGHT_DECAY:
         p->weight_decay = lcf_cli_f64(state, "weight-decay", text, 0.0, 1.0);
+        return 0;
+    case OPT_PLATEAU:
+        p->plateau = lcf_cli_f64(state, "lr-plateau", text, 1e-6, 1.0);
+        return 0;
+    case OPT_CLIP:
+        p->clip = lcf_cli_f64(state, "clip", text, 0.0, 1e9);
+        return 0;
+    case OPT_DECAY:
+        p->decoupled = parse_choice(state, "decay", text, "l2", "decoupled");
+        return 0;
+    case OPT_TABLE_UPDATES:
+        p->sparse_tables = parse_choice(state, "table-updates", text, "dense", "sparse");
         return 0;
     case OPT_DROPOUT:
         p->dropout = lcf_cli_f64(state, "dropout", text, 0.0, 0.99);
@@ -150,6 +198,8 @@ static void check(const lcf_train_options *o, struct argp_state *state)
         argp_error(state, "--backbone: there is no '%s'; --help lists them", o->backbone);
     if (!lcf_ranker_has_side(o->side))
         argp_error(state, "--side: there is no '%s'; --help lists them", o->side);
+    if (!o->init_dir != !o->init_dataset_dir)
+        argp_error(state, "--init and --init-dataset go together");
     if (needs & LCF_RANKER_VECTORS && !o->vectors_dir)
         argp_error(state, "--side %s needs --vectors", o->side);
     if (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir))
@@ -178,6 +228,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_DISTILL:
         a->train.judged_dir = text;
+        return 0;
+    case OPT_INIT:
+        a->train.init_dir = text;
+        return 0;
+    case OPT_INIT_DATASET:
+        a->train.init_dataset_dir = text;
         return 0;
     case OPT_DISTILL_WEIGHT:
         a->train.distill_weight = lcf_cli_f64(state, "distill-weight", text, 1e-6, 1e6);

@@ -168,6 +168,10 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     in->source.fields = in->dataset.fields;
     fill_config(in, o);
     status = check_splits(&in->dataset, o->dataset_dir, err);
+    if (!status && o->init_dir) {
+        status = lcf_dataset_open(&in->before, o->init_dataset_dir, err);
+        in->init_dir = status ? NULL : o->init_dir;
+    }
     if (!status && needs & LCF_RANKER_VECTORS)
         status = open_vectors(in, o->vectors_dir, err);
     if (!status && needs & LCF_RANKER_EXAMPLES)
@@ -193,6 +197,8 @@ void train_inputs_close(train_inputs *in)
         lcf_examples_close(&in->examples);
     if (in->vectors.bundle)
         lcf_embeddings_close(&in->vectors);
+    if (in->init_dir)
+        lcf_dataset_close(&in->before);
     lcf_dataset_close(&in->dataset);
     memset(in, 0, sizeof(*in));
 }

@@ -9,6 +9,8 @@
 
 typedef struct train_inputs {
     lcf_dataset dataset;
+    lcf_dataset before;   /* of a warm start */
+    const char *init_dir; /* NULL: from scratch */
     lcf_embeddings vectors;
     lcf_examples examples;
     lcf_retrieved retrieved;

@@ -55,9 +55,25 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
         !(p->weight_decay >= 0.0 && p->weight_decay < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "learning rate %g or weight decay %g is out of range",
                         p->learning_rate, p->weight_decay);
+    if (!(p->plateau > 0.0 && p->plateau <= 1.0) || !(p->clip >= 0.0 && p->clip < INFINITY))
+        return LCF_FAIL(err, LCF_EINVAL, "plateau %g or clip %g is out of range", p->plateau,
+                        p->clip);
+    if (!o->init_dir != !o->init_dataset_dir)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "a warm start needs both an earlier ranker and its dataset");
     if (o->judged_dir && !(o->distill_weight > 0.0 && o->distill_weight < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "a distillation of weight %g", o->distill_weight);
     return check_parts(o, err);
+}
+
+static const char *decay_name(const lcf_train_params *p)
+{
+    return p->decoupled ? "decoupled" : "l2";
+}
+
+static const char *table_updates_name(const lcf_train_params *p)
+{
+    return p->sparse_tables ? "sparse" : "dense";
 }
 
 static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
@@ -66,10 +82,9 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
     const struct {
         const char *name;
         double value;
-    } reals[] = {{"lr", p->learning_rate},
-                 {"weight_decay", p->weight_decay},
-                 {"dropout", p->dropout},
-                 {"rec_weight", p->rec_weight}};
+    } reals[] = {{"lr", p->learning_rate}, {"weight_decay", p->weight_decay},
+                 {"dropout", p->dropout},  {"plateau", p->plateau},
+                 {"clip", p->clip},        {"rec_weight", p->rec_weight}};
     const bool alone = !strcmp(o->side, lcf_ranker_side(0)->name);
     lcf_status status = lcf_manifest_param_str(m, "backbone", o->backbone, err);
 
@@ -85,7 +100,11 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_param_i64(m, "batch", p->batch, err);
     if (!status)
         status = lcf_manifest_param_i64(m, "patience", p->patience, err);
-    for (size_t i = 0; i < (alone ? 3 : 4) && !status; i++)
+    if (!status)
+        status = lcf_manifest_param_str(m, "decay", decay_name(p), err);
+    if (!status)
+        status = lcf_manifest_param_str(m, "table_updates", table_updates_name(p), err);
+    for (size_t i = 0; i < (alone ? 5 : 6) && !status; i++)
         status = lcf_manifest_param_f64(m, reals[i].name, reals[i].value, err);
     return status;
 }
@@ -103,6 +122,10 @@ static lcf_status describe_inputs(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_input(m, "retrieved", o->retrieved_dir, err);
     if (!status && o->judged_dir)
         status = lcf_manifest_input(m, "judged", o->judged_dir, err);
+    if (!status && o->init_dir)
+        status = lcf_manifest_input(m, "init", o->init_dir, err);
+    if (!status && o->init_dir)
+        status = lcf_manifest_input(m, "init_dataset", o->init_dataset_dir, err);
     return status;
 }
 
@@ -263,8 +286,9 @@ static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err
     const train_watch watch = {on_step, on_epoch, r};
     train_result *result = &r->results[idx];
     lcf_ranker *ranker = NULL;
-    lcf_status status = train_seed(&ranker, result, &r->inputs, &r->options->params,
-                                   r->options->seeds[idx], r->seed_threads, &watch, err);
+    lcf_status status =
+        train_seed(&ranker, result, &r->inputs, &r->options->params, r->options->seeds[idx],
+                   r->seed_threads, r->partial, &watch, err);
 
     (void)worker;
     if (!status)
@@ -344,12 +368,14 @@ static json_t *params_json(const lcf_train_options *o)
 {
     const lcf_train_params *p = &o->params;
 
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f}", "epochs",
-                     (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s, s:s, s:b}",
+                     "epochs", (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
                      (json_int_t)p->patience, "lr", p->learning_rate, "weight_decay",
                      p->weight_decay, "dropout", p->dropout, "rec_weight", p->rec_weight, "order",
                      lcf_example_order_name(o->order), "distill_weight",
-                     o->judged_dir ? o->distill_weight : 0.0);
+                     o->judged_dir ? o->distill_weight : 0.0, "plateau", p->plateau, "clip",
+                     p->clip, "decay", decay_name(p), "table_updates", table_updates_name(p),
+                     "warm_start", o->init_dir != NULL);
 }
 
 /* The report; times are for people and never part of the artefact's identity. */

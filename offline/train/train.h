@@ -4,7 +4,8 @@
  * Makes an artefact folder: seed-<s>.lcf (weights, schemas/ranker_weights.md) for every seed,
  * best.lcf (the seed of the highest valid AUC), valid.lcf and test.lcf (predictions of every seed,
  * schemas/predictions.md), report.json, manifest.json. While it runs, finished seeds are kept in
- * OUT.partial: a stopped or killed run goes on with the seeds that are missing.
+ * OUT.partial, and so is each seed between two epochs: a stopped or killed run goes on from there
+ * and ends with the same bytes.
  *
  * Same inputs, options and seeds give the same bytes, at any number of threads: a batch is cut into
  * the same shards whoever computes them (step.h), and nothing that is timed enters the artefact's
@@ -31,6 +32,12 @@ typedef struct lcf_train_params {
     double learning_rate, weight_decay; /* of Adam; L2 in the gradient, as published */
     double dropout;                     /* of the head */
     double rec_weight;                  /* alpha of the reconstruction loss */
+    double plateau; /* the learning rate is multiplied by it after an epoch that was not the best
+                       so far; 1: never */
+    double clip;    /* gradients are scaled down to this norm; 0: never */
+    bool decoupled; /* weight decay beside the gradient (AdamW) instead of in it */
+    bool sparse_tables; /* rows of tables that a batch did not look up stay as they are, without
+                           decay and without their moments' decay; false: torch.optim.Adam's bits */
 } lcf_train_params;
 
 /*
@@ -38,14 +45,18 @@ typedef struct lcf_train_params {
  * (seed 1, batch 256): .8384 with these; .8251 with 1e-3 and 1e-4, .8195 with 1e-3 and 1e-5, .8281
  * with 1e-2 and 1e-4 (the published pair, at batch 128), .5 with 1e-3 and 1e-3.
  */
-#define LCF_TRAIN_PARAMS_INIT             \
-    {                                     \
-        30, 256, 2, 3e-3, 1e-4, 0.1, 1.0, \
+#define LCF_TRAIN_PARAMS_INIT                                                   \
+    {                                                                           \
+        .epochs_max = 30, .batch = 256, .patience = 2, .learning_rate = 3e-3,   \
+        .weight_decay = 1e-4, .dropout = 0.1, .rec_weight = 1.0, .plateau = 1.0 \
     }
 
 typedef struct lcf_train_options {
     const char *dataset_dir;
     const char *vectors_dir, *examples_dir, *retrieved_dir; /* where the side module needs them */
+    /* A warm start: an earlier artefact, and the dataset that it was trained on; NULL: from scratch
+     */
+    const char *init_dir, *init_dataset_dir;
     const char *judged_dir; /* of a language model that is distilled into the ranker, or NULL */
     double distill_weight;  /* of the loss against its answers */
     const char *out_dir;

@@ -9,7 +9,10 @@
 #include "common/base/progress.h"
 #include "offline/eval/auc.h"
 #include "offline/eval/log_loss.h"
+#include "offline/train/checkpoint.h"
+#include "offline/train/results.h"
 #include "offline/train/step.h"
+#include "offline/train/warm_start.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +27,8 @@ typedef struct trainer {
     const train_watch *watch;
     uint64_t seed;
     size_t threads;
+    double learning_rate;
+    char *checkpoint; /* path, or NULL */
     lcf_ranker *ranker;
     train_step *step;
     lcf_tape *tape;       /* of evaluation */
@@ -45,6 +50,7 @@ static void trainer_dispose(trainer *t)
     lcf_tape_free(t->tape);
     train_step_free(t->step);
     lcf_ranker_free(t->ranker);
+    free(t->checkpoint);
     free(t->best);
     free(t->order);
     free(t->rows);
@@ -74,11 +80,12 @@ static lcf_status alloc_arrays(trainer *t, train_result *result, lcf_err *err)
 
 static train_step_options step_options(const trainer *t)
 {
-    const train_step_options o = {
-        .adam = {0.9f, 0.999f, 1e-8f, (float)t->params->weight_decay, false, false},
-        .side_weight = t->in->config.rec_weight,
-        .seed = t->seed,
-        .threads = t->threads};
+    const train_step_options o = {.adam = {0.9f, 0.999f, 1e-8f, (float)t->params->weight_decay,
+                                           t->params->decoupled, t->params->sparse_tables},
+                                  .side_weight = t->in->config.rec_weight,
+                                  .clip = (float)t->params->clip,
+                                  .seed = t->seed,
+                                  .threads = t->threads};
 
     return o;
 }
@@ -88,6 +95,9 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
     const train_step_options options = step_options(t);
     lcf_status status = lcf_ranker_create(&t->ranker, &t->in->config, t->seed, err);
 
+    if (!status && t->in->init_dir)
+        status = train_warm_start(t->ranker, &t->in->dataset, t->in->init_dir, t->seed,
+                                  &t->in->before, err);
     if (!status)
         status = lcf_ranker_check_source(t->ranker, &t->in->source, err);
     if (!status)
@@ -113,7 +123,7 @@ static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, si
             t->weights[i] = in->weights[row];
     }
     return train_step_run(loss, rec_loss, t->step, t->rows, t->labels,
-                          in->weights ? t->weights : NULL, n, (float)t->params->learning_rate);
+                          in->weights ? t->weights : NULL, n, (float)t->learning_rate);
 }
 
 static lcf_status explain(const trainer *t, lcf_status status, const train_result *r, size_t at,
@@ -124,7 +134,7 @@ static lcf_status explain(const trainer *t, lcf_status status, const train_resul
                         "seed %llu, epoch %u, step %zu: the loss is not finite; try a lower "
                         "learning rate than %g",
                         (unsigned long long)t->seed, r->epochs_n + 1, at / t->params->batch,
-                        t->params->learning_rate);
+                        t->learning_rate);
     return LCF_FAIL(err, status, "no memory for a step of %u rows", t->params->batch);
 }
 
@@ -188,53 +198,99 @@ static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer 
     if (!isfinite(*auc))
         return LCF_FAIL(err, LCF_EDIVERGED,
                         "seed %llu: scores are not finite; try a lower learning rate than %g",
-                        (unsigned long long)t->seed, t->params->learning_rate);
+                        (unsigned long long)t->seed, t->learning_rate);
     return LCF_OK;
+}
+
+static train_checkpoint checkpoint_of(trainer *t, train_result *r)
+{
+    const train_checkpoint c = {lcf_ranker_params(t->ranker), train_step_adam(t->step), t->best,
+                                &t->learning_rate, r};
+
+    return c;
+}
+
+/* Takes up what an earlier run left after its last epoch. */
+static lcf_status go_on(trainer *t, train_result *r, lcf_err *err)
+{
+    const train_checkpoint c = checkpoint_of(t, r);
+    lcf_err why = LCF_ERR_INIT;
+    lcf_status status;
+
+    r->valid_auc = -1.0;
+    if (!t->checkpoint)
+        return LCF_OK;
+    status = train_checkpoint_load(&c, t->checkpoint, &why);
+    if (status == LCF_ENOMEM)
+        return LCF_FAIL(err, status, "%s", why.text);
+    if (!status)
+        lcf_log(LCF_LOG_INFO, "msg=\"going on after an earlier run\" seed=%llu epoch=%u",
+                (unsigned long long)t->seed, r->epochs_n);
+    else if (status != LCF_ENOENT)
+        lcf_log(LCF_LOG_WARN, "msg=\"a seed's epochs cannot be used, it begins anew\" why=\"%s\"",
+                why.text);
+    return LCF_OK;
+}
+
+/* What is kept of an epoch: the best values, the rate of the next one, and all of it on disk. */
+static lcf_status keep_epoch(trainer *t, train_result *r, double auc, lcf_err *err)
+{
+    const lcf_params *p = lcf_ranker_params(t->ranker);
+    const train_checkpoint c = checkpoint_of(t, r);
+
+    r->epochs[r->epochs_n++].valid_auc = auc;
+    if (auc > r->valid_auc) {
+        r->valid_auc = auc;
+        r->best_epoch = r->epochs_n;
+        memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
+    } else {
+        t->learning_rate *= t->params->plateau;
+    }
+    return t->checkpoint ? train_checkpoint_save(t->checkpoint, &c, err) : LCF_OK;
 }
 
 /* Epochs until the valid AUC has not risen for `patience` of them; t->best holds the best. */
 static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
 {
-    const lcf_params *p = lcf_ranker_params(t->ranker);
-    double auc, logloss;
+    lcf_status status = go_on(t, r, err);
 
-    r->valid_auc = -1.0;
-    while (r->epochs_n < t->params->epochs_max &&
+    while (!status && r->epochs_n < t->params->epochs_max &&
            r->epochs_n < r->best_epoch + t->params->patience) {
         const double start = lcf_clock_s();
-        lcf_status status = train_epoch_once(t, r, err);
+        double auc = 0.0, logloss;
 
+        status = train_epoch_once(t, r, err);
         r->seconds += lcf_clock_s() - start;
         if (!status)
             status = evaluate(r->valid, &auc, &logloss, t, LCF_VALID, err);
-        if (status)
-            return status;
-        r->epochs[r->epochs_n++].valid_auc = auc;
-        if (auc > r->valid_auc) {
-            r->valid_auc = auc;
-            r->best_epoch = r->epochs_n;
-            memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
-        }
-        t->watch->epoch(t->watch->arg, r);
+        if (!status)
+            status = keep_epoch(t, r, auc, err);
+        if (!status)
+            t->watch->epoch(t->watch->arg, r);
     }
     r->samples_per_s = (double)r->epochs_n * (double)split_n(&t->in->dataset, LCF_TRAIN) /
                        (r->seconds > 0.0 ? r->seconds : 1.0);
-    return LCF_OK;
+    return status;
 }
 
 lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inputs *in,
                       const lcf_train_params *params, uint64_t seed, size_t threads,
-                      const train_watch *watch, lcf_err *err)
+                      const char *dir, const train_watch *watch, lcf_err *err)
 {
     trainer t = {.in = in, .params = params, .watch = watch, .seed = seed, .threads = threads};
-    lcf_status status;
+    lcf_status status = LCF_OK;
 
     LCF_ASSERT(params->epochs_max >= 1 && params->epochs_max <= LCF_TRAIN_EPOCHS_MAX);
     *ranker = NULL;
     memset(result, 0, sizeof(*result));
     result->seed = seed;
     lcf_flush_denormals();
-    status = trainer_init(&t, result, err);
+    t.learning_rate = params->learning_rate;
+    t.checkpoint = dir ? train_seed_path(dir, seed, ".epoch.lcf") : NULL;
+    if (dir && !t.checkpoint)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    if (!status)
+        status = trainer_init(&t, result, err);
     if (!status)
         status = train_all(&t, result, err);
     if (!status) {

@@ -29,7 +29,8 @@ typedef struct train_watch {
 } train_watch;
 
 /*
- * Trains one seed from scratch.
+ * Trains one seed, or goes on with it from the checkpoint in `dir` (seed-<s>.epoch.lcf), which it
+ * writes after every epoch; dir may be NULL: without.
  *
  * order    weights from `seed`; the order of the rows from (seed, epoch), dropout from (seed, step)
  * errors   EDIVERGED, ECANCELED, ENOMEM as lcf_train
@@ -39,7 +40,7 @@ typedef struct train_watch {
  */
 lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inputs *in,
                       const lcf_train_params *params, uint64_t seed, size_t threads,
-                      const train_watch *watch, lcf_err *err);
+                      const char *dir, const train_watch *watch, lcf_err *err);
 
 /* The order in which an epoch (from 0) of a seed takes the n training rows. */
 void train_order(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch);

@@ -50,7 +50,26 @@ wait $pid 2>/dev/null
 expect 0 'best seed' "${train[@]}" --lr 0.002 --out other
 grep -qF 'seed kept' stderr && fail "a seed of another learning rate was kept"
 
+# kill -9 between two epochs of a seed: the next run takes up the epochs that were finished
+"${train[@]}" --out epochs 2>/dev/null &
+pid=$!
+wait_until [ -e epochs.partial/seed-1.epoch.lcf ]
+kill -9 $pid
+wait $pid 2>/dev/null
+expect 0 'best seed' "${train[@]}" --out epochs
+[ "$(id epochs)" = "$(id whole)" ] || fail "a run after kill -9 in a seed differs from a whole one"
+
+# a warm start from yesterday's ranker, into tables of more users and items
+"$LLMCF" simulate --users 170 --items 130 --out raw2 >/dev/null 2>&1 || fail "simulate"
+"$LLMCF" prepare --input raw2 --out dataset2 >/dev/null 2>&1 || fail "prepare"
+warm=("$LLMCF" train --dataset dataset2 --seeds 1 --epochs 1 --out warm)
+expect 0 'table=user.table' "${warm[@]}" --init whole --init-dataset dataset --clip 5 --lr-plateau 0.5 --decay decoupled
+expect 0 'best seed' "${warm[@]}" --table-updates sparse
+expect 1 'the dataset that it was trained on' "${warm[@]}" --init whole --init-dataset dataset2
+expect 2 '--init and --init-dataset go together' "${warm[@]}" --init whole
+
 # wrong usage
+expect 2 "--decay must be l2 or decoupled, not 'l1'" "$LLMCF" train --dataset dataset --out x --decay l1
 expect 2 '--dataset and --out' "$LLMCF" train --dataset dataset
 expect 2 "--backbone: there is no 'dim'" "$LLMCF" train --dataset dataset --out x --backbone dim
 expect 2 "--side: there is no 'itc'" "$LLMCF" train --dataset dataset --out x --side itc

@@ -1,0 +1,413 @@
+/*
+ * Methods of training on a tiny world: going on after a crash with the same bits, a learning rate
+ * that falls on a plateau, clipped gradients, and warm starts into tables that have grown.
+ */
+#include "common/base/bundle.h"
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "offline/train/results.h"
+#include "offline/train/step.h"
+#include "offline/train/trainer.h"
+#include "offline/train/warm_start.h"
+#include "tests/unit/data/fixture.h"
+#include "tests/unit/rank/world.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SEED 5
+#define EPOCHS 5
+
+typedef struct fixture {
+    char *dir; /* with today/dataset, yesterday/dataset, and kept/ for seeds */
+    char today[512], yesterday[512], kept[512];
+} fixture;
+
+static void write_world(const char *dir, size_t users_n, size_t items_n)
+{
+    world_options options = WORLD_OPTIONS_INIT;
+
+    options.users_n = users_n;
+    options.items_n = items_n;
+    assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
+    assert_int_equal(world_write(dir, &options, NULL), LCF_OK);
+}
+
+static int fixture_open(void **state)
+{
+    fixture *f = calloc(1, sizeof(*f));
+    char path[256];
+
+    assert_non_null(f);
+    f->dir = lcf_fixture_dir();
+    snprintf(path, sizeof(path), "%s/today", f->dir);
+    write_world(path, 24, 18);
+    snprintf(f->today, sizeof(f->today), "%s/dataset", path);
+    snprintf(path, sizeof(path), "%s/yesterday", f->dir);
+    write_world(path, 17, 12);
+    snprintf(f->yesterday, sizeof(f->yesterday), "%s/dataset", path);
+    snprintf(f->kept, sizeof(f->kept), "%s/kept", f->dir);
+    *state = f;
+    return 0;
+}
+
+static int fixture_close(void **state)
+{
+    fixture *f = *state;
+
+    lcf_dir_remove(f->dir, NULL);
+    free(f->dir);
+    free(f);
+    return 0;
+}
+
+/* A folder for the seeds of one test. */
+static int clean(void **state)
+{
+    const fixture *f = *state;
+
+    return lcf_dir_remove(f->kept, NULL) || lcf_dir_create(f->kept, NULL);
+}
+
+static lcf_train_params params_of(void)
+{
+    lcf_train_params p = LCF_TRAIN_PARAMS_INIT;
+
+    p.epochs_max = p.patience = EPOCHS;
+    p.batch = 32;
+    p.learning_rate = 0.01;
+    return p;
+}
+
+static void open_inputs(train_inputs *in, const char *dataset)
+{
+    lcf_train_options o = {
+        .backbone = "din", .side = "none", .dataset_dir = dataset, .params = params_of()};
+    lcf_err err = LCF_ERR_INIT;
+
+    if (train_inputs_open(in, &o, &err))
+        fail_msg("%s", err.text);
+}
+
+/* The parent's epochs, or those until a child dies. */
+typedef struct life {
+    uint32_t epochs, dies_in; /* in a step of this epoch (from 1); 0: never */
+    size_t steps;
+} life;
+
+static void on_step(void *arg, size_t rows)
+{
+    life *l = arg;
+
+    assert_true(rows > 0);
+    l->steps++;
+    if (l->dies_in && l->epochs + 1 == l->dies_in)
+        _exit(0);
+}
+
+static void on_epoch(void *arg, const train_result *so_far)
+{
+    ((life *)arg)->epochs = so_far->epochs_n;
+}
+
+static lcf_ranker *train(train_result *result, life *l, const train_inputs *in,
+                         const lcf_train_params *params, const char *dir)
+{
+    const train_watch watch = {on_step, on_epoch, l};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_ranker *ranker;
+
+    if (train_seed(&ranker, result, in, params, SEED, 1, dir, &watch, &err))
+        fail_msg("%s", err.text);
+    return ranker;
+}
+
+static void check_same(lcf_ranker *a, const train_result *ra, lcf_ranker *b, const train_result *rb,
+                       const train_inputs *in)
+{
+    const size_t *split = in->dataset.split_begin;
+    const lcf_params *p = lcf_ranker_params(a);
+
+    assert_memory_equal(p->values, lcf_ranker_params(b)->values, p->values_n * sizeof(float));
+    assert_memory_equal(ra->test, rb->test, (split[3] - split[LCF_TEST]) * sizeof(float));
+    assert_int_equal(ra->epochs_n, rb->epochs_n);
+    assert_int_equal(ra->best_epoch, rb->best_epoch);
+    for (uint32_t i = 0; i < ra->epochs_n; i++)
+        assert_true(ra->epochs[i].loss == rb->epochs[i].loss &&
+                    ra->epochs[i].valid_auc == rb->epochs[i].valid_auc);
+}
+
+/* Dies in an epoch; returns when it is dead. */
+static void die_in(uint32_t epoch, const train_inputs *in, const lcf_train_params *params,
+                   const char *dir)
+{
+    static train_result result;
+    life l = {.dies_in = epoch};
+    int how;
+    const pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (!child) {
+        train(&result, &l, in, params, dir);
+        _exit(1); /* it lived */
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
+static void test_goes_on(void **state)
+{
+    const fixture *f = *state;
+    static train_result whole, resumed;
+    lcf_train_params params = params_of();
+    life l = {0}, rest = {0};
+    lcf_ranker *a, *b;
+    train_inputs in;
+    size_t steps;
+
+    params.plateau = 0.5;
+    open_inputs(&in, f->today);
+    a = train(&whole, &l, &in, &params, NULL);
+    steps = l.steps / l.epochs;
+    die_in(3, &in, &params, f->kept);
+    die_in(4, &in, &params, f->kept);
+    b = train(&resumed, &rest, &in, &params, f->kept);
+    assert_int_equal(rest.steps, (whole.epochs_n - 3) * steps); /* epochs 1 to 3 were kept */
+    check_same(a, &whole, b, &resumed, &in);
+    lcf_ranker_free(a);
+    lcf_ranker_free(b);
+    train_result_dispose(&whole);
+    train_result_dispose(&resumed);
+    train_inputs_close(&in);
+}
+
+static void test_damaged_checkpoint(void **state)
+{
+    const fixture *f = *state;
+    static train_result whole, again;
+    const lcf_train_params params = params_of();
+    char *path = train_seed_path(f->kept, SEED, ".epoch.lcf");
+    lcf_buf bytes = LCF_BUF_INIT;
+    life l = {0}, m = {0};
+    lcf_ranker *a, *b;
+    train_inputs in;
+
+    open_inputs(&in, f->today);
+    a = train(&whole, &l, &in, &params, f->kept);
+    assert_int_equal(lcf_file_read(&bytes, path, SIZE_MAX, NULL), LCF_OK);
+    ((char *)bytes.data)[bytes.len / 2] ^= 4;
+    assert_int_equal(lcf_file_write(path, bytes.data, bytes.len, NULL), LCF_OK);
+    b = train(&again, &m, &in, &params, f->kept);
+    assert_int_equal(l.steps, m.steps); /* from the beginning */
+    check_same(a, &whole, b, &again, &in);
+    lcf_buf_dispose(&bytes);
+    free(path);
+    lcf_ranker_free(a);
+    lcf_ranker_free(b);
+    train_result_dispose(&whole);
+    train_result_dispose(&again);
+    train_inputs_close(&in);
+}
+
+/* The rate of the next epoch, as the last checkpoint has it. */
+static double rate_kept(const char *dir)
+{
+    char *path = train_seed_path(dir, SEED, ".epoch.lcf");
+    uint64_t n = 4;
+    const void *data;
+    lcf_bundle *bundle;
+    double rate;
+
+    assert_int_equal(lcf_bundle_open(&bundle, path, "train-epoch", 1, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_get(&data, bundle, "progress", LCF_F64, &n, 1, NULL), LCF_OK);
+    memcpy(&rate, (const double *)data + 3, sizeof(rate));
+    lcf_bundle_close(bundle);
+    free(path);
+    return rate;
+}
+
+static void test_plateau(void **state)
+{
+    const fixture *f = *state;
+    static train_result result;
+    lcf_train_params params = params_of();
+    double best = -1.0, rate = params.learning_rate;
+    size_t worse = 0;
+    life l = {0};
+    train_inputs in;
+
+    params.plateau = 0.25;
+    params.epochs_max = params.patience = 12;
+    open_inputs(&in, f->today);
+    lcf_ranker_free(train(&result, &l, &in, &params, f->kept));
+    for (uint32_t i = 0; i < result.epochs_n; i++) {
+        if (result.epochs[i].valid_auc > best) {
+            best = result.epochs[i].valid_auc;
+            continue;
+        }
+        rate *= params.plateau;
+        worse++;
+    }
+    assert_true(worse > 0);
+    assert_true(rate_kept(f->kept) == rate);
+    train_result_dispose(&result);
+    train_inputs_close(&in);
+}
+
+/* The norm of the gradients that reached the optimizer: m of the first step is a tenth of them. */
+static double norm_of_first_step(const train_inputs *in, float clip)
+{
+    const train_step_options options = {.adam = LCF_ADAM_OPTIONS_INIT, .clip = clip, .threads = 1};
+    double square = 0.0, loss, side_loss;
+    lcf_ranker *r;
+    train_step *s;
+
+    assert_int_equal(lcf_ranker_create(&r, &in->config, SEED, NULL), LCF_OK);
+    assert_int_equal(train_step_create(&s, r, &in->source, &options, NULL), LCF_OK);
+    assert_int_equal(train_step_run(&loss, &side_loss, s, in->rows, in->labels, NULL, 32, 0.01f),
+                     LCF_OK);
+    for (size_t i = 0; i < train_step_adam(s)->values_n; i++)
+        square += 100.0 * (double)train_step_adam(s)->m[i] * (double)train_step_adam(s)->m[i];
+    train_step_free(s);
+    lcf_ranker_free(r);
+    return sqrt(square);
+}
+
+static void test_clip(void **state)
+{
+    const fixture *f = *state;
+    train_inputs in;
+    double norm;
+
+    open_inputs(&in, f->today);
+    norm = norm_of_first_step(&in, 0.0f);
+    assert_true(norm > 0.01);
+    assert_true(fabs(norm_of_first_step(&in, (float)norm / 4.0f) - norm / 4.0) < 1e-4 * norm);
+    assert_true(fabs(norm_of_first_step(&in, (float)norm * 2.0f) - norm) < 1e-6 * norm);
+    train_inputs_close(&in);
+}
+
+/* Rows that a batch does not look up keep their bits where tables are sparse, and only there. */
+static void test_sparse_tables(void **state)
+{
+    const fixture *f = *state;
+    train_inputs in;
+
+    open_inputs(&in, f->today);
+    for (int sparse = 0; sparse < 2; sparse++) {
+        const train_step_options options = {.adam = {0.9f, 0.999f, 1e-8f, 0.1f, false, sparse},
+                                            .threads = 1};
+        const uint32_t user = in.dataset.users_n - 1;
+        lcf_ranker *r, *fresh;
+        double loss, side_loss;
+        const float *now, *then;
+        train_step *s;
+
+        assert_int_equal(lcf_ranker_create(&r, &in.config, SEED, NULL), LCF_OK);
+        assert_int_equal(lcf_ranker_create(&fresh, &in.config, SEED, NULL), LCF_OK);
+        assert_int_equal(train_step_create(&s, r, &in.source, &options, NULL), LCF_OK);
+        assert_true(in.rows[0].user != user);
+        assert_int_equal(train_step_run(&loss, &side_loss, s, in.rows, in.labels, NULL, 1, 0.01f),
+                         LCF_OK);
+        now = lcf_params_value(lcf_ranker_params(r),
+                               lcf_params_find(lcf_ranker_params(r), "user.table"));
+        then = lcf_params_value(lcf_ranker_params(fresh),
+                                lcf_params_find(lcf_ranker_params(fresh), "user.table"));
+        assert_int_equal(memcmp(now + user * in.config.dim, then + user * in.config.dim,
+                                in.config.dim * sizeof(float)) == 0,
+                         sparse);
+        assert_memory_not_equal(now + in.rows[0].user * in.config.dim,
+                                then + in.rows[0].user * in.config.dim,
+                                in.config.dim * sizeof(float));
+        train_step_free(s);
+        lcf_ranker_free(r);
+        lcf_ranker_free(fresh);
+    }
+    train_inputs_close(&in);
+}
+
+static const float *row_of(lcf_ranker *r, const char *table, size_t row)
+{
+    lcf_params *p = lcf_ranker_params(r);
+    const size_t idx = lcf_params_find(p, table);
+
+    return lcf_params_value(p, idx) + row * p->list[idx].dims[1];
+}
+
+static void check_rows(lcf_ranker *warm, lcf_ranker *fresh, lcf_ranker *old, const char *table,
+                       const lcf_strings *now, const lcf_strings *before)
+{
+    const size_t bytes = lcf_ranker_config_of(warm)->dim * sizeof(float);
+    size_t known = 0;
+
+    for (size_t i = 1; i < now->n; i++) {
+        const lcf_str name = lcf_strings_get(now, i);
+        const uint32_t was = lcf_strings_find(before, name.data, name.len);
+
+        known += was != 0;
+        if (was)
+            assert_memory_equal(row_of(warm, table, i), row_of(old, table, was), bytes);
+        else
+            assert_memory_equal(row_of(warm, table, i), row_of(fresh, table, i), bytes);
+    }
+    assert_true(known > 0 && known < now->n - 1);
+}
+
+static void test_warm_start(void **state)
+{
+    const fixture *f = *state;
+    static train_result result;
+    const lcf_train_params params = params_of();
+    lcf_ranker *old, *warm, *fresh;
+    train_inputs in, before;
+    lcf_err err = LCF_ERR_INIT;
+    life l = {0};
+
+    open_inputs(&in, f->today);
+    open_inputs(&before, f->yesterday);
+    old = train(&result, &l, &before, &params, NULL);
+    assert_int_equal(train_result_save(&result, old, f->kept, &before.dataset, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_create(&warm, &in.config, 77, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_create(&fresh, &in.config, 77, NULL), LCF_OK);
+    if (train_warm_start(warm, &in.dataset, f->kept, SEED, &before.dataset, &err))
+        fail_msg("%s", err.text);
+    check_rows(warm, fresh, old, "user.table", &in.dataset.user_id, &before.dataset.user_id);
+    check_rows(warm, fresh, old, "item.table", &in.dataset.catalogue.item_id,
+               &before.dataset.catalogue.item_id);
+    assert_memory_equal(row_of(warm, "head.0.w", 0), row_of(old, "head.0.w", 0), 40);
+    /* the dataset must be the one of the weights */
+    assert_int_equal(train_warm_start(warm, &in.dataset, f->kept, SEED, &in.dataset, &err),
+                     LCF_EINVAL);
+    assert_non_null(strstr(err.text, "the dataset that it was trained on"));
+    /* neither this seed nor a best one */
+    assert_int_equal(train_warm_start(warm, &in.dataset, f->kept, 8, &before.dataset, &err),
+                     LCF_ENOENT);
+    lcf_ranker_free(old);
+    lcf_ranker_free(warm);
+    lcf_ranker_free(fresh);
+    train_result_dispose(&result);
+    train_inputs_close(&in);
+    train_inputs_close(&before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_goes_on, clean),
+        cmocka_unit_test_setup(test_damaged_checkpoint, clean),
+        cmocka_unit_test_setup(test_plateau, clean),
+        cmocka_unit_test_setup(test_clip, clean),
+        cmocka_unit_test_setup(test_sparse_tables, clean),
+        cmocka_unit_test_setup(test_warm_start, clean),
+    };
+    return cmocka_run_group_tests(tests, fixture_open, fixture_close);
+}
