@@ -27,6 +27,7 @@ enum {
     OPT_TOP,
     OPT_VECTORS,
     OPT_ALLOW,
+    OPT_SELF_TEST,
     OPT_SEED,
     OPT_SEEDS,
     OPT_THREADS,
@@ -74,6 +75,10 @@ static const struct argp_option OPTIONS[] = {
      2},
     {"permutations", OPT_PERMUTATIONS, "N", 0,
      "Of the permutation test, in which users' arms change places; 0 leaves it out (default 1000)",
+     3},
+    {"self-test", OPT_SELF_TEST, "N", 0,
+     "A/A test: of N resamples in which the arms' runs are dealt out to users at random, how many "
+     "does the interval tell apart? About 5 % should be (default 0: not done)",
      3},
     {"seed", OPT_SEED, "N", 0, "Of the resampling (default 1)", 3},
     {"seeds", OPT_SEEDS, "HOW", 0,
@@ -176,6 +181,9 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state,
         return 0;
     case OPT_TOP:
         o->list_k = lcf_cli_u64(state, "top", text, 0, 1000000);
+        return 0;
+    case OPT_SELF_TEST:
+        o->self_test_n = lcf_cli_u64(state, "self-test", text, 0, 1000000);
         return 0;
     case OPT_PERMUTATIONS:
         o->permutations_n = lcf_cli_u64(state, "permutations", text, 0, 1000000);

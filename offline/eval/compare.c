@@ -392,7 +392,7 @@ static lcf_status copy_facts(lcf_comparison *out, const lcf_eval_table *t,
 
 uint64_t lcf_compare_steps(const lcf_compare_options *options, size_t slices_n)
 {
-    return options->replicates_n * (1 + slices_n) + options->permutations_n;
+    return options->replicates_n * (1 + slices_n) + options->permutations_n + options->self_test_n;
 }
 
 lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_slices *slices,
@@ -408,6 +408,9 @@ lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_s
         status = compare_all(out, t, pool, &bootstrap, err);
     if (!status)
         status = permute(out, t, pool, options, err);
+    if (!status)
+        status = lcf_self_test_run(&out->self_test, t, pool, options->self_test_n, options->seed,
+                                   options->list_k, options->progress, err);
     if (!status)
         status = compare_decisions(&out->mcnemar, t, err);
     if (!status)

@@ -17,6 +17,7 @@
 #include "offline/eval/metrics.h"
 #include "offline/eval/paired_tests.h"
 #include "offline/eval/roc.h"
+#include "offline/eval/self_test.h"
 #include "offline/eval/slices.h"
 #include "offline/eval/table.h"
 
@@ -88,6 +89,7 @@ typedef struct lcf_comparison {
     lcf_calibration calibration[LCF_ARMS];         /* over all seeds */
     lcf_calibration_fit calibration_fit[LCF_ARMS]; /* mean over the seeds that have a fit */
     double roc[LCF_ARMS][LCF_ROC_POINTS];          /* true positive rate, mean over seeds */
+    lcf_self_test self_test;
     lcf_slice_result *slices; /* neither empty nor all rows; by rising lift, those without
                                  an interval last */
     size_t slices_n;
@@ -99,15 +101,16 @@ typedef struct lcf_compare_options {
     size_t replicates_n;   /* of the bootstrap */
     size_t permutations_n; /* 0: no permutation test */
     size_t list_k;         /* where lists end; 0: no lists */
+    size_t self_test_n;    /* resamples of the A/A self-test; 0: none */
     uint64_t seed;
     bool seeds_fixed;
-    lcf_progress *progress; /* one step per replicate and permutation: lcf_compare_steps; NULL is
-                               fine */
+    lcf_progress *progress; /* one step per replicate, permutation and resample: lcf_compare_steps;
+                               NULL is fine */
 } lcf_compare_options;
 
-#define LCF_COMPARE_OPTIONS_INIT       \
-    {                                  \
-        2000, 1000, 10, 1, false, NULL \
+#define LCF_COMPARE_OPTIONS_INIT                                              \
+    {                                                                         \
+        .replicates_n = 2000, .permutations_n = 1000, .list_k = 10, .seed = 1 \
     }
 
 /*

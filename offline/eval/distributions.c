@@ -87,6 +87,22 @@ static double beta_fraction(double x, double a, double b)
     return f;
 }
 
+/* lgamma(x) less its leading terms (x - 1/2) log x - x + log(2 pi) / 2, x >= 16 */
+static double stirling_rest(double x)
+{
+    double r = 1 / (x * x);
+
+    return (1.0 / 12 - r * (1.0 / 360 - r * (1.0 / 1260 - r / 1680))) / x;
+}
+
+/* log of Gamma(a + b) / Gamma(a). For large a the two logarithms nearly cancel. */
+static double log_gamma_ratio(double a, double b)
+{
+    if (a < 16)
+        return lgamma(a + b) - lgamma(a);
+    return (a - 0.5) * log1p(b / a) + b * log(a + b) - b + stirling_rest(a + b) - stirling_rest(a);
+}
+
 /* I_x(a, b); `y` is 1 - x, given apart because it may be tiny. */
 static double incomplete_beta(double x, double y, double a, double b)
 {
@@ -94,7 +110,8 @@ static double incomplete_beta(double x, double y, double a, double b)
 
     if (x <= 0 || y <= 0)
         return x > 0;
-    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log(y));
+    front = exp((a > b ? log_gamma_ratio(a, b) - lgamma(b) : log_gamma_ratio(b, a) - lgamma(a)) +
+                a * log(x) + b * log(y));
     if (x < (a + 1) / (a + b + 2))
         return front * beta_fraction(x, a, b) / a;
     return 1 - front * beta_fraction(y, b, a) / b;

@@ -121,6 +121,8 @@ static lcf_status describe(work *w, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_i64(w->manifest, "top", (int64_t)o->list_k, err);
     if (!status)
+        status = lcf_manifest_param_i64(w->manifest, "self_test", (int64_t)o->self_test_n, err);
+    if (!status)
         status = lcf_manifest_param_i64(w->manifest, "seed", (int64_t)o->seed, err);
     if (!status)
         status =
@@ -168,8 +170,12 @@ static lcf_status read_dataset(inputs *in, const lcf_evaluate_options *o, lcf_er
 static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
-    lcf_compare_options compare = {o->replicates_n, o->permutations_n, o->list_k,
-                                   o->seed,         o->seeds_fixed,    NULL};
+    lcf_compare_options compare = {.replicates_n = o->replicates_n,
+                                   .permutations_n = o->permutations_n,
+                                   .list_k = o->list_k,
+                                   .self_test_n = o->self_test_n,
+                                   .seed = o->seed,
+                                   .seeds_fixed = o->seeds_fixed};
     inputs in = {.table = {.rows_n = 0}};
     lcf_progress progress;
     lcf_pool *pool = NULL;

@@ -29,16 +29,16 @@ typedef struct lcf_evaluate_options {
     const char *vectors_dir; /* vectors of the dataset's items, for the diversity of lists; NULL is
                                 fine */
     size_t list_k;           /* where lists end; 0: no lists */
+    size_t self_test_n;      /* resamples of the A/A self-test; 0: none */
     uint64_t seed;
     bool seeds_fixed;
     size_t threads; /* 0: all processors */
     bool force;
 } lcf_evaluate_options;
 
-#define LCF_EVALUATE_OPTIONS_INIT                                                             \
-    {                                                                                         \
-        {NULL, NULL}, NULL, NULL, "test", NULL, 0, NULL, NULL, 0, {.unmatched = false}, 2000, \
-            1000, NULL, 10, 1, false, 0, false                                                \
+#define LCF_EVALUATE_OPTIONS_INIT                                                              \
+    {                                                                                          \
+        .split = "test", .replicates_n = 2000, .permutations_n = 1000, .list_k = 10, .seed = 1 \
     }
 
 /*

@@ -189,6 +189,21 @@ static json_t *rows(const lcf_report *report)
                      "probabilities", !c->orders_only, "dropped", dropped);
 }
 
+static json_t *self_test(const lcf_self_test *t)
+{
+    json_t *rejected;
+
+    if (!t->resamples_n)
+        return json_null();
+    rejected = json_object();
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        json_object_set_new(
+            rejected, LCF_METRIC_INFO[m].name,
+            number(t->defined_n[m] ? (double)t->rejected_n[m] / (double)t->defined_n[m] : NAN));
+    return json_pack("{s:o, s:i, s:o}", "resamples", count(t->resamples_n), "replicates",
+                     LCF_SELF_TEST_REPLICATES, "rejected", rejected);
+}
+
 static json_t *resampling(const lcf_comparison *c)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:f, s:f, s:s, s:s, s:b}", "replicates",
@@ -205,13 +220,14 @@ lcf_status lcf_report_json(json_t **out, const lcf_report *report, lcf_err *err)
     lcf_verdict verdict = lcf_comparison_verdict(c, report->conditions, report->conditions_n);
 
     *out = json_pack(
-        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "format",
-        "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION, "data",
+        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o}",
+        "format", "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION, "data",
         rows(report), "arms", json_pack("{s:o, s:o}", "a", arm(report, 0), "b", arm(report, 1)),
         "resampling", resampling(c), "measures", measures(c), "relaimpr", estimate(&c->rela_impr),
-        "delong", delong(&c->delong), "mcnemar", mcnemar(&c->mcnemar), "slices", slices(c),
-        "verdict", lcf_verdict_text(verdict), "direction", DIRECTIONS[lcf_comparison_direction(c)],
-        "summary", text_of(lcf_report_verdict, report), "gate", gate(report));
+        "delong", delong(&c->delong), "mcnemar", mcnemar(&c->mcnemar), "self_test",
+        self_test(&c->self_test), "slices", slices(c), "verdict", lcf_verdict_text(verdict),
+        "direction", DIRECTIONS[lcf_comparison_direction(c)], "summary",
+        text_of(lcf_report_verdict, report), "gate", gate(report));
     return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "report");
 }
 

@@ -13,6 +13,7 @@
 #include "offline/eval/normalised_entropy.h"
 #include "offline/eval/pr_auc.h"
 #include "offline/eval/score_order.h"
+#include "offline/eval/self_test.h"
 #include "offline/eval/stats.h"
 #include "offline/eval/table.h"
 #include "offline/eval/user_auc.h"
@@ -296,6 +297,30 @@ static void equal_arms_are_rarely_told_apart(void **state)
     assert_in_range(told_apart(400, 60, 1, LCF_METRIC_LOGLOSS), 8, 38);
 }
 
+/* The A/A self-test: 5 % +- 1 % of 1,000 resamples, although the arms it mixes are not the same. */
+static void self_test_rejects_one_in_twenty(void **state)
+{
+    static const lcf_metric METRICS[] = {LCF_METRIC_AUC, LCF_METRIC_LOGLOSS, LCF_METRIC_NDCG};
+    lcf_eval_table t;
+    lcf_self_test result;
+    lcf_pool *pool;
+
+    (void)state;
+    simulate(21, 300, 2, 1, 1.3);
+    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_pool_create(&pool, 1, NULL), LCF_OK);
+    assert_int_equal(lcf_self_test_run(&result, &t, pool, 1000, 900, 2, NULL, NULL), LCF_OK);
+    assert_int_equal(result.resamples_n, 1000);
+    for (size_t i = 0; i < sizeof(METRICS) / sizeof(METRICS[0]); i++) {
+        size_t rejected = result.rejected_n[METRICS[i]];
+        assert_int_equal(result.defined_n[METRICS[i]], 1000);
+        if (rejected < 40 || rejected > 60)
+            fail_msg("%s: %zu of 1000", LCF_METRIC_INFO[METRICS[i]].name, rejected);
+    }
+    lcf_pool_free(pool);
+    lcf_eval_table_dispose(&t);
+}
+
 static void a_better_arm_is_found(void **state)
 {
     (void)state;
@@ -467,6 +492,7 @@ int main(void)
         cmocka_unit_test(same_at_any_thread_count),
         cmocka_unit_test(clusters_are_users),
         cmocka_unit_test(equal_arms_are_rarely_told_apart),
+        cmocka_unit_test(self_test_rejects_one_in_twenty),
         cmocka_unit_test(a_better_arm_is_found),
         cmocka_unit_test(seeds_enter_as_a_factor),
         cmocka_unit_test(seeds_may_differ),
