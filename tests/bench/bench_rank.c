@@ -1,7 +1,13 @@
 /*
  * Latency of rank() on one thread, from external ids to the ordered response: 100 and 500
- * candidates, both arms, on a snapshot of random weights. Every request is of another user with
- * other candidates. The first answer of each kind is checked against single-candidate requests.
+ * candidates, both arms, on a snapshot of random weights in the published sizes. Every request is
+ * of another user with other candidates. The first answer of each kind is checked against
+ * single-candidate requests.
+ *
+ * Beside the wall clock stands the thread's own time (cpu), which a busy machine does not change;
+ * beside 500 candidates what the multiply-adds that remain would take at sgemm's speed, as a share
+ * of our time; and the PyTorch twin (rank_twin.py) on the same requests and the same examples,
+ * where there is one. A process of its own measures the cold start and the memory.
  *
  *     bench_rank [EXAMPLES [REQUESTS]]   CSV on stdout: name,value,unit (default 5000 and 200)
  */
@@ -11,15 +17,28 @@
 #include "common/base/progress.h"
 #include "common/base/rng.h"
 #include "common/base/str.h"
+#include "common/model/ranker.h"
 #include "online/rank/llmcf.h"
+#include "online/rank/wire.h"
 #include "tests/unit/rank/world.h"
 
+#include <cblas.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
-enum { ITEMS = 5000, ROWS_PER_USER = 10, DIM = 256, WARM_UP = 10, REQUESTS_MAX = 10000 };
+enum {
+    ITEMS = 5000,
+    ROWS_PER_USER = 30, /* histories of up to 20 */
+    DIM = 256,
+    WARM_UP = 10,
+    REQUESTS_MAX = 10000,
+    TWIN_REQUESTS = 15,
+};
 
 static char g_ids[ITEMS][16];
 
@@ -80,68 +99,282 @@ static void check_answer(requests *r, const char *arm)
     }
 }
 
-static void measure(requests *r, const char *arm, size_t repeats, const char *size)
+static double thread_s(void)
 {
-    static double total[REQUESTS_MAX], retrieve[REQUESTS_MAX];
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void print_ms(const char *arm, size_t candidates_n, const char *size, const char *what,
+                     double *ms, size_t n, size_t percent)
+{
+    qsort(ms, n, sizeof(*ms), compare_f64);
+    printf("rank_%s_%zu_of_%s_%s,%.3f,ms\n", arm, candidates_n, size, what, ms[n * percent / 100]);
+}
+
+/* Returns the median of the thread's time. */
+static double measure(requests *r, const char *arm, size_t repeats, const char *size)
+{
+    static double total[REQUESTS_MAX], cpu[REQUESTS_MAX], retrieve[REQUESTS_MAX];
 
     check_answer(r, arm);
     for (size_t i = 0; i < WARM_UP + repeats; i++) {
         lcf_rank_request request = draw(r, arm);
         lcf_rank_response response;
         lcf_err err = LCF_ERR_INIT;
-        double start_s = lcf_clock_s();
+        double start_s = lcf_clock_s(), thread_start_s = thread_s();
         check(lcf_rank(&response, r->context, &request, &err), &err);
         if (i < WARM_UP)
             continue;
         total[i - WARM_UP] = (lcf_clock_s() - start_s) * 1e3;
+        cpu[i - WARM_UP] = (thread_s() - thread_start_s) * 1e3;
         retrieve[i - WARM_UP] = response.retrieve_ms;
     }
-    qsort(total, repeats, sizeof(double), compare_f64);
-    qsort(retrieve, repeats, sizeof(double), compare_f64);
-    printf("rank_%s_%zu_of_%s_p50,%.3f,ms\n", arm, r->candidates_n, size, total[repeats / 2]);
-    printf("rank_%s_%zu_of_%s_p99,%.3f,ms\n", arm, r->candidates_n, size,
-           total[repeats * 99 / 100]);
+    print_ms(arm, r->candidates_n, size, "p50", total, repeats, 50);
+    print_ms(arm, r->candidates_n, size, "p99", total, repeats, 99);
+    print_ms(arm, r->candidates_n, size, "cpu_p50", cpu, repeats, 50);
     if (strcmp(arm, "din"))
-        printf("rank_%s_%zu_of_%s_retrieve_p50,%.3f,ms\n", arm, r->candidates_n, size,
-               retrieve[repeats / 2]);
+        print_ms(arm, r->candidates_n, size, "retrieve_p50", retrieve, repeats, 50);
     fflush(stdout);
+    return cpu[repeats / 2];
+}
+
+/* ---- the floor ---- */
+
+/* Multiply-adds a second of sgemm at its best, the larger of some rounds. */
+static double sgemm_ceiling(void)
+{
+    enum { N = 768 };
+    float *a = calloc(N * N, sizeof(*a)), *b = calloc(N * N, sizeof(*b)),
+          *c = calloc(N * N, sizeof(*c));
+    double best = 0;
+
+    for (size_t i = 0; a && b && c && i < 12; i++) {
+        double start_s = thread_s(), rate;
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, a, N, b, N, 0.0f, c,
+                    N);
+        rate = (double)N * N * N / (thread_s() - start_s);
+        best = rate > best ? rate : best;
+    }
+    free(a);
+    free(b);
+    free(c);
+    return best;
+}
+
+/* Per candidate, after all that depends on user, item or example alone (but for the item's own
+ * parts of x and of the head), with a full history and k examples, none shared. */
+static double din_madds(const lcf_ranker_config *c, double history_n)
+{
+    const double item = 3.0 * c->dim, extra = lcf_ranker_side_needs(c->side) ? c->dim : 0;
+
+    return history_n * (item * c->att_hidden[0] + (double)c->att_hidden[0] * c->att_hidden[1] +
+                        c->att_hidden[1] + item) +
+           (2 * item + extra) * c->head_hidden[0] + (double)c->head_hidden[0] * c->head_hidden[1] +
+           c->head_hidden[1];
+}
+
+static double ict_madds(const lcf_ranker_config *c)
+{
+    const double d = c->dim, t = 3.0 * c->k, token = d * d + 3 * d * c->ffn_hidden;
+    const double own = 4 * d * c->x_hidden + c->x_hidden * d + c->layers_n * (3 * d * d + token) +
+                       c->layers_n * 2 * (t + 1) * d;
+    const double whole = 3 * d * d + token + (t + 1) * d; /* of an example's token, on average */
+
+    return own + t * ((c->layers_n - 1) * whole + 2 * d * d);
+}
+
+static void print_floor(const lcf_ranker_config *c, const char *arm, const char *size, double ms)
+{
+    const double candidates_n = 500;
+    double madds = din_madds(c, LCF_HISTORY_MAX);
+
+    if (lcf_ranker_side_needs(c->side))
+        madds += ict_madds(c);
+    double floor_ms = candidates_n * madds / sgemm_ceiling() * 1e3;
+    printf("rank_%s_500_of_%s_floor,%.3f,ms\n", arm, size, floor_ms);
+    printf("rank_%s_500_of_%s_floor_share,%.1f,percent\n", arm, size, 100 * floor_ms / ms);
+}
+
+/* ---- the twin ---- */
+
+/* Requests with their examples and scores, one a line, for the twin to repeat. */
+static void write_requests(requests *r, const char *path)
+{
+    const lcf_wire_options options = {false, false};
+    lcf_buf out = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+
+    r->candidates_n = 500;
+    for (size_t i = 0; i < TWIN_REQUESTS; i++) {
+        lcf_rank_request request = draw(r, "din-ict");
+        lcf_rank_response response;
+        request.explain = true;
+        check(lcf_rank(&response, r->context, &request, &err), &err);
+        lcf_buf_printf(&out, "{\"user_id\":\"%s\",\"response\":", request.user_id);
+        lcf_wire_write(&out, &response, &options);
+        lcf_buf_printf(&out, "}\n");
+    }
+    check(out.status ? out.status : lcf_file_write(path, out.data, out.len, &err), &err);
+    lcf_buf_dispose(&out);
+}
+
+/* Runs the twin on the world in `dir`; its figures follow ours, then the ratios. */
+static void run_twin(requests *r, const char *dir, const char *size, const double *ours_ms)
+{
+    char command[8192], line[256], path[4200];
+    const char *source = getenv("LCF_SOURCE_DIR");
+    FILE *twin;
+
+    snprintf(path, sizeof(path), "%s/requests.jsonl", dir);
+    write_requests(r, path);
+    snprintf(command, sizeof(command),
+             "OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SkylakeX} OPENBLAS_NUM_THREADS=1 "
+             "OMP_NUM_THREADS=1 /usr/bin/python3 '%s/tests/bench/rank_twin.py' '%s'",
+             source ? source : ".", dir);
+    twin = popen(command, "r");
+    while (twin && fgets(line, sizeof(line), twin)) {
+        size_t candidates_n;
+        double ms;
+
+        if (sscanf(line, "%zu %lf", &candidates_n, &ms) != 2)
+            continue;
+        printf("rank_twin_din-ict_%zu_of_%s_cpu_p50,%.3f,ms\n", candidates_n, size, ms);
+        printf("rank_din-ict_%zu_of_%s_against_twin,%.1f,times\n", candidates_n, size,
+               ms / ours_ms[candidates_n == 500]);
+    }
+    if (!twin || pclose(twin))
+        fprintf(stderr, "bench_rank: no PyTorch twin here\n");
+}
+
+/* ---- a cold start, in a process of its own ---- */
+
+static long status_kib(const char *name)
+{
+    char line[256];
+    long kib = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+
+    while (f && fgets(line, sizeof(line), f))
+        if (!strncmp(line, name, strlen(name)))
+            kib = strtol(line + strlen(name), NULL, 10);
+    if (f)
+        fclose(f);
+    return kib;
+}
+
+/* Opens, answers once, and says how long after `start_s` that was, and what memory it took. */
+static int answer_once(const char *root, double start_s, const char *size)
+{
+    requests r = {.candidates_n = 500, .users_n = 10};
+    lcf_ranker_snapshot *snapshot;
+    lcf_rank_response response;
+    lcf_rank_request request;
+    lcf_err err = LCF_ERR_INIT;
+    double open_s = lcf_clock_s();
+
+    lcf_rng_seed(&r.rng, 2, 0);
+    request = draw(&r, "din-ict");
+    check(lcf_rank_open(&snapshot, root, &err), &err);
+    open_s = lcf_clock_s() - open_s;
+    check(lcf_rank_context_create(&r.context, snapshot, &err), &err);
+    check(lcf_rank(&response, r.context, &request, &err), &err);
+    printf("rank_open_of_%s,%.1f,ms\n", size, open_s * 1e3);
+    printf("rank_first_answer_of_%s,%.1f,ms\n", size, (lcf_clock_s() - start_s) * 1e3);
+    printf("rank_rss_of_%s,%.1f,MiB\n", size, (double)status_kib("VmRSS:") / 1024);
+    printf("rank_rss_private_of_%s,%.1f,MiB\n", size, (double)status_kib("RssAnon:") / 1024);
+    lcf_rank_context_free(r.context);
+    lcf_rank_close(snapshot);
+    return 0;
+}
+
+static void cold_start(const char *root, const char *size)
+{
+    char start[64];
+    pid_t child;
+    int status;
+
+    snprintf(start, sizeof(start), "%.9f", lcf_clock_s());
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "bench_rank", "--cold", root, start, size, (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status)
+        fprintf(stderr, "bench_rank: the cold start failed\n");
+}
+
+static double bytes_of(const char *dir)
+{
+    char command[4200];
+    double kib = 0;
+    FILE *du;
+
+    snprintf(command, sizeof(command), "du -sLk '%s/current'", dir);
+    du = popen(command, "r");
+    if (du && fscanf(du, "%lf", &kib) != 1)
+        kib = 0;
+    if (du)
+        pclose(du);
+    return kib * 1024;
+}
+
+/* ---- all of it ---- */
+
+static void make_snapshot(world_options *options, const char *dir, size_t examples_n)
+{
+    lcf_publish_result published;
+    lcf_err err = LCF_ERR_INIT;
+
+    /* Eight of ten rows are training rows, of which the first become examples. */
+    options->users_n = examples_n * 10 / 8 / ROWS_PER_USER + 20;
+    options->items_n = ITEMS;
+    options->rows_per_user = ROWS_PER_USER;
+    options->examples_max = examples_n;
+    options->text_dim = options->cot_dim = DIM;
+    check(world_write(dir, options, &err), &err);
+    check(world_publish(&published, dir, "g", &err), &err);
 }
 
 static void run(const char *dir, size_t examples_n, size_t repeats)
 {
+    static const char *const arms[] = {"din", "din-ict"};
     world_options options = WORLD_OPTIONS_INIT;
-    char root[4096], size[32];
-    lcf_publish_result published;
+    char root[4096], path[4200], size[32];
+    double cpu_ms[2][2];
     lcf_ranker_snapshot *snapshot;
     lcf_rank_info info;
-    requests r;
+    requests r = {.candidates_n = 0};
     lcf_err err = LCF_ERR_INIT;
 
-    /* Eight of ten rows are training rows, of which the first become examples. */
-    options.users_n = examples_n / 8 + 20;
-    options.items_n = ITEMS;
-    options.rows_per_user = ROWS_PER_USER;
-    options.examples_max = examples_n;
-    options.text_dim = options.cot_dim = DIM;
-    check(world_write(dir, &options, &err), &err);
-    check(world_publish(&published, dir, "g", &err), &err);
+    make_snapshot(&options, dir, examples_n);
     snprintf(root, sizeof(root), "%s/snapshots", dir);
-    double start_s = lcf_clock_s();
     check(lcf_rank_open(&snapshot, root, &err), &err);
     lcf_rank_info_of(&info, snapshot);
     snprintf(size, sizeof(size), "%zu_examples", info.examples_n);
-    printf("rank_open_of_%s,%.1f,ms\n", size, (lcf_clock_s() - start_s) * 1e3);
-    memset(&r, 0, sizeof(r));
     lcf_rng_seed(&r.rng, 1, 0);
     r.users_n = options.users_n;
     check(lcf_rank_context_create(&r.context, snapshot, &err), &err);
-    for (size_t n = 100; n <= 500; n += 400) {
-        r.candidates_n = n;
-        measure(&r, "din", repeats, size);
-        measure(&r, "din-ict", repeats, size);
+    for (size_t n = 0; n < 2; n++)
+        for (size_t arm = 0; arm < 2; arm++) {
+            r.candidates_n = n ? 500 : 100;
+            cpu_ms[arm][n] = measure(&r, arms[arm], repeats, size);
+        }
+    for (size_t arm = 0; arm < 2; arm++) {
+        lcf_ranker *ranker;
+        snprintf(path, sizeof(path), "%s/%s.lcf", dir, arm ? "ict" : "din");
+        check(lcf_ranker_open(&ranker, path, &err), &err);
+        print_floor(lcf_ranker_config_of(ranker), arms[arm], size, cpu_ms[arm][1]);
+        lcf_ranker_free(ranker);
     }
+    run_twin(&r, dir, size, cpu_ms[1]);
     lcf_rank_context_free(r.context);
     lcf_rank_close(snapshot);
+    cold_start(root, size);
+    printf("rank_snapshot_of_%s,%.1f,MiB\n", size, bytes_of(root) / (1 << 20));
 }
 
 int main(int argc, char **argv)
@@ -153,6 +386,10 @@ int main(int argc, char **argv)
     lcf_cli_start(argc, argv);
     lcf_progress_set_quiet(true);
     lcf_flush_denormals();
+    for (int i = 0; i < ITEMS; i++)
+        snprintf(g_ids[i], sizeof(g_ids[i]), "i%d", i + 1);
+    if (argc == 5 && !strcmp(argv[1], "--cold"))
+        return answer_once(argv[2], strtod(argv[3], NULL), argv[4]);
     if ((argc > 1 && !lcf_parse_u64(argv[1], strlen(argv[1]), &examples_n)) ||
         (argc > 2 && !lcf_parse_u64(argv[2], strlen(argv[2]), &repeats)) || examples_n < 100 ||
         repeats < 1 || repeats > REQUESTS_MAX) {
@@ -163,8 +400,6 @@ int main(int argc, char **argv)
         perror("bench_rank");
         return 1;
     }
-    for (int i = 0; i < ITEMS; i++)
-        snprintf(g_ids[i], sizeof(g_ids[i]), "i%d", i + 1);
     run(dir, examples_n, repeats);
     (void)lcf_dir_remove(dir, NULL);
     free(dir);
