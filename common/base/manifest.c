@@ -275,6 +275,15 @@ lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const ch
     return status;
 }
 
+bool lcf_manifest_exists(const char *dir)
+{
+    char *path = lcf_path_join(dir, MANIFEST_NAME);
+    bool exists = path && lcf_path_exists(path);
+
+    free(path);
+    return exists;
+}
+
 lcf_status lcf_manifest_read(char id[65], json_t **json, const char *dir, lcf_err *err)
 {
     char *path = lcf_path_join(dir, MANIFEST_NAME);

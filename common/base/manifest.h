@@ -54,6 +54,8 @@ lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const ch
  * errors   ENOENT no manifest; EFORMAT; ECHECKSUM a file is missing, truncated or changed (named)
  */
 lcf_status lcf_manifest_verify(const char *dir, lcf_err *err);
+/* True when dir has a manifest.json. */
+bool lcf_manifest_exists(const char *dir);
 /* The `id` of the artefact in dir (65 bytes) and, when wanted, its manifest (json_decref). */
 lcf_status lcf_manifest_read(char id[65], json_t **json, const char *dir, lcf_err *err);
 

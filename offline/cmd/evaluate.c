@@ -19,6 +19,7 @@ enum {
     OPT_DATASET,
     OPT_RETRIEVED,
     OPT_SLICE_BY,
+    OPT_LATENCY,
     OPT_OUT,
     OPT_SPLIT,
     OPT_REQUIRE,
@@ -56,6 +57,11 @@ static const struct argp_option OPTIONS[] = {
      1},
     {"vectors", OPT_VECTORS, "DIR", 0,
      "Vectors of the dataset's items by `llmcf encode`, for the diversity of lists", 1},
+    {"latency", OPT_LATENCY, "ARM=FILE", 0,
+     "How fast arm A or B answers: the lines that `llmcf rank --lines` printed for it; may be "
+     "given "
+     "once for each",
+     1},
     {"out", OPT_OUT, "DIR", 0, "The report; replaced in one step", 1},
     {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 2},
     {"allow", OPT_ALLOW, "WHAT", 0,
@@ -141,6 +147,16 @@ static void add_text(const char ***list, size_t *n, size_t *capacity, struct arg
     if (lcf_grow((void **)list, capacity, *n + 1, sizeof(**list)))
         argp_failure(state, 1, 0, "out of memory");
     (*list)[(*n)++] = text;
+}
+
+/* "A=FILE" or "B=FILE" */
+static void add_latency(lcf_evaluate_options *o, struct argp_state *state, const char *text)
+{
+    const char arm = text[0];
+
+    if ((arm != 'A' && arm != 'B' && arm != 'a' && arm != 'b') || text[1] != '=' || !text[2])
+        argp_error(state, "--latency must be A=FILE or B=FILE, not '%s'", text);
+    o->latency_file[arm == 'B' || arm == 'b'] = text + 2;
 }
 
 static bool is_second(struct argp_state *state, const char *option, const char *text,
@@ -230,6 +246,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_RETRIEVED:
         a->evaluate.retrieved_dir = text;
+        return 0;
+    case OPT_LATENCY:
+        add_latency(&a->evaluate, state, text);
         return 0;
     case OPT_SLICE_BY:
         add_text(&a->slice_by, &a->evaluate.slice_by_n, &a->slice_by_capacity, state, text);

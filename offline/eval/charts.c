@@ -13,6 +13,12 @@
 #define LEGEND_ROW 20.0
 #define AXIS_HEIGHT 46.0
 
+/* The value of a tick; rounding must not leave a "-0". */
+static void tick_text(char out[32], double k, double tick)
+{
+    snprintf(out, 32, "%g", fabs(k) < 0.5 ? 0.0 : k * tick);
+}
+
 static void x_ticks(lcf_buf *out, const lcf_chart *c)
 {
     double tick = lcf_svg_tick(c->x.high - c->x.low, 5);
@@ -21,7 +27,7 @@ static void x_ticks(lcf_buf *out, const lcf_chart *c)
     for (double k = ceil(c->x.low / tick - 1e-9); k * tick <= c->x.high + 1e-9 * tick; k++) {
         double at = lcf_svg_at(&c->x, k * tick);
         lcf_svg_line(out, "grid", at, c->y.from, at, c->y.to);
-        snprintf(text, sizeof(text), "%g", k * tick);
+        tick_text(text, k, tick);
         lcf_svg_text(out, "soft", "middle", at, c->y.from + 18, text);
     }
 }
@@ -34,7 +40,7 @@ static void y_ticks(lcf_buf *out, const lcf_chart *c)
     for (double k = ceil(c->y.low / tick - 1e-9); k * tick <= c->y.high + 1e-9 * tick; k++) {
         double at = lcf_svg_at(&c->y, k * tick);
         lcf_svg_line(out, "grid", c->x.from, at, c->x.to, at);
-        snprintf(text, sizeof(text), "%g", k * tick);
+        tick_text(text, k, tick);
         lcf_svg_text(out, "soft", "end", c->x.from - 6, at + 4, text);
     }
 }
@@ -134,7 +140,7 @@ void lcf_axis_ease(lcf_axis *axis)
 #define FOREST_ROW 24.0
 #define FOREST_TOP 8.0
 #define FOREST_LEFT 290.0
-#define FOREST_RIGHT 660.0
+#define FOREST_RIGHT 636.0
 
 /* One scale for all rows, or a symmetric one for a row alone. */
 static lcf_svg_scale forest_scale(const lcf_forest *f, const lcf_forest_row *rows, size_t n)
@@ -187,7 +193,7 @@ static void forest_ticks(lcf_buf *out, const lcf_svg_scale *scale, double bottom
     for (double k = ceil(scale->low / tick); k * tick <= scale->high; k++) {
         double x = lcf_svg_at(scale, k * tick);
         lcf_svg_line(out, "grid", x, FOREST_TOP, x, bottom);
-        snprintf(text, sizeof(text), k == 0 ? "0" : "%g", k * tick);
+        tick_text(text, k, tick);
         lcf_svg_text(out, "soft", "middle", x, bottom + 18, text);
     }
 }

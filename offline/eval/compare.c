@@ -215,7 +215,7 @@ static void add_curves(lcf_comparison *out, size_t arm, const lcf_eval_table *t,
 {
     lcf_calibration_fit fit = {0, 0};
     size_t seeds_n = t->seeds_n[arm], fits_n = 0;
-    double tpr[LCF_ROC_POINTS];
+    double tpr[LCF_ROC_POINTS], precision[LCF_PR_POINTS];
 
     for (size_t s = 0; s < seeds_n; s++) {
         const float *scores = lcf_eval_table_run(t, arm, s);
@@ -228,6 +228,9 @@ static void add_curves(lcf_comparison *out, size_t arm, const lcf_eval_table *t,
         lcf_roc_grid(tpr, order, t->label, t->rows_n);
         for (size_t i = 0; i < LCF_ROC_POINTS; i++)
             out->roc[arm][i] += tpr[i] / (double)seeds_n;
+        lcf_pr_grid(precision, order, t->label, t->rows_n);
+        for (size_t i = 0; i < LCF_PR_POINTS; i++)
+            out->pr[arm][i] += precision[i] / (double)seeds_n;
     }
     out->calibration_fit[arm].slope = fits_n ? fit.slope / (double)fits_n : NAN;
     out->calibration_fit[arm].intercept = fits_n ? fit.intercept / (double)fits_n : NAN;

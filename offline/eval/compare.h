@@ -16,6 +16,7 @@
 #include "offline/eval/gate.h"
 #include "offline/eval/metrics.h"
 #include "offline/eval/paired_tests.h"
+#include "offline/eval/pr_curve.h"
 #include "offline/eval/roc.h"
 #include "offline/eval/self_test.h"
 #include "offline/eval/slices.h"
@@ -89,6 +90,7 @@ typedef struct lcf_comparison {
     lcf_calibration calibration[LCF_ARMS];         /* over all seeds */
     lcf_calibration_fit calibration_fit[LCF_ARMS]; /* mean over the seeds that have a fit */
     double roc[LCF_ARMS][LCF_ROC_POINTS];          /* true positive rate, mean over seeds */
+    double pr[LCF_ARMS][LCF_PR_POINTS];            /* precision, mean over seeds */
     lcf_self_test self_test;
     lcf_slice_result *slices; /* neither empty nor all rows; by rising lift, those without
                                  an interval last */

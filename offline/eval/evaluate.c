@@ -11,10 +11,13 @@
 #include "common/base/pool.h"
 #include "common/base/progress.h"
 #include "offline/eval/arm_files.h"
+#include "offline/eval/background.h"
 #include "offline/eval/compare.h"
 #include "offline/eval/item_facts.h"
 #include "offline/eval/report.h"
+#include "offline/eval/sources.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +29,16 @@ typedef struct work {
     char *arm_name[LCF_ARMS]; /* last part of the folder's path */
     lcf_gate_condition *conditions;
     lcf_manifest *manifest;
+    lcf_background background;
 } work;
+
+/* One folder or file that the report is made from. */
+static lcf_status add_input(work *w, const char *role, const char *path, lcf_err *err)
+{
+    lcf_status status = lcf_manifest_input(w->manifest, role, path, err);
+
+    return status ? status : lcf_sources_add(w->background.sources, role, path, err);
+}
 
 void lcf_evaluate_figure_names(lcf_buf *out)
 {
@@ -76,7 +88,7 @@ static lcf_status describe_columns(work *w, lcf_err *err)
         if (!path || role.status)
             status = LCF_FAIL(err, LCF_ENOMEM, "path of '%s'", option);
         else
-            status = lcf_manifest_input(w->manifest, lcf_buf_text(&role), path, err);
+            status = add_input(w, lcf_buf_text(&role), path, err);
         lcf_buf_dispose(&role);
         free(path);
     }
@@ -97,12 +109,58 @@ static lcf_status describe_allowed(lcf_manifest *m, const lcf_table_allow *a, lc
     return status;
 }
 
+/* A file of an arm's folder that may be missing, as input "a_<name>". */
+static lcf_status describe_beside(work *w, size_t arm, const char *file, const char *name,
+                                  lcf_err *err)
+{
+    char *path = lcf_path_join(w->options->arm_dir[arm], file);
+    lcf_buf role = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    lcf_buf_printf(&role, "%s_%s", ROLES[arm], name);
+    if (!path || role.status)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", w->options->arm_dir[arm]);
+    else if (lcf_path_exists(path))
+        status = lcf_manifest_input(w->manifest, lcf_buf_text(&role), path, err);
+    lcf_buf_dispose(&role);
+    free(path);
+    return status;
+}
+
+/* The predictions count by their content, so that a copy elsewhere is the same arm; curves, times
+ * and the other split belong to what the report says beside. */
+static lcf_status describe_arm(work *w, size_t arm, lcf_err *err)
+{
+    static const char *const LATENCY[LCF_ARMS] = {"a_latency", "b_latency"};
+    const lcf_evaluate_options *o = w->options;
+    const bool on_test = !strcmp(o->split, "test");
+    const char name[] = {'n', 'a', 'm', 'e', '_', ROLES[arm][0], '\0'};
+    lcf_status status = lcf_manifest_param_str(w->manifest, name, w->arm_name[arm], err);
+
+    if (!status)
+        status = lcf_manifest_input(w->manifest, ROLES[arm], w->arm_file[arm], err);
+    if (!status)
+        status = describe_beside(w, arm, on_test ? "valid.lcf" : "test.lcf", "elsewhere", err);
+    if (!status)
+        status = describe_beside(w, arm, "manifest.json", "training", err);
+    if (!status && lcf_manifest_exists(o->arm_dir[arm]))
+        status = lcf_sources_add(w->background.sources, ROLES[arm], o->arm_dir[arm], err);
+    else if (!status)
+        status = lcf_sources_add(w->background.sources, ROLES[arm], w->arm_file[arm], err);
+    if (!status && o->latency_file[arm])
+        status = add_input(w, LATENCY[arm], o->latency_file[arm], err);
+    return status;
+}
+
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
     lcf_buf gate = LCF_BUF_INIT;
     lcf_status status = lcf_manifest_create(&w->manifest, "evaluate", err);
 
+    w->background.sources = json_array();
+    if (!status && !w->background.sources)
+        status = LCF_FAIL(err, LCF_ENOMEM, "list of sources");
     for (size_t i = 0; i < o->require_n; i++)
         lcf_buf_printf(&gate, "%s%s", i ? "; " : "", o->require[i]);
     if (!status && gate.status)
@@ -127,18 +185,14 @@ static lcf_status describe(work *w, lcf_err *err)
     if (!status)
         status =
             lcf_manifest_param_str(w->manifest, "seeds", o->seeds_fixed ? "fixed" : "drawn", err);
-    for (size_t a = 0; a < LCF_ARMS && !status; a++) {
-        char role[] = {'n', 'a', 'm', 'e', '_', ROLES[a][0], '\0'};
-        status = lcf_manifest_param_str(w->manifest, role, w->arm_name[a], err);
-        if (!status)
-            status = lcf_manifest_input(w->manifest, ROLES[a], w->arm_file[a], err);
-    }
+    for (size_t a = 0; a < LCF_ARMS && !status; a++)
+        status = describe_arm(w, a, err);
     if (!status && o->dataset_dir)
-        status = lcf_manifest_input(w->manifest, "dataset", o->dataset_dir, err);
+        status = add_input(w, "dataset", o->dataset_dir, err);
     if (!status && o->vectors_dir)
-        status = lcf_manifest_input(w->manifest, "vectors", o->vectors_dir, err);
+        status = add_input(w, "vectors", o->vectors_dir, err);
     if (!status && o->retrieved_dir)
-        status = lcf_manifest_input(w->manifest, "retrieved", o->retrieved_dir, err);
+        status = add_input(w, "retrieved", o->retrieved_dir, err);
     if (!status)
         status = describe_columns(w, err);
     lcf_buf_dispose(&gate);
@@ -167,7 +221,18 @@ static lcf_status read_dataset(inputs *in, const lcf_evaluate_options *o, lcf_er
     return status;
 }
 
-static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err)
+/* How the scores that are compared are distributed; orders alone have no common scale. */
+static lcf_status sample_scores(work *w, const lcf_eval_table *t, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t a = 0; a < LCF_ARMS && !status && !t->orders_only; a++)
+        status = lcf_score_sample_init(&w->background.scores[a], t->scores[a],
+                                       t->seeds_n[a] * t->rows_n, err);
+    return status;
+}
+
+static lcf_status compare_files(lcf_comparison *out, work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
     lcf_compare_options compare = {.replicates_n = o->replicates_n,
@@ -182,6 +247,8 @@ static lcf_status compare_files(lcf_comparison *out, const work *w, lcf_err *err
     lcf_status status =
         lcf_arm_table(&in.table, w->arm_file[0], w->arm_file[1], &w->options->allow, err);
 
+    if (!status)
+        status = sample_scores(w, &in.table, err);
     if (!status && o->dataset_dir)
         status = read_dataset(&in, o, err);
     if (!status)
@@ -243,16 +310,86 @@ static lcf_status save(work *w, const lcf_report *report, const json_t *json, lc
     return status;
 }
 
+/* ---- the command that makes the report again ---- */
+
+static void append_option(lcf_buf *out, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    lcf_buf_printf(out, " --%s ", name);
+    lcf_shell_quote(out, value);
+}
+
+static void append_number(lcf_buf *out, const char *name, uint64_t value)
+{
+    lcf_buf_printf(out, " --%s %" PRIu64, name, value);
+}
+
+static void append_allowed(lcf_buf *out, const lcf_table_allow *a)
+{
+    const struct {
+        bool allowed;
+        const char *name;
+    } all[] = {{a->unmatched, "unmatched"},
+               {a->duplicates, "duplicates"},
+               {a->nan, "nan"},
+               {a->one_class, "one-class"},
+               {a->any_score, "any-score"}};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        append_option(out, "allow", all[i].allowed ? all[i].name : NULL);
+}
+
+static lcf_status write_command(work *w, lcf_err *err)
+{
+    const lcf_evaluate_options *o = w->options;
+    lcf_buf out = LCF_BUF_INIT;
+
+    lcf_buf_append_text(&out, "llmcf evaluate");
+    append_option(&out, "a", o->arm_dir[0]);
+    append_option(&out, "b", o->arm_dir[1]);
+    append_option(&out, "dataset", o->dataset_dir);
+    append_option(&out, "vectors", o->vectors_dir);
+    append_option(&out, "retrieved", o->retrieved_dir);
+    for (size_t i = 0; i < o->slice_by_n; i++)
+        append_option(&out, "slice-by", o->slice_by[i]);
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        if (o->latency_file[a]) {
+            lcf_buf_printf(&out, " --latency %s=", a ? "B" : "A");
+            lcf_shell_quote(&out, o->latency_file[a]);
+        }
+    append_option(&out, "split", o->split);
+    append_allowed(&out, &o->allow);
+    for (size_t i = 0; i < o->require_n; i++)
+        append_option(&out, "require", o->require[i]);
+    append_number(&out, "replicates", o->replicates_n);
+    append_number(&out, "permutations", o->permutations_n);
+    append_number(&out, "self-test", o->self_test_n);
+    append_number(&out, "top", o->list_k);
+    append_number(&out, "seed", o->seed);
+    append_option(&out, "seeds", o->seeds_fixed ? "fixed" : "drawn");
+    append_option(&out, "out", "report"); /* wherever it stood: the same bytes */
+    w->background.command = lcf_buf_take(&out);
+    return w->background.command ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "command");
+}
+
 static lcf_status make(json_t **out, work *w, lcf_err *err)
 {
     lcf_report report = {.split = w->options->split,
                          .arm_name = {w->arm_name[0], w->arm_name[1]},
+                         .background = &w->background,
                          .conditions = w->conditions,
                          .conditions_n = w->options->require_n};
     lcf_comparison comparison;
     lcf_figures figures;
-    lcf_status status = compare_files(&comparison, w, err);
+    lcf_status status =
+        lcf_background_read(&w->background, w->options->arm_dir, w->options->latency_file,
+                            w->options->split, w->options->allow.any_score, err);
 
+    if (!status)
+        status = write_command(w, err);
+    if (!status)
+        status = compare_files(&comparison, w, err);
     if (status)
         return status;
     report.comparison = &comparison;
@@ -334,5 +471,6 @@ lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options 
     }
     free(w.conditions);
     lcf_manifest_free(w.manifest);
+    lcf_background_dispose(&w.background);
     return status;
 }

@@ -24,8 +24,9 @@ typedef struct lcf_evaluate_options {
     const char *const *slice_by; /* [slice_by_n] "FILE:COLUMN" for more slices; need the dataset */
     size_t slice_by_n;
     lcf_table_allow allow;
-    size_t replicates_n;     /* of the bootstrap */
-    size_t permutations_n;   /* 0: no permutation test */
+    const char *latency_file[2]; /* answers of each arm (latency.h); NULL is fine */
+    size_t replicates_n;         /* of the bootstrap */
+    size_t permutations_n;       /* 0: no permutation test */
     const char *vectors_dir; /* vectors of the dataset's items, for the diversity of lists; NULL is
                                 fine */
     size_t list_k;           /* where lists end; 0: no lists */

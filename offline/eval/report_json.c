@@ -118,13 +118,19 @@ static json_t *calibration(const lcf_calibration *c, const lcf_calibration_fit *
 static json_t *arm(const lcf_report *report, size_t a)
 {
     const lcf_comparison *c = report->comparison;
+    const lcf_background *b = report->background;
     json_t *seeds = json_array();
 
     for (size_t s = 0; s < c->seeds_n[a]; s++)
         json_array_append_new(seeds, json_integer((json_int_t)c->seeds[a][s]));
-    return json_pack("{s:s, s:o, s:o, s:o}", "name", report->arm_name[a], "seeds", seeds,
-                     "calibration", calibration(&c->calibration[a], &c->calibration_fit[a]), "roc",
-                     numbers(c->roc[a], LCF_ROC_POINTS));
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", report->arm_name[a], "seeds",
+        seeds, "calibration", calibration(&c->calibration[a], &c->calibration_fit[a]), "roc",
+        numbers(c->roc[a], LCF_ROC_POINTS), "pr", numbers(c->pr[a], LCF_PR_POINTS), "scores",
+        lcf_score_sample_json(&b->scores[a]), "scores_elsewhere",
+        lcf_score_sample_json(&b->elsewhere[a]), "psi_elsewhere",
+        number(lcf_psi(&b->elsewhere[a], &b->scores[a])), "latency",
+        lcf_latency_json(&b->latency[a]), "training", lcf_training_json(&b->training[a]));
 }
 
 static json_t *slices(const lcf_comparison *c)
@@ -220,14 +226,18 @@ lcf_status lcf_report_json(json_t **out, const lcf_report *report, lcf_err *err)
     lcf_verdict verdict = lcf_comparison_verdict(c, report->conditions, report->conditions_n);
 
     *out = json_pack(
-        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o}",
+        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, "
+        "s:O, "
+        "s:s}",
         "format", "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION, "data",
         rows(report), "arms", json_pack("{s:o, s:o}", "a", arm(report, 0), "b", arm(report, 1)),
         "resampling", resampling(c), "measures", measures(c), "relaimpr", estimate(&c->rela_impr),
         "delong", delong(&c->delong), "mcnemar", mcnemar(&c->mcnemar), "self_test",
-        self_test(&c->self_test), "slices", slices(c), "verdict", lcf_verdict_text(verdict),
-        "direction", DIRECTIONS[lcf_comparison_direction(c)], "summary",
-        text_of(lcf_report_verdict, report), "gate", gate(report));
+        self_test(&c->self_test), "slices", slices(c), "psi_arms",
+        number(lcf_psi(&report->background->scores[0], &report->background->scores[1])), "verdict",
+        lcf_verdict_text(verdict), "direction", DIRECTIONS[lcf_comparison_direction(c)], "summary",
+        text_of(lcf_report_verdict, report), "gate", gate(report), "sources",
+        report->background->sources, "command", report->background->command);
     return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "report");
 }
 
@@ -273,10 +283,9 @@ static void summarise_gate(lcf_buf *out, json_t *report_gate)
 void lcf_report_summary(lcf_buf *out, const json_t *report)
 {
     const char *text = json_string_value(json_object_get(report, "summary"));
-    const char *verdict = json_string_value(json_object_get(report, "verdict"));
     json_t *all = json_object_get(report, "measures");
 
-    lcf_buf_printf(out, "%s Verdict: %s.\n", text ? text : "?", verdict ? verdict : "?");
+    lcf_buf_printf(out, "%s\n", text ? text : "?");
     lcf_buf_printf(out, "  %-31s %8s %8s  %8s  95 %% interval of the lift\n", "", "A", "B", "lift");
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         summarise_measure(out, json_object_get(all, LCF_METRIC_INFO[m].name));

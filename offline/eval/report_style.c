@@ -15,12 +15,6 @@
 static const char STYLE[] =
     ":root{" LIGHT "color-scheme:light dark}\n"
     "@media(prefers-color-scheme:dark){:root{" DARK "}}\n"
-    /* paper is white whatever the reader's mode */
-    "@media print{:root{" LIGHT "--card:#fff;--ink:#000;color-scheme:light}"
-    "@page{margin:14mm}body{font-size:10.5pt;max-width:none;margin:0;padding:0}"
-    "figure,tr,.verdict{break-inside:avoid}h2,summary{break-after:avoid}"
-    "nav{display:none}.wide{overflow:visible}table{font-size:8pt}"
-    "th,td{padding:.1rem .35rem;white-space:normal}}\n"
     "body{font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;"
     "color:var(--ink);background:var(--page);max-width:62rem;margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}"
@@ -28,14 +22,14 @@ static const char STYLE[] =
     "a{color:var(--b)}nav{margin:1rem 0;font-size:.92rem}nav a{margin-right:1rem}\n"
     ".verdict{background:var(--card);border:1px solid var(--line);border-left:.4rem solid "
     "var(--soft);border-radius:.4rem;padding:.8rem 1rem;font-size:1.15rem;max-width:none}\n"
-    ".verdict b{text-transform:uppercase;letter-spacing:.03em}"
     ".verdict.good{border-left-color:var(--good)}.verdict.bad{border-left-color:var(--bad)}\n"
     ".good{color:var(--good)}.bad{color:var(--bad)}.soft{color:var(--soft)}"
     ".verdict.good,.verdict.bad{color:inherit}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;"
-    "font-size:.9rem;margin:.4rem 0}th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px "
+    "font-size:.86rem;margin:.4rem 0}th,td{padding:.22rem "
+    ".55rem;text-align:right;border-bottom:1px "
     "solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}"
-    "thead th{color:var(--soft);font-weight:600;vertical-align:bottom}\n"
+    "thead th{color:var(--soft);font-weight:600;vertical-align:bottom;white-space:normal}\n"
     ".charts{display:flex;flex-wrap:wrap;gap:1.5rem}figure{margin:0}figcaption{color:var(--soft);"
     "font-size:.9rem;max-width:46rem}.charts figcaption{max-width:27rem}"
     "svg{max-width:100%;height:auto;display:block}\n"
@@ -44,15 +38,22 @@ static const char STYLE[] =
     "svg line,svg polyline{fill:none;stroke-width:2}svg .grid{stroke:var(--line);stroke-width:1}"
     "svg .zero{stroke:var(--soft);stroke-width:1;stroke-dasharray:4 3}"
     "svg .a{stroke:var(--a)}svg .b{stroke:var(--b)}svg polyline.a{stroke-dasharray:7 4}"
-    "svg .thin{stroke-width:1;opacity:.65}svg .ci{stroke:var(--ink)}svg .dot{fill:var(--ink)}"
+    "svg .other{stroke:var(--soft);stroke-dasharray:2 3}svg .ci{stroke:var(--ink)}svg "
+    ".dot{fill:var(--ink)}"
     "svg .dot.a{fill:var(--page);stroke-width:2}svg .dot.b{fill:var(--b)}"
     "svg .good{stroke:var(--good);fill:var(--good)}svg .bad{stroke:var(--bad);fill:var(--bad)}"
     "svg rect.a{fill:var(--a);stroke:none;opacity:.35}svg rect.b{fill:var(--b);stroke:none;"
     "opacity:.35}svg text.a{fill:var(--a);stroke:none}svg text.b{fill:var(--b);stroke:none}\n"
     "details{margin:1rem 0}summary{cursor:pointer;font-weight:600}p,li{max-width:46rem}"
     "pre{background:var(--card);border:1px solid var(--line);border-radius:.3rem;padding:.6rem "
-    ".8rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}"
-    "td.hash,code{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:.85em}\n";
+    ".8rem;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}\n"
+    /* Last, so that it wins. Paper is white whatever the reader's mode, and does not scroll. */
+    "@media print{:root{" LIGHT "--card:#fff;--ink:#000;color-scheme:light}@page{margin:12mm}"
+    "body{font-size:10.5pt;max-width:none;margin:0;padding:0}nav{display:none}"
+    "figure,tr,.verdict{break-inside:avoid}h2,h3,summary,thead{break-after:avoid}"
+    ".wide{overflow:visible}table{font-size:7.5pt}th,td{padding:.1rem .3rem}"
+    "td:first-child,td:last-child{white-space:normal}td:last-child{overflow-wrap:anywhere}"
+    ".charts{gap:1rem}.charts figure{flex:0 0 47%}pre{font-size:7.5pt}}";
 
 void lcf_page_open(lcf_buf *out, const char *title)
 {

@@ -2,7 +2,7 @@
  * The tables of a report as text, and the sentences that go with them, so that Markdown and HTML
  * cannot disagree.
  */
-#include "offline/eval/report.h"
+#include "offline/eval/report_background.h"
 
 #include "common/base/mem.h"
 
@@ -30,12 +30,37 @@ static lcf_status gate_grid(lcf_grid *g, const lcf_report *report)
     return LCF_OK;
 }
 
-static void measure_row(lcf_grid *g, size_t row, lcf_metric metric, const lcf_measure *m)
+void lcf_report_metric_title(char out[LCF_METRIC_TITLE_MAX], lcf_metric metric,
+                             const lcf_comparison *c)
 {
-    const lcf_metric_info *info = &LCF_METRIC_INFO[metric];
+    if (metric < LCF_METRIC_LISTS)
+        snprintf(out, LCF_METRIC_TITLE_MAX, "%s", LCF_METRIC_INFO[metric].title);
+    else
+        snprintf(out, LCF_METRIC_TITLE_MAX, "%s @%zu", LCF_METRIC_INFO[metric].title, c->list_k);
+}
 
-    lcf_grid_put(g, row, 0, "%s%s", info->title,
-                 info->higher_is_better ? "" : " (lower is better)");
+bool lcf_report_has_metric(const lcf_comparison *c, lcf_metric metric)
+{
+    return !isnan(c->measures[metric].arm[0].value) || !isnan(c->measures[metric].arm[1].value);
+}
+
+static size_t count_metrics(const lcf_comparison *c)
+{
+    size_t n = 0;
+
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        n += lcf_report_has_metric(c, (lcf_metric)m);
+    return n;
+}
+
+static void measure_row(lcf_grid *g, size_t row, lcf_metric metric, const lcf_comparison *c)
+{
+    const lcf_measure *m = &c->measures[metric];
+    char title[LCF_METRIC_TITLE_MAX];
+
+    lcf_report_metric_title(title, metric, c);
+    lcf_grid_put(g, row, 0, "%s%s", title,
+                 LCF_METRIC_INFO[metric].higher_is_better ? "" : " (lower is better)");
     for (size_t a = 0; a < LCF_ARMS; a++) {
         lcf_grid_number(g, row, 1 + a, 4, m->arm[a].value);
         if (!isnan(m->std[a]))
@@ -72,30 +97,84 @@ static void calibration_row(lcf_grid *g, size_t row, const char *name,
 
 static lcf_status measures_grid(lcf_grid *g, const lcf_report *report)
 {
-    static const char *const NAMES[] = {
-        "measure", "A", "B", "lift (B - A)", "95 % interval of the lift", "p"};
+    static const char *const NAMES[] = {"measure", "A", "B", "lift (B - A)", "95 % interval", "p"};
 
-    if (lcf_grid_create(g, LCF_METRICS_N + 4, 6, NAMES))
+    const lcf_comparison *c = report->comparison;
+    size_t row = 1;
+
+    if (lcf_grid_create(g, count_metrics(c) + 4, 6, NAMES))
         return LCF_ENOMEM;
     for (size_t m = 0; m < LCF_METRICS_N; m++)
-        measure_row(g, 1 + m, (lcf_metric)m, &report->comparison->measures[m]);
-    rela_impr_row(g, 1 + LCF_METRICS_N, &report->comparison->rela_impr);
-    calibration_row(g, 2 + LCF_METRICS_N, "accuracy at 0.5", lcf_calibration_accuracy, report);
-    calibration_row(g, 3 + LCF_METRICS_N, "mean score / share of positives", lcf_calibration_bias,
-                    report);
+        if (lcf_report_has_metric(c, (lcf_metric)m))
+            measure_row(g, row++, (lcf_metric)m, c);
+    rela_impr_row(g, row++, &c->rela_impr);
+    calibration_row(g, row++, "accuracy at 0.5", lcf_calibration_accuracy, report);
+    calibration_row(g, row, "mean score / share of positives", lcf_calibration_bias, report);
+    return LCF_OK;
+}
+
+static lcf_status tests_grid(lcf_grid *g, const lcf_report *report)
+{
+    static const char *const NAMES[] = {"measure",           "95 % BCa interval", "p, bootstrap",
+                                        "p, permutation",    "p, t over seeds",   "detectable lift",
+                                        "users to settle it"};
+
+    const lcf_comparison *c = report->comparison;
+    size_t row = 1;
+
+    if (lcf_grid_create(g, count_metrics(c) + 1, 7, NAMES))
+        return LCF_ENOMEM;
+    for (size_t i = 0; i < LCF_METRICS_N; i++) {
+        const lcf_measure *m = &c->measures[i];
+        char title[LCF_METRIC_TITLE_MAX];
+        if (!lcf_report_has_metric(c, (lcf_metric)i))
+            continue;
+        lcf_report_metric_title(title, (lcf_metric)i, c);
+        lcf_grid_put(g, row, 0, "%s", title);
+        lcf_grid_interval(g, row, 1, m->bca_low, m->bca_high);
+        lcf_grid_number(g, row, 2, 4, m->p);
+        lcf_grid_number(g, row, 3, 4, m->p_permutation);
+        lcf_grid_number(g, row, 4, 4, m->seeds_t.p);
+        lcf_grid_number(g, row, 5, 4, m->detectable);
+        lcf_grid_number(g, row++, 6, 0, isfinite(m->users_needed) ? ceil(m->users_needed) : NAN);
+    }
+    return LCF_OK;
+}
+
+static lcf_status others_grid(lcf_grid *g, const lcf_report *report)
+{
+    static const char *const NAMES[] = {"test", "of", "figure", "p, users as the unit",
+                                        "p, rows as the unit"};
+    const lcf_delong_comparison *d = &report->comparison->delong;
+    const lcf_mcnemar *m = &report->comparison->mcnemar;
+
+    if (lcf_grid_create(g, 3, 5, NAMES))
+        return LCF_ENOMEM;
+    lcf_grid_put(g, 1, 0, "DeLong");
+    lcf_grid_put(g, 1, 1, "AUC lift");
+    lcf_grid_put(g, 1, 2, LCF_CELL_UNDEFINED);
+    if (!isnan(d->lift.low))
+        lcf_grid_put(g, 1, 2, "%+.4f [%+.4f, %+.4f]", d->lift.value, d->lift.low, d->lift.high);
+    lcf_grid_number(g, 1, 3, 4, d->p_users);
+    lcf_grid_number(g, 1, 4, 4, d->p_rows);
+    lcf_grid_put(g, 2, 0, "McNemar");
+    lcf_grid_put(g, 2, 1, "rows that only one arm gets right");
+    lcf_grid_put(g, 2, 2, "A %.0f, B %.0f", m->only_a, m->only_b);
+    lcf_grid_number(g, 2, 3, 4, m->p_users);
+    lcf_grid_number(g, 2, 4, 4, m->p_rows);
     return LCF_OK;
 }
 
 static lcf_status slices_grid(lcf_grid *g, const lcf_report *report)
 {
-    static const char *const NAMES[] = {"slice",         "rows",  "users",
-                                        "AUC A",         "AUC B", "lift (B - A)",
-                                        "95 % interval", "p",     "p after Holm"};
+    static const char *const NAMES[] = {"slice",    "rows",         "users",         "AUC A",
+                                        "AUC B",    "lift (B - A)", "95 % interval", "p",
+                                        "p (Holm)", "p (BH)"};
     const lcf_comparison *c = report->comparison;
 
     if (!c->slices_n)
         return LCF_OK;
-    if (lcf_grid_create(g, c->slices_n + 1, 9, NAMES))
+    if (lcf_grid_create(g, c->slices_n + 1, 10, NAMES))
         return LCF_ENOMEM;
     for (size_t i = 0; i < c->slices_n; i++) {
         const lcf_slice_result *s = &c->slices[i];
@@ -108,6 +187,7 @@ static lcf_status slices_grid(lcf_grid *g, const lcf_report *report)
         lcf_grid_interval(g, i + 1, 6, s->lift.low, s->lift.high);
         lcf_grid_number(g, i + 1, 7, 4, s->p);
         lcf_grid_number(g, i + 1, 8, 4, s->p_holm);
+        lcf_grid_number(g, i + 1, 9, 4, s->p_bh);
     }
     return LCF_OK;
 }
@@ -117,17 +197,17 @@ static lcf_status seeds_grid(lcf_grid *g, const lcf_report *report)
     const lcf_comparison *c = report->comparison;
     size_t row = 1;
 
-    if (lcf_grid_create(g, c->seeds_n[0] + c->seeds_n[1] + 1, 2 + LCF_METRICS_N, NULL))
+    if (lcf_grid_create(g, c->seeds_n[0] + c->seeds_n[1] + 1, 2 + LCF_METRIC_LISTS, NULL))
         return LCF_ENOMEM;
     lcf_grid_put(g, 0, 0, "arm");
     lcf_grid_put(g, 0, 1, "seed");
-    for (size_t m = 0; m < LCF_METRICS_N; m++)
+    for (size_t m = 0; m < LCF_METRIC_LISTS; m++)
         lcf_grid_put(g, 0, 2 + m, "%s", LCF_METRIC_INFO[m].title);
     for (size_t a = 0; a < LCF_ARMS; a++)
         for (size_t s = 0; s < c->seeds_n[a]; s++, row++) {
             lcf_grid_put(g, row, 0, "%s", ARM_LETTERS[a]);
             lcf_grid_put(g, row, 1, "%" PRIu64, c->seeds[a][s]);
-            for (size_t m = 0; m < LCF_METRICS_N; m++)
+            for (size_t m = 0; m < LCF_METRIC_LISTS; m++)
                 lcf_grid_number(g, row, 2 + m, 4, c->measures[m].per_seed[a][s]);
         }
     return LCF_OK;
@@ -156,37 +236,78 @@ static lcf_status bins_grid(lcf_grid *g, const lcf_report *report)
 
 lcf_status lcf_report_grid(lcf_grid *out, const lcf_report *report, lcf_report_table table)
 {
+    static lcf_status (*const MAKE[LCF_REPORT_TABLES_N])(lcf_grid *, const lcf_report *) = {
+        [LCF_TABLE_GATE] = gate_grid,
+        [LCF_TABLE_MEASURES] = measures_grid,
+        [LCF_TABLE_TESTS] = tests_grid,
+        [LCF_TABLE_OTHERS] = others_grid,
+        [LCF_TABLE_SLICES] = slices_grid,
+        [LCF_TABLE_SEEDS] = seeds_grid,
+        [LCF_TABLE_BINS] = bins_grid,
+        [LCF_TABLE_DRIFT] = report_drift_grid,
+        [LCF_TABLE_LATENCY] = report_latency_grid,
+        [LCF_TABLE_TRAINING] = report_training_grid,
+        [LCF_TABLE_SOURCES] = report_sources_grid,
+    };
+
     *out = (lcf_grid){0, 0, NULL};
-    switch (table) {
-    case LCF_TABLE_GATE:
-        return gate_grid(out, report);
-    case LCF_TABLE_MEASURES:
-        return measures_grid(out, report);
-    case LCF_TABLE_SLICES:
-        return slices_grid(out, report);
-    case LCF_TABLE_SEEDS:
-        return seeds_grid(out, report);
-    case LCF_TABLE_BINS:
-        return bins_grid(out, report);
-    case LCF_REPORT_TABLES_N:
-        break;
-    }
-    return LCF_EINVAL;
+    return MAKE[table](out, report);
+}
+
+static void append_gate(lcf_buf *out, const lcf_report *report)
+{
+    size_t missed_n = 0;
+
+    for (size_t i = 0; i < report->conditions_n; i++)
+        missed_n += !report->conditions[i].met;
+    if (missed_n)
+        lcf_buf_printf(out, "; %zu of %zu guardrails %s not hold", missed_n, report->conditions_n,
+                       missed_n == 1 ? "does" : "do");
+    else if (report->conditions_n)
+        lcf_buf_append_text(out, "; every guardrail holds");
 }
 
 void lcf_report_verdict(lcf_buf *out, const lcf_report *report)
 {
-    static const char *const TEXT[] = {[LCF_DIRECTION_BETTER] = "B is better than A",
-                                       [LCF_DIRECTION_WORSE] = "B is worse than A",
-                                       [LCF_DIRECTION_OPEN] = "No difference is shown"};
-    const lcf_estimate *lift = &report->comparison->measures[LCF_METRIC_AUC].lift;
+    static const char *const VERDICTS[] = {[LCF_VERDICT_SHIP] = "Ship",
+                                           [LCF_VERDICT_HOLD] = "Hold",
+                                           [LCF_VERDICT_NO_DIFFERENCE] = "No difference"};
+    static const char *const DIRECTIONS[] = {[LCF_DIRECTION_BETTER] = "B is better than A",
+                                             [LCF_DIRECTION_WORSE] = "B is worse than A",
+                                             [LCF_DIRECTION_OPEN] =
+                                                 "B is shown neither better nor worse than A"};
+    const lcf_comparison *c = report->comparison;
+    const lcf_estimate *lift = &c->measures[LCF_METRIC_AUC].lift;
 
-    lcf_buf_printf(out, "%s: AUC lift %+.4f, ", TEXT[lcf_comparison_direction(report->comparison)],
-                   lift->value);
+    lcf_buf_printf(out, "%s: %s, AUC lift %+.4f, ",
+                   VERDICTS[lcf_comparison_verdict(c, report->conditions, report->conditions_n)],
+                   DIRECTIONS[lcf_comparison_direction(c)], lift->value);
     if (isnan(lift->low))
-        lcf_buf_append_text(out, "too few rows for an interval.");
+        lcf_buf_append_text(out, "too few rows for an interval");
     else
-        lcf_buf_printf(out, "95 %% interval %+.4f to %+.4f.", lift->low, lift->high);
+        lcf_buf_printf(out, "95 %% interval %+.4f to %+.4f", lift->low, lift->high);
+    append_gate(out, report);
+    lcf_buf_append_char(out, '.');
+}
+
+static void append_self_test(lcf_buf *out, const lcf_self_test *t)
+{
+    if (t->resamples_n && t->defined_n[LCF_METRIC_AUC])
+        lcf_buf_printf(
+            out,
+            "A/A self-test: of %zu pairs of arms that do not differ, the interval of the "
+            "AUC lift found %.1f %% different; 5 %% is right.\n",
+            t->resamples_n,
+            100.0 * (double)t->rejected_n[LCF_METRIC_AUC] / (double)t->defined_n[LCF_METRIC_AUC]);
+}
+
+static void append_dropped(lcf_buf *out, const lcf_table_dropped *d)
+{
+    if (d->unmatched_n[0] || d->unmatched_n[1] || d->duplicates_n || d->nan_n)
+        lcf_buf_printf(out,
+                       "Left out, as --allow says: %zu rows of A alone, %zu of B alone, %zu "
+                       "duplicates, %zu rows with a score that is no number.\n",
+                       d->unmatched_n[0], d->unmatched_n[1], d->duplicates_n, d->nan_n);
 }
 
 void lcf_report_method(lcf_buf *out, const lcf_report *report)
@@ -216,9 +337,18 @@ void lcf_report_method(lcf_buf *out, const lcf_report *report)
     lcf_buf_printf(out,
                    "UAUC and GAUC are means of the AUC of the %zu users who have both classes.\n",
                    c->users_both_n);
+    lcf_buf_printf(out,
+                   "BCa is the bootstrap's second opinion, the permutation test (%zu permutations) "
+                   "exchanges the arms user by user. The detectable lift is the smallest one that "
+                   "as many users find four times out of five.\n",
+                   c->permutations_n);
+    append_self_test(out, &c->self_test);
+    append_dropped(out, &c->dropped);
     if (c->slices_n)
         lcf_buf_printf(out,
                        "Slices are many looks at one sample: judge them by the p-value after "
-                       "Holm's correction; slices of under %d users get no interval.\n",
+                       "Holm's correction; of those found by Benjamini and Hochberg's (BH) at .05, "
+                       "at most one in twenty is expected to be a false alarm. Slices of under %d "
+                       "users get no interval.\n",
                        LCF_SLICE_USERS_MIN);
 }

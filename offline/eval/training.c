@@ -149,12 +149,9 @@ lcf_status lcf_training_read(lcf_training *out, const char *dir, lcf_err *err)
     lcf_status status;
 
     *out = (lcf_training){.known = false};
-    status = lcf_manifest_read(id, &manifest, dir, err);
-    if (status == LCF_ENOENT) { /* predictions of somebody else's */
-        if (err)
-            *err = (lcf_err)LCF_ERR_INIT;
+    if (!lcf_manifest_exists(dir)) /* predictions of somebody else's */
         return LCF_OK;
-    }
+    status = lcf_manifest_read(id, &manifest, dir, err);
     if (status)
         return status;
     verb = json_string_value(json_object_get(json_object_get(manifest, "identity"), "verb"));

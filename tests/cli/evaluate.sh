@@ -20,6 +20,12 @@ expect 0 "up to date" "$LLMCF" evaluate --a din --b ict --out report --require '
 expect 0 "shows it all" "$LLMCF" evaluate --a din --b ict --out report --require 'auc_lift_low > 0' --force --threads 3
 diff -r first report >diff.txt || fail "not the same bytes: $(head -3 diff.txt)"
 
+# what surrounds the comparison: where it came from, and the command that makes the same report again
+(eval "${LLMCF%/*}/$(jq -r .command report/report.json | sed 's/--out report/--out again/')" 2>/dev/null) || fail "the report's command fails"
+diff -r report again >diff.txt || fail "the report's command does not make it again: $(head -3 diff.txt)"
+grep -q '`llmcf train` did not make A' report/report.md || fail "no word of the missing training"
+grep -q 'No answers of B were given (--latency B=FILE)' report/report.html || fail "no word of the missing latency"
+
 # --json is report.json
 "$LLMCF" evaluate --a din --b ict --out report --require 'auc_lift_low > 0' --quiet --json >out.json 2>/dev/null
 cmp -s out.json report/report.json || fail "--json is not report.json"
@@ -34,13 +40,21 @@ expect 3 "gate not passed" "$LLMCF" evaluate --a ict --b din --out worse --requi
 expect 2 "is not of the form" "$LLMCF" evaluate --a din --b ict --out x --require 'auc_lift'
 
 # an arm against itself, and two of the same skill
-expect 0 "No difference is shown: AUC lift +0.0000" "$LLMCF" evaluate --a din --b din --out same --replicates 200
+expect 0 "No difference: B is shown neither better nor worse than A, AUC lift +0.0000" "$LLMCF" evaluate --a din --b din --out same --replicates 200
 expect 3 "auc_lift_low > 0" "$LLMCF" evaluate --a a1 --b a2 --out equal --require 'auc_lift_low > 0'
 
 # arms in folders of the same name are told apart by their paths
 mkdir -p old new && cp -r din old/ranker && cp -r ict new/ranker
 expect 0 "B is better" "$LLMCF" evaluate --a old/ranker --b new/ranker/ --out renamed --replicates 200
 grep -q '^A is old/ranker, B is new/ranker/;' renamed/report.md || fail "arms of the same name are not told apart"
+
+# latency from ranking responses
+for k in 1 2 3; do echo "{\"results\":[{}],\"timings\":{\"retrieve_ms\":0.$k,\"score_ms\":1,\"total_ms\":1.$k}}"; done >answers.jsonl
+expect 0 "B is better" "$LLMCF" evaluate --a din --b ict --out timed --replicates 100 --permutations 0 --latency A=answers.jsonl --latency B=answers.jsonl
+grep -q '^| B, an answer | 1.200 | 1.280 | 1.298 | 1.300 |' timed/report.md || fail "no latency: $(grep 'an answer' timed/report.md)"
+echo '{"results":[]}' >>answers.jsonl
+expect 1 "answers.jsonl:4: no 'timings'" "$LLMCF" evaluate --a din --b ict --out no --latency A=answers.jsonl
+expect 2 "--latency must be A=FILE or B=FILE, not 'C=x'" "$LLMCF" evaluate --a din --b ict --out no --latency C=x
 
 # a signal: nothing is written, try again later
 "$LLMCF" evaluate --a din --b ict --out stopped --replicates 1000000 --quiet 2>stderr &
@@ -116,7 +130,7 @@ expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out plain --repli
 grep -q '"users": 200' plain/report.json || fail "the users of a plain file are not counted"
 (head -1 b.csv; tail -n +2 b.csv | tac) >turned.csv
 expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b turned.csv --out turned --replicates 200 --permutations 100
-diff <(grep -v '"name"' plain/report.json) <(grep -v '"name"' turned/report.json | sed 's/turned/b/') || fail "the order of a file matters"
+diff <(grep -vE '"(name|id)"' plain/report.json) <(grep -vE '"(name|id)"' turned/report.json | sed 's/turned/b/') || fail "the order of a file matters"
 if command -v zstd >/dev/null; then
     zstd -q b.csv -o z.csv.zst && expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b z.csv.zst --out zipped --replicates 200
     head -c 5000 z.csv.zst >cut.csv.zst && expect 1 "cut off" "$LLMCF" evaluate --a a.csv --b cut.csv.zst --out no
@@ -127,5 +141,5 @@ expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b short.csv --out unmatched
 grep -q '"unmatched_a": 101' unmatched/report.json || fail "dropped rows are not counted"
 expect 2 "compare two rankers or two files" "$LLMCF" evaluate --a a.csv --b ict --out no
 expect 2 "not 'all'" "$LLMCF" evaluate --a a.csv --b b.csv --out no --allow all
-expect 0 "no difference" "$LLMCF" evaluate --a d1 --b d1 --out one --replicates 100 --allow one-class
+expect 0 "No difference" "$LLMCF" evaluate --a d1 --b d1 --out one --replicates 100 --allow one-class
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }

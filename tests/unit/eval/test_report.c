@@ -314,13 +314,33 @@ static lcf_status compare(lcf_comparison *out, const lcf_eval_table *t, size_t t
     return status;
 }
 
+/* What surrounds a comparison of which nothing is known but the scores. */
+static lcf_background make_background(const lcf_eval_table *t)
+{
+    lcf_background b = {.other_split = "valid"};
+
+    for (size_t a = 0; a < LCF_ARMS; a++)
+        assert_int_equal(
+            lcf_score_sample_init(&b.scores[a], t->scores[a], t->seeds_n[a] * t->rows_n, NULL),
+            LCF_OK);
+    b.sources = json_array();
+    b.command = lcf_strdup("llmcf evaluate --a '<b>'");
+    assert_non_null(b.sources);
+    assert_non_null(b.command);
+    return b;
+}
+
 static void report_says_the_same_in_three_forms(void **state)
 {
     lcf_eval_table t = make_table();
     lcf_gate_condition condition;
     lcf_figures figures;
     lcf_comparison c;
-    lcf_report report = {.arm_name = {"base", "<b>&new"}, .split = "test", .conditions_n = 1};
+    lcf_background background = make_background(&t);
+    lcf_report report = {.arm_name = {"base", "<b>&new"},
+                         .split = "test",
+                         .background = &background,
+                         .conditions_n = 1};
     lcf_buf md = LCF_BUF_INIT, html = LCF_BUF_INIT, text = LCF_BUF_INIT, lift = LCF_BUF_INIT;
     json_t *json;
     double value;
@@ -361,6 +381,7 @@ static void report_says_the_same_in_three_forms(void **state)
     lcf_buf_dispose(&html);
     lcf_buf_dispose(&text);
     lcf_buf_dispose(&lift);
+    lcf_background_dispose(&background);
     lcf_comparison_dispose(&c);
     lcf_eval_table_dispose(&t);
 }
@@ -393,7 +414,8 @@ static void example_is_what_is_written(void **state)
 {
     const char *source = getenv("LCF_SOURCE_DIR");
     lcf_eval_table t = make_table();
-    lcf_report report = {.arm_name = {"a", "b"}, .split = "test"};
+    lcf_background background = make_background(&t);
+    lcf_report report = {.arm_name = {"a", "b"}, .split = "test", .background = &background};
     lcf_comparison c;
     lcf_buf path = LCF_BUF_INIT, text = LCF_BUF_INIT;
     json_t *json, *example;
@@ -414,6 +436,7 @@ static void example_is_what_is_written(void **state)
     json_decref(example);
     lcf_buf_dispose(&path);
     lcf_buf_dispose(&text);
+    lcf_background_dispose(&background);
     lcf_comparison_dispose(&c);
     lcf_eval_table_dispose(&t);
 }
@@ -421,7 +444,8 @@ static void example_is_what_is_written(void **state)
 static void undefined_figures_are_null(void **state)
 {
     lcf_eval_table t = make_table();
-    lcf_report report = {.arm_name = {"a", "b"}, .split = "test"};
+    lcf_background background = make_background(&t);
+    lcf_report report = {.arm_name = {"a", "b"}, .split = "test", .background = &background};
     lcf_comparison c;
     json_t *json;
 
@@ -437,6 +461,7 @@ static void undefined_figures_are_null(void **state)
         "value")));
     assert_true(json_is_null(json_object_get(json, "gate")));
     json_decref(json);
+    lcf_background_dispose(&background);
     lcf_comparison_dispose(&c);
     lcf_eval_table_dispose(&t);
 }
