@@ -58,7 +58,7 @@ struct ranker_backbone {
 
 struct ranker_side {
     lcf_ranker_kind kind;
-    unsigned needs;     /* LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES; the batch holds what it asks */
+    unsigned needs;     /* LCF_RANKER_VECTORS | ...; the batch holds what it asks */
     size_t vectors_n;   /* the extra vector is so many times `dim` wide; 0 for "none" alone */
     size_t tokens_n;    /* of an example in a sequence; 0 where no sequence is made */
     size_t state_bytes; /* of r->side_state, zeroed before declare */

@@ -406,6 +406,28 @@ static bool build_texts(builder *w)
     return true;
 }
 
+static bool build_knowledge(builder *w)
+{
+    ranker_batch *b = w->b;
+    const lcf_knowledge *k = w->source->knowledge;
+    const lcf_embeddings *texts = w->source->item_vectors;
+
+    b->user_knowledge = lcf_tape_alloc(w->tape, b->rows_n, sizeof(*b->user_knowledge));
+    b->item_knowledge = lcf_tape_alloc(w->tape, b->rows_n, sizeof(*b->item_knowledge));
+    if (!b->user_knowledge || !b->item_knowledge)
+        return false;
+    for (size_t i = 0; i < b->rows_n; i++) {
+        const lcf_ranker_row *row = &w->rows[i];
+        const uint32_t item = known(row->item, w->source->catalogue->items_n);
+
+        b->user_knowledge[i] = lcf_known_before(&k->users, k->dim, row->user, row->time);
+        b->item_knowledge[i] = lcf_known_before(&k->items, k->dim, item, row->time);
+        if (!b->item_knowledge[i])
+            b->item_knowledge[i] = texts->vectors + item * texts->dim;
+    }
+    return true;
+}
+
 ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
                                      const lcf_ranker_source *source, const lcf_ranker_row *rows,
                                      size_t n, bool frozen)
@@ -424,6 +446,8 @@ ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
         !lcf_ranker_take_fields(w.b, tape, r, source, rows, w.catalogue_item))
         return NULL;
     if (r->side->needs & LCF_RANKER_VECTORS && !build_texts(&w))
+        return NULL;
+    if (r->side->needs & LCF_RANKER_KNOWLEDGE && !build_knowledge(&w))
         return NULL;
     return w.b;
 }

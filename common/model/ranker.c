@@ -233,6 +233,21 @@ static lcf_status check_examples(const lcf_ranker *r, const lcf_ranker_source *s
     return LCF_OK;
 }
 
+static lcf_status check_knowledge(const lcf_ranker *r, const lcf_ranker_source *source,
+                                  lcf_err *err)
+{
+    const lcf_knowledge *k = source->knowledge;
+
+    if (!k)
+        return LCF_FAIL(err, LCF_EINVAL, "a ranker with the side module %s needs knowledge",
+                        r->config.side);
+    if (k->dim != r->config.text_dim)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "knowledge has vectors of %zu dimensions, the ranker was made for %u",
+                        k->dim, r->config.text_dim);
+    return LCF_OK;
+}
+
 lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source *source,
                                    lcf_err *err)
 {
@@ -242,6 +257,8 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
         status = check_vectors(r, source, err);
     if (!status && r->side->needs & LCF_RANKER_EXAMPLES)
         status = check_examples(r, source, err);
+    if (!status && r->side->needs & LCF_RANKER_KNOWLEDGE)
+        status = check_knowledge(r, source, err);
     if (!status)
         status = lcf_ranker_check_fields(&r->config, source->fields, err);
     return status;

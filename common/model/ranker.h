@@ -20,6 +20,7 @@
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
 #include "common/data/fields.h"
+#include "common/data/knowledge.h"
 #include "common/nn/tape.h"
 #include "common/store/examples.h"
 
@@ -100,8 +101,9 @@ bool lcf_ranker_has_side(const char *name);
 
 /* What a side module takes from its source, besides the catalogue. */
 enum {
-    LCF_RANKER_VECTORS = 1,  /* the items' text vectors */
-    LCF_RANKER_EXAMPLES = 2, /* retrieved examples in every row */
+    LCF_RANKER_VECTORS = 1,   /* the items' text vectors */
+    LCF_RANKER_EXAMPLES = 2,  /* retrieved examples in every row */
+    LCF_RANKER_KNOWLEDGE = 4, /* what a language model said about users and items */
 };
 
 /* A union of the above; 0 for "none" and for a name that there is not. */
@@ -122,7 +124,8 @@ typedef struct lcf_ranker_source {
     const lcf_catalogue *catalogue;
     const lcf_embeddings *item_vectors; /* rows are item indices */
     const lcf_fields *fields;           /* NULL where the ranker has none of its own */
-    const lcf_examples *examples;       /* either may be NULL where the side module needs it not */
+    const lcf_examples *examples;
+    const lcf_knowledge *knowledge; /* each may be NULL where the side module needs it not */
 } lcf_ranker_source;
 
 /* One row to score. Indices beyond the model's tables (items or users newer than the weights) count

@@ -126,6 +126,10 @@ typedef struct ranker_batch {
     float *slot_similarity; /* [present_n] */
     uint32_t *segments;     /* [rows_n * tokens] 0 for padding, 1; NULL where nothing is padded */
     size_t present_n;
+    /* What was known before each row's time [rows_n][text_dim], NULL where nothing was. Of an item
+     * without knowledge, its text vector. */
+    const float **user_knowledge, **item_knowledge;
+
     uint32_t *wanted; /* [present_n + rows_n] tokens: first of every slot in use, then every last */
 } ranker_batch;
 

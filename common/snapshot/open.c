@@ -117,6 +117,7 @@ static lcf_status read_description(lcf_snapshot *s, bool *has_cots, const char *
     s->has_examples = json_is_true(json_object_get(json, "has_examples"));
     s->has_neighbours = s->has_examples && json_is_true(json_object_get(json, "has_neighbours"));
     *has_cots = json_is_true(json_object_get(json, "has_cots"));
+    s->has_knowledge = json_is_true(json_object_get(json, "has_knowledge"));
 done:
     json_decref(json);
     free(path);
@@ -196,6 +197,19 @@ static lcf_status open_examples(lcf_snapshot *s, const char *dir, bool has_cots,
     return status;
 }
 
+static lcf_status open_knowledge(lcf_snapshot *s, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "knowledge.lcf");
+    lcf_status status =
+        path ? lcf_knowledge_open(&s->knowledge, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path");
+
+    if (!status && s->knowledge.dim != s->item_vectors.dim)
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: vectors of %zu dimensions, item vectors have %zu",
+                          path, s->knowledge.dim, s->item_vectors.dim);
+    free(path);
+    return status;
+}
+
 static unsigned needs_of(const lcf_snapshot *s, size_t idx)
 {
     return lcf_ranker_side_needs(lcf_ranker_config_of(s->arms[idx].ranker)->side);
@@ -210,6 +224,9 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
         return LCF_FAIL(err, LCF_EFORMAT,
                         "arm %s takes item vectors of %u dimensions, there are %zu",
                         s->arms[idx].name, c->text_dim, s->item_vectors.dim);
+    if (needs & LCF_RANKER_KNOWLEDGE && !s->has_knowledge)
+        return LCF_FAIL(err, LCF_EFORMAT, "arm %s needs knowledge, there is none",
+                        s->arms[idx].name);
     if (!(needs & LCF_RANKER_EXAMPLES))
         return LCF_OK;
     if (c->k < 1 || c->k > LCF_EXAMPLES_K_MAX)
@@ -226,7 +243,8 @@ static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, lcf_err *err)
 {
     const lcf_ranker_source source = {.catalogue = &s->catalogue,
                                       .item_vectors = &s->item_vectors,
-                                      .examples = s->has_examples ? &s->examples : NULL};
+                                      .examples = s->has_examples ? &s->examples : NULL,
+                                      .knowledge = s->has_knowledge ? &s->knowledge : NULL};
 
     if (needs_of(s, idx) & LCF_RANKER_EXAMPLES && !s->has_examples)
         return LCF_OK; /* another arm answers */
@@ -285,6 +303,8 @@ lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
         status = open_features(s, dir, err);
     if (!status)
         status = open_examples(s, dir, has_cots, err);
+    if (!status && s->has_knowledge)
+        status = open_knowledge(s, dir, err);
     if (!status)
         status = open_arms(s, dir, err);
     if (status)
@@ -306,6 +326,7 @@ void lcf_snapshot_close(lcf_snapshot *s)
     lcf_cot_store_close(s->cots);
     lcf_neighbours_close(&s->neighbours);
     lcf_examples_close(&s->examples);
+    lcf_knowledge_close(&s->knowledge);
     lcf_embeddings_close(&s->item_vectors);
     lcf_user_histories_close(&s->users);
     lcf_catalogue_close(&s->catalogue);

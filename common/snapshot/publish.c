@@ -114,6 +114,8 @@ static lcf_status describe(lcf_manifest *m, const lcf_publish_options *o, lcf_er
         status = lcf_manifest_input(m, "examples", o->examples_dir, err);
     if (!status && o->cot_dir)
         status = add_cot_input(m, o->cot_dir, err);
+    if (!status && o->knowledge_dir)
+        status = lcf_manifest_input(m, "knowledge", o->knowledge_dir, err);
     for (size_t i = 0; !status && i < o->arms_n; i++) {
         char role[LCF_ARM_NAME_BYTES + 8];
         snprintf(role, sizeof(role), "arm:%s", o->arms[i].name);
@@ -278,10 +280,10 @@ static lcf_status write_description(const char *dir, const lcf_publish_options *
         if (json_array_append_new(arms, json_string(o->arms[i].name)) < 0)
             status = LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
     if (!status)
-        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b, s:b}", "format", LCF_SNAPSHOT_FORMAT,
+        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b, s:b, s:b}", "format", LCF_SNAPSHOT_FORMAT,
                          "generation", o->generation, "default_arm", default_arm(o), "arms", arms,
                          "has_examples", o->examples_dir != NULL, "has_neighbours", has_neighbours,
-                         "has_cots", o->cot_dir != NULL);
+                         "has_cots", o->cot_dir != NULL, "has_knowledge", o->knowledge_dir != NULL);
     if (!status)
         status = path && json ? lcf_json_save(path, json, err)
                               : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
@@ -306,6 +308,8 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
         status = write_users(dir, o->dataset_dir, err);
     if (!status)
         status = write_examples(dir, o, err);
+    if (!status && o->knowledge_dir)
+        status = copy_into(dir, "knowledge.lcf", o->knowledge_dir, "knowledge.lcf", err);
     if (!status && o->examples_dir)
         status = write_neighbours(&has_neighbours, dir, err);
     if (!status)

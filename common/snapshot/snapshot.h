@@ -60,7 +60,9 @@ typedef struct lcf_snapshot {
     lcf_examples examples;
     bool has_neighbours;
     lcf_neighbours neighbours; /* rows are item indices */
-    lcf_cot_store *cots;       /* NULL when published without */
+    bool has_knowledge;
+    lcf_knowledge knowledge;
+    lcf_cot_store *cots; /* NULL when published without */
     size_t arms_n;
     struct {
         char name[LCF_ARM_NAME_BYTES];
@@ -73,7 +75,8 @@ typedef struct lcf_snapshot {
  * path: a generation folder, or a root whose `current` is followed.
  *
  * errors   ENOENT; EFORMAT, EVERSION; ECHECKSUM a file is damaged or missing (named); EFORMAT also
- * where parts do not fit each other, e.g. an arm that reads examples with neither examples nor an arm without them
+ * where parts do not fit each other, e.g. an arm that reads examples with neither examples nor an
+ * arm without them
  */
 lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err);
 void lcf_snapshot_close(lcf_snapshot *s); /* NULL is fine */
@@ -92,7 +95,7 @@ typedef struct lcf_snapshot_arm {
 
 typedef struct lcf_publish_options {
     const char *dataset_dir, *vectors_dir;
-    const char *examples_dir, *cot_dir; /* may be NULL */
+    const char *examples_dir, *cot_dir, *knowledge_dir; /* may be NULL */
     const lcf_snapshot_arm *arms;
     size_t arms_n;
     const char *default_arm; /* NULL: the last one */

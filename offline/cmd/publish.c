@@ -17,6 +17,7 @@ enum {
     OPT_COT,
     OPT_ARM,
     OPT_DEFAULT,
+    OPT_KNOWLEDGE,
     OPT_ROOT,
     OPT_GENERATION,
     OPT_REPORT,
@@ -34,6 +35,7 @@ static const struct argp_option OPTIONS[] = {
      1},
     {"examples", OPT_EXAMPLES, "DIR", 0, "The example index, needed by arms with ICT", 1},
     {"cot", OPT_COT, "DIR", 0, "The CoT store: texts for explanations", 1},
+    {"knowledge", OPT_KNOWLEDGE, "DIR", 0, "Made by `llmcf knowledge`, needed by arms with KAR", 1},
     {"root", OPT_ROOT, "DIR", 0, "Where generations live (default snapshots)", 2},
     {"default", OPT_DEFAULT, "NAME", 0, "The arm of requests that name none (default: the last)",
      2},
@@ -134,6 +136,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case OPT_DATASET:
         a->publish.dataset_dir = text;
+        return 0;
+    case OPT_KNOWLEDGE:
+        a->publish.knowledge_dir = text;
         return 0;
     case OPT_VECTORS:
         a->publish.vectors_dir = text;

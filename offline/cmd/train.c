@@ -37,6 +37,7 @@ enum {
     OPT_INIT_DATASET,
     OPT_ORDER,
     OPT_DISTILL,
+    OPT_KNOWLEDGE,
     OPT_DISTILL_WEIGHT,
     OPT_THREADS,
     OPT_FORCE,
@@ -48,6 +49,7 @@ static const struct argp_option OPTIONS[] = {
     {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`; where the side module needs it", 1},
     {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`; likewise", 1},
     {"retrieved", OPT_RETRIEVED, "DIR", 0, "Made by `llmcf retrieve`; likewise", 1},
+    {"knowledge", OPT_KNOWLEDGE, "DIR", 0, "Made by `llmcf knowledge`; likewise", 1},
     {"distill", OPT_DISTILL, "DIR", 0,
      "Made by `llmcf judge`: the ranker also learns what the language model answered", 1},
     {"init", OPT_INIT, "DIR", 0,
@@ -204,6 +206,8 @@ static void check(const lcf_train_options *o, struct argp_state *state)
         argp_error(state, "--side %s needs --vectors", o->side);
     if (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir))
         argp_error(state, "--side %s needs --examples and --retrieved", o->side);
+    if (needs & LCF_RANKER_KNOWLEDGE && !o->knowledge_dir)
+        argp_error(state, "--side %s needs --knowledge", o->side);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -225,6 +229,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_OUT:
         a->train.out_dir = text;
+        return 0;
+    case OPT_KNOWLEDGE:
+        a->train.knowledge_dir = text;
         return 0;
     case OPT_DISTILL:
         a->train.judged_dir = text;

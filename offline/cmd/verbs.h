@@ -16,6 +16,7 @@
     X("encode", lcf_cmd_encode, "turn texts and chains of thought into vectors")           \
     X("index", lcf_cmd_index, "make the in-context examples and their index")              \
     X("retrieve", lcf_cmd_retrieve, "find the examples of every row")                      \
+    X("knowledge", lcf_cmd_knowledge, "encode what is said about users and items")         \
     X("tokenize", lcf_cmd_tokenize, "show the token ids of a text")                        \
     X("complete", lcf_cmd_complete, "continue a text with a model")                        \
     X("train", lcf_cmd_train, "train rankers: the backbone, or with the ICT module")       \

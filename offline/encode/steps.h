@@ -82,4 +82,20 @@ typedef struct lcf_retrieve_options {
 lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_options *options,
                             lcf_err *err);
 
+typedef struct lcf_knowledge_options {
+    const char *dataset_dir, *vectors_dir, *examples_dir, *cot_dir, *out_dir;
+    size_t threads;
+    bool force;
+} lcf_knowledge_options;
+
+/*
+ * What the records of the examples say about their users and items (parts.h), encoded, as running
+ * means in time (common/data/knowledge.h).
+ *
+ * errors   those of opening the inputs; ENOTFOUND a record that is not in the store; EINVAL
+ *          examples of another dataset
+ */
+lcf_status lcf_knowledge_run(json_t **stats, bool *current, const lcf_knowledge_options *options,
+                             lcf_err *err);
+
 #endif

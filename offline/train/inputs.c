@@ -62,6 +62,18 @@ static lcf_status open_examples(train_inputs *in, const lcf_train_options *o, lc
     return LCF_OK;
 }
 
+static lcf_status open_knowledge(train_inputs *in, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "knowledge.lcf");
+    lcf_status status = path ? lcf_knowledge_open(&in->knowledge, path, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    free(path);
+    if (!status)
+        in->source.knowledge = &in->knowledge;
+    return status;
+}
+
 static lcf_status make_rows(train_inputs *in, lcf_err *err)
 {
     const lcf_dataset *d = &in->dataset;
@@ -176,6 +188,8 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
         status = open_vectors(in, o->vectors_dir, err);
     if (!status && needs & LCF_RANKER_EXAMPLES)
         status = open_examples(in, o, err);
+    if (!status && needs & LCF_RANKER_KNOWLEDGE)
+        status = open_knowledge(in, o->knowledge_dir, err);
     if (!status)
         status = make_rows(in, err);
     if (!status)
@@ -193,6 +207,7 @@ void train_inputs_close(train_inputs *in)
     free(in->labels);
     free(in->weights);
     lcf_retrieved_close(&in->retrieved);
+    lcf_knowledge_close(&in->knowledge);
     if (in->examples.bundle)
         lcf_examples_close(&in->examples);
     if (in->vectors.bundle)

@@ -14,6 +14,7 @@ typedef struct train_inputs {
     lcf_embeddings vectors;
     lcf_examples examples;
     lcf_retrieved retrieved;
+    lcf_knowledge knowledge;
     lcf_ranker_source source;
     lcf_ranker_row *rows;     /* [dataset.samples_n] */
     float *labels;            /* [rows of train] what is learned: see distill */

@@ -30,10 +30,12 @@ static lcf_status check_parts(const lcf_train_options *o, lcf_err *err)
         return LCF_FAIL(err, LCF_EINVAL, "there is no backbone %s or no side module %s",
                         o->backbone, o->side);
     if ((needs & LCF_RANKER_VECTORS && !o->vectors_dir) ||
-        (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir)))
+        (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir)) ||
+        (needs & LCF_RANKER_KNOWLEDGE && !o->knowledge_dir))
         return LCF_FAIL(err, LCF_EINVAL, "the side module %s needs %s", o->side,
-                        needs & LCF_RANKER_EXAMPLES ? "vectors, examples and retrieved examples"
-                                                    : "vectors");
+                        needs & LCF_RANKER_EXAMPLES    ? "vectors, examples and retrieved examples"
+                        : needs & LCF_RANKER_KNOWLEDGE ? "vectors and knowledge"
+                                                       : "vectors");
     return LCF_OK;
 }
 
@@ -120,6 +122,8 @@ static lcf_status describe_inputs(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_input(m, "examples", o->examples_dir, err);
     if (!status && needs & LCF_RANKER_EXAMPLES)
         status = lcf_manifest_input(m, "retrieved", o->retrieved_dir, err);
+    if (!status && needs & LCF_RANKER_KNOWLEDGE)
+        status = lcf_manifest_input(m, "knowledge", o->knowledge_dir, err);
     if (!status && o->judged_dir)
         status = lcf_manifest_input(m, "judged", o->judged_dir, err);
     if (!status && o->init_dir)

@@ -54,6 +54,7 @@ typedef struct lcf_train_params {
 typedef struct lcf_train_options {
     const char *dataset_dir;
     const char *vectors_dir, *examples_dir, *retrieved_dir; /* where the side module needs them */
+    const char *knowledge_dir;                              /* likewise */
     /* A warm start: an earlier artefact, and the dataset that it was trained on; NULL: from scratch
      */
     const char *init_dir, *init_dataset_dir;

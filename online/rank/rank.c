@@ -326,7 +326,8 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
     bool examples = reads_examples(ranker);
     lcf_ranker_source source = {.catalogue = &j->data->catalogue,
                                 .item_vectors = &j->data->item_vectors,
-                                .examples = j->data->has_examples ? &j->data->examples : NULL};
+                                .examples = j->data->has_examples ? &j->data->examples : NULL,
+                                .knowledge = j->data->has_knowledge ? &j->data->knowledge : NULL};
     size_t n = 0;
     lcf_status status;
 

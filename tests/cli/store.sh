@@ -72,6 +72,12 @@ expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors v
 jq -e '.rule.by == "history" and .recall == 1 and .vote_test_auc > 0' stdout >/dev/null || fail "the counts by history: $(cat stdout)"
 cmp -s same-user/retrieved.lcf by-history/retrieved.lcf && fail "--by changes nothing"
 expect 2 "--by must be both, history or target" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by item --out x
+expect 0 "profiles of" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge --threads 2
+expect 0 "up to date, nothing done" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge
+expect 0 "" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge-2 --threads 1
+cmp -s knowledge/knowledge.lcf knowledge-2/knowledge.lcf || fail "knowledge depends on the threads"
+expect 0 "best seed" "$LLMCF" train --dataset dataset --vectors vectors --knowledge knowledge --side kar --epochs 1 --seeds 1 --out kar
+expect 2 "--side kar needs --knowledge" "$LLMCF" train --dataset dataset --vectors vectors --side kar --out kar
 # what the neighbours' labels say is an arm like any other
 expect 0 "" "$LLMCF" evaluate --a k7 --b same-user --replicates 200 --out votes
 

@@ -92,7 +92,8 @@ static float offline_score(const lcf_dataset *d, size_t row, size_t arm, lcf_tap
                            g_offline->item_vectors.vectors + s.item * g_offline->item_vectors.dim};
     lcf_ranker_source source = {.catalogue = &d->catalogue,
                                 .item_vectors = &g_offline->item_vectors,
-                                .examples = ict ? &g_offline->examples : NULL};
+                                .examples = ict ? &g_offline->examples : NULL,
+                                .knowledge = &g_offline->knowledge};
     lcf_ranker_row r = {.user = s.user,
                         .item = s.item,
                         .history = s.history,
@@ -166,6 +167,7 @@ static void every_side_module(void **state)
         {"mean", "ict-mean", 4, true, LCF_RETRIEVE_BY_TARGET, LCF_ORDER_KEY},
         {"text", "text", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
         {"knn", "knn", 5, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"kar", "kar", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
     };
     enum { N = sizeof(parts) / sizeof(parts[0]) };
     const world_options options = WORLD_OPTIONS_INIT;
@@ -188,6 +190,7 @@ static void every_side_module(void **state)
         paths[i] = lcf_path_join(g_dir, parts[i].name);
         arms[i] = (lcf_snapshot_arm){parts[i].name, paths[i]};
     }
+    assert_ok(world_write_knowledge(g_dir, &options, &err), &err);
     assert_ok(world_publish_arms(&published, g_dir, "sides", arms, N, &err), &err);
     close_both_sides();
     open_both_sides();

@@ -297,6 +297,53 @@ lcf_status world_write_arm(const char *dir, const char *name, const lcf_ranker_c
     return status;
 }
 
+/* Two entries for every second owner. */
+static void fill_known(lcf_known *k, uint64_t *begin, int64_t *time, float *vectors, size_t dim,
+                       lcf_rng *rng)
+{
+    begin[0] = 0;
+    for (size_t i = 0; i < k->owners_n; i++) {
+        begin[i + 1] = k->n;
+        for (size_t entry = 0; i % 2 && entry < 2; entry++) {
+            time[k->n] = (int64_t)(entry * 1000000000);
+            for (size_t j = 0; j < dim; j++)
+                vectors[k->n * dim + j] = (float)lcf_rng_normal(rng);
+            begin[i + 1] = ++k->n;
+        }
+    }
+    k->begin = begin;
+    k->time = time;
+    k->vectors = vectors;
+}
+
+lcf_status world_write_knowledge(const char *dir, const world_options *o, lcf_err *err)
+{
+    uint64_t user_begin[64], item_begin[64];
+    int64_t user_time[64], item_time[64];
+    float user_vectors[64 * 16], item_vectors[64 * 16];
+    lcf_knowledge k = {.dim = o->text_dim,
+                       .users = {.owners_n = o->users_n + 1},
+                       .items = {.owners_n = o->items_n + 1}};
+    char path[PATH_BYTES], file[PATH_BYTES];
+    lcf_manifest *m = NULL;
+    lcf_rng rng;
+    lcf_status status;
+
+    LCF_ASSERT(o->users_n < 63 && o->items_n < 63 && o->text_dim <= 16);
+    lcf_rng_seed(&rng, o->seed, 77);
+    fill_known(&k.users, user_begin, user_time, user_vectors, k.dim, &rng);
+    fill_known(&k.items, item_begin, item_time, item_vectors, k.dim, &rng);
+    status = lcf_dir_create(path_in(path, dir, "knowledge"), err);
+    if (!status)
+        status = lcf_knowledge_save(path_in(file, dir, "knowledge/knowledge.lcf"), &k, err);
+    if (!status)
+        status = lcf_manifest_create(&m, "knowledge", err);
+    if (!status)
+        status = lcf_manifest_write(m, path, err);
+    lcf_manifest_free(m);
+    return status;
+}
+
 lcf_status world_publish(lcf_publish_result *out, const char *dir, const char *generation,
                          lcf_err *err)
 {
@@ -311,16 +358,18 @@ lcf_status world_publish_arms(lcf_publish_result *out, const char *dir, const ch
                               const lcf_snapshot_arm *arms, size_t arms_n, lcf_err *err)
 {
     char dataset[PATH_BYTES], vectors[PATH_BYTES], examples[PATH_BYTES], cot[PATH_BYTES];
-    char root[PATH_BYTES];
-    const lcf_publish_options options = {.dataset_dir = path_in(dataset, dir, "dataset"),
-                                         .vectors_dir = path_in(vectors, dir, "vectors"),
-                                         .examples_dir = path_in(examples, dir, "examples"),
-                                         .cot_dir = path_in(cot, dir, "cot"),
-                                         .arms = arms,
-                                         .arms_n = arms_n,
-                                         .generation = generation,
-                                         .keep = 3,
-                                         .force = true};
+    char root[PATH_BYTES], knowledge[PATH_BYTES];
+    const lcf_publish_options options = {
+        .dataset_dir = path_in(dataset, dir, "dataset"),
+        .vectors_dir = path_in(vectors, dir, "vectors"),
+        .examples_dir = path_in(examples, dir, "examples"),
+        .cot_dir = path_in(cot, dir, "cot"),
+        .knowledge_dir = lcf_path_exists(path_in(knowledge, dir, "knowledge")) ? knowledge : NULL,
+        .arms = arms,
+        .arms_n = arms_n,
+        .generation = generation,
+        .keep = 3,
+        .force = true};
 
     return lcf_snapshot_publish(out, path_in(root, dir, "snapshots"), &options, err);
 }

@@ -36,6 +36,9 @@ lcf_status world_write(const char *dir, const world_options *options, lcf_err *e
 lcf_status world_write_arm(const char *dir, const char *name, const lcf_ranker_config *parts,
                            const world_options *options, lcf_err *err);
 
+/* Random knowledge about every second user and item, in knowledge/: published from then on. */
+lcf_status world_write_knowledge(const char *dir, const world_options *options, lcf_err *err);
+
 /* Publishes `dir` into dir/snapshots with both arms ("din", "din-ict"; the latter is default). */
 lcf_status world_publish(lcf_publish_result *out, const char *dir, const char *generation,
                          lcf_err *err);

@@ -1,0 +1,316 @@
+/*
+ * The knowledge step. Invariant: an entry is the mean over records of training rows up to its time,
+ * of one user or one item; the time of every entry is that of its latest record.
+ */
+#include "offline/encode/steps.h"
+
+#include "common/base/file.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "common/data/knowledge.h"
+#include "common/store/cot_store.h"
+#include "offline/encode/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The parts of one kind, of all examples that have one, in the order of the examples. */
+typedef struct part {
+    lcf_buf bytes;
+    size_t *ends;    /* [n] of the texts in bytes */
+    uint32_t *owner; /* [n] */
+    int64_t *time;   /* [n] */
+    size_t n;
+    lcf_str *views;
+    float *vectors; /* [n, dim] as encoded */
+    /* by owner */
+    uint64_t *begin;
+    int64_t *sorted_time;
+    float *means;
+} part;
+
+typedef struct knowledge_step {
+    const lcf_knowledge_options *o;
+    lcf_manifest *manifest;
+    lcf_dataset dataset;
+    lcf_examples examples;
+    lcf_cot_store *store;
+    lcf_encoder *encoder;
+    lcf_pool *pool;
+    part profile, target;
+    lcf_stage *stage;
+} knowledge_step;
+
+/* ---- texts ---- */
+
+static lcf_status part_alloc(part *p, size_t n, lcf_err *err)
+{
+    p->ends = lcf_alloc(n + 1, sizeof(*p->ends));
+    p->owner = lcf_alloc(n + 1, sizeof(*p->owner));
+    p->time = lcf_alloc(n + 1, sizeof(*p->time));
+    p->views = lcf_alloc(n + 1, sizeof(*p->views));
+    if (!p->ends || !p->owner || !p->time || !p->views)
+        return LCF_FAIL(err, LCF_ENOMEM, "texts of %zu examples", n);
+    return LCF_OK;
+}
+
+static void part_free(part *p)
+{
+    lcf_buf_dispose(&p->bytes);
+    free(p->ends);
+    free(p->owner);
+    free(p->time);
+    free(p->views);
+    free(p->vectors);
+    free(p->begin);
+    free(p->sorted_time);
+    free(p->means);
+}
+
+static void part_add(part *p, lcf_str text, uint32_t owner, int64_t time)
+{
+    if (!text.len)
+        return;
+    lcf_buf_append(&p->bytes, text.data, text.len);
+    p->ends[p->n] = p->bytes.len;
+    p->owner[p->n] = owner;
+    p->time[p->n++] = time;
+}
+
+static lcf_status gather(knowledge_step *s, lcf_err *err)
+{
+    const lcf_examples *e = &s->examples;
+    lcf_status status = part_alloc(&s->profile, e->n, err);
+
+    if (!status)
+        status = part_alloc(&s->target, e->n, err);
+    for (size_t i = 0; i < e->n && !status; i++) {
+        lcf_cot_record *record = NULL;
+        lcf_cot_parts parts;
+
+        status = lcf_cot_store_get(&record, s->store, e->key[i], err);
+        if (status)
+            break;
+        parts = lcf_cot_parts_of((lcf_str){record->text, strlen(record->text)},
+                                 lcf_strings_get(&s->dataset.catalogue.title, e->item[i]));
+        part_add(&s->profile, parts.profile, e->user[i], e->time[i]);
+        part_add(&s->target, parts.target, e->item[i], e->time[i]);
+        free(record);
+    }
+    if (!status && (s->profile.bytes.status || s->target.bytes.status))
+        status = LCF_FAIL(err, LCF_ENOMEM, "texts of %zu examples", e->n);
+    return status;
+}
+
+static lcf_status encode(part *p, const knowledge_step *s, lcf_err *err)
+{
+    const char *bytes = lcf_buf_text(&p->bytes);
+    size_t begin = 0;
+
+    p->vectors = lcf_alloc_aligned(p->n + 1, lcf_encoder_dim(s->encoder) * sizeof(*p->vectors));
+    if (!p->vectors)
+        return LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu texts", p->n);
+    for (size_t i = 0; i < p->n; i++) {
+        p->views[i] = (lcf_str){bytes + begin, p->ends[i] - begin};
+        begin = p->ends[i];
+    }
+    return lcf_encoder_encode(p->vectors, s->encoder, p->views, p->n, s->pool, err);
+}
+
+/* ---- by owner, in time ---- */
+
+/* The mean of what came before, and this; in double, so that long runs stay exact. */
+static void run_on(float *mean, double *sum, const float *vector, size_t dim, size_t seen)
+{
+    for (size_t j = 0; j < dim; j++) {
+        sum[j] = (seen ? sum[j] : 0.0) + (double)vector[j];
+        mean[j] = (float)(sum[j] / (double)(seen + 1));
+    }
+}
+
+static void fill_means(part *p, size_t owners_n, size_t dim, double *sum, size_t *order)
+{
+    memset(p->begin, 0, (owners_n + 1) * sizeof(*p->begin));
+    for (size_t i = 0; i < p->n; i++)
+        p->begin[p->owner[i] + 1]++;
+    for (size_t i = 0; i < owners_n; i++)
+        p->begin[i + 1] += p->begin[i];
+    for (size_t i = 0; i < p->n; i++) /* stable: examples are in the order of time */
+        order[p->begin[p->owner[i]]++] = i;
+    for (size_t i = owners_n; i > 0; i--) /* back to the beginnings */
+        p->begin[i] = p->begin[i - 1];
+    p->begin[0] = 0;
+    for (size_t at = 0; at < p->n; at++) {
+        const size_t from = order[at];
+
+        p->sorted_time[at] = p->time[from];
+        run_on(p->means + at * dim, sum, p->vectors + from * dim, dim,
+               at - p->begin[p->owner[from]]);
+    }
+}
+
+static lcf_status sort_part(part *p, size_t owners_n, size_t dim, lcf_err *err)
+{
+    double *sum = lcf_alloc(dim, sizeof(*sum));
+    size_t *order = lcf_alloc(p->n + 1, sizeof(*order));
+    lcf_status status = LCF_OK;
+
+    p->begin = lcf_alloc(owners_n + 1, sizeof(*p->begin));
+    p->sorted_time = lcf_alloc(p->n + 1, sizeof(*p->sorted_time));
+    p->means = lcf_alloc(p->n + 1, dim * sizeof(*p->means));
+    if (sum && order && p->begin && p->sorted_time && p->means)
+        fill_means(p, owners_n, dim, sum, order);
+    else
+        status = LCF_FAIL(err, LCF_ENOMEM, "means of %zu texts", p->n);
+    free(sum);
+    free(order);
+    return status;
+}
+
+/* ---- the artefact ---- */
+
+static size_t owners_with(const part *p, size_t owners_n)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < owners_n; i++)
+        n += p->begin[i + 1] > p->begin[i];
+    return n;
+}
+
+static json_t *stats_of(const knowledge_step *s)
+{
+    const lcf_dataset *d = &s->dataset;
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "records", (json_int_t)s->examples.n, "profiles",
+                     (json_int_t)s->profile.n, "descriptions", (json_int_t)s->target.n, "users",
+                     (json_int_t)owners_with(&s->profile, d->users_n), "items",
+                     (json_int_t)owners_with(&s->target, d->catalogue.items_n));
+}
+
+static lcf_known known_of(const part *p, size_t owners_n)
+{
+    return (lcf_known){owners_n, p->n, p->begin, p->sorted_time, p->means};
+}
+
+static lcf_status write_all(knowledge_step *s, lcf_err *err)
+{
+    const lcf_knowledge k = {NULL, lcf_encoder_dim(s->encoder),
+                             known_of(&s->profile, s->dataset.users_n),
+                             known_of(&s->target, s->dataset.catalogue.items_n)};
+    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
+    char *path = status ? NULL : lcf_path_join(lcf_stage_path(s->stage), "knowledge.lcf");
+
+    if (!status && !path)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->out_dir);
+    if (!status)
+        status = lcf_knowledge_save(path, &k, err);
+    free(path);
+    if (!status)
+        status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
+    if (!status)
+        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
+    if (status)
+        return status;
+    status = lcf_stage_commit(s->stage, err);
+    s->stage = NULL;
+    return status;
+}
+
+static lcf_status open_inputs(knowledge_step *s, lcf_err *err)
+{
+    char *path = lcf_path_join(s->o->vectors_dir, "encoder.lcf");
+    lcf_status status = lcf_dataset_open(&s->dataset, s->o->dataset_dir, err);
+
+    if (!status && !path)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->vectors_dir);
+    if (!status)
+        status = lcf_encoder_open(&s->encoder, path, err);
+    if (!status)
+        status = lcf_examples_open(&s->examples, s->o->examples_dir, err);
+    free(path);
+    if (status)
+        return status;
+    for (size_t i = 0; i < s->examples.n; i++)
+        if (s->examples.user[i] >= s->dataset.users_n ||
+            s->examples.item[i] >= s->dataset.catalogue.items_n)
+            return LCF_FAIL(err, LCF_EINVAL, "%s: example %zu is of another dataset",
+                            s->o->examples_dir, i);
+    return lcf_pool_create(&s->pool, s->o->threads, err);
+}
+
+static lcf_status make(knowledge_step *s, lcf_err *err)
+{
+    lcf_status status = open_inputs(s, err);
+    size_t dim = status ? 0 : lcf_encoder_dim(s->encoder);
+
+    if (!status)
+        status = gather(s, err);
+    if (!status)
+        status = encode(&s->profile, s, err);
+    if (!status)
+        status = encode(&s->target, s, err);
+    if (!status)
+        status = sort_part(&s->profile, s->dataset.users_n, dim, err);
+    if (!status)
+        status = sort_part(&s->target, s->dataset.catalogue.items_n, dim, err);
+    return status ? status : write_all(s, err);
+}
+
+static lcf_status describe(knowledge_step *s, lcf_err *err)
+{
+    char digest[LCF_SHA256_HEX_BYTES];
+    lcf_status status = lcf_manifest_create(&s->manifest, "knowledge", err);
+
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "examples", s->o->examples_dir, err);
+    if (!status)
+        status = lcf_manifest_input(s->manifest, "vectors", s->o->vectors_dir, err);
+    if (!status)
+        status = lcf_cot_store_digest(digest, s->store, err);
+    if (!status)
+        status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
+    return status;
+}
+
+static void dispose(knowledge_step *s)
+{
+    lcf_stage_abandon(s->stage);
+    lcf_pool_free(s->pool);
+    lcf_encoder_free(s->encoder);
+    lcf_examples_close(&s->examples);
+    lcf_cot_store_close(s->store);
+    lcf_dataset_close(&s->dataset);
+    lcf_manifest_free(s->manifest);
+    part_free(&s->profile);
+    part_free(&s->target);
+}
+
+lcf_status lcf_knowledge_run(json_t **stats, bool *current, const lcf_knowledge_options *options,
+                             lcf_err *err)
+{
+    knowledge_step s = {.o = options};
+    lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_status status;
+
+    *stats = NULL;
+    *current = false;
+    status = lcf_cot_store_open(&s.store, options->cot_dir, &reading, err);
+    if (!status)
+        status = describe(&s, err);
+    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
+        *current = true;
+        status = lcf_step_stats(stats, options->out_dir, err);
+        goto done;
+    }
+    if (!status)
+        status = make(&s, err);
+    if (!status)
+        *stats = stats_of(&s);
+done:
+    dispose(&s);
+    return status;
+}
