@@ -328,23 +328,27 @@ static lcf_status open_bundle(lcf_examples *e, const char *dir, lcf_err *err)
     return status ? status : check_values(e, LCF_EFORMAT, err);
 }
 
-lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err)
+static lcf_status open_indices(lcf_examples *out, const char *dir, lcf_err *err)
 {
     const void *hashes;
     uint64_t dims[1] = {2};
+    lcf_status status = lcf_bundle_get(&hashes, out->bundle, "faiss_hash", LCF_U64, dims, 1, err);
+
+    for (unsigned label = 0; label < 2 && !status; label++)
+        status = open_label(out, dir, label, ((const uint64_t *)hashes)[label], err);
+    return status;
+}
+
+static lcf_status open_folder(lcf_examples *out, const char *dir, bool indices, lcf_err *err)
+{
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
     status = open_bundle(out, dir, err);
+    if (!status && indices)
+        status = open_indices(out, dir, err);
     if (!status)
-        status = lcf_bundle_get(&hashes, out->bundle, "faiss_hash", LCF_U64, dims, 1, err);
-    for (unsigned label = 0; label < 2 && !status; label++)
-        status = open_label(out, dir, label, ((const uint64_t *)hashes)[label], err);
-    if (!status) {
-        lcf_target_groups *groups;
-        status = lcf_target_groups_create(&groups, out, err);
-        out->groups = groups;
-    }
+        status = lcf_examples_shared_init(out, err);
     if (status) {
         lcf_err_prefix(err, "%s", dir);
         lcf_examples_close(out);
@@ -352,11 +356,21 @@ lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err)
     return status;
 }
 
+lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err)
+{
+    return open_folder(out, dir, true, err);
+}
+
+lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, lcf_err *err)
+{
+    return open_folder(out, dir, false, err);
+}
+
 void lcf_examples_close(lcf_examples *e)
 {
     for (unsigned label = 0; label < 2; label++)
         lcf_label_index_free(e->faiss[label]);
-    lcf_target_groups_free(e->groups);
+    lcf_examples_shared_dispose(e);
     lcf_bundle_close(e->bundle);
     memset(e, 0, sizeof(*e));
 }

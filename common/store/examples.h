@@ -56,10 +56,13 @@ typedef struct lcf_examples {
     const float *cot_vec;           /* [n, cot_dim] */
     void *faiss[2];                 /* one index per label, owned; opaque here */
     uint32_t *faiss_ids[2];         /* FAISS row -> example */
-    void *groups;                   /* examples by distinct target, owned; opaque here */
+    void *shared;                   /* what searches of one request share, owned; opaque here */
 } lcf_examples;
 
 lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err);
+/* Without the FAISS indices: for queries of one request (see lcf_examples_search). Others go
+ * through plain loops. Fast, and the arrays are mapped. */
+lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, lcf_err *err);
 void lcf_examples_close(lcf_examples *e);
 /* Writes examples.lcf and the FAISS indices into `dir`; `e` needs no faiss fields. */
 lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err);

@@ -79,9 +79,12 @@ typedef struct lcf_target_groups {
 
 lcf_status lcf_target_groups_create(lcf_target_groups **out, const lcf_examples *e, lcf_err *err);
 void lcf_target_groups_free(lcf_target_groups *groups); /* NULL is fine */
+/* Nothing is grouped before the first search asks for it. errors: ENOMEM */
+lcf_status lcf_examples_shared_init(lcf_examples *e, lcf_err *err);
+void lcf_examples_shared_dispose(lcf_examples *e);
 /* Whether all queries have the same user, time and history (the same pointer). */
 bool lcf_examples_are_shared(const lcf_example_query *queries, size_t n);
-/* lcf_examples_search for such queries; options were checked, e->groups is there. */
+/* lcf_examples_search for such queries; options were checked, e->shared is there. */
 lcf_status lcf_examples_search_shared(uint32_t *ids, float *scores, const lcf_examples *e,
                                       const lcf_example_query *queries, size_t n,
                                       const lcf_example_options *options, lcf_err *err);

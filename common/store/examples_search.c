@@ -411,10 +411,10 @@ lcf_status lcf_examples_search(uint32_t *ids, float *scores, const lcf_examples 
 
     if (status)
         return status;
-    if (!e->faiss[0] || !e->faiss[1]) /* examples in memory that were never opened from a folder */
-        return lcf_examples_search_exact(ids, scores, e, queries, n, options, err);
-    if (e->groups && lcf_examples_are_shared(queries, n))
+    if (e->shared && lcf_examples_are_shared(queries, n))
         return lcf_examples_search_shared(ids, scores, e, queries, n, options, err);
+    if (!e->faiss[0] || !e->faiss[1]) /* opened without them, or made in memory */
+        return lcf_examples_search_exact(ids, scores, e, queries, n, options, err);
     b.best = lcf_alloc(BLOCK, sizeof(*b.best));
     b.vectors = lcf_alloc(BLOCK * 2, e->text_dim * sizeof(float));
     if (!b.best || !b.vectors) {

@@ -15,6 +15,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,48 @@ lcf_status lcf_target_groups_create(lcf_target_groups **out, const lcf_examples 
 done:
     lcf_target_groups_free(g);
     return status ? LCF_FAIL(err, status, "targets of %zu examples", e->n) : LCF_OK;
+}
+
+/* The groups, once somebody searches. */
+typedef struct lazy_groups {
+    pthread_mutex_t lock;
+    lcf_target_groups *groups;
+} lazy_groups;
+
+lcf_status lcf_examples_shared_init(lcf_examples *e, lcf_err *err)
+{
+    lazy_groups *lazy = lcf_alloc_zero(1, sizeof(*lazy));
+
+    if (!lazy)
+        return LCF_FAIL(err, LCF_ENOMEM, "examples by target");
+    pthread_mutex_init(&lazy->lock, NULL);
+    e->shared = lazy;
+    return LCF_OK;
+}
+
+void lcf_examples_shared_dispose(lcf_examples *e)
+{
+    lazy_groups *lazy = e->shared;
+
+    if (!lazy)
+        return;
+    pthread_mutex_destroy(&lazy->lock);
+    lcf_target_groups_free(lazy->groups);
+    free(lazy);
+    e->shared = NULL;
+}
+
+static lcf_status get_groups(const lcf_target_groups **out, const lcf_examples *e, lcf_err *err)
+{
+    lazy_groups *lazy = e->shared;
+    lcf_status status = LCF_OK;
+
+    pthread_mutex_lock(&lazy->lock);
+    if (!lazy->groups)
+        status = lcf_target_groups_create(&lazy->groups, e, err);
+    *out = lazy->groups;
+    pthread_mutex_unlock(&lazy->lock);
+    return status;
 }
 
 /* ---- the search ---- */
@@ -217,10 +260,12 @@ lcf_status lcf_examples_search_shared(uint32_t *ids, float *scores, const lcf_ex
                                       const lcf_example_query *queries, size_t n,
                                       const lcf_example_options *options, lcf_err *err)
 {
-    shared s = {.e = e, .g = e->groups, .options = options};
+    shared s = {.e = e, .options = options};
     size_t k = options->k;
-    lcf_status status = allocate(&s, err);
+    lcf_status status = get_groups(&s.g, e, err);
 
+    if (!status)
+        status = allocate(&s, err);
     if (!status)
         fill_user_parts(&s, &queries[0]);
     for (size_t at = 0; at < n && !status; at += BLOCK)
