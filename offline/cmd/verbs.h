@@ -20,6 +20,7 @@
     X("tokenize", lcf_cmd_tokenize, "show the token ids of a text")                        \
     X("complete", lcf_cmd_complete, "continue a text with a model")                        \
     X("train", lcf_cmd_train, "train rankers: the backbone, or with the ICT module")       \
+    X("sweep", lcf_cmd_sweep, "train rankers with many settings, the best first")          \
     X("train-next", lcf_cmd_train_next, "train models of the next item, ranked among all") \
     X("compare-next", lcf_cmd_compare_next, "compare two next-item runs, with intervals")  \
     X("evaluate", lcf_cmd_evaluate, "compare two rankers, with intervals and a gate")      \
