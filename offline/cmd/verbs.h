@@ -26,6 +26,7 @@
     X("evaluate", lcf_cmd_evaluate, "compare two rankers, with intervals and a gate")      \
     X("compare", lcf_cmd_compare, "put rankers beside a baseline, as one table")           \
     X("ope", lcf_cmd_ope, "what another policy would have earned, from a log")             \
+    X("experiment", lcf_cmd_experiment, "what live users say of two arms")                 \
     X("publish", lcf_cmd_publish, "put a snapshot in place for rank and serve")            \
     X("inspect", lcf_cmd_inspect, "show what a file, a folder or this machine holds")      \
     /* the end of the list */

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
-"""Writes tests/golden/stats_golden.h: distributions and tests as SciPy computes them, and by definition in numpy.
+"""Writes golden values of distributions and tests as SciPy computes them, and by definition in numpy.
 
 Run it by hand where python3-scipy is installed (Debian 12: 1.10.1); the tests need only its output.
     /usr/bin/python3 tests/golden/make_stats_golden.py > tests/golden/stats_golden.h
+    /usr/bin/python3 tests/golden/make_stats_golden.py experiment > tests/golden/experiment_golden.h
 """
+import sys
+
 import numpy as np
 from scipy import optimize, stats
 
@@ -101,10 +104,55 @@ def benjamini_hochberg(p):
     return adjusted
 
 
+def experiment(rng):
+    n = 150
+    arm = rng.integers(0, 2, n)
+    before = np.round(rng.normal(10, 3, n), 3)
+    outcome = np.round(.7 * before + rng.normal(size=n) + .8 * arm, 3)
+    print("static const double GOLDEN_OUTCOME[] = {%s};" % ", ".join(map(real, outcome)))
+    print("static const double GOLDEN_BEFORE[] = {%s};" % ", ".join(map(real, before)))
+    print("static const uint8_t GOLDEN_ARM_OF[] = {%s};" % ", ".join(map(str, arm)))
+
+    def welch(values):
+        a, b = values[arm == 0], values[arm == 1]
+        test = stats.ttest_ind(b, a, equal_var=False)
+        part = [a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)]
+        df = sum(part) ** 2 / (part[0] ** 2 / (len(a) - 1) + part[1] ** 2 / (len(b) - 1))
+        half = t_quantile(.975, df) * np.sqrt(sum(part))
+        return b.mean() - a.mean(), test.pvalue, b.mean() - a.mean() - half, b.mean() - a.mean() + half
+    theta = np.cov(before, outcome)[0, 1] / before.var(ddof=1)
+    print("static const double GOLDEN_WELCH[] = {%s};" % ", ".join(map(real, welch(outcome))))
+    print("static const double GOLDEN_CUPED[] = {%s};" % ", ".join(map(real, (
+        theta, np.corrcoef(before, outcome)[0, 1] ** 2) + welch(outcome - theta * (before - before.mean())))))
+    print("static const double GOLDEN_SPLIT = %s;" % real(stats.chisquare([450, 560], [606, 404]).pvalue))
+    # confidence sequence by definition, from scores with the means of the users before
+    scores, means = [], [0.0, 0.0]
+    for i in range(n):
+        correction = (outcome[i] - means[arm[i]]) / .5
+        scores.append(means[1] - means[0] + (correction if arm[i] else -correction))
+        means = [outcome[:i + 1][arm[:i + 1] == a].mean() if (arm[:i + 1] == a).any() else 0.0 for a in (0, 1)]
+    scores = np.array(scores)
+    l = -2 * np.log(.05)
+    rho2 = (l + np.log(l) + 1) / 500
+    half = scores.std() * np.sqrt(2 * (n * rho2 + 1) / (n * n * rho2) * np.log(np.sqrt(n * rho2 + 1) / .05))
+    p = 1
+    for t in range(100, n + 1):
+        parts = [outcome[:t][arm[:t] == a] for a in (0, 1)]
+        variance = sum(x.var() / len(x) for x in parts)
+        mixture, lift = variance * t * rho2, parts[1].mean() - parts[0].mean()
+        p = min(p, np.sqrt((variance + mixture) / variance) * np.exp(-mixture * lift ** 2 / (2 * variance * (variance + mixture))))
+    print("static const double GOLDEN_SEQUENTIAL[] = {%s};" % ", ".join(map(real, (
+        scores.mean(), scores.mean() - half, scores.mean() + half, p))))
+
+
 def main():
     rng = np.random.default_rng(20240302)
     print("/* Written by tests/golden/make_stats_golden.py: do not edit. */")
     print("/* clang-format off */")
+    if sys.argv[1:] == ["experiment"]:
+        experiment(rng)
+        print("/* clang-format on */")
+        return
     distributions()
     two_arms(rng)
     skewed = np.round(rng.exponential(size=301), 2)
