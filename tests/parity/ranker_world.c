@@ -34,6 +34,48 @@ static uint32_t *u32_of(ranker_world *w, const char *name)
     return out;
 }
 
+/* The values of a tensor of the world, NULL where this world lacks it. */
+static const float *values_of(const ranker_world *w, const char *name)
+{
+    char full[128];
+
+    snprintf(full, sizeof(full), "world.%s", name);
+    for (size_t i = 0; i < w->golden.list_n; i++)
+        if (!strcmp(w->golden.list[i].name, full))
+            return w->golden.list[i].data;
+    return NULL;
+}
+
+static int64_t *i64_of(ranker_world *w, const char *name)
+{
+    const golden_tensor *t = ranker_world_get(w, "world.", name);
+    int64_t *out = own(w, t->n, sizeof(*out));
+
+    for (size_t i = 0; i < t->n; i++)
+        out[i] = (int64_t)t->data[i];
+    return out;
+}
+
+static void make_known(lcf_known *k, ranker_world *w, const char *begin, const char *time,
+                       const char *vectors)
+{
+    k->owners_n = ranker_world_get(w, "world.", begin)->n - 1;
+    k->n = ranker_world_get(w, "world.", time)->n;
+    k->begin = (const uint64_t *)i64_of(w, begin);
+    k->time = i64_of(w, time);
+    k->vectors = values_of(w, vectors);
+}
+
+static void make_knowledge(ranker_world *w)
+{
+    if (!values_of(w, "known_user_vectors"))
+        return;
+    w->knowledge.dim = w->item_vectors.dim;
+    make_known(&w->knowledge.users, w, "known_user_begin", "known_user_time", "known_user_vectors");
+    make_known(&w->knowledge.items, w, "known_item_begin", "known_item_time", "known_item_vectors");
+    w->source.knowledge = &w->knowledge;
+}
+
 static void make_catalogue(ranker_world *w)
 {
     const golden_tensor *vectors = ranker_world_get(w, "world.", "item_vectors");
@@ -76,6 +118,7 @@ static void make_examples(ranker_world *w)
         memcpy(target_vec + i * dim, w->item_vectors.vectors + e->item[i] * dim, dim * 4);
     }
     e->key = keys;
+    e->time = values_of(w, "example_time") ? i64_of(w, "example_time") : NULL;
     e->label = labels;
     e->history_vec = history_vec;
     e->target_vec = target_vec;
@@ -87,6 +130,7 @@ static void make_rows(ranker_world *w)
     const uint32_t *user = u32_of(w, "row_user"), *item = u32_of(w, "row_item");
     const uint32_t *history = u32_of(w, "row_history"), *history_n = u32_of(w, "row_history_n");
     const uint32_t *examples = u32_of(w, "row_examples");
+    const float *similarities = values_of(w, "row_similarities"), *time = values_of(w, "row_time");
     const golden_tensor *label = ranker_world_get(w, "world.", "row_label");
     const size_t k = ranker_world_get(w, "world.", "row_examples")->dims[1];
 
@@ -98,9 +142,20 @@ static void make_rows(ranker_world *w)
                                       .item = item[i],
                                       .history = history + i * LCF_HISTORY_MAX,
                                       .history_n = history_n[i],
-                                      .examples = examples + i * k};
+                                      .examples = examples + i * k,
+                                      .similarities = similarities ? similarities + i * k : NULL,
+                                      .time = time ? (int64_t)time[i] : 0};
         w->labels[i] = label->data[i];
     }
+}
+
+const char *ranker_world_side_arm(size_t i)
+{
+    static const char *const arms[] = {"din_ict-nocot", "din_ict-mean", "din_ict-similarity",
+                                       "din_ict-time",  "din_text",     "din_knn",
+                                       "din_kar"};
+
+    return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }
 
 const char *ranker_world_arm(size_t i)
@@ -111,6 +166,19 @@ const char *ranker_world_arm(size_t i)
         "dcn",    "dcn_ict", "dcnv2",      "dcnv2_ict", "bst",         "bst_ict"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
+}
+
+static void take_parts(ranker_world *w, const char *arm)
+{
+    const char *side = strchr(arm, '_');
+
+    snprintf(w->backbone, sizeof(w->backbone), "%s", strcmp(arm, "ict") ? arm : "din");
+    w->backbone[strcspn(w->backbone, "_")] = '\0';
+    snprintf(w->side, sizeof(w->side), "%s", side ? side + 1 : strcmp(arm, "ict") ? "none" : "ict");
+    if (!lcf_ranker_has_side(w->side)) { /* "ict-<order>" */
+        assert_int_equal(lcf_example_order_parse(&w->order, w->side + 4, NULL), LCF_OK);
+        w->side[3] = '\0';
+    }
 }
 
 void ranker_world_open(ranker_world *w, const char *arm)
@@ -125,11 +193,10 @@ void ranker_world_open(ranker_world *w, const char *arm)
     make_rows(w);
     w->source.catalogue = &w->catalogue;
     w->source.item_vectors = &w->item_vectors;
-    w->source.examples = strstr(arm, "ict") ? &w->examples : NULL;
-    snprintf(w->backbone, sizeof(w->backbone), "%s", arm);
-    w->backbone[strcspn(arm, "_")] = '\0';
-    if (!strcmp(arm, "ict"))
-        snprintf(w->backbone, sizeof(w->backbone), "din");
+    make_knowledge(w);
+    take_parts(w, arm);
+    if (lcf_ranker_side_needs(w->side) & LCF_RANKER_EXAMPLES)
+        w->source.examples = &w->examples;
 }
 
 void ranker_world_close(ranker_world *w)
@@ -194,7 +261,8 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     uint32_t *const rows[] = {&c.users_n, &c.items_n, &c.brands_n, &c.categories_n};
 
     c.backbone = w->backbone;
-    c.side = w->source.examples ? "ict" : "none";
+    c.side = w->side;
+    c.order = w->order;
     for (size_t i = 0; i < 4; i++) {
         *rows[i] = 1; /* MF takes no brands and categories */
         take_dim(rows[i], w, tables[i][0], 0);
@@ -206,6 +274,7 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     take_backbone_sizes(&c, w);
     take_dim(&c.text_hidden, w, "text.0.w", 0);
     take_dim(&c.x_hidden, w, "x.0.w", 0);
+    take_dim(&c.x_hidden, w, "kar.shared.0.0.w", 0);
     take_dim(&c.ffn_hidden, w, "layer.0.gate.w", 0);
     take_count(&c.layers_n, w, "layer.", ".q.w");
     return c;

@@ -10,10 +10,12 @@
 
 typedef struct ranker_world {
     golden golden;
-    char backbone[16];
+    char backbone[16], side[16];
+    lcf_example_order order;
     lcf_catalogue catalogue;
     lcf_embeddings item_vectors;
     lcf_examples examples;
+    lcf_knowledge knowledge;
     lcf_ranker_source source;
     lcf_ranker_row *rows;
     float *labels;
@@ -23,7 +25,8 @@ typedef struct ranker_world {
 } ranker_world;
 
 /* Fails the test when the files are missing or odd. arm: a backbone, with "_ict" after it where the
- * module is there; DIN with it is "ict". */
+ * module is there; DIN with it is "ict". Of the side arms: "din_" and a side module, or "ict-" and
+ * an order of examples. */
 void ranker_world_open(ranker_world *w, const char *arm);
 void ranker_world_close(ranker_world *w);
 /* A tensor of the file; fails the test when there is none. */
@@ -35,5 +38,7 @@ lcf_ranker *ranker_world_ranker(const ranker_world *w);
 
 /* The arms that there are, NULL beyond the last. */
 const char *ranker_world_arm(size_t i);
+/* Those of make_side_golden.py. */
+const char *ranker_world_side_arm(size_t i);
 
 #endif

@@ -96,7 +96,7 @@ static void check_arm(const char *name)
         if (!step) {
             assert_int_equal(logits->n, a.world.rows_n);
             golden_assert_close("logits", logits->data, ranker_world_get(&a.world, "logits", ""));
-            assert_int_equal(rec != NULL, a.world.source.examples != NULL);
+            assert_int_equal(rec != NULL, ranker_world_get(&a.world, "rec_loss", "")->data[0] != 0);
             if (rec)
                 golden_assert_close("rec_loss", rec->data,
                                     ranker_world_get(&a.world, "rec_loss", ""));
@@ -118,6 +118,26 @@ static void test_arms(void **state)
     for (size_t i = 0; ranker_world_arm(i); i++) {
         print_message("%s\n", ranker_world_arm(i));
         check_arm(ranker_world_arm(i));
+    }
+}
+
+/* Every side module has golden tensors; ICT itself has them with every backbone. */
+static void test_sides(void **state)
+{
+    (void)state;
+    for (size_t i = 0; ranker_world_side_arm(i); i++) {
+        print_message("%s\n", ranker_world_side_arm(i));
+        check_arm(ranker_world_side_arm(i));
+    }
+    for (size_t i = 2; lcf_ranker_side(i); i++) { /* after none and ict */
+        char wanted[64];
+        size_t j = 0;
+
+        snprintf(wanted, sizeof(wanted), "din_%s", lcf_ranker_side(i)->name);
+        while (ranker_world_side_arm(j) && strcmp(ranker_world_side_arm(j), wanted))
+            j++;
+        if (!ranker_world_side_arm(j))
+            fail_msg("%s has no golden tensors", lcf_ranker_side(i)->name);
     }
 }
 
@@ -144,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arms),
+        cmocka_unit_test(test_sides),
         cmocka_unit_test(test_all_backbones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
