@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/data/predictions.h"
+#include "offline/train/seed_runs.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,14 +15,6 @@
 
 #define RESULT_KIND "train-result"
 #define RESULT_VERSION 1
-
-char *train_seed_path(const char *dir, uint64_t seed, const char *suffix)
-{
-    lcf_buf path = LCF_BUF_INIT;
-
-    lcf_buf_printf(&path, "%s/seed-%llu%s", dir, (unsigned long long)seed, suffix);
-    return lcf_buf_take(&path);
-}
 
 /* ---- one seed ---- */
 
@@ -156,8 +149,8 @@ static lcf_status save_result(const train_result *r, const char *path, const lcf
 lcf_status train_result_save(const train_result *r, const lcf_ranker *ranker, const char *dir,
                              const lcf_dataset *d, lcf_err *err)
 {
-    char *weights = train_seed_path(dir, r->seed, ".lcf");
-    char *result = train_seed_path(dir, r->seed, ".result.lcf");
+    char *weights = seed_runs_path(dir, r->seed, ".lcf");
+    char *result = seed_runs_path(dir, r->seed, ".result.lcf");
     lcf_status status;
 
     if (!weights || !result)
@@ -211,7 +204,7 @@ static lcf_status read_result(train_result *r, const lcf_bundle *bundle, const l
 /* The weights must be whole, too. */
 static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
 {
-    char *path = train_seed_path(dir, seed, ".lcf");
+    char *path = seed_runs_path(dir, seed, ".lcf");
     lcf_ranker *ranker = NULL;
     lcf_status status;
 
@@ -226,7 +219,7 @@ static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
 lcf_status train_result_load(train_result *r, const char *dir, uint64_t seed, const lcf_dataset *d,
                              lcf_err *err)
 {
-    char *path = train_seed_path(dir, seed, ".result.lcf");
+    char *path = seed_runs_path(dir, seed, ".result.lcf");
     lcf_bundle *bundle = NULL;
     lcf_status status;
 

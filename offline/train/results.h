@@ -8,9 +8,6 @@
 
 #include "offline/train/trainer.h"
 
-/* "dir/seed-<s><suffix>", or NULL when out of memory; free() releases it. */
-char *train_seed_path(const char *dir, uint64_t seed, const char *suffix);
-
 lcf_status train_result_save(const train_result *r, const lcf_ranker *ranker, const char *dir,
                              const lcf_dataset *d, lcf_err *err);
 /* errors: ENOENT the seed is not done; EFORMAT, ECHECKSUM, EVERSION what is there cannot be used */

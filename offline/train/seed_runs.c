@@ -70,6 +70,7 @@ typedef struct work {
     char *partial;   /* OUT.partial */
     size_t *missing; /* [missing_n] indices of seeds to train */
     size_t missing_n;
+    size_t missing_at, seed_threads; /* the seeds at hand begin here; threads that each has */
 } work;
 
 /* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */
@@ -118,22 +119,42 @@ static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err
     const work *w = arg;
 
     (void)worker;
-    return w->runs->train(w->runs->arg, w->missing[task], w->partial, err);
+    return w->runs->train(w->runs->arg, w->missing[w->missing_at + task], w->seed_threads,
+                          w->partial, err);
 }
 
-static lcf_status train_missing(work *w, lcf_err *err)
+/* Seeds [first, first + n) of those missing, as many at a time as there are threads. */
+static lcf_status train_some(work *w, size_t first, size_t n, size_t threads, lcf_err *err)
 {
-    const seed_runs *r = w->runs;
+    const size_t at_once = threads < n ? threads : n;
     lcf_pool *pool = NULL;
     lcf_status status;
 
-    r->start(r->arg, w->missing, w->missing_n);
+    if (!n)
+        return LCF_OK;
+    status = lcf_pool_create(&pool, at_once, err);
+    if (status)
+        return status;
+    w->missing_at = first;
+    w->seed_threads = threads / at_once;
+    status = lcf_pool_run(pool, n, train_task, w, err);
+    lcf_pool_free(pool);
+    return status;
+}
+
+/* A seed a thread while there are enough seeds; the last few share the threads. */
+static lcf_status train_missing(work *w, lcf_err *err)
+{
+    const size_t threads = w->runs->threads ? w->runs->threads : lcf_processors();
+    const size_t alone = w->missing_n / threads * threads;
+    lcf_status status;
+
     if (!w->missing_n)
         return LCF_OK;
-    status = lcf_pool_create(&pool, r->threads < w->missing_n ? r->threads : w->missing_n, err);
+    w->runs->start(w->runs->arg, w->missing, w->missing_n);
+    status = train_some(w, 0, alone, threads, err);
     if (!status)
-        status = lcf_pool_run(pool, w->missing_n, train_task, w, err);
-    lcf_pool_free(pool);
+        status = train_some(w, alone, w->missing_n - alone, threads, err);
     return status;
 }
 

@@ -31,10 +31,10 @@ typedef struct seed_runs {
     /* Reads finished seed `idx` from dir. errors: ENOENT it is not there; others: it cannot be
      * used and is trained again */
     lcf_status (*load)(void *arg, size_t idx, const char *dir, lcf_err *err);
-    /* Told once, with the seeds that are to be trained. */
+    /* Told once, with the seeds that are to be trained, where there are any. */
     void (*start)(void *arg, const size_t *missing, size_t missing_n);
-    /* Trains seed `idx` and leaves it in dir; on a thread of the pool. */
-    lcf_status (*train)(void *arg, size_t idx, const char *dir, lcf_err *err);
+    /* Trains seed `idx` on up to so many threads and leaves it in dir; several at a time. */
+    lcf_status (*train)(void *arg, size_t idx, size_t threads, const char *dir, lcf_err *err);
     /* The report; times are for people and never part of the artefact's identity. NULL: no memory
      */
     json_t *(*report)(void *arg, bool with_times);

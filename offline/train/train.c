@@ -1,19 +1,10 @@
-/*
- * The train step: which seeds are missing, training them on a few threads, and putting the artefact
- * together once all are there.
- *
- * Invariant: OUT.partial holds seeds of the same inputs and options only; its manifest says which.
- */
+/* The train step: options, progress, the report, and what seed_runs.h asks of a training step. */
 #include "offline/train/train.h"
 
-#include "common/base/file.h"
-#include "common/base/json.h"
-#include "common/base/manifest.h"
 #include "common/base/mem.h"
-#include "common/base/pool.h"
 #include "common/base/progress.h"
-#include "common/base/str.h"
 #include "offline/train/results.h"
+#include "offline/train/seed_runs.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -42,14 +33,8 @@ static lcf_status check_parts(const lcf_train_options *o, lcf_err *err)
 static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
 {
     const lcf_train_params *p = &o->params;
+    lcf_status status;
 
-    if (!o->seeds_n || o->seeds_n > LCF_TRAIN_SEEDS_MAX)
-        return LCF_FAIL(err, LCF_EINVAL, "%zu seeds, not 1 to %d", o->seeds_n, LCF_TRAIN_SEEDS_MAX);
-    for (size_t i = 0; i < o->seeds_n; i++)
-        for (size_t j = 0; j < i; j++)
-            if (o->seeds[i] == o->seeds[j])
-                return LCF_FAIL(err, LCF_EINVAL, "seed %llu is given twice",
-                                (unsigned long long)o->seeds[i]);
     if (!p->epochs_max || p->epochs_max > LCF_TRAIN_EPOCHS_MAX || !p->batch || !p->patience)
         return LCF_FAIL(err, LCF_EINVAL, "epochs (1 to %d), batch and patience must be at least 1",
                         LCF_TRAIN_EPOCHS_MAX);
@@ -65,7 +50,8 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
                         "a warm start needs both an earlier ranker and its dataset");
     if (o->judged_dir && !(o->distill_weight > 0.0 && o->distill_weight < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "a distillation of weight %g", o->distill_weight);
-    return check_parts(o, err);
+    status = seed_runs_check(o->seeds, o->seeds_n, err);
+    return status ? status : check_parts(o, err);
 }
 
 static const char *decay_name(const lcf_train_params *p)
@@ -133,95 +119,40 @@ static lcf_status describe_inputs(lcf_manifest *m, const lcf_train_options *o, l
     return status;
 }
 
-static lcf_status describe_seeds(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
-{
-    lcf_buf list = LCF_BUF_INIT;
-    lcf_status status;
-
-    for (size_t i = 0; i < o->seeds_n; i++)
-        lcf_buf_printf(&list, "%s%llu", i ? "," : "", (unsigned long long)o->seeds[i]);
-    status = list.status ? LCF_FAIL(err, list.status, "list of seeds")
-                         : lcf_manifest_param_str(m, "seeds", lcf_buf_text(&list), err);
-    lcf_buf_dispose(&list);
-    return status;
-}
-
-/* What the artefact is made from; a partial folder is the same whatever seeds are asked for. */
-static lcf_status describe(lcf_manifest **out, const lcf_train_options *o, bool with_seeds,
-                           lcf_err *err)
-{
-    lcf_status status = lcf_manifest_create(out, "train", err);
-
-    if (!status)
-        status = describe_params(*out, o, err);
-    if (!status)
-        status = describe_inputs(*out, o, err);
-    if (!status && with_seeds)
-        status = describe_seeds(*out, o, err);
-    if (status) {
-        lcf_manifest_free(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
 /* ---- the run ---- */
 
 typedef struct run {
     const lcf_train_options *options;
     train_inputs inputs;
-    char *partial;         /* OUT.partial */
     train_result *results; /* [seeds_n], in the order of the options */
-    size_t *missing;       /* [missing_n] indices of seeds to train */
-    size_t missing_n;
-    size_t missing_at, seed_threads; /* the seeds at hand begin here; threads that each has */
-    pthread_mutex_t lock;            /* of what follows */
+    pthread_mutex_t lock;  /* of what follows */
     lcf_progress progress;
     uint64_t rows_done;
-    uint32_t *planned; /* [seeds_n] epochs that a seed takes at least, as far as is known */
+    uint32_t *planned; /* [seeds_n] epochs that a seed takes at least, as far as is known; 0 for one
+                          that is there */
 } run;
 
-/* Which seeds are there already; what cannot be used is trained again. */
-static lcf_status find_missing(run *r, lcf_err *err)
+static lcf_status describe(lcf_manifest *m, void *arg, lcf_err *err)
 {
-    const lcf_train_options *o = r->options;
+    const lcf_train_options *o = ((const run *)arg)->options;
+    lcf_status status = describe_params(m, o, err);
 
-    for (size_t i = 0; i < o->seeds_n; i++) {
-        lcf_err why = LCF_ERR_INIT;
-        lcf_status status =
-            train_result_load(&r->results[i], r->partial, o->seeds[i], &r->inputs.dataset, &why);
-
-        if (status == LCF_ENOMEM)
-            return LCF_FAIL(err, status, "%s", why.text);
-        if (status)
-            r->missing[r->missing_n++] = i;
-        if (status && status != LCF_ENOENT)
-            lcf_log(LCF_LOG_WARN,
-                    "msg=\"a kept seed cannot be used and is trained again\" why=\"%s\"", why.text);
-        if (!status)
-            lcf_log(LCF_LOG_INFO, "msg=\"seed kept from an earlier run\" seed=%llu",
-                    (unsigned long long)o->seeds[i]);
-    }
-    return LCF_OK;
+    return status ? status : describe_inputs(m, o, err);
 }
 
-/* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */
-static lcf_status open_partial(run *r, lcf_err *err)
+static lcf_status open_inputs(void *arg, lcf_err *err)
 {
-    lcf_manifest *m = NULL;
-    lcf_status status = describe(&m, r->options, false, err);
+    run *r = arg;
 
-    if (status)
-        return status;
-    if (r->options->force || !lcf_manifest_is_current(m, r->partial)) {
-        status = lcf_dir_remove(r->partial, err);
-        if (!status)
-            status = lcf_dir_create(r->partial, err);
-        if (!status)
-            status = lcf_manifest_write(m, r->partial, err);
-    }
-    lcf_manifest_free(m);
-    return status;
+    return train_inputs_open(&r->inputs, r->options, err);
+}
+
+static lcf_status load(void *arg, size_t idx, const char *dir, lcf_err *err)
+{
+    run *r = arg;
+
+    return train_result_load(&r->results[idx], dir, r->options->seeds[idx], &r->inputs.dataset,
+                             err);
 }
 
 /* ---- progress ---- */
@@ -245,9 +176,18 @@ static uint64_t planned_rows(const run *r)
 {
     uint64_t epochs = 0;
 
-    for (size_t i = 0; i < r->missing_n; i++)
-        epochs += r->planned[r->missing[i]];
+    for (size_t i = 0; i < r->options->seeds_n; i++)
+        epochs += r->planned[i];
     return epochs * r->inputs.dataset.split_begin[LCF_VALID];
+}
+
+static void start(void *arg, const size_t *missing, size_t missing_n)
+{
+    run *r = arg;
+
+    for (size_t i = 0; i < missing_n; i++)
+        r->planned[missing[i]] = min_epochs(&r->options->params, 1 + r->options->params.patience);
+    lcf_progress_start(&r->progress, "train", "rows", planned_rows(r));
 }
 
 static void on_step(void *arg, size_t rows)
@@ -283,66 +223,25 @@ static void on_epoch(void *arg, const train_result *so_far)
 
 /* ---- training ---- */
 
-static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err)
+static lcf_status train(void *arg, size_t idx, size_t threads, const char *dir, lcf_err *err)
 {
     run *r = arg;
-    const size_t idx = r->missing[r->missing_at + task];
     const train_watch watch = {on_step, on_epoch, r};
-    train_result *result = &r->results[idx];
     lcf_ranker *ranker = NULL;
-    lcf_status status =
-        train_seed(&ranker, result, &r->inputs, &r->options->params, r->options->seeds[idx],
-                   r->seed_threads, r->partial, &watch, err);
+    lcf_status status = train_seed(&ranker, &r->results[idx], &r->inputs, &r->options->params,
+                                   r->options->seeds[idx], threads, dir, &watch, err);
 
-    (void)worker;
     if (!status)
-        status = train_result_save(result, ranker, r->partial, &r->inputs.dataset, err);
+        status = train_result_save(&r->results[idx], ranker, dir, &r->inputs.dataset, err);
     lcf_ranker_free(ranker);
-    return status;
-}
-
-/* Seeds [first, first + n) of those missing, as many at a time as there are threads. */
-static lcf_status train_some(run *r, size_t first, size_t n, size_t threads, lcf_err *err)
-{
-    const size_t at_once = threads < n ? threads : n;
-    lcf_pool *pool = NULL;
-    lcf_status status;
-
-    if (!n)
-        return LCF_OK;
-    status = lcf_pool_create(&pool, at_once, err);
-    if (status)
-        return status;
-    r->missing_at = first;
-    r->seed_threads = threads / at_once;
-    status = lcf_pool_run(pool, n, train_task, r, err);
-    lcf_pool_free(pool);
-    return status;
-}
-
-/* A seed a thread while there are enough seeds; the last few share the threads. */
-static lcf_status train_missing(run *r, lcf_err *err)
-{
-    const size_t threads = r->options->threads ? r->options->threads : lcf_processors();
-    const size_t alone = r->missing_n / threads * threads;
-    lcf_status status;
-
-    if (!r->missing_n)
-        return LCF_OK;
-    for (size_t i = 0; i < r->options->seeds_n; i++)
-        r->planned[i] = min_epochs(&r->options->params, 1 + r->options->params.patience);
-    lcf_progress_start(&r->progress, "train", "rows", planned_rows(r));
-    status = train_some(r, 0, alone, threads, err);
-    if (!status)
-        status = train_some(r, alone, r->missing_n - alone, threads, err);
-    lcf_progress_end(&r->progress);
     return status;
 }
 
 /* ---- the artefact ---- */
 
-static size_t best_seed(const run *r)
+static size_t best_seed(void *arg)
 {
+    const run *r = arg;
     size_t best = 0;
 
     for (size_t i = 1; i < r->options->seeds_n; i++)
@@ -382,9 +281,9 @@ static json_t *params_json(const lcf_train_options *o)
                      "warm_start", o->init_dir != NULL);
 }
 
-/* The report; times are for people and never part of the artefact's identity. */
-static lcf_status make_report(json_t **out, const run *r, bool with_times, lcf_err *err)
+static json_t *make_report(void *arg, bool with_times)
 {
+    const run *r = arg;
     const lcf_train_options *o = r->options;
     const lcf_dataset *d = &r->inputs.dataset;
     json_t *seeds = json_array();
@@ -392,9 +291,13 @@ static lcf_status make_report(json_t **out, const run *r, bool with_times, lcf_e
 
     for (size_t i = 0; i < o->seeds_n; i++)
         failed |= json_array_append_new(seeds, train_result_json(&r->results[i], with_times));
-    *out = json_pack("{s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}",
+    if (failed) {
+        json_decref(seeds);
+        return NULL;
+    }
+    return json_pack("{s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}",
                      "version", 2, "backbone", o->backbone, "side", o->side, "params",
-                     params_json(o), "best_seed", (json_int_t)r->results[best_seed(r)].seed,
+                     params_json(o), "best_seed", (json_int_t)r->results[best_seed(arg)].seed,
                      "seeds", seeds, "valid_auc", summary(r, offsetof(train_result, valid_auc)),
                      "valid_logloss", summary(r, offsetof(train_result, valid_logloss)), "test_auc",
                      summary(r, offsetof(train_result, test_auc)), "test_logloss",
@@ -402,186 +305,71 @@ static lcf_status make_report(json_t **out, const run *r, bool with_times, lcf_e
                      (json_int_t)d->split_begin[LCF_VALID], "valid",
                      (json_int_t)(d->split_begin[LCF_TEST] - d->split_begin[LCF_VALID]), "test",
                      (json_int_t)(d->split_begin[3] - d->split_begin[LCF_TEST]));
-    if (failed || !*out) {
-        json_decref(*out);
-        *out = NULL;
-        return LCF_FAIL(err, LCF_ENOMEM, "report");
-    }
-    return LCF_OK;
 }
 
-static lcf_status copy_file(const char *to, const char *from, lcf_err *err)
+static lcf_status write_predictions(void *arg, const char *dir, lcf_err *err)
 {
-    lcf_map map;
-    lcf_status status = lcf_map_open(&map, from, err);
-
-    if (status)
-        return status;
-    status = lcf_file_write(to, map.data, map.bytes_n, err);
-    lcf_map_close(&map);
-    return status;
-}
-
-/* Weights of every seed, and of the best one under its own name. */
-static lcf_status copy_weights(const run *r, const char *dir, lcf_err *err)
-{
-    const size_t best = best_seed(r);
-    lcf_status status = LCF_OK;
-
-    for (size_t i = 0; i < r->options->seeds_n && !status; i++) {
-        char *from = train_seed_path(r->partial, r->options->seeds[i], ".lcf");
-        char *to = train_seed_path(dir, r->options->seeds[i], ".lcf");
-        char *best_path = lcf_path_join(dir, "best.lcf");
-
-        if (!from || !to || !best_path)
-            status = LCF_FAIL(err, LCF_ENOMEM, "paths in %s", dir);
-        else
-            status = copy_file(to, from, err);
-        if (!status && i == best)
-            status = copy_file(best_path, from, err);
-        free(from);
-        free(to);
-        free(best_path);
-    }
-    return status;
-}
-
-static lcf_status write_report(const run *r, const char *dir, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "report.json");
-    json_t *report = NULL;
-    lcf_status status = make_report(&report, r, false, err);
-
-    if (!status && !path)
-        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    if (!status)
-        status = lcf_json_save(path, report, err);
-    json_decref(report);
-    free(path);
-    return status;
-}
-
-static lcf_status write_files(const run *r, const char *dir, lcf_err *err)
-{
-    const lcf_train_options *o = r->options;
-    lcf_status status = copy_weights(r, dir, err);
+    const run *r = arg;
+    const size_t n = r->options->seeds_n;
+    lcf_status status =
+        train_predictions_save(dir, r->results, n, &r->inputs.dataset, LCF_VALID, err);
 
     if (!status)
-        status =
-            train_predictions_save(dir, r->results, o->seeds_n, &r->inputs.dataset, LCF_VALID, err);
-    if (!status)
-        status =
-            train_predictions_save(dir, r->results, o->seeds_n, &r->inputs.dataset, LCF_TEST, err);
-    if (!status)
-        status = write_report(r, dir, err);
-    return status;
-}
-
-/* Makes OUT appear, whole, with `report` among the manifest's statistics. */
-static lcf_status write_artefact(const run *r, lcf_manifest *m, json_t *report, lcf_err *err)
-{
-    lcf_stage *stage = NULL;
-    lcf_status status = lcf_manifest_stat(m, "report", json_incref(report), err);
-
-    if (!status)
-        status = lcf_stage_open(&stage, r->options->out_dir, err);
-    if (!status)
-        status = write_files(r, lcf_stage_path(stage), err);
-    if (!status)
-        status = lcf_manifest_write(m, lcf_stage_path(stage), err);
-    if (status) {
-        lcf_stage_abandon(stage);
-        return status;
-    }
-    status = lcf_stage_commit(stage, err);
-    if (!status)
-        status = lcf_dir_remove(r->partial, err);
+        status = train_predictions_save(dir, r->results, n, &r->inputs.dataset, LCF_TEST, err);
     return status;
 }
 
 /* ---- together ---- */
-
-static lcf_status run_init(run *r, const lcf_train_options *o, lcf_err *err)
-{
-    lcf_buf partial = LCF_BUF_INIT;
-
-    memset(r, 0, sizeof(*r));
-    r->options = o;
-    pthread_mutex_init(&r->lock, NULL);
-    lcf_buf_printf(&partial, "%s.partial", o->out_dir);
-    r->partial = lcf_buf_take(&partial);
-    r->results = lcf_alloc_zero(o->seeds_n, sizeof(*r->results));
-    r->missing = lcf_alloc(o->seeds_n, sizeof(*r->missing));
-    r->planned = lcf_alloc(o->seeds_n, sizeof(*r->planned));
-    if (!r->partial || !r->results || !r->missing || !r->planned)
-        return LCF_FAIL(err, LCF_ENOMEM, "results of %zu seeds", o->seeds_n);
-    return train_inputs_open(&r->inputs, o, err);
-}
 
 static void run_dispose(run *r)
 {
     for (size_t i = 0; r->results && i < r->options->seeds_n; i++)
         train_result_dispose(&r->results[i]);
     free(r->results);
-    free(r->missing);
     free(r->planned);
-    free(r->partial);
     if (r->inputs.rows)
         train_inputs_close(&r->inputs);
     pthread_mutex_destroy(&r->lock);
 }
 
-static lcf_status make(json_t **report, lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
-{
-    lcf_status status;
-    run r;
-
-    status = run_init(&r, o, err);
-    if (!status)
-        status = open_partial(&r, err);
-    if (!status)
-        status = find_missing(&r, err);
-    if (!status)
-        status = train_missing(&r, err);
-    if (!status)
-        status = make_report(report, &r, true, err);
-    if (!status)
-        status = write_artefact(&r, m, *report, err);
-    run_dispose(&r);
-    return status;
-}
-
-/* The report of an artefact that is up to date. */
-static lcf_status read_report(json_t **report, const char *dir, lcf_err *err)
-{
-    json_t *manifest = NULL;
-    char id[65];
-    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
-
-    if (!status)
-        *report = json_incref(json_object_get(json_object_get(manifest, "stats"), "report"));
-    json_decref(manifest);
-    return status;
-}
-
 lcf_status lcf_train(json_t **report, bool *current, const lcf_train_options *options, lcf_err *err)
 {
-    lcf_manifest *m = NULL;
+    run r = {.options = options};
+    const seed_runs runs = {"train",
+                            options->out_dir,
+                            options->seeds,
+                            options->seeds_n,
+                            options->threads,
+                            options->force,
+                            &r,
+                            describe,
+                            open_inputs,
+                            load,
+                            start,
+                            train,
+                            make_report,
+                            best_seed,
+                            write_predictions};
     json_t *made = NULL;
     bool same = false;
     lcf_status status = check_options(options, err);
 
+    if (status)
+        return status;
+    pthread_mutex_init(&r.lock, NULL);
+    r.results = lcf_alloc_zero(options->seeds_n, sizeof(*r.results));
+    r.planned = lcf_alloc_zero(options->seeds_n, sizeof(*r.planned));
+    if (!r.results || !r.planned)
+        status = LCF_FAIL(err, LCF_ENOMEM, "results of %zu seeds", options->seeds_n);
     if (!status)
-        status = describe(&m, options, true, err);
-    if (!status) {
-        same = !options->force && lcf_manifest_is_current(m, options->out_dir);
-        status = same ? read_report(&made, options->out_dir, err) : make(&made, m, options, err);
-    }
-    lcf_manifest_free(m);
+        status = seed_runs_make(&made, &same, &runs, err);
+    if (r.progress.label)
+        lcf_progress_end(&r.progress);
+    run_dispose(&r);
     if (current)
         *current = same;
     if (report)
-        *report = status ? NULL : json_incref(made);
+        *report = json_incref(made);
     json_decref(made);
     return status;
 }

@@ -192,13 +192,16 @@ static lcf_status load(void *arg, size_t idx, const char *dir, lcf_err *err)
     return next_result_load(&r->results[idx], dir, r->options->seeds[idx], &r->inputs.rows, err);
 }
 
-static lcf_status train(void *arg, size_t idx, const char *dir, lcf_err *err)
+static lcf_status train(void *arg, size_t idx, size_t threads, const char *dir, lcf_err *err)
 {
     run *r = arg;
     const next_watch watch = {on_step, on_epoch, r};
     lcf_next *model = NULL;
-    lcf_status status = next_train_seed(&model, &r->results[idx], &r->inputs, &r->options->params,
-                                        r->options->seeds[idx], &watch, err);
+    lcf_status status;
+
+    (void)threads; /* a seed of this kind is trained by one */
+    status = next_train_seed(&model, &r->results[idx], &r->inputs, &r->options->params,
+                             r->options->seeds[idx], &watch, err);
 
     if (!status)
         status = next_result_save(&r->results[idx], model, dir, &r->inputs.rows, err);

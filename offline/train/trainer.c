@@ -10,7 +10,7 @@
 #include "offline/eval/auc.h"
 #include "offline/eval/log_loss.h"
 #include "offline/train/checkpoint.h"
-#include "offline/train/results.h"
+#include "offline/train/seed_runs.h"
 #include "offline/train/step.h"
 #include "offline/train/warm_start.h"
 
@@ -286,7 +286,7 @@ lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inp
     result->seed = seed;
     lcf_flush_denormals();
     t.learning_rate = params->learning_rate;
-    t.checkpoint = dir ? train_seed_path(dir, seed, ".epoch.lcf") : NULL;
+    t.checkpoint = dir ? seed_runs_path(dir, seed, ".epoch.lcf") : NULL;
     if (dir && !t.checkpoint)
         status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
     if (!status)

@@ -3,7 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/progress.h"
-#include "offline/train/results.h"
+#include "offline/train/seed_runs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ typedef struct named_table {
 
 static lcf_status open_earlier(lcf_ranker **out, const char *dir, uint64_t seed, lcf_err *err)
 {
-    char *same = train_seed_path(dir, seed, ".lcf"), *best = lcf_path_join(dir, "best.lcf");
+    char *same = seed_runs_path(dir, seed, ".lcf"), *best = lcf_path_join(dir, "best.lcf");
     lcf_status status;
 
     if (!same || !best)

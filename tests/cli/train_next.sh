@@ -2,7 +2,6 @@
 # llmcf train-next and compare-next: stopping and going on, idempotence, reports that keep their schemas, wrong usage.
 set -u
 . "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
-. "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 id() { jq -r .id "$1/manifest.json"; }
 
 "$LLMCF" simulate --users 150 --items 120 --out raw >/dev/null 2>&1 || fail "simulate"
@@ -19,19 +18,20 @@ cp stdout next.json
 [ -e whole.partial ] && fail "whole.partial is still there"
 expect 0 'up to date' "${train[@]}" --out whole
 
-# SIGTERM once the first seed is there: 75, the seed is kept, and going on gives the same artefact
-"${train[@]}" --out stopped 2>stderr &
+# SIGTERM once the first seed is there: 75 unless the run was faster, the seed is kept, and going on gives the same artefact
+"${train[@]}" --epochs 30 --patience 30 --out long >/dev/null 2>&1
+"${train[@]}" --epochs 30 --patience 30 --out stopped 2>stderr &
 pid=$!
-wait_until [ -e stopped.partial/seed-1.result.lcf ]
-kill -TERM $pid
+while [ ! -e stopped.partial/seed-1.result.lcf ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
+kill -TERM $pid 2>/dev/null
 wait $pid
 got=$?
 [ $got -eq 75 ] || [ $got -eq 0 ] || fail "exit code $got after SIGTERM: $(tail -1 stderr)"
 if [ $got -eq 75 ]; then
     [ -e stopped ] && fail "a stopped run made its artefact"
-    expect 0 'seed kept from an earlier run' "${train[@]}" --out stopped
+    expect 0 'seed kept from an earlier run' "${train[@]}" --epochs 30 --patience 30 --out stopped
 fi
-[ "$(id stopped)" = "$(id whole)" ] || fail "a resumed run differs from a whole one"
+[ "$(id stopped)" = "$(id long)" ] || fail "a resumed run differs from a whole one"
 
 # another model against this one, paired
 expect 0 'best seed' "$LLMCF" train-next --dataset dataset --model youtubednn --seeds 1,2,3 --epochs 3 --dim 16 --hidden 16 \

@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "offline/train/results.h"
+#include "offline/train/seed_runs.h"
 #include "offline/train/step.h"
 #include "offline/train/trainer.h"
 #include "offline/train/warm_start.h"
@@ -195,7 +196,7 @@ static void test_damaged_checkpoint(void **state)
     const fixture *f = *state;
     static train_result whole, again;
     const lcf_train_params params = params_of();
-    char *path = train_seed_path(f->kept, SEED, ".epoch.lcf");
+    char *path = seed_runs_path(f->kept, SEED, ".epoch.lcf");
     lcf_buf bytes = LCF_BUF_INIT;
     life l = {0}, m = {0};
     lcf_ranker *a, *b;
@@ -221,7 +222,7 @@ static void test_damaged_checkpoint(void **state)
 /* The rate of the next epoch, as the last checkpoint has it. */
 static double rate_kept(const char *dir)
 {
-    char *path = train_seed_path(dir, SEED, ".epoch.lcf");
+    char *path = seed_runs_path(dir, SEED, ".epoch.lcf");
     uint64_t n = 4;
     const void *data;
     lcf_bundle *bundle;
