@@ -67,7 +67,7 @@ void lcf_chart_legend(lcf_buf *out, lcf_chart *chart, const char *css, const cha
     const double x[] = {PLOT_LEFT, PLOT_LEFT + 26}, ys[] = {y, y};
 
     lcf_svg_polyline(out, css, x, ys, 2);
-    lcf_svg_text(out, "", "start", PLOT_LEFT + 34, y + 4, name);
+    lcf_svg_text_within(out, "", "start", PLOT_LEFT + 34, y + 4, name, PLOT_RIGHT - PLOT_LEFT - 34);
 }
 
 void lcf_chart_line(lcf_buf *out, const lcf_chart *chart, const char *css, const double *x,
@@ -165,7 +165,7 @@ static void forest_row(lcf_buf *out, const lcf_forest *f, const lcf_forest_row *
     const char *weight = row->bold ? "all" : "";
     char text[128];
 
-    lcf_svg_text(out, weight, "start", 4, y + 4, row->name);
+    lcf_svg_text_within(out, weight, "start", 4, y + 4, row->name, FOREST_LEFT - 12);
     if (isnan(row->low)) {
         lcf_svg_text(out, "soft", "start", FOREST_RIGHT + 12, y + 4, "no interval");
         return;

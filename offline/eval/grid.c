@@ -61,6 +61,14 @@ void lcf_grid_signed(lcf_grid *g, size_t row, size_t column, int decimals, doubl
         lcf_grid_put(g, row, column, "%+.*f", decimals, value);
 }
 
+void lcf_grid_p(lcf_grid *g, size_t row, size_t column, double p)
+{
+    if (p < 0.0001)
+        lcf_grid_put(g, row, column, "< 0.0001");
+    else
+        lcf_grid_number(g, row, column, 4, p);
+}
+
 void lcf_grid_interval(lcf_grid *g, size_t row, size_t column, double low, double high)
 {
     if (isnan(low) || isnan(high))

@@ -37,6 +37,8 @@ void lcf_grid_put(lcf_grid *g, size_t row, size_t column, const char *format, ..
 /* A number, or a difference with its sign; "-" when it is NaN. */
 void lcf_grid_number(lcf_grid *g, size_t row, size_t column, int decimals, double value);
 void lcf_grid_signed(lcf_grid *g, size_t row, size_t column, int decimals, double value);
+/* A p-value: "0.0123", "< 0.0001", or "-". */
+void lcf_grid_p(lcf_grid *g, size_t row, size_t column, double p);
 /* "+0.0012 to +0.0034", or "-". */
 void lcf_grid_interval(lcf_grid *g, size_t row, size_t column, double low, double high);
 

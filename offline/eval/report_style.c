@@ -17,7 +17,7 @@ static const char STYLE[] =
     "@media(prefers-color-scheme:dark){:root{" DARK "}}\n"
     "body{font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;"
     "color:var(--ink);background:var(--page);max-width:62rem;margin:2rem auto;padding:0 1rem}\n"
-    "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}"
+    "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}h1,p,li{overflow-wrap:anywhere}"
     "h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-size:1rem;margin:1.4rem 0 .4rem}\n"
     "a{color:var(--b)}nav{margin:1rem 0;font-size:.92rem}nav a{margin-right:1rem}\n"
     ".verdict{background:var(--card);border:1px solid var(--line);border-left:.4rem solid "

@@ -68,7 +68,7 @@ static void measure_row(lcf_grid *g, size_t row, lcf_metric metric, const lcf_co
     }
     lcf_grid_signed(g, row, 3, 4, m->lift.value);
     lcf_grid_interval(g, row, 4, m->lift.low, m->lift.high);
-    lcf_grid_number(g, row, 5, 4, m->p);
+    lcf_grid_p(g, row, 5, m->p);
 }
 
 static void rela_impr_row(lcf_grid *g, size_t row, const lcf_estimate *e)
@@ -132,9 +132,9 @@ static lcf_status tests_grid(lcf_grid *g, const lcf_report *report)
         lcf_report_metric_title(title, (lcf_metric)i, c);
         lcf_grid_put(g, row, 0, "%s", title);
         lcf_grid_interval(g, row, 1, m->bca_low, m->bca_high);
-        lcf_grid_number(g, row, 2, 4, m->p);
-        lcf_grid_number(g, row, 3, 4, m->p_permutation);
-        lcf_grid_number(g, row, 4, 4, m->seeds_t.p);
+        lcf_grid_p(g, row, 2, m->p);
+        lcf_grid_p(g, row, 3, m->p_permutation);
+        lcf_grid_p(g, row, 4, m->seeds_t.p);
         lcf_grid_number(g, row, 5, 4, m->detectable);
         lcf_grid_number(g, row++, 6, 0, isfinite(m->users_needed) ? ceil(m->users_needed) : NAN);
     }
@@ -155,13 +155,13 @@ static lcf_status others_grid(lcf_grid *g, const lcf_report *report)
     lcf_grid_put(g, 1, 2, LCF_CELL_UNDEFINED);
     if (!isnan(d->lift.low))
         lcf_grid_put(g, 1, 2, "%+.4f [%+.4f, %+.4f]", d->lift.value, d->lift.low, d->lift.high);
-    lcf_grid_number(g, 1, 3, 4, d->p_users);
-    lcf_grid_number(g, 1, 4, 4, d->p_rows);
+    lcf_grid_p(g, 1, 3, d->p_users);
+    lcf_grid_p(g, 1, 4, d->p_rows);
     lcf_grid_put(g, 2, 0, "McNemar");
     lcf_grid_put(g, 2, 1, "rows that only one arm gets right");
     lcf_grid_put(g, 2, 2, "A %.0f, B %.0f", m->only_a, m->only_b);
-    lcf_grid_number(g, 2, 3, 4, m->p_users);
-    lcf_grid_number(g, 2, 4, 4, m->p_rows);
+    lcf_grid_p(g, 2, 3, m->p_users);
+    lcf_grid_p(g, 2, 4, m->p_rows);
     return LCF_OK;
 }
 
@@ -185,9 +185,9 @@ static lcf_status slices_grid(lcf_grid *g, const lcf_report *report)
         lcf_grid_number(g, i + 1, 4, 4, s->auc[1]);
         lcf_grid_signed(g, i + 1, 5, 4, s->lift.value);
         lcf_grid_interval(g, i + 1, 6, s->lift.low, s->lift.high);
-        lcf_grid_number(g, i + 1, 7, 4, s->p);
-        lcf_grid_number(g, i + 1, 8, 4, s->p_holm);
-        lcf_grid_number(g, i + 1, 9, 4, s->p_bh);
+        lcf_grid_p(g, i + 1, 7, s->p);
+        lcf_grid_p(g, i + 1, 8, s->p_holm);
+        lcf_grid_p(g, i + 1, 9, s->p_bh);
     }
     return LCF_OK;
 }

@@ -91,6 +91,42 @@ void lcf_svg_text(lcf_buf *out, const char *css, const char *anchor, double x, d
     lcf_buf_append_text(out, "</text>\n");
 }
 
+#define CHARACTER_WIDTH 7.6
+
+/* Bytes of the text that fit. */
+static size_t fitting(const char *text, double width)
+{
+    size_t i = 0;
+    double used = 0;
+
+    while (text[i]) {
+        size_t n = 1;
+        while (((unsigned char)text[i + n] & 0xC0) == 0x80)
+            n++;
+        /* three bytes from E1 84 80 on, and four: scripts of wide characters, and pictures */
+        used += CHARACTER_WIDTH * ((unsigned char)text[i] >= 0xE1 ? 2 : 1);
+        if (used > width)
+            break;
+        i += n;
+    }
+    return i;
+}
+
+void lcf_svg_text_within(lcf_buf *out, const char *css, const char *anchor, double x, double y,
+                         const char *text, double width)
+{
+    if (!text[fitting(text, width)]) {
+        lcf_svg_text(out, css, anchor, x, y, text);
+        return;
+    }
+    lcf_buf_printf(out, "<text class=\"%s\" text-anchor=\"%s\" x=\"%.2f\" y=\"%.2f\"><title>", css,
+                   anchor, x, y);
+    lcf_xml_escape(out, text);
+    lcf_buf_append_text(out, "</title>");
+    lcf_xml_escape_n(out, text, fitting(text, width - CHARACTER_WIDTH));
+    lcf_buf_append_text(out, "…</text>\n");
+}
+
 double lcf_svg_at(const lcf_svg_scale *scale, double value)
 {
     return scale->from +

@@ -26,6 +26,13 @@ void lcf_svg_polyline(lcf_buf *out, const char *css, const double *x, const doub
 void lcf_svg_text(lcf_buf *out, const char *css, const char *anchor, double x, double y,
                   const char *text);
 
+/*
+ * The same, cut with an ellipsis where it would be wider than `width` pixels at 13 px, by a guess
+ * of 7.6 px a character and twice that in wide scripts; the whole text is then its tooltip.
+ */
+void lcf_svg_text_within(lcf_buf *out, const char *css, const char *anchor, double x, double y,
+                         const char *text, double width);
+
 /* A linear map from values to pixels. */
 typedef struct lcf_svg_scale {
     double low, high; /* values */

@@ -201,6 +201,12 @@ static void cells_are_cut_at_characters_and_escaped(void **state)
     assert_string_equal(lcf_grid_cell(&g, 1, 1), LCF_CELL_UNDEFINED);
     lcf_grid_interval(&g, 1, 1, -1, 1);
     assert_string_equal(lcf_grid_cell(&g, 1, 1), "-1.0000 to +1.0000");
+    lcf_grid_p(&g, 1, 1, 1e-9);
+    assert_string_equal(lcf_grid_cell(&g, 1, 1), "< 0.0001");
+    lcf_grid_p(&g, 1, 1, 0.01234);
+    assert_string_equal(lcf_grid_cell(&g, 1, 1), "0.0123");
+    lcf_grid_p(&g, 1, 1, NAN);
+    assert_string_equal(lcf_grid_cell(&g, 1, 1), LCF_CELL_UNDEFINED);
     lcf_grid_markdown(&md, &g);
     assert_non_null(strstr(md.data, "| a\\|b | <c> |\n|---|---:|\n"));
     lcf_grid_html(&html, &g);
@@ -259,6 +265,23 @@ static void forest_mirrors_what_is_better_when_lower(void **state)
     lcf_buf_dispose(&out);
 }
 
+static void labels_are_cut_to_their_room(void **state)
+{
+    lcf_buf out = LCF_BUF_INIT;
+
+    (void)state;
+    lcf_svg_text_within(&out, "", "start", 0, 0, "fits & stays", 100);
+    assert_non_null(strstr(out.data, ">fits &amp; stays</text>"));
+    lcf_buf_reset(&out);
+    lcf_svg_text_within(&out, "", "start", 0, 0, "does <not> fit", 80);
+    assert_non_null(strstr(out.data, "<title>does &lt;not&gt; fit</title>does &lt;not…</text>"));
+    lcf_buf_reset(&out);
+    lcf_svg_text_within(&out, "", "start", 0, 0, "長い名前",
+                        45); /* wide, and cut between characters */
+    assert_non_null(strstr(out.data, "</title>長い…</text>"));
+    lcf_buf_dispose(&out);
+}
+
 static void shells_read_back_what_was_quoted(void **state)
 {
     lcf_buf out = LCF_BUF_INIT;
@@ -306,6 +329,7 @@ int main(void)
         cmocka_unit_test(cells_are_cut_at_characters_and_escaped),
         cmocka_unit_test(axes_hold_what_is_drawn),
         cmocka_unit_test(forest_mirrors_what_is_better_when_lower),
+        cmocka_unit_test(labels_are_cut_to_their_room),
         cmocka_unit_test(shells_read_back_what_was_quoted),
         cmocka_unit_test(sources_are_told_in_short),
     };
