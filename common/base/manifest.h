@@ -36,9 +36,9 @@ lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, l
  * inputs. */
 bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir);
 /*
- * Writes dir/manifest.json: identity, statistics, and size and SHA-256 of every other file in `dir`
- * (recursively). The id is the SHA-256 of the identity and the file hashes: it changes exactly when
- * the content does.
+ * Writes dir/manifest.json: identity, statistics, and size, SHA-256 and XXH3 of every other file in
+ * `dir` (recursively). The id is the SHA-256 of the identity and the file hashes: it changes
+ * exactly when the content does.
  */
 lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err);
 /*
@@ -54,6 +54,9 @@ lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const ch
  * errors   ENOENT no manifest; EFORMAT; ECHECKSUM a file is missing, truncated or changed (named)
  */
 lcf_status lcf_manifest_verify(const char *dir, lcf_err *err);
+/* The same by XXH3 where it is recorded: against damage, not against malice. At the speed of
+ * memory. */
+lcf_status lcf_manifest_verify_fast(const char *dir, lcf_err *err);
 /* True when dir has a manifest.json. */
 bool lcf_manifest_exists(const char *dir);
 /* The `id` of the artefact in dir (65 bytes) and, when wanted, its manifest (json_decref). */

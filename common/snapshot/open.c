@@ -288,7 +288,7 @@ lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
     *out = NULL;
     if (status)
         return status;
-    status = lcf_manifest_verify(dir, err);
+    status = lcf_manifest_verify_fast(dir, err);
     if (status)
         goto done;
     s = lcf_alloc_zero(1, sizeof(*s));

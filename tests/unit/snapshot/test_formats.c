@@ -9,7 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 
-#define GOLDEN_ID "f1e4a9802ccf8fa38ff1e234796e7cb94d33d29a0576b9c22ce8991225f93c28"
+#define GOLDEN_ID "5c482d8532dec3934ec6aa780e4437ba8a25a5219d27c93d57407b8c316081ad"
 
 static const uint8_t U8[] = {0, 127, 255};
 static const uint32_t U32[] = {0, 1, 2, 3, 4, UINT32_MAX};
