@@ -42,8 +42,9 @@ retrieve k8 --k 8
 retrieve unbalanced --no-balance
 retrieve strict --mode strict
 retrieve knn --k 16 --no-balance
-step judge --dataset "$in/dataset" --model "$in/recgen/recgen.gguf" --splits train,valid,test --out "$out/judged"
-step knowledge --dataset "$in/dataset" --vectors "$in/vectors" --cot "$in/cot" --out "$out/knowledge"
+step judge --dataset "$dataset" --model "$in/recgen/recgen.gguf" --splits train,valid,test --out "$out/judged"
+# shellcheck disable=SC2086
+step knowledge $base --dataset "$dataset" --cot "$in/cot" --out "$out/knowledge"
 
 # ---- rankers ----
 names=()
@@ -85,7 +86,7 @@ csv() {
             lift=$(jq -r '.measures.auc.lift | [.value, .low, .high] | map(tostring) | join(",")' "$out/reports/$name/report.json")
         fi
         jq -r --arg name "$name" --arg lift "$lift" '[$name, (.seeds | map(.best_epoch | tostring) | join(" ")),
-            .valid_auc.mean, .valid_auc.sd, .test_auc.mean, .test_auc.sd] | map(tostring) | join(",") + "," + $lift' "$out/$name/report.json"
+            .valid_auc.mean, .valid_auc.sd // "", .test_auc.mean, .test_auc.sd // ""] | map(tostring) | join(",") + "," + $lift' "$out/$name/report.json"
     done
     echo "neighbours-vote,,$(jq -r '.stats.counts | "\(.vote_valid_auc),,\(.vote_test_auc)"' "$out/retrieved-knn/manifest.json"),,,,"
     echo "language-model,,$(jq -r '.stats.counts | "\(.valid.auc),,\(.test.auc)"' "$out/judged/manifest.json"),,,,"
