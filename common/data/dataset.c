@@ -207,33 +207,6 @@ static lcf_status read_all(lcf_dataset *d, const char *dir, lcf_err *err)
     return status;
 }
 
-/* A field has one entry per user, item or sample. */
-static lcf_status check_fields(const lcf_dataset *d, const lcf_fields *fields, lcf_err *err)
-{
-    const size_t entities_n[LCF_FIELD_OWNERS_N] = {
-        [LCF_FIELD_USER] = d->users_n,
-        [LCF_FIELD_ITEM] = d->catalogue.items_n,
-        [LCF_FIELD_CONTEXT] = d->samples_n,
-    };
-    const uint32_t rows[] = {[LCF_FIELD_TABLE_USER] = d->users_n,
-                             [LCF_FIELD_TABLE_ITEM] = d->catalogue.items_n,
-                             [LCF_FIELD_TABLE_BRAND] = d->catalogue.brands_n,
-                             [LCF_FIELD_TABLE_CATEGORY] = d->catalogue.categories_n};
-
-    for (size_t i = 0; i < fields->n; i++) {
-        const lcf_field *f = &fields->list[i];
-
-        if (f->entities_n != entities_n[f->owner])
-            return LCF_FAIL(err, LCF_EFORMAT, "the field %s has %zu entries for %zu of its %s",
-                            f->name, f->entities_n, entities_n[f->owner],
-                            LCF_FIELD_OWNER_NAMES[f->owner]);
-        if (f->table >= LCF_FIELD_TABLE_USER && f->table_rows != rows[f->table])
-            return LCF_FAIL(err, LCF_EFORMAT, "the field %s is about a table of %u rows, not %u",
-                            f->name, f->table_rows, rows[f->table]);
-    }
-    return LCF_OK;
-}
-
 static lcf_status open_fields(lcf_dataset *d, const char *dir, lcf_err *err)
 {
     char *path = lcf_path_join(dir, "fields.lcf");
@@ -249,7 +222,7 @@ static lcf_status open_fields(lcf_dataset *d, const char *dir, lcf_err *err)
     }
     d->fields = fields;
     if (!status && fields) {
-        status = check_fields(d, fields, err);
+        status = lcf_fields_check(fields, d->users_n, &d->catalogue, d->samples_n, err);
         if (status)
             lcf_err_prefix(err, "%s", path);
     }

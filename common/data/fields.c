@@ -442,3 +442,30 @@ void lcf_fields_close(lcf_fields *fields)
     lcf_bundle_close(fields->bundle);
     memset(fields, 0, sizeof(*fields));
 }
+
+lcf_status lcf_fields_check(const lcf_fields *fields, size_t users_n, const lcf_catalogue *c,
+                            size_t decisions_n, lcf_err *err)
+{
+    const size_t entities_n[LCF_FIELD_OWNERS_N] = {
+        [LCF_FIELD_USER] = users_n,
+        [LCF_FIELD_ITEM] = c->items_n,
+        [LCF_FIELD_CONTEXT] = decisions_n,
+    };
+    const size_t rows[] = {[LCF_FIELD_TABLE_USER] = users_n,
+                           [LCF_FIELD_TABLE_ITEM] = c->items_n,
+                           [LCF_FIELD_TABLE_BRAND] = c->brands_n,
+                           [LCF_FIELD_TABLE_CATEGORY] = c->categories_n};
+
+    for (size_t i = 0; i < fields->n; i++) {
+        const lcf_field *f = &fields->list[i];
+
+        if (f->entities_n != entities_n[f->owner])
+            return LCF_FAIL(err, LCF_EFORMAT, "the field %s has %zu entries for %zu of its %s",
+                            f->name, f->entities_n, entities_n[f->owner],
+                            LCF_FIELD_OWNER_NAMES[f->owner]);
+        if (f->table >= LCF_FIELD_TABLE_USER && f->table_rows != rows[f->table])
+            return LCF_FAIL(err, LCF_EFORMAT, "the field %s is about a table of %u rows, not %zu",
+                            f->name, f->table_rows, rows[f->table]);
+    }
+    return LCF_OK;
+}

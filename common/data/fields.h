@@ -114,6 +114,14 @@ size_t lcf_field_encode(uint32_t *ids, bool *bad, const lcf_fields *fields, cons
  */
 lcf_status lcf_fields_open(lcf_fields *out, const char *path, lcf_err *err);
 void lcf_fields_close(lcf_fields *fields);
+/*
+ * Checks that there is an entry for every user, item and decision, and that shared tables are
+ * those of this catalogue.
+ *
+ * errors   EFORMAT (the field is named)
+ */
+lcf_status lcf_fields_check(const lcf_fields *fields, size_t users_n, const lcf_catalogue *c,
+                            size_t decisions_n, lcf_err *err);
 /* errors: EIO, ENOSPC, ENOMEM */
 lcf_status lcf_fields_save(const char *path, const lcf_fields *fields, lcf_err *err);
 /* NULL when there is none. */

@@ -118,6 +118,7 @@ static lcf_status read_description(lcf_snapshot *s, bool *has_cots, const char *
     s->has_neighbours = s->has_examples && json_is_true(json_object_get(json, "has_neighbours"));
     *has_cots = json_is_true(json_object_get(json, "has_cots"));
     s->has_knowledge = json_is_true(json_object_get(json, "has_knowledge"));
+    s->has_fields = json_is_true(json_object_get(json, "has_fields"));
 done:
     json_decref(json);
     free(path);
@@ -210,6 +211,18 @@ static lcf_status open_knowledge(lcf_snapshot *s, const char *dir, lcf_err *err)
     return status;
 }
 
+static lcf_status open_fields(lcf_snapshot *s, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "fields.lcf");
+    lcf_status status =
+        path ? lcf_fields_open(&s->fields, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path");
+
+    if (!status)
+        status = lcf_fields_check(&s->fields, s->users.users_n, &s->catalogue, 0, err);
+    free(path);
+    return status;
+}
+
 static unsigned needs_of(const lcf_snapshot *s, size_t idx)
 {
     return lcf_ranker_side_needs(lcf_ranker_config_of(s->arms[idx].ranker)->side);
@@ -244,7 +257,8 @@ static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, lcf_err *err)
     const lcf_ranker_source source = {.catalogue = &s->catalogue,
                                       .item_vectors = &s->item_vectors,
                                       .examples = s->has_examples ? &s->examples : NULL,
-                                      .knowledge = s->has_knowledge ? &s->knowledge : NULL};
+                                      .knowledge = s->has_knowledge ? &s->knowledge : NULL,
+                                      .fields = s->has_fields ? &s->fields : NULL};
 
     if (needs_of(s, idx) & LCF_RANKER_EXAMPLES && !s->has_examples)
         return LCF_OK; /* another arm answers */
@@ -305,6 +319,8 @@ lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
         status = open_examples(s, dir, has_cots, err);
     if (!status && s->has_knowledge)
         status = open_knowledge(s, dir, err);
+    if (!status && s->has_fields)
+        status = open_fields(s, dir, err);
     if (!status)
         status = open_arms(s, dir, err);
     if (status)
@@ -327,6 +343,7 @@ void lcf_snapshot_close(lcf_snapshot *s)
     lcf_neighbours_close(&s->neighbours);
     lcf_examples_close(&s->examples);
     lcf_knowledge_close(&s->knowledge);
+    lcf_fields_close(&s->fields);
     lcf_embeddings_close(&s->item_vectors);
     lcf_user_histories_close(&s->users);
     lcf_catalogue_close(&s->catalogue);

@@ -185,20 +185,37 @@ static lcf_status copy_folder(const char *to, const char *from, lcf_err *err)
     return status;
 }
 
-static lcf_status write_users(const char *dir, const char *dataset_dir, lcf_err *err)
+/* The fields of users and items; those of the context as definitions alone. */
+static lcf_status write_fields(const char *path, const lcf_fields *from, lcf_err *err)
 {
-    char *path = lcf_path_join(dir, "users.lcf");
-    lcf_dataset d;
-    lcf_status status;
+    static const uint64_t no_entries[1] = {0};
+    lcf_fields fields = *from;
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of users.lcf");
-    status = lcf_dataset_open(&d, dataset_dir, err);
+    for (size_t i = 0; i < fields.n; i++)
+        if (fields.list[i].owner == LCF_FIELD_CONTEXT) {
+            fields.list[i].entities_n = 0;
+            fields.list[i].offsets = no_entries;
+        }
+    return lcf_fields_save(path, &fields, err);
+}
+
+static lcf_status write_users(bool *has_fields, const char *dir, const char *dataset_dir,
+                              lcf_err *err)
+{
+    char *users = lcf_path_join(dir, "users.lcf"), *fields = lcf_path_join(dir, "fields.lcf");
+    lcf_dataset d;
+    lcf_status status = users && fields ? lcf_dataset_open(&d, dataset_dir, err)
+                                        : LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
+
     if (!status) {
-        status = lcf_user_histories_save(path, &d, err);
+        *has_fields = d.fields != NULL;
+        status = lcf_user_histories_save(users, &d, err);
+        if (!status && d.fields)
+            status = write_fields(fields, d.fields, err);
         lcf_dataset_close(&d);
     }
-    free(path);
+    free(users);
+    free(fields);
     return status;
 }
 
@@ -270,7 +287,7 @@ static lcf_status write_arms(const char *dir, const lcf_publish_options *o, lcf_
 }
 
 static lcf_status write_description(const char *dir, const lcf_publish_options *o,
-                                    bool has_neighbours, lcf_err *err)
+                                    bool has_neighbours, bool has_fields, lcf_err *err)
 {
     char *path = lcf_path_join(dir, "snapshot.json");
     json_t *arms = json_array(), *json = NULL;
@@ -280,10 +297,11 @@ static lcf_status write_description(const char *dir, const lcf_publish_options *
         if (json_array_append_new(arms, json_string(o->arms[i].name)) < 0)
             status = LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
     if (!status)
-        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b, s:b, s:b}", "format", LCF_SNAPSHOT_FORMAT,
-                         "generation", o->generation, "default_arm", default_arm(o), "arms", arms,
-                         "has_examples", o->examples_dir != NULL, "has_neighbours", has_neighbours,
-                         "has_cots", o->cot_dir != NULL, "has_knowledge", o->knowledge_dir != NULL);
+        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b, s:b, s:b, s:b}", "format",
+                         LCF_SNAPSHOT_FORMAT, "generation", o->generation, "default_arm",
+                         default_arm(o), "arms", arms, "has_examples", o->examples_dir != NULL,
+                         "has_neighbours", has_neighbours, "has_cots", o->cot_dir != NULL,
+                         "has_knowledge", o->knowledge_dir != NULL, "has_fields", (int)has_fields);
     if (!status)
         status = path && json ? lcf_json_save(path, json, err)
                               : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
@@ -299,13 +317,13 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
     const lcf_publish_options *o = p->options;
     const char *dir = lcf_stage_path(p->stage);
     lcf_snapshot *opened = NULL;
-    bool has_neighbours = false;
+    bool has_neighbours = false, has_fields = false;
     lcf_status status = copy_into(dir, "items.lcf", o->dataset_dir, "items.lcf", err);
 
     if (!status)
         status = copy_into(dir, "item_vectors.lcf", o->vectors_dir, "items.lcf", err);
     if (!status)
-        status = write_users(dir, o->dataset_dir, err);
+        status = write_users(&has_fields, dir, o->dataset_dir, err);
     if (!status)
         status = write_examples(dir, o, err);
     if (!status && o->knowledge_dir)
@@ -315,7 +333,7 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
     if (!status)
         status = write_arms(dir, o, err);
     if (!status)
-        status = write_description(dir, o, has_neighbours, err);
+        status = write_description(dir, o, has_neighbours, has_fields, err);
     if (!status)
         status = lcf_manifest_write(p->manifest, dir, err);
     if (!status) {

@@ -7,6 +7,7 @@
  *                          items.lcf  users.lcf  item_vectors.lcf
  *                          examples/  cot/   where published with examples
  *                          neighbours.lcf    where there are not too many of them
+ *                          fields.lcf        where the data has fields of its own
  *                          arms/<name>.lcf
  *   <root>/current -> <generation>         moved atomically by publish
  *   <root>/publish.lock                    held by the one publisher
@@ -62,6 +63,8 @@ typedef struct lcf_snapshot {
     lcf_neighbours neighbours; /* rows are item indices */
     bool has_knowledge;
     lcf_knowledge knowledge;
+    bool has_fields;
+    lcf_fields fields; /* of users and items; those of the context have no entries, a request has */
     lcf_cot_store *cots; /* NULL when published without */
     size_t arms_n;
     struct {

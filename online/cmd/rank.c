@@ -37,6 +37,7 @@ static const char DOC[] =
     "  user_id     missing or unknown: an anonymous user\n"
     "  history     item ids, oldest first, in place of the snapshot's\n"
     "  arm, k, top, explain, time, strict  optional\n"
+    "  context      {\"field\": \"value\"} of the moment, where the data has such fields\n"
     "Nothing fails for want of an example or a known id: such results are flagged `degraded`.\n\n"
     "Examples:\n"
     "  echo '{\"user_id\": \"7\", \"candidates\": [\"1\", \"2\"], \"explain\": true}' |\n"

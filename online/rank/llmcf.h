@@ -56,6 +56,11 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
                                    lcf_err *err);
 void lcf_rank_context_free(lcf_rank_context *c); /* NULL is fine */
 
+/* A value of a field of the context (schemas/fields.md), as text. */
+typedef struct lcf_rank_value {
+    const char *name, *value;
+} lcf_rank_value;
+
 typedef struct lcf_rank_request {
     const char *user_id; /* "" or NULL: an anonymous user */
     const char *const
@@ -63,12 +68,14 @@ typedef struct lcf_rank_request {
     size_t history_n;              /* the latest LCF_HISTORY_MAX known ones count */
     const char *const *candidates; /* external item ids */
     size_t candidates_n;           /* 1 .. LCF_RANK_CANDIDATES_MAX */
-    const char *arm;               /* NULL: the snapshot's default arm */
-    uint32_t k;                    /* examples per candidate, <= the model's; 0: the model's */
-    size_t top;                    /* results returned; 0: all */
-    int64_t time;                  /* seconds since 1970 of the decision; 0: now */
-    bool strict;  /* with time: every example must be earlier, not only the user's own */
-    bool explain; /* also the examples of every result */
+    const lcf_rank_value *context; /* what is known of the moment; fields left out have no value */
+    size_t context_n;
+    const char *arm; /* NULL: the snapshot's default arm */
+    uint32_t k;      /* examples per candidate, <= the model's; 0: the model's */
+    size_t top;      /* results returned; 0: all */
+    int64_t time;    /* seconds since 1970 of the decision; 0: now */
+    bool strict;     /* with time: every example must be earlier, not only the user's own */
+    bool explain;    /* also the examples of every result */
 } lcf_rank_request;
 
 typedef struct lcf_rank_example {
@@ -101,10 +108,10 @@ typedef struct lcf_rank_response {
 /*
  * Scores and orders the candidates.
  *
- * errors   EINVAL candidates_n, k or time out of range, unknown arm; ENOMEM. A well-formed request
- * is always answered.
- * memory   allocates nothing after warm-up, but for the texts of explain
- * source   llm-cf.md sections 4 to 6
+ * errors   EINVAL candidates_n, k or time out of range, unknown arm, a field of the context that
+ * the snapshot does not have or a value that is no number (named); ENOMEM. A well-formed request is
+ * always answered. memory   allocates nothing after warm-up, but for the texts of explain source
+ * llm-cf.md sections 4 to 6
  */
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err);

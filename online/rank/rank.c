@@ -51,6 +51,10 @@ struct lcf_rank_context {
     uint32_t *row_candidate;
     float *row_score;
     place *places;
+    /* The snapshot's fields, those of the context with one entry: the request's. */
+    lcf_fields *fields; /* NULL where there are none */
+    uint64_t (*context_offsets)[2];
+    uint32_t *context_ids; /* [fields, LCF_FIELD_VALUES_MAX] */
 };
 
 /* One request on its way. */
@@ -132,6 +136,27 @@ static bool context_alloc(lcf_rank_context *c, size_t text_dim)
            c->degraded && c->rows && c->row_candidate && c->row_score && c->places;
 }
 
+/* The snapshot's fields with room for the values of a request. */
+static bool context_fields(lcf_rank_context *c, const lcf_fields *from)
+{
+    c->fields = lcf_alloc(1, sizeof(*c->fields));
+    c->context_offsets = lcf_alloc_zero(from->n + 1, sizeof(*c->context_offsets));
+    c->context_ids = lcf_alloc_zero((from->n + 1) * LCF_FIELD_VALUES_MAX, sizeof(*c->context_ids));
+    if (!c->fields || !c->context_offsets || !c->context_ids)
+        return false;
+    *c->fields = *from;
+    for (size_t i = 0; i < from->n; i++) {
+        lcf_field *f = &c->fields->list[i];
+
+        if (f->owner != LCF_FIELD_CONTEXT)
+            continue;
+        f->entities_n = 1;
+        f->offsets = c->context_offsets[i];
+        f->ids = c->context_ids + i * LCF_FIELD_VALUES_MAX;
+    }
+    return true;
+}
+
 lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snapshot *s,
                                    lcf_err *err)
 {
@@ -142,7 +167,8 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
     if (!c)
         return LCF_FAIL(err, LCF_ENOMEM, "ranking context");
     c->snapshot = s;
-    if (!context_alloc(c, s->data->item_vectors.dim))
+    if (!context_alloc(c, s->data->item_vectors.dim) ||
+        (s->data->has_fields && !context_fields(c, &s->data->fields)))
         status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
     if (!status)
         status = lcf_tape_create(&c->tape, err);
@@ -176,6 +202,9 @@ void lcf_rank_context_free(lcf_rank_context *c)
     free(c->row_candidate);
     free(c->row_score);
     free(c->places);
+    free(c->fields);
+    free(c->context_offsets);
+    free(c->context_ids);
     free(c);
 }
 
@@ -233,6 +262,39 @@ static void resolve_history(job *j)
     lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, n);
 }
 
+static lcf_status resolve_value(job *j, const lcf_rank_value *value, lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+    const lcf_field_names names = {&j->data->users.user_id, &j->data->catalogue};
+    const lcf_field *f =
+        c->fields ? lcf_fields_find(c->fields, LCF_FIELD_CONTEXT, value->name) : NULL;
+    const lcf_str text = {value->value, strlen(value->value)};
+    bool bad = false;
+    size_t i;
+
+    if (!f)
+        return LCF_FAIL(err, LCF_EINVAL, "this snapshot has no field \"%.64s\" of the context",
+                        value->name);
+    i = (size_t)(f - c->fields->list);
+    c->context_offsets[i][1] = lcf_field_encode(c->context_ids + i * LCF_FIELD_VALUES_MAX, &bad,
+                                                c->fields, f, &names, text);
+    return bad ? LCF_FAIL(err, LCF_EINVAL, "the field \"%s\" takes a number, not \"%.64s\"",
+                          f->name, value->value)
+               : LCF_OK;
+}
+
+/* What the request knows of the moment; a field that it leaves out has no value. */
+static lcf_status resolve_context(job *j, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; j->c->fields && i < j->c->fields->n; i++)
+        j->c->context_offsets[i][1] = 0;
+    for (size_t i = 0; i < j->request->context_n && !status; i++)
+        status = resolve_value(j, &j->request->context[i], err);
+    return status;
+}
+
 static lcf_status resolve(job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
@@ -245,6 +307,8 @@ static lcf_status resolve(job *j, lcf_err *err)
     if (r->time < 0)
         return LCF_FAIL(err, LCF_EINVAL, "time must not be negative");
     status = resolve_arm(j, err);
+    if (!status)
+        status = resolve_context(j, err);
     if (status)
         return status;
     j->user = r->user_id ? find(&j->data->users.user_id, r->user_id) : 0;
@@ -327,7 +391,8 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
     lcf_ranker_source source = {.catalogue = &j->data->catalogue,
                                 .item_vectors = &j->data->item_vectors,
                                 .examples = j->data->has_examples ? &j->data->examples : NULL,
-                                .knowledge = j->data->has_knowledge ? &j->data->knowledge : NULL};
+                                .knowledge = j->data->has_knowledge ? &j->data->knowledge : NULL,
+                                .fields = c->fields};
     size_t n = 0;
     lcf_status status;
 
@@ -340,7 +405,8 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
                                       .history_n = c->history_n,
                                       .examples = examples ? c->examples + i * j->k : NULL,
                                       .similarities = examples ? c->similarities + i * j->k : NULL,
-                                      .time = j->request->time ? j->request->time : INT64_MAX};
+                                      .time = j->request->time ? j->request->time : INT64_MAX,
+                                      .context = 1};
         c->row_candidate[n++] = (uint32_t)i;
         if (fallback)
             c->degraded[i] = "no_examples";

@@ -28,6 +28,7 @@ void lcf_wire_dispose(lcf_wire_request *w)
 {
     wire_clear(w);
     free(w->ids);
+    free(w->values);
     lcf_wire_init(w);
 }
 
@@ -115,14 +116,45 @@ static lcf_status parse_lists(lcf_wire_request *w, const json_t *object, size_t 
     return parse_ids(w->ids + candidates_n, history, "history", err);
 }
 
+/* The members of "context", each a string. */
+static lcf_status parse_context(lcf_wire_request *w, const json_t *object, lcf_err *err)
+{
+    json_t *context = json_object_get(object, "context"), *value;
+    const char *name;
+    size_t n = 0;
+
+    if (!context)
+        return LCF_OK;
+    if (!json_is_object(context))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"context\" must be an object of texts");
+    if (json_object_size(context) > LCF_WIRE_CONTEXT_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"context\" has %zu members; at most %d are allowed",
+                        json_object_size(context), LCF_WIRE_CONTEXT_MAX);
+    if (lcf_grow((void **)&w->values, &w->values_capacity, json_object_size(context) + 1,
+                 sizeof(*w->values)))
+        return LCF_FAIL(err, LCF_ENOMEM, "context of the request");
+    json_object_foreach(context, name, value)
+    {
+        lcf_status status =
+            parse_string(&w->values[n].value, value, name, LCF_WIRE_VALUE_BYTES_MAX, err);
+
+        if (status)
+            return status;
+        w->values[n++].name = name;
+    }
+    w->request.context = w->values;
+    w->request.context_n = n;
+    return LCF_OK;
+}
+
 static lcf_status parse_member(lcf_rank_request *r, const char *key, const json_t *value,
                                lcf_err *err)
 {
     int64_t number = 0;
     lcf_status status;
 
-    if (!strcmp(key, "candidates") || !strcmp(key, "history"))
-        return LCF_OK; /* by parse_lists */
+    if (!strcmp(key, "candidates") || !strcmp(key, "history") || !strcmp(key, "context"))
+        return LCF_OK; /* by parse_lists and parse_context */
     if (!strcmp(key, "user_id"))
         return parse_string(&r->user_id, value, key, LCF_WIRE_ID_BYTES_MAX, err);
     if (!strcmp(key, "arm"))
@@ -167,6 +199,8 @@ lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const
             goto done;
     }
     status = parse_lists(w, object, candidates_max, err);
+    if (!status)
+        status = parse_context(w, object, err);
 done:
     if (status) {
         lcf_err_prefix(err, "%s", source);

@@ -17,12 +17,16 @@
 #define LCF_WIRE_ARM_BYTES_MAX 31  /* of an arm's name */
 #define LCF_WIRE_HISTORY_MAX 10000 /* items of a history */
 #define LCF_WIRE_EXAMPLES_K_MAX 16 /* the limit of the request; a model may allow fewer */
+#define LCF_WIRE_CONTEXT_MAX 64    /* values of the context */
+#define LCF_WIRE_VALUE_BYTES_MAX 65536
 
 typedef struct lcf_wire_request {
     lcf_rank_request request; /* points into the members below */
     void *json;               /* owns the strings */
     const char **ids;         /* [ids_capacity] candidates, then history */
     size_t ids_capacity;
+    lcf_rank_value *values; /* [values_capacity] of the context */
+    size_t values_capacity;
 } lcf_wire_request;
 
 void lcf_wire_init(lcf_wire_request *w);

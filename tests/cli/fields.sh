@@ -41,6 +41,21 @@ jq -s -e '.[0].seeds[0].test_auc < 0.62 and .[1].seeds[0].test_auc > 0.85' fm-pl
 jq -s -e '.[1].seeds[0].test_auc > .[0].seeds[0].test_auc + 0.02' lr-plain/report.json lr-rich/report.json >/dev/null ||
     fail "LR: $(jq .seeds[0].test_auc lr-plain/report.json) without fields, $(jq .seeds[0].test_auc lr-rich/report.json) with them"
 
+# served as trained: test rows as requests with their context
+expect 0 'items' "$LLMCF" encode --dataset rich --no-cot --dim 16 --out vectors
+expect 0 '' "$LLMCF" publish --dataset rich --vectors vectors --arm rich=ranker-rich/best.lcf --root snapshots
+"$LCF_BIN_DIR/replay_rows" rich ranker-rich/test.lcf 1 rich >requests 2>expected || fail "replay_rows"
+"$LLMCF" rank --snapshot snapshots --lines --request requests >answers 2>stderr || fail "rank: $(tail -1 stderr)"
+jq -r '.results[0].score' answers | paste -d ' ' expected - | awk '
+    { d = $1 - $2; if (d < 0) d = -d; if (d > worst) worst = d } END { print NR " rows, " worst; exit !(NR > 300 && worst < 1e-6) }' ||
+    fail "offline and online differ"
+echo '{"user_id": "u1", "candidates": ["i1"], "context": {"device": "phone"}}' >phone
+sed s/phone/desk/ phone >desk
+for request in phone desk; do "$LLMCF" rank --snapshot snapshots --request $request | jq .results[0].score >$request.score; done
+! cmp -s phone.score desk.score || fail "the context does not count"
+sed s/device/weather/ phone >unknown
+expect 1 'no field "weather"' "$LLMCF" rank --snapshot snapshots --request unknown
+
 # a schema that does not fit, and a changed one
 printf 'items: {colour: {kind: categorical}}\n' >wrong.yaml
 expect 1 "no column 'colour'" "$LLMCF" prepare --input shop --fields wrong.yaml --out x

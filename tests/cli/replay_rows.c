@@ -1,9 +1,11 @@
 /*
  * replay_rows DATASET PREDICTIONS SEED ARM: every predicted row as a ranking request, one per line
  * on stdout, and what the seed of the offline model said about it, one score per line on stderr.
+ * Categorical fields of the context are told, those of other kinds cannot be told from their ids.
  */
 #include "common/base/str.h"
 #include "common/data/dataset.h"
+#include "common/data/fields.h"
 #include "common/data/predictions.h"
 #include "online/rank/wire.h"
 
@@ -20,6 +22,27 @@ static void write_id(lcf_buf *out, const lcf_strings *strings, uint32_t idx)
     lcf_wire_write_string(out, text);
 }
 
+static void write_context(lcf_buf *out, const lcf_dataset *d, size_t row)
+{
+    size_t n = 0;
+
+    lcf_buf_append_text(out, ",\"context\":{");
+    for (size_t i = 0; d->fields && i < d->fields->n; i++) {
+        const lcf_field *f = &d->fields->list[i];
+        const uint32_t *id = f->ids + f->offsets[row];
+
+        if (f->owner != LCF_FIELD_CONTEXT || f->kind != LCF_FIELD_CATEGORICAL ||
+            f->table != LCF_FIELD_TABLE_OWN || f->offsets[row] == f->offsets[row + 1])
+            continue;
+        lcf_buf_printf(out, "%s\"%s\":", n++ ? "," : "", f->name);
+        if (*id == 1)
+            lcf_buf_append_text(out, "\"out of vocabulary\"");
+        else
+            write_id(out, &f->vocabulary, *id - 1);
+    }
+    lcf_buf_append_text(out, "}");
+}
+
 static void write_request(lcf_buf *out, const lcf_dataset *d, size_t row, const char *arm)
 {
     lcf_sample s = lcf_dataset_sample(d, row);
@@ -33,7 +56,9 @@ static void write_request(lcf_buf *out, const lcf_dataset *d, size_t row, const 
     }
     lcf_buf_append_text(out, "],\"candidates\":[");
     write_id(out, &d->catalogue.item_id, s.item);
-    lcf_buf_printf(out, "],\"time\":%" PRId64 ",\"arm\":\"%s\"}\n", s.time, arm);
+    lcf_buf_append_text(out, "]");
+    write_context(out, d, row);
+    lcf_buf_printf(out, ",\"time\":%" PRId64 ",\"arm\":\"%s\"}\n", s.time, arm);
 }
 
 static int replay(const lcf_dataset *d, const lcf_predictions *p, uint64_t seed, const char *arm)
