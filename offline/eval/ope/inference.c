@@ -73,35 +73,45 @@ lcf_ope_estimate lcf_ope_normal(const lcf_ope_sums *clusters, size_t clusters_n,
 
 /* ---- bootstrap ---- */
 
+#define PARTS (sizeof(lcf_ope_sums) / sizeof(double))
+
 typedef struct job {
-    const lcf_ope_sums *sums;
     size_t estimators_n, clusters_n, first;
     const lcf_ope_bootstrap_options *options;
-    uint32_t *draws; /* [threads, clusters_n] how often each cluster was drawn */
-    double *values;  /* [estimators_n, LCF_OPE_QUANTITIES_N, replicates_n] */
+    lcf_ope_sums *by_cluster; /* [clusters_n, estimators_n]: a cluster's sums lie together */
+    lcf_ope_sums *totals;     /* [threads, estimators_n] */
+    uint32_t *draws;          /* [threads, clusters_n] how often each cluster was drawn */
+    double *values;           /* [estimators_n, LCF_OPE_QUANTITIES_N, replicates_n] */
 } job;
+
+/* to += times * from, n numbers */
+static void add_times(double *restrict to, const double *restrict from, double times, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] += times * from[i];
+}
 
 static lcf_status replicate(void *arg, size_t task, size_t worker, lcf_err *err)
 {
     const job *j = arg;
-    size_t r = j->first + task;
+    size_t r = j->first + task, n = j->estimators_n;
     uint32_t *draws = j->draws + worker * j->clusters_n;
+    lcf_ope_sums *totals = j->totals + worker * n;
     lcf_rng rng;
 
     (void)err;
     lcf_rng_seed(&rng, j->options->seed, r);
     memset(draws, 0, j->clusters_n * sizeof(*draws));
+    memset(totals, 0, n * sizeof(*totals));
     for (size_t c = 0; c < j->clusters_n; c++)
         draws[lcf_rng_below(&rng, j->clusters_n)]++;
-    for (size_t e = 0; e < j->estimators_n; e++) {
-        const lcf_ope_sums *clusters = j->sums + e * j->clusters_n;
-        lcf_ope_sums all = {0, 0, 0, 0, 0};
-        for (size_t c = 0; c < j->clusters_n; c++)
-            add(&all, &clusters[c], draws[c]);
+    for (size_t c = 0; c < j->clusters_n; c++)
+        if (draws[c])
+            add_times(&totals->n, &j->by_cluster[c * n].n, draws[c], n * PARTS);
+    for (size_t e = 0; e < n; e++)
         for (size_t q = 0; q < LCF_OPE_QUANTITIES_N; q++)
             j->values[(e * LCF_OPE_QUANTITIES_N + q) * j->options->replicates_n + r] =
-                lcf_ope_value(&all, (lcf_ope_quantity)q);
-    }
+                lcf_ope_value(&totals[e], (lcf_ope_quantity)q);
     return LCF_OK;
 }
 
@@ -124,26 +134,40 @@ static lcf_status run_replicates(job *j, lcf_pool *pool, lcf_err *err)
     return LCF_OK;
 }
 
+static lcf_status prepare(job *j, const lcf_ope_sums *sums, size_t threads, lcf_err *err)
+{
+    size_t n = j->estimators_n, sums_n;
+
+    if (lcf_mul_size(&sums_n, n, j->clusters_n))
+        j->by_cluster = lcf_alloc(sums_n, sizeof(*j->by_cluster));
+    j->totals = lcf_alloc(threads, n * sizeof(*j->totals));
+    j->draws = lcf_alloc(threads, j->clusters_n * sizeof(*j->draws));
+    j->values = lcf_alloc(n * LCF_OPE_QUANTITIES_N, j->options->replicates_n * sizeof(*j->values));
+    if (!j->by_cluster || !j->totals || !j->draws || !j->values)
+        return LCF_FAIL(err, LCF_ENOMEM, "bootstrap with %zu replicates", j->options->replicates_n);
+    for (size_t c = 0; c < j->clusters_n; c++)
+        for (size_t e = 0; e < n; e++)
+            j->by_cluster[c * n + e] = sums[e * j->clusters_n + c];
+    return LCF_OK;
+}
+
 lcf_status lcf_ope_bootstrap(lcf_ope_estimate *estimates, const lcf_ope_sums *sums,
                              size_t estimators_n, size_t clusters_n, lcf_pool *pool,
                              const lcf_ope_bootstrap_options *options, lcf_err *err)
 {
-    job j = {
-        .sums = sums, .estimators_n = estimators_n, .clusters_n = clusters_n, .options = options};
-    lcf_status status;
+    job j = {.estimators_n = estimators_n, .clusters_n = clusters_n, .options = options};
+    lcf_status status = prepare(&j, sums, lcf_pool_threads(pool), err);
 
-    j.draws = lcf_alloc(lcf_pool_threads(pool), clusters_n * sizeof(*j.draws));
-    j.values =
-        lcf_alloc(estimators_n * LCF_OPE_QUANTITIES_N, options->replicates_n * sizeof(*j.values));
-    status = j.draws && j.values ? run_replicates(&j, pool, err)
-                                 : LCF_FAIL(err, LCF_ENOMEM, "bootstrap with %zu replicates",
-                                            options->replicates_n);
+    if (!status)
+        status = run_replicates(&j, pool, err);
     for (size_t e = 0; e < estimators_n * LCF_OPE_QUANTITIES_N && !status; e++) {
         lcf_interval i = lcf_stats_interval(j.values + e * options->replicates_n,
                                             options->replicates_n, LCF_OPE_CONFIDENCE);
         estimates[e].bootstrap_low = i.low;
         estimates[e].bootstrap_high = i.high;
     }
+    free(j.by_cluster);
+    free(j.totals);
     free(j.draws);
     free(j.values);
     return status;

@@ -1,6 +1,6 @@
 /*
- * Counterfactual evaluation: estimators against NumPy and against worlds of known truth, targets,
- * and the Open Bandit data where it is at hand.
+ * Counterfactual evaluation: estimators against NumPy, targets, and the Open Bandit data where it
+ * is at hand. Worlds of known truth: test_ope_truth.c.
  */
 #include "tests/unit/test.h"
 
@@ -10,7 +10,6 @@
 #include "offline/eval/ope/ope.h"
 #include "offline/eval/ope/target.h"
 #include "tests/golden/ope_golden.h"
-#include "tests/unit/eval/ope_world.h"
 
 #include <math.h>
 
@@ -226,54 +225,6 @@ static void logistic_of_one_class_is_finite(void **state)
     near(lcf_logistic_mean(b[1]), 1.0 / 6, "one class", "mean");
 }
 
-/* ---- against the truth ---- */
-
-/* Unbiased estimators: the 95 % intervals of 500 worlds hold the truth in 93 to 97 % of them, the
- * bias is within what so many worlds can resolve. Bootstrap intervals of 100 replicates are a
- * little narrow. */
-static void covers(ope_world_kind kind, const char *const *names, size_t n)
-{
-    enum { WORLDS = 500, USERS = 250 };
-    lcf_ope_options options = quick();
-    ope_score scores[LCF_OPE_ESTIMATORS_N];
-    lcf_err err = LCF_ERR_INIT;
-    lcf_pool *pool;
-
-    assert_ok(lcf_pool_create(&pool, 2, &err), &err);
-    assert_ok(ope_world_judge(scores, kind, USERS, WORLDS, &options, pool, &err), &err);
-    lcf_pool_free(pool);
-    for (size_t i = 0; i < n; i++)
-        for (size_t e = 0; e < LCF_OPE_ESTIMATORS_N; e++) {
-            const ope_score *s = &scores[e];
-            if (strcmp(s->name, names[i]))
-                continue;
-            if (s->absent || !(s->covered_normal >= .93 && s->covered_normal <= .97) ||
-                !(s->covered_bootstrap >= .915 && s->covered_bootstrap <= .97) ||
-                !(fabs(s->bias) < 3.5 * s->sd / sqrt(WORLDS)) ||
-                !(fabs(s->mean_se / s->sd - 1) < .12))
-                fail_msg("%s in world %s: normal intervals cover in %.1f %%, bootstrap in %.1f %%, "
-                         "bias %+.5f, sd %.5f, believed sd %.5f",
-                         s->name, OPE_WORLD_NAMES[kind], 100 * s->covered_normal,
-                         100 * s->covered_bootstrap, s->bias, s->sd, s->mean_se);
-        }
-}
-
-static void intervals_cover_the_truth(void **state)
-{
-    static const char *const names[] = {"ips", "snips", "dr", "sndr"};
-
-    (void)state;
-    covers(OPE_WORLD_MODERATE, names, LENGTH(names));
-}
-
-static void replay_covers_the_truth(void **state)
-{
-    static const char *const names[] = {"replay", "ips", "snips", "dr", "sndr"};
-
-    (void)state;
-    covers(OPE_WORLD_REPLAY, names, LENGTH(names));
-}
-
 /* ---- targets ---- */
 
 static void logging_target_gives_the_mean(void **state)
@@ -418,8 +369,6 @@ int main(void)
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(logistic_has_no_gradient_left),
         cmocka_unit_test(logistic_of_one_class_is_finite),
-        cmocka_unit_test(intervals_cover_the_truth),
-        cmocka_unit_test(replay_covers_the_truth),
         cmocka_unit_test(logging_target_gives_the_mean),
         cmocka_unit_test(uniform_target_is_even),
         cmocka_unit_test(estimated_target_is_the_share),
