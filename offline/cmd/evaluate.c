@@ -105,17 +105,32 @@ static const char DOC[] =
     "intervals of a paired bootstrap clustered by user, and says ship, hold or no difference."
     "\v"
     "Reads A/test.lcf and B/test.lcf as `llmcf train` writes them (valid.lcf with --split "
-    "valid).\n\n"
-    "Writes DIR/report.json, report.md, report.html (one file to look at or print), manifest.json "
-    "(schemas/report.md).\n\n"
+    "valid), and beside them how each was trained and what it scored on the other split.\n\n"
+    "Writes DIR/report.html (one file to look at, print or send), report.md, report.json, "
+    "manifest.json (schemas/report.md). Read the report from the top: what to do, with the figure "
+    "and its interval; every measure; for whom it is worse; whether the scores are probabilities, "
+    "and whether they drifted; what it all came from, and the command that makes it again.\n\n"
+    "ship: every condition of the gate holds (without conditions: the interval of the AUC lift is "
+    "above 0). no difference: a condition does not hold, and these rows cannot tell either way; "
+    "the report says how many users would. hold: otherwise. A lift is B minus A, and its interval "
+    "covers other users and, unless --seeds fixed, other training runs: more seeds make it "
+    "narrower, more replicates only smoother. Slices are many looks at the same rows, so judge "
+    "them by the p-value after Holm's correction.\n\n"
     "Conditions are 'NAME > NUMBER' (or >=, <, <=). When one does not hold, the report is written "
     "all the same and the exit code is 3. ";
 
 static const char EXAMPLE[] =
-    "\n\nExample:\n"
+    "\n\nExamples:\n"
+    "  # the gate of a night: B is better, and log loss is no worse than by .001\n"
     "  llmcf evaluate --a ranker-backbone --b ranker-ict --dataset dataset \\\n"
     "    --out report --require 'auc_lift_low > 0' \\\n"
-    "    --require 'logloss_lift <= 0.001'";
+    "    --require 'logloss_lift <= 0.001'\n\n"
+    "  # for whom: by examples, by a column of the shop's own, with the arms' speed\n"
+    "  llmcf evaluate --a ranker-backbone --b ranker-ict --dataset dataset \\\n"
+    "    --retrieved retrieved --slice-by regions.csv:region \\\n"
+    "    --latency A=answers-a.jsonl --latency B=answers-b.jsonl --out report\n\n"
+    "  # rankers of somebody else's: CSV files of key, user, label and score\n"
+    "  llmcf evaluate --a old.csv --b new.csv --out report --json";
 
 typedef struct arguments {
     lcf_evaluate_options evaluate;

@@ -40,13 +40,33 @@ static lcf_status add_input(work *w, const char *role, const char *path, lcf_err
     return status ? status : lcf_sources_add(w->background.sources, role, path, err);
 }
 
+static bool is_of_measure(const char *figure)
+{
+    static const char *const SUFFIXES[] = {"_a",        "_b",         "_lift",
+                                           "_lift_low", "_lift_high", "_lift_p"};
+
+    for (size_t m = 0; m < LCF_METRICS_N; m++) {
+        size_t n = strlen(LCF_METRIC_INFO[m].name);
+        for (size_t i = 0; i < sizeof(SUFFIXES) / sizeof(SUFFIXES[0]); i++)
+            if (!strncmp(figure, LCF_METRIC_INFO[m].name, n) && !strcmp(figure + n, SUFFIXES[i]))
+                return true;
+    }
+    return false;
+}
+
 void lcf_evaluate_figure_names(lcf_buf *out)
 {
     lcf_figures known;
 
     lcf_comparison_figures(&known, NULL);
+    lcf_buf_append_text(out, "M_a, M_b, M_lift, M_lift_low, M_lift_high and M_lift_p, where M is "
+                             "one of");
+    for (size_t m = 0; m < LCF_METRICS_N; m++)
+        lcf_buf_printf(out, " %s", LCF_METRIC_INFO[m].name);
+    lcf_buf_append_text(out, "; and");
     for (size_t i = 0; i < known.n; i++)
-        lcf_buf_printf(out, "%s%s", i ? " " : "", known.list[i].name);
+        if (!is_of_measure(known.list[i].name))
+            lcf_buf_printf(out, " %s", known.list[i].name);
 }
 
 static lcf_status parse_gate(work *w, lcf_err *err)

@@ -57,7 +57,7 @@ typedef struct lcf_evaluate_options {
 lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options *options,
                         lcf_err *err);
 
-/* Appends the names a gate may use, separated by blanks. */
+/* Appends a sentence of the names that a gate may use, without its full stop. */
 void lcf_evaluate_figure_names(lcf_buf *out);
 
 #endif
