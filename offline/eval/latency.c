@@ -91,10 +91,10 @@ static void summarise(lcf_latency *out, timings *t)
     out->max_ms = t->ms[TOTAL][t->n - 1];
 }
 
-static lcf_status read_lines(lcf_latency *out, timings *t, const lcf_map *map, const char *path,
-                             lcf_err *err)
+static lcf_status read_lines(lcf_latency *out, timings *t, const char *at, size_t bytes_n,
+                             const char *path, lcf_err *err)
 {
-    const char *at = (const char *)map->data, *end = at + map->bytes_n;
+    const char *end = at + bytes_n;
     lcf_status status = LCF_OK;
 
     for (size_t number = 1; at < end && !status; number++) {
@@ -107,30 +107,40 @@ static lcf_status read_lines(lcf_latency *out, timings *t, const lcf_map *map, c
         else if (n)
             status = add_line(out, t, at, n, lcf_buf_text(&source), err);
         lcf_buf_dispose(&source);
-        at += n + 1;
+        at += n + (newline != NULL);
     }
     if (!status && !t->n)
         status = LCF_FAIL(err, LCF_EFORMAT, "%s: no line is an answer", path);
     return status;
 }
 
-lcf_status lcf_latency_read(lcf_latency *out, const char *path, lcf_err *err)
+lcf_status lcf_latency_parse(lcf_latency *out, const char *text, size_t n, const char *source,
+                             lcf_err *err)
 {
     timings t = {0};
+    lcf_status status;
+
+    memset(out, 0, sizeof(*out));
+    status = read_lines(out, &t, text, n, source, err);
+    if (!status)
+        summarise(out, &t);
+    for (size_t k = 0; k < TIMES_N; k++)
+        free(t.ms[k]);
+    if (status)
+        memset(out, 0, sizeof(*out));
+    return status;
+}
+
+lcf_status lcf_latency_read(lcf_latency *out, const char *path, lcf_err *err)
+{
     lcf_map map = {NULL, 0};
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
     status = lcf_map_open(&map, path, err);
     if (!status)
-        status = read_lines(out, &t, &map, path, err);
-    if (!status)
-        summarise(out, &t);
+        status = lcf_latency_parse(out, (const char *)map.data, map.bytes_n, path, err);
     lcf_map_close(&map);
-    for (size_t k = 0; k < TIMES_N; k++)
-        free(t.ms[k]);
-    if (status)
-        memset(out, 0, sizeof(*out));
     return status;
 }
 

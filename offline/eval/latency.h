@@ -31,6 +31,10 @@ typedef struct lcf_latency {
  */
 lcf_status lcf_latency_read(lcf_latency *out, const char *path, lcf_err *err);
 
+/* The same of text at hand; source names it in messages. */
+lcf_status lcf_latency_parse(lcf_latency *out, const char *text, size_t n, const char *source,
+                             lcf_err *err);
+
 /* As a member of report.json, null when not known. New, or NULL when out of memory. */
 json_t *lcf_latency_json(const lcf_latency *l);
 

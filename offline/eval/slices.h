@@ -96,5 +96,9 @@ lcf_status lcf_slices_by_examples(lcf_slices *s, const lcf_eval_table *t, const 
                                   const char *retrieved_dir, lcf_err *err);
 lcf_status lcf_slices_by_column(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
                                 const char *column, lcf_err *err);
+/* The same of text at hand; source names it in messages. */
+lcf_status lcf_slices_by_column_text(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
+                                     const lcf_str *text, bool tabs, const char *source,
+                                     const char *column, lcf_err *err);
 
 #endif

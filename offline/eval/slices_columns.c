@@ -23,9 +23,7 @@ static const struct {
 
 typedef struct column_reader {
     const lcf_dataset *dataset;
-    char *path;
-    const char *column; /* its name, into the option */
-    lcf_map map;
+    const char *path, *column;
     lcf_rows rows;
     size_t columns_n, value_field, key_field;
     key_kind key;
@@ -159,40 +157,6 @@ static lcf_status read_rows(column_reader *r, lcf_err *err)
     return status;
 }
 
-/* "dir/ages.csv:age" at its last colon. */
-static lcf_status split_option(column_reader *r, const char *option, lcf_err *err)
-{
-    const char *colon = strrchr(option, ':');
-
-    if (!colon || colon == option || !colon[1])
-        return LCF_FAIL(err, LCF_EUSAGE, "'%s' is not of the form FILE:COLUMN", option);
-    r->column = colon + 1;
-    r->path = lcf_strndup(option, (size_t)(colon - option));
-    return r->path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of '%s'", option);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-static lcf_status read_file(column_reader *r, const char *option, lcf_err *err)
-{
-    bool tabs;
-    lcf_status status = split_option(r, option, err);
-
-    if (status)
-        return status;
-    tabs = ends_with(r->path, ".tsv");
-    status = lcf_map_open(&r->map, r->path, err);
-    if (!status)
-        status = lcf_rows_init(&r->rows, (const char *)r->map.data, r->map.bytes_n,
-                               tabs ? '\t' : ',', !tabs, err);
-    return status ? status : read_rows(r, err);
-}
-
 static size_t key_of_row(const column_reader *r, const lcf_eval_table *t, size_t i)
 {
     if (r->key == KEY_ROW)
@@ -241,18 +205,52 @@ done:
     return status;
 }
 
-lcf_status lcf_slices_by_column(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
-                                const char *column, lcf_err *err)
+lcf_status lcf_slices_by_column_text(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
+                                     const lcf_str *text, bool tabs, const char *source,
+                                     const char *column, lcf_err *err)
 {
-    column_reader r = {.dataset = d};
-    lcf_status status = read_file(&r, column, err);
+    column_reader r = {.dataset = d, .path = source, .column = column};
+    lcf_status status =
+        lcf_rows_init(&r.rows, text->data, text->len, tabs ? '\t' : ',', !tabs, err);
 
+    if (!status)
+        status = read_rows(&r, err);
     if (!status)
         status = add_column(s, &r, t, err);
     lcf_rows_dispose(&r.rows);
-    lcf_map_close(&r.map);
     lcf_intern_dispose(&r.values);
     free(r.value_of);
-    free(r.path);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+/* "dir/ages.csv:age" is split at its last colon. */
+lcf_status lcf_slices_by_column(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
+                                const char *column, lcf_err *err)
+{
+    const char *colon = strrchr(column, ':');
+    lcf_map map = {NULL, 0};
+    char *path;
+    lcf_status status;
+
+    if (!colon || colon == column || !colon[1])
+        return LCF_FAIL(err, LCF_EUSAGE, "'%s' is not of the form FILE:COLUMN", column);
+    path = lcf_strndup(column, (size_t)(colon - column));
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of '%s'", column);
+    status = lcf_map_open(&map, path, err);
+    if (!status) {
+        const lcf_str text = {(const char *)map.data, map.bytes_n};
+        status = lcf_slices_by_column_text(s, t, d, &text, ends_with(path, ".tsv"), path, colon + 1,
+                                           err);
+    }
+    lcf_map_close(&map);
+    free(path);
     return status;
 }

@@ -14,6 +14,7 @@
 
 #define EPOCHS_MAX 10000
 #define SEEDS_MAX 10000
+#define REPORT_BYTES_MAX ((size_t)64 << 20)
 #define WEIGHTS_KIND "ranker"
 
 static lcf_status read_epochs(lcf_training_seed *out, const json_t *epochs, lcf_err *err)
@@ -124,19 +125,34 @@ static lcf_status count_parameters(lcf_training *out, const char *dir, lcf_err *
     return status;
 }
 
-static lcf_status read_folder(lcf_training *out, const char *dir, lcf_err *err)
+lcf_status lcf_training_parse(lcf_training *out, const char *text, size_t n, const char *source,
+                              lcf_err *err)
 {
-    char *path = lcf_path_join(dir, "report.json");
     json_t *report = NULL;
-    lcf_status status =
-        path ? lcf_json_load(&report, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    lcf_status status = lcf_json_parse(&report, text, n, source, err);
 
+    *out = (lcf_training){.known = true};
     if (!status) {
         status = read_report(out, report, err);
         if (status)
-            lcf_err_prefix(err, "%s", path);
+            lcf_err_prefix(err, "%s", source);
     }
     json_decref(report);
+    if (status)
+        lcf_training_dispose(out);
+    return status;
+}
+
+static lcf_status read_folder(lcf_training *out, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "report.json");
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_status status = path ? lcf_file_read(&text, path, REPORT_BYTES_MAX, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    if (!status)
+        status = lcf_training_parse(out, lcf_buf_text(&text), text.len, path, err);
+    lcf_buf_dispose(&text);
     free(path);
     return status ? status : count_parameters(out, dir, err);
 }
@@ -156,7 +172,6 @@ lcf_status lcf_training_read(lcf_training *out, const char *dir, lcf_err *err)
         return status;
     verb = json_string_value(json_object_get(json_object_get(manifest, "identity"), "verb"));
     if (verb && !strcmp(verb, "train")) {
-        out->known = true;
         status = read_folder(out, dir, err);
         if (!status)
             read_times(out, manifest);

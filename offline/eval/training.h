@@ -38,6 +38,9 @@ typedef struct lcf_training {
  * memory   dispose releases
  */
 lcf_status lcf_training_read(lcf_training *out, const char *dir, lcf_err *err);
+/* The report of `llmcf train` alone, without times and size; source names it in messages. */
+lcf_status lcf_training_parse(lcf_training *out, const char *text, size_t n, const char *source,
+                              lcf_err *err);
 void lcf_training_dispose(lcf_training *t);
 
 /* Mean over the seeds; NaN where no seed has a time. */
