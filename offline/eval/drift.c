@@ -28,11 +28,13 @@ lcf_status lcf_score_sample_init(lcf_score_sample *out, const float *scores, siz
     double squares = 0;
 
     *out = (lcf_score_sample){.n = 0};
+    if (!n)
+        return LCF_OK;
     for (size_t i = 0; i < n; i++)
         if (!(scores[i] >= 0 && scores[i] <= 1))
             return LCF_FAIL(err, LCF_EFORMAT, "score %zu is %g, not within 0 and 1", i,
                             (double)scores[i]);
-    out->sorted = lcf_alloc(n + 1, sizeof(*out->sorted));
+    out->sorted = lcf_alloc(n, sizeof(*out->sorted));
     if (!out->sorted)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu scores", n);
     memcpy(out->sorted, scores, n * sizeof(*scores));
@@ -45,7 +47,7 @@ lcf_status lcf_score_sample_init(lcf_score_sample *out, const float *scores, siz
     for (size_t i = 0; i < n; i++)
         squares += pow((double)out->sorted[i] - out->mean, 2);
     out->std = n > 1 ? sqrt(squares / (double)(n - 1)) : NAN;
-    for (size_t b = 0; n && b < LCF_SCORE_BINS; b++)
+    for (size_t b = 0; b < LCF_SCORE_BINS; b++)
         out->bins[b] /= (double)n;
     return LCF_OK;
 }
