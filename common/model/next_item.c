@@ -1,22 +1,25 @@
 /*
- * The next-item model: life cycle, weights files, and what all encoders share.
+ * The next-item model: life cycle, weights files, what all encoders share, and the side module.
  *
- * Invariant: the item table is parameter 0; the others are the encoder's, in the order in which it
- * declares them.
+ * Invariant: all parameters stand in one block. Without a side module the item table is parameter
+ * 0; with one the block is its ranker's, whose item table is the model's. The encoder's parameters
+ * come last, in the order in which it declares them.
  */
 #include "common/base/bundle.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/model/backbone.h"
 #include "common/model/next_item_internal.h"
 #include "common/nn/optim.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BUNDLE_KIND "next-item"
-#define BUNDLE_VERSION 1
-#define PARAMS_MAX 128
+#define BUNDLE_VERSION 2
+#define PARAMS_MAX (LCF_RANKER_PARAMS_MAX + 128)
 #define TABLE_SCALE 0.02f
 #define ENCODE_BLOCK 256 /* histories per pass: the working set stays in the cache */
 #define LAYERS_MAX 8
@@ -32,7 +35,10 @@ static const lcf_next_encoder *const ENCODERS[] = {
 struct lcf_next {
     lcf_next_config config;
     const lcf_next_encoder *encoder;
-    lcf_params params;
+    lcf_ranker *side;   /* its tables and side module; NULL without */
+    lcf_params own;     /* without a side module */
+    lcf_params *params; /* own, or the side's */
+    size_t item_table;
     struct {
         lcf_init kind;
         float scale;
@@ -79,7 +85,46 @@ static lcf_status check_config(const lcf_next_config *c, lcf_err *err)
     if (!(c->dropout >= 0.0f && c->dropout < 1.0f))
         return LCF_FAIL(err, LCF_EINVAL, "next-item configuration: dropout %g is not in [0, 1)",
                         (double)c->dropout);
+    if (!isfinite(c->side_scale))
+        return LCF_FAIL(err, LCF_EINVAL, "next-item configuration: side_scale is not finite");
     return e->check ? e->check(c, err) : LCF_OK;
+}
+
+static bool has_side(const lcf_next_config *c)
+{
+    return strcmp(c->side.side, "none") != 0;
+}
+
+/* The side module's configuration as JSON; null without one. NULL when out of memory. */
+static json_t *side_to_json(const lcf_next_config *c, lcf_err *err)
+{
+    char *text = NULL;
+    json_t *json;
+
+    if (!has_side(c))
+        return json_null();
+    if (lcf_ranker_config_to_text(&text, &c->side, err))
+        return NULL;
+    json = json_loads(text, 0, NULL);
+    free(text);
+    return json;
+}
+
+static lcf_status side_of_json(lcf_next_config *c, const json_t *json, lcf_err *err)
+{
+    char *text;
+    lcf_status status;
+
+    if (json_is_null(json))
+        return LCF_OK;
+    if (!json_is_object(json))
+        return LCF_FAIL(err, LCF_EFORMAT, "side is missing or neither an object nor null");
+    text = json_dumps(json, JSON_COMPACT);
+    if (!text)
+        return LCF_FAIL(err, LCF_ENOMEM, "configuration of a side module");
+    status = lcf_ranker_config_of_text(&c->side, text, strlen(text), err);
+    free(text);
+    return status;
 }
 
 static lcf_status config_to_text(char **out, const lcf_next_config *c, lcf_err *err)
@@ -92,6 +137,8 @@ static lcf_status config_to_text(char **out, const lcf_next_config *c, lcf_err *
     CONFIG_U32(PUT)
 #undef PUT
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
+    failed |= json_object_set_new(json, "side", side_to_json(c, err));
+    failed |= json_object_set_new(json, "side_scale", json_real((double)c->side_scale));
     if (!failed)
         *out = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(json);
@@ -104,7 +151,7 @@ static lcf_status config_of_json(lcf_next_config *c, const json_t *json, lcf_err
     const lcf_next_encoder *e = name ? find_encoder(name) : NULL;
     lcf_status status = LCF_OK;
     uint64_t value = 0;
-    double dropout = 0;
+    double dropout = 0, side_scale = 0;
 
     if (!e)
         return LCF_FAIL(err, LCF_EFORMAT, "there is no encoder '%s'", name ? name : "");
@@ -119,7 +166,12 @@ static lcf_status config_of_json(lcf_next_config *c, const json_t *json, lcf_err
 #undef GET
     if (!status)
         status = lcf_json_f64(&dropout, json, "dropout", err);
+    if (!status)
+        status = lcf_json_f64(&side_scale, json, "side_scale", err);
+    if (!status)
+        status = side_of_json(c, json_object_get(json, "side"), err);
     c->dropout = (float)dropout;
+    c->side_scale = (float)side_scale;
     if (!status && check_config(c, err)) {
         status = LCF_EFORMAT; /* the file says so, not the caller */
         if (err)
@@ -150,7 +202,7 @@ lcf_status lcf_next_declare(lcf_next *m, const char *prefix, uint32_t layer,
         size_t idx;
 
         param_name(name, sizeof(name), prefix, layer, params[i].name);
-        status = lcf_params_add(&idx, &m->params, name, dims, params[i].cols ? 2 : 1, true, err);
+        status = lcf_params_add(&idx, m->params, name, dims, params[i].cols ? 2 : 1, true, err);
         if (status)
             break;
         LCF_ASSERT(idx < PARAMS_MAX);
@@ -166,21 +218,57 @@ lcf_tensor *lcf_next_param(const next_pass *p, const char *prefix, uint32_t laye
     size_t idx;
 
     param_name(text, sizeof(text), prefix, layer, name);
-    idx = lcf_params_find(&p->m->params, text);
+    idx = lcf_params_find(p->m->params, text);
     LCF_ASSERT(idx != (size_t)-1);
-    return lcf_tape_param(p->tape, &p->m->params, p->grads, idx);
+    return lcf_tape_param(p->tape, p->m->params, p->grads, idx);
+}
+
+/* The side module and its tables, of which the item table is the model's. */
+static lcf_status declare_side(lcf_next *m, lcf_err *err)
+{
+    lcf_next_config *c = &m->config;
+    lcf_status status;
+
+    c->side.items_n = c->items_n;
+    c->side.dim = c->dim;
+    status = lcf_ranker_declare_side(&m->side, &c->side, err);
+    if (status)
+        return status;
+    c->side = m->side->config; /* its names are static */
+    if (m->side->side->vectors_n != 1)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "next-item configuration: the side module %s has %zu vectors, only one can "
+                        "be added to a user",
+                        c->side.side, m->side->side->vectors_n);
+    m->params = &m->side->params;
+    for (size_t i = 0; i < m->params->list_n; i++) {
+        m->fill[i].kind = m->side->fill[i].kind;
+        m->fill[i].scale = m->side->fill[i].scale;
+    }
+    m->item_table = m->side->item_table;
+    m->fill[m->item_table].scale = TABLE_SCALE;
+    return LCF_OK;
+}
+
+static lcf_status declare_items(lcf_next *m, lcf_err *err)
+{
+    const lcf_next_config *c = &m->config;
+    const next_param table = {"table", c->items_n, c->dim, LCF_INIT_NORMAL, TABLE_SCALE};
+    lcf_status status;
+
+    m->params = &m->own;
+    m->item_table = 0;
+    status = lcf_next_declare(m, "item", LCF_NEXT_ONE, &table, 1, err);
+    if (!status)
+        m->params->list[0].row0_zero = true;
+    return status;
 }
 
 static lcf_status declare_all(lcf_next *m, lcf_err *err)
 {
-    const lcf_next_config *c = &m->config;
-    const next_param table = {"table", c->items_n, c->dim, LCF_INIT_NORMAL, TABLE_SCALE};
-    lcf_status status = lcf_next_declare(m, "item", LCF_NEXT_ONE, &table, 1, err);
+    lcf_status status = has_side(&m->config) ? declare_side(m, err) : declare_items(m, err);
 
-    if (status)
-        return status;
-    m->params.list[0].row0_zero = true;
-    return m->encoder->declare(m, c, err);
+    return status ? status : m->encoder->declare(m, &m->config, err);
 }
 
 /* ---- life cycle ---- */
@@ -200,7 +288,7 @@ static lcf_status declare(lcf_next **out, const lcf_next_config *config, lcf_err
     m->config = *config;
     m->encoder = find_encoder(config->encoder);
     m->config.encoder = m->encoder->name;
-    lcf_params_init(&m->params);
+    lcf_params_init(&m->own);
     status = declare_all(m, err);
     if (status) {
         lcf_next_free(m);
@@ -219,13 +307,13 @@ lcf_status lcf_next_create(lcf_next **out, const lcf_next_config *config, uint64
     *out = NULL;
     if (status)
         return status;
-    status = lcf_params_seal(&m->params, err);
+    status = lcf_params_seal(m->params, err);
     if (status) {
         lcf_next_free(m);
         return status;
     }
-    for (size_t i = 0; i < m->params.list_n; i++)
-        lcf_params_fill(&m->params, i, m->fill[i].kind, m->fill[i].scale, seed);
+    for (size_t i = 0; i < m->params->list_n; i++) /* row 0 of tables is zeroed with them */
+        lcf_params_fill(m->params, i, m->fill[i].kind, m->fill[i].scale, seed);
     *out = m;
     return LCF_OK;
 }
@@ -234,7 +322,8 @@ void lcf_next_free(lcf_next *m)
 {
     if (!m)
         return;
-    lcf_params_dispose(&m->params);
+    lcf_params_dispose(&m->own);
+    lcf_ranker_free(m->side);
     free(m);
 }
 
@@ -245,12 +334,12 @@ const lcf_next_config *lcf_next_config_of(const lcf_next *m)
 
 lcf_params *lcf_next_params(lcf_next *m)
 {
-    return &m->params;
+    return m->params;
 }
 
 const float *lcf_next_items(const lcf_next *m)
 {
-    return lcf_params_value(&m->params, 0);
+    return lcf_params_value(m->params, m->item_table);
 }
 
 /* ---- weights files ---- */
@@ -266,7 +355,7 @@ lcf_status lcf_next_save(const lcf_next *m, const char *path, lcf_err *err)
     if (!status)
         status = lcf_bundle_add_text(w, "config", text, err);
     if (!status)
-        status = lcf_checkpoint_add(w, &m->params, NULL, err);
+        status = lcf_checkpoint_add(w, m->params, NULL, err);
     free(text);
     if (status) {
         lcf_bundle_abandon(w);
@@ -295,8 +384,8 @@ static lcf_status check_elements(const lcf_next *m, const lcf_bundle *bundle, lc
 {
     size_t wanted = 0, found = 0;
 
-    for (size_t i = 0; i < m->params.list_n; i++)
-        if (!lcf_add_size(&wanted, wanted, m->params.list[i].n))
+    for (size_t i = 0; i < m->params->list_n; i++)
+        if (!lcf_add_size(&wanted, wanted, m->params->list[i].n))
             return LCF_FAIL(err, LCF_EFORMAT, "configuration: tables too large");
     for (size_t i = 0; i < lcf_bundle_arrays_n(bundle); i++)
         if (!strncmp(lcf_bundle_array(bundle, i)->name, "param.", 6))
@@ -319,9 +408,9 @@ static lcf_status read_bundle(lcf_next **out, const lcf_bundle *bundle, lcf_err 
     if (!status)
         status = check_elements(m, bundle, err);
     if (!status)
-        status = lcf_params_seal(&m->params, err);
+        status = lcf_params_seal(m->params, err);
     if (!status)
-        status = lcf_checkpoint_get(&m->params, NULL, bundle, err);
+        status = lcf_checkpoint_get(m->params, NULL, bundle, err);
     if (status) {
         lcf_next_free(m);
         return status;
@@ -350,7 +439,7 @@ lcf_status lcf_next_open(lcf_next **out, const char *path, lcf_err *err)
 
 lcf_tensor *lcf_next_table(const next_pass *p)
 {
-    return lcf_tape_param(p->tape, &p->m->params, p->grads, 0);
+    return lcf_tape_param(p->tape, p->m->params, p->grads, p->m->item_table);
 }
 
 lcf_tensor *lcf_next_dropout(const next_pass *p, lcf_tensor *x)
@@ -413,44 +502,62 @@ static void check_batch(const lcf_next_batch *b, const lcf_next_config *c)
                    b->query_end[i] <= b->offsets[b->query_sequence[i] + 1]);
 }
 
-lcf_tensor *lcf_next_users(lcf_tape *tape, const lcf_next *m, lcf_grads *grads,
-                           const lcf_next_batch *batch, lcf_rng *rng)
+lcf_status lcf_next_check_source(const lcf_next *m, const lcf_ranker_source *source, lcf_err *err)
+{
+    return m->side ? lcf_ranker_check_source(m->side, source, err) : LCF_OK;
+}
+
+lcf_tensor *lcf_next_users(lcf_tensor **side_loss, lcf_tape *tape, const lcf_next *m,
+                           lcf_grads *grads, const lcf_next_batch *batch, lcf_rng *rng)
 {
     const size_t tokens_n = batch->offsets[batch->sequences_n];
     uint32_t *items = lcf_tape_alloc(tape, tokens_n, sizeof(*items));
     const next_pass p = {tape, m, &m->config, grads, batch, items, rng};
+    lcf_tensor *users, *side;
 
     check_batch(batch, &m->config);
     for (size_t i = 0; items && i < tokens_n; i++)
         items[i] = batch->items[i] < m->config.items_n ? batch->items[i] : 0;
-    return m->encoder->forward(&p);
+    users = m->encoder->forward(&p);
+    *side_loss = NULL;
+    if (!m->side)
+        return users;
+    side = lcf_ranker_side_vectors(side_loss, tape, m->side, grads, batch->source, batch->rows,
+                                   batch->queries_n);
+    return side ? lcf_op_add(tape, users, lcf_op_scale(tape, side, m->config.side_scale)) : users;
 }
 
 /* ---- inference ---- */
 
 typedef struct blocks {
     uint32_t *items, offsets[ENCODE_BLOCK + 1], sequence[ENCODE_BLOCK];
+    lcf_ranker_row rows[ENCODE_BLOCK];
 } blocks;
 
-static lcf_next_batch block_batch(blocks *w, const lcf_next_history *histories, size_t n,
-                                  uint32_t history_max)
+static lcf_next_batch block_batch(blocks *w, const lcf_ranker_source *source,
+                                  const lcf_next_history *histories, size_t n, uint32_t history_max)
 {
     static const uint32_t unknown = 0;
 
     w->offsets[0] = 0;
     for (size_t i = 0; i < n; i++) {
-        lcf_next_history h = histories[i].n ? histories[i] : (lcf_next_history){&unknown, 1};
+        lcf_next_history h =
+            histories[i].n ? histories[i] : (lcf_next_history){&unknown, 1, histories[i].row};
         const size_t skip = h.n > history_max ? h.n - history_max : 0;
 
         memcpy(w->items + w->offsets[i], h.items + skip, (h.n - skip) * sizeof(*w->items));
         w->offsets[i + 1] = (uint32_t)(w->offsets[i] + h.n - skip);
         w->sequence[i] = (uint32_t)i;
+        if (h.row)
+            w->rows[i] = *h.row;
     }
-    return (lcf_next_batch){n, n, w->items, w->offsets, w->sequence, w->offsets + 1};
+    return (lcf_next_batch){n,      n,      w->items, w->offsets, w->sequence, w->offsets + 1,
+                            source, w->rows};
 }
 
 lcf_status lcf_next_encode(float *out, lcf_tape *tape, const lcf_next *m,
-                           const lcf_next_history *histories, size_t n, lcf_err *err)
+                           const lcf_ranker_source *source, const lcf_next_history *histories,
+                           size_t n, lcf_err *err)
 {
     const size_t dim = m->config.dim;
     lcf_status status = LCF_OK;
@@ -461,11 +568,12 @@ lcf_status lcf_next_encode(float *out, lcf_tape *tape, const lcf_next *m,
         return LCF_FAIL(err, LCF_ENOMEM, "histories of a block");
     for (size_t at = 0; at < n && !status; at += ENCODE_BLOCK) {
         const size_t block = n - at < ENCODE_BLOCK ? n - at : ENCODE_BLOCK;
-        const lcf_next_batch b = block_batch(&w, histories + at, block, m->config.history_max);
-        lcf_tensor *users;
+        const lcf_next_batch b =
+            block_batch(&w, source, histories + at, block, m->config.history_max);
+        lcf_tensor *users, *side_loss;
 
         lcf_tape_reset(tape, false);
-        users = lcf_next_users(tape, m, NULL, &b, NULL);
+        users = lcf_next_users(&side_loss, tape, m, NULL, &b, NULL);
         status = lcf_tape_status(tape);
         if (status)
             LCF_FAIL(err, status, "no memory to encode %zu histories", block);

@@ -17,6 +17,7 @@
 
 #include "common/base/rng.h"
 #include "common/base/status.h"
+#include "common/model/ranker.h"
 #include "common/nn/tape.h"
 
 #include <stdbool.h>
@@ -32,12 +33,18 @@ typedef struct lcf_next_config {
     uint32_t layers_n;    /* sasrec: blocks; gru4rec: GRUs; srgnn: steps through the graph */
     uint32_t heads_n;     /* sasrec */
     float dropout;
+    /* A side module of the ranker, whose vector times side_scale is added to the user vector; its
+     * `side` names it, "none" for the encoder alone. Its item table is the model's, its dim, too;
+     * what it says of a backbone is not used. */
+    lcf_ranker_config side;
+    float side_scale;
 } lcf_next_config;
 
 /* Sizes of the published experiments; encoder and items_n are the caller's. */
-#define LCF_NEXT_CONFIG_INIT                                                                     \
-    {                                                                                            \
-        .dim = 64, .history_max = 50, .hidden = 64, .layers_n = 1, .heads_n = 2, .dropout = 0.2f \
+#define LCF_NEXT_CONFIG_INIT                                                                      \
+    {                                                                                             \
+        .dim = 64, .history_max = 50, .hidden = 64, .layers_n = 1, .heads_n = 2, .dropout = 0.2f, \
+        .side = LCF_RANKER_CONFIG_INIT, .side_scale = 0.1f                                        \
     }
 
 /* The encoders by number, NULL behind the last. */
@@ -69,15 +76,22 @@ typedef struct lcf_next_batch {
     const uint32_t *offsets;        /* [sequences_n + 1] into items */
     const uint32_t *query_sequence; /* [queries_n] */
     const uint32_t *query_end;      /* [queries_n] index into items behind the last one seen */
+    /* With a side module: where its features come from (lcf_next_check_source), and the queries as
+     * rows without a target, item 0. Else NULL. */
+    const lcf_ranker_source *source;
+    const lcf_ranker_row *rows; /* [queries_n] */
 } lcf_next_batch;
 
+/* errors: those of lcf_ranker_check_source; nothing is needed without a side module */
+lcf_status lcf_next_check_source(const lcf_next *m, const lcf_ranker_source *source, lcf_err *err);
+
 /*
- * shapes   returns [queries_n, dim]
- * errors   sticky on the tape
- * memory   the batch must outlive the step; rng (dropout) is used only while the tape records
+ * shapes   returns [queries_n, dim]; *side_loss [1] as lcf_ranker_forward's, NULL where there is
+ * none errors   sticky on the tape memory   the batch must outlive the step; rng (dropout) is used
+ * only while the tape records
  */
-lcf_tensor *lcf_next_users(lcf_tape *tape, const lcf_next *m, lcf_grads *grads,
-                           const lcf_next_batch *batch, lcf_rng *rng);
+lcf_tensor *lcf_next_users(lcf_tensor **side_loss, lcf_tape *tape, const lcf_next *m,
+                           lcf_grads *grads, const lcf_next_batch *batch, lcf_rng *rng);
 
 typedef enum lcf_next_loss_kind {
     LCF_NEXT_SAMPLED, /* softmax over the target and negatives that the batch shares */
@@ -107,15 +121,18 @@ lcf_tensor *lcf_next_loss(lcf_tape *tape, const lcf_next *m, lcf_grads *grads, l
 typedef struct lcf_next_history {
     const uint32_t *items; /* [n] oldest first; the last history_max count */
     size_t n;
+    const lcf_ranker_row *row; /* with a side module; else NULL */
 } lcf_next_history;
 
 /*
- * User vectors of n histories: lcf_next_users on a tape that does not record, in blocks.
+ * User vectors of n histories: lcf_next_users on a tape that does not record, in blocks. source:
+ * NULL without a side module.
  *
  * shapes   out [n, dim]
  * errors   ENOMEM
  */
 lcf_status lcf_next_encode(float *out, lcf_tape *tape, const lcf_next *m,
-                           const lcf_next_history *histories, size_t n, lcf_err *err);
+                           const lcf_ranker_source *source, const lcf_next_history *histories,
+                           size_t n, lcf_err *err);
 
 #endif

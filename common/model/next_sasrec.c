@@ -64,7 +64,7 @@ static lcf_status declare(lcf_next *m, const lcf_next_config *c, lcf_err *err)
 
     for (uint32_t i = 0; i < c->layers_n && !status; i++)
         status = declare_block(m, i, c, err);
-    return status ? status : lcf_next_declare(m, "norm", LCF_NEXT_ONE, norm, 2, err);
+    return status ? status : lcf_next_declare(m, "final", LCF_NEXT_ONE, norm, 2, err);
 }
 
 /* Where tokens stand in rows of `length` slots. */
@@ -172,7 +172,7 @@ static lcf_tensor *forward(const next_pass *p)
         x = lcf_op_add(p->tape, q, attention(p, &k, i, q, x));
         x = feed_forward(p, i, norm(p, "block", i, "norm2.w", "norm2.b", x));
     }
-    return norm(p, "norm", LCF_NEXT_ONE, "w", "b", lcf_next_last(p, x));
+    return norm(p, "final", LCF_NEXT_ONE, "w", "b", lcf_next_last(p, x));
 }
 
 const lcf_next_encoder lcf_next_sasrec = {"sasrec", check, declare, forward};

@@ -30,18 +30,19 @@ static lcf_status find_parts(lcf_ranker *r, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status declare_parts(lcf_ranker *r, lcf_err *err)
+static lcf_status declare_parts(lcf_ranker *r, bool side_alone, lcf_err *err)
 {
     lcf_status status = lcf_ranker_declare_tables(r, err);
 
-    if (!status)
+    if (!status && !side_alone)
         status = r->backbone->declare(r, r->side->vectors_n * r->config.dim, err);
     if (!status && r->side->declare)
         status = r->side->declare(r, err);
     return status;
 }
 
-lcf_status lcf_ranker_declare(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err)
+static lcf_status declare(lcf_ranker **out, const lcf_ranker_config *config, bool side_alone,
+                          lcf_err *err)
 {
     lcf_status status = lcf_ranker_config_check(config, err);
     lcf_ranker *r;
@@ -56,13 +57,23 @@ lcf_status lcf_ranker_declare(lcf_ranker **out, const lcf_ranker_config *config,
     lcf_params_init(&r->params);
     status = find_parts(r, err);
     if (!status)
-        status = declare_parts(r, err);
+        status = declare_parts(r, side_alone, err);
     if (status) {
         lcf_ranker_free(r);
         return status;
     }
     *out = r;
     return LCF_OK;
+}
+
+lcf_status lcf_ranker_declare(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err)
+{
+    return declare(out, config, false, err);
+}
+
+lcf_status lcf_ranker_declare_side(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err)
+{
+    return declare(out, config, true, err);
 }
 
 lcf_status lcf_ranker_create(lcf_ranker **out, const lcf_ranker_config *config, uint64_t seed,
@@ -304,6 +315,21 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *t
         *logits = lcf_op_reshape(tape, logits_of(&loss, &p, side_loss && grads), flat, 1);
     if (side_loss)
         *side_loss = loss;
+}
+
+lcf_tensor *lcf_ranker_side_vectors(lcf_tensor **side_loss, lcf_tape *tape, const lcf_ranker *r,
+                                    lcf_grads *grads, const lcf_ranker_source *source,
+                                    const lcf_ranker_row *rows, size_t n)
+{
+    ranker_pass p = {.tape = tape, .r = r, .grads = grads, .source = source};
+    ranker_fields fields;
+
+    *side_loss = NULL;
+    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, false);
+    if (!p.batch)
+        return NULL;
+    lcf_ranker_fields_build(&fields, &p);
+    return r->side->forward(side_loss, &p, &fields, grads != NULL);
 }
 
 /* ---- scores ---- */

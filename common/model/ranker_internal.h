@@ -61,6 +61,17 @@ struct lcf_ranker {
 
 /* A ranker whose parameters are declared but have no values yet. */
 lcf_status lcf_ranker_declare(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err);
+/* The same with the tables and the side module alone, whatever backbone is named: for models of
+ * another kind, which take the module's vector and may add parameters of their own. */
+lcf_status lcf_ranker_declare_side(lcf_ranker **out, const lcf_ranker_config *config, lcf_err *err);
+/*
+ * The side module's vectors of n rows [n, vectors_n * dim], and its loss as lcf_ranker_forward.
+ *
+ * errors   sticky on the tape; NULL when the features found no memory
+ */
+lcf_tensor *lcf_ranker_side_vectors(lcf_tensor **side_loss, lcf_tape *tape, const lcf_ranker *r,
+                                    lcf_grads *grads, const lcf_ranker_source *source,
+                                    const lcf_ranker_row *rows, size_t n);
 lcf_status lcf_ranker_config_check(const lcf_ranker_config *config, lcf_err *err);
 /* The JSON of a weights file; free() releases *out. Reading checks: EFORMAT says what is wrong. */
 lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *config, lcf_err *err);

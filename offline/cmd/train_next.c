@@ -13,8 +13,14 @@
 
 enum {
     OPT_DATASET = 0x100,
+    OPT_VECTORS,
+    OPT_EXAMPLES,
+    OPT_RETRIEVED,
     OPT_OUT,
     OPT_MODEL,
+    OPT_SIDE,
+    OPT_SIDE_SCALE,
+    OPT_REC_WEIGHT,
     OPT_SEEDS,
     OPT_LOSS,
     OPT_SAMPLER,
@@ -38,9 +44,20 @@ enum {
 
 static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "Made by `llmcf prepare`", 1},
+    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`; for a side module", 1},
+    {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`; for a side module", 1},
+    {"retrieved", OPT_RETRIEVED, "DIR", 0,
+     "Made by `llmcf retrieve --by history`; for a side module", 1},
     {"out", OPT_OUT, "DIR", 0, "The models; replaced in one step", 1},
     {"model", OPT_MODEL, "NAME", 0,
      "youtubednn, gru4rec, sasrec or srgnn: what makes a vector of a history (default sasrec)", 2},
+    {"side", OPT_SIDE, "NAME", 0,
+     "A side module of `llmcf train` whose vector is added to the user vector, e.g. ict (default "
+     "none)",
+     2},
+    {"side-scale", OPT_SIDE_SCALE, "X", 0, "Times this (default 0.1)", 2},
+    {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0, "Weight of the side module's own loss (default 1)",
+     2},
     {"seeds", OPT_SEEDS, "LIST", 0, "One model for each, comma-separated (default 2023,2024,2025)",
      2},
     {"loss", OPT_LOSS, "NAME", 0,
@@ -85,8 +102,13 @@ static const char DOC[] =
     "manifest.json.\n\n"
     "Stopped by a signal (exit code 75) or killed, it keeps the seeds that are finished in "
     "DIR.partial and goes on from there when called again.\n\n"
-    "Example:\n"
-    "  llmcf train-next --dataset dataset --model sasrec --out next-sasrec";
+    "Examples:\n"
+    "  llmcf train-next --dataset dataset --model sasrec --out next-sasrec\n"
+    "  llmcf retrieve --dataset dataset --vectors vectors \\\n"
+    "    --examples examples --by history --out retrieved-history\n"
+    "  llmcf train-next --dataset dataset --model sasrec --side ict \\\n"
+    "    --vectors vectors --examples examples \\\n"
+    "    --retrieved retrieved-history --out next-sasrec-ict";
 
 typedef struct arguments {
     lcf_train_next_options train;
@@ -143,6 +165,17 @@ static error_t parse_config(int key, char *text, struct argp_state *state, lcf_n
     switch (key) {
     case OPT_MODEL:
         c->encoder = parse_model(state, text);
+        return 0;
+    case OPT_SIDE:
+        if (!lcf_ranker_has_side(text))
+            argp_error(state, "--side: there is no '%s'", text);
+        c->side.side = text;
+        return 0;
+    case OPT_SIDE_SCALE:
+        c->side_scale = (float)lcf_cli_f64(state, "side-scale", text, -1e3, 1e3);
+        return 0;
+    case OPT_REC_WEIGHT:
+        c->side.rec_weight = (float)lcf_cli_f64(state, "rec-weight", text, 0.0, 1e6);
         return 0;
     case OPT_DROPOUT:
         c->dropout = (float)lcf_cli_f64(state, "dropout", text, 0.0, 0.99);
@@ -210,6 +243,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case OPT_DATASET:
         a->train.dataset_dir = text;
+        return 0;
+    case OPT_VECTORS:
+        a->train.vectors_dir = text;
+        return 0;
+    case OPT_EXAMPLES:
+        a->train.examples_dir = text;
+        return 0;
+    case OPT_RETRIEVED:
+        a->train.retrieved_dir = text;
         return 0;
     case OPT_OUT:
         a->train.out_dir = text;

@@ -12,7 +12,7 @@ lcf_next_history next_rows_history(const next_rows *r, uint32_t sample)
     const uint64_t begin = d->user_offsets[d->sample_user[sample]];
 
     return (lcf_next_history){d->event_item + begin,
-                              (size_t)(d->sample_history_end[sample] - begin)};
+                              (size_t)(d->sample_history_end[sample] - begin), NULL};
 }
 
 /* Positives of valid and test. */

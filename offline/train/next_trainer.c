@@ -34,6 +34,7 @@ typedef struct trainer {
     uint32_t *order; /* [sequences] */
     /* A batch. */
     uint32_t *items, *offsets, *query_sequence, *query_end, *target, *negatives;
+    lcf_ranker_row *rows; /* for the side module */
     /* A block of rows to rank. */
     float *users, *scores; /* [RANK_BLOCK, dim], [RANK_BLOCK, items_n] */
 } trainer;
@@ -52,6 +53,7 @@ static void trainer_dispose(trainer *t)
     free(t->query_end);
     free(t->target);
     free(t->negatives);
+    free(t->rows);
     free(t->users);
     free(t->scores);
 }
@@ -71,13 +73,14 @@ static lcf_status alloc_arrays(trainer *t, next_result *result, lcf_err *err)
     t->query_end = lcf_alloc(questions, sizeof(*t->query_end));
     t->target = lcf_alloc(questions, sizeof(*t->target));
     t->negatives = lcf_alloc(negatives, sizeof(*t->negatives));
+    t->rows = lcf_alloc(questions, sizeof(*t->rows));
     t->users = lcf_alloc((size_t)RANK_BLOCK * t->in->config.dim, sizeof(*t->users));
     t->scores = lcf_alloc((size_t)RANK_BLOCK * t->in->config.items_n, sizeof(*t->scores));
     result->ranks[LCF_VALID] = lcf_alloc(rows->rows_n[LCF_VALID], sizeof(uint32_t));
     result->ranks[LCF_TEST] = lcf_alloc(rows->rows_n[LCF_TEST], sizeof(uint32_t));
     if (!t->best || !t->order || !t->items || !t->offsets || !t->query_sequence || !t->query_end ||
-        !t->target || !t->negatives || !t->users || !t->scores || !result->ranks[LCF_VALID] ||
-        !result->ranks[LCF_TEST])
+        !t->target || !t->negatives || !t->rows || !t->users || !t->scores ||
+        !result->ranks[LCF_VALID] || !result->ranks[LCF_TEST])
         return LCF_FAIL(err, LCF_ENOMEM, "arrays of training");
     return LCF_OK;
 }
@@ -88,6 +91,8 @@ static lcf_status trainer_init(trainer *t, next_result *result, lcf_err *err)
     lcf_status status = lcf_next_create(&t->model, &t->in->config, t->seed, err);
 
     adam.weight_decay = (float)t->params->weight_decay;
+    if (!status)
+        status = lcf_next_check_source(t->model, &t->in->side.source, err);
     if (!status)
         status = lcf_tape_create(&t->tape, err);
     if (!status)
@@ -105,7 +110,8 @@ static lcf_status trainer_init(trainer *t, next_result *result, lcf_err *err)
 static lcf_next_batch make_batch(trainer *t, size_t at, size_t n)
 {
     const next_rows *rows = &t->in->rows;
-    lcf_next_batch b = {n, 0, t->items, t->offsets, t->query_sequence, t->query_end};
+    lcf_next_batch b = {
+        n, 0, t->items, t->offsets, t->query_sequence, t->query_end, &t->in->side.source, t->rows};
 
     t->offsets[0] = 0;
     for (size_t i = 0; i < n; i++) {
@@ -116,6 +122,8 @@ static lcf_next_batch make_batch(trainer *t, size_t at, size_t n)
         for (size_t j = s->first; j < s[1].first; j++) {
             t->query_sequence[b.queries_n] = (uint32_t)i;
             t->query_end[b.queries_n] = offset + (uint32_t)(rows->questions[j].end - s->begin);
+            t->rows[b.queries_n] =
+                next_side_row(&t->in->side, &rows->dataset, rows->questions[j].sample);
             t->target[b.queries_n++] = rows->questions[j].target;
         }
         t->offsets[i + 1] = offset + length;
@@ -155,14 +163,17 @@ static lcf_status step(double *loss, size_t *questions, trainer *t, size_t at, s
 {
     const lcf_next_batch b = make_batch(t, at, n);
     const lcf_next_targets targets = draw_negatives(t, &b);
-    lcf_tensor *users, *total;
+    lcf_tensor *users, *total, *side_loss;
     lcf_rng rng;
 
     lcf_rng_seed(&rng, t->seed, STREAM_DROPOUT + t->step++);
     lcf_grads_zero(&t->grads);
     lcf_tape_reset(t->tape, true);
-    users = lcf_next_users(t->tape, t->model, &t->grads, &b, &rng);
+    users = lcf_next_users(&side_loss, t->tape, t->model, &t->grads, &b, &rng);
     total = lcf_next_loss(t->tape, t->model, &t->grads, users, t->params->loss, &targets);
+    if (side_loss)
+        total = lcf_op_add(t->tape, total,
+                           lcf_op_scale(t->tape, side_loss, t->in->config.side.rec_weight));
     lcf_tape_backward(t->tape, total);
     if (lcf_tape_status(t->tape))
         return lcf_tape_status(t->tape);
@@ -222,14 +233,17 @@ static lcf_status rank_block(uint32_t *ranks, trainer *t, const uint32_t *sample
     const lcf_dataset *d = &t->in->rows.dataset;
     lcf_next_history histories[RANK_BLOCK];
     lcf_full_rank_row rows[RANK_BLOCK];
+    lcf_ranker_row side[RANK_BLOCK];
     lcf_status status;
 
     for (size_t i = 0; i < n; i++) {
         histories[i] = next_rows_history(&t->in->rows, samples[i]);
+        side[i] = next_side_row(&t->in->side, d, samples[i]);
+        histories[i].row = &side[i];
         rows[i] = (lcf_full_rank_row){d->sample_item[samples[i]], histories[i].items,
                                       t->params->rank_seen ? 0 : histories[i].n};
     }
-    status = lcf_next_encode(t->users, t->tape, t->model, histories, n, err);
+    status = lcf_next_encode(t->users, t->tape, t->model, &t->in->side.source, histories, n, err);
     if (status)
         return status;
     return lcf_full_rank(ranks, t->users, lcf_next_items(t->model), rows, n, t->in->config.items_n,

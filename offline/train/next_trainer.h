@@ -8,10 +8,11 @@
 #include "offline/eval/rank_measures.h"
 #include "offline/train/next_rows.h"
 #include "offline/train/next_sampler.h"
+#include "offline/train/next_side.h"
 #include "offline/train/train_next.h"
 
 typedef struct next_epoch {
-    double loss; /* mean over the epoch's questions, dropout on */
+    double loss; /* mean over the epoch's questions, dropout on, with the side module's */
     double valid_hr10, valid_ndcg10;
 } next_epoch;
 
@@ -36,6 +37,7 @@ typedef struct next_watch {
 typedef struct next_inputs {
     next_rows rows;
     next_sampler sampler;
+    next_side side;
     lcf_next_config config;
 } next_inputs;
 

@@ -38,6 +38,11 @@ typedef struct run {
 
 /* ---- options and identity ---- */
 
+static unsigned needs_of(const lcf_train_next_options *o)
+{
+    return lcf_ranker_side_needs(o->config.side.side);
+}
+
 static lcf_status check_options(const lcf_train_next_options *o, lcf_err *err)
 {
     const lcf_train_next_params *p = &o->params;
@@ -51,6 +56,13 @@ static lcf_status check_options(const lcf_train_next_options *o, lcf_err *err)
         !(p->weight_decay >= 0.0 && p->weight_decay < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "learning rate %g or weight decay %g is out of range",
                         p->learning_rate, p->weight_decay);
+    if (!lcf_ranker_has_side(o->config.side.side))
+        return LCF_FAIL(err, LCF_EINVAL, "there is no side module '%s'", o->config.side.side);
+    if ((needs_of(o) & LCF_RANKER_VECTORS && !o->vectors_dir) ||
+        (needs_of(o) & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir)))
+        return LCF_FAIL(err, LCF_EINVAL, "the side module %s needs vectors%s", o->config.side.side,
+                        needs_of(o) & LCF_RANKER_EXAMPLES ? ", examples and retrieved examples"
+                                                          : "");
     return seed_runs_check(o->seeds, o->seeds_n, err);
 }
 
@@ -60,12 +72,13 @@ static json_t *params_json(const lcf_train_next_options *o)
     const lcf_train_next_params *p = &o->params;
     const lcf_next_config *c = &o->config;
     json_t *json = json_pack(
-        "{s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "epochs",
-        (json_int_t)p->epochs_max, "patience", (json_int_t)p->patience, "batch",
-        (json_int_t)p->batch, "loss", lcf_next_loss_name(p->loss), "rank_seen", (int)p->rank_seen,
-        "lr", p->learning_rate, "weight_decay", p->weight_decay, "dropout", (double)c->dropout,
-        "dim", (json_int_t)c->dim, "history", (json_int_t)c->history_max, "hidden",
-        (json_int_t)c->hidden, "layers", (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n);
+        "{s:s, s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "side",
+        c->side.side, "epochs", (json_int_t)p->epochs_max, "patience", (json_int_t)p->patience,
+        "batch", (json_int_t)p->batch, "loss", lcf_next_loss_name(p->loss), "rank_seen",
+        (int)p->rank_seen, "lr", p->learning_rate, "weight_decay", p->weight_decay, "dropout",
+        (double)c->dropout, "dim", (json_int_t)c->dim, "history", (json_int_t)c->history_max,
+        "hidden", (json_int_t)c->hidden, "layers", (json_int_t)c->layers_n, "heads",
+        (json_int_t)c->heads_n);
     int failed = !json;
 
     if (p->loss != LCF_NEXT_FULL)
@@ -73,6 +86,10 @@ static json_t *params_json(const lcf_train_next_options *o)
                                                json_string(lcf_next_sampling_name(p->sampling)));
     if (p->loss == LCF_NEXT_SAMPLED)
         failed = failed || json_object_set_new(json, "negatives", json_integer(p->negatives));
+    if (needs_of(o))
+        failed = failed ||
+                 json_object_set_new(json, "side_scale", json_real((double)c->side_scale)) ||
+                 json_object_set_new(json, "rec_weight", json_real((double)c->side.rec_weight));
     if (failed) {
         json_decref(json);
         return NULL;
@@ -104,6 +121,12 @@ static lcf_status describe(lcf_manifest *m, void *arg, lcf_err *err)
     json_decref(params);
     if (!status)
         status = lcf_manifest_input(m, "dataset", o->dataset_dir, err);
+    if (!status && needs_of(o) & LCF_RANKER_VECTORS)
+        status = lcf_manifest_input(m, "vectors", o->vectors_dir, err);
+    if (!status && needs_of(o) & LCF_RANKER_EXAMPLES)
+        status = lcf_manifest_input(m, "examples", o->examples_dir, err);
+    if (!status && needs_of(o) & LCF_RANKER_EXAMPLES)
+        status = lcf_manifest_input(m, "retrieved", o->retrieved_dir, err);
     return status;
 }
 
@@ -118,6 +141,10 @@ static lcf_status open_inputs(void *arg, lcf_err *err)
         return status;
     in->config = o->config;
     in->config.items_n = in->rows.dataset.catalogue.items_n;
+    status = next_side_open(&in->side, &in->config.side, &in->rows.dataset, o->vectors_dir,
+                            o->examples_dir, o->retrieved_dir, err);
+    if (status)
+        return status;
     return next_sampler_init(&in->sampler, o->params.sampling, in->rows.item_count,
                              in->config.items_n, err);
 }
@@ -273,6 +300,7 @@ static void run_dispose(run *r)
     free(r->results);
     free(r->planned);
     next_sampler_dispose(&r->inputs.sampler);
+    next_side_close(&r->inputs.side);
     next_rows_close(&r->inputs.rows);
     pthread_mutex_destroy(&r->lock);
 }

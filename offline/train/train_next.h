@@ -41,7 +41,8 @@ typedef struct lcf_train_next_params {
 
 typedef struct lcf_train_next_options {
     const char *dataset_dir, *out_dir;
-    lcf_next_config config; /* items_n follows from the dataset */
+    const char *vectors_dir, *examples_dir, *retrieved_dir; /* where the side module needs them */
+    lcf_next_config config; /* items_n and the like follow from the data */
     lcf_train_next_params params;
     uint64_t seeds[LCF_TRAIN_SEEDS_MAX];
     size_t seeds_n;

@@ -92,7 +92,7 @@ class Net(nn.Module):
                             p + "norm2.w": self.norm2[i].weight, p + "norm2.b": self.norm2[i].bias,
                             p + "ffn1.w": self.ffn1[i].weight, p + "ffn1.b": self.ffn1[i].bias,
                             p + "ffn2.w": self.ffn2[i].weight, p + "ffn2.b": self.ffn2[i].bias})
-            out.update({"norm.w": self.norm.weight, "norm.b": self.norm.bias})
+            out.update({"final.w": self.norm.weight, "final.b": self.norm.bias})
         else:
             out.update({"graph.in.w": self.w_in.weight, "graph.in.b": self.w_in.bias,
                         "graph.out.w": self.w_out.weight, "graph.out.b": self.w_out.bias,

@@ -44,7 +44,13 @@ static const uint32_t *u32_of(rig *r, const char *name)
 }
 
 /* Sizes of the golden model: ITEMS, DIM, HISTORY, HIDDEN, LAYERS, HEADS of the script. */
-static const lcf_next_config CONFIG = {NULL, 12, 8, 6, 10, 2, 2, 0.0f};
+static const lcf_next_config CONFIG = {.items_n = 12,
+                                       .dim = 8,
+                                       .history_max = 6,
+                                       .hidden = 10,
+                                       .layers_n = 2,
+                                       .heads_n = 2,
+                                       .side = LCF_RANKER_CONFIG_INIT};
 
 static void rig_open(rig *r, const char *encoder, const char *loss, lcf_next_loss_kind kind)
 {
@@ -67,7 +73,9 @@ static void rig_open(rig *r, const char *encoder, const char *loss, lcf_next_los
                                 u32_of(r, "items"),
                                 u32_of(r, "offsets"),
                                 u32_of(r, "query_sequence"),
-                                u32_of(r, "query_end")};
+                                u32_of(r, "query_end"),
+                                NULL,
+                                NULL};
     r->targets = (lcf_next_targets){r->batch.queries_n, u32_of(r, "target"), u32_of(r, "negatives"),
                                     golden_get(&r->golden, "", "negatives")->n,
                                     golden_get(&r->golden, "", "log_share")->data};
@@ -86,11 +94,11 @@ static void rig_close(rig *r)
 /* One forward and backward pass; the loss. */
 static float pass(rig *r, lcf_tensor **users)
 {
-    lcf_tensor *loss;
+    lcf_tensor *loss, *side_loss;
 
     lcf_grads_zero(&r->grads);
     lcf_tape_reset(r->tape, true);
-    *users = lcf_next_users(r->tape, r->model, &r->grads, &r->batch, NULL);
+    *users = lcf_next_users(&side_loss, r->tape, r->model, &r->grads, &r->batch, NULL);
     loss = lcf_next_loss(r->tape, r->model, &r->grads, *users, r->kind, &r->targets);
     lcf_tape_backward(r->tape, loss);
     assert_int_equal(lcf_tape_status(r->tape), LCF_OK);

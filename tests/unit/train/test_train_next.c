@@ -11,10 +11,12 @@
 #include "common/base/str.h"
 #include "common/data/ranks.h"
 #include "offline/data/prepare.h"
+#include "offline/encode/steps.h"
 #include "offline/eval/rank_measures.h"
 #include "offline/train/next_rows.h"
 #include "offline/train/next_sampler.h"
 #include "tests/unit/data/fixture.h"
+#include "tests/unit/rank/world.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -285,7 +287,7 @@ static void test_artefact(void **state)
         const lcf_next_history h = next_rows_history(&rows, (uint32_t)ranks.row[i]);
         uint32_t rank = 1;
 
-        assert_int_equal(lcf_next_encode(user, tape, model, &h, 1, NULL), LCF_OK);
+        assert_int_equal(lcf_next_encode(user, tape, model, NULL, &h, 1, NULL), LCF_OK);
         for (size_t j = 1; j < 31; j++) {
             scores[j] = 0;
             for (size_t d = 0; d < 16; d++)
@@ -334,6 +336,56 @@ static void test_resume(void **state)
     lcf_buf_dispose(&before);
     free(kept);
     free(damaged);
+}
+
+/* With the ICT module: retrieved examples that the target helped to find are refused, those by the
+ * history train, and examples or the module's weight change the artefact. */
+static void test_side(void **state)
+{
+    const fixture *f = *state;
+    world_options world = WORLD_OPTIONS_INIT;
+    lcf_train_next_options o = options_of(f, "gru4rec");
+    char *dir = lcf_path_join(f->dir, "world"), *retrieved = lcf_path_join(dir, "retrieved");
+    char *dataset = lcf_path_join(dir, "dataset"), *vectors = lcf_path_join(dir, "vectors");
+    char *examples = lcf_path_join(dir, "examples"), first[65], second[65];
+    lcf_retrieve_options r = LCF_RETRIEVE_OPTIONS_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    json_t *stats;
+    bool current;
+
+    assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
+    assert_int_equal(world_write(dir, &world, NULL), LCF_OK);
+    o.dataset_dir = r.dataset_dir = dataset;
+    o.vectors_dir = r.vectors_dir = vectors;
+    o.examples_dir = r.examples_dir = examples;
+    o.retrieved_dir = r.out_dir = retrieved;
+    o.config.side.side = "ict";
+    o.force = true;
+    assert_int_equal(lcf_retrieve_run(&stats, &current, &r, NULL), LCF_OK);
+    json_decref(stats);
+    assert_int_equal(lcf_train_next(NULL, NULL, &o, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "--by history"));
+    r.rule.by = LCF_RETRIEVE_BY_HISTORY;
+    assert_int_equal(lcf_retrieve_run(&stats, &current, &r, NULL), LCF_OK);
+    json_decref(stats);
+    train(&o, false);
+    id_of(first, f->out);
+    o.threads = 2;
+    train(&o, false);
+    id_of(second, f->out);
+    assert_string_equal(first, second);
+    o.config.side_scale = 0.2f;
+    o.force = false;
+    train(&o, false);
+    id_of(second, f->out);
+    assert_string_not_equal(first, second);
+    o.retrieved_dir = NULL;
+    assert_int_equal(lcf_train_next(NULL, NULL, &o, NULL), LCF_EINVAL);
+    free(dir);
+    free(retrieved);
+    free(dataset);
+    free(vectors);
+    free(examples);
 }
 
 static void test_bad_options(void **state)
@@ -385,10 +437,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_sampler),
-        cmocka_unit_test(test_learns),      cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_artefact),    cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_bad_options), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_rows),     cmocka_unit_test(test_sampler),
+        cmocka_unit_test(test_learns),   cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_artefact), cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_side),     cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
