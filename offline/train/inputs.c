@@ -74,28 +74,21 @@ static lcf_status open_knowledge(train_inputs *in, const char *dir, lcf_err *err
     return status;
 }
 
-static lcf_status make_rows(train_inputs *in, lcf_err *err)
+lcf_ranker_row train_inputs_row(const train_inputs *in, size_t idx)
 {
-    const lcf_dataset *d = &in->dataset;
+    const lcf_sample s = lcf_dataset_sample(&in->dataset, idx);
     const lcf_retrieved *r = &in->retrieved;
     const size_t k = in->config.k;
+    const lcf_ranker_row row = {.user = s.user,
+                                .item = s.item,
+                                .history = s.history,
+                                .history_n = s.history_n,
+                                .examples = r->ids ? r->ids + idx * k : NULL,
+                                .similarities = r->ids ? r->scores + idx * k : NULL,
+                                .time = s.time,
+                                .context = (uint32_t)idx + 1};
 
-    in->rows = lcf_alloc(d->samples_n, sizeof(*in->rows));
-    if (!in->rows)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", d->samples_n);
-    for (size_t i = 0; i < d->samples_n; i++) {
-        const lcf_sample s = lcf_dataset_sample(d, i);
-
-        in->rows[i] = (lcf_ranker_row){.user = s.user,
-                                       .item = s.item,
-                                       .history = s.history,
-                                       .history_n = s.history_n,
-                                       .examples = r->ids ? r->ids + i * k : NULL,
-                                       .similarities = r->ids ? r->scores + i * k : NULL,
-                                       .time = s.time,
-                                       .context = (uint32_t)i + 1};
-    }
-    return LCF_OK;
+    return row;
 }
 
 /*
@@ -191,8 +184,6 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     if (!status && needs & LCF_RANKER_KNOWLEDGE)
         status = open_knowledge(in, o->knowledge_dir, err);
     if (!status)
-        status = make_rows(in, err);
-    if (!status)
         status = read_labels(in, o, err);
     in->config.text_dim = (uint32_t)in->vectors.dim;
     in->config.cot_dim = (uint32_t)in->examples.cot_dim;
@@ -203,7 +194,6 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
 
 void train_inputs_close(train_inputs *in)
 {
-    free(in->rows);
     free(in->labels);
     free(in->weights);
     lcf_retrieved_close(&in->retrieved);

@@ -16,11 +16,14 @@ typedef struct train_inputs {
     lcf_retrieved retrieved;
     lcf_knowledge knowledge;
     lcf_ranker_source source;
-    lcf_ranker_row *rows;     /* [dataset.samples_n] */
     float *labels;            /* [rows of train] what is learned: see distill */
     float *weights;           /* [rows of train]; NULL: all 1 */
     lcf_ranker_config config; /* sizes that follow from the data; the rest as published */
 } train_inputs;
+
+/* The row of sample `idx`; made when it is asked for, so that a split takes no memory for its rows.
+ */
+lcf_ranker_row train_inputs_row(const train_inputs *in, size_t idx);
 
 /* errors: those of opening; EINVAL what does not fit together, or a split without both labels */
 lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *options, lcf_err *err);

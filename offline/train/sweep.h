@@ -34,9 +34,10 @@ typedef struct lcf_sweep_options {
 /*
  * Trains what is missing and writes results.csv.
  *
- * errors   those of the space; EBUSY another sweep works in the folder; EINVAL every point failed (the first one's error is named);
- *          ECANCELED stopped by a signal, which the processes were told; EIO, ENOMEM
- * memory   *results (may be NULL): an array of objects in the order of results.csv; the caller's
+ * errors   those of the space; EBUSY another sweep works in the folder; EINVAL every point failed
+ * (the first one's error is named); ECANCELED stopped by a signal, which the processes were told;
+ * EIO, ENOMEM memory   *results (may be NULL): an array of objects in the order of results.csv; the
+ * caller's
  */
 lcf_status lcf_sweep(json_t **results, const lcf_sweep_options *options, lcf_err *err);
 

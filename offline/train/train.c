@@ -327,7 +327,7 @@ static void run_dispose(run *r)
         train_result_dispose(&r->results[i]);
     free(r->results);
     free(r->planned);
-    if (r->inputs.rows)
+    if (r->inputs.labels)
         train_inputs_close(&r->inputs);
     pthread_mutex_destroy(&r->lock);
 }

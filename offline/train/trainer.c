@@ -19,6 +19,7 @@
 #include <string.h>
 
 /* The stream of the order of rows of one seed; the weights use the streams of their indices. */
+#define EVAL_ROWS 4096 /* rows of a split that stand in memory at a time */
 #define STREAM_ORDER 0x6f72646572000000u
 
 typedef struct trainer {
@@ -31,13 +32,14 @@ typedef struct trainer {
     char *checkpoint; /* path, or NULL */
     lcf_ranker *ranker;
     train_step *step;
-    lcf_tape *tape;       /* of evaluation */
-    float *best;          /* the values of the best epoch, laid out like the parameters */
-    uint32_t *order;      /* [train rows] */
-    lcf_ranker_row *rows; /* [batch] */
-    float *labels;        /* [batch] */
-    float *weights;       /* [batch] */
-    uint64_t *scratch;    /* [2 * the larger of valid and test] for lcf_auc */
+    lcf_tape *tape;            /* of evaluation */
+    float *best;               /* the values of the best epoch, laid out like the parameters */
+    uint32_t *order;           /* [train rows] */
+    lcf_ranker_row *rows;      /* [batch] */
+    lcf_ranker_row *eval_rows; /* [EVAL_ROWS] */
+    float *labels;             /* [batch] */
+    float *weights;            /* [batch] */
+    uint64_t *scratch;         /* [2 * the larger of valid and test] for lcf_auc */
 } trainer;
 
 static size_t split_n(const lcf_dataset *d, lcf_split split)
@@ -54,6 +56,7 @@ static void trainer_dispose(trainer *t)
     free(t->best);
     free(t->order);
     free(t->rows);
+    free(t->eval_rows);
     free(t->labels);
     free(t->weights);
     free(t->scratch);
@@ -67,13 +70,14 @@ static lcf_status alloc_arrays(trainer *t, train_result *result, lcf_err *err)
     t->best = lcf_alloc(lcf_ranker_params(t->ranker)->values_n, sizeof(*t->best));
     t->order = lcf_alloc(split_n(d, LCF_TRAIN), sizeof(*t->order));
     t->rows = lcf_alloc(t->params->batch, sizeof(*t->rows));
+    t->eval_rows = lcf_alloc(EVAL_ROWS, sizeof(*t->eval_rows));
     t->labels = lcf_alloc(t->params->batch, sizeof(*t->labels));
     t->weights = lcf_alloc(t->params->batch, sizeof(*t->weights));
     t->scratch = lcf_alloc(valid_n > test_n ? valid_n : test_n, 2 * sizeof(*t->scratch));
     result->valid = lcf_alloc(valid_n, sizeof(*result->valid));
     result->test = lcf_alloc(test_n, sizeof(*result->test));
-    if (!t->best || !t->order || !t->rows || !t->labels || !t->weights || !t->scratch ||
-        !result->valid || !result->test)
+    if (!t->best || !t->order || !t->rows || !t->eval_rows || !t->labels || !t->weights ||
+        !t->scratch || !result->valid || !result->test)
         return LCF_FAIL(err, LCF_ENOMEM, "arrays of training");
     return LCF_OK;
 }
@@ -117,7 +121,7 @@ static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, si
     for (size_t i = 0; i < n; i++) {
         const size_t row = t->order[at + i]; /* train is the first split */
 
-        t->rows[i] = in->rows[row];
+        t->rows[i] = train_inputs_row(in, row);
         t->labels[i] = in->labels[row];
         if (in->weights)
             t->weights[i] = in->weights[row];
@@ -187,9 +191,14 @@ static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer 
     const size_t begin = d->split_begin[split], n = split_n(d, split);
     lcf_status status = lcf_ranker_freeze(t->ranker, &t->in->source, err);
 
-    if (!status)
-        status = lcf_ranker_score(scores, t->tape, t->ranker, &t->in->source, t->in->rows + begin,
-                                  n, err);
+    for (size_t at = 0; at < n && !status; at += EVAL_ROWS) {
+        const size_t block = n - at < EVAL_ROWS ? n - at : EVAL_ROWS;
+
+        for (size_t i = 0; i < block; i++)
+            t->eval_rows[i] = train_inputs_row(t->in, begin + at + i);
+        status = lcf_ranker_score(scores + at, t->tape, t->ranker, &t->in->source, t->eval_rows,
+                                  block, err);
+    }
     lcf_ranker_thaw(t->ranker);
     if (status)
         return status;

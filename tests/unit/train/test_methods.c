@@ -269,12 +269,15 @@ static double norm_of_first_step(const train_inputs *in, float clip)
 {
     const train_step_options options = {.adam = LCF_ADAM_OPTIONS_INIT, .clip = clip, .threads = 1};
     double square = 0.0, loss, side_loss;
+    lcf_ranker_row rows[32];
     lcf_ranker *r;
     train_step *s;
 
     assert_int_equal(lcf_ranker_create(&r, &in->config, SEED, NULL), LCF_OK);
     assert_int_equal(train_step_create(&s, r, &in->source, &options, NULL), LCF_OK);
-    assert_int_equal(train_step_run(&loss, &side_loss, s, in->rows, in->labels, NULL, 32, 0.01f),
+    for (size_t i = 0; i < 32; i++)
+        rows[i] = train_inputs_row(in, i);
+    assert_int_equal(train_step_run(&loss, &side_loss, s, rows, in->labels, NULL, 32, 0.01f),
                      LCF_OK);
     for (size_t i = 0; i < train_step_adam(s)->values_n; i++)
         square += 100.0 * (double)train_step_adam(s)->m[i] * (double)train_step_adam(s)->m[i];
@@ -301,9 +304,11 @@ static void test_clip(void **state)
 static void test_sparse_tables(void **state)
 {
     const fixture *f = *state;
+    lcf_ranker_row row;
     train_inputs in;
 
     open_inputs(&in, f->today);
+    row = train_inputs_row(&in, 0);
     for (int sparse = 0; sparse < 2; sparse++) {
         const train_step_options options = {.adam = {0.9f, 0.999f, 1e-8f, 0.1f, false, sparse},
                                             .threads = 1};
@@ -316,8 +321,8 @@ static void test_sparse_tables(void **state)
         assert_int_equal(lcf_ranker_create(&r, &in.config, SEED, NULL), LCF_OK);
         assert_int_equal(lcf_ranker_create(&fresh, &in.config, SEED, NULL), LCF_OK);
         assert_int_equal(train_step_create(&s, r, &in.source, &options, NULL), LCF_OK);
-        assert_true(in.rows[0].user != user);
-        assert_int_equal(train_step_run(&loss, &side_loss, s, in.rows, in.labels, NULL, 1, 0.01f),
+        assert_true(row.user != user);
+        assert_int_equal(train_step_run(&loss, &side_loss, s, &row, in.labels, NULL, 1, 0.01f),
                          LCF_OK);
         now = lcf_params_value(lcf_ranker_params(r),
                                lcf_params_find(lcf_ranker_params(r), "user.table"));
@@ -326,8 +331,7 @@ static void test_sparse_tables(void **state)
         assert_int_equal(memcmp(now + user * in.config.dim, then + user * in.config.dim,
                                 in.config.dim * sizeof(float)) == 0,
                          sparse);
-        assert_memory_not_equal(now + in.rows[0].user * in.config.dim,
-                                then + in.rows[0].user * in.config.dim,
+        assert_memory_not_equal(now + row.user * in.config.dim, then + row.user * in.config.dim,
                                 in.config.dim * sizeof(float));
         train_step_free(s);
         lcf_ranker_free(r);
