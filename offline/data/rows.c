@@ -90,7 +90,7 @@ static lcf_row_result next_plain(lcf_rows *rows)
         size_t field_end = separator ? (size_t)(separator - rows->data) : end;
 
         if (!push(rows, rows->data + begin, field_end - begin))
-            return bad(rows, "more than 64 fields");
+            return bad(rows, "more than 256 fields");
         if (!separator)
             break;
         begin = field_end + 1;
@@ -123,7 +123,7 @@ static const char *quoted_field(lcf_rows *rows, size_t *at, size_t *lines)
     if (i == rows->bytes_n)
         return "a quote is left open";
     if (!push(rows, rows->unquoted + begin, rows->unquoted_len - begin))
-        return "more than 64 fields";
+        return "more than 256 fields";
     *at = i + 1;
     return NULL;
 }
@@ -140,7 +140,7 @@ static const char *bare_field(lcf_rows *rows, size_t *at)
     if (i == rows->bytes_n || rows->data[i] == '\n')
         end = without_cr(rows, begin, i);
     if (!push(rows, rows->data + begin, end - begin))
-        return "more than 64 fields";
+        return "more than 256 fields";
     *at = i;
     return NULL;
 }

@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LCF_ROW_FIELDS_MAX 64
+#define LCF_ROW_FIELDS_MAX 256
 #define LCF_ROW_BYTES_MAX ((size_t)1 << 20)
 
 typedef enum lcf_row_result {

@@ -77,9 +77,9 @@ static bool is_of_unit(const json_t *estimator, const char *unit)
 /* The estimators of one unit; no rows where there are none. errors: ENOMEM */
 static lcf_status estimator_grid(lcf_grid *g, const json_t *report, const char *unit)
 {
-    static const char *const NAMES[] = {"estimator",         "value",  "95 % (bootstrap)",
-                                        "95 % (normal)",     "lift",   "95 % of the lift",
-                                        "effective samples", "lambda", "relative error"};
+    static const char *const NAMES[] = {"estimator",   "value",  "95 % bootstrap",
+                                        "95 % normal", "lift",   "95 % of the lift",
+                                        "ESS",         "lambda", "error"};
     bool errors = json_is_object(json_object_get(report, "on_policy"));
     const json_t *list = json_object_get(report, "estimators");
     size_t n = 0;
@@ -108,10 +108,10 @@ static void print_grid(lcf_buf *out, const lcf_grid *g)
         lcf_buf_printf(out, "  %-20s", lcf_grid_cell(g, row, 2));
         lcf_buf_printf(out, "  %9s", lcf_grid_cell(g, row, 4));
         lcf_buf_printf(out, "  %-21s", lcf_grid_cell(g, row, 5));
-        lcf_buf_printf(out, " %9s", row ? lcf_grid_cell(g, row, 6) : "ESS");
+        lcf_buf_printf(out, " %9s", lcf_grid_cell(g, row, 6));
         lcf_buf_printf(out, " %8s", lcf_grid_cell(g, row, 7));
         if (g->columns_n > 8)
-            lcf_buf_printf(out, " %8s", row ? lcf_grid_cell(g, row, 8) : "rel.err");
+            lcf_buf_printf(out, " %8s", lcf_grid_cell(g, row, 8));
         lcf_buf_append_char(out, '\n');
     }
 }
@@ -320,13 +320,30 @@ static void append_method(lcf_buf *out, const json_t *report)
     lcf_buf_dispose(&text);
 }
 
+/* The colour of the headline's lift. */
+static const char *verdict_css(const json_t *report)
+{
+    const json_t *list = json_object_get(report, "estimators");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *e = json_array_get(list, i), *lift = json_object_get(e, "lift");
+        if (strcmp(text_at(e, "name"), text_at(report, "headline")))
+            continue;
+        if (bound_at(lift, "bootstrap", 0) > 0)
+            return "better";
+        if (bound_at(lift, "bootstrap", 1) < 0)
+            return "worse";
+    }
+    return "open";
+}
+
 void lcf_ope_report_html(lcf_buf *out, const json_t *report)
 {
     const json_t *gate = json_object_get(report, "gate");
     lcf_buf text = LCF_BUF_INIT;
 
     lcf_page_open(out, "What another policy would have earned");
-    lcf_buf_append_text(out, "<p class=\"verdict\">");
+    lcf_buf_printf(out, "<p class=\"verdict %s\">", verdict_css(report));
     lcf_xml_escape(out, text_at(report, "summary"));
     if (json_is_object(gate))
         lcf_buf_printf(out, "<br>Gate: <span class=\"%s</span>.",

@@ -112,10 +112,10 @@ static void test_limits(void **state)
     (void)state;
     assert_non_null(text);
     for (size_t s = 0; s < sizeof(separators); s++) {
-        memset(text, separators[s], 64);
-        memcpy(text + 64, "\nb\n", 4);
+        memset(text, separators[s], LCF_ROW_FIELDS_MAX);
+        memcpy(text + LCF_ROW_FIELDS_MAX, "\nb\n", 4);
         start(&rows, text, separators[s]);
-        row_is_bad(&rows, 1, "64 fields");
+        row_is_bad(&rows, 1, "256 fields");
         row_is(&rows, 2, "b");
         ends(&rows);
         memset(text, 'x', n);
