@@ -13,6 +13,7 @@
 #include "offline/eval/arm_files.h"
 #include "offline/eval/background.h"
 #include "offline/eval/compare.h"
+#include "offline/eval/gate_json.h"
 #include "offline/eval/item_facts.h"
 #include "offline/eval/report.h"
 #include "offline/eval/sources.h"
@@ -432,34 +433,6 @@ static lcf_status load_report(json_t **out, const char *dir, lcf_err *err)
     return status;
 }
 
-/* EGATE with every condition that is not met. */
-static lcf_status check_gate(const json_t *report, lcf_err *err)
-{
-    json_t *gate = json_object_get(report, "gate"), *condition;
-    lcf_buf missed = LCF_BUF_INIT;
-    size_t i;
-
-    if (!json_is_object(gate) || json_is_true(json_object_get(gate, "passed")))
-        return LCF_OK;
-    json_array_foreach(json_object_get(gate, "conditions"), i, condition)
-    {
-        const char *name = json_string_value(json_object_get(condition, "name"));
-        const char *op = json_string_value(json_object_get(condition, "op"));
-        const json_t *value = json_object_get(condition, "value");
-        if (json_is_true(json_object_get(condition, "met")))
-            continue;
-        lcf_buf_printf(&missed, "%s%s %s %g", missed.len ? "; " : "", name ? name : "?",
-                       op ? op : "?", json_number_value(json_object_get(condition, "bound")));
-        if (json_is_number(value))
-            lcf_buf_printf(&missed, " (it is %.6g)", json_number_value(value));
-        else
-            lcf_buf_append_text(&missed, " (it is not defined on these rows)");
-    }
-    LCF_FAIL(err, LCF_EGATE, "gate not passed: %s", lcf_buf_text(&missed));
-    lcf_buf_dispose(&missed);
-    return LCF_EGATE;
-}
-
 lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options *options,
                         lcf_err *err)
 {
@@ -478,7 +451,7 @@ lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options 
         status = same ? load_report(out, options->out_dir, err) : make(out, &w, err);
     }
     if (!status)
-        status = check_gate(*out, err);
+        status = lcf_gate_verdict(json_object_get(*out, "gate"), err);
     else if (*out) {
         json_decref(*out);
         *out = NULL;

@@ -5,6 +5,7 @@
 #include "offline/eval/report.h"
 
 #include "common/base/cli.h"
+#include "offline/eval/gate_json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -152,24 +153,6 @@ static json_t *slices(const lcf_comparison *c)
     return out;
 }
 
-static json_t *gate(const lcf_report *report)
-{
-    json_t *conditions = json_array();
-
-    if (!report->conditions_n) {
-        json_decref(conditions);
-        return json_null();
-    }
-    for (size_t i = 0; i < report->conditions_n; i++) {
-        const lcf_gate_condition *c = &report->conditions[i];
-        json_array_append_new(conditions,
-                              json_pack("{s:s, s:s, s:f, s:o, s:b}", "name", c->name, "op",
-                                        lcf_gate_op_text(c->op), "bound", c->bound, "value",
-                                        number(c->value), "met", c->met));
-    }
-    return json_pack("{s:b, s:o}", "passed", report->passed, "conditions", conditions);
-}
-
 static json_t *text_of(void (*write)(lcf_buf *, const lcf_report *), const lcf_report *report)
 {
     lcf_buf text = LCF_BUF_INIT;
@@ -236,7 +219,8 @@ lcf_status lcf_report_json(json_t **out, const lcf_report *report, lcf_err *err)
         self_test(&c->self_test), "slices", slices(c), "psi_arms",
         number(lcf_psi(&report->background->scores[0], &report->background->scores[1])), "verdict",
         lcf_verdict_text(verdict), "direction", DIRECTIONS[lcf_comparison_direction(c)], "summary",
-        text_of(lcf_report_verdict, report), "gate", gate(report), "sources",
+        text_of(lcf_report_verdict, report), "gate",
+        lcf_gate_json(report->conditions, report->conditions_n, report->passed), "sources",
         report->background->sources, "command", report->background->command);
     return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "report");
 }
@@ -264,22 +248,6 @@ static void summarise_measure(lcf_buf *out, const json_t *m)
     lcf_buf_append_char(out, '\n');
 }
 
-static void summarise_gate(lcf_buf *out, json_t *report_gate)
-{
-    json_t *condition;
-    size_t i;
-
-    json_array_foreach(json_object_get(report_gate, "conditions"), i, condition)
-    {
-        const char *name = json_string_value(json_object_get(condition, "name"));
-        const char *op = json_string_value(json_object_get(condition, "op"));
-        lcf_buf_printf(out, "  %-7s %s %s %g (it is %+.4f)\n",
-                       json_is_true(json_object_get(condition, "met")) ? "met" : "NOT MET",
-                       name ? name : "?", op ? op : "?", real_at(condition, "bound"),
-                       real_at(condition, "value"));
-    }
-}
-
 void lcf_report_summary(lcf_buf *out, const json_t *report)
 {
     const char *text = json_string_value(json_object_get(report, "summary"));
@@ -289,5 +257,5 @@ void lcf_report_summary(lcf_buf *out, const json_t *report)
     lcf_buf_printf(out, "  %-31s %8s %8s  %8s  95 %% interval of the lift\n", "", "A", "B", "lift");
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         summarise_measure(out, json_object_get(all, LCF_METRIC_INFO[m].name));
-    summarise_gate(out, json_object_get(report, "gate"));
+    lcf_gate_summary(out, json_object_get(report, "gate"));
 }
