@@ -4,6 +4,8 @@
  * Invariant: tokens are computed by the very pieces of the forward pass that would compute them
  * each time, in blocks.
  */
+#include "common/base/bundle.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/model/backbone.h"
 
@@ -11,11 +13,16 @@
 #include <string.h>
 
 #define BLOCK 512
+#define KIND "ranker_tokens"
+#define VERSION 1
 
 void lcf_ranker_thaw(lcf_ranker *r)
 {
-    free(r->frozen.item_tokens);
-    free(r->frozen.example_tokens);
+    if (!r->frozen.tokens) {
+        free(r->frozen.item_tokens);
+        free(r->frozen.example_tokens);
+    }
+    lcf_bundle_close(r->frozen.tokens);
     lcf_ranker_plan_free(&r->frozen.side_plan);
     lcf_ranker_plan_free(&r->frozen.backbone_plan);
     memset(&r->frozen, 0, sizeof(r->frozen));
@@ -99,24 +106,115 @@ static lcf_status make_plan(ranker_plan *out, const lcf_ranker *r, const ranker_
     return lcf_ranker_plan_create(out, r, fast->state_bytes, fast->pack);
 }
 
+/* ---- tokens in a file ---- */
+
+static uint64_t hash_of_weights(const lcf_ranker *r)
+{
+    return lcf_hash64(r->params.values, r->params.values_n * sizeof(float), 0);
+}
+
+bool lcf_ranker_has_tokens(const lcf_ranker *r)
+{
+    return r->frozen.item_tokens != NULL;
+}
+
+lcf_status lcf_ranker_save_tokens(const lcf_ranker *r, const char *path, lcf_err *err)
+{
+    const ranker_frozen *f = &r->frozen;
+    const size_t dim = r->config.dim;
+    const uint64_t weights = hash_of_weights(r), items[2] = {f->source.item_vectors->n, dim};
+    lcf_bundle_writer *w = NULL;
+    lcf_status status = lcf_bundle_create(&w, path, KIND, VERSION, err);
+
+    if (status)
+        return status;
+    status = lcf_bundle_add_1d(w, "weights", LCF_U64, 1, &weights, err);
+    if (!status)
+        status = lcf_bundle_add(w, "item_tokens", LCF_F32, items, 2, f->item_tokens, err);
+    if (!status && f->example_tokens) {
+        const uint64_t examples[2] = {f->source.examples->n, r->side->tokens_n * dim};
+
+        status = lcf_bundle_add(w, "example_tokens", LCF_F32, examples, 2, f->example_tokens, err);
+    }
+    if (status) {
+        lcf_bundle_abandon(w);
+        return status;
+    }
+    return lcf_bundle_commit(w, err);
+}
+
+static lcf_status get_tokens(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
+{
+    ranker_frozen *f = &r->frozen;
+    uint64_t one = 1, items[2] = {source->item_vectors->n, r->config.dim};
+    const void *weights, *tokens;
+    lcf_status status = lcf_bundle_get(&weights, f->tokens, "weights", LCF_U64, &one, 1, err);
+
+    if (!status && *(const uint64_t *)weights != hash_of_weights(r))
+        status = LCF_FAIL(err, LCF_EFORMAT, "tokens of other weights");
+    if (!status)
+        status = lcf_bundle_get(&tokens, f->tokens, "item_tokens", LCF_F32, items, 2, err);
+    if (!status)
+        f->item_tokens = (float *)tokens; /* read only */
+    if (!status && r->side->example_tokens) {
+        uint64_t examples[2] = {source->examples->n, r->side->tokens_n * (uint64_t)r->config.dim};
+
+        status = lcf_bundle_get(&tokens, f->tokens, "example_tokens", LCF_F32, examples, 2, err);
+        if (!status)
+            f->example_tokens = (float *)tokens;
+    }
+    return status;
+}
+
+/* ---- freezing ---- */
+
+static lcf_status make_plans(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
+{
+    lcf_status status = make_plan(&r->frozen.side_plan, r, &r->side->fast);
+
+    if (!status)
+        status = make_plan(&r->frozen.backbone_plan, r, &r->backbone->fast);
+    if (status)
+        return LCF_FAIL(err, status, "packed weights of a ranker");
+    r->frozen.source = *source; /* from here on in use */
+    return LCF_OK;
+}
+
 lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err)
 {
     lcf_status status;
 
     lcf_ranker_thaw(r);
     status = lcf_ranker_check_source(r, source, err);
-    if (status)
-        return status;
-    if (r->side->text_tokens)
+    if (!status && r->side->text_tokens) {
         status = freeze_tokens(r, source);
-    if (!status)
-        status = make_plan(&r->frozen.side_plan, r, &r->side->fast);
-    if (!status)
-        status = make_plan(&r->frozen.backbone_plan, r, &r->backbone->fast);
-    if (status) {
-        lcf_ranker_thaw(r);
-        return LCF_FAIL(err, status, "what a ranker computes once for its items and examples");
+        if (status)
+            LCF_FAIL(err, status, "tokens of a ranker's items and examples");
     }
-    r->frozen.source = *source; /* from here on in use */
-    return LCF_OK;
+    if (!status)
+        status = make_plans(r, source, err);
+    if (status)
+        lcf_ranker_thaw(r);
+    return status;
+}
+
+lcf_status lcf_ranker_freeze_from(lcf_ranker *r, const lcf_ranker_source *source, const char *path,
+                                  lcf_err *err)
+{
+    lcf_status status;
+
+    lcf_ranker_thaw(r);
+    status = lcf_ranker_check_source(r, source, err);
+    if (!status && r->side->text_tokens) {
+        status = lcf_bundle_open(&r->frozen.tokens, path, KIND, VERSION, err);
+        if (!status)
+            status = get_tokens(r, source, err);
+        if (status)
+            lcf_err_prefix(err, "%s", path);
+    }
+    if (!status)
+        status = make_plans(r, source, err);
+    if (status)
+        lcf_ranker_thaw(r);
+    return status;
 }

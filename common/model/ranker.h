@@ -186,6 +186,18 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *t
  */
 lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err);
 void lcf_ranker_thaw(lcf_ranker *r); /* nothing frozen is fine */
+/* What is frozen has tokens: of a side module that has any. */
+bool lcf_ranker_has_tokens(const lcf_ranker *r);
+/* Writes them; r has tokens. source: schemas/snapshot.md. errors: as lcf_bundle_commit */
+lcf_status lcf_ranker_save_tokens(const lcf_ranker *r, const char *path, lcf_err *err);
+/*
+ * lcf_ranker_freeze with tokens that were saved when the same weights were frozen for the same
+ * source: they are mapped, and nothing is computed.
+ *
+ * errors   as lcf_bundle_open; EFORMAT of other weights, or of other numbers of items or examples
+ */
+lcf_status lcf_ranker_freeze_from(lcf_ranker *r, const lcf_ranker_source *source, const char *path,
+                                  lcf_err *err);
 
 /*
  * Probabilities of n rows: lcf_ranker_forward on a tape that does not record, in blocks.

@@ -26,6 +26,7 @@ typedef struct ranker_plan {
 /* What follows from the weights and the source alone, computed once for inference. */
 typedef struct ranker_frozen {
     lcf_ranker_source source; /* for which it holds; catalogue NULL when nothing is frozen */
+    lcf_bundle *tokens;       /* holds the tokens when they come from a file; else they are ours */
     float *item_tokens;       /* [items_n, dim] mapped item texts */
     float *example_tokens;    /* [examples_n, tokens_n * dim] decision, CoT, label */
     ranker_plan side_plan, backbone_plan;

@@ -251,18 +251,29 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
     return LCF_OK;
 }
 
-/* What the arm's tokens are made from never changes in a snapshot: they are computed now. */
-static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, lcf_err *err)
+/* What the arm's tokens are made from never changes in a snapshot: they were computed when it was
+ * published, or are now. */
+static lcf_status freeze_arm(lcf_snapshot *s, size_t idx, const char *dir, lcf_err *err)
 {
     const lcf_ranker_source source = {.catalogue = &s->catalogue,
                                       .item_vectors = &s->item_vectors,
                                       .examples = s->has_examples ? &s->examples : NULL,
                                       .knowledge = s->has_knowledge ? &s->knowledge : NULL,
                                       .fields = s->has_fields ? &s->fields : NULL};
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_status status;
 
     if (needs_of(s, idx) & LCF_RANKER_EXAMPLES && !s->has_examples)
         return LCF_OK; /* another arm answers */
-    return lcf_ranker_freeze(s->arms[idx].ranker, &source, err);
+    lcf_buf_printf(&path, "%s/tokens/%s.lcf", dir, s->arms[idx].name);
+    if (path.status)
+        status = LCF_FAIL(err, path.status, "path of the tokens");
+    else if (lcf_path_exists(path.data))
+        status = lcf_ranker_freeze_from(s->arms[idx].ranker, &source, path.data, err);
+    else
+        status = lcf_ranker_freeze(s->arms[idx].ranker, &source, err);
+    lcf_buf_dispose(&path);
+    return status;
 }
 
 static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
@@ -279,7 +290,7 @@ static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
         if (!status)
             status = check_arm(s, i, err);
         if (!status)
-            status = freeze_arm(s, i, err);
+            status = freeze_arm(s, i, dir, err);
         if (!status && needs_of(s, i) & LCF_RANKER_EXAMPLES)
             with = true;
         else
@@ -292,27 +303,11 @@ static lcf_status open_arms(lcf_snapshot *s, const char *dir, lcf_err *err)
     return status;
 }
 
-lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
+static lcf_status open_parts(lcf_snapshot *s, const char *dir, lcf_err *err)
 {
-    lcf_snapshot *s = NULL;
-    char *dir = NULL;
     bool has_cots = false;
-    lcf_status status = lcf_snapshot_resolve(&dir, path, err);
+    lcf_status status = read_description(s, &has_cots, dir, err);
 
-    *out = NULL;
-    if (status)
-        return status;
-    status = lcf_manifest_verify_fast(dir, err);
-    if (status)
-        goto done;
-    s = lcf_alloc_zero(1, sizeof(*s));
-    if (!s) {
-        status = LCF_FAIL(err, LCF_ENOMEM, "snapshot handle");
-        goto done;
-    }
-    status = lcf_manifest_read(s->id, NULL, dir, err);
-    if (!status)
-        status = read_description(s, &has_cots, dir, err);
     if (!status)
         status = open_features(s, dir, err);
     if (!status)
@@ -323,12 +318,39 @@ lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
         status = open_fields(s, dir, err);
     if (!status)
         status = open_arms(s, dir, err);
+    return status;
+}
+
+lcf_status lcf_snapshot_open_stage(lcf_snapshot **out, const char *dir, lcf_err *err)
+{
+    lcf_snapshot *s = lcf_alloc_zero(1, sizeof(*s));
+    lcf_status status;
+
+    *out = NULL;
+    if (!s)
+        return LCF_FAIL(err, LCF_ENOMEM, "snapshot handle");
+    status = open_parts(s, dir, err);
     if (status)
-        goto done;
-    *out = s;
-    s = NULL;
-done:
-    lcf_snapshot_close(s);
+        lcf_snapshot_close(s);
+    else
+        *out = s;
+    return status;
+}
+
+lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
+{
+    char *dir = NULL, id[65];
+    lcf_status status = lcf_snapshot_resolve(&dir, path, err);
+
+    *out = NULL;
+    if (!status)
+        status = lcf_manifest_verify_fast(dir, err);
+    if (!status)
+        status = lcf_manifest_read(id, NULL, dir, err);
+    if (!status)
+        status = lcf_snapshot_open_stage(out, dir, err);
+    if (!status)
+        memcpy((*out)->id, id, sizeof(id));
     free(dir);
     return status;
 }

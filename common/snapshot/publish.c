@@ -311,6 +311,30 @@ static lcf_status write_description(const char *dir, const lcf_publish_options *
     return status;
 }
 
+/* What the arms would compute each time they are opened. */
+static lcf_status write_tokens(const char *dir, lcf_err *err)
+{
+    lcf_snapshot *s = NULL;
+    char *tokens = lcf_path_join(dir, "tokens");
+    lcf_status status =
+        tokens ? lcf_dir_create(tokens, err) : LCF_FAIL(err, LCF_ENOMEM, "path of the tokens");
+
+    if (!status)
+        status = lcf_snapshot_open_stage(&s, dir, err);
+    for (size_t i = 0; !status && i < s->arms_n; i++) {
+        lcf_buf path = LCF_BUF_INIT;
+        if (!lcf_ranker_has_tokens(s->arms[i].ranker))
+            continue;
+        lcf_buf_printf(&path, "%s/%s.lcf", tokens, s->arms[i].name);
+        status = path.status ? LCF_FAIL(err, path.status, "path of the tokens")
+                             : lcf_ranker_save_tokens(s->arms[i].ranker, path.data, err);
+        lcf_buf_dispose(&path);
+    }
+    lcf_snapshot_close(s);
+    free(tokens);
+    return status;
+}
+
 /* The stage becomes a whole generation that opens. */
 static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err)
 {
@@ -334,6 +358,11 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
         status = write_arms(dir, o, err);
     if (!status)
         status = write_description(dir, o, has_neighbours, has_fields, err);
+    if (!status) {
+        status = write_tokens(dir, err);
+        if (status)
+            lcf_err_prefix(err, "the new generation does not open and is not published");
+    }
     if (!status)
         status = lcf_manifest_write(p->manifest, dir, err);
     if (!status) {

@@ -9,6 +9,7 @@
  *                          neighbours.lcf    where there are not too many of them
  *                          fields.lcf        where the data has fields of its own
  *                          arms/<name>.lcf
+ *                          tokens/<name>.lcf  of arms that have tokens
  *   <root>/current -> <generation>         moved atomically by publish
  *   <root>/publish.lock                    held by the one publisher
  *
@@ -83,6 +84,8 @@ typedef struct lcf_snapshot {
  */
 lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err);
 void lcf_snapshot_close(lcf_snapshot *s); /* NULL is fine */
+/* For publish: a folder whose manifest is not written yet, so that there is no id. */
+lcf_status lcf_snapshot_open_stage(lcf_snapshot **out, const char *dir, lcf_err *err);
 
 /*
  * The folder that `path` names: itself, or the target of its `current`. free() releases it. What a

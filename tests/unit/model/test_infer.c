@@ -204,12 +204,49 @@ static void test_new_weights(void **state)
     ranker_world_close(&w);
 }
 
+/* Tokens from a file give the scores of those computed here, to the bit; those of other weights are
+ * refused. */
+static void test_tokens_of_a_file(void **state)
+{
+    ranker_world w;
+    lcf_ranker *r;
+    lcf_tape *tape;
+    float here[ROWS_MAX], there[ROWS_MAX];
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    ranker_world_open(&w, "ict");
+    r = ranker_world_ranker(&w);
+    assert_int_equal(lcf_tape_create(&tape, NULL), LCF_OK);
+    assert_false(lcf_ranker_has_tokens(r));
+    assert_int_equal(lcf_ranker_freeze(r, &w.source, NULL), LCF_OK);
+    assert_true(lcf_ranker_has_tokens(r));
+    score(here, r, &w, tape, w.rows, w.rows_n);
+    assert_int_equal(lcf_ranker_save_tokens(r, "tokens.lcf", NULL), LCF_OK);
+    if (lcf_ranker_freeze_from(r, &w.source, "tokens.lcf", &err))
+        fail_msg("%s", err.text);
+    score(there, r, &w, tape, w.rows, w.rows_n);
+    assert_memory_equal(here, there, w.rows_n * sizeof(*here));
+    enlarge(lcf_ranker_params(r));
+    assert_int_equal(lcf_ranker_freeze_from(r, &w.source, "tokens.lcf", &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "other weights"));
+    assert_false(lcf_ranker_has_tokens(r));
+    assert_int_equal(lcf_ranker_freeze_from(r, &w.source, "no.lcf", &err), LCF_ENOENT);
+    w.catalogue.items_n--;
+    w.item_vectors.n--;
+    assert_int_not_equal(lcf_ranker_freeze_from(r, &w.source, "tokens.lcf", &err), LCF_OK);
+    lcf_ranker_free(r);
+    lcf_tape_free(tape);
+    ranker_world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backbone_alone),
         cmocka_unit_test(test_ict),
         cmocka_unit_test(test_new_weights),
+        cmocka_unit_test(test_tokens_of_a_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

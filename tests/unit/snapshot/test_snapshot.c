@@ -444,6 +444,36 @@ static void golden_neighbours(void **state)
     publication_dispose(&p);
 }
 
+/* And the golden tokens to its ICT arm. */
+static void golden_tokens(void **state)
+{
+    static const char *const names[] = {"item_tokens", "example_tokens"};
+    char *path = lcf_path_join(getenv("LCF_SOURCE_DIR"), "schemas/examples/snapshot/tokens.lcf");
+    char *made;
+    publication p;
+    lcf_bundle *golden, *found;
+    lcf_err err;
+
+    (void)state;
+    publication_init(&p);
+    assert_ok(publish(&p, "one", &err), &err);
+    made = lcf_path_join(p.root, "current/tokens/din-ict.lcf");
+    assert_ok(lcf_bundle_open(&golden, path, "ranker_tokens", 1, &err), &err);
+    assert_ok(lcf_bundle_open(&found, made, "ranker_tokens", 1, &err), &err);
+    for (size_t i = 0; i < 2; i++) {
+        const lcf_array *a = lcf_bundle_find(golden, names[i]),
+                        *b = lcf_bundle_find(found, names[i]);
+        assert_int_equal(a->n, b->n);
+        for (size_t j = 0; j < a->n; j++)
+            assert_true(fabsf(((const float *)a->data)[j] - ((const float *)b->data)[j]) < 1e-5f);
+    }
+    lcf_bundle_close(golden);
+    lcf_bundle_close(found);
+    free(made);
+    free(path);
+    publication_dispose(&p);
+}
+
 static void same_inputs_same_bytes(void **state)
 {
     publication a, b;
@@ -495,6 +525,7 @@ int main(void)
         cmocka_unit_test(what_is_no_snapshot),
         cmocka_unit_test(golden_files),
         cmocka_unit_test(golden_neighbours),
+        cmocka_unit_test(golden_tokens),
         cmocka_unit_test(same_inputs_same_bytes),
         cmocka_unit_test(out_of_memory),
     };
