@@ -31,4 +31,13 @@ double lcf_auc(const float *scores, const uint8_t *labels, size_t n, uint64_t *s
 double lcf_auc_sorted(const uint64_t *order, const uint8_t *labels, const uint32_t *weights,
                       size_t n);
 
+/*
+ * AUC of sorted keys that carry their labels: what a walk in order of score costs least with, as it
+ * looks nothing up.
+ *
+ * shapes   keys [n] of lcf_order_key(score, label), sorted
+ * returns  NaN when only one class is present
+ */
+double lcf_auc_keys(const uint64_t *keys, size_t n);
+
 #endif

@@ -19,57 +19,82 @@ typedef double vec __attribute__((vector_size(64)));
 typedef int32_t vec_i32 __attribute__((vector_size(32)));
 typedef uint8_t vec_u8 __attribute__((vector_size(8)));
 
+/* Sixteen lanes. */
+typedef struct lanes {
+    vec half[HALVES];
+} lanes;
+
+/* Locals of one loop and never behind a pointer, so that they stay in registers. */
 typedef struct rank_state {
-    vec positives[HALVES], negatives[HALVES], wins[HALVES], precision[HALVES], residual[HALVES];
-    vec tie_positives[HALVES], tie_negatives[HALVES];
+    lanes positives, negatives, wins, precision, residual, tie_positives, tie_negatives;
 } rank_state;
 
-ALWAYS_INLINE void load_weights(vec w[HALVES], const uint8_t *from)
+ALWAYS_INLINE lanes zero_lanes(void)
 {
+    const lanes zero = {{{0}, {0}}};
+
+    return zero;
+}
+
+ALWAYS_INLINE lanes load_weights(const uint8_t *from)
+{
+    lanes w;
+
     for (int h = 0; h < HALVES; h++) {
         vec_u8 bytes;
         memcpy(&bytes, from + 8 * h, sizeof(bytes));
-        w[h] = __builtin_convertvector(__builtin_convertvector(bytes, vec_i32), vec);
+        w.half[h] = __builtin_convertvector(__builtin_convertvector(bytes, vec_i32), vec);
     }
+    return w;
 }
 
-ALWAYS_INLINE void count_positive(rank_state *s, int h, vec w)
+ALWAYS_INLINE rank_state count_positive(rank_state s, lanes w)
 {
-    s->positives[h] += w;
-    s->precision[h] += w * s->positives[h] / (s->positives[h] + s->negatives[h] + TINY);
+    for (int h = 0; h < HALVES; h++) {
+        vec seen = s.positives.half[h] + w.half[h];
+        s.positives.half[h] = seen;
+        s.precision.half[h] += w.half[h] * seen / (seen + s.negatives.half[h] + TINY);
+    }
+    return s;
 }
 
-ALWAYS_INLINE void end_tie(rank_state *s, int h)
+ALWAYS_INLINE rank_state count_negative(rank_state s, lanes w)
 {
-    s->wins[h] += s->tie_negatives[h] * (s->positives[h] + 0.5 * s->tie_positives[h]);
-    s->negatives[h] += s->tie_negatives[h];
-    count_positive(s, h, s->tie_positives[h]);
-    s->tie_positives[h] = s->tie_negatives[h] = (vec){0};
+    for (int h = 0; h < HALVES; h++) {
+        s.wins.half[h] += w.half[h] * s.positives.half[h];
+        s.negatives.half[h] += w.half[h];
+    }
+    return s;
 }
 
-ALWAYS_INLINE void add_row(rank_state *s, uint32_t word, double score, const uint8_t *weights)
+ALWAYS_INLINE rank_state count_tied(rank_state s, uint32_t word, lanes w)
+{
+    for (int h = 0; h < HALVES; h++) {
+        if (word & LCF_ROW_LABEL)
+            s.tie_positives.half[h] += w.half[h];
+        else
+            s.tie_negatives.half[h] += w.half[h];
+    }
+    if (!(word & LCF_ROW_TIE_LAST))
+        return s;
+    for (int h = 0; h < HALVES; h++)
+        s.wins.half[h] += s.tie_negatives.half[h] * (0.5 * s.tie_positives.half[h]);
+    s = count_negative(s, s.tie_negatives);
+    s = count_positive(s, s.tie_positives);
+    s.tie_positives = s.tie_negatives = zero_lanes();
+    return s;
+}
+
+ALWAYS_INLINE rank_state add_row(rank_state s, uint32_t word, double score, const uint8_t *weights)
 {
     double residual = score - (word & LCF_ROW_LABEL);
-    vec w[HALVES];
+    lanes w = load_weights(weights + (size_t)(word >> LCF_ROW_SHIFT) * LCF_LANES);
 
-    load_weights(w, weights + (size_t)(word >> LCF_ROW_SHIFT) * LCF_LANES);
     for (int h = 0; h < HALVES; h++)
-        s->residual[h] += w[h] * residual;
-    if (word & LCF_ROW_IN_TIE) {
-        vec *tie = word & LCF_ROW_LABEL ? s->tie_positives : s->tie_negatives;
-        for (int h = 0; h < HALVES; h++)
-            tie[h] += w[h];
-        for (int h = 0; h < HALVES && word & LCF_ROW_TIE_LAST; h++)
-            end_tie(s, h);
-    } else if (word & LCF_ROW_LABEL) {
-        for (int h = 0; h < HALVES; h++)
-            count_positive(s, h, w[h]);
-    } else {
-        for (int h = 0; h < HALVES; h++) {
-            s->wins[h] += w[h] * s->positives[h];
-            s->negatives[h] += w[h];
-        }
-    }
+        s.residual.half[h] += w.half[h] * residual;
+    if (word & LCF_ROW_IN_TIE)
+        return count_tied(s, word, w);
+    return word & LCF_ROW_LABEL ? count_positive(s, w) : count_negative(s, w);
 }
 
 ALWAYS_INLINE void ranks_body(lcf_lane_ranks *out, const lcf_weighted_run *r,
@@ -78,19 +103,20 @@ ALWAYS_INLINE void ranks_body(lcf_lane_ranks *out, const lcf_weighted_run *r,
     rank_state s;
     size_t i = 0;
 
-    memset(&s, 0, sizeof(s));
+    s.positives = s.negatives = s.wins = s.precision = s.residual = zero_lanes();
+    s.tie_positives = s.tie_negatives = zero_lanes();
     memset(out, 0, sizeof(*out));
     for (size_t b = 0; b < LCF_CALIBRATION_BINS; b++) {
         for (; i < r->bin_end[b]; i++)
-            add_row(&s, r->sorted[i], r->scores[i], weights);
+            s = add_row(s, r->sorted[i], r->scores[i], weights);
         for (size_t k = 0; k < LCF_LANES; k++)
-            out->residual[k] += fabs(s.residual[k / 8][k % 8]);
-        memset(s.residual, 0, sizeof(s.residual));
+            out->residual[k] += fabs(s.residual.half[k / 8][k % 8]);
+        s.residual = zero_lanes();
     }
-    memcpy(out->positives, s.positives, sizeof(s.positives));
-    memcpy(out->negatives, s.negatives, sizeof(s.negatives));
-    memcpy(out->wins, s.wins, sizeof(s.wins));
-    memcpy(out->precision, s.precision, sizeof(s.precision));
+    memcpy(out->positives, &s.positives, sizeof(s.positives));
+    memcpy(out->negatives, &s.negatives, sizeof(s.negatives));
+    memcpy(out->wins, &s.wins, sizeof(s.wins));
+    memcpy(out->precision, &s.precision, sizeof(s.precision));
 }
 
 ALWAYS_INLINE void sums_body(double *out, const double *sums, const uint8_t *weights,
@@ -100,11 +126,10 @@ ALWAYS_INLINE void sums_body(double *out, const double *sums, const uint8_t *wei
 
     memset(total, 0, sizeof(total));
     for (size_t u = 0; u < users_n; u++) {
-        vec w[HALVES];
-        load_weights(w, weights + u * LCF_LANES);
+        lanes w = load_weights(weights + u * LCF_LANES);
         for (size_t k = 0; k < LCF_USER_SUMS_N; k++)
             for (int h = 0; h < HALVES; h++)
-                total[k][h] += w[h] * sums[u * LCF_USER_SUMS_N + k];
+                total[k][h] += w.half[h] * sums[u * LCF_USER_SUMS_N + k];
     }
     memcpy(out, total, sizeof(total));
 }

@@ -10,16 +10,6 @@
 
 #define DIGITS 256
 
-/* IEEE 754 order as unsigned order: positives get the sign bit set, negatives are complemented. */
-static uint32_t score_rank(float score)
-{
-    uint32_t bits;
-
-    score += 0.0f; /* -0 becomes +0, so that the two tie */
-    memcpy(&bits, &score, sizeof(bits));
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
 static void radix_pass(uint64_t *out, const uint64_t *in, size_t n, unsigned shift)
 {
     size_t start[DIGITS] = {0}, sum = 0;
@@ -35,14 +25,19 @@ static void radix_pass(uint64_t *out, const uint64_t *in, size_t n, unsigned shi
         out[start[in[i] >> shift & (DIGITS - 1)]++] = in[i];
 }
 
+void lcf_order_sort(uint64_t *keys, size_t n, uint64_t *scratch)
+{
+    for (unsigned shift = 32; shift < 64; shift += 16) {
+        radix_pass(scratch, keys, n, shift);
+        radix_pass(keys, scratch, n, shift + 8);
+    }
+}
+
 void lcf_score_order(uint64_t *order, const float *scores, size_t n, uint64_t *scratch)
 {
     for (size_t i = 0; i < n; i++)
-        order[i] = (uint64_t)score_rank(scores[i]) << 32 | (uint32_t)i;
-    for (unsigned shift = 32; shift < 64; shift += 16) {
-        radix_pass(scratch, order, n, shift);
-        radix_pass(order, scratch, n, shift + 8);
-    }
+        order[i] = lcf_order_key(scores[i], (uint32_t)i);
+    lcf_order_sort(order, n, scratch);
 }
 
 size_t lcf_scores_first_nan(const float *scores, size_t n)

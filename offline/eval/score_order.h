@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Sorts n scores by radix, in O(n).
@@ -19,6 +20,21 @@
  * threads  safe
  */
 void lcf_score_order(uint64_t *order, const float *scores, size_t n, uint64_t *scratch);
+
+/* The key of a score with 32 bits of the caller's below. IEEE 754 order as unsigned order:
+ * positives get the sign bit set, negatives are complemented. */
+static inline uint64_t lcf_order_key(float score, uint32_t low)
+{
+    uint32_t bits;
+
+    score += 0.0f; /* -0 becomes +0, so that the two tie */
+    memcpy(&bits, &score, sizeof(bits));
+    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return (uint64_t)bits << 32 | low;
+}
+
+/* Sorts keys [n] by their upper halves, keeping the order of equal ones. shapes: scratch [n]. */
+void lcf_order_sort(uint64_t *keys, size_t n, uint64_t *scratch);
 
 static inline uint32_t lcf_order_row(uint64_t key)
 {

@@ -59,6 +59,8 @@ static void golden_auc(void **state)
     for (size_t k = 0; k < CASES_N; k++) {
         const golden_case *c = &GOLDEN_CASES[k];
         near(c->name, "AUC", lcf_auc(c->scores, c->labels, c->n, keys), c->auc);
+        lcf_score_order(keys, c->scores, c->n, keys + 256);
+        near(c->name, "AUC of an order", lcf_auc_sorted(keys, c->labels, NULL, c->n), c->auc);
         near(c->name, "weighted AUC", lcf_auc_sorted(keys, c->labels, c->weights, c->n),
              c->auc_weighted);
     }
