@@ -4,6 +4,7 @@
  */
 #include "tests/unit/test.h"
 
+#include "offline/data/sim_shop.h"
 #include "offline/eval/ope/position_bias.h"
 #include "tests/unit/eval/ope_world.h"
 
@@ -134,11 +135,111 @@ static void examination_is_found(void **state)
     lcf_ope_log_dispose(&log);
 }
 
+/* ---- simulated shops ---- */
+
+typedef struct shop {
+    lcf_sim_shop items;
+    lcf_sim_log log;
+} shop;
+
+static void open_shop(shop *s, uint64_t seed)
+{
+    lcf_simulate_options options = LCF_SIMULATE_OPTIONS_INIT;
+
+    options.users_n = 250;
+    options.items_n = 25;
+    options.days = 20;
+    options.requests_per_user = 4;
+    options.slate = 1;
+    options.seed = seed;
+    assert_int_equal(lcf_sim_shop_create(&s->items, &options), LCF_OK);
+    assert_int_equal(lcf_sim_log_create(&s->log, &s->items, &options), LCF_OK);
+}
+
+static void close_shop(shop *s)
+{
+    lcf_sim_log_dispose(&s->log);
+    lcf_sim_shop_dispose(&s->items);
+}
+
+/* The first positions as a log for one of the shop's policies. Returns what that policy would have
+ * earned per request in those requests. */
+static double shop_log(lcf_ope_log *out, const shop *s, size_t policy)
+{
+    static const lcf_ope_log_options strict = {false, false};
+    double truth = 0;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_ok(lcf_ope_log_init(out, "shop", &strict, &err), &err);
+    for (size_t i = 0; i < s->log.requests_n; i++) {
+        const lcf_sim_impression *shown = &s->log.impressions[i]; /* one a request */
+        lcf_ope_row row = LCF_OPE_ROW_INIT;
+        char user[16], item[16];
+        snprintf(user, sizeof(user), "%u", shown->user);
+        snprintf(item, sizeof(item), "%u", shown->item);
+        row.line = i + 1;
+        row.user = (lcf_str){user, strlen(user)};
+        row.action = (lcf_str){item, strlen(item)};
+        row.propensity = shown->propensity;
+        row.target = s->log.requests[i].propensity[policy];
+        row.reward = shown->clicked;
+        assert_ok(lcf_ope_log_add(out, &row, &err), &err);
+        truth += s->log.requests[i].value[policy] / (double)s->log.requests_n;
+    }
+    assert_ok(lcf_ope_log_finish(out, &err), &err);
+    return truth;
+}
+
+/* Adds the share of one world to that of the intervals that hold the truth. */
+static void count_covered(double *covered, const lcf_ope_result *result, const char *name,
+                          double truth)
+{
+    const lcf_ope_estimate *e = &lcf_ope_find(result, name)->estimate[LCF_OPE_VALUE];
+
+    *covered += (e->normal_low <= truth && truth <= e->normal_high) / (double)WORLDS;
+}
+
+/* What `llmcf simulate` makes up. Every shop has a truth of its own, that of its own requests. */
+static void shops_cover_the_truth(void **state)
+{
+    enum { UNIFORM = 1, POPULAR, POLICIES };
+    double ips[POLICIES] = {0}, snips[POLICIES] = {0};
+    lcf_ope_options options = thorough();
+    lcf_err err = LCF_ERR_INIT;
+    lcf_pool *pool;
+
+    (void)state;
+    options.bootstrap.replicates_n = 2; /* of normal intervals, here */
+    assert_ok(lcf_pool_create(&pool, 1, &err), &err);
+    for (uint64_t seed = 1; seed <= WORLDS; seed++) {
+        shop s;
+        open_shop(&s, seed);
+        for (size_t policy = UNIFORM; policy < POLICIES; policy++) {
+            lcf_ope_result result;
+            lcf_ope_log log;
+            double truth = shop_log(&log, &s, policy);
+            assert_ok(lcf_ope_evaluate(&result, &log, pool, &options, &err), &err);
+            count_covered(&ips[policy], &result, "ips", truth);
+            count_covered(&snips[policy], &result, "snips", truth);
+            lcf_ope_result_dispose(&result);
+            lcf_ope_log_dispose(&log);
+        }
+        close_shop(&s);
+    }
+    for (size_t policy = UNIFORM; policy < POLICIES; policy++)
+        if (!(ips[policy] >= .93 && ips[policy] <= .97 && snips[policy] >= .93 &&
+              snips[policy] <= .97))
+            fail_msg("policy %zu: intervals of IPS cover in %.1f %%, of SNIPS in %.1f %%", policy,
+                     100 * ips[policy], 100 * snips[policy]);
+    lcf_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_cover_the_truth),
         cmocka_unit_test(replay_covers_the_truth),
+        cmocka_unit_test(shops_cover_the_truth),
         cmocka_unit_test(lists_cover_the_truth),
         cmocka_unit_test(position_based_model_is_near_the_truth),
         cmocka_unit_test(examination_is_found),
