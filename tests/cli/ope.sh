@@ -93,6 +93,10 @@ expect 1 "nowhere" $ope --log nowhere
 mkdir nothing
 expect 1 "holds neither impressions.tsv" $ope --log nothing
 
+# requests that are no lists cost the lists alone
+printf 'action,reward,propensity,target,request,position\na,1,.5,.5,r,1\nb,0,.5,.5,r,3\na,0,.5,.2,s,1\n' >gap.csv
+expect 0 "no lists: gap.csv:3: the positions of a request should be 1, 2, 3" $ope --log gap.csv
+
 # a signal: nothing is written, try again later
 "$LLMCF" ope --log raw --target uniform --out stopped --replicates 1000000 --quiet 2>stderr &
 until_stoppable $!

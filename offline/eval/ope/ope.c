@@ -157,6 +157,21 @@ static lcf_status examine(work *w, lcf_err *err)
     return LCF_OK;
 }
 
+/* Rows whose requests are no lists can still be evaluated one by one. */
+static lcf_status group(work *w, lcf_err *err)
+{
+    lcf_err reason = LCF_ERR_INIT;
+    lcf_status status = lcf_ope_groups_init(&w->groups, w->log, &reason);
+
+    if (!status)
+        return LCF_OK;
+    if (status != LCF_EFORMAT)
+        return LCF_FAIL(err, status, "%s", reason.text);
+    w->has_slates = false;
+    lcf_buf_printf(&w->out->warnings, "no lists: %s\n", reason.text);
+    return LCF_OK;
+}
+
 static lcf_status estimate_slates(work *w, lcf_err *err)
 {
     lcf_ope_slates s = {&w->groups, w->log, w->sample, w->model.q_later, NULL};
@@ -165,7 +180,7 @@ static lcf_status estimate_slates(work *w, lcf_err *err)
     if (w->log->positions_n > 1)
         status = examine(w, err);
     if (!status && w->has_slates)
-        status = lcf_ope_groups_init(&w->groups, w->log, err);
+        status = group(w, err);
     s.examination = w->out->examination;
     for (size_t e = 0; LCF_OPE_SLATE_ESTIMATORS[e] && w->has_slates && !status; e++) {
         const lcf_ope_slate_estimator *estimator = LCF_OPE_SLATE_ESTIMATORS[e];

@@ -62,8 +62,10 @@ typedef struct lcf_ope_result {
 } lcf_ope_result;
 
 /*
- * errors   EFORMAT requests that cannot be read as lists (only where the log has some); ENOMEM;
- *          ECANCELED a stop was requested
+ * Where requests are no lists, or a position was never rewarded, a warning says so and the other
+ * estimators go on.
+ *
+ * errors   ENOMEM; ECANCELED a stop was requested
  * memory   dispose releases, also after a failure
  * threads  the result does not depend on the number of threads in the pool
  */
