@@ -17,8 +17,9 @@ typedef struct din {
 lcf_tensor *lcf_din_logits(const ranker_pass *p, ranker_fields *f);
 
 typedef struct din_plan {
-    float *q, *m, *h; /* Wq + Wd, Wm, Wh - Wd, packed alike */
-    float *att;       /* the second layer of the attention */
+    float *q, *m; /* Wq + Wd and Wm, packed field by field */
+    float *h;     /* Wh - Wd, packed whole */
+    float *att;   /* the second layer of the attention */
     float *head_user, *head_rest, *head_hidden;
     size_t rest_dim; /* of all fields of the head but the user */
 } din_plan;

@@ -5,9 +5,13 @@
  * one matrix and one vector, made once for all targets that are held against it. What the user
  * contributes to the first layer of the head is a vector of that kind, too.
  *
+ * That matrix goes over the fields of q one by one, for targets have few brands and few sets of
+ * categories: a field with many equal values among the targets is multiplied once for each of them.
+ *
  * Rows are taken in runs of neighbours that share user and history. Where runs are short, as in
  * evaluation, the matrices would cost more than they save, and the definition does the work.
  */
+#include "common/base/hash.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
 #include "common/model/din.h"
@@ -19,35 +23,62 @@
 
 /* ---- the plan ---- */
 
+static size_t blocks_n(const lcf_ranker *r)
+{
+    return r->item_dim / r->config.dim;
+}
+
+/* Floats of a matrix over one field. */
 static size_t packed_n(const lcf_ranker *r)
 {
-    return lcf_packed_n(r->item_dim, r->config.att_hidden[0]);
+    return lcf_packed_n(r->config.dim, r->config.att_hidden[0]);
+}
+
+/* A matrix over an item, field by field. */
+static float *pack_blocks(ranker_packer *k, size_t param)
+{
+    const size_t dim = k->r->config.dim;
+    float *first = lcf_ranker_pack(k, &param, 1, 0, dim);
+
+    for (size_t i = 1; i < blocks_n(k->r); i++)
+        lcf_ranker_pack(k, &param, 1, i * dim, dim);
+    return first;
 }
 
 void lcf_din_pack(void *state, ranker_packer *k)
 {
     const lcf_ranker *r = k->r;
-    const size_t *head_dims = r->params.list[((const din *)r->backbone_state)->head.w[0]].dims;
     const din *s = r->backbone_state;
+    const size_t *head_dims = r->params.list[s->head.w[0]].dims;
     din_plan *plan = state;
-    float *d;
+    float *d, *d_blocks;
 
-    plan->q = lcf_ranker_pack(k, &s->q, 1, 0, r->item_dim);
+    plan->q = pack_blocks(k, s->q);
+    plan->m = pack_blocks(k, s->m);
     plan->h = lcf_ranker_pack(k, &s->h, 1, 0, r->item_dim);
-    plan->m = lcf_ranker_pack(k, &s->m, 1, 0, r->item_dim);
     plan->att = lcf_ranker_pack(k, &s->att.w[0], 1, 0, r->config.att_hidden[0]);
     plan->head_user = lcf_ranker_pack(k, &s->head.w[0], 1, 0, r->user_dim);
     plan->rest_dim = head_dims[1] - r->user_dim;
     plan->head_rest = lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim, plan->rest_dim);
     plan->head_hidden = lcf_ranker_pack(k, &s->head.w[1], 1, 0, r->config.head_hidden[0]);
     d = lcf_ranker_pack(k, &s->d, 1, 0, r->item_dim);
-    for (size_t i = 0; d && i < packed_n(r); i++) {
-        plan->q[i] += d[i];
+    d_blocks = pack_blocks(k, s->d);
+    for (size_t i = 0; d && i < blocks_n(r) * packed_n(r); i++) {
+        plan->q[i] += d_blocks[i];
         plan->h[i] -= d[i];
     }
 }
 
 /* ---- one pass ---- */
+
+/* A field of the run's targets whose values are few. */
+typedef struct field {
+    bool few;      /* else the others say nothing */
+    size_t n;      /* distinct values */
+    float *values; /* [rows_n, dim] the first n */
+    float *table;  /* [rows_n, att_hidden[0]] what they give for the entry at hand */
+    uint32_t *of;  /* [rows_n] value of a row */
+} field;
 
 typedef struct infer {
     const ranker_pass *p;
@@ -58,7 +89,11 @@ typedef struct infer {
     size_t entries_n;           /* of the run's history */
     float *history;             /* [LCF_HISTORY_MAX, item_dim] */
     float *constants;           /* [LCF_HISTORY_MAX, att_hidden[0]] (Wh - Wd) h + b */
-    float *matrix;              /* Wq + Wd + Wm diag(h) of one entry, packed */
+    float *matrix;              /* Wq + Wd + Wm diag(h) of one entry, packed by field */
+    field *fields;              /* [blocks_n] of the run; the first, the id, has never few values */
+    uint32_t *slots;            /* [slots_n] a hash table of values */
+    size_t slots_n;             /* a power of two */
+    size_t last_block;          /* the last field without few values */
     float *weights;             /* [rows_n, LCF_HISTORY_MAX] */
     float *user;                /* [head_hidden[0]] */
     float *first, *second, *at; /* [BLOCK, of the attention's layers], the last one [BLOCK] */
@@ -79,7 +114,17 @@ static bool infer_alloc(infer *w)
 
     w->history = floats(w, LCF_HISTORY_MAX, w->r->item_dim);
     w->constants = floats(w, LCF_HISTORY_MAX, c->att_hidden[0]);
-    w->matrix = floats(w, 1, packed_n(w->r));
+    w->matrix = floats(w, blocks_n(w->r), packed_n(w->r));
+    w->fields = lcf_tape_alloc(w->p->tape, blocks_n(w->r), sizeof(*w->fields));
+    for (size_t i = 0; w->fields && i < blocks_n(w->r); i++) {
+        w->fields[i] = (field){.few = false};
+        w->fields[i].values = i ? floats(w, rows_n, c->dim) : NULL;
+        w->fields[i].table = i ? floats(w, rows_n, c->att_hidden[0]) : NULL;
+        w->fields[i].of = i ? lcf_tape_alloc(w->p->tape, rows_n, sizeof(uint32_t)) : NULL;
+    }
+    for (w->slots_n = 16; w->slots_n < 2 * rows_n;)
+        w->slots_n *= 2;
+    w->slots = lcf_tape_alloc(w->p->tape, w->slots_n, sizeof(*w->slots));
     w->weights = floats(w, rows_n, LCF_HISTORY_MAX);
     w->user = floats(w, 1, c->head_hidden[0]);
     w->first = floats(w, BLOCK, c->att_hidden[0]);
@@ -116,29 +161,113 @@ static void begin_run(infer *w, size_t row)
                       w->r->config.head_hidden[0], 0);
 }
 
+/* The distinct values of field `block` among the targets of rows [begin, end), and whether they are
+ * few. */
+static void find_values(infer *w, size_t block, size_t begin, size_t end)
+{
+    const size_t dim = w->r->config.dim, item = w->r->item_dim;
+    field *f = &w->fields[block];
+
+    f->n = 0;
+    memset(w->slots, 0xff, w->slots_n * sizeof(*w->slots));
+    for (size_t row = begin; row < end; row++) {
+        const float *value = w->f->target->data + row * item + block * dim;
+        size_t at = lcf_hash64(value, dim * sizeof(float), 0) & (w->slots_n - 1);
+
+        while (w->slots[at] != UINT32_MAX &&
+               memcmp(f->values + w->slots[at] * dim, value, dim * sizeof(float)) != 0)
+            at = (at + 1) & (w->slots_n - 1);
+        if (w->slots[at] == UINT32_MAX) {
+            memcpy(f->values + f->n * dim, value, dim * sizeof(float));
+            w->slots[at] = (uint32_t)f->n++;
+        }
+        f->of[row] = w->slots[at];
+    }
+    f->few = f->n * 4 <= (end - begin) * 3;
+}
+
 /* The matrix of one entry: row i of every panel is that of Wq + Wd and, times h[i], that of Wm. */
 static void make_matrix(infer *w, const float *h)
 {
-    const size_t item = w->r->item_dim, n = packed_n(w->r);
+    const size_t dim = w->r->config.dim, n = packed_n(w->r);
 
-    for (size_t at = 0; at < n; at += LCF_PANEL) {
-        const float *q = w->plan->q + at, *m = w->plan->m + at, factor = h[at / LCF_PANEL % item];
-        float *restrict out = w->matrix + at;
+    for (size_t block = 0; block < blocks_n(w->r); block++)
+        for (size_t at = 0; at < n; at += LCF_PANEL) {
+            const float *q = w->plan->q + block * n + at, *m = w->plan->m + block * n + at;
+            const float factor = h[block * dim + at / LCF_PANEL % dim];
+            float *restrict out = w->matrix + block * n + at;
 
-        for (size_t j = 0; j < LCF_PANEL; j++)
-            out[j] = q[j] + m[j] * factor;
+            for (size_t j = 0; j < LCF_PANEL; j++)
+                out[j] = q[j] + m[j] * factor;
+        }
+}
+
+/* The tables of one entry; its constant is in the first of them. Returns whether there is one. */
+static bool make_tables(infer *w, const float *constant)
+{
+    const size_t dim = w->r->config.dim, hidden = w->r->config.att_hidden[0];
+    bool any = false;
+
+    for (size_t block = 1; block < blocks_n(w->r); block++) {
+        const field *f = &w->fields[block];
+
+        if (!f->few)
+            continue;
+        lcf_packed_linear(f->table, hidden, f->values, dim, w->matrix + block * packed_n(w->r),
+                          any ? NULL : constant, f->n, dim, hidden, 0);
+        any = true;
+    }
+    return any;
+}
+
+/* What the tables give for rows [row, row + n). */
+static void sum_tables(infer *w, size_t row, size_t n)
+{
+    const size_t hidden = w->r->config.att_hidden[0];
+    bool any = false;
+
+    for (size_t block = 1; block < blocks_n(w->r); block++) {
+        const field *f = &w->fields[block];
+
+        for (size_t i = 0; f->few && i < n; i++) {
+            const float *from = f->table + f->of[row + i] * hidden;
+            float *restrict to = w->first + i * hidden;
+
+            for (size_t j = 0; any && j < hidden; j++)
+                to[j] += from[j];
+            if (!any)
+                memcpy(to, from, hidden * sizeof(*to));
+        }
+        any = any || f->few;
+    }
+}
+
+/* The first attention layer of rows [row, row + n) for one entry. */
+static void first_layer(infer *w, size_t row, size_t n, const float *constant, bool tables)
+{
+    const size_t dim = w->r->config.dim, item = w->r->item_dim;
+    const size_t hidden = w->r->config.att_hidden[0], last = w->last_block;
+    bool any = tables;
+
+    if (tables)
+        sum_tables(w, row, n);
+    for (size_t block = 0; block <= last; block++) {
+        if (w->fields[block].few)
+            continue;
+        lcf_packed_linear(w->first, hidden, w->f->target->data + row * item + block * dim, item,
+                          w->matrix + block * packed_n(w->r), any ? NULL : constant, n, dim, hidden,
+                          (any ? LCF_PACKED_ADD : 0) | (block == last ? LCF_PACKED_RELU : 0));
+        any = true;
     }
 }
 
 /* Attention weights of rows [row, row + n) for one entry. */
-static void weigh(infer *w, size_t row, size_t n, size_t entry)
+static void weigh(infer *w, size_t row, size_t n, size_t entry, bool tables)
 {
-    const size_t item = w->r->item_dim;
     const size_t h0 = w->r->config.att_hidden[0], h1 = w->r->config.att_hidden[1];
     const ranker_mlp *att = &w->s->att;
 
-    lcf_packed_linear(w->first, h0, w->f->target->data + row * item, item, w->matrix,
-                      w->constants + entry * h0, n, item, h0, LCF_PACKED_RELU);
+    first_layer(w, row, n, w->constants + entry * h0, tables);
     lcf_packed_linear(w->second, h1, w->first, h0, w->plan->att, value(w, att->b[0]), n, h0, h1,
                       LCF_PACKED_RELU);
     lcf_linear(w->at, w->second, value(w, att->w[1]), value(w, att->b[1]), n, h1, 1);
@@ -182,10 +311,19 @@ static void head(infer *w, size_t row, size_t n)
 static void score_run(infer *w, size_t begin, size_t end)
 {
     begin_run(w, begin);
+    w->last_block = 0;
+    for (size_t block = 1; block < blocks_n(w->r); block++) {
+        find_values(w, block, begin, end);
+        if (!w->fields[block].few)
+            w->last_block = block;
+    }
     for (size_t entry = 0; entry < w->entries_n; entry++) {
+        bool tables;
+
         make_matrix(w, w->history + entry * w->r->item_dim);
+        tables = make_tables(w, w->constants + entry * w->r->config.att_hidden[0]);
         for (size_t row = begin; row < end; row += BLOCK)
-            weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry);
+            weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry, tables);
     }
     for (size_t row = begin; row < end; row += BLOCK)
         head(w, row, end - row < BLOCK ? end - row : BLOCK);
