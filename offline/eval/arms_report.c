@@ -45,6 +45,13 @@ static bool is_better(const lcf_arms_system *s, lcf_metric metric)
 
 /* ---- for people ---- */
 
+static void put_value(lcf_grid *g, size_t row, size_t column, const lcf_measure *m, size_t arm)
+{
+    lcf_grid_number(g, row, column, 4, m->arm[arm].value);
+    if (!isnan(m->std[arm]))
+        lcf_grid_put(g, row, column, "%.4f ± %.4f", m->arm[arm].value, m->std[arm]);
+}
+
 static void put_measure(lcf_grid *g, size_t row, size_t column, const lcf_arms_result *result,
                         size_t system, lcf_metric metric)
 {
@@ -52,9 +59,7 @@ static void put_measure(lcf_grid *g, size_t row, size_t column, const lcf_arms_r
     const lcf_measure *m = &s.c->measures[metric];
     const lcf_estimate *lift = &m->lift;
 
-    lcf_grid_number(g, row, column, 4, m->arm[s.arm].value);
-    if (!isnan(m->std[s.arm]))
-        lcf_grid_put(g, row, column, "%.4f ± %.4f", m->arm[s.arm].value, m->std[s.arm]);
+    put_value(g, row, column, m, s.arm);
     if (!system || isnan(lift->value))
         lcf_grid_put(g, row, column + 1, LCF_CELL_UNDEFINED);
     else if (isnan(lift->low))
@@ -136,22 +141,37 @@ static void append_method(lcf_buf *out, const lcf_arms_report *report)
                         "training steps of one seed on the machine that trained it.\n");
 }
 
-/* Both tables of a section. */
-static void append_grids(lcf_buf *out, const lcf_arms_result *result,
-                         void (*write)(lcf_buf *out, const lcf_grid *g))
+/* One measure in full: for the page, whose width the table of all would exceed. */
+static lcf_status measure_grid(lcf_grid *g, const lcf_arms_result *result, size_t shown)
 {
-    static lcf_status (*const MAKE[])(lcf_grid *, const lcf_arms_result *) = {measures_grid,
-                                                                              facts_grid};
+    const char *const names[] = {"system", SHOWN[shown].title, "lift", "95 % interval",
+                                 "p",      "p (Holm)"};
+    const lcf_metric metric = SHOWN[shown].metric;
+    lcf_status status = lcf_grid_create(g, result->section->dirs_n + 1, 6, names);
 
-    for (size_t i = 0; i < 2; i++) {
-        lcf_grid g;
-        lcf_status status = MAKE[i](&g, result);
-        if (status)
-            out->status = status;
-        lcf_buf_append_text(out, i ? "\n" : "");
-        write(out, &g);
-        lcf_grid_dispose(&g);
+    if (status)
+        return status;
+    for (size_t i = 0; i < result->section->dirs_n; i++) {
+        const side s = side_of(result, i);
+        const lcf_measure *m = &s.c->measures[metric];
+        put_system(g, i, result);
+        put_value(g, i + 1, 1, m, s.arm);
+        lcf_grid_signed(g, i + 1, 2, 4, i ? m->lift.value : NAN);
+        lcf_grid_interval(g, i + 1, 3, i ? m->lift.low : NAN, m->lift.high);
+        lcf_grid_p(g, i + 1, 4, i ? m->p : NAN);
+        lcf_grid_p(g, i + 1, 5, result->systems[i].p_holm[metric]);
     }
+    return LCF_OK;
+}
+
+static void append_grid(lcf_buf *out, lcf_grid *g, lcf_status status,
+                        void (*write)(lcf_buf *out, const lcf_grid *g))
+{
+    if (status)
+        out->status = status;
+    else
+        write(out, g);
+    lcf_grid_dispose(g);
 }
 
 void lcf_arms_markdown(lcf_buf *out, const lcf_arms_report *report)
@@ -159,10 +179,13 @@ void lcf_arms_markdown(lcf_buf *out, const lcf_arms_report *report)
     lcf_buf_append_text(out, "# Rankers against a baseline\n");
     for (size_t i = 0; i < report->options->sections_n; i++) {
         const lcf_arms_result *result = &report->results[i];
+        lcf_grid g;
         lcf_buf_printf(out, "\n## %s\n\n", result->section->name);
         append_facts(out, report, result);
         lcf_buf_append_text(out, "\n\n");
-        append_grids(out, result, lcf_grid_markdown);
+        append_grid(out, &g, measures_grid(&g, result), lcf_grid_markdown);
+        lcf_buf_append_char(out, '\n');
+        append_grid(out, &g, facts_grid(&g, result), lcf_grid_markdown);
     }
     lcf_buf_append_char(out, '\n');
     append_method(out, report);
@@ -194,19 +217,24 @@ static void append_forest(lcf_buf *out, const lcf_arms_result *result, lcf_metri
 static void append_section(lcf_buf *out, const lcf_arms_report *report,
                            const lcf_arms_result *result, const char *id)
 {
+    lcf_grid g;
+
     lcf_page_section(out, id, result->section->name);
     lcf_buf_append_text(out, "<p>");
     append_facts(out, report, result);
     lcf_buf_append_text(out, "</p>\n");
-    append_grids(out, result, lcf_grid_html);
+    append_grid(out, &g, facts_grid(&g, result), lcf_grid_html);
     for (size_t k = 0; k < SHOWN_N; k++) {
         const lcf_metric_info *info = &LCF_METRIC_INFO[SHOWN[k].metric];
-        lcf_buf_printf(out, "<h3>Lift of %s</h3>\n<figure><div class=\"wide\">\n", SHOWN[k].title);
+        lcf_buf_printf(out, "<h3>%s</h3>\n", SHOWN[k].title);
+        append_grid(out, &g, measure_grid(&g, result, k), lcf_grid_html);
+        lcf_buf_append_text(out, "<figure><div class=\"wide\">\n");
         append_forest(out, result, SHOWN[k].metric, SHOWN[k].title);
         lcf_buf_printf(out,
-                       "</div><figcaption>%s of 0 is better. In colour: p below .05 after "
+                       "</div><figcaption>Lifts over the baseline; %s of 0 is better. In colour: p "
+                       "below .05 after "
                        "Holm's correction.</figcaption></figure>\n",
-                       info->higher_is_better ? "Right" : "Left");
+                       info->higher_is_better ? "right" : "left");
     }
     lcf_page_section_end(out);
 }

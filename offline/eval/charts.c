@@ -139,7 +139,7 @@ void lcf_axis_ease(lcf_axis *axis)
 #define FOREST_WIDTH 960.0
 #define FOREST_ROW 24.0
 #define FOREST_TOP 8.0
-#define FOREST_LEFT 290.0
+#define FOREST_LEFT 300.0
 #define FOREST_RIGHT 636.0
 
 /* One scale for all rows, or a symmetric one for a row alone. */

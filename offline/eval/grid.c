@@ -53,12 +53,18 @@ void lcf_grid_number(lcf_grid *g, size_t row, size_t column, int decimals, doubl
         lcf_grid_put(g, row, column, "%.*f", decimals, value);
 }
 
+/* What rounds to nothing has no sign: not "-0.0000". */
+static double without_sign_of_zero(double value, int decimals)
+{
+    return fabs(value) < 0.5 * pow(10, -decimals) ? 0.0 : value;
+}
+
 void lcf_grid_signed(lcf_grid *g, size_t row, size_t column, int decimals, double value)
 {
     if (isnan(value))
         lcf_grid_put(g, row, column, LCF_CELL_UNDEFINED);
     else
-        lcf_grid_put(g, row, column, "%+.*f", decimals, value);
+        lcf_grid_put(g, row, column, "%+.*f", decimals, without_sign_of_zero(value, decimals));
 }
 
 void lcf_grid_p(lcf_grid *g, size_t row, size_t column, double p)
@@ -74,7 +80,8 @@ void lcf_grid_interval(lcf_grid *g, size_t row, size_t column, double low, doubl
     if (isnan(low) || isnan(high))
         lcf_grid_put(g, row, column, LCF_CELL_UNDEFINED);
     else
-        lcf_grid_put(g, row, column, "%+.4f to %+.4f", low, high);
+        lcf_grid_put(g, row, column, "%+.4f to %+.4f", without_sign_of_zero(low, 4),
+                     without_sign_of_zero(high, 4));
 }
 
 static void markdown_cell(lcf_buf *out, const char *text)

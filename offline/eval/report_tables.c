@@ -319,10 +319,10 @@ void lcf_report_method(lcf_buf *out, const lcf_report *report)
                    "the %s split.\n",
                    report->arm_name[0], report->arm_name[1], c->rows_n, c->positives_n, c->users_n,
                    report->split);
-    lcf_buf_printf(out,
-                   "Figures are means over %zu seeds of A and %zu of B, ± the standard deviation "
-                   "over seeds.\n",
-                   c->seeds_n[0], c->seeds_n[1]);
+    lcf_buf_printf(out, "Figures are means over %zu seed%s of A and %zu of B%s.\n", c->seeds_n[0],
+                   c->seeds_n[0] == 1 ? "" : "s", c->seeds_n[1],
+                   c->seeds_n[0] + c->seeds_n[1] > 2 ? ", ± the standard deviation over seeds"
+                                                     : "");
     lcf_buf_printf(out,
                    "Intervals are percentiles of %zu paired bootstrap replicates (seed %" PRIu64
                    ") that draw users with replacement, with all rows of a user together",

@@ -96,7 +96,7 @@ static void name_deciles(lcf_slice_dimension *d, const double *values, size_t ro
             high[d->of[i]] = fmax(high[d->of[i]], values[i]);
         }
     for (size_t k = 0; k < DECILES; k++)
-        lcf_slice_set_name(d, k, "%s decile %zu (%.4g to %.4g)", d->name, k + 1, low[k], high[k]);
+        lcf_slice_set_name(d, k, "%s decile %zu (%.3g to %.3g)", d->name, k + 1, low[k], high[k]);
 }
 
 lcf_status lcf_slices_add_deciles(lcf_slices *s, const char *name, const double *values,

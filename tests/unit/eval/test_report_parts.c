@@ -197,6 +197,8 @@ static void cells_are_cut_at_characters_and_escaped(void **state)
     lcf_grid_signed(&g, 1, 1, 2, 0.5);
     assert_int_equal(strlen(lcf_grid_cell(&g, 1, 0)), LCF_CELL_MAX - 2); /* not half of the é */
     assert_string_equal(lcf_grid_cell(&g, 1, 1), "+0.50");
+    lcf_grid_signed(&g, 1, 1, 2, -0.004);
+    assert_string_equal(lcf_grid_cell(&g, 1, 1), "+0.00");
     lcf_grid_number(&g, 1, 1, 2, NAN);
     assert_string_equal(lcf_grid_cell(&g, 1, 1), LCF_CELL_UNDEFINED);
     lcf_grid_interval(&g, 1, 1, -1, 1);
