@@ -8,7 +8,7 @@
 #include "common/model/ranker.h"
 
 #define LCF_RANKER_LAYERS_MAX 8
-#define LCF_RANKER_PARAMS_MAX 256
+#define LCF_RANKER_PARAMS_MAX 512 /* 64 fields are up to 192 of them */
 #define LCF_RANKER_ROPE_THETA 10000.0f
 #define LCF_RANKER_NORM_EPS 1e-5f
 

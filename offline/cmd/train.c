@@ -9,6 +9,7 @@
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,13 +69,15 @@ static const struct argp_option OPTIONS[] = {
     {"patience", OPT_PATIENCE, "N", 0,
      "Stop after this many epochs without a better valid AUC (default 2)", 2},
     {"batch", OPT_BATCH, "ROWS", 0, "Rows per step (default 256)", 2},
-    {"lr", OPT_LR, "RATE", 0, "Learning rate of Adam (default 0.003)", 2},
+    {"lr", OPT_LR, "RATE", 0,
+     "Learning rate of Adam (default: what did best for the backbone, 0.003 for most)", 2},
     {"lr-plateau", OPT_PLATEAU, "FACTOR", 0,
      "Multiply the learning rate by this after an epoch that was not the best so far (default 1: "
      "never)",
      2},
     {"clip", OPT_CLIP, "NORM", 0, "Scale gradients down to this norm (default 0: never)", 2},
-    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "Strength of the decay (default 1e-4)", 2},
+    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "Strength of the decay (default: likewise, 1e-4)",
+     2},
     {"decay", OPT_DECAY, "NAME", 0,
      "l2: in the gradient, as in the published results; decoupled: beside it, as AdamW (default "
      "l2)",
@@ -190,7 +193,7 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
     }
 }
 
-static void check(const lcf_train_options *o, struct argp_state *state)
+static void check(lcf_train_options *o, struct argp_state *state)
 {
     const unsigned needs = lcf_ranker_side_needs(o->side);
 
@@ -208,6 +211,7 @@ static void check(const lcf_train_options *o, struct argp_state *state)
         argp_error(state, "--side %s needs --examples and --retrieved", o->side);
     if (needs & LCF_RANKER_KNOWLEDGE && !o->knowledge_dir)
         argp_error(state, "--side %s needs --knowledge", o->side);
+    lcf_train_params_settle(&o->params, o->backbone);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -327,7 +331,10 @@ int lcf_cmd_train(int argc, char **argv)
     lcf_err err = LCF_ERR_INIT;
     json_t *report = NULL;
     bool current = false;
-    lcf_status status = lcf_cli_parse(&argp, "train", argc, argv, &a, &err);
+    lcf_status status;
+
+    a.train.params.learning_rate = a.train.params.weight_decay = NAN; /* until check() */
+    status = lcf_cli_parse(&argp, "train", argc, argv, &a, &err);
 
     if (!status) {
         lcf_stop_install();

@@ -40,16 +40,15 @@ typedef struct lcf_train_params {
                            decay and without their moments' decay; false: torch.optim.Adam's bits */
 } lcf_train_params;
 
-/*
- * Learning rate and weight decay as they did best on valid AUC for the backbone on amazon-beauty
- * (seed 1, batch 256): .8384 with these; .8251 with 1e-3 and 1e-4, .8195 with 1e-3 and 1e-5, .8281
- * with 1e-2 and 1e-4 (the published pair, at batch 128), .5 with 1e-3 and 1e-3.
- */
 #define LCF_TRAIN_PARAMS_INIT                                                   \
     {                                                                           \
         .epochs_max = 30, .batch = 256, .patience = 2, .learning_rate = 3e-3,   \
         .weight_decay = 1e-4, .dropout = 0.1, .rec_weight = 1.0, .plateau = 1.0 \
     }
+
+/* The learning rate and the weight decay, where they are NaN, become those that did best for the
+ * backbone. */
+void lcf_train_params_settle(lcf_train_params *p, const char *backbone);
 
 typedef struct lcf_train_options {
     const char *dataset_dir;

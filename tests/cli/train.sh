@@ -68,6 +68,12 @@ expect 0 'best seed' "${warm[@]}" --table-updates sparse
 expect 1 'the dataset that it was trained on' "${warm[@]}" --init whole --init-dataset dataset2
 expect 2 '--init and --init-dataset go together' "${warm[@]}" --init whole
 
+# a backbone's own learning rate and decay, and those that were typed
+expect 0 'best seed' "$LLMCF" train --backbone lr --dataset dataset --seeds 1 --epochs 1 --out lr --json
+[ "$(jq -c '[.params.lr, .params.weight_decay]' stdout)" = '[0.01,1e-05]' ] || fail "rates of lr: $(jq -c .params stdout)"
+expect 0 'best seed' "$LLMCF" train --backbone lr --lr 0.002 --dataset dataset --seeds 1 --epochs 1 --out lr --json
+[ "$(jq -c '[.params.lr, .params.weight_decay]' stdout)" = '[0.002,1e-05]' ] || fail "rates of lr: $(jq -c .params stdout)"
+
 # wrong usage
 expect 2 "--decay must be l2 or decoupled, not 'l1'" "$LLMCF" train --dataset dataset --out x --decay l1
 expect 2 '--dataset and --out' "$LLMCF" train --dataset dataset
