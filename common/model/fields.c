@@ -29,17 +29,16 @@ lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
 static lcf_tensor *build_items(const ranker_pass *p)
 {
     const ranker_batch *b = p->batch;
-    lcf_tensor *parts[3 + LCF_FIELDS_MAX];
+    const lcf_lookup tables[] = {
+        {lcf_ranker_param(p, p->r->item_table), b->item_id, NULL},
+        {lcf_ranker_param(p, p->r->brand_table), b->item_brand, NULL},
+        {lcf_ranker_param(p, p->r->category_table), b->categories, b->category_offsets}};
+    lcf_tensor *parts[1 + LCF_FIELDS_MAX];
     size_t n;
 
-    parts[0] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->item_table), b->item_id, b->items_n);
-    parts[1] =
-        lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->brand_table), b->item_brand, b->items_n);
-    parts[2] = lcf_op_gather_mean(p->tape, lcf_ranker_param(p, p->r->category_table), b->categories,
-                                  b->category_offsets, b->items_n);
-    n = 3 + lcf_ranker_schema_parts(parts + 3, p, LCF_FIELD_ITEM, b->items_n);
-    return lcf_op_concat(p->tape, parts, n);
+    parts[0] = lcf_op_lookup(p->tape, tables, 3, b->items_n);
+    n = 1 + lcf_ranker_schema_parts(parts + 1, p, LCF_FIELD_ITEM, b->items_n);
+    return n > 1 ? lcf_op_concat(p->tape, parts, n) : parts[0];
 }
 
 lcf_tensor *lcf_ranker_users(const ranker_pass *p, size_t n)

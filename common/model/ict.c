@@ -112,31 +112,26 @@ lcf_tensor *lcf_ict_text_tokens(const ranker_pass *p, const float *vectors, size
     return lcf_ranker_mlp_forward(p, &state_of(p)->text, lcf_tape_input(p->tape, vectors, dims, 2));
 }
 
-/* Tokens of item texts: frozen, or among those of the batch's texts. */
+/* What item_text points into: frozen tokens, or those of the batch's texts. */
 static lcf_tensor *item_texts(const ranker_pass *p, lcf_tensor *texts)
 {
     const size_t dims[2] = {p->source->catalogue->items_n, p->r->config.dim};
 
-    if (p->batch->frozen)
-        texts = lcf_tape_input(p->tape, p->r->frozen.item_tokens, dims, 2);
-    return lcf_op_gather(p->tape, texts, p->batch->item_text, p->batch->decisions_n);
+    return p->batch->frozen ? lcf_tape_input(p->tape, p->r->frozen.item_tokens, dims, 2) : texts;
 }
 
 /* Decision tokens x of rows and examples, from nine fields -> [decisions_n, dim]. */
 static lcf_tensor *decisions(const ranker_pass *p, ranker_fields *f, lcf_tensor *texts)
 {
     const ranker_batch *b = p->batch;
-    lcf_tensor *means = lcf_ranker_history_means(p, f);
-    lcf_tensor *fields[5];
+    const lcf_lookup fields[] = {{lcf_ranker_users(p, b->decisions_n), NULL, NULL},
+                                 {f->items, b->item, NULL},
+                                 {item_texts(p, texts), b->item_text, NULL},
+                                 {lcf_ranker_history_means(p, f), b->history, NULL},
+                                 {texts, b->history_text, NULL}};
 
-    fields[0] = lcf_ranker_users(p, b->decisions_n);
-    fields[1] = lcf_op_gather(p->tape, f->items, b->item, b->decisions_n);
-    fields[2] = item_texts(p, texts);
-    fields[3] = means;
-    if (b->histories_n != b->decisions_n)
-        fields[3] = lcf_op_gather(p->tape, means, b->history, b->decisions_n);
-    fields[4] = lcf_op_gather(p->tape, texts, b->history_text, b->decisions_n);
-    return lcf_ranker_mlp_forward(p, &state_of(p)->x, lcf_op_concat(p->tape, fields, 5));
+    return lcf_ranker_mlp_forward(p, &state_of(p)->x,
+                                  lcf_op_lookup(p->tape, fields, 5, b->decisions_n));
 }
 
 /* Decision, CoT and label tokens of the batch's examples [examples_n, tokens_n * dim]. */
@@ -145,17 +140,16 @@ static lcf_tensor *triples(const ranker_pass *p, lcf_tensor *x, lcf_tensor *text
     const ranker_batch *b = p->batch;
     const size_t dims[2] = {p->source->examples->n,
                             p->r->side->tokens_n * (size_t)p->r->config.dim};
-    lcf_tensor *parts[3];
+    lcf_lookup parts[3];
     size_t n = 0;
 
     if (b->frozen)
         return lcf_tape_input(p->tape, p->r->frozen.example_tokens, dims, 2);
-    parts[n++] = lcf_ranker_rows(p, x, b->rows_n, b->examples_n);
+    parts[n++] = (lcf_lookup){lcf_ranker_rows(p, x, b->rows_n, b->examples_n), NULL, NULL};
     if (state_of(p)->cot)
-        parts[n++] = lcf_op_gather(p->tape, texts, b->cot_text, b->examples_n);
-    parts[n++] = lcf_op_gather(p->tape, lcf_ranker_param(p, state_of(p)->label_table), b->label,
-                               b->examples_n);
-    return lcf_op_concat(p->tape, parts, n);
+        parts[n++] = (lcf_lookup){texts, b->cot_text, NULL};
+    parts[n++] = (lcf_lookup){lcf_ranker_param(p, state_of(p)->label_table), b->label, NULL};
+    return lcf_op_lookup(p->tape, parts, n, b->examples_n);
 }
 
 /* Tokens of the batch's texts; those of CoTs, which come last, where they are read. */

@@ -90,11 +90,7 @@ lcf_tensor *lcf_ranker_param(const ranker_pass *p, size_t idx)
 
 lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, size_t n)
 {
-    uint32_t *ids = lcf_tape_alloc(p->tape, n, sizeof(uint32_t));
-
-    for (size_t i = 0; ids && i < n; i++)
-        ids[i] = (uint32_t)(begin + i);
-    return lcf_op_gather(p->tape, x, ids, n);
+    return lcf_op_slice(p->tape, x, begin, n);
 }
 
 /* Layer i of an MLP, with ReLU after all but the last. */

@@ -169,6 +169,15 @@ lcf_tensor *lcf_op_gather(lcf_tape *t, lcf_tensor *table, const uint32_t *ids, s
 /* Row i = mean of table rows ids[offsets[i] .. offsets[i + 1]); zeros when empty. -> [n, D] */
 lcf_tensor *lcf_op_gather_mean(lcf_tape *t, lcf_tensor *table, const uint32_t *ids,
                                const uint32_t *offsets, size_t n);
+/* Lookups side by side: [n, sum of the tables' widths], part p of row i being row ids[i] of its
+ * table (ids NULL: row i), or with offsets the mean of rows ids[offsets[i] .. offsets[i + 1]). What
+ * gathers and their concatenation would give, in one pass. ids and offsets must outlive the step.
+ */
+typedef struct lcf_lookup {
+    lcf_tensor *table; /* [N, D] */
+    const uint32_t *ids, *offsets;
+} lcf_lookup;
+lcf_tensor *lcf_op_lookup(lcf_tape *t, const lcf_lookup *parts, size_t parts_n, size_t n);
 /* [N, D] repeated: row i of the result is x row of[i]. (gather with x in place of a table; the same
  * code.) */
 /* x [B, L, D], weights [B, L] -> [B, D]: sum over L of weights * x. */

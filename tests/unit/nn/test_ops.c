@@ -252,6 +252,54 @@ static double naive_gather_mean(lcf_tensor **in, size_t i)
     return to > from ? sum / (to - from) : 0;
 }
 
+/* Single rows, means, and rows as they stand, side by side; against the gathers that it fuses. */
+static const uint32_t lookup_ids[] = {3, 0, 1, 3}, lookup_means[] = {2, 2, 0, 1, 3},
+                      lookup_offsets[] = {0, 2, 2, 3, 5};
+
+static lcf_tensor *build_lookup(lcf_tape *t, lcf_tensor **in)
+{
+    const lcf_lookup parts[] = {
+        {in[0], lookup_ids, NULL}, {in[1], lookup_means, lookup_offsets}, {in[2], NULL, NULL}};
+
+    return lcf_op_lookup(t, parts, 3, 4);
+}
+static lcf_tensor *build_gathers(lcf_tape *t, lcf_tensor **in)
+{
+    lcf_tensor *parts[] = {lcf_op_gather(t, in[0], lookup_ids, 4),
+                           lcf_op_gather_mean(t, in[1], lookup_means, lookup_offsets, 4), in[2]};
+
+    return lcf_op_concat(t, parts, 3);
+}
+static double naive_lookup(lcf_tensor **in, size_t i)
+{
+    const size_t row = i / 10, column = i % 10;
+    double sum = 0;
+
+    if (column < 5)
+        return in[0]->data[lookup_ids[row] * 5 + column];
+    if (column >= 8)
+        return in[2]->data[row * 2 + column - 8];
+    for (uint32_t j = lookup_offsets[row]; j < lookup_offsets[row + 1]; j++)
+        sum += (double)in[1]->data[lookup_means[j] * 3 + column - 5] /
+               (lookup_offsets[row + 1] - lookup_offsets[row]);
+    return sum;
+}
+
+static void test_lookup(void **state)
+{
+    const op_case fused = {
+        build_lookup, naive_lookup, NULL, 3, {SHAPE(4, 5), SHAPE(4, 3), SHAPE(4, 2)}};
+    op_case composed = fused;
+    float a[256] = {0}, b[256] = {0};
+
+    (void)state;
+    check(&fused);
+    composed.build = build_gathers;
+    gradients_of(a, &fused);
+    gradients_of(b, &composed);
+    assert_memory_equal(a, b, sizeof(a));
+}
+
 static void test_gather(void **state)
 {
     (void)state;
@@ -691,6 +739,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_linear_relu),
+        cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_add_sub_mul),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_elementwise),
