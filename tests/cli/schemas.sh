@@ -97,4 +97,11 @@ from jsonschema import Draft202012Validator
 Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
 PYTHON
 done
+(cd "$schemas/examples/ope" && "$LLMCF" ope --log requests.jsonl --target scores:candidate.jsonl --temperature 0.7 --replicates 200 \
+    --require 'ips > 0' --json --quiet 2>/dev/null) >ope.json || fail "no counterfactual report"
+"$python" - "$schemas/ope_report.schema.json" ope.json <<'PYTHON' || fail "ope.json is not valid"
+import json, sys
+from jsonschema import Draft202012Validator
+Draft202012Validator(json.load(open(sys.argv[1]))).validate(json.load(open(sys.argv[2])))
+PYTHON
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }

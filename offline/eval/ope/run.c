@@ -26,6 +26,17 @@ void lcf_ope_figure_names(lcf_buf *out)
         lcf_buf_printf(out, "%s%s", i ? " " : "", known.list[i].name);
 }
 
+static bool is_estimator(const char *name)
+{
+    for (size_t e = 0; LCF_OPE_ESTIMATORS[e]; e++)
+        if (!strcmp(LCF_OPE_ESTIMATORS[e]->name, name))
+            return true;
+    for (size_t e = 0; LCF_OPE_SLATE_ESTIMATORS[e]; e++)
+        if (!strcmp(LCF_OPE_SLATE_ESTIMATORS[e]->name, name))
+            return true;
+    return false;
+}
+
 static lcf_status check_options(work *w, lcf_err *err)
 {
     const lcf_ope_run_options *o = w->options;
@@ -33,7 +44,7 @@ static lcf_status check_options(work *w, lcf_err *err)
     lcf_status status = LCF_OK;
 
     lcf_ope_figures(&known, NULL);
-    if (!lcf_figures_find(&known, o->headline, strlen(o->headline)))
+    if (!is_estimator(o->headline))
         return LCF_FAIL(err, LCF_EUSAGE, "--estimator: there is no estimator '%s'", o->headline);
     w->conditions = lcf_alloc_zero(o->require_n + 1, sizeof(*w->conditions));
     if (!w->conditions)

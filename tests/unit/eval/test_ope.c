@@ -8,6 +8,8 @@
 #include "offline/eval/ope/load.h"
 #include "offline/eval/ope/logistic.h"
 #include "offline/eval/ope/ope.h"
+#include "offline/eval/ope/report.h"
+#include "offline/eval/ope/run.h"
 #include "offline/eval/ope/target.h"
 #include "tests/golden/ope_golden.h"
 
@@ -323,6 +325,88 @@ static void open_bandit_is_as_published(void **state)
     free(random);
 }
 
+/* ---- the step and its report ---- */
+
+static void reports_are_written_once(void **state)
+{
+    static const char *const require[] = {"ips > 0", "slate_rips_low <= 1e9"};
+    char *folder = test_folder(), *out_dir = lcf_path_join(folder, "report");
+    char *log = example("requests.jsonl"), *scores = example("candidate.jsonl"), target[1024];
+    lcf_ope_run_options options = LCF_OPE_RUN_OPTIONS_INIT;
+    lcf_buf first = LCF_BUF_INIT, second = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    bool current = true;
+    json_t *report;
+
+    (void)state;
+    snprintf(target, sizeof(target), "scores:%s", scores);
+    options.source.path = log;
+    options.source.target = target;
+    options.source.temperature = 0.5;
+    options.out_dir = out_dir;
+    options.require = require;
+    options.require_n = 2;
+    options.ope.bootstrap.replicates_n = 100;
+    assert_ok(lcf_ope_run(&report, &current, &options, &err), &err);
+    assert_false(current);
+    lcf_ope_report_html(&first, report);
+    json_decref(report);
+    assert_ok(lcf_ope_run(&report, &current, &options, &err), &err);
+    assert_true(current);
+    lcf_ope_report_html(&second, report);
+    json_decref(report);
+    assert_string_equal(lcf_buf_text(&first), lcf_buf_text(&second));
+    lcf_buf_dispose(&first);
+    lcf_buf_dispose(&second);
+    free(log);
+    free(scores);
+    free(out_dir);
+    test_folder_remove(folder);
+}
+
+static void text_from_outside_is_escaped(void **state)
+{
+    char *folder = test_folder(), *path = lcf_path_join(folder, "<b>&.csv");
+    static const char text[] = "action,reward,propensity,target,user\n"
+                               "a,1,.5,.5,u\nb,0,.5,.25,v\n\"<i>\",1,.5,.1,w\n";
+    lcf_ope_run_options options = LCF_OPE_RUN_OPTIONS_INIT;
+    lcf_buf html = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    json_t *report;
+
+    (void)state;
+    assert_ok(lcf_file_write(path, text, sizeof(text) - 1, &err), &err);
+    options.source.path = path;
+    options.ope.bootstrap.replicates_n = 100;
+    assert_ok(lcf_ope_run(&report, NULL, &options, &err), &err);
+    lcf_ope_report_html(&html, report);
+    assert_null(strstr(lcf_buf_text(&html), "<b>&.csv"));
+    assert_non_null(strstr(lcf_buf_text(&html), "&lt;b&gt;&amp;.csv"));
+    lcf_buf_dispose(&html);
+    json_decref(report);
+    free(path);
+    test_folder_remove(folder);
+}
+
+static void unknown_names_are_refused(void **state)
+{
+    static const char *const require[] = {"dr_left > 0"};
+    lcf_ope_run_options options = LCF_OPE_RUN_OPTIONS_INIT;
+    json_t *report;
+
+    (void)state;
+    options.source.path = "nowhere";
+    options.headline = "dr_low"; /* a figure of the gate, no estimator */
+    assert_int_equal(lcf_ope_run(&report, NULL, &options, NULL), LCF_EUSAGE);
+    options.headline = "dr";
+    options.require = require;
+    options.require_n = 1;
+    assert_int_equal(lcf_ope_run(&report, NULL, &options, NULL), LCF_EUSAGE);
+    options.require_n = 0;
+    assert_int_equal(lcf_ope_run(&report, NULL, &options, NULL), LCF_ENOENT);
+    assert_null(report);
+}
+
 /* ---- out of memory ---- */
 
 static lcf_status run_all(const char *path)
@@ -373,6 +457,9 @@ int main(void)
         cmocka_unit_test(uniform_target_is_even),
         cmocka_unit_test(estimated_target_is_the_share),
         cmocka_unit_test(open_bandit_is_as_published),
+        cmocka_unit_test(reports_are_written_once),
+        cmocka_unit_test(text_from_outside_is_escaped),
+        cmocka_unit_test(unknown_names_are_refused),
         cmocka_unit_test(every_allocation_may_fail),
     };
 
