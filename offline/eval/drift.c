@@ -5,22 +5,28 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SHARE_MIN 1e-4
 
-static int compare_f32(const void *a, const void *b)
+/* Which of n equal parts of [0, 1] a score is in; 1 is in the last. */
+static size_t part_of(float score, size_t n)
 {
-    float x = *(const float *)a, y = *(const float *)b;
+    size_t part = (size_t)((double)score * (double)n);
 
-    return (x > y) - (x < y);
+    return part < n ? part : n - 1;
 }
 
-static size_t bin_of(float score)
+static void count_levels(lcf_score_sample *out, const float *scores, size_t n)
 {
-    size_t b = (size_t)((double)score * LCF_SCORE_BINS);
-
-    return b < LCF_SCORE_BINS ? b : LCF_SCORE_BINS - 1;
+    for (size_t i = 0; i < n; i++) {
+        out->mean += (double)scores[i] / (double)n;
+        out->bins[part_of(scores[i], LCF_SCORE_BINS)]++;
+        out->up_to[part_of(scores[i], LCF_SCORE_LEVELS)]++;
+    }
+    for (size_t level = 1; level < LCF_SCORE_LEVELS; level++)
+        out->up_to[level] += out->up_to[level - 1];
+    for (size_t b = 0; b < LCF_SCORE_BINS; b++)
+        out->bins[b] /= (double)n;
 }
 
 lcf_status lcf_score_sample_init(lcf_score_sample *out, const float *scores, size_t n, lcf_err *err)
@@ -34,38 +40,33 @@ lcf_status lcf_score_sample_init(lcf_score_sample *out, const float *scores, siz
         if (!(scores[i] >= 0 && scores[i] <= 1))
             return LCF_FAIL(err, LCF_EFORMAT, "score %zu is %g, not within 0 and 1", i,
                             (double)scores[i]);
-    out->sorted = lcf_alloc(n, sizeof(*out->sorted));
-    if (!out->sorted)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu scores", n);
-    memcpy(out->sorted, scores, n * sizeof(*scores));
-    qsort(out->sorted, n, sizeof(*out->sorted), compare_f32);
+    out->up_to = lcf_alloc_zero(LCF_SCORE_LEVELS, sizeof(*out->up_to));
+    if (!out->up_to)
+        return LCF_FAIL(err, LCF_ENOMEM, "histogram of %zu scores", n);
     out->n = n;
-    for (size_t i = 0; i < n; i++) { /* in the order of the scores, so that the sum has one */
-        out->mean += (double)out->sorted[i] / (double)n;
-        out->bins[bin_of(out->sorted[i])]++;
+    count_levels(out, scores, n);
+    for (size_t i = 0; i < n; i++) {
+        double off = (double)scores[i] - out->mean;
+        squares += off * off;
     }
-    for (size_t i = 0; i < n; i++)
-        squares += pow((double)out->sorted[i] - out->mean, 2);
     out->std = n > 1 ? sqrt(squares / (double)(n - 1)) : NAN;
-    for (size_t b = 0; b < LCF_SCORE_BINS; b++)
-        out->bins[b] /= (double)n;
     return LCF_OK;
 }
 
 void lcf_score_sample_dispose(lcf_score_sample *s)
 {
-    free(s->sorted);
+    free(s->up_to);
     *s = (lcf_score_sample){.n = 0};
 }
 
-/* How many scores are at or below the edge. */
-static size_t count_to(const lcf_score_sample *s, float edge)
+/* The lowest level up to which there are `count` scores. */
+static size_t level_of(const lcf_score_sample *s, size_t count)
 {
-    size_t low = 0, high = s->n;
+    size_t low = 0, high = LCF_SCORE_LEVELS - 1;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (s->sorted[middle] <= edge)
+        if (s->up_to[middle] < count)
             low = middle + 1;
         else
             high = middle;
@@ -86,12 +87,9 @@ double lcf_psi(const lcf_score_sample *before, const lcf_score_sample *after)
     if (!before->n || !after->n)
         return NAN;
     for (size_t k = 1; k <= LCF_PSI_BINS; k++) {
-        size_t at = before->n * k / LCF_PSI_BINS, to_before = before->n, to_after = after->n;
-        if (k < LCF_PSI_BINS) {
-            float edge = before->sorted[at ? at - 1 : 0];
-            to_before = count_to(before, edge);
-            to_after = count_to(after, edge);
-        }
+        size_t at = before->n * k / LCF_PSI_BINS;
+        size_t level = k < LCF_PSI_BINS ? level_of(before, at) : LCF_SCORE_LEVELS - 1;
+        size_t to_before = before->up_to[level], to_after = after->up_to[level];
         if (to_before > last_before || to_after > last_after) {
             double p = share(last_before, to_before, before->n);
             double q = share(last_after, to_after, after->n);

@@ -16,13 +16,14 @@
 #include <stddef.h>
 
 #define LCF_SCORE_BINS 20
+#define LCF_SCORE_LEVELS 65536 /* scores that differ by less than 1/65536 may count as equal */
 #define LCF_PSI_BINS 10
 
 typedef struct lcf_score_sample {
     size_t n;                    /* 0: there is no such sample */
     double bins[LCF_SCORE_BINS]; /* share of the scores in [b/20, (b+1)/20), 1 in the last */
     double mean, std;
-    float *sorted; /* [n] */
+    size_t *up_to; /* [LCF_SCORE_LEVELS] scores below (level + 1) / 65536; the last: all */
 } lcf_score_sample;
 
 /*
