@@ -1,9 +1,12 @@
 /*
  * Gate conditions, slices, and the report in its three forms.
  */
+#include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/store/retrieved.h"
 #include "offline/eval/compare.h"
 #include "offline/eval/gate.h"
 #include "offline/eval/report.h"
@@ -15,6 +18,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +217,67 @@ static void slices_by_hand(void **state)
     err = (lcf_err)LCF_ERR_INIT;
     assert_int_equal(lcf_slices_init(&s, &t, &d, &plain, &err), LCF_EFORMAT);
     assert_non_null(strstr(err.text, "sample 17, the dataset has 17"));
+}
+
+/* Retrieved examples of 17 samples, two each, of the dataset with that id. */
+static void save_retrieved(const char *dir, const float *scores, const uint32_t *ids, char id[65])
+{
+    lcf_retrieved r = {
+        .rule = LCF_EXAMPLE_OPTIONS_INIT, .rows_n = 17, .ids = ids, .scores = scores};
+    lcf_manifest *m;
+    json_t *json;
+    char own[65];
+
+    r.rule.k = 2;
+    assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
+    assert_int_equal(lcf_file_write("dataset.bin", "data", 4, NULL), LCF_OK);
+    assert_int_equal(lcf_retrieved_save("retrieved/retrieved.lcf", &r, NULL), LCF_OK);
+    assert_int_equal(lcf_manifest_create(&m, "retrieve", NULL), LCF_OK);
+    assert_int_equal(lcf_manifest_input(m, "dataset", "dataset.bin", NULL), LCF_OK);
+    assert_int_equal(lcf_manifest_write(m, dir, NULL), LCF_OK);
+    lcf_manifest_free(m);
+    assert_int_equal(lcf_manifest_read(own, &json, dir, NULL), LCF_OK);
+    snprintf(id, 65, "%s",
+             json_string_value(json_object_get(
+                 json_object_get(json_object_get(json, "identity"), "inputs"), "dataset")));
+    json_decref(json);
+}
+
+static void slices_by_examples(void **state)
+{
+    static const lcf_slices_options options = {"retrieved", NULL, 0};
+    lcf_dataset d = small_dataset();
+    uint64_t row[12];
+    uint8_t label[12];
+    uint32_t user[12] = {0}, ids[34];
+    float scores[34] = {0};
+    lcf_eval_table t = {.rows_n = 12, .users_n = 1, .row = row, .label = label, .user = user};
+    const lcf_slice_dimension *similarity;
+    lcf_slices s;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    add_catalogue(&d);
+    for (size_t i = 0; i < 12; i++) {
+        row[i] = i;
+        label[i] = SAMPLE_LABEL[i];
+    }
+    for (size_t i = 0; i < 17; i++) { /* the second is the better one; rows 0 and 1 have none */
+        ids[2 * i] = ids[2 * i + 1] = i < 2 ? LCF_EXAMPLE_NONE : 7;
+        scores[2 * i] = 0.125f;
+        scores[2 * i + 1] = 0.25f + 0.03125f * (float)i;
+    }
+    save_retrieved("retrieved", scores, ids, d.id);
+    assert_int_equal(lcf_slices_init(&s, &t, &d, &options, NULL), LCF_OK);
+    assert_memory_equal(dimension_of(&s, "examples")->of,
+                        ((uint8_t[]){1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), 12);
+    similarity = dimension_of(&s, "similarity"); /* ten rows with examples, a decile each */
+    assert_memory_equal(similarity->of, ((uint8_t[]){255, 255, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}), 12);
+    assert_string_equal(similarity->names[0], "similarity decile 1 (0.312 to 0.312)");
+    lcf_slices_dispose(&s);
+    d.id[0] = d.id[0] == 'a' ? 'b' : 'a';
+    assert_int_equal(lcf_slices_init(&s, &t, &d, &options, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "retrieved: examples of another dataset"));
 }
 
 static void deciles_share_ties_and_leave_nan_out(void **state)
@@ -501,6 +566,7 @@ int main(void)
         cmocka_unit_test(gate_checks_every_condition),
         cmocka_unit_test(all_names_fit_and_differ),
         cmocka_unit_test(slices_by_hand),
+        cmocka_unit_test(slices_by_examples),
         cmocka_unit_test(deciles_share_ties_and_leave_nan_out),
         cmocka_unit_test(only_the_top_values_get_slices),
         cmocka_unit_test(report_says_the_same_in_three_forms),
