@@ -5,9 +5,10 @@
  * single-candidate requests.
  *
  * Beside the wall clock stands the thread's own time (cpu), which a busy machine does not change;
- * beside 500 candidates what the multiply-adds that remain would take at sgemm's speed, as a share
- * of our time; and the PyTorch twin (rank_twin.py) on the same requests and the same examples,
- * where there is one. A process of its own measures the cold start and the memory.
+ * beside 500 candidates the floor, what the multiply-adds that must remain would take at sgemm's
+ * speed, and its share of our time; and the PyTorch twin (rank_twin.py) on the same requests and
+ * the same examples, where there is one. A process of its own measures the cold start and the
+ * memory.
  *
  *     bench_rank [EXAMPLES [REQUESTS]]   CSV on stdout: name,value,unit (default 5000 and 200)
  */
@@ -17,6 +18,7 @@
 #include "common/base/progress.h"
 #include "common/base/rng.h"
 #include "common/base/str.h"
+#include "common/data/dataset.h"
 #include "common/model/ranker.h"
 #include "online/rank/llmcf.h"
 #include "online/rank/wire.h"
@@ -164,32 +166,76 @@ static double sgemm_ceiling(void)
     return best;
 }
 
-/* Per candidate, after all that depends on user, item or example alone (but for the item's own
- * parts of x and of the head), with a full history and k examples, none shared. */
-static double din_madds(const lcf_ranker_config *c, double history_n)
+/* Distinct brands and sets of categories, as shares of `n` items that are drawn as candidates are.
+ */
+static void distinct_fields(double share[2], const char *dataset_items, size_t n)
 {
-    const double item = 3.0 * c->dim, extra = lcf_ranker_side_needs(c->side) ? c->dim : 0;
+    lcf_catalogue c;
+    uint32_t *items = calloc(n, sizeof(*items));
+    size_t distinct[2] = {0, 0};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_rng rng;
 
-    return history_n * (item * c->att_hidden[0] + (double)c->att_hidden[0] * c->att_hidden[1] +
-                        c->att_hidden[1] + item) +
-           (2 * item + extra) * c->head_hidden[0] + (double)c->head_hidden[0] * c->head_hidden[1] +
+    check(items ? lcf_catalogue_open(&c, dataset_items, &err) : LCF_ENOMEM, &err);
+    lcf_rng_seed(&rng, 3, 0);
+    for (size_t i = 0; i < n; i++) {
+        bool fresh[2] = {true, true};
+
+        items[i] = 1 + (uint32_t)lcf_rng_below(&rng, c.items_n - 1);
+        for (size_t j = 0; j < i; j++) {
+            const uint64_t *a = c.category_offsets + items[i], *b = c.category_offsets + items[j];
+
+            if (c.item_brand[items[i]] == c.item_brand[items[j]])
+                fresh[0] = false;
+            if (a[1] - a[0] == b[1] - b[0] &&
+                !memcmp(c.item_categories + a[0], c.item_categories + b[0],
+                        (a[1] - a[0]) * sizeof(*c.item_categories)))
+                fresh[1] = false;
+        }
+        distinct[0] += fresh[0];
+        distinct[1] += fresh[1];
+    }
+    for (size_t field = 0; field < 2; field++)
+        share[field] = (double)distinct[field] / (double)n;
+    lcf_catalogue_close(&c);
+    free(items);
+}
+
+/*
+ * Multiply-adds per candidate that are left when all that depends on the user, on the item or on an
+ * example alone is known, and brands and sets of categories are multiplied once each: with a full
+ * history and k examples, none shared between candidates.
+ */
+static double din_madds(const lcf_ranker_config *c, const double distinct[2])
+{
+    const double dim = c->dim, item = 3 * dim;
+    const double extra = lcf_ranker_side_needs(c->side) ? dim : 0;
+    const double first = dim * (1 + distinct[0] + distinct[1]) * c->att_hidden[0];
+
+    return LCF_HISTORY_MAX *
+               (first + (double)c->att_hidden[0] * c->att_hidden[1] + c->att_hidden[1] + item) +
+           (item + extra) * c->head_hidden[0] + (double)c->head_hidden[0] * c->head_hidden[1] +
            c->head_hidden[1];
 }
 
 static double ict_madds(const lcf_ranker_config *c)
 {
-    const double d = c->dim, t = 3.0 * c->k, token = d * d + 3 * d * c->ffn_hidden;
-    const double own = 4 * d * c->x_hidden + c->x_hidden * d + c->layers_n * (3 * d * d + token) +
-                       c->layers_n * 2 * (t + 1) * d;
-    const double whole = 3 * d * d + token + (t + 1) * d; /* of an example's token, on average */
+    const double d = c->dim, t = 3.0 * c->k, qkv = 3 * d * d;
+    const double after = d * d + 3 * d * c->ffn_hidden; /* what follows a token's attention */
+    const double own =
+        c->x_hidden * d + c->layers_n * (qkv + after + 2 * (t + 1) * d); /* the row's token */
+    const double first = after + (t + 1) * d; /* an example's, whose projections are constants */
 
-    return own + t * ((c->layers_n - 1) * whole + 2 * d * d);
+    if (c->layers_n == 1)
+        return own;
+    return own + t * (first + (c->layers_n - 2) * (qkv + after + (t + 1) * d) + 2 * d * d);
 }
 
-static void print_floor(const lcf_ranker_config *c, const char *arm, const char *size, double ms)
+static void print_floor(const lcf_ranker_config *c, const double distinct[2], const char *arm,
+                        const char *size, double ms)
 {
     const double candidates_n = 500;
-    double madds = din_madds(c, LCF_HISTORY_MAX);
+    double madds = din_madds(c, distinct);
 
     if (lcf_ranker_side_needs(c->side))
         madds += ict_madds(c);
@@ -344,7 +390,7 @@ static void run(const char *dir, size_t examples_n, size_t repeats)
     static const char *const arms[] = {"din", "din-ict"};
     world_options options = WORLD_OPTIONS_INIT;
     char root[4096], path[4200], size[32];
-    double cpu_ms[2][2];
+    double cpu_ms[2][2], distinct[2];
     lcf_ranker_snapshot *snapshot;
     lcf_rank_info info;
     requests r = {.candidates_n = 0};
@@ -363,11 +409,13 @@ static void run(const char *dir, size_t examples_n, size_t repeats)
             r.candidates_n = n ? 500 : 100;
             cpu_ms[arm][n] = measure(&r, arms[arm], repeats, size);
         }
+    snprintf(path, sizeof(path), "%s/dataset/items.lcf", dir);
+    distinct_fields(distinct, path, 500);
     for (size_t arm = 0; arm < 2; arm++) {
         lcf_ranker *ranker;
         snprintf(path, sizeof(path), "%s/%s.lcf", dir, arm ? "ict" : "din");
         check(lcf_ranker_open(&ranker, path, &err), &err);
-        print_floor(lcf_ranker_config_of(ranker), arms[arm], size, cpu_ms[arm][1]);
+        print_floor(lcf_ranker_config_of(ranker), distinct, arms[arm], size, cpu_ms[arm][1]);
         lcf_ranker_free(ranker);
     }
     run_twin(&r, dir, size, cpu_ms[1]);
