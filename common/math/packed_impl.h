@@ -43,14 +43,23 @@ ALWAYS_INLINE void packed_tile(const packed_call *call, float *y, const float *x
             for (v = 0; v < vecs; v++)
                 sum[r][v] += x[r * call->ldx + i] * wv[v];
     }
+    if (call->flags & LCF_PACKED_ADD)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (v = 0; v < vecs; v++)
+                sum[r][v] += *(const vec *)(y + r * call->ldy + v * VW);
+    if (call->flags & LCF_PACKED_RELU)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (v = 0; v < vecs; v++)
+                sum[r][v] = vec_relu(sum[r][v]);
+#pragma GCC unroll 12
     for (r = 0; r < rows; r++)
-        for (v = 0; v < vecs; v++) {
-            vec *out = (vec *)(y + r * call->ldy + v * VW);
-
-            if (call->flags & LCF_PACKED_ADD)
-                sum[r][v] += *out;
-            *out = call->flags & LCF_PACKED_RELU ? vec_relu(sum[r][v]) : sum[r][v];
-        }
+#pragma GCC unroll 2
+        for (v = 0; v < vecs; v++)
+            *(vec *)(y + r * call->ldy + v * VW) = sum[r][v];
 }
 
 /* n rows against one tile of outputs. */

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-#define CHUNK 16 /* rows whose tokens are computed together: they stay in the cache */
+#define CHUNK 24 /* rows whose tokens are computed together: they stay in the cache */
 #define NODE 3   /* tokens of an example */
 #define FFN_ROWS 48
 
