@@ -29,6 +29,7 @@ enum {
     OPT_VECTORS,
     OPT_ALLOW,
     OPT_SELF_TEST,
+    OPT_STREAM,
     OPT_SEED,
     OPT_SEEDS,
     OPT_THREADS,
@@ -64,6 +65,11 @@ static const struct argp_option OPTIONS[] = {
      1},
     {"out", OPT_OUT, "DIR", 0, "The report; replaced in one step", 1},
     {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 2},
+    {"stream", OPT_STREAM, "HOW", 0,
+     "For plain files that are larger than memory, with the same rows in the same order: sketch "
+     "(AUC up to a bound that is reported) or sort (exact, with temporary files); intervals are "
+     "then from a jackknife over 32 groups of users",
+     2},
     {"allow", OPT_ALLOW, "WHAT", 0,
      "What may be wrong with the rows, in any number: unmatched (rows that one arm alone has are "
      "dropped), duplicates (the first of each key is kept), nan (rows with such a score are "
@@ -247,6 +253,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_DATASET:
         a->evaluate.dataset_dir = text;
         return 0;
+    case OPT_STREAM:
+        a->evaluate.stream = is_second(state, "stream", text, "sketch", "sort") ? LCF_STREAM_SORT
+                                                                                : LCF_STREAM_SKETCH;
+        return 0;
     case OPT_ALLOW:
         allow(state, &a->evaluate.allow, text);
         return 0;
@@ -277,6 +287,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->evaluate.arm_dir[0] || !a->evaluate.arm_dir[1] || !a->evaluate.out_dir)
             argp_error(state, "--a, --b and --out are needed");
+        if (a->evaluate.stream && !(lcf_score_rows_named(a->evaluate.arm_dir[0]) &&
+                                    lcf_score_rows_named(a->evaluate.arm_dir[1])))
+            argp_error(state, "--stream is for plain files of scores");
         if (a->evaluate.dataset_dir && (lcf_score_rows_named(a->evaluate.arm_dir[0]) ||
                                         lcf_score_rows_named(a->evaluate.arm_dir[1])))
             argp_error(state, "--dataset is for rankers: the rows of a plain file are not its");

@@ -70,7 +70,16 @@ typedef struct lcf_slice_result {
     double p_bh;          /* Benjamini and Hochberg: share of false alarms among those found */
 } lcf_slice_result;
 
+/* How a comparison of more rows than fit in memory was made (offline/eval/stream/stream.h). */
+typedef enum lcf_stream_method {
+    LCF_STREAM_NONE,
+    LCF_STREAM_SKETCH,
+    LCF_STREAM_SORT
+} lcf_stream_method;
+
 typedef struct lcf_comparison {
+    lcf_stream_method stream;
+    double auc_bound[LCF_ARMS]; /* of a sketch: AUC is within this of the value */
     size_t rows_n, users_n, positives_n;
     size_t users_both_n; /* users with both classes */
     bool orders_only;    /* scores are no probabilities: measures of those are NaN */

@@ -17,6 +17,7 @@
 #include "offline/eval/item_facts.h"
 #include "offline/eval/report.h"
 #include "offline/eval/sources.h"
+#include "offline/eval/stream/stream.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -190,6 +191,9 @@ static lcf_status describe(work *w, lcf_err *err)
         status = lcf_manifest_param_str(w->manifest, "require", lcf_buf_text(&gate), err);
     if (!status)
         status = lcf_manifest_param_str(w->manifest, "split", o->split, err);
+    if (!status && o->stream)
+        status = lcf_manifest_param_str(w->manifest, "stream",
+                                        o->stream == LCF_STREAM_SORT ? "sort" : "sketch", err);
     if (!status)
         status = describe_allowed(w->manifest, &o->allow, err);
     if (!status)
@@ -251,6 +255,13 @@ static lcf_status sample_scores(work *w, const lcf_eval_table *t, lcf_err *err)
         status = lcf_score_sample_init(&w->background.scores[a], t->scores[a],
                                        t->seeds_n[a] * t->rows_n, err);
     return status;
+}
+
+static lcf_status compare_streams(lcf_comparison *out, const work *w, lcf_err *err)
+{
+    const lcf_stream_options options = {w->options->stream, w->options->allow.nan, 0};
+
+    return lcf_stream_compare(out, w->arm_file[0], w->arm_file[1], &options, err);
 }
 
 static lcf_status compare_files(lcf_comparison *out, work *w, lcf_err *err)
@@ -381,6 +392,8 @@ static lcf_status write_command(work *w, lcf_err *err)
         }
     append_option(&out, "split", o->split);
     append_allowed(&out, &o->allow);
+    if (o->stream)
+        append_option(&out, "stream", o->stream == LCF_STREAM_SORT ? "sort" : "sketch");
     for (size_t i = 0; i < o->require_n; i++)
         append_option(&out, "require", o->require[i]);
     append_number(&out, "replicates", o->replicates_n);
@@ -410,7 +423,8 @@ static lcf_status make(json_t **out, work *w, lcf_err *err)
     if (!status)
         status = write_command(w, err);
     if (!status)
-        status = compare_files(&comparison, w, err);
+        status = w->options->stream ? compare_streams(&comparison, w, err)
+                                    : compare_files(&comparison, w, err);
     if (status)
         return status;
     report.comparison = &comparison;

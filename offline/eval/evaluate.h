@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/base/str.h"
+#include "offline/eval/compare.h"
 #include "offline/eval/table.h"
 
 #include <jansson.h>
@@ -24,6 +25,7 @@ typedef struct lcf_evaluate_options {
     const char *const *slice_by; /* [slice_by_n] "FILE:COLUMN" for more slices; need the dataset */
     size_t slice_by_n;
     lcf_table_allow allow;
+    lcf_stream_method stream;    /* for plain files larger than memory */
     const char *latency_file[2]; /* answers of each arm (latency.h); NULL is fine */
     size_t replicates_n;         /* of the bootstrap */
     size_t permutations_n;       /* 0: no permutation test */

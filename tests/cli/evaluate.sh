@@ -142,4 +142,15 @@ grep -q '"unmatched_a": 101' unmatched/report.json || fail "dropped rows are not
 expect 2 "compare two rankers or two files" "$LLMCF" evaluate --a a.csv --b ict --out no
 expect 2 "not 'all'" "$LLMCF" evaluate --a a.csv --b b.csv --out no --allow all
 expect 0 "No difference" "$LLMCF" evaluate --a d1 --b d1 --out one --replicates 100 --allow one-class
+# larger than memory: the sort says what the comparison in memory says; the sketch says how far off it may be
+expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out sorted --stream sort
+expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out sketched --stream sketch
+value() { tr -d ' \n' <"$1/report.json" | sed "s/.*\"$2\":{\"a\":{[^}]*\"value\":\([^},]*\).*/\1/"; }
+for m in auc uauc gauc_impressions; do
+    [ "$(printf %.12f "$(value sorted $m)")" = "$(printf %.12f "$(value plain $m)")" ] || fail "$m of the sort is $(value sorted $m), not $(value plain $m)"
+done
+grep -q '"auc_bound_a": 0\.00' sketched/report.json || fail "no bound, or a wide one, in the sketch"
+grep -qi 'nan' sketched/report.html sketched/report.md && fail "figures that are not known are written as numbers"
+expect 1 "have another key" "$LLMCF" evaluate --a a.csv --b turned.csv --out no --stream sort
+expect 2 "is for plain files" "$LLMCF" evaluate --a din --b ict --out no --stream sort
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
