@@ -119,7 +119,7 @@ class Net(nn.Module):
             self.layers = nn.ModuleList(Layer(d, c["heads_n"], c["ffn_hidden"]) for _ in range(c["layers_n"]))
             self.norm = RMSNorm(d)
             self.rec = mlp(d, c["text_hidden"], c["cot_dim"])
-            length, half = 3 * c["k"] + 1, d // c["heads_n"] // 2
+            length, half = 3 * c["retrieval"]["k"] + 1, d // c["heads_n"] // 2
             angles = torch.outer(torch.arange(length).float(), 10000.0 ** (-torch.arange(half).float() / half))
             self.cos, self.sin = angles.cos(), angles.sin()
             self.mask = torch.full((length, length), float("-inf")).triu(1)
