@@ -58,6 +58,8 @@ printf '{"files":{},"format":1,"id":"%064d","identity":{"inputs":{},"parameters"
 probe report/report.html "the report" 1100 500
 colours report/report.html "the report"
 probe compare/compare.html "the comparison" 1100
+"$LLMCF" ope --log raw --target popular --out ope --quiet >/dev/null || fail "no counterfactual evaluation"
+probe ope/ope.html "the counterfactual evaluation" 1100
 
 # the probe itself can tell: a text that covers another and one that leaves its chart
 cat >bad.html <<'HTML'
