@@ -12,16 +12,24 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { WORLDS = 500, USERS = 200 };
+/* Under a sanitizer a few worlds are run for its sake; the statistics are those of other builds. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { WORLDS = 20, JUDGED = 0 };
+#else
+enum { WORLDS = 500, JUDGED = 1 };
+#endif
+enum { USERS = 200 };
 
 /* An unbiased estimator: its 95 % intervals hold the truth in 93 to 97 % of 500 worlds, its bias is
  * within what so many worlds can resolve, and it knows its own spread. */
 static void check_score(const ope_score *s, const char *world)
 {
     assert_non_null(s);
-    if (s->absent || !(s->covered_normal >= .93 && s->covered_normal <= .97) ||
-        !(s->covered_bootstrap >= .93 && s->covered_bootstrap <= .97) ||
-        !(fabs(s->bias) < 3.5 * s->sd / sqrt(WORLDS)) || !(fabs(s->mean_se / s->sd - 1) < .12))
+    assert_false(s->absent);
+    if (JUDGED &&
+        (!(s->covered_normal >= .93 && s->covered_normal <= .97) ||
+         !(s->covered_bootstrap >= .93 && s->covered_bootstrap <= .97) ||
+         !(fabs(s->bias) < 3.5 * s->sd / sqrt(WORLDS)) || !(fabs(s->mean_se / s->sd - 1) < .12)))
         fail_msg("%s in world %s: normal intervals cover in %.1f %%, bootstrap in %.1f %%, bias "
                  "%+.5f, sd %.5f, believed sd %.5f",
                  s->name, world, 100 * s->covered_normal, 100 * s->covered_bootstrap, s->bias,
@@ -68,6 +76,8 @@ static void intervals_cover_the_truth(void **state)
     for (size_t i = 0; i < LENGTH(names); i++)
         check_score(ope_score_find(scores, names[i]), "moderate");
     /* the model leaves out what the target is about: DM is far off, DR mends it and beats IPS */
+    if (!JUDGED)
+        return;
     assert_true(fabs(ope_score_find(scores, "dm")->bias) > 0.1);
     assert_true(ope_score_find(scores, "dr")->rmse < 0.9 * ope_score_find(scores, "ips")->rmse);
 }
@@ -93,6 +103,8 @@ static void lists_cover_the_truth(void **state)
     judge_lists(scores, OPE_LISTS_CASCADE, WORLDS);
     for (size_t i = 0; i < LENGTH(names); i++)
         check_score(ope_score_find(scores, names[i]), "cascade");
+    if (!JUDGED)
+        return;
     assert_true(ope_score_find(scores, "slate_cascade_dr")->rmse <
                 ope_score_find(scores, "slate_rips")->rmse);
     assert_true(ope_score_find(scores, "slate_rips")->rmse <
@@ -107,10 +119,12 @@ static void position_based_model_is_near_the_truth(void **state)
     const ope_score *pbm;
 
     (void)state;
-    judge_lists(scores, OPE_LISTS_RERANK, 100);
+    judge_lists(scores, OPE_LISTS_RERANK, WORLDS / 5);
     pbm = ope_score_find(scores, "slate_pbm");
     assert_non_null(pbm);
     assert_false(pbm->absent);
+    if (!JUDGED)
+        return;
     assert_true(fabs(pbm->bias) < 0.01 * ope_lists_truth(OPE_LISTS_RERANK));
     assert_true(pbm->covered_normal > .85);
 }
@@ -123,7 +137,7 @@ static void examination_is_found(void **state)
     lcf_ope_log log;
 
     (void)state;
-    assert_ok(ope_lists_log(&log, OPE_LISTS_POSITION, 4000, 1, &err), &err);
+    assert_ok(ope_lists_log(&log, OPE_LISTS_POSITION, 1500, 1, &err), &err);
     for (size_t m = 0; m < LENGTH(methods); m++) {
         double examination[OPE_LISTS_POSITIONS];
         assert_ok(lcf_position_bias(examination, &log, methods[m], 1, &err), &err);
@@ -227,8 +241,8 @@ static void shops_cover_the_truth(void **state)
         close_shop(&s);
     }
     for (size_t policy = UNIFORM; policy < POLICIES; policy++)
-        if (!(ips[policy] >= .93 && ips[policy] <= .97 && snips[policy] >= .93 &&
-              snips[policy] <= .97))
+        if (JUDGED && !(ips[policy] >= .93 && ips[policy] <= .97 && snips[policy] >= .93 &&
+                        snips[policy] <= .97))
             fail_msg("policy %zu: intervals of IPS cover in %.1f %%, of SNIPS in %.1f %%", policy,
                      100 * ips[policy], 100 * snips[policy]);
     lcf_pool_free(pool);
