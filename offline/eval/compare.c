@@ -200,6 +200,28 @@ static lcf_status compare_decisions(lcf_mcnemar *out, const lcf_eval_table *t, l
     return LCF_OK;
 }
 
+static lcf_status interleave(lcf_interleaving *out, const lcf_eval_table *t, size_t list_k,
+                             uint64_t seed, lcf_err *err)
+{
+    double *preferences = lcf_alloc_zero(t->users_n + 1, sizeof(*preferences));
+    lcf_candidates c = {.rows_n = 0};
+    lcf_status status;
+
+    *out = (lcf_interleaving){{0, 0}, 0, NAN, NAN, NAN, NAN, 0};
+    if (!preferences)
+        return LCF_FAIL(err, LCF_ENOMEM, "sessions of %zu users", t->users_n);
+    status = lcf_candidates_init(&c, t->gain ? t->gain : t->label, t->user, t->rows_n, t->users_n,
+                                 list_k, err);
+    for (size_t s = 0; s < t->seeds_n[0] && !status; s++)
+        status = lcf_interleave_add(out, preferences, &c, lcf_eval_table_run(t, 0, s),
+                                    lcf_eval_table_run(t, 1, s), seed, s, err);
+    if (!status)
+        lcf_interleave_finish(out, preferences, &c, t->seeds_n[0], LCF_CONFIDENCE);
+    lcf_candidates_dispose(&c);
+    free(preferences);
+    return status;
+}
+
 static void add_fit(lcf_calibration_fit *sum, size_t *fits_n, lcf_calibration_fit fit)
 {
     if (isnan(fit.slope))
@@ -414,6 +436,9 @@ lcf_status lcf_compare(lcf_comparison *out, const lcf_eval_table *t, const lcf_s
     if (!status)
         status = lcf_self_test_run(&out->self_test, t, pool, options->self_test_n, options->seed,
                                    options->list_k, options->progress, err);
+    out->interleaving = (lcf_interleaving){{0, 0}, 0, NAN, NAN, NAN, NAN, 0};
+    if (!status && options->list_k && t->seeds_n[0] == t->seeds_n[1])
+        status = interleave(&out->interleaving, t, options->list_k, options->seed, err);
     if (!status)
         status = compare_decisions(&out->mcnemar, t, err);
     if (!status)

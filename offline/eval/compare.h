@@ -14,6 +14,7 @@
 #include "offline/eval/calibration.h"
 #include "offline/eval/calibration_fit.h"
 #include "offline/eval/gate.h"
+#include "offline/eval/lists/interleave.h"
 #include "offline/eval/metrics.h"
 #include "offline/eval/paired_tests.h"
 #include "offline/eval/pr_curve.h"
@@ -100,6 +101,7 @@ typedef struct lcf_comparison {
     lcf_calibration_fit calibration_fit[LCF_ARMS]; /* mean over the seeds that have a fit */
     double roc[LCF_ARMS][LCF_ROC_POINTS];          /* true positive rate, mean over seeds */
     double pr[LCF_ARMS][LCF_PR_POINTS];            /* precision, mean over seeds */
+    lcf_interleaving interleaving; /* NaN without lists, or with different numbers of seeds */
     lcf_self_test self_test;
     lcf_slice_result *slices; /* neither empty nor all rows; by rising lift, those without
                                  an interval last */

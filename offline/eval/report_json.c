@@ -178,6 +178,14 @@ static json_t *rows(const lcf_report *report)
                      "probabilities", !c->orders_only, "dropped", dropped);
 }
 
+static json_t *interleaving(const lcf_interleaving *i)
+{
+    return json_pack("{s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o}", "wins_a", i->wins[0], "wins_b",
+                     i->wins[1], "ties", i->ties, "users", count(i->users_n), "preference",
+                     number(i->preference), "low", number(i->low), "high", number(i->high), "p",
+                     number(i->p));
+}
+
 static json_t *stream(const lcf_comparison *c)
 {
     if (c->stream == LCF_STREAM_NONE)
@@ -218,13 +226,14 @@ lcf_status lcf_report_json(json_t **out, const lcf_report *report, lcf_err *err)
     lcf_verdict verdict = lcf_comparison_verdict(c, report->conditions, report->conditions_n);
 
     *out = json_pack(
-        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
         "s:s, s:s, s:o, s:o, s:O, s:s}",
         "format", "report", "version", LCF_REPORT_VERSION, "program", "llmcf " LCF_VERSION, "data",
         rows(report), "arms", json_pack("{s:o, s:o}", "a", arm(report, 0), "b", arm(report, 1)),
         "resampling", resampling(c), "measures", measures(c), "relaimpr", estimate(&c->rela_impr),
         "delong", delong(&c->delong), "mcnemar", mcnemar(&c->mcnemar), "self_test",
-        self_test(&c->self_test), "stream", stream(c), "slices", slices(c), "psi_arms",
+        self_test(&c->self_test), "stream", stream(c), "interleaving",
+        interleaving(&c->interleaving), "slices", slices(c), "psi_arms",
         number(lcf_psi(&report->background->scores[0], &report->background->scores[1])), "verdict",
         lcf_verdict_text(verdict), "direction", DIRECTIONS[lcf_comparison_direction(c)], "summary",
         text_of(lcf_report_verdict, report), "gate",

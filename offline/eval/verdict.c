@@ -34,6 +34,9 @@ void lcf_comparison_figures(lcf_figures *out, const lcf_comparison *c)
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         add_measure(out, LCF_METRIC_INFO[m].name, c ? &c->measures[m] : NULL);
     add_estimate(out, "relaimpr", PLAIN, c ? &c->rela_impr : NULL);
+    lcf_figures_add(out, "interleaving", "", c ? c->interleaving.preference : NAN);
+    lcf_figures_add(out, "interleaving", "_low", c ? c->interleaving.low : NAN);
+    lcf_figures_add(out, "interleaving", "_high", c ? c->interleaving.high : NAN);
     for (size_t a = 0; a < LCF_ARMS; a++) {
         lcf_figures_add(out, "accuracy", ARM_SUFFIX[a],
                         c ? lcf_calibration_accuracy(&c->calibration[a]) : NAN);

@@ -491,6 +491,7 @@ static void fill_rest(lcf_comparison *c)
                                                 c->measures[LCF_METRIC_AUC].arm[1].value),
                                   NAN, NAN};
     c->delong = (lcf_delong_comparison){{none, none}, none, NAN, NAN, NAN, NAN};
+    c->interleaving = (lcf_interleaving){{0, 0}, 0, NAN, NAN, NAN, NAN, 0};
     c->mcnemar = (lcf_mcnemar){0, 0, NAN, NAN, NAN};
     for (size_t a = 0; a < LCF_ARMS; a++) {
         c->calibration_fit[a] = (lcf_calibration_fit){NAN, NAN};

@@ -4,6 +4,7 @@
  */
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "offline/eval/lists/interleave.h"
 #include "offline/eval/lists/list.h"
 #include "offline/eval/lists/rank.h"
 
@@ -137,6 +138,47 @@ static void top_is_the_head_of_a_sort(void **state)
     lcf_candidates_dispose(&c);
 }
 
+/* Sessions of 200 users with 12 rows, 4 relevant: the arm that ranks better wins more of them, an
+ * arm against itself wins as many as it loses, and one that is turned round wins as the other did.
+ */
+static void interleaving_finds_the_better_arm(void **state)
+{
+    enum { USERS = 200, EACH = 12, ROWS = USERS * EACH };
+    static float good[ROWS], poor[ROWS];
+    static uint8_t gains[ROWS];
+    static uint32_t users[ROWS];
+    static double preferences[3][USERS];
+    const float *arms[3][2] = {{poor, good}, {good, poor}, {poor, poor}};
+    lcf_interleaving result[3];
+    lcf_candidates c;
+    lcf_rng rng;
+
+    (void)state;
+    lcf_rng_seed(&rng, 4, 4);
+    for (size_t i = 0; i < ROWS; i++) {
+        users[i] = (uint32_t)(i / EACH);
+        gains[i] = i >= EACH && i % 3 == 0; /* user 0 has nothing relevant */
+        good[i] = 0.6f * (float)gains[i] + lcf_rng_f32(&rng);
+        poor[i] = 0.1f * (float)gains[i] + lcf_rng_f32(&rng);
+    }
+    assert_int_equal(lcf_candidates_init(&c, gains, users, ROWS, USERS, 5, NULL), LCF_OK);
+    memset(preferences, 0, sizeof(preferences));
+    for (size_t k = 0; k < 3; k++) {
+        result[k] = (lcf_interleaving){.ties = 0};
+        assert_int_equal(
+            lcf_interleave_add(&result[k], preferences[k], &c, arms[k][0], arms[k][1], 1, 0, NULL),
+            LCF_OK);
+        lcf_interleave_finish(&result[k], preferences[k], &c, 1, 0.95);
+        assert_int_equal(result[k].users_n, USERS - 1);
+        near("sessions", "all", result[k].wins[0] + result[k].wins[1] + result[k].ties,
+             (USERS - 1) * LCF_INTERLEAVE_SESSIONS);
+    }
+    assert_true(result[0].low > 0 && result[0].p < 0.001);
+    assert_true(result[1].high < 0);
+    assert_true(result[2].low < 0 && result[2].high > 0);
+    lcf_candidates_dispose(&c);
+}
+
 static void failures(void **state)
 {
     const uint8_t gains[] = {0, 31};
@@ -171,6 +213,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_not_measured),
         cmocka_unit_test(a_rank_list_by_hand),
         cmocka_unit_test(top_is_the_head_of_a_sort),
+        cmocka_unit_test(interleaving_finds_the_better_arm),
         cmocka_unit_test(failures),
     };
 
