@@ -172,6 +172,16 @@ void lcf_ope_report_summary(lcf_buf *out, const json_t *report)
 
 /* ---- page ---- */
 
+/* "good" or "bad" where the interval of the lift excludes 0, else NULL. */
+static const char *lift_css(const json_t *estimator)
+{
+    const json_t *lift = json_object_get(estimator, "lift");
+
+    if (bound_at(lift, "bootstrap", 0) > 0)
+        return "good";
+    return bound_at(lift, "bootstrap", 1) < 0 ? "bad" : NULL;
+}
+
 static void append_forest(lcf_buf *out, const json_t *report, const char *unit)
 {
     lcf_forest_row rows[LCF_OPE_OUTCOMES_N];
@@ -187,7 +197,8 @@ static void append_forest(lcf_buf *out, const json_t *report, const char *unit)
             rows[n++] = (lcf_forest_row){.name = text_at(e, "title"),
                                          .value = real_at(value, "value"),
                                          .low = bound_at(value, "bootstrap", 0),
-                                         .high = bound_at(value, "bootstrap", 1)};
+                                         .high = bound_at(value, "bootstrap", 1),
+                                         .css = lift_css(e)};
     }
     if (!n)
         return;
@@ -199,7 +210,8 @@ static void append_forest(lcf_buf *out, const json_t *report, const char *unit)
                    unit, logged);
     if (json_is_object(on_policy) && !strcmp(unit, "row"))
         lcf_buf_printf(out, "; the target policy's own log has %.5f", real_at(on_policy, "value"));
-    lcf_buf_append_text(out, ".</figcaption></figure>\n");
+    lcf_buf_append_text(out, ". In colour: the interval of the lift excludes 0."
+                             "</figcaption></figure>\n");
 }
 
 static void append_unit(lcf_buf *out, const json_t *report, const char *unit, const char *title)
@@ -324,17 +336,14 @@ static void append_method(lcf_buf *out, const json_t *report)
 static const char *verdict_css(const json_t *report)
 {
     const json_t *list = json_object_get(report, "estimators");
+    const char *css = NULL;
 
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *e = json_array_get(list, i), *lift = json_object_get(e, "lift");
-        if (strcmp(text_at(e, "name"), text_at(report, "headline")))
-            continue;
-        if (bound_at(lift, "bootstrap", 0) > 0)
-            return "better";
-        if (bound_at(lift, "bootstrap", 1) < 0)
-            return "worse";
+        const json_t *e = json_array_get(list, i);
+        if (!strcmp(text_at(e, "name"), text_at(report, "headline")))
+            css = lift_css(e);
     }
-    return "open";
+    return css ? css : "";
 }
 
 void lcf_ope_report_html(lcf_buf *out, const json_t *report)
