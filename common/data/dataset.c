@@ -13,8 +13,11 @@
 #include "common/data/fields.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LIKED_RATING 4.0f
 
 const char *const LCF_SPLIT_NAMES[3] = {"train", "valid", "test"};
 
@@ -263,6 +266,13 @@ static lcf_split split_of(const lcf_dataset *d, size_t idx)
     if (idx < d->split_begin[LCF_VALID])
         return LCF_TRAIN;
     return idx < d->split_begin[LCF_TEST] ? LCF_VALID : LCF_TEST;
+}
+
+uint8_t lcf_event_label(float rating)
+{
+    if (isnan(rating))
+        return 0;
+    return rating >= LIKED_RATING ? 2 : 1;
 }
 
 lcf_sample lcf_dataset_sample(const lcf_dataset *d, size_t idx)

@@ -110,6 +110,10 @@ typedef struct lcf_dataset {
  * position named) */
 lcf_status lcf_dataset_open(lcf_dataset *out, const char *dir, lcf_err *err);
 void lcf_dataset_close(lcf_dataset *d);
+/* What an event of a history says of its item, by its rating: 0 nothing (no rating), 1 not liked,
+ * 2 liked (a rating of at least 4, as facts for the language model take it). */
+#define LCF_EVENT_LABELS_N 3
+uint8_t lcf_event_label(float rating);
 lcf_sample lcf_dataset_sample(const lcf_dataset *d, size_t idx);
 /*
  * Content hash of a sample: external user and item ids, label, time, external ids of the history.

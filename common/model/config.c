@@ -49,7 +49,7 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
         uint32_t value, min, max;
     } ranges[] = {
         {"users_n", c->users_n, 1, UINT32_MAX - 1},
-        {"items_n", c->items_n, 1, UINT32_MAX - 1},
+        {"items_n", c->items_n, 1, UINT32_MAX / LCF_EVENT_LABELS_N - 1},
         {"brands_n", c->brands_n, 1, UINT32_MAX - 1},
         {"categories_n", c->categories_n, 1, UINT32_MAX - 1},
         {"text_dim", c->text_dim, needs & LCF_RANKER_VECTORS ? 1 : 0, SIZE_MAX_HIDDEN},
@@ -229,6 +229,7 @@ lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf
     failed |= json_object_set_new(json, "fields", fields_to_json(c));
     failed |= json_object_set_new(json, "order", json_string(lcf_example_order_name(c->order)));
     failed |= json_object_set_new(json, "retrieval", lcf_example_options_to_json(&rule));
+    failed |= json_object_set_new(json, "history_labels", json_boolean(c->history_labels));
     failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
     if (!failed)
@@ -342,6 +343,7 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
         status = lcf_json_f64(&dropout, json, "dropout", err);
     if (status)
         return status;
+    c->history_labels = json_is_true(json_object_get(json, "history_labels"));
     c->rec_weight = (float)rec_weight;
     c->dropout = (float)dropout;
     if (lcf_ranker_config_check(c, err)) {

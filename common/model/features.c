@@ -72,15 +72,18 @@ static uint32_t known(uint32_t id, uint32_t limit)
     return id < limit ? id : 0;
 }
 
-/* The batch's index of a catalogue item. */
-static uint32_t put_item(builder *w, uint32_t item)
+/* The batch's index of a catalogue item that a history says this of; 0: nothing. */
+static uint32_t put_item(builder *w, uint32_t item, uint8_t label)
 {
     const uint32_t id = known(item, w->source->catalogue->items_n);
     bool fresh;
-    const uint32_t position = id_map_put(&fresh, &w->items, id);
+    const uint32_t position =
+        id_map_put(&fresh, &w->items, id * LCF_EVENT_LABELS_N + known(label, LCF_EVENT_LABELS_N));
 
-    if (fresh)
+    if (fresh) {
         w->catalogue_item[position] = id;
+        w->b->item_label[position] = known(label, LCF_EVENT_LABELS_N);
+    }
     return position;
 }
 
@@ -203,18 +206,22 @@ static bool build_examples(builder *w)
 
 /* Appends the most recent items of a history, without unknown ones; returns the number of entries
  * so far. */
-static uint32_t put_history(builder *w, uint32_t at, const uint32_t *history, size_t n)
+static uint32_t put_history(builder *w, uint32_t at, const uint32_t *history, const uint8_t *labels,
+                            size_t n)
 {
+    const bool labelled = labels && w->r->config.history_labels;
+
     for (size_t i = n > LCF_HISTORY_MAX ? n - LCF_HISTORY_MAX : 0; i < n; i++)
         if (known(history[i], w->source->catalogue->items_n))
-            w->b->history_items[at++] = put_item(w, history[i]);
+            w->b->history_items[at++] = put_item(w, history[i], labelled ? labels[i] : 0);
     w->b->history_offsets[++w->b->histories_n] = at;
     return at;
 }
 
 static bool same_history(const lcf_ranker_row *a, const lcf_ranker_row *b)
 {
-    return a->history == b->history && a->history_n == b->history_n;
+    return a->history == b->history && a->history_n == b->history_n &&
+           a->history_labels == b->history_labels;
 }
 
 /* Users, target items and histories of rows and examples. */
@@ -230,9 +237,9 @@ static void fill_decisions(builder *w)
         const lcf_ranker_row *row = &w->rows[i];
 
         b->user[i] = known(row->user, users_n);
-        b->item[i] = put_item(w, row->item);
+        b->item[i] = put_item(w, row->item, 0);
         if (!i || !same_history(row, row - 1))
-            at = put_history(w, at, row->history, row->history_n);
+            at = put_history(w, at, row->history, row->history_labels, row->history_n);
         b->history[i] = (uint32_t)(b->histories_n - 1);
     }
     b->row_histories_n = b->histories_n;
@@ -240,8 +247,8 @@ static void fill_decisions(builder *w)
         const uint32_t id = b->example[i];
 
         b->user[b->rows_n + i] = known(e->user[id], users_n);
-        b->item[b->rows_n + i] = put_item(w, e->item[id]);
-        at = put_history(w, at, e->history + (size_t)id * LCF_HISTORY_MAX, e->history_n[id]);
+        b->item[b->rows_n + i] = put_item(w, e->item[id], 0);
+        at = put_history(w, at, e->history + (size_t)id * LCF_HISTORY_MAX, NULL, e->history_n[id]);
         b->history[b->rows_n + i] = (uint32_t)(b->histories_n - 1);
     }
 }
@@ -258,8 +265,10 @@ static bool build_decisions(builder *w)
     b->history_offsets = alloc_u32(w->tape, b->decisions_n + 1);
     b->history_items = alloc_u32(w->tape, entries);
     w->catalogue_item = alloc_u32(w->tape, entries + b->decisions_n);
+    b->item_label = alloc_u32(w->tape, entries + b->decisions_n);
     if (!b->user || !b->item || !b->history || !b->history_offsets || !b->history_items ||
-        !w->catalogue_item || !id_map_init(&w->items, w->tape, entries + b->decisions_n))
+        !w->catalogue_item || !b->item_label ||
+        !id_map_init(&w->items, w->tape, entries + b->decisions_n))
         return false;
     fill_decisions(w);
     b->items_n = w->items.n;

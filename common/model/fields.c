@@ -21,6 +21,9 @@ lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
     for (size_t i = 0; i < tables_n[r->tables] && !status; i++)
         status =
             lcf_ranker_add_table(tables[i].idx, r, tables[i].name, tables[i].rows, c->dim, err);
+    if (!status && r->tables == RANKER_TABLES_ALL && c->history_labels)
+        status = lcf_ranker_add_table(&r->history_label_table, r, "history.label.table",
+                                      LCF_EVENT_LABELS_N, c->dim, err);
     if (!status && r->tables == RANKER_TABLES_ALL)
         status = lcf_ranker_declare_schema(r, err);
     return status;
@@ -33,11 +36,21 @@ static lcf_tensor *build_items(const ranker_pass *p)
         {lcf_ranker_param(p, p->r->item_table), b->item_id, NULL},
         {lcf_ranker_param(p, p->r->brand_table), b->item_brand, NULL},
         {lcf_ranker_param(p, p->r->category_table), b->categories, b->category_offsets}};
-    lcf_tensor *parts[1 + LCF_FIELDS_MAX];
+    lcf_tensor *parts[2 + LCF_FIELDS_MAX];
     size_t n;
 
-    parts[0] = lcf_op_lookup(p->tape, tables, 3, b->items_n);
-    n = 1 + lcf_ranker_schema_parts(parts + 1, p, LCF_FIELD_ITEM, b->items_n);
+    if (p->r->config.history_labels) {
+        lcf_tensor *label = lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->history_label_table),
+                                          b->item_label, b->items_n);
+
+        parts[0] = lcf_op_add(p->tape, lcf_op_lookup(p->tape, tables, 1, b->items_n), label);
+        parts[1] = lcf_op_lookup(p->tape, tables + 1, 2, b->items_n);
+        n = 2;
+    } else {
+        parts[0] = lcf_op_lookup(p->tape, tables, 3, b->items_n);
+        n = 1;
+    }
+    n += lcf_ranker_schema_parts(parts + n, p, LCF_FIELD_ITEM, b->items_n);
     return n > 1 ? lcf_op_concat(p->tape, parts, n) : parts[0];
 }
 

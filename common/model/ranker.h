@@ -60,6 +60,7 @@ typedef struct lcf_ranker_config {
     lcf_retrieval_mode mode;
     lcf_retrieval_by by;
     lcf_example_order order;
+    bool history_labels;        /* items of a history carry whether they were liked */
     uint32_t layers_n, heads_n; /* of the ICT decoder */
     uint32_t att_hidden[2];     /* of DIN's attention MLP */
     uint32_t head_hidden[2];    /* of the MLP that ends in the logit */
@@ -139,6 +140,7 @@ typedef struct lcf_ranker_row {
     const float *similarities; /* [k] of the examples, by the rule; NULL: all 0 */
     int64_t time;              /* of the decision; INT64_MAX = now */
     uint32_t context; /* 1 + the entry of the source's context fields; 0: nothing is known */
+    const uint8_t *history_labels; /* [history_n] lcf_event_label; NULL: nothing is known */
 } lcf_ranker_row;
 
 /* The fields of a data set as a configuration holds them; NULL: none. */

@@ -53,6 +53,7 @@ struct lcf_ranker {
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     ranker_tables tables;
     size_t user_table, item_table, brand_table, category_table;
+    size_t history_label_table; /* where config.history_labels, and all tables, are there */
     size_t
         field_table[LCF_FIELDS_MAX]; /* of the data's own schema: the table of ids, or of offsets */
     size_t field_map[LCF_FIELDS_MAX]; /* of vectors: to `dim` */
@@ -96,6 +97,7 @@ typedef struct ranker_batch {
     /* Items, each once, as rows of the tables (0 where a table does not know it). */
     size_t items_n;
     uint32_t *item_id, *item_brand;
+    uint32_t *item_label; /* lcf_event_label of it as a history's; 0 for targets */
     uint32_t *categories, *category_offsets; /* [.], [items_n + 1] */
 
     /* Histories: those of rows first, one for neighbours that share it, then one per example. */

@@ -32,7 +32,7 @@
 
 #define LCF_ARMS_MAX 8
 #define LCF_SNAPSHOT_FORMAT 1        /* of snapshot.json */
-#define LCF_USER_HISTORIES_VERSION 1 /* of a snapshot's users.lcf, kind "user_histories" */
+#define LCF_USER_HISTORIES_VERSION 2 /* of a snapshot's users.lcf, kind "user_histories" */
 #define LCF_GENERATION_BYTES 128     /* with the NUL */
 #define LCF_ARM_NAME_BYTES 32        /* with the NUL */
 
@@ -43,6 +43,8 @@ typedef struct lcf_user_histories {
     lcf_strings user_id;
     const uint32_t *history;   /* [users_n, LCF_HISTORY_MAX], oldest first, 0-padded at the end */
     const uint32_t *history_n; /* [users_n], each <= LCF_HISTORY_MAX */
+    const uint8_t
+        *history_label; /* [users_n, LCF_HISTORY_MAX] lcf_event_label; NULL in version 1 */
 } lcf_user_histories;
 
 /* errors: as lcf_bundle_open; EFORMAT also when an item is not below items_n */

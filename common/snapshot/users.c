@@ -30,7 +30,7 @@ static lcf_status check_histories(const lcf_user_histories *u, uint32_t items_n,
 static lcf_status read_arrays(lcf_user_histories *u, lcf_err *err)
 {
     uint64_t dims[2], dims_n[1];
-    const void *history, *history_n;
+    const void *history, *history_n, *label;
     lcf_status status = lcf_strings_get_from(&u->user_id, u->bundle, "user_id", true, err);
 
     if (status)
@@ -47,7 +47,11 @@ static lcf_status read_arrays(lcf_user_histories *u, lcf_err *err)
         return status;
     u->history = history;
     u->history_n = history_n;
-    return LCF_OK;
+    if (lcf_bundle_version(u->bundle) < 2) /* histories without labels */
+        return LCF_OK;
+    status = lcf_bundle_get(&label, u->bundle, "history_label", LCF_U8, dims, 2, err);
+    u->history_label = status ? NULL : label;
+    return status;
 }
 
 lcf_status lcf_user_histories_open(lcf_user_histories *out, const char *path, uint32_t items_n,
@@ -76,7 +80,7 @@ void lcf_user_histories_close(lcf_user_histories *u)
 }
 
 static lcf_status write_arrays(lcf_bundle_writer *w, const lcf_dataset *d, const uint32_t *history,
-                               const uint32_t *history_n, lcf_err *err)
+                               const uint32_t *history_n, const uint8_t *label, lcf_err *err)
 {
     const uint64_t dims[2] = {d->users_n, LCF_HISTORY_MAX};
     lcf_status status = lcf_strings_add_to(w, "user_id", &d->user_id, err);
@@ -85,10 +89,13 @@ static lcf_status write_arrays(lcf_bundle_writer *w, const lcf_dataset *d, const
         status = lcf_bundle_add(w, "history", LCF_U32, dims, 2, history, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "history_n", LCF_U32, d->users_n, history_n, err);
+    if (!status)
+        status = lcf_bundle_add(w, "history_label", LCF_U8, dims, 2, label, err);
     return status;
 }
 
-static void take_latest(uint32_t *history, uint32_t *history_n, const lcf_dataset *d)
+static void take_latest(uint32_t *history, uint32_t *history_n, uint8_t *label,
+                        const lcf_dataset *d)
 {
     for (uint32_t user = 0; user < d->users_n; user++) {
         uint64_t begin = d->user_offsets[user], end = d->user_offsets[user + 1];
@@ -97,6 +104,9 @@ static void take_latest(uint32_t *history, uint32_t *history_n, const lcf_datase
         history_n[user] = (uint32_t)(end - begin);
         memcpy(history + (size_t)user * LCF_HISTORY_MAX, d->event_item + begin,
                (size_t)(end - begin) * sizeof(*history));
+        for (uint64_t i = begin; i < end; i++)
+            label[(size_t)user * LCF_HISTORY_MAX + (i - begin)] =
+                lcf_event_label(d->event_rating[i]);
     }
 }
 
@@ -105,17 +115,18 @@ lcf_status lcf_user_histories_save(const char *path, const lcf_dataset *d, lcf_e
     lcf_bundle_writer *w = NULL;
     uint32_t *history = lcf_alloc_zero(d->users_n, LCF_HISTORY_MAX * sizeof(*history));
     uint32_t *history_n = lcf_alloc_zero(d->users_n, sizeof(*history_n));
+    uint8_t *label = lcf_alloc_zero(d->users_n, LCF_HISTORY_MAX);
     lcf_status status;
 
-    if (!history || !history_n) {
+    if (!history || !history_n || !label) {
         status = LCF_FAIL(err, LCF_ENOMEM, "histories of %u users", d->users_n);
         goto done;
     }
-    take_latest(history, history_n, d);
+    take_latest(history, history_n, label, d);
     status = lcf_bundle_create(&w, path, KIND, LCF_USER_HISTORIES_VERSION, err);
     if (status)
         goto done;
-    status = write_arrays(w, d, history, history_n, err);
+    status = write_arrays(w, d, history, history_n, label, err);
     if (status) {
         lcf_bundle_abandon(w);
         goto done;
@@ -124,5 +135,6 @@ lcf_status lcf_user_histories_save(const char *path, const lcf_dataset *d, lcf_e
 done:
     free(history);
     free(history_n);
+    free(label);
     return status;
 }

@@ -37,6 +37,7 @@ enum {
     OPT_INIT,
     OPT_INIT_DATASET,
     OPT_ORDER,
+    OPT_HISTORY_LABELS,
     OPT_DISTILL,
     OPT_KNOWLEDGE,
     OPT_DISTILL_WEIGHT,
@@ -91,6 +92,8 @@ static const struct argp_option OPTIONS[] = {
      "Weight of the side module's own loss, ICT's reconstruction; 0: without it (default 1)", 2},
     {"distill-weight", OPT_DISTILL_WEIGHT, "X", 0,
      "Of the loss against those answers (default 0.1)", 2},
+    {"history-labels", OPT_HISTORY_LABELS, NULL, 0,
+     "Items of a history carry whether the user liked them (a rating of 4 or more)", 2},
     {"order", OPT_ORDER, "NAME", 0,
      "In which a row's examples are read: key (as good as random), similarity (the most similar "
      "last), time (the latest last) (default key)",
@@ -233,6 +236,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_OUT:
         a->train.out_dir = text;
+        return 0;
+    case OPT_HISTORY_LABELS:
+        a->train.history_labels = true;
         return 0;
     case OPT_KNOWLEDGE:
         a->train.knowledge_dir = text;

@@ -79,16 +79,33 @@ lcf_ranker_row train_inputs_row(const train_inputs *in, size_t idx)
     const lcf_sample s = lcf_dataset_sample(&in->dataset, idx);
     const lcf_retrieved *r = &in->retrieved;
     const size_t k = in->config.k;
-    const lcf_ranker_row row = {.user = s.user,
-                                .item = s.item,
-                                .history = s.history,
-                                .history_n = s.history_n,
-                                .examples = r->ids ? r->ids + idx * k : NULL,
-                                .similarities = r->ids ? r->scores + idx * k : NULL,
-                                .time = s.time,
-                                .context = (uint32_t)idx + 1};
+    const lcf_ranker_row row = {
+        .user = s.user,
+        .item = s.item,
+        .history = s.history,
+        .history_n = s.history_n,
+        .examples = r->ids ? r->ids + idx * k : NULL,
+        .similarities = r->ids ? r->scores + idx * k : NULL,
+        .time = s.time,
+        .context = (uint32_t)idx + 1,
+        .history_labels =
+            in->event_labels ? in->event_labels + (s.history - in->dataset.event_item) : NULL};
 
     return row;
+}
+
+static lcf_status make_event_labels(train_inputs *in, lcf_err *err)
+{
+    const lcf_dataset *d = &in->dataset;
+
+    if (!in->config.history_labels)
+        return LCF_OK;
+    in->event_labels = lcf_alloc(d->events_n + 1, 1);
+    if (!in->event_labels)
+        return LCF_FAIL(err, LCF_ENOMEM, "labels of %zu events", d->events_n);
+    for (size_t i = 0; i < d->events_n; i++)
+        in->event_labels[i] = lcf_event_label(d->event_rating[i]);
+    return LCF_OK;
 }
 
 /*
@@ -151,6 +168,7 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     c->backbone = o->backbone;
     c->side = o->side;
     c->order = o->order;
+    c->history_labels = o->history_labels;
     c->users_n = in->dataset.users_n;
     c->items_n = in->dataset.catalogue.items_n;
     c->brands_n = in->dataset.catalogue.brands_n;
@@ -184,6 +202,8 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     if (!status && needs & LCF_RANKER_KNOWLEDGE)
         status = open_knowledge(in, o->knowledge_dir, err);
     if (!status)
+        status = make_event_labels(in, err);
+    if (!status)
         status = read_labels(in, o, err);
     in->config.text_dim = (uint32_t)in->vectors.dim;
     in->config.cot_dim = (uint32_t)in->examples.cot_dim;
@@ -194,6 +214,7 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
 
 void train_inputs_close(train_inputs *in)
 {
+    free(in->event_labels);
     free(in->labels);
     free(in->weights);
     lcf_retrieved_close(&in->retrieved);

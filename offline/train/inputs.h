@@ -16,6 +16,7 @@ typedef struct train_inputs {
     lcf_retrieved retrieved;
     lcf_knowledge knowledge;
     lcf_ranker_source source;
+    uint8_t *event_labels;    /* [dataset.events_n], where they are read */
     float *labels;            /* [rows of train] what is learned: see distill */
     float *weights;           /* [rows of train]; NULL: all 1 */
     lcf_ranker_config config; /* sizes that follow from the data; the rest as published */

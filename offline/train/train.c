@@ -80,6 +80,8 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_param_str(m, "side", o->side, err);
     if (!status && lcf_ranker_side_needs(o->side) & LCF_RANKER_EXAMPLES)
         status = lcf_manifest_param_str(m, "order", lcf_example_order_name(o->order), err);
+    if (!status && o->history_labels)
+        status = lcf_manifest_param_i64(m, "history_labels", 1, err);
     if (!status && o->judged_dir)
         status = lcf_manifest_param_f64(m, "distill_weight", o->distill_weight, err);
     if (!status)

@@ -62,6 +62,7 @@ typedef struct lcf_train_options {
     const char *out_dir;
     const char *backbone, *side; /* names of common/model/ranker.h */
     lcf_example_order order;     /* of a row's examples, where the side module reads them */
+    bool history_labels;         /* histories say which items were liked */
     lcf_train_params params;
     uint64_t seeds[LCF_TRAIN_SEEDS_MAX];
     size_t seeds_n;

@@ -40,6 +40,8 @@ struct lcf_rank_context {
     lcf_arena *arena; /* what the response points to; reset by the next rank */
     float *history_vec;
     uint32_t history[LCF_HISTORY_MAX], history_n;
+    const uint8_t
+        *history_labels; /* of the snapshot's history; NULL: the request brought its own */
     /* [LCF_RANK_CANDIDATES_MAX] each */
     uint32_t *item;
     lcf_example_query *queries;
@@ -243,7 +245,11 @@ static void resolve_history(job *j)
     const lcf_rank_request *r = j->request;
     uint32_t n = 0;
 
+    c->history_labels = NULL;
     if (!r->history) {
+        const uint8_t *labels = j->data->users.history_label;
+
+        c->history_labels = labels ? labels + (size_t)j->user * LCF_HISTORY_MAX : NULL;
         n = j->data->users.history_n[j->user];
         memcpy(c->history, j->data->users.history + (size_t)j->user * LCF_HISTORY_MAX,
                n * sizeof(*c->history));
@@ -403,6 +409,7 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
                                       .item = c->item[i],
                                       .history = c->history,
                                       .history_n = c->history_n,
+                                      .history_labels = c->history_labels,
                                       .examples = examples ? c->examples + i * j->k : NULL,
                                       .similarities = examples ? c->similarities + i * j->k : NULL,
                                       .time = j->request->time ? j->request->time : INT64_MAX,

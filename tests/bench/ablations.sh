@@ -1,40 +1,36 @@
 #!/bin/bash
 # The ablation table: what each part of the ICT module is worth, and what its rivals reach on the same rows.
 #
-#   ablations.sh LLMCF IN OUT CONFIG SEEDS [RAW]
+#   ablations.sh LLMCF IN OUT CONFIG SEEDS
 #
 # IN holds what the pipeline made: dataset, vectors, examples, cot, recgen. OUT gets the retrieved examples, judgements, knowledge
 # and rankers of every row of the table, and at last ablations.csv and ablations.md. Each step is a verb that does nothing when its
 # result is up to date and goes on where it was stopped: so does this program. CONFIG has the options of training (its section
-# `train`), SEEDS are comma-separated. With RAW, the raw log, the backbone is also trained on histories of liked items alone. The
-# environment's THREADS is handed to every verb (default 0: all processors; results do not depend on it).
+# `train`), SEEDS are comma-separated. The environment's THREADS is handed to every verb (default 0: all processors; results do not
+# depend on it).
 #
 # valid and test AUC are means over the seeds, sd over seeds; lift is test AUC less that of the backbone alone, with the paired,
 # user-clustered 95 % interval of `llmcf evaluate`. Nothing is chosen here: test data are read once per row.
 set -eu
-llmcf=$1 in=$2 out=$3 config=$4 seeds=$5 raw=${6:-}
+llmcf=$1 in=$2 out=$3 config=$4 seeds=$5
 mkdir -p "$out/reports"
 log=$out/ablations.log
 
 step() {
     echo "$(date -u +%H:%M:%S) llmcf $*" >>"$log"
-    local threads="--threads ${THREADS:-0}"
-    [ "$1" != prepare ] || threads=
-    # shellcheck disable=SC2086
-    "$llmcf" "$@" $threads >>"$log" 2>&1 || {
+    "$llmcf" "$@" --threads "${THREADS:-0}" >>"$log" 2>&1 || {
         echo "ablations: llmcf $1 failed, see $log" >&2
         exit 1
     }
 }
-base="--vectors $in/vectors --examples $in/examples"
-dataset=$in/dataset
+base="--dataset $in/dataset --vectors $in/vectors --examples $in/examples"
 
 # ---- what the rows are made from ----
 retrieve() { # NAME OPTION...
     local name=$1
     shift
     # shellcheck disable=SC2086
-    step retrieve $base --dataset "$dataset" --out "$out/retrieved-$name" "$@"
+    step retrieve $base --out "$out/retrieved-$name" "$@"
 }
 retrieve k4
 retrieve k2 --k 2
@@ -42,9 +38,9 @@ retrieve k8 --k 8
 retrieve unbalanced --no-balance
 retrieve strict --mode strict
 retrieve knn --k 16 --no-balance
-step judge --dataset "$dataset" --model "$in/recgen/recgen.gguf" --splits train,valid,test --out "$out/judged"
+step judge --dataset "$in/dataset" --model "$in/recgen/recgen.gguf" --splits train,valid,test --out "$out/judged"
 # shellcheck disable=SC2086
-step knowledge $base --dataset "$dataset" --cot "$in/cot" --out "$out/knowledge"
+step knowledge $base --cot "$in/cot" --out "$out/knowledge"
 
 # ---- rankers ----
 names=()
@@ -52,7 +48,7 @@ train() { # NAME RETRIEVED OPTION...
     local name=$1 retrieved=$2
     shift 2
     # shellcheck disable=SC2086
-    step train $base --dataset "$dataset" --retrieved "$out/retrieved-$retrieved" --config "$config" --seeds "$seeds" --out "$out/$name" "$@"
+    step train $base --retrieved "$out/retrieved-$retrieved" --config "$config" --seeds "$seeds" --out "$out/$name" "$@"
     names+=("$name")
     echo "ablations: $name $(jq -r '"valid \(.valid_auc.mean) test \(.test_auc.mean)"' "$out/$name/report.json")" >&2
 }
@@ -71,17 +67,15 @@ train ict-k2 k2 --side ict
 train ict-k8 k8 --side ict
 train ict-similarity k4 --side ict --order similarity
 train ict-time k4 --side ict --order time
-if [ -n "$raw" ]; then
-    step prepare --input "$raw" --config "$config" --history liked --out "$out/dataset-liked"
-    dataset=$out/dataset-liked train backbone-liked k4
-fi
+train backbone-labels k4 --history-labels
+train ict-labels k4 --side ict --history-labels
 
 # ---- the table ----
 csv() {
     echo "row,epochs,valid_auc,valid_sd,test_auc,test_sd,lift,lift_low,lift_high"
     for name in "${names[@]}"; do
         lift=,,
-        if [ "$name" != backbone ] && [ "$name" != backbone-liked ]; then # liked: not the same rows
+        if [ "$name" != backbone ]; then
             step evaluate --a "$out/backbone" --b "$out/$name" --dataset "$in/dataset" --replicates 1000 --out "$out/reports/$name"
             lift=$(jq -r '.measures.auc.lift | [.value, .low, .high] | map(tostring) | join(",")' "$out/reports/$name/report.json")
         fi

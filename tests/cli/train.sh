@@ -41,6 +41,11 @@ wait $pid 2>/dev/null
 expect 0 'seed kept' "${train[@]}" --out killed
 [ "$(id killed)" = "$(id whole)" ] || fail "a run after kill -9 differs from a whole one"
 
+# histories with labels are another model
+expect 0 'best seed' "$LLMCF" train --dataset dataset --seeds 1 --epochs 1 --history-labels --out labels
+expect 0 'best seed' "$LLMCF" train --dataset dataset --seeds 1 --epochs 1 --out no-labels
+cmp -s labels/best.lcf no-labels/best.lcf && fail "--history-labels changes nothing"
+
 # other options do not go on with the seeds of these
 "${train[@]}" --out other 2>/dev/null &
 pid=$!

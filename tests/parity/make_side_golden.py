@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Golden tensors for the side modules beside ICT: its ablations and orders of examples, and its rivals, on a small DIN.
+"""Golden tensors for the side modules beside ICT (its ablations and orders of examples, its rivals) and for histories with
+labels, on a small DIN.
 
     OPENBLAS_CORETYPE=SkylakeX /usr/bin/python3 tests/parity/make_side_golden.py [FOLDER, default tests/parity/golden]
 
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 
 import make_ranker_golden as g
 
-SIDES = ("ict-nocot", "ict-mean", "ict-similarity", "ict-time", "text", "knn", "kar")
+SIDES = ("ict-nocot", "ict-mean", "ict-similarity", "ict-time", "text", "knn", "kar", "labels")
+LABEL = 100  # an item of a history that is labelled l stands as item + LABEL * l
 SHARED, OWN = 4, 3
 rng = np.random.RandomState(11)
 
@@ -34,6 +36,7 @@ def world():
     w["row_similarities"] = np.round(rng.uniform(-0.2, 1, w["row_examples"].shape), 3)
     w["row_similarities"][0] = [0.5, 0.25, 0.5, 0.125]  # a tie
     w["row_similarities"][w["row_examples"] == g.NONE] = 0
+    w["row_history_labels"] = rng.randint(0, 3, w["row_history"].shape)
     for owner, n in (("user", g.USERS), ("item", g.CATALOGUE_ITEMS)):
         times = [[], [10, 25], [25], [], [5, 61, 61], []] if owner == "user" else [[1], [], [20, 30], [], [60], [99], [], [], [], [5]]
         w[f"known_{owner}_begin"] = np.cumsum([0] + [len(t) for t in times])
@@ -49,7 +52,9 @@ def shapes(side):
         s = g.shapes("din", True)
         drop = {"ict-nocot": ("rec.",), "ict-mean": ("rec.", "layer.", "norm.")}.get(side, ())
         s = {k: v for k, v in s.items() if not k.startswith(drop)} if drop else s
-    s["head.0.w"] = (g.HEAD[0], g.DIM * (9 if side in ("text", "kar") else 8))
+    s["head.0.w"] = (g.HEAD[0], g.DIM * {"text": 9, "kar": 9, "labels": 7}.get(side, 8))
+    if side == "labels":
+        s["history.label.table"] = (3, g.DIM)
     if side == "text":
         s.update({"text.0.w": (g.TEXT_HIDDEN, g.TEXT), "text.0.b": (g.TEXT_HIDDEN,),
                   "text.1.w": (g.DIM, g.TEXT_HIDDEN), "text.1.b": (g.DIM,)})
@@ -69,6 +74,11 @@ class Model(g.Model):
     def __init__(self, p, w, side):
         super().__init__(p, w, "din", False)
         self.side = side
+
+    def item(self, i):
+        label, i = divmod(int(i), LABEL)
+        e = super().item(i)
+        return e if self.side != "labels" else torch.cat([e[: g.DIM] + self.table("history.label.table", label), e[g.DIM :]])
 
     def examples(self, r):
         """The examples of a row that are there, in order, with their similarities."""
@@ -127,6 +137,9 @@ class Model(g.Model):
         w, losses = self.w, []
         user, item = w["row_user"][r], w["row_item"][r]
         history = list(w["row_history"][r][: w["row_history_n"][r]])
+        if self.side == "labels":
+            labels = w["row_history_labels"][r]
+            return self.logit(user, item, [i + LABEL * l if i else 0 for i, l in zip(history, labels)], None)[None], losses
         if self.side == "text":
             extra = self.text_vector(item, history)
         elif self.side == "knn":

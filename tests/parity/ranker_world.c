@@ -131,9 +131,14 @@ static void make_rows(ranker_world *w)
     const uint32_t *history = u32_of(w, "row_history"), *history_n = u32_of(w, "row_history_n");
     const uint32_t *examples = u32_of(w, "row_examples");
     const float *similarities = values_of(w, "row_similarities"), *time = values_of(w, "row_time");
+    const float *history_labels = values_of(w, "row_history_labels");
     const golden_tensor *label = ranker_world_get(w, "world.", "row_label");
     const size_t k = ranker_world_get(w, "world.", "row_examples")->dims[1];
 
+    uint8_t *u8 = own(w, label->n * LCF_HISTORY_MAX, 1);
+
+    for (size_t i = 0; history_labels && i < label->n * LCF_HISTORY_MAX; i++)
+        u8[i] = (uint8_t)history_labels[i];
     w->rows_n = label->n;
     w->rows = own(w, w->rows_n, sizeof(*w->rows));
     w->labels = own(w, w->rows_n, sizeof(float));
@@ -146,6 +151,8 @@ static void make_rows(ranker_world *w)
                                       .similarities = similarities ? similarities + i * k : NULL,
                                       .time = time ? (int64_t)time[i] : 0};
         w->labels[i] = label->data[i];
+        if (history_labels)
+            w->rows[i].history_labels = u8 + i * LCF_HISTORY_MAX;
     }
 }
 
@@ -153,7 +160,7 @@ const char *ranker_world_side_arm(size_t i)
 {
     static const char *const arms[] = {"din_ict-nocot", "din_ict-mean", "din_ict-similarity",
                                        "din_ict-time",  "din_text",     "din_knn",
-                                       "din_kar"};
+                                       "din_kar",       "din_labels"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }
@@ -175,7 +182,10 @@ static void take_parts(ranker_world *w, const char *arm)
     snprintf(w->backbone, sizeof(w->backbone), "%s", strcmp(arm, "ict") ? arm : "din");
     w->backbone[strcspn(w->backbone, "_")] = '\0';
     snprintf(w->side, sizeof(w->side), "%s", side ? side + 1 : strcmp(arm, "ict") ? "none" : "ict");
-    if (!lcf_ranker_has_side(w->side)) { /* "ict-<order>" */
+    w->history_labels = !strcmp(w->side, "labels");
+    if (w->history_labels) {
+        snprintf(w->side, sizeof(w->side), "none");
+    } else if (!lcf_ranker_has_side(w->side)) { /* "ict-<order>" */
         assert_int_equal(lcf_example_order_parse(&w->order, w->side + 4, NULL), LCF_OK);
         w->side[3] = '\0';
     }
@@ -263,6 +273,7 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     c.backbone = w->backbone;
     c.side = w->side;
     c.order = w->order;
+    c.history_labels = w->history_labels;
     for (size_t i = 0; i < 4; i++) {
         *rows[i] = 1; /* MF takes no brands and categories */
         take_dim(rows[i], w, tables[i][0], 0);

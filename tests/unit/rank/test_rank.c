@@ -151,6 +151,39 @@ static void same_score_as_offline(void **state)
     lcf_dataset_close(&d);
 }
 
+/* The snapshot's own history of a user brings its labels; a request's history has none. */
+static void check_history_labels(const lcf_dataset *d, size_t arm, lcf_tape *tape)
+{
+    const lcf_user_histories *u = &g_offline->users;
+    const lcf_ranker *ranker = g_offline->arms[arm].ranker;
+    const lcf_ranker_source source = {.catalogue = &d->catalogue};
+    double different = 0.0;
+
+    for (uint32_t user = 1; user < u->users_n; user++) {
+        char id[64];
+        const char *candidate = "i2";
+        lcf_rank_request request = {.user_id = id_of(id, &u->user_id, user),
+                                    .candidates = &candidate,
+                                    .candidates_n = 1,
+                                    .arm = "labels"};
+        const uint32_t *history = u->history + (size_t)user * LCF_HISTORY_MAX;
+        lcf_ranker_row row = {.user = user,
+                              .item = lcf_strings_find(&d->catalogue.item_id, "i2", 2),
+                              .history = history,
+                              .history_n = u->history_n[user],
+                              .history_labels = u->history_label + (size_t)user * LCF_HISTORY_MAX};
+        float with, without;
+        lcf_err err = LCF_ERR_INIT;
+
+        assert_ok(lcf_ranker_score(&with, tape, ranker, &source, &row, 1, &err), &err);
+        assert_true(fabs(with - rank(&request).results[0].score) <= TOLERANCE);
+        row.history_labels = NULL;
+        assert_ok(lcf_ranker_score(&without, tape, ranker, &source, &row, 1, &err), &err);
+        different = fmax(different, fabs(with - without));
+    }
+    assert_true(different > 1e-5);
+}
+
 /* Every side module, and every way to find and to order examples. The last test: it publishes. */
 static void every_side_module(void **state)
 {
@@ -168,6 +201,7 @@ static void every_side_module(void **state)
         {"text", "text", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
         {"knn", "knn", 5, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
         {"kar", "kar", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"labels", "none", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
     };
     enum { N = sizeof(parts) / sizeof(parts[0]) };
     const world_options options = WORLD_OPTIONS_INIT;
@@ -186,6 +220,7 @@ static void every_side_module(void **state)
         c.balanced = parts[i].balanced;
         c.by = parts[i].by;
         c.order = parts[i].order;
+        c.history_labels = !strcmp(parts[i].name, "labels");
         assert_ok(world_write_arm(g_dir, parts[i].name, &c, &options, &err), &err);
         paths[i] = lcf_path_join(g_dir, parts[i].name);
         arms[i] = (lcf_snapshot_arm){parts[i].name, paths[i]};
@@ -202,6 +237,7 @@ static void every_side_module(void **state)
                              offline_score(&d, row, i, tape)) <= TOLERANCE);
         free(paths[i]);
     }
+    check_history_labels(&d, N - 1, tape);
     lcf_tape_free(tape);
     lcf_dataset_close(&d);
     (void)state;
