@@ -87,6 +87,8 @@ printf '{"action": "a", "reward": 1, "propensity": 0.5, "target": 0.5}\n{"action
 expect 1 "bad.jsonl:2: column" $ope --log bad.jsonl
 printf '{"action": "a", "reward": 1, "propensity": 0.5, "traget": 0.5}\n' >bad.jsonl
 expect 1 "bad.jsonl:1: 'traget' is no member of a row" $ope --log bad.jsonl
+printf '{"action": "a", "reward": 1, "propensity": 0.5, "target": 0.5, "context": {"": 1}}\n' >bad.jsonl
+expect 1 "bad.jsonl:1: a context feature has no name" $ope --log bad.jsonl
 : >empty.csv
 expect 1 "empty.csv" $ope --log empty.csv
 expect 1 "nowhere" $ope --log nowhere

@@ -249,6 +249,9 @@ static const char *row_fault(const lcf_ope_row *row)
         return "the position is not in 1 to 1000";
     if (row->target_position > LCF_OPE_POSITIONS_MAX && row->target_position != LCF_OPE_NO_POSITION)
         return "the target position is not in 0 to 1000";
+    for (size_t i = 0; i < row->features_n; i++)
+        if (!row->features[i].name.len || !isfinite(row->features[i].value))
+            return "a context feature has no name, or a value that is not finite";
     return NULL;
 }
 
