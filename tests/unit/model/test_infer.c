@@ -42,6 +42,8 @@ static lcf_ranker_config random_config(const ranker_world *w, const char *side)
     c.text_hidden = between(1, 40);
     c.x_hidden = between(1, 70);
     c.ffn_hidden = between(1, 70);
+    c.history_labels = between(0, 1);
+    c.order = between(0, 1) ? LCF_ORDER_SIMILARITY : LCF_ORDER_KEY; /* this world has no times */
     return c;
 }
 
@@ -58,6 +60,7 @@ static void enlarge(lcf_params *p)
 typedef struct request {
     lcf_ranker_row rows[ROWS_MAX];
     uint32_t histories[ROWS_MAX][LCF_HISTORY_MAX], examples[ROWS_MAX][LCF_EXAMPLES_K_MAX];
+    uint8_t labels[ROWS_MAX][LCF_HISTORY_MAX];
     size_t n;
 } request;
 
@@ -76,12 +79,16 @@ static void random_request(request *q, const ranker_world *w, const lcf_ranker_c
             row->user = row[-1].user;
             row->history = row[-1].history;
             row->history_n = row[-1].history_n;
+            row->history_labels = row[-1].history_labels;
         } else {
             row->user = between(0, c->users_n + 1);
             row->history = q->histories[i];
             row->history_n = between(0, LCF_HISTORY_MAX);
-            for (uint32_t j = 0; j < row->history_n; j++)
+            row->history_labels = between(0, 3) ? q->labels[i] : NULL;
+            for (uint32_t j = 0; j < row->history_n; j++) {
                 q->histories[i][j] = between(0, items_n);
+                q->labels[i][j] = (uint8_t)between(0, LCF_EVENT_LABELS_N);
+            }
         }
         row->examples = between(0, 9) ? q->examples[i] : NULL;
         for (uint32_t j = 0; j < c->k; j++)
