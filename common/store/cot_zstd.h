@@ -1,6 +1,6 @@
 /*
  * Compression of CoT records: zstd frames with content size, checksum and dictionary id, always.
- * Behind this header stands the only file that sees zstd.
+ * Behind this header stands the only file of the store that sees zstd.
  *
  * A codec holds the dictionaries it was given; it encodes with the one chosen last and decodes
  * frames of any of them. Not thread-safe: its owner serialises.
