@@ -65,7 +65,7 @@ lcf_status lcf_ope_resolve(char **file, lcf_ope_format *format, const char *path
 
 static bool holds(const char *data, size_t n, const char *text)
 {
-    return memmem(data, n, text, strlen(text));
+    return n && memmem(data, n, text, strlen(text)); /* an empty file has no bytes to point to */
 }
 
 /* By the first line. */
