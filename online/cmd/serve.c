@@ -22,6 +22,9 @@ enum {
     OPT_REQUEST_TIMEOUT,
     OPT_IDLE_TIMEOUT,
     OPT_EXAMPLE_USERS,
+    OPT_REQUEST_LOG,
+    OPT_LOG_SHARE,
+    OPT_LOG_BYTES,
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -44,6 +47,13 @@ static const struct argp_option OPTIONS[] = {
      "Of a connection between requests (default 60)", 3},
     {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
      "Name the users of examples in explanations: they are other people", 3},
+    {"request-log", OPT_REQUEST_LOG, "FILE", 0,
+     "Append what was asked and shown, a JSON line each (schemas/request_log.md), for `llmcf ope`; "
+     "answers then carry X-Request-Id",
+     4},
+    {"log-share", OPT_LOG_SHARE, "SHARE", 0, "Of the requests that are logged (default 1)", 4},
+    {"log-bytes", OPT_LOG_BYTES, "BYTES", 0,
+     "A log of that size becomes FILE.1, that one FILE.2, up to FILE.5 (default 268435456)", 4},
     {0},
 };
 
@@ -106,6 +116,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_EXAMPLE_USERS:
         o->example_users = true;
+        return 0;
+    case OPT_REQUEST_LOG:
+        o->request_log = text;
+        return 0;
+    case OPT_LOG_SHARE:
+        o->log_share = lcf_cli_f64(state, "log-share", text, 0.0, 1.0);
+        return 0;
+    case OPT_LOG_BYTES:
+        o->log_bytes_max = lcf_cli_u64(state, "log-bytes", text, 4096, INT64_MAX);
         return 0;
     case ARGP_KEY_END:
         if (!o->listen && !o->unix_path)

@@ -27,6 +27,7 @@ void lcf_handler_dispose(lcf_handler *h)
     lcf_generation_release(h->generation);
     lcf_wire_dispose(&h->wire);
     lcf_buf_dispose(&h->body);
+    lcf_buf_dispose(&h->line);
 }
 
 void lcf_handler_refresh(lcf_handler *h)
@@ -94,6 +95,18 @@ static lcf_answer refused(lcf_handler *h, lcf_status status, const lcf_err *err)
     return fail(h, 500, "Internal Server Error", "internal", lcf_status_text(status));
 }
 
+/* Names the request, and keeps what was asked and shown where it is among the share. */
+static void log_request(lcf_handler *h, const lcf_rank_response *response)
+{
+    lcf_request_log *log = h->shared->request_log;
+
+    if (!log)
+        return;
+    lcf_request_log_next_id(h->request_id, log);
+    if (lcf_request_log_wants(log, h->request_id))
+        lcf_request_log_write(log, &h->line, h->request_id, &h->wire.request, response);
+}
+
 static lcf_answer handle_rank(lcf_handler *h, const char *body, size_t body_bytes)
 {
     const lcf_server_options *o = &h->shared->options;
@@ -118,6 +131,7 @@ static lcf_answer handle_rank(lcf_handler *h, const char *body, size_t body_byte
         return refused(h, status, &err);
     lcf_buf_reset(&h->body);
     lcf_wire_write(&h->body, &response, &wire);
+    log_request(h, &response);
     lcf_metrics_rank(h->metrics, &response, h->wire.request.candidates_n, lcf_clock_s() - start_s);
     return answer;
 }
@@ -181,6 +195,7 @@ lcf_answer lcf_handle(lcf_handler *h, lcf_method method, const char *path, const
 {
     lcf_answer answer;
 
+    *h->request_id = '\0';
     if (duplicate_length) {
         answer = fail(h, 400, "Bad Request", "bad_request", "more than one Content-Length");
         answer.close = true;

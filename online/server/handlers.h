@@ -7,6 +7,7 @@
 
 #include "common/base/str.h"
 #include "online/rank/wire.h"
+#include "online/server/request_log.h"
 #include "online/server/worker.h"
 
 /* Scratch of one worker's requests, kept between them. */
@@ -16,7 +17,9 @@ typedef struct lcf_handler {
     lcf_generation *generation; /* that `context` belongs to */
     lcf_rank_context *context;
     lcf_wire_request wire;
-    lcf_buf body; /* of the answer */
+    lcf_buf body;                          /* of the answer */
+    lcf_buf line;                          /* of the request log */
+    char request_id[LCF_REQUEST_ID_BYTES]; /* of the answer, for its header; "" where it has none */
 } lcf_handler;
 
 typedef enum lcf_method { LCF_METHOD_GET, LCF_METHOD_POST, LCF_METHOD_OTHER } lcf_method;

@@ -178,6 +178,9 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
         status = LCF_FAIL(err, LCF_EINVAL, "a server needs an address or a Unix socket");
     if (!status)
         status = lcf_reloader_create(&s->shared.reloader, options->snapshot, err);
+    if (!status && options->request_log)
+        status = lcf_request_log_open(&s->shared.request_log, options->request_log,
+                                      options->log_share, options->log_bytes_max, err);
     if (!status && options->listen)
         status = listen_tcp(s, options->listen, err);
     if (!status && options->unix_path)
@@ -224,6 +227,7 @@ void lcf_server_stop(lcf_server *s)
     if (s->unix_path)
         (void)unlink(s->unix_path);
     lcf_reloader_free(s->shared.reloader);
+    lcf_request_log_close(s->shared.request_log);
     free(s->workers);
     free(s->shared.metrics);
     free(s->unix_path);

@@ -29,12 +29,15 @@ typedef struct lcf_server_options {
     double request_timeout_s; /* first to last byte of a request, and again for its answer */
     double idle_timeout_s;    /* of a connection between requests */
     bool example_users;       /* user ids in explanations */
+    const char *request_log;  /* a file (request_log.h), or NULL */
+    double log_share;         /* of the ranking requests that it keeps */
+    uint64_t log_bytes_max;   /* of one of its files */
 } lcf_server_options;
 
 #define LCF_SERVER_OPTIONS_INIT                                                                \
     {                                                                                          \
         NULL, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, 1000, \
-            10.0, 60.0, false                                                                  \
+            10.0, 60.0, false, NULL, 1.0, (uint64_t)256 << 20                                  \
     }
 
 typedef struct lcf_server lcf_server;

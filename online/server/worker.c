@@ -222,6 +222,8 @@ static void send_answer(lcf_worker *w, struct evhttp_request *req, const lcf_ans
     evhttp_add_header(headers, "Content-Type", answer->type);
     if (answer->allow)
         evhttp_add_header(headers, "Allow", answer->allow);
+    if (*w->handler.request_id)
+        evhttp_add_header(headers, "X-Request-Id", w->handler.request_id);
     if (answer->close || w->drain_deadline_s != 0.0)
         evhttp_add_header(headers, "Connection", "close");
     if (!body ||

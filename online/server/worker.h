@@ -7,6 +7,7 @@
 
 #include "online/server/metrics.h"
 #include "online/server/reload.h"
+#include "online/server/request_log.h"
 #include "online/server/server.h"
 
 #include <stdatomic.h>
@@ -16,7 +17,8 @@
 typedef struct lcf_shared {
     lcf_server_options options;
     lcf_reloader *reloader;
-    lcf_metrics **metrics; /* [workers_n] */
+    lcf_metrics **metrics;        /* [workers_n] */
+    lcf_request_log *request_log; /* NULL: none is kept */
     size_t workers_n;
     _Atomic bool draining;
 } lcf_shared;

@@ -10,7 +10,8 @@ publish() {
 }
 : >log
 publish --generation one
-"$LLMCF" serve --snapshot snapshots --listen 127.0.0.1:0 --unix "$PWD/s" --threads 2 --max-body 2000 >>log 2>&1 &
+"$LLMCF" serve --snapshot snapshots --listen 127.0.0.1:0 --unix "$PWD/s" --threads 2 --max-body 2000 \
+    --request-log requests.jsonl --log-bytes 6000 >>log 2>&1 &
 server=$!
 wait_for() { # until the command succeeds, 60 s
     for _ in $(seq 600); do
@@ -44,6 +45,22 @@ echo '{"user_id": "u3", "candidates": ["i4", "i5", "i6"]}' >request.json
 ask -d @request.json "$url/v1/rank" >/dev/null
 "$LLMCF" rank --snapshot snapshots --request request.json | jq -c .results >program
 jq -c .results answer | cmp - program || fail "server and program differ"
+
+# Every answer has an id, under which the request log keeps what was asked and shown; with clicks behind it, ope reads it. The files
+# turn over; no line is torn.
+for u in $(seq 40); do
+    id=$(curl -s -D - -o answer -d "{\"user_id\": \"u$u\", \"candidates\": [\"i4\", \"i5\", \"i6\"], \"arm\": \"din\"}" "$url/v1/rank" |
+        tr -d '\r' | sed -n 's/^X-Request-Id: //p')
+    [ $((u % 3)) = 0 ] || jq -c --arg id "$id" '{kind: "click", request_id: $id, item_id: .results[0].item_id}' answer >>clicks.jsonl
+done
+cat requests.jsonl* >requests
+[ -e requests.jsonl.1 ] && [ "$(wc -c <requests.jsonl)" -le 6000 ] || fail "the request log does not turn over"
+jq -es 'map(select(.arm == "din")) | length == 40 and ([.[].request_id] | unique | length) == 40 and
+    all(.[]; (.candidates | length) == 3 and .candidates[0].position == 1 and .candidates[0].propensity == 1 and
+        .candidates[0].score >= .candidates[2].score)' requests >/dev/null || fail "the request log: $(head -1 requests)"
+jq -c 'select(.arm == "din")' requests | cat - clicks.jsonl >logged.jsonl
+"$LLMCF" ope --log logged.jsonl --target logging --json --replicates 100 >ope.json 2>>log || fail "ope on the request log"
+grep -q '"value": 0.2' ope.json || fail "27 of 120 shown were clicked: $(head -c 400 ope.json)"
 
 # A new current is served without being told; a damaged one never is.
 publish --generation two
