@@ -156,13 +156,14 @@ static const char *candidate_fault(const lcf_ope_candidate *c)
     return NULL;
 }
 
-/* Actions differ within a set: `last_set` remembers for every action the set, from 1, it was last
- * seen in. */
+/* Actions differ within a set: `last_set` remembers for every action the set it was last seen in,
+ * by its place among all that were given, so that one that was refused is not taken for the next.
+ */
 static bool is_twice(lcf_ope_log *log, uint32_t action)
 {
-    bool twice = log->last_set[action] == log->sets_n + 1;
+    bool twice = log->last_set[action] == log->sets_given;
 
-    log->last_set[action] = (uint32_t)log->sets_n + 1;
+    log->last_set[action] = log->sets_given;
     return twice;
 }
 
@@ -216,6 +217,7 @@ lcf_status lcf_ope_log_add_set(uint32_t *set, lcf_ope_log *log, const lcf_ope_ca
     const char *fault;
 
     *set = LCF_OPE_BAD_SET;
+    log->sets_given++;
     if (log->sets_n >= LCF_OPE_BAD_SET - 1)
         return LCF_FAIL(err, LCF_ELIMIT, "%s: too many candidate sets", log->path);
     if (grow_candidates(log, n) || fill_set(&fault, log, candidates, n))

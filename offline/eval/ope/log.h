@@ -71,7 +71,8 @@ typedef struct lcf_ope_log {
     size_t unsupported_rows_n; /* whose target has mass on actions of propensity 0 */
     double unsupported_mass;   /* the sum of that mass over all rows */
 
-    uint32_t *last_set; /* [last_set_capacity] for a check of add_set */
+    uint64_t *last_set;  /* [last_set_capacity] for a check of add_set */
+    uint64_t sets_given; /* calls of add_set, those of sets that were refused or forgotten too */
     size_t target_positions_n, last_set_capacity;
     size_t rows_capacity, sets_capacity, candidates_n, candidates_capacity, features_used_n,
         features_capacity, numeric_capacity;

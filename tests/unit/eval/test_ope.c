@@ -280,6 +280,58 @@ static void estimated_target_is_the_share(void **state)
 
 /* ---- Open Bandit data ---- */
 
+/* A log of three users with actions a and b, and in the first row c, of these candidates. */
+static void add_sets(lcf_ope_log *log, const double sums[3])
+{
+    const lcf_ope_log_options lenient = {false, true};
+    static const char *const names[] = {"a", "b", "c"}, *const users[] = {"u", "v", "w"};
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_ok(lcf_ope_log_init(log, "sets", &lenient, &err), &err);
+    for (size_t i = 0; i < 3; i++) {
+        lcf_ope_candidate candidates[3];
+        lcf_ope_row row = LCF_OPE_ROW_INIT;
+        size_t n = i ? 2 : 3;
+        for (size_t c = 0; c < n; c++)
+            candidates[c] = (lcf_ope_candidate){{names[c], 1}, sums[i] / (double)n, NAN, 0};
+        row.line = i + 1;
+        row.user = (lcf_str){users[i], 1};
+        row.action = (lcf_str){"a", 1};
+        row.reward = row.propensity = 0.5;
+        assert_ok(lcf_ope_log_add_set(&row.set, log, candidates, n, row.line, &err), &err);
+        assert_ok(lcf_ope_log_add(log, &row, &err), &err);
+    }
+    assert_ok(lcf_ope_log_finish(log, &err), &err);
+}
+
+static void a_refused_set_costs_one_row(void **state)
+{
+    lcf_ope_log log;
+
+    (void)state;
+    add_sets(&log, (const double[]){1, 0.9, 1});
+    assert_int_equal(log.rows_n, 2);
+    assert_int_equal(log.bad_rows_n, 1);
+    lcf_ope_log_dispose(&log);
+}
+
+static void estimated_target_replaces_sets(void **state)
+{
+    lcf_ope_log log, other;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    add_sets(&log, (const double[]){1, 1, 1});
+    add_sets(&other, (const double[]){1, 1, 1});
+    assert_ok(lcf_ope_target_estimated(&log, &other, &err), &err);
+    assert_int_equal(log.bad_rows_n, 0);
+    assert_int_equal(log.sets_n, 1);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(log.target[i] == 1);
+    lcf_ope_log_dispose(&log);
+    lcf_ope_log_dispose(&other);
+}
+
 static void open_bandit_is_as_published(void **state)
 {
     const char *data = getenv("LCF_DATA");
@@ -456,6 +508,8 @@ int main(void)
         cmocka_unit_test(logging_target_gives_the_mean),
         cmocka_unit_test(uniform_target_is_even),
         cmocka_unit_test(estimated_target_is_the_share),
+        cmocka_unit_test(a_refused_set_costs_one_row),
+        cmocka_unit_test(estimated_target_replaces_sets),
         cmocka_unit_test(open_bandit_is_as_published),
         cmocka_unit_test(reports_are_written_once),
         cmocka_unit_test(text_from_outside_is_escaped),
