@@ -497,6 +497,8 @@ static void fill_rest(lcf_comparison *c)
         c->calibration_fit[a] = (lcf_calibration_fit){NAN, NAN};
         for (size_t i = 0; i < LCF_ROC_POINTS; i++)
             c->roc[a][i] = NAN;
+        for (size_t i = 0; i < LCF_PR_POINTS; i++)
+            c->pr[a][i] = NAN;
     }
 }
 
