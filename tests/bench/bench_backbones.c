@@ -85,8 +85,8 @@ static void bench(const made_up *w, lcf_tape *tape, const char *backbone, bool i
 
     config.backbone = backbone;
     need(lcf_ranker_create(&r, &config, 1, &err), &err);
-    printf("train_%s%s,%.0f,samples/s\n", backbone, ict ? "_ict" : "", train(w, r, steps));
-    printf("score_%s%s_%d,%.3f,ms\n", backbone, ict ? "_ict" : "", CANDIDATES,
+    printf("backbone_train_%s%s,%.0f,samples/s\n", backbone, ict ? "_ict" : "", train(w, r, steps));
+    printf("backbone_score_%s%s_%d,%.3f,ms\n", backbone, ict ? "_ict" : "", CANDIDATES,
            score(w, r, tape, steps));
     fflush(stdout);
     lcf_ranker_free(r);
