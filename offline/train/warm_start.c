@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A table and the names that its rows go by, today and in the earlier dataset. */
+/* A table and the names that its rows go by, today and in the earlier dataset; NULL: by their
+ * number. */
 typedef struct named_table {
     const char *name;
     const lcf_strings *now, *before;
@@ -35,8 +36,8 @@ static size_t copy_rows(float *to, const float *from, const named_table *t, size
     size_t found = 0;
 
     for (size_t row = 1; row < t->now_n; row++) {
-        const lcf_str name = lcf_strings_get(t->now, row);
-        const uint32_t old = lcf_strings_find(t->before, name.data, name.len);
+        const lcf_str name = t->now ? lcf_strings_get(t->now, row) : (lcf_str){"", 0};
+        const size_t old = t->now ? lcf_strings_find(t->before, name.data, name.len) : row;
 
         if (!old)
             continue;
@@ -97,6 +98,11 @@ lcf_status train_warm_start(lcf_ranker *r, const lcf_dataset *now, const char *d
         {"item.table", &c->item_id, &b->item_id, c->items_n, b->items_n},
         {"brand.table", &c->brand, &b->brand, c->brands_n, b->brands_n},
         {"category.table", &c->category, &b->category, c->categories_n, b->categories_n},
+        {"linear.user.table", &now->user_id, &before->user_id, now->users_n, before->users_n},
+        {"linear.item.table", &c->item_id, &b->item_id, c->items_n, b->items_n},
+        {"linear.brand.table", &c->brand, &b->brand, c->brands_n, b->brands_n},
+        {"linear.category.table", &c->category, &b->category, c->categories_n, b->categories_n},
+        {"history.label.table", NULL, NULL, LCF_EVENT_LABELS_N, LCF_EVENT_LABELS_N},
     };
     lcf_params *to = lcf_ranker_params(r);
     lcf_ranker *earlier = NULL;

@@ -10,9 +10,10 @@
 
 /*
  * Takes over what `dir` (made by train) knows: of the tables of users, items, brands and categories
- * the rows whose external id or name `now` and `before` share; of everything else all, by name.
- * Rows and parameters that are new, and tables of the data's own fields, keep their fresh values.
- * The weights are those of the same seed, or of the best one where that seed was not trained.
+ * (vectors and linear weights) the rows whose external id or name `now` and `before` share; of
+ * everything else all, by name. Rows and parameters that are new, and tables of the data's own
+ * fields, keep their fresh values. The weights are those of the same seed, or of the best one where
+ * that seed was not trained.
  *
  * errors   ENOENT, EFORMAT, ... of opening the weights; EINVAL a parameter of another shape, or
  *          tables that do not belong to `before`

@@ -351,7 +351,8 @@ static const float *row_of(lcf_ranker *r, const char *table, size_t row)
 static void check_rows(lcf_ranker *warm, lcf_ranker *fresh, lcf_ranker *old, const char *table,
                        const lcf_strings *now, const lcf_strings *before)
 {
-    const size_t bytes = lcf_ranker_config_of(warm)->dim * sizeof(float);
+    const lcf_params *p = lcf_ranker_params(warm);
+    const size_t bytes = p->list[lcf_params_find(p, table)].dims[1] * sizeof(float);
     size_t known = 0;
 
     for (size_t i = 1; i < now->n; i++) {
@@ -404,6 +405,39 @@ static void test_warm_start(void **state)
     train_inputs_close(&before);
 }
 
+/* Tables beside the vectors of ids: what a linear part weighs, and what a label means. */
+static void test_warm_start_of_other_tables(void **state)
+{
+    const fixture *f = *state;
+    lcf_ranker *old, *warm, *fresh;
+    train_inputs in, before;
+    lcf_err err = LCF_ERR_INIT;
+    char *kept = seed_runs_path(f->kept, 9, ".lcf");
+
+    open_inputs(&in, f->today);
+    open_inputs(&before, f->yesterday);
+    in.config.backbone = before.config.backbone = "deepfm";
+    in.config.history_labels = before.config.history_labels = true;
+    assert_int_equal(lcf_ranker_create(&old, &before.config, 5, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_save(old, kept, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_create(&warm, &in.config, 77, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_create(&fresh, &in.config, 77, NULL), LCF_OK);
+    if (train_warm_start(warm, &in.dataset, f->kept, 9, &before.dataset, &err))
+        fail_msg("%s", err.text);
+    check_rows(warm, fresh, old, "linear.user.table", &in.dataset.user_id, &before.dataset.user_id);
+    check_rows(warm, fresh, old, "linear.item.table", &in.dataset.catalogue.item_id,
+               &before.dataset.catalogue.item_id);
+    assert_memory_equal(row_of(warm, "history.label.table", 0),
+                        row_of(old, "history.label.table", 0),
+                        LCF_EVENT_LABELS_N * in.config.dim * sizeof(float));
+    lcf_ranker_free(old);
+    lcf_ranker_free(warm);
+    lcf_ranker_free(fresh);
+    free(kept);
+    train_inputs_close(&in);
+    train_inputs_close(&before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup(test_clip, clean),
         cmocka_unit_test_setup(test_sparse_tables, clean),
         cmocka_unit_test_setup(test_warm_start, clean),
+        cmocka_unit_test_setup(test_warm_start_of_other_tables, clean),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
