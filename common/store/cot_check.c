@@ -33,6 +33,7 @@ typedef struct walk {
     uint64_t last_page, txn;
     size_t page_bytes;
     uint8_t *seen; /* one bit per page */
+    lcf_str last;  /* key of the tree being walked; no data before its first */
     lcf_err *err;
 } walk;
 
@@ -106,6 +107,18 @@ static lcf_status check_free_list(walk *w, uint64_t page, const uint8_t *data, u
     return LCF_OK;
 }
 
+/* Keys rise through a tree: LMDB searches by that, and whoever walks from key to key ends by it. */
+static lcf_status check_order(walk *w, uint64_t page, lcf_str key)
+{
+    const lcf_str last = w->last;
+    const size_t shared = last.len < key.len ? last.len : key.len;
+    const int order = last.data ? memcmp(last.data, key.data, shared) : -1;
+
+    w->last = key;
+    return order < 0 || (order == 0 && last.len < key.len) ? LCF_OK
+                                                           : damaged(w, page, "keys out of order");
+}
+
 static lcf_status check_tree(walk *w, tree_kind kind, const uint8_t *db);
 
 static lcf_status check_leaf(walk *w, tree_kind kind, uint64_t page, const uint8_t *node,
@@ -119,7 +132,9 @@ static lcf_status check_leaf(walk *w, tree_kind kind, uint64_t page, const uint8
     inside = flags & F_BIGDATA ? 8 : bytes;
     if (flags > (F_BIGDATA | F_SUBDATA) || NODE_HEAD + u16_at(node + 6) + inside > room)
         return damaged(w, page, "a node leaves its page");
-    if (flags & F_BIGDATA)
+    if (kind != FREE_TREE) /* whose keys are numbers */
+        status = check_order(w, page, (lcf_str){(const char *)node + NODE_HEAD, u16_at(node + 6)});
+    if (!status && flags & F_BIGDATA)
         status = check_overflow(w, &data, u64_at(data), bytes);
     if (status)
         return status;
@@ -168,6 +183,8 @@ static lcf_status check_tree(walk *w, tree_kind kind, const uint8_t *db)
 {
     unsigned flags = u16_at(db + 4), depth = u16_at(db + 6);
     uint64_t root = u64_at(db + 40), entries = u64_at(db + 32);
+    const lcf_str outer = w->last;
+    lcf_status status;
 
     /* The free tree has integer keys (8); all else is plain. */
     if (flags & ~(kind == FREE_TREE ? 8u : 0u))
@@ -176,7 +193,10 @@ static lcf_status check_tree(walk *w, tree_kind kind, const uint8_t *db)
         return depth || entries ? damaged(w, root, "an empty tree with entries") : LCF_OK;
     if (depth == 0 || depth > DEPTH_MAX)
         return damaged(w, root, "impossible depth");
-    return check_page(w, kind, root, depth);
+    w->last = (lcf_str){NULL, 0};
+    status = check_page(w, kind, root, depth);
+    w->last = outer;
+    return status;
 }
 
 /* One meta page: of this format and data version. */

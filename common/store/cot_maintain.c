@@ -249,10 +249,27 @@ static lcf_status repair_by_pages(batch *b, teller *t, const char *path, lcf_err
     return status;
 }
 
+/* By the tree of `from` (NULL: it did not open), or by pages where that breaks off. */
+static lcf_status repair_records(batch *b, teller *t, lcf_cot_store *from, const char *path,
+                                 lcf_err *err)
+{
+    lcf_err why = LCF_ERR_INIT;
+    lcf_status status = from ? repair_by_tree(b, t, from, &why) : LCF_EFORMAT;
+
+    if (status && status != LCF_EFORMAT)
+        return LCF_FAIL(err, status, "%s", why.text);
+    if (!status)
+        return LCF_OK;
+    discard(b); /* all is met again */
+    t->counts->damaged_n = 0;
+    return repair_by_pages(b, t, path, err);
+}
+
 static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
 {
     lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
     lcf_cot_store *from = NULL;
+    lcf_cot_store_stats stats = {0};
     lcf_err why = LCF_ERR_INIT;
     batch b = {.n = 0};
     lcf_status status, opened = lcf_cot_store_open(&from, r->dir, &options, &why);
@@ -262,16 +279,13 @@ static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
     options.write = true;
     status = lcf_cot_store_open(&b.to, r->aside, &options, err);
     if (!status)
-        status = opened ? repair_by_pages(&b, t, r->data, err) : repair_by_tree(&b, t, from, err);
+        status = repair_records(&b, t, from, r->data, err);
     discard(&b);
-    if (!status) {
-        lcf_cot_store_stats stats;
-
+    if (!status)
         status = lcf_cot_store_stat(&stats, b.to, err);
-        t->counts->sound_n = stats.records_n;
-        if (!status && !stats.records_n && (opened || t->counts->damaged_n))
-            status = LCF_FAIL(err, LCF_EFORMAT, "%s: no record of it can be read", r->data);
-    }
+    t->counts->sound_n = stats.records_n;
+    if (!status && !stats.records_n && (opened || t->counts->damaged_n))
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: no record of it can be read", r->data);
     lcf_cot_store_close(b.to);
     lcf_cot_store_close(from);
     return status;

@@ -164,6 +164,80 @@ static void torn_pages_cost_their_records_alone(void **state)
     assert_true(refused > 0);
 }
 
+/* The last key of a first page of 64 records. */
+static lcf_hash128 key_64(const char *dir)
+{
+    lcf_cot_page page = {LCF_BUF_INIT, NULL, 0, 0};
+    lcf_hash128 key;
+    lcf_cot_db *db;
+
+    assert_int_equal(lcf_cot_db_open(&db, dir, LCF_COT_READ, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_db_scan(&page, db, LCF_COT_RECORDS, NULL, 64, SIZE_MAX, NULL), LCF_OK);
+    assert_int_equal(page.n, 64);
+    memcpy(key.bytes, lcf_cot_page_key(&page, 63).data, sizeof(key.bytes));
+    lcf_cot_page_dispose(&page);
+    lcf_cot_db_close(db);
+    return key;
+}
+
+/* Gives every node of that key another size and, unless `fill` is negative, other bytes. */
+static void rewrite_key(const char *path, lcf_hash128 key, uint8_t size, int fill)
+{
+    lcf_map map;
+    uint8_t *bytes;
+    size_t n, found = 0;
+
+    assert_int_equal(lcf_map_open(&map, path, NULL), LCF_OK);
+    n = map.bytes_n;
+    bytes = lcf_alloc(n, 1);
+    assert_non_null(bytes);
+    memcpy(bytes, map.data, n);
+    lcf_map_close(&map);
+    for (size_t at = 2; at + sizeof(key.bytes) <= n; at++)
+        if (bytes[at - 2] == sizeof(key.bytes) && !bytes[at - 1] &&
+            !memcmp(bytes + at, key.bytes, sizeof(key.bytes))) {
+            bytes[at - 2] = size;
+            if (fill >= 0)
+                memset(bytes + at, fill, sizeof(key.bytes));
+            found++;
+        }
+    assert_true(found > 0);
+    assert_int_equal(lcf_file_write(path, bytes, n, NULL), LCF_OK);
+    free(bytes);
+}
+
+/* A key that has become smaller than those before it, or shorter: the walk ends all the same, and
+ * everything else is saved. */
+static void damaged_keys_cost_their_records_alone(void **state)
+{
+    static const struct {
+        uint8_t size;
+        int fill;
+    } damages[] = {{16, 0}, {15, -1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        lcf_cot_verify_counts counts;
+        lcf_cot_store *s;
+        lcf_hash128 key;
+        lcf_err err = LCF_ERR_INIT;
+
+        records_fill("keys", RECORDS);
+        key = key_64("keys");
+        rewrite_key("keys/data.mdb", key, damages[i].size, damages[i].fill);
+        if (!records_open(&s, "keys", false, NULL)) {
+            assert_int_equal(lcf_cot_store_verify(&counts, s, NULL, NULL, NULL), LCF_EFORMAT);
+            lcf_cot_store_close(s);
+        }
+        if (lcf_cot_store_repair(&counts, "keys", NULL, NULL, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(counts.sound_n, RECORDS - 1);
+        assert_int_equal(records_open(&s, "keys", false, NULL), LCF_OK);
+        assert_int_equal(lcf_cot_store_has(s, key, NULL), LCF_ENOTFOUND);
+        lcf_cot_store_close(s);
+    }
+}
+
 static void nothing_to_save_changes_nothing(void **state)
 {
     lcf_cot_verify_counts counts;
@@ -346,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_records_are_named_and_dropped),
         cmocka_unit_test(torn_pages_cost_their_records_alone),
+        cmocka_unit_test(damaged_keys_cost_their_records_alone),
         cmocka_unit_test(nothing_to_save_changes_nothing),
         cmocka_unit_test(compaction_keeps_the_content),
         cmocka_unit_test(killed_compaction_loses_nothing),
