@@ -54,6 +54,10 @@ void lcf_report_drift_text(lcf_buf *out, const lcf_report *report)
 {
     const lcf_background *b = report->background;
 
+    if (report->comparison->stream) {
+        lcf_buf_append_text(out, "A stream keeps no distribution of scores.");
+        return;
+    }
     if (!b->scores[0].n) {
         lcf_buf_append_text(out, "Scores of any size were allowed: they are no probabilities, and "
                                  "have no scale that both arms share.");

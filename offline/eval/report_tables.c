@@ -159,7 +159,9 @@ static lcf_status others_grid(lcf_grid *g, const lcf_report *report)
     lcf_grid_p(g, 1, 4, d->p_rows);
     lcf_grid_put(g, 2, 0, "McNemar");
     lcf_grid_put(g, 2, 1, "rows that only one arm gets right");
-    lcf_grid_put(g, 2, 2, "A %.0f, B %.0f", m->only_a, m->only_b);
+    lcf_grid_put(g, 2, 2, LCF_CELL_UNDEFINED);
+    if (!report->comparison->stream && !report->comparison->orders_only)
+        lcf_grid_put(g, 2, 2, "A %.0f, B %.0f", m->only_a, m->only_b);
     lcf_grid_p(g, 2, 3, m->p_users);
     lcf_grid_p(g, 2, 4, m->p_rows);
     return LCF_OK;
@@ -310,19 +312,17 @@ static void append_dropped(lcf_buf *out, const lcf_table_dropped *d)
                        d->unmatched_n[0], d->unmatched_n[1], d->duplicates_n, d->nan_n);
 }
 
-void lcf_report_method(lcf_buf *out, const lcf_report *report)
+/* How the intervals were made. */
+static void append_intervals(lcf_buf *out, const lcf_comparison *c)
 {
-    const lcf_comparison *c = report->comparison;
-
-    lcf_buf_printf(out,
-                   "A is %s, B is %s; both scored the same %zu rows (%zu positive) of %zu users of "
-                   "the %s split.\n",
-                   report->arm_name[0], report->arm_name[1], c->rows_n, c->positives_n, c->users_n,
-                   report->split);
-    lcf_buf_printf(out, "Figures are means over %zu seed%s of A and %zu of B%s.\n", c->seeds_n[0],
-                   c->seeds_n[0] == 1 ? "" : "s", c->seeds_n[1],
-                   c->seeds_n[0] + c->seeds_n[1] > 2 ? ", ± the standard deviation over seeds"
-                                                     : "");
+    if (c->stream) {
+        lcf_buf_printf(out,
+                       "The rows were streamed (--stream %s): intervals are Student's, from a "
+                       "jackknife that leaves out one of %zu groups of users at a time, and what "
+                       "needs all rows at once is not there.\n",
+                       c->stream == LCF_STREAM_SORT ? "sort" : "sketch", c->left_out_n);
+        return;
+    }
     lcf_buf_printf(out,
                    "Intervals are percentiles of %zu paired bootstrap replicates (seed %" PRIu64
                    ") that draw users with replacement, with all rows of a user together",
@@ -334,14 +334,38 @@ void lcf_report_method(lcf_buf *out, const lcf_report *report)
         lcf_buf_printf(out, ", and draw seeds%s.\n",
                        c->seeds_paired ? ", the same ones for both arms"
                                        : " of each arm on their own, as their lists differ");
-    lcf_buf_printf(out,
-                   "UAUC and GAUC are means of the AUC of the %zu users who have both classes.\n",
-                   c->users_both_n);
-    lcf_buf_printf(out,
-                   "BCa is the bootstrap's second opinion, the permutation test (%zu permutations) "
-                   "exchanges the arms user by user. The detectable lift is the smallest one that "
-                   "as many users find four times out of five.\n",
-                   c->permutations_n);
+}
+
+static void append_second_opinions(lcf_buf *out, const lcf_comparison *c)
+{
+    if (!c->stream)
+        lcf_buf_printf(out,
+                       "BCa is the bootstrap's second opinion, the permutation test (%zu "
+                       "permutations) exchanges the arms user by user. ",
+                       c->permutations_n);
+    lcf_buf_append_text(out, "The detectable lift is the smallest one that as many users find four "
+                             "times out of five.\n");
+}
+
+void lcf_report_method(lcf_buf *out, const lcf_report *report)
+{
+    const lcf_comparison *c = report->comparison;
+
+    lcf_buf_printf(out, "A is %s, B is %s; both scored the same %zu rows (%zu positive)",
+                   report->arm_name[0], report->arm_name[1], c->rows_n, c->positives_n);
+    if (c->stream != LCF_STREAM_SKETCH) /* which does not count them */
+        lcf_buf_printf(out, " of %zu users", c->users_n);
+    lcf_buf_printf(out, " of the %s split.\n", report->split);
+    lcf_buf_printf(out, "Figures are means over %zu seed%s of A and %zu of B%s.\n", c->seeds_n[0],
+                   c->seeds_n[0] == 1 ? "" : "s", c->seeds_n[1],
+                   c->seeds_n[0] + c->seeds_n[1] > 2 ? ", ± the standard deviation over seeds"
+                                                     : "");
+    append_intervals(out, c);
+    if (c->stream != LCF_STREAM_SKETCH)
+        lcf_buf_printf(
+            out, "UAUC and GAUC are means of the AUC of the %zu users who have both classes.\n",
+            c->users_both_n);
+    append_second_opinions(out, c);
     append_self_test(out, &c->self_test);
     append_dropped(out, &c->dropped);
     if (c->slices_n)

@@ -151,6 +151,8 @@ for m in auc uauc gauc_impressions; do
 done
 grep -q '"auc_bound_a": 0\.00' sketched/report.json || fail "no bound, or a wide one, in the sketch"
 grep -qi 'nan' sketched/report.html sketched/report.md && fail "figures that are not known are written as numbers"
+grep -q 'jackknife that leaves out one of' sketched/report.md || fail "the report of a stream does not say how intervals were made"
+grep -q 'bootstrap replicates\|of 0 users\|of any size\|A 0, B 0' sketched/report.md && fail "the report of a stream claims what was not done"
 expect 1 "have another key" "$LLMCF" evaluate --a a.csv --b turned.csv --out no --stream sort
 expect 2 "is for plain files" "$LLMCF" evaluate --a din --b ict --out no --stream sort
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
