@@ -135,8 +135,10 @@ lcf_status lcf_ope_log_bad_row(lcf_ope_log *log, uint64_t line, const char *reas
         return LCF_FAIL(err, LCF_EFORMAT,
                         "%s:%" PRIu64 ": %s (--allow-bad-rows drops and counts such rows)",
                         log->path, line, reason);
-    if (!log->bad_rows_n++)
+    if (!log->bad_rows_n++) {
         snprintf(log->bad_row, sizeof(log->bad_row), "line %" PRIu64 ": %s", line, reason);
+        lcf_utf8_mend(log->bad_row); /* of the report, which is JSON */
+    }
     return LCF_OK;
 }
 

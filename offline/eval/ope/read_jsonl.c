@@ -25,9 +25,12 @@ typedef struct reader {
 static lcf_status bad(reader *r, const char *key, const char *what, lcf_err *err)
 {
     lcf_buf reason = LCF_BUF_INIT;
+    char name[64];
     lcf_status status;
 
-    lcf_buf_printf(&reason, "'%.60s' %s", key, what);
+    snprintf(name, sizeof(name), "%s", key);
+    lcf_utf8_mend(name);
+    lcf_buf_printf(&reason, "'%s' %s", name, what);
     status = lcf_ope_log_bad_row(r->log, r->line, lcf_buf_text(&reason), err);
     lcf_buf_dispose(&reason);
     return status;

@@ -315,6 +315,29 @@ static void a_refused_set_costs_one_row(void **state)
     lcf_ope_log_dispose(&log);
 }
 
+static void a_fault_is_cut_between_characters(void **state)
+{
+    static const char *const starts[] = {"", "x"}; /* a cut is within a character of one of them */
+    const lcf_ope_log_options lenient = {false, true};
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    for (size_t k = 0; k < LENGTH(starts); k++) {
+        lcf_buf text = LCF_BUF_INIT;
+        lcf_ope_log log;
+        lcf_buf_printf(&text, "{\"%s", starts[k]);
+        for (size_t i = 0; i < 40; i++)
+            lcf_buf_append_text(&text, "é");
+        lcf_buf_append_text(&text, "\": 1}\n");
+        assert_ok(lcf_ope_log_init(&log, "faults", &lenient, &err), &err);
+        assert_ok(lcf_ope_read_jsonl(&log, text.data, text.len, &err), &err);
+        assert_int_equal(log.bad_rows_n, 1);
+        assert_true(lcf_utf8_valid(log.bad_row, strlen(log.bad_row)));
+        lcf_ope_log_dispose(&log);
+        lcf_buf_dispose(&text);
+    }
+}
+
 static void estimated_target_replaces_sets(void **state)
 {
     lcf_ope_log log, other;
@@ -509,6 +532,7 @@ int main(void)
         cmocka_unit_test(uniform_target_is_even),
         cmocka_unit_test(estimated_target_is_the_share),
         cmocka_unit_test(a_refused_set_costs_one_row),
+        cmocka_unit_test(a_fault_is_cut_between_characters),
         cmocka_unit_test(estimated_target_replaces_sets),
         cmocka_unit_test(open_bandit_is_as_published),
         cmocka_unit_test(reports_are_written_once),
