@@ -11,7 +11,8 @@
  * lists, slices, DeLong, McNemar and permutations need the rows and are NaN.
  *
  * Intervals are from a jackknife that leaves out one of 32 groups of users at a time (users are
- * dealt out by a hash of their name), with Student's t of 31 degrees of freedom.
+ * dealt out by a hash of their name), with Student's t of one degree of freedom less
+ * than groups that had rows.
  *
  * source   Shao and Tu 1995, section 5.1 (grouped jackknife); schemas/report.md section 7
  */
