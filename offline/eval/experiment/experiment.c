@@ -143,9 +143,11 @@ static lcf_status add_row(lcf_experiment_log *log, reader *r, lcf_err *err)
 
 static bool is_tsv(const char *path)
 {
-    const char *dot = strstr(path, ".tsv");
+    size_t n = strlen(path);
 
-    return dot && (!dot[4] || !strcmp(dot + 4, ".zst"));
+    if (n > 4 && !strcmp(path + n - 4, ".zst"))
+        n -= 4;
+    return n > 4 && !memcmp(path + n - 4, ".tsv", 4);
 }
 
 lcf_status lcf_experiment_log_read(lcf_experiment_log *out, const char *path,

@@ -147,6 +147,21 @@ static void an_experiment_is_judged(void **state)
     assert_int_equal(lcf_experiment_analyse(&e, &log, 0.5, 0, NULL), LCF_EFORMAT);
 }
 
+/* Named by its end alone. */
+static void tabs_are_known_by_the_name(void **state)
+{
+    static const char text[] = "user\tarm\toutcome\nx\ta\t1\ny\tb\t2\n";
+    lcf_experiment_log log;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_int_equal(lcf_file_write("log.tsv.day1.tsv", text, strlen(text), NULL), LCF_OK);
+    if (lcf_experiment_log_read(&log, "log.tsv.day1.tsv", ARMS, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(log.n, 2);
+    lcf_experiment_log_dispose(&log);
+}
+
 static void expect_refused(const char *text, const char *what)
 {
     lcf_experiment_log log;
@@ -185,6 +200,7 @@ static void logs_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tabs_are_known_by_the_name),
         cmocka_unit_test(welch_and_cuped),
         cmocka_unit_test(a_constant_before_changes_nothing),
         cmocka_unit_test(split_and_monitoring),
