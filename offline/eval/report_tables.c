@@ -281,13 +281,16 @@ void lcf_report_verdict(lcf_buf *out, const lcf_report *report)
     const lcf_comparison *c = report->comparison;
     const lcf_estimate *lift = &c->measures[LCF_METRIC_AUC].lift;
 
-    lcf_buf_printf(out, "%s: %s, AUC lift %+.4f, ",
+    lcf_buf_printf(out, "%s: %s, ",
                    VERDICTS[lcf_comparison_verdict(c, report->conditions, report->conditions_n)],
-                   DIRECTIONS[lcf_comparison_direction(c)], lift->value);
-    if (isnan(lift->low))
-        lcf_buf_append_text(out, "too few rows for an interval");
+                   DIRECTIONS[lcf_comparison_direction(c)]);
+    if (isnan(lift->value))
+        lcf_buf_append_text(out, "all rows have the same label, which leaves AUC undefined");
+    else if (isnan(lift->low))
+        lcf_buf_printf(out, "AUC lift %+.4f, too few rows for an interval", lift->value);
     else
-        lcf_buf_printf(out, "95 %% interval %+.4f to %+.4f", lift->low, lift->high);
+        lcf_buf_printf(out, "AUC lift %+.4f, 95 %% interval %+.4f to %+.4f", lift->value, lift->low,
+                       lift->high);
     append_gate(out, report);
     lcf_buf_append_char(out, '.');
 }

@@ -142,6 +142,7 @@ grep -q '"unmatched_a": 101' unmatched/report.json || fail "dropped rows are not
 expect 2 "compare two rankers or two files" "$LLMCF" evaluate --a a.csv --b ict --out no
 expect 2 "not 'all'" "$LLMCF" evaluate --a a.csv --b b.csv --out no --allow all
 expect 0 "No difference" "$LLMCF" evaluate --a d1 --b d1 --out one --replicates 100 --allow one-class
+grep -qi '[+-]nan' one/report.html one/report.md && fail "a lift that is not defined is written as a number"
 # larger than memory: the sort says what the comparison in memory says; the sketch says how far off it may be
 expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out sorted --stream sort
 expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out sketched --stream sketch
