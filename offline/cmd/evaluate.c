@@ -206,6 +206,12 @@ static void allow(struct argp_state *state, lcf_table_allow *a, const char *text
                    text);
 }
 
+/* Rows of a stream meet once, in order: there is nothing to drop or match. */
+static bool allows_more_than_nan(const lcf_table_allow *a)
+{
+    return a->unmatched || a->duplicates || a->one_class || a->any_score;
+}
+
 static error_t parse_statistics(int key, char *text, struct argp_state *state,
                                 lcf_evaluate_options *o)
 {
@@ -290,6 +296,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (a->evaluate.stream && !(lcf_score_rows_named(a->evaluate.arm_dir[0]) &&
                                     lcf_score_rows_named(a->evaluate.arm_dir[1])))
             argp_error(state, "--stream is for plain files of scores");
+        if (a->evaluate.stream && allows_more_than_nan(&a->evaluate.allow))
+            argp_error(state, "--stream allows nan alone");
         if (a->evaluate.dataset_dir && (lcf_score_rows_named(a->evaluate.arm_dir[0]) ||
                                         lcf_score_rows_named(a->evaluate.arm_dir[1])))
             argp_error(state, "--dataset is for rankers: the rows of a plain file are not its");

@@ -156,4 +156,5 @@ grep -q 'jackknife that leaves out one of' sketched/report.md || fail "the repor
 grep -q 'bootstrap replicates\|of 0 users\|of any size\|A 0, B 0' sketched/report.md && fail "the report of a stream claims what was not done"
 expect 1 "have another key" "$LLMCF" evaluate --a a.csv --b turned.csv --out no --stream sort
 expect 2 "is for plain files" "$LLMCF" evaluate --a din --b ict --out no --stream sort
+expect 2 "allows nan alone" "$LLMCF" evaluate --a a.csv --b b.csv --out no --stream sort --allow duplicates
 [ $fails -eq 0 ] || { echo "$fails failures" >&2; exit 1; }
