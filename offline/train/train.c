@@ -273,14 +273,14 @@ static json_t *params_json(const lcf_train_options *o)
 {
     const lcf_train_params *p = &o->params;
 
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s, s:s, s:b}",
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s, s:s, s:b, s:b}",
                      "epochs", (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
                      (json_int_t)p->patience, "lr", p->learning_rate, "weight_decay",
                      p->weight_decay, "dropout", p->dropout, "rec_weight", p->rec_weight, "order",
                      lcf_example_order_name(o->order), "distill_weight",
                      o->judged_dir ? o->distill_weight : 0.0, "plateau", p->plateau, "clip",
                      p->clip, "decay", decay_name(p), "table_updates", table_updates_name(p),
-                     "warm_start", o->init_dir != NULL);
+                     "warm_start", o->init_dir != NULL, "history_labels", o->history_labels);
 }
 
 static json_t *make_report(void *arg, bool with_times)

@@ -43,6 +43,7 @@ expect 0 'seed kept' "${train[@]}" --out killed
 
 # histories with labels are another model
 expect 0 'best seed' "$LLMCF" train --dataset dataset --seeds 1 --epochs 1 --history-labels --out labels
+grep -q '"history_labels": true' labels/report.json || fail "the report does not tell of --history-labels"
 expect 0 'best seed' "$LLMCF" train --dataset dataset --seeds 1 --epochs 1 --out no-labels
 cmp -s labels/best.lcf no-labels/best.lcf && fail "--history-labels changes nothing"
 
