@@ -154,8 +154,9 @@ lcf_direction lcf_comparison_direction(const lcf_comparison *c);
  * What to do.
  *
  *   ship           every condition holds; without conditions: the AUC lift's interval is above 0
- *   no difference  a condition does not hold, and the interval of the lift of every measure that
- *                  such a condition names contains 0: these rows cannot tell
+ *   no difference  a condition does not hold, and the interval of the lift (of interleaving: the
+ *                  preference) of every measure that such a condition names contains 0: these rows
+ *                  cannot tell
  *   hold           otherwise
  */
 typedef enum lcf_verdict {

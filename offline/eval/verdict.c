@@ -61,13 +61,22 @@ static bool starts_with(const char *text, const char *stem, const char *suffix)
     return !strncmp(text, stem, n) && !strncmp(text + n, suffix, strlen(suffix));
 }
 
-/* The lift that a figure is about; NULL when it is about an arm. */
-static const lcf_estimate *lift_of(const lcf_comparison *c, const char *figure)
+static bool contains_zero(double low, double high)
 {
+    return !(low > 0) && !(high < 0);
+}
+
+/* Is the figure about a lift or a preference that may be 0? One that is about an arm is not. */
+static bool is_open(const lcf_comparison *c, const char *figure)
+{
+    const lcf_estimate *lift = &c->measures[LCF_METRIC_AUC].lift;
+
     for (size_t m = 0; m < LCF_METRICS_N; m++)
         if (starts_with(figure, LCF_METRIC_INFO[m].name, "_lift"))
-            return &c->measures[m].lift;
-    return starts_with(figure, "relaimpr", "") ? &c->measures[LCF_METRIC_AUC].lift : NULL;
+            return contains_zero(c->measures[m].lift.low, c->measures[m].lift.high);
+    if (starts_with(figure, "interleaving", ""))
+        return contains_zero(c->interleaving.low, c->interleaving.high);
+    return starts_with(figure, "relaimpr", "") && contains_zero(lift->low, lift->high);
 }
 
 lcf_verdict lcf_comparison_verdict(const lcf_comparison *c, const lcf_gate_condition *conditions,
@@ -76,11 +85,10 @@ lcf_verdict lcf_comparison_verdict(const lcf_comparison *c, const lcf_gate_condi
     bool met = true, open = true;
 
     for (size_t i = 0; i < n; i++) {
-        const lcf_estimate *lift = lift_of(c, conditions[i].name);
         if (conditions[i].met)
             continue;
         met = false;
-        open = open && lift && !(lift->low > 0) && !(lift->high < 0);
+        open = open && is_open(c, conditions[i].name);
     }
     if (n)
         return met ? LCF_VERDICT_SHIP : open ? LCF_VERDICT_NO_DIFFERENCE : LCF_VERDICT_HOLD;

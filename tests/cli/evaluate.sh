@@ -143,6 +143,7 @@ expect 2 "compare two rankers or two files" "$LLMCF" evaluate --a a.csv --b ict 
 expect 2 "not 'all'" "$LLMCF" evaluate --a a.csv --b b.csv --out no --allow all
 expect 0 "No difference" "$LLMCF" evaluate --a d1 --b d1 --out one --replicates 100 --allow one-class
 grep -qi '[+-]nan' one/report.html one/report.md && fail "a lift that is not defined is written as a number"
+expect 3 "No difference" "$LLMCF" evaluate --a a.csv --b a.csv --out same --replicates 100 --require 'interleaving_low > 0'
 # larger than memory: the sort says what the comparison in memory says; the sketch says how far off it may be
 expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out sorted --stream sort
 expect 0 "B is better" "$LLMCF" evaluate --a a.csv --b b.csv --out sketched --stream sketch
