@@ -438,6 +438,40 @@ static void test_warm_start_of_other_tables(void **state)
     train_inputs_close(&before);
 }
 
+/* A row's history says of its items what the user's ratings of them said, and of nothing that came
+ * with the row or after it; a row's own event is the first one that is left out. */
+static void test_history_labels(void **state)
+{
+    const fixture *f = *state;
+    const lcf_train_options o = {.backbone = "din",
+                                 .side = "none",
+                                 .dataset_dir = f->today,
+                                 .params = params_of(),
+                                 .history_labels = true};
+    const lcf_dataset *d;
+    size_t liked = 0, disliked = 0;
+    train_inputs in;
+
+    assert_int_equal(train_inputs_open(&in, &o, NULL), LCF_OK);
+    d = &in.dataset;
+    for (size_t i = 0; i < d->samples_n; i++) {
+        const lcf_ranker_row row = train_inputs_row(&in, i);
+        const size_t own = d->sample_history_end[i], begin = own - row.history_n;
+
+        assert_true(row.history == d->event_item + begin);
+        assert_int_equal(d->event_item[own], row.item);
+        assert_true(d->event_time[own] == row.time);
+        for (size_t j = 0; j < row.history_n; j++) {
+            assert_int_equal(row.history_labels[j], lcf_event_label(d->event_rating[begin + j]));
+            assert_true(d->event_time[begin + j] <= row.time);
+            liked += row.history_labels[j] == 2;
+            disliked += row.history_labels[j] == 1;
+        }
+    }
+    assert_true(liked > 0 && disliked > 0);
+    train_inputs_close(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +482,7 @@ int main(void)
         cmocka_unit_test_setup(test_sparse_tables, clean),
         cmocka_unit_test_setup(test_warm_start, clean),
         cmocka_unit_test_setup(test_warm_start_of_other_tables, clean),
+        cmocka_unit_test_setup(test_history_labels, clean),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
