@@ -59,7 +59,9 @@ jq -es 'map(select(.arm == "din")) | length == 40 and ([.[].request_id] | unique
     all(.[]; (.candidates | length) == 3 and .candidates[0].position == 1 and .candidates[0].propensity == 1 and
         .candidates[0].score >= .candidates[2].score)' requests >/dev/null || fail "the request log: $(head -1 requests)"
 jq -c 'select(.arm == "din")' requests | cat - clicks.jsonl >logged.jsonl
-"$LLMCF" ope --log logged.jsonl --target logging --json --replicates 100 >ope.json 2>>log || fail "ope on the request log"
+echo '{"kind": "click", "request_id": "of a request that was not kept", "item_id": "i4"}' >>logged.jsonl
+"$LLMCF" ope --log logged.jsonl --target logging --json --replicates 100 >ope.json 2>ope.log || fail "ope on the request log: $(cat ope.log)"
+grep -q '1 clicks are on requests' ope.log || fail "a lost click is not told: $(cat ope.log)"
 grep -q '"value": 0.2' ope.json || fail "27 of 120 shown were clicked: $(head -c 400 ope.json)"
 
 # A new current is served without being told; a damaged one never is.

@@ -68,6 +68,7 @@ typedef struct lcf_ope_log {
     size_t bad_rows_n;         /* dropped */
     char bad_row[160];         /* the first of them */
     size_t zero_propensity_n;  /* dropped */
+    size_t lost_clicks_n;      /* on requests or items that the log does not show */
     size_t unsupported_rows_n; /* whose target has mass on actions of propensity 0 */
     double unsupported_mass;   /* the sum of that mass over all rows */
 

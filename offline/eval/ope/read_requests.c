@@ -31,9 +31,10 @@ typedef struct candidate {
 typedef struct reader {
     lcf_ope_log *log;
     const lcf_ope_scores *target;
-    lcf_intern clicks; /* request and item */
-    lcf_intern scored; /* the same, of the target's log */
-    double *scores;    /* [scored.n] */
+    lcf_intern clicks;       /* request and item */
+    size_t clicks_matched_n; /* of them, on items that were shown */
+    lcf_intern scored;       /* the same, of the target's log */
+    double *scores;          /* [scored.n] */
     size_t scores_capacity;
     candidate *candidates;
     lcf_ope_candidate *left;
@@ -270,6 +271,7 @@ static lcf_status add_rows(reader *r, lcf_ope_row *row, lcf_err *err)
         row->position = k + 1;
         row->propensity = c->propensity;
         row->reward = c->clicked;
+        r->clicks_matched_n += c->clicked > 0;
         row->score = c->score;
         if (r->target->data && !(r->target->temperature > 0))
             row->target_position = c->target_rank;
@@ -389,6 +391,8 @@ lcf_status lcf_ope_read_requests(lcf_ope_log *log, const char *data, size_t byte
         status = read_clicks(&r, data, bytes_n, err);
     if (!status)
         status = lcf_ope_json_lines(log, data, bytes_n, add_request, &r, err);
+    if (!status && r.clicks.n > 1)
+        log->lost_clicks_n = r.clicks.n - 1 - r.clicks_matched_n;
     lcf_intern_dispose(&r.clicks);
     lcf_intern_dispose(&r.scored);
     free(r.scores);

@@ -10,6 +10,11 @@ static void warn_dropped(lcf_buf *out, const lcf_ope_log *log)
                        log->bad_rows_n, log->bad_row);
     if (log->zero_propensity_n)
         lcf_buf_printf(out, "%zu rows of propensity 0 were dropped\n", log->zero_propensity_n);
+    if (log->lost_clicks_n)
+        lcf_buf_printf(out,
+                       "%zu clicks are on requests that the log does not have, or on items that it "
+                       "does not show\n",
+                       log->lost_clicks_n);
     if (log->unsupported_rows_n)
         lcf_buf_printf(out,
                        "no overlap: in %zu rows the target puts mass on actions that the logging "
