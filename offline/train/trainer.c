@@ -99,6 +99,11 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
     const train_step_options options = step_options(t);
     lcf_status status = lcf_ranker_create(&t->ranker, &t->in->config, t->seed, err);
 
+    if (!status && t->in->config.history_labels &&
+        lcf_params_find(lcf_ranker_params(t->ranker), "history.label.table") == SIZE_MAX)
+        status = LCF_FAIL(err, LCF_EINVAL,
+                          "the backbone %s reads no history: history labels would change nothing",
+                          t->in->config.backbone);
     if (!status && t->in->init_dir)
         status = train_warm_start(t->ranker, &t->in->dataset, t->in->init_dir, t->seed,
                                   &t->in->before, err);

@@ -89,6 +89,8 @@ expect 2 '--side ict needs --vectors' "$LLMCF" train --dataset dataset --out x -
 expect 2 '--side ict needs --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --side ict --vectors x
 expect 2 '--seeds must be numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
 expect 1 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
+expect 1 'lr reads no history' "$LLMCF" train --dataset dataset --out x --backbone lr --history-labels
+rm -rf x.partial
 expect 1 'nowhere' "$LLMCF" train --dataset nowhere --out x
 truncate -s 1000 dataset/samples.lcf
 expect 1 'samples.lcf' "$LLMCF" train --dataset dataset --out x
