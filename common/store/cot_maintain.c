@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BATCH = 64 };
 
@@ -143,8 +144,11 @@ static lcf_status replacing_begin(replacing *r, const char *dir, lcf_err *err)
 /* The new file into place; `keep`, where given, is the old one's name from then on. */
 static lcf_status replacing_commit(replacing *r, const char *keep, lcf_err *err)
 {
-    if (keep && rename(r->data, keep))
-        return LCF_FAIL_ERRNO(err, "rename %s to %s", r->data, keep);
+    /* A second name first, so that the store has a file at every moment. */
+    if (keep && remove(keep) && lcf_path_exists(keep))
+        return LCF_FAIL_ERRNO(err, "remove %s", keep);
+    if (keep && link(r->data, keep))
+        return LCF_FAIL_ERRNO(err, "keep %s as %s", r->data, keep);
     if (rename(r->made, r->data))
         return LCF_FAIL_ERRNO(err, "rename %s", r->made);
     if (remove(r->lock) && lcf_path_exists(r->lock)) /* it counts transactions of the old file */

@@ -250,7 +250,8 @@ static lcf_status run_verify(const arguments *a, lcf_err *err)
     fprintf(stderr, "%llu records are sound\n", (unsigned long long)(counts.sound_n - wrong_n));
     if (counts.damaged_n + wrong_n)
         return LCF_FAIL(err, LCF_ECHECKSUM,
-                        "%llu records are damaged; `llmcf store repair` drops them",
+                        "%llu records are damaged; `llmcf store repair` drops those that "
+                        "cannot be read",
                         (unsigned long long)(counts.damaged_n + wrong_n));
     return LCF_OK;
 }
