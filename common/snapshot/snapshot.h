@@ -32,7 +32,7 @@
 
 #define LCF_ARMS_MAX 8
 #define LCF_SNAPSHOT_FORMAT 1        /* of snapshot.json */
-#define LCF_USER_HISTORIES_VERSION 2 /* of a snapshot's users.lcf, kind "user_histories" */
+#define LCF_USER_HISTORIES_VERSION 3 /* of a snapshot's users.lcf, kind "user_histories" */
 #define LCF_GENERATION_BYTES 128     /* with the NUL */
 #define LCF_ARM_NAME_BYTES 32        /* with the NUL */
 
@@ -45,6 +45,8 @@ typedef struct lcf_user_histories {
     const uint32_t *history_n; /* [users_n], each <= LCF_HISTORY_MAX */
     const uint8_t
         *history_label; /* [users_n, LCF_HISTORY_MAX] lcf_event_label; NULL in version 1 */
+    const int64_t
+        *history_time; /* [users_n, LCF_HISTORY_MAX] of the events; NULL before version 3 */
 } lcf_user_histories;
 
 /* errors: as lcf_bundle_open; EFORMAT also when an item is not below items_n */

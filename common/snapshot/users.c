@@ -30,7 +30,7 @@ static lcf_status check_histories(const lcf_user_histories *u, uint32_t items_n,
 static lcf_status read_arrays(lcf_user_histories *u, lcf_err *err)
 {
     uint64_t dims[2], dims_n[1];
-    const void *history, *history_n, *label;
+    const void *history, *history_n, *label, *time;
     lcf_status status = lcf_strings_get_from(&u->user_id, u->bundle, "user_id", true, err);
 
     if (status)
@@ -50,7 +50,13 @@ static lcf_status read_arrays(lcf_user_histories *u, lcf_err *err)
     if (lcf_bundle_version(u->bundle) < 2) /* histories without labels */
         return LCF_OK;
     status = lcf_bundle_get(&label, u->bundle, "history_label", LCF_U8, dims, 2, err);
-    u->history_label = status ? NULL : label;
+    if (status)
+        return status;
+    u->history_label = label;
+    if (lcf_bundle_version(u->bundle) < 3) /* histories without times */
+        return LCF_OK;
+    status = lcf_bundle_get(&time, u->bundle, "history_time", LCF_I64, dims, 2, err);
+    u->history_time = status ? NULL : time;
     return status;
 }
 
@@ -79,62 +85,85 @@ void lcf_user_histories_close(lcf_user_histories *u)
     memset(u, 0, sizeof(*u));
 }
 
-static lcf_status write_arrays(lcf_bundle_writer *w, const lcf_dataset *d, const uint32_t *history,
-                               const uint32_t *history_n, const uint8_t *label, lcf_err *err)
+/* What is written, [users_n, LCF_HISTORY_MAX] but for history_n. */
+typedef struct latest {
+    uint32_t *history, *history_n;
+    uint8_t *label;
+    int64_t *time;
+} latest;
+
+static bool latest_alloc(latest *l, size_t users_n)
+{
+    l->history = lcf_alloc_zero(users_n, LCF_HISTORY_MAX * sizeof(*l->history));
+    l->history_n = lcf_alloc_zero(users_n, sizeof(*l->history_n));
+    l->label = lcf_alloc_zero(users_n, LCF_HISTORY_MAX * sizeof(*l->label));
+    l->time = lcf_alloc_zero(users_n, LCF_HISTORY_MAX * sizeof(*l->time));
+    return l->history && l->history_n && l->label && l->time;
+}
+
+static void latest_free(latest *l)
+{
+    free(l->history);
+    free(l->history_n);
+    free(l->label);
+    free(l->time);
+}
+
+static void take_latest(latest *l, const lcf_dataset *d)
+{
+    for (uint32_t user = 0; user < d->users_n; user++) {
+        const size_t to = (size_t)user * LCF_HISTORY_MAX;
+        uint64_t begin = d->user_offsets[user], end = d->user_offsets[user + 1];
+
+        if (end - begin > LCF_HISTORY_MAX)
+            begin = end - LCF_HISTORY_MAX;
+        l->history_n[user] = (uint32_t)(end - begin);
+        for (uint64_t i = begin; i < end; i++) {
+            l->history[to + (i - begin)] = d->event_item[i];
+            l->label[to + (i - begin)] = lcf_event_label(d->event_rating[i]);
+            l->time[to + (i - begin)] = d->event_time[i];
+        }
+    }
+}
+
+static lcf_status write_arrays(lcf_bundle_writer *w, const lcf_dataset *d, const latest *l,
+                               lcf_err *err)
 {
     const uint64_t dims[2] = {d->users_n, LCF_HISTORY_MAX};
     lcf_status status = lcf_strings_add_to(w, "user_id", &d->user_id, err);
 
     if (!status)
-        status = lcf_bundle_add(w, "history", LCF_U32, dims, 2, history, err);
+        status = lcf_bundle_add(w, "history", LCF_U32, dims, 2, l->history, err);
     if (!status)
-        status = lcf_bundle_add_1d(w, "history_n", LCF_U32, d->users_n, history_n, err);
+        status = lcf_bundle_add_1d(w, "history_n", LCF_U32, d->users_n, l->history_n, err);
     if (!status)
-        status = lcf_bundle_add(w, "history_label", LCF_U8, dims, 2, label, err);
+        status = lcf_bundle_add(w, "history_label", LCF_U8, dims, 2, l->label, err);
+    if (!status)
+        status = lcf_bundle_add(w, "history_time", LCF_I64, dims, 2, l->time, err);
     return status;
-}
-
-static void take_latest(uint32_t *history, uint32_t *history_n, uint8_t *label,
-                        const lcf_dataset *d)
-{
-    for (uint32_t user = 0; user < d->users_n; user++) {
-        uint64_t begin = d->user_offsets[user], end = d->user_offsets[user + 1];
-        if (end - begin > LCF_HISTORY_MAX)
-            begin = end - LCF_HISTORY_MAX;
-        history_n[user] = (uint32_t)(end - begin);
-        memcpy(history + (size_t)user * LCF_HISTORY_MAX, d->event_item + begin,
-               (size_t)(end - begin) * sizeof(*history));
-        for (uint64_t i = begin; i < end; i++)
-            label[(size_t)user * LCF_HISTORY_MAX + (i - begin)] =
-                lcf_event_label(d->event_rating[i]);
-    }
 }
 
 lcf_status lcf_user_histories_save(const char *path, const lcf_dataset *d, lcf_err *err)
 {
     lcf_bundle_writer *w = NULL;
-    uint32_t *history = lcf_alloc_zero(d->users_n, LCF_HISTORY_MAX * sizeof(*history));
-    uint32_t *history_n = lcf_alloc_zero(d->users_n, sizeof(*history_n));
-    uint8_t *label = lcf_alloc_zero(d->users_n, LCF_HISTORY_MAX);
+    latest l = {NULL, NULL, NULL, NULL};
     lcf_status status;
 
-    if (!history || !history_n || !label) {
+    if (!latest_alloc(&l, d->users_n)) {
         status = LCF_FAIL(err, LCF_ENOMEM, "histories of %u users", d->users_n);
         goto done;
     }
-    take_latest(history, history_n, label, d);
+    take_latest(&l, d);
     status = lcf_bundle_create(&w, path, KIND, LCF_USER_HISTORIES_VERSION, err);
     if (status)
         goto done;
-    status = write_arrays(w, d, history, history_n, label, err);
+    status = write_arrays(w, d, &l, err);
     if (status) {
         lcf_bundle_abandon(w);
         goto done;
     }
     status = lcf_bundle_commit(w, err);
 done:
-    free(history);
-    free(history_n);
-    free(label);
+    latest_free(&l);
     return status;
 }

@@ -238,34 +238,52 @@ static uint32_t find(const lcf_strings *strings, const char *id)
     return *id ? lcf_strings_find(strings, id, strlen(id)) : 0;
 }
 
-/* The latest known items of the request's history, or the snapshot's history of the user. */
-static void resolve_history(job *j)
+/* The snapshot's history of the user, up to the moment of the request. */
+static void history_of_snapshot(job *j)
+{
+    lcf_rank_context *c = j->c;
+    const lcf_user_histories *u = &j->data->users;
+    const size_t at = (size_t)j->user * LCF_HISTORY_MAX;
+    const int64_t before = j->request->time;
+    uint32_t n = u->history_n[j->user];
+
+    while (before && n && (!u->history_time || u->history_time[at + n - 1] >= before))
+        n--;
+    memcpy(c->history, u->history + at, n * sizeof(*c->history));
+    c->history_n = n;
+    c->history_labels = u->history_label ? u->history_label + at : NULL;
+}
+
+/* The latest known items of the request's own history. */
+static void history_of_request(job *j)
 {
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
     uint32_t n = 0;
 
-    c->history_labels = NULL;
-    if (!r->history) {
-        const uint8_t *labels = j->data->users.history_label;
-
-        c->history_labels = labels ? labels + (size_t)j->user * LCF_HISTORY_MAX : NULL;
-        n = j->data->users.history_n[j->user];
-        memcpy(c->history, j->data->users.history + (size_t)j->user * LCF_HISTORY_MAX,
-               n * sizeof(*c->history));
-    }
-    for (size_t i = r->history ? r->history_n : 0; i-- > 0 && n < LCF_HISTORY_MAX;) {
+    for (size_t i = r->history_n; i-- > 0 && n < LCF_HISTORY_MAX;) {
         uint32_t item = find(&j->data->catalogue.item_id, r->history[i]);
         if (item)
             c->history[n++] = item;
     }
-    for (uint32_t i = 0; r->history && i < n / 2; i++) {
+    for (uint32_t i = 0; i < n / 2; i++) {
         uint32_t late = c->history[i];
         c->history[i] = c->history[n - 1 - i];
         c->history[n - 1 - i] = late;
     }
     c->history_n = n;
-    lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, n);
+    c->history_labels = NULL;
+}
+
+static void resolve_history(job *j)
+{
+    lcf_rank_context *c = j->c;
+
+    if (j->request->history)
+        history_of_request(j);
+    else
+        history_of_snapshot(j);
+    lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, c->history_n);
 }
 
 static lcf_status resolve_value(job *j, const lcf_rank_value *value, lcf_err *err)

@@ -353,6 +353,36 @@ static void history_of_the_request_counts(void **state)
     assert_true(rank(&request).results[0].score == late);
 }
 
+/* What a request about the past is told of a user is what it would have brought itself then. */
+static void the_past_sees_no_later_history(void **state)
+{
+    const lcf_user_histories *u = &g_offline->users;
+    size_t shorter = 0;
+
+    (void)state;
+    for (uint32_t user = 1; user < u->users_n; user++)
+        for (uint32_t n = 1; n <= u->history_n[user]; n++) {
+            const size_t at = (size_t)user * LCF_HISTORY_MAX;
+            char id[64], text[LCF_HISTORY_MAX][64];
+            const char *history[LCF_HISTORY_MAX];
+            uint32_t known = 0;
+            lcf_rank_request request = {.user_id = id_of(id, &u->user_id, user),
+                                        .candidates = ALL,
+                                        .candidates_n = 1,
+                                        .time = u->history_time[at + n - 1]};
+            float told = rank(&request).results[0].score;
+
+            for (; known < n && u->history_time[at + known] < request.time; known++)
+                history[known] =
+                    id_of(text[known], &g_offline->catalogue.item_id, u->history[at + known]);
+            request.history = history;
+            request.history_n = known;
+            assert_true(rank(&request).results[0].score == told);
+            shorter += known < u->history_n[user];
+        }
+    assert_true(shorter > 0);
+}
+
 static void no_example_falls_back(void **state)
 {
     lcf_rank_request request = {.user_id = "u2", .candidates = ALL, .candidates_n = 10};
@@ -550,6 +580,7 @@ int main(void)
         cmocka_unit_test(top_cuts_the_same_order),
         cmocka_unit_test(unknown_user_and_item),
         cmocka_unit_test(history_of_the_request_counts),
+        cmocka_unit_test(the_past_sees_no_later_history),
         cmocka_unit_test(no_example_falls_back),
         cmocka_unit_test(snapshot_without_examples),
         cmocka_unit_test(explains),
