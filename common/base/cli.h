@@ -20,6 +20,7 @@
 #include "common/base/status.h"
 
 #include <argp.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define LCF_VERSION "0.1.0"
@@ -50,5 +51,20 @@ uint64_t lcf_cli_u64(struct argp_state *state, const char *option, const char *t
                      uint64_t max);
 double lcf_cli_f64(struct argp_state *state, const char *option, const char *text, double min,
                    double max);
+/* Whole numbers with commas between, at most max of them; returns how many. */
+size_t lcf_cli_u64_list(struct argp_state *state, const char *option, const char *text,
+                        uint64_t *values, size_t max);
+/* The index of `text` among the names, which NULL ends; a wrong one is told all of them. */
+size_t lcf_cli_choice(struct argp_state *state, const char *option, const char *text, ...)
+    __attribute__((sentinel));
+
+/* The values of an option that may be given several times, in order; the texts are argv's. Zero to
+ * start with. */
+typedef struct lcf_cli_texts {
+    const char **list;
+    size_t n, capacity;
+} lcf_cli_texts;
+void lcf_cli_texts_add(lcf_cli_texts *texts, struct argp_state *state, const char *text);
+void lcf_cli_texts_dispose(lcf_cli_texts *texts);
 
 #endif

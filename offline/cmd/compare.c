@@ -68,11 +68,11 @@ static const char DOC[] =
 typedef struct arguments {
     lcf_arms_options compare;
     lcf_arms_section *sections;
-    const char **dirs; /* of all sections; a section's begin at first[i] */
+    lcf_cli_texts dirs; /* of all sections; a section's begin at first[i] */
     size_t *first;
     char **names; /* NULL: by the baseline's folder */
-    size_t sections_n, dirs_n;
-    size_t sections_capacity, first_capacity, names_capacity, dirs_capacity;
+    size_t sections_n;
+    size_t sections_capacity, first_capacity, names_capacity;
     const char *section; /* of the next baseline */
     bool json;
 } arguments;
@@ -102,9 +102,7 @@ static void add_dir(arguments *a, struct argp_state *state, const char *dir)
 {
     if (!a->sections_n)
         argp_error(state, "'%s': a --baseline comes first", dir);
-    if (lcf_grow((void **)&a->dirs, &a->dirs_capacity, a->dirs_n + 1, sizeof(*a->dirs)))
-        out_of_memory(state);
-    a->dirs[a->dirs_n++] = dir;
+    lcf_cli_texts_add(&a->dirs, state, dir);
 }
 
 /* Takes the folders after it from the command line at once, as getopt would put all of them last.
@@ -116,7 +114,7 @@ static void add_section(arguments *a, struct argp_state *state, const char *base
     if (lcf_grow((void **)&a->first, &a->first_capacity, i + 1, sizeof(*a->first)) ||
         lcf_grow((void **)&a->names, &a->names_capacity, i + 1, sizeof(*a->names)))
         out_of_memory(state);
-    a->first[i] = a->dirs_n;
+    a->first[i] = a->dirs.n;
     a->names[i] = a->section ? lcf_strdup(a->section) : parent_name(baseline);
     if (!a->names[i])
         out_of_memory(state);
@@ -136,28 +134,21 @@ static void finish(arguments *a, struct argp_state *state)
     if (lcf_grow((void **)&a->sections, &a->sections_capacity, a->sections_n, sizeof(*a->sections)))
         out_of_memory(state);
     for (size_t i = 0; i < a->sections_n; i++) {
-        size_t end = i + 1 < a->sections_n ? a->first[i + 1] : a->dirs_n;
-        a->sections[i] = (lcf_arms_section){a->names[i], a->dirs + a->first[i], end - a->first[i]};
+        size_t end = i + 1 < a->sections_n ? a->first[i + 1] : a->dirs.n;
+        a->sections[i] =
+            (lcf_arms_section){a->names[i], a->dirs.list + a->first[i], end - a->first[i]};
         if (a->sections[i].dirs_n < 2)
-            argp_error(state, "--baseline %s: no ranker after it", a->dirs[a->first[i]]);
+            argp_error(state, "--baseline %s: no ranker after it", a->dirs.list[a->first[i]]);
     }
     a->compare.sections = a->sections;
     a->compare.sections_n = a->sections_n;
-}
-
-static const char *one_of(struct argp_state *state, const char *option, const char *text,
-                          const char *first, const char *second)
-{
-    if (strcmp(text, first) && strcmp(text, second))
-        argp_error(state, "--%s must be '%s' or '%s', not '%s'", option, first, second, text);
-    return text;
 }
 
 static error_t parse_statistics(int key, char *text, struct argp_state *state, lcf_arms_options *o)
 {
     switch (key) {
     case OPT_SPLIT:
-        o->split = one_of(state, "split", text, "valid", "test");
+        o->split = lcf_cli_choice(state, "split", text, "valid", "test", NULL) ? "test" : "valid";
         return 0;
     case OPT_REPLICATES:
         o->replicates_n = lcf_cli_u64(state, "replicates", text, 100, 1000000);
@@ -166,7 +157,7 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state, l
         o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
         return 0;
     case OPT_SEEDS:
-        o->seeds_fixed = !strcmp(one_of(state, "seeds", text, "drawn", "fixed"), "fixed");
+        o->seeds_fixed = lcf_cli_choice(state, "seeds", text, "drawn", "fixed", NULL);
         return 0;
     case OPT_THREADS:
         o->threads = lcf_cli_u64(state, "threads", text, 0, 1024);
@@ -217,7 +208,7 @@ static void dispose(arguments *a)
         free(a->names[i]);
     free(a->names);
     free(a->first);
-    free(a->dirs);
+    lcf_cli_texts_dispose(&a->dirs);
     free(a->sections);
 }
 

@@ -65,9 +65,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->dir[1] = text;
         return 0;
     case OPT_SPLIT:
-        if (strcmp(text, "valid") && strcmp(text, "test"))
-            argp_error(state, "--split must be 'valid' or 'test', not '%s'", text);
-        a->split = text;
+        a->split = lcf_cli_choice(state, "split", text, "valid", "test", NULL) ? "test" : "valid";
         return 0;
     case OPT_OUT:
         a->out = text;

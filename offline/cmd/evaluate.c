@@ -5,6 +5,7 @@
 #include "common/base/cli.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 #include "offline/eval/report.h"
 #include "offline/eval/score_rows.h"
@@ -140,8 +141,7 @@ static const char EXAMPLE[] =
 
 typedef struct arguments {
     lcf_evaluate_options evaluate;
-    const char **require, **slice_by;
-    size_t require_capacity, slice_by_capacity;
+    lcf_cli_texts require, slice_by;
     bool json;
 } arguments;
 
@@ -161,15 +161,6 @@ static char *help_filter(int key, const char *text, void *input)
     return lcf_buf_take(&out);
 }
 
-/* Appends to a list of texts that `arguments` owns. */
-static void add_text(const char ***list, size_t *n, size_t *capacity, struct argp_state *state,
-                     const char *text)
-{
-    if (lcf_grow((void **)list, capacity, *n + 1, sizeof(**list)))
-        argp_failure(state, 1, 0, "out of memory");
-    (*list)[(*n)++] = text;
-}
-
 /* "A=FILE" or "B=FILE" */
 static void add_latency(lcf_evaluate_options *o, struct argp_state *state, const char *text)
 {
@@ -180,30 +171,12 @@ static void add_latency(lcf_evaluate_options *o, struct argp_state *state, const
     o->latency_file[arm == 'B' || arm == 'b'] = text + 2;
 }
 
-static bool is_second(struct argp_state *state, const char *option, const char *text,
-                      const char *first, const char *second)
-{
-    if (strcmp(text, first) && strcmp(text, second))
-        argp_error(state, "--%s must be '%s' or '%s', not '%s'", option, first, second, text);
-    return !strcmp(text, second);
-}
-
 static void allow(struct argp_state *state, lcf_table_allow *a, const char *text)
 {
-    if (!strcmp(text, "unmatched"))
-        a->unmatched = true;
-    else if (!strcmp(text, "duplicates"))
-        a->duplicates = true;
-    else if (!strcmp(text, "nan"))
-        a->nan = true;
-    else if (!strcmp(text, "one-class"))
-        a->one_class = true;
-    else if (!strcmp(text, "any-score"))
-        a->any_score = true;
-    else
-        argp_error(state,
-                   "--allow takes unmatched, duplicates, nan, one-class or any-score, not '%s'",
-                   text);
+    bool *const what[] = {&a->unmatched, &a->duplicates, &a->nan, &a->one_class, &a->any_score};
+
+    *what[lcf_cli_choice(state, "allow", text, "unmatched", "duplicates", "nan", "one-class",
+                         "any-score", NULL)] = true;
 }
 
 /* Rows of a stream meet once, in order: there is nothing to drop or match. */
@@ -217,7 +190,7 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state,
 {
     switch (key) {
     case OPT_SPLIT:
-        o->split = is_second(state, "split", text, "valid", "test") ? "test" : "valid";
+        o->split = lcf_cli_choice(state, "split", text, "valid", "test", NULL) ? "test" : "valid";
         return 0;
     case OPT_REPLICATES:
         o->replicates_n = lcf_cli_u64(state, "replicates", text, 100, 1000000);
@@ -235,7 +208,7 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state,
         o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
         return 0;
     case OPT_SEEDS:
-        o->seeds_fixed = is_second(state, "seeds", text, "drawn", "fixed");
+        o->seeds_fixed = lcf_cli_choice(state, "seeds", text, "drawn", "fixed", NULL);
         return 0;
     case OPT_THREADS:
         o->threads = lcf_cli_u64(state, "threads", text, 0, 1024);
@@ -260,8 +233,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->evaluate.dataset_dir = text;
         return 0;
     case OPT_STREAM:
-        a->evaluate.stream = is_second(state, "stream", text, "sketch", "sort") ? LCF_STREAM_SORT
-                                                                                : LCF_STREAM_SKETCH;
+        a->evaluate.stream = lcf_cli_choice(state, "stream", text, "sketch", "sort", NULL)
+                                 ? LCF_STREAM_SORT
+                                 : LCF_STREAM_SKETCH;
         return 0;
     case OPT_ALLOW:
         allow(state, &a->evaluate.allow, text);
@@ -273,7 +247,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->evaluate.out_dir = text;
         return 0;
     case OPT_REQUIRE:
-        add_text(&a->require, &a->evaluate.require_n, &a->require_capacity, state, text);
+        lcf_cli_texts_add(&a->require, state, text);
         return 0;
     case OPT_RETRIEVED:
         a->evaluate.retrieved_dir = text;
@@ -282,7 +256,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         add_latency(&a->evaluate, state, text);
         return 0;
     case OPT_SLICE_BY:
-        add_text(&a->slice_by, &a->evaluate.slice_by_n, &a->slice_by_capacity, state, text);
+        lcf_cli_texts_add(&a->slice_by, state, text);
         return 0;
     case OPT_FORCE:
         a->evaluate.force = true;
@@ -301,11 +275,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (a->evaluate.dataset_dir && (lcf_score_rows_named(a->evaluate.arm_dir[0]) ||
                                         lcf_score_rows_named(a->evaluate.arm_dir[1])))
             argp_error(state, "--dataset is for rankers: the rows of a plain file are not its");
-        if ((a->evaluate.retrieved_dir || a->evaluate.vectors_dir || a->slice_by) &&
+        if ((a->evaluate.retrieved_dir || a->evaluate.vectors_dir || a->slice_by.n) &&
             !a->evaluate.dataset_dir)
             argp_error(state, "--retrieved, --vectors and --slice-by need --dataset");
-        a->evaluate.require = a->require;
-        a->evaluate.slice_by = a->slice_by;
+        a->evaluate.require = a->require.list;
+        a->evaluate.require_n = a->require.n;
+        a->evaluate.slice_by = a->slice_by.list;
+        a->evaluate.slice_by_n = a->slice_by.n;
         return 0;
     default:
         return parse_statistics(key, text, state, &a->evaluate);
@@ -321,11 +297,7 @@ static lcf_status print_report(const json_t *report, const arguments *a, bool cu
     fprintf(stderr, "%s/report.html%s\n", a->evaluate.out_dir,
             current ? " is up to date, nothing done (--force makes it again)" : " shows it all");
     lcf_buf_dispose(&text);
-    if (a->json &&
-        (json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) ||
-         putchar('\n') < 0))
-        return LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
-    return LCF_OK;
+    return a->json ? lcf_cmd_print_json(report, err) : LCF_OK;
 }
 
 int lcf_cmd_evaluate(int argc, char **argv)
@@ -345,7 +317,7 @@ int lcf_cmd_evaluate(int argc, char **argv)
         status = status ? status : printed;
     }
     json_decref(report);
-    free(a.require);
-    free(a.slice_by);
+    lcf_cli_texts_dispose(&a.require);
+    lcf_cli_texts_dispose(&a.slice_by);
     return lcf_cli_finish("evaluate", status, &err);
 }

@@ -5,6 +5,7 @@
 #include "common/base/cli.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <math.h>
@@ -154,10 +155,8 @@ static lcf_status write_result(const lcf_experiment *e, const arguments *a,
 
     if (!status && a->out)
         status = lcf_json_save(a->out, json, err);
-    if (!status && a->json &&
-        (json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) ||
-         putchar('\n') < 0))
-        status = LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+    if (!status && a->json)
+        status = lcf_cmd_print_json(json, err);
     json_decref(json);
     return status;
 }

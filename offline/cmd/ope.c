@@ -5,6 +5,7 @@
 #include "common/base/cli.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 #include "offline/eval/ope/report.h"
 
@@ -113,8 +114,7 @@ static const char EXAMPLE[] =
 
 typedef struct arguments {
     lcf_ope_run_options run;
-    const char **require;
-    size_t capacity;
+    lcf_cli_texts require;
     bool json;
 } arguments;
 
@@ -134,25 +134,6 @@ static char *help_filter(int key, const char *text, void *input)
     return lcf_buf_take(&out);
 }
 
-static void add_condition(arguments *a, struct argp_state *state, const char *text)
-{
-    size_t n = a->run.require_n;
-
-    if (lcf_grow((void **)&a->require, &a->capacity, n + 1, sizeof(*a->require)))
-        argp_failure(state, 1, 0, "out of memory");
-    a->require[n] = text;
-    a->run.require = a->require;
-    a->run.require_n = n + 1;
-}
-
-static bool is_second(struct argp_state *state, const char *option, const char *text,
-                      const char *first, const char *second)
-{
-    if (strcmp(text, first) && strcmp(text, second))
-        argp_error(state, "--%s must be '%s' or '%s', not '%s'", option, first, second, text);
-    return !strcmp(text, second);
-}
-
 static error_t parse_statistics(int key, char *text, struct argp_state *state,
                                 lcf_ope_run_options *o)
 {
@@ -170,11 +151,12 @@ static error_t parse_statistics(int key, char *text, struct argp_state *state,
         o->ope.model.l2 = lcf_cli_f64(state, "l2", text, 1e-6, 1e9);
         return 0;
     case OPT_TUNE:
-        o->ope.tuning = is_second(state, "tune", text, "bound", "direct") ? LCF_OPE_TUNE_DIRECT
-                                                                          : LCF_OPE_TUNE_BOUND;
+        o->ope.tuning = lcf_cli_choice(state, "tune", text, "bound", "direct", NULL)
+                            ? LCF_OPE_TUNE_DIRECT
+                            : LCF_OPE_TUNE_BOUND;
         return 0;
     case OPT_POSITION_BIAS:
-        o->ope.position_bias = is_second(state, "position-bias", text, "weighted", "em")
+        o->ope.position_bias = lcf_cli_choice(state, "position-bias", text, "weighted", "em", NULL)
                                    ? LCF_POSITION_BIAS_EM
                                    : LCF_POSITION_BIAS_WEIGHTED;
         return 0;
@@ -229,7 +211,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
     switch (key) {
     case OPT_REQUIRE:
-        add_condition(a, state, text);
+        lcf_cli_texts_add(&a->require, state, text);
         return 0;
     case OPT_FORCE:
         a->run.force = true;
@@ -240,6 +222,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->run.source.path)
             argp_error(state, "--log is needed");
+        a->run.require = a->require.list;
+        a->run.require_n = a->require.n;
         return 0;
     default:
         return parse_paths(key, text, state, &a->run);
@@ -257,17 +241,13 @@ static lcf_status print_report(const json_t *report, const arguments *a, bool cu
                 current ? " is up to date, nothing done (--force makes it again)"
                         : " shows it all");
     lcf_buf_dispose(&text);
-    if (a->json &&
-        (json_dumpf(report, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) ||
-         putchar('\n') < 0))
-        return LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
-    return LCF_OK;
+    return a->json ? lcf_cmd_print_json(report, err) : LCF_OK;
 }
 
 int lcf_cmd_ope(int argc, char **argv)
 {
     static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, help_filter, NULL};
-    arguments a = {LCF_OPE_RUN_OPTIONS_INIT, NULL, 0, false};
+    arguments a = {.run = LCF_OPE_RUN_OPTIONS_INIT};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *report = NULL;
@@ -281,6 +261,6 @@ int lcf_cmd_ope(int argc, char **argv)
         status = status ? status : printed;
     }
     json_decref(report);
-    free(a.require);
+    lcf_cli_texts_dispose(&a.require);
     return lcf_cli_finish("ope", status, &err);
 }

@@ -86,30 +86,11 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-/* The index of `text` among the names (NULL ends them), or a usage error that lists them. */
-static int choose(struct argp_state *state, const char *option, const char *text,
-                  const char *const *names)
-{
-    char list[128] = "";
-
-    for (int i = 0; names[i]; i++) {
-        if (!strcmp(names[i], text))
-            return i;
-        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s'%s'", i ? ", " : "",
-                 names[i]);
-    }
-    argp_error(state, "--%s must be one of %s, not '%s'", option, list, text);
-    return 0;
-}
-
 static error_t parse_sampling(int key, char *text, struct argp_state *state, lcf_sample_options *s)
 {
-    static const char *const splits[] = {"time", "leave-last", "column", NULL};
-    static const char *const histories[] = {"all", "liked", NULL};
-
     switch (key) {
     case OPT_HISTORY:
-        s->history_liked = choose(state, "history", text, histories) == 1;
+        s->history_liked = lcf_cli_choice(state, "history", text, "all", "liked", NULL);
         return 0;
     case OPT_HISTORY_MIN:
         s->history_min = (uint32_t)lcf_cli_u64(state, "history-min", text, 0, LCF_HISTORY_MAX);
@@ -118,7 +99,8 @@ static error_t parse_sampling(int key, char *text, struct argp_state *state, lcf
         s->like = lcf_cli_f64(state, "like", text, -1e6, 1e6);
         return 0;
     case OPT_SPLIT:
-        s->split = (lcf_split_rule)(LCF_SPLIT_TIME + choose(state, "split", text, splits));
+        s->split = (lcf_split_rule)(LCF_SPLIT_TIME + lcf_cli_choice(state, "split", text, "time",
+                                                                    "leave-last", "column", NULL));
         return 0;
     case OPT_VALID_SHARE:
         s->valid_share = lcf_cli_f64(state, "valid-share", text, 0.0, 0.9);
@@ -144,7 +126,6 @@ static void check(const arguments *a, struct argp_state *state)
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
-    static const char *const formats[] = {"movielens", "tsv", NULL};
     arguments *a = state->input;
 
     switch (key) {
@@ -156,7 +137,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_FORMAT:
         a->prepare.format =
-            (lcf_raw_format)(LCF_RAW_MOVIELENS + choose(state, "format", text, formats));
+            (lcf_raw_format)(LCF_RAW_MOVIELENS +
+                             lcf_cli_choice(state, "format", text, "movielens", "tsv", NULL));
         return 0;
     case OPT_FIELDS:
         a->prepare.fields = text;

@@ -128,33 +128,6 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-static void parse_seeds(struct argp_state *state, lcf_train_options *o, const char *text)
-{
-    o->seeds_n = 0;
-    for (;;) {
-        const size_t len = strcspn(text, ",");
-        uint64_t seed;
-
-        if (!lcf_parse_u64(text, len, &seed) || seed > INT64_MAX)
-            argp_error(state, "--seeds must be numbers with commas between, not '%s'", text);
-        if (o->seeds_n == LCF_TRAIN_SEEDS_MAX)
-            argp_error(state, "--seeds: at most %d", LCF_TRAIN_SEEDS_MAX);
-        o->seeds[o->seeds_n++] = seed;
-        if (!text[len])
-            return;
-        text += len + 1;
-    }
-}
-
-/* True for the second name. */
-static bool parse_choice(struct argp_state *state, const char *option, const char *text,
-                         const char *first, const char *second)
-{
-    if (strcmp(text, first) && strcmp(text, second))
-        argp_error(state, "--%s must be %s or %s, not '%s'", option, first, second, text);
-    return !strcmp(text, second);
-}
-
 static error_t parse_params(int key, char *text, struct argp_state *state, lcf_train_params *p)
 {
     switch (key) {
@@ -180,10 +153,10 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
         p->clip = lcf_cli_f64(state, "clip", text, 0.0, 1e9);
         return 0;
     case OPT_DECAY:
-        p->decoupled = parse_choice(state, "decay", text, "l2", "decoupled");
+        p->decoupled = lcf_cli_choice(state, "decay", text, "l2", "decoupled", NULL);
         return 0;
     case OPT_TABLE_UPDATES:
-        p->sparse_tables = parse_choice(state, "table-updates", text, "dense", "sparse");
+        p->sparse_tables = lcf_cli_choice(state, "table-updates", text, "dense", "sparse", NULL);
         return 0;
     case OPT_DROPOUT:
         p->dropout = lcf_cli_f64(state, "dropout", text, 0.0, 0.99);
@@ -266,7 +239,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->train.side = text;
         return 0;
     case OPT_SEEDS:
-        parse_seeds(state, &a->train, text);
+        a->train.seeds_n =
+            lcf_cli_u64_list(state, "seeds", text, a->train.seeds, LCF_TRAIN_SEEDS_MAX);
         return 0;
     case OPT_THREADS:
         a->train.threads = (size_t)lcf_cli_u64(state, "threads", text, 0, 1024);

@@ -115,24 +115,6 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-static void parse_seeds(struct argp_state *state, lcf_train_next_options *o, const char *text)
-{
-    o->seeds_n = 0;
-    for (;;) {
-        const size_t len = strcspn(text, ",");
-        uint64_t seed;
-
-        if (!lcf_parse_u64(text, len, &seed) || seed > INT64_MAX)
-            argp_error(state, "--seeds must be numbers with commas between, not '%s'", text);
-        if (o->seeds_n == LCF_TRAIN_SEEDS_MAX)
-            argp_error(state, "--seeds: at most %d", LCF_TRAIN_SEEDS_MAX);
-        o->seeds[o->seeds_n++] = seed;
-        if (!text[len])
-            return;
-        text += len + 1;
-    }
-}
-
 static const char *parse_model(struct argp_state *state, const char *text)
 {
     for (size_t i = 0; lcf_next_encoder_name(i); i++)
@@ -140,24 +122,6 @@ static const char *parse_model(struct argp_state *state, const char *text)
             return text;
     argp_error(state, "--model: there is no '%s'", text);
     return NULL;
-}
-
-static lcf_next_loss_kind parse_loss(struct argp_state *state, const char *text)
-{
-    for (int i = 0; lcf_next_loss_name((lcf_next_loss_kind)i); i++)
-        if (!strcmp(text, lcf_next_loss_name((lcf_next_loss_kind)i)))
-            return (lcf_next_loss_kind)i;
-    argp_error(state, "--loss must be 'sampled', 'full' or 'bce', not '%s'", text);
-    return LCF_NEXT_SAMPLED;
-}
-
-static lcf_next_sampling parse_sampler(struct argp_state *state, const char *text)
-{
-    for (int i = 0; lcf_next_sampling_name((lcf_next_sampling)i); i++)
-        if (!strcmp(text, lcf_next_sampling_name((lcf_next_sampling)i)))
-            return (lcf_next_sampling)i;
-    argp_error(state, "--sampler must be 'uniform' or 'log-uniform', not '%s'", text);
-    return LCF_NEXT_UNIFORM;
 }
 
 static error_t parse_config(int key, char *text, struct argp_state *state, lcf_next_config *c)
@@ -204,10 +168,12 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
 {
     switch (key) {
     case OPT_LOSS:
-        p->loss = parse_loss(state, text);
+        p->loss =
+            (lcf_next_loss_kind)lcf_cli_choice(state, "loss", text, "sampled", "full", "bce", NULL);
         return 0;
     case OPT_SAMPLER:
-        p->sampling = parse_sampler(state, text);
+        p->sampling = (lcf_next_sampling)lcf_cli_choice(state, "sampler", text, "uniform",
+                                                        "log-uniform", NULL);
         return 0;
     case OPT_NEGATIVES:
         p->negatives = (uint32_t)lcf_cli_u64(state, "negatives", text, 1, 1 << 20);
@@ -257,7 +223,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->train.out_dir = text;
         return 0;
     case OPT_SEEDS:
-        parse_seeds(state, &a->train, text);
+        a->train.seeds_n =
+            lcf_cli_u64_list(state, "seeds", text, a->train.seeds, LCF_TRAIN_SEEDS_MAX);
         return 0;
     case OPT_THREADS:
         a->train.threads = (size_t)lcf_cli_u64(state, "threads", text, 0, 1024);

@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *lcf_next_loss_name(lcf_next_loss_kind kind)
+static const char *loss_name(lcf_next_loss_kind kind)
 {
     static const char *const NAMES[] = {"sampled", "full", "bce", NULL};
 
     return NAMES[kind];
 }
 
-const char *lcf_next_sampling_name(lcf_next_sampling sampling)
+static const char *sampling_name(lcf_next_sampling sampling)
 {
     static const char *const NAMES[] = {"uniform", "log-uniform", NULL};
 
@@ -74,16 +74,15 @@ static json_t *params_json(const lcf_train_next_options *o)
     json_t *json = json_pack(
         "{s:s, s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "side",
         c->side.side, "epochs", (json_int_t)p->epochs_max, "patience", (json_int_t)p->patience,
-        "batch", (json_int_t)p->batch, "loss", lcf_next_loss_name(p->loss), "rank_seen",
-        (int)p->rank_seen, "lr", p->learning_rate, "weight_decay", p->weight_decay, "dropout",
-        (double)c->dropout, "dim", (json_int_t)c->dim, "history", (json_int_t)c->history_max,
-        "hidden", (json_int_t)c->hidden, "layers", (json_int_t)c->layers_n, "heads",
-        (json_int_t)c->heads_n);
+        "batch", (json_int_t)p->batch, "loss", loss_name(p->loss), "rank_seen", (int)p->rank_seen,
+        "lr", p->learning_rate, "weight_decay", p->weight_decay, "dropout", (double)c->dropout,
+        "dim", (json_int_t)c->dim, "history", (json_int_t)c->history_max, "hidden",
+        (json_int_t)c->hidden, "layers", (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n);
     int failed = !json;
 
     if (p->loss != LCF_NEXT_FULL)
-        failed = failed || json_object_set_new(json, "sampler",
-                                               json_string(lcf_next_sampling_name(p->sampling)));
+        failed =
+            failed || json_object_set_new(json, "sampler", json_string(sampling_name(p->sampling)));
     if (p->loss == LCF_NEXT_SAMPLED)
         failed = failed || json_object_set_new(json, "negatives", json_integer(p->negatives));
     if (needs_of(o))

@@ -60,8 +60,4 @@ typedef struct lcf_train_next_options {
 lcf_status lcf_train_next(json_t **report, bool *current, const lcf_train_next_options *options,
                           lcf_err *err);
 
-/* "sampled", "full", "bce"; "uniform", "log-uniform"; NULL behind the last. */
-const char *lcf_next_loss_name(lcf_next_loss_kind kind);
-const char *lcf_next_sampling_name(lcf_next_sampling sampling);
-
 #endif

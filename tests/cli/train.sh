@@ -81,13 +81,13 @@ expect 0 'best seed' "$LLMCF" train --backbone lr --lr 0.002 --dataset dataset -
 [ "$(jq -c '[.params.lr, .params.weight_decay]' stdout)" = '[0.002,1e-05]' ] || fail "rates of lr: $(jq -c .params stdout)"
 
 # wrong usage
-expect 2 "--decay must be l2 or decoupled, not 'l1'" "$LLMCF" train --dataset dataset --out x --decay l1
+expect 2 "--decay must be one of 'l2', 'decoupled', not 'l1'" "$LLMCF" train --dataset dataset --out x --decay l1
 expect 2 '--dataset and --out' "$LLMCF" train --dataset dataset
 expect 2 "--backbone: there is no 'dim'" "$LLMCF" train --dataset dataset --out x --backbone dim
 expect 2 "--side: there is no 'itc'" "$LLMCF" train --dataset dataset --out x --side itc
 expect 2 '--side ict needs --vectors' "$LLMCF" train --dataset dataset --out x --side ict
 expect 2 '--side ict needs --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --side ict --vectors x
-expect 2 '--seeds must be numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
+expect 2 '--seeds takes whole numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
 expect 1 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
 expect 1 'lr reads no history' "$LLMCF" train --dataset dataset --out x --backbone lr --history-labels
 rm -rf x.partial
