@@ -389,6 +389,7 @@ static void no_example_falls_back(void **state)
     float backbone[10];
 
     (void)state;
+    request.time = 1; /* before every example and every event of a history */
     request.arm = "din";
     lcf_rank_response response = rank(&request);
     assert_int_equal(response.degraded_n, 0);
@@ -397,7 +398,6 @@ static void no_example_falls_back(void **state)
         assert_int_equal(response.results[i].examples_n, 0);
     }
     request.arm = "din-ict";
-    request.time = 1; /* before every example */
     request.strict = true;
     response = rank(&request);
     assert_int_equal(response.degraded_n, 10);
