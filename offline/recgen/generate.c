@@ -1,6 +1,7 @@
 /*
- * Generation; see the header for what is guaranteed. Workers decode groups in any order; a finished
- * group waits until all groups before it are committed, so that the store grows in dataset order.
+ * Generation; see the header for what is guaranteed. An engine writes the texts in any order; a
+ * finished group waits until all groups before it are committed, so that the store grows in dataset
+ * order.
  */
 #include "offline/recgen/generate.h"
 
@@ -8,11 +9,9 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
-#include "common/base/pool.h"
 #include "common/base/progress.h"
-#include "offline/recgen/decode.h"
-#include "offline/recgen/mixture.h"
-#include "offline/recgen/score.h"
+#include "offline/recgen/engine.h"
+#include "offline/recgen/record.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -24,24 +23,16 @@ typedef struct chosen { /* a row to explain */
     uint64_t hash;      /* that chose it */
     size_t sample;
     lcf_hash128 sample_hash, key;
-    bool present; /* in the store already */
+    bool present;         /* in the store already */
+    size_t group, record; /* where its record goes */
 } chosen;
 
 typedef struct group { /* rows [begin, end) of the chosen ones, committed together */
     size_t begin, end;
-    lcf_cot_record *records; /* [records_n], with texts of their own */
-    size_t records_n;
-    bool ready, committed;
+    lcf_cot_record *records; /* [missing_n], with texts of their own */
+    size_t missing_n, done_n;
+    bool committed;
 } group;
-
-typedef struct worker { /* one thread's room */
-    lcf_decoder *decoder;
-    lcf_tokens *prompts; /* [batch_rows] */
-    lcf_facts *facts;    /* [batch_rows] */
-    lcf_hash128 *keys;   /* [batch_rows] */
-    size_t *rows;        /* [batch_rows] into chosen */
-    lcf_buf raw, text, prompt, title;
-} worker;
 
 typedef struct generation {
     const lcf_generate_options *o;
@@ -49,17 +40,18 @@ typedef struct generation {
     lcf_manifest *manifest;
     lcf_dataset d;
     lcf_related *related;
-    lcf_llama *model;
+    lcf_engine *engine;
     lcf_cot_store *store;
-    lcf_pool *pool;
-    worker *workers;
-    size_t workers_n;
     chosen *rows;
     size_t rows_n, rows_capacity;
     group *groups;
-    size_t groups_n, next_group;
+    size_t groups_n;
     char version[LCF_PROMPT_VERSION_BYTES], sampling[LCF_SAMPLING_TEXT_BYTES];
-    pthread_mutex_t mutex; /* over all below, over the groups' states and `result` */
+    lcf_provenance provenance;
+    pthread_mutex_t mutex;       /* over all below, over the groups' states and `result` */
+    size_t take_group, take_row; /* the next row to hand out; take_row counts within all rows */
+    size_t commit_group;         /* the first group that is not committed */
+    bool stopped;
     lcf_progress progress;
     double score_sum;
 } generation;
@@ -133,7 +125,10 @@ static lcf_status choose_rows(generation *g, lcf_err *err)
         if (lcf_grow((void **)&g->rows, &g->rows_capacity, g->rows_n + 1, sizeof(*g->rows)))
             return LCF_FAIL(err, LCF_ENOMEM, "%zu chosen rows", g->rows_n + 1);
         g->rows[g->rows_n++] =
-            (chosen){u, i, hash, lcf_cot_key(hash, g->version, g->model->id, g->sampling), false};
+            (chosen){.hash = u,
+                     .sample = i,
+                     .sample_hash = hash,
+                     .key = lcf_cot_key(hash, g->version, g->engine->model_id, g->sampling)};
     }
     if (g->o->rows_max && g->rows_n > g->o->rows_max) {
         qsort(g->rows, g->rows_n, sizeof(*g->rows), by_hash);
@@ -165,176 +160,38 @@ static lcf_status form_groups(generation *g, lcf_err *err)
     if (!g->groups)
         return LCF_FAIL(err, LCF_ENOMEM, "groups of %zu rows", g->rows_n);
     for (size_t begin = 0; begin < g->rows_n; begin += batch) {
-        size_t end = begin + batch < g->rows_n ? begin + batch : g->rows_n, missing = 0;
+        group *gr = &g->groups[g->groups_n];
+        size_t end = begin + batch < g->rows_n ? begin + batch : g->rows_n;
+        *gr = (group){.begin = begin, .end = end};
         for (size_t i = begin; i < end; i++)
-            missing += !g->rows[i].present;
-        if (missing)
-            g->groups[g->groups_n++] = (group){.begin = begin, .end = end};
+            if (!g->rows[i].present) {
+                g->rows[i].group = g->groups_n;
+                g->rows[i].record = gr->missing_n++;
+            }
+        g->groups_n += gr->missing_n > 0;
     }
+    if (g->groups_n)
+        g->take_row = g->groups[0].begin;
     return LCF_OK;
-}
-
-/* ---- one group ---- */
-
-/*
- * The row's prompt, with as much history as the model's context has room for.
- */
-static lcf_status make_prompt(generation *g, worker *w, size_t slot, lcf_err *err)
-{
-    size_t room = lcf_decoder_prompt_max(w->decoder), history = g->o->prompt.history_n;
-    lcf_tokens *prompt = &w->prompts[slot];
-
-    for (;; history = (history + 1) / 2) {
-        lcf_status status;
-        lcf_facts_of(&w->facts[slot], &g->d, g->related, history, g->rows[w->rows[slot]].sample);
-        prompt->n = 0;
-        status = lcf_prompt_tokens(prompt, g->model->tokenizer, &g->o->prompt, &g->d,
-                                   &w->facts[slot], true, &w->prompt, err);
-        if (status || prompt->n <= room)
-            return status;
-        if (history == 1)
-            return LCF_FAIL(err, LCF_ELIMIT,
-                            "a prompt of %zu tokens; the model's context leaves room for %zu",
-                            prompt->n, room);
-    }
-}
-
-/* Without blanks at either end, and printable whatever the model wrote. */
-static void clean_text(lcf_buf *text)
-{
-    bool valid = lcf_utf8_valid(lcf_buf_text(text), text->len);
-    size_t skip = 0;
-
-    while (skip < text->len && (unsigned char)text->data[skip] <= ' ')
-        skip++;
-    if (skip) {
-        memmove(text->data, text->data + skip, text->len - skip + 1);
-        text->len -= skip;
-    }
-    while (text->len && (unsigned char)text->data[text->len - 1] <= ' ')
-        text->data[--text->len] = '\0';
-    for (size_t i = 0; i < text->len; i++) {
-        if ((unsigned char)text->data[i] < ' ' && text->data[i] != '\n')
-            text->data[i] = ' ';
-        else if (!valid && (unsigned char)text->data[i] >= 128)
-            text->data[i] = '?';
-    }
-}
-
-static lcf_status own_strings(lcf_cot_record *r, const generation *g, const lcf_facts *f,
-                              lcf_err *err)
-{
-    lcf_str user = lcf_strings_get(&g->d.user_id, f->sample.user);
-    lcf_str item = lcf_strings_get(&g->d.catalogue.item_id, f->sample.item);
-
-    r->user_id = lcf_strndup(user.data, user.len);
-    r->item_id = lcf_strndup(item.data, item.len);
-    return r->user_id && r->item_id ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "record");
-}
-
-/* Scores the candidates of one row and makes the best one its record; the first of equals. */
-static lcf_status keep_best(lcf_cot_record *r, generation *g, worker *w, size_t slot, lcf_err *err)
-{
-    const chosen *row = &g->rows[w->rows[slot]];
-    const lcf_facts *f = &w->facts[slot];
-    lcf_cot_subject subject = {.label = f->sample.label};
-    lcf_cot_score best = {.score = -1.0f};
-
-    lcf_buf_reset(&w->prompt);
-    lcf_buf_reset(&w->title);
-    lcf_prompt_explain(&w->prompt, &g->o->prompt, &g->d, f);
-    lcf_prompt_title(&w->title, &g->o->prompt, &g->d.catalogue, f->sample.item);
-    subject.prompt = (lcf_str){lcf_buf_text(&w->prompt), w->prompt.len};
-    subject.title = (lcf_str){lcf_buf_text(&w->title), w->title.len};
-    for (size_t c = 0; c < g->o->candidates_n; c++) {
-        const lcf_candidate *candidate = lcf_decoder_candidate(w->decoder, slot, c);
-        lcf_cot_score score;
-        bool known;
-        lcf_buf_reset(&w->raw);
-        lcf_buf_reset(&w->text);
-        lcf_tokenizer_decode(&w->raw, g->model->tokenizer, candidate->tokens.ids,
-                             candidate->tokens.n);
-        known = lcf_prompt_expand(&w->text, &g->o->prompt, &g->d, f,
-                                  (lcf_str){lcf_buf_text(&w->raw), w->raw.len});
-        if (w->raw.status || w->text.status || w->prompt.status || w->title.status)
-            return LCF_FAIL(err, LCF_ENOMEM, "record");
-        score = lcf_cot_score_of((lcf_str){lcf_buf_text(&w->text), w->text.len},
-                                 candidate->finished, &subject);
-        if (!known)
-            score = (lcf_cot_score){.reject_reason = "refers to an item that is not there"};
-        r->tokens_generated += candidate->tokens.n;
-        if (score.score <= best.score)
-            continue;
-        best = score;
-        clean_text(&w->text);
-        free((char *)r->text);
-        r->text = lcf_strndup(lcf_buf_text(&w->text), w->text.len);
-        if (!r->text)
-            return LCF_FAIL(err, LCF_ENOMEM, "record");
-        r->candidate = (uint32_t)c;
-        r->tokens = (uint32_t)candidate->tokens.n;
-    }
-    r->key = row->key;
-    r->sample_hash = row->sample_hash;
-    r->label = f->sample.label;
-    r->time = f->sample.time;
-    r->score = best.score;
-    memcpy(r->parts, best.parts, sizeof(r->parts));
-    r->reject_reason = best.reject_reason;
-    r->model_id = g->model->id;
-    r->prompt_version = g->version;
-    r->sampling = g->sampling;
-    r->candidates_n = (uint32_t)g->o->candidates_n;
-    r->prompt_tokens = (uint32_t)w->prompts[slot].n;
-    return own_strings(r, g, f, err);
-}
-
-static void free_records(group *gr)
-{
-    for (size_t i = 0; i < gr->records_n; i++) {
-        free((char *)gr->records[i].text);
-        free((char *)gr->records[i].user_id);
-        free((char *)gr->records[i].item_id);
-    }
-    free(gr->records);
-    gr->records = NULL;
-    gr->records_n = 0;
-}
-
-static lcf_status decode_group(generation *g, group *gr, worker *w, lcf_err *err)
-{
-    size_t n = 0;
-    lcf_status status = LCF_OK;
-
-    for (size_t i = gr->begin; i < gr->end && !status; i++) {
-        if (g->rows[i].present)
-            continue;
-        w->rows[n] = i;
-        w->keys[n] = g->rows[i].key;
-        status = make_prompt(g, w, n++, err);
-    }
-    if (!status)
-        status = lcf_decoder_run(w->decoder, w->prompts, w->keys, n, err);
-    if (status)
-        return status;
-    gr->records = lcf_alloc_zero(n, sizeof(*gr->records));
-    if (!gr->records)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu records", n);
-    gr->records_n = n;
-    for (size_t i = 0; i < n && !status; i++)
-        status = keep_best(&gr->records[i], g, w, i, err);
-    return status;
 }
 
 /* ---- commit, in order ---- */
 
+static void free_records(group *gr)
+{
+    for (size_t i = 0; gr->records && i < gr->missing_n; i++)
+        lcf_record_dispose(&gr->records[i]);
+    free(gr->records);
+    gr->records = NULL;
+}
+
 static lcf_status commit(generation *g, group *gr, lcf_err *err)
 {
     lcf_generate_result *result = g->result;
-    lcf_status status = lcf_cot_store_put(g->store, gr->records, gr->records_n, err);
+    lcf_status status = lcf_cot_store_put(g->store, gr->records, gr->missing_n, err);
 
     gr->committed = true;
-    for (size_t i = 0; i < gr->records_n && !status; i++) {
+    for (size_t i = 0; i < gr->missing_n && !status; i++) {
         result->rows_generated++;
         result->rows_rejected += gr->records[i].reject_reason[0] != '\0';
         result->tokens_generated += gr->records[i].tokens_generated;
@@ -344,13 +201,18 @@ static lcf_status commit(generation *g, group *gr, lcf_err *err)
     return status;
 }
 
+static bool is_ready(const group *gr)
+{
+    return gr->done_n == gr->missing_n && !gr->committed;
+}
+
 /* Under the mutex: commits every ready group up to the first that is not. */
 static lcf_status commit_ready(generation *g, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
-    while (!status && g->next_group < g->groups_n && g->groups[g->next_group].ready)
-        status = commit(g, &g->groups[g->next_group++], err);
+    while (!status && g->commit_group < g->groups_n && is_ready(&g->groups[g->commit_group]))
+        status = commit(g, &g->groups[g->commit_group++], err);
     lcf_progress_note(&g->progress, "%.0f tokens/s, %llu rejected",
                       (double)g->result->tokens_generated /
                           (lcf_clock_s() - g->progress.start_s + 1e-9),
@@ -359,33 +221,96 @@ static lcf_status commit_ready(generation *g, lcf_err *err)
     return status;
 }
 
-static lcf_status generate_group(void *arg, size_t task, size_t worker_idx, lcf_err *err)
-{
-    generation *g = arg;
-    group *gr = &g->groups[task];
-    lcf_status status;
-
-    if (lcf_stop_requested())
-        return LCF_FAIL(err, LCF_ECANCELED,
-                        "stopped; what was generated is stored, the same command goes on");
-    status = decode_group(g, gr, &g->workers[worker_idx], err);
-    if (status)
-        return status;
-    pthread_mutex_lock(&g->mutex);
-    gr->ready = true;
-    status = commit_ready(g, err);
-    pthread_mutex_unlock(&g->mutex);
-    return status;
-}
-
 /* After a stop or a failure: groups behind a gap are finished work too. */
 static lcf_status commit_rest(generation *g, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
-    for (size_t i = g->next_group; i < g->groups_n && !status; i++)
-        if (g->groups[i].ready && !g->groups[i].committed)
+    for (size_t i = g->commit_group; i < g->groups_n && !status; i++)
+        if (is_ready(&g->groups[i]))
             status = commit(g, &g->groups[i], err);
+    return status;
+}
+
+/* ---- the engine's job ---- */
+
+/* Under the mutex: the numbers of up to n rows of one group. */
+static size_t hand_out(generation *g, lcf_ask *out, size_t n)
+{
+    size_t taken = 0;
+
+    if (g->take_group == g->groups_n)
+        return 0;
+    g->stopped = g->stopped || lcf_stop_requested();
+    if (g->stopped)
+        return 0;
+    for (const group *gr = &g->groups[g->take_group]; taken < n && g->take_row < gr->end;
+         g->take_row++)
+        if (!g->rows[g->take_row].present)
+            out[taken++].row = g->take_row;
+    while (g->take_row < g->groups[g->take_group].end && g->rows[g->take_row].present)
+        g->take_row++;
+    if (g->take_row == g->groups[g->take_group].end && ++g->take_group < g->groups_n)
+        g->take_row = g->groups[g->take_group].begin;
+    return taken;
+}
+
+static size_t take(void *arg, lcf_ask *out, size_t n)
+{
+    generation *g = arg;
+
+    pthread_mutex_lock(&g->mutex);
+    n = hand_out(g, out, n);
+    pthread_mutex_unlock(&g->mutex);
+    for (size_t i = 0; i < n; i++) {
+        out[i].key = g->rows[out[i].row].key;
+        out[i].history_n = g->o->prompt.history_n;
+        lcf_facts_of(&out[i].facts, &g->d, g->related, out[i].history_n,
+                     g->rows[out[i].row].sample);
+    }
+    return n;
+}
+
+static bool shorten(void *arg, lcf_ask *ask)
+{
+    const generation *g = arg;
+
+    if (ask->history_n == 1)
+        return false;
+    ask->history_n = (ask->history_n + 1) / 2;
+    lcf_facts_of(&ask->facts, &g->d, g->related, ask->history_n, g->rows[ask->row].sample);
+    return true;
+}
+
+/* Under the mutex. */
+static lcf_status add_record(generation *g, group *gr, size_t slot, lcf_cot_record *record,
+                             lcf_err *err)
+{
+    if (!gr->records)
+        gr->records = lcf_alloc_zero(gr->missing_n, sizeof(*gr->records));
+    if (!gr->records)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu records", gr->missing_n);
+    gr->records[slot] = *record;
+    memset(record, 0, sizeof(*record)); /* its strings are the group's now */
+    gr->done_n++;
+    return is_ready(gr) ? commit_ready(g, err) : LCF_OK;
+}
+
+static lcf_status done(void *arg, const lcf_ask *ask, const lcf_answer *answers, size_t answers_n,
+                       size_t prompt_tokens_n, lcf_err *err)
+{
+    generation *g = arg;
+    const chosen *row = &g->rows[ask->row];
+    lcf_cot_record record;
+    lcf_status status = lcf_record_make(&record, &g->provenance, ask, row->sample_hash, answers,
+                                        answers_n, prompt_tokens_n, err);
+
+    if (!status) {
+        pthread_mutex_lock(&g->mutex);
+        status = add_record(g, &g->groups[row->group], row->record, &record, err);
+        pthread_mutex_unlock(&g->mutex);
+    }
+    lcf_record_dispose(&record);
     return status;
 }
 
@@ -415,46 +340,16 @@ static lcf_status describe(generation *g, lcf_err *err)
     return status;
 }
 
-static lcf_status open_worker(worker *w, const generation *g, lcf_err *err)
+static lcf_status open_engine(generation *g, lcf_err *err)
 {
-    size_t n = g->o->batch_rows;
-    lcf_decoder_options options = {n, g->o->candidates_n, g->o->tokens_max, g->o->sampling};
+    const lcf_generate_options *o = g->o;
+    lcf_engine_options options = {&g->d,       &o->prompt,    o->candidates_n, o->tokens_max,
+                                  o->sampling, o->batch_rows, o->threads};
+    lcf_status status = lcf_engine_local_create(&g->engine, &options, o->model, err);
 
-    w->prompts = lcf_alloc_zero(n, sizeof(*w->prompts));
-    w->facts = lcf_alloc(n, sizeof(*w->facts));
-    w->keys = lcf_alloc(n, sizeof(*w->keys));
-    w->rows = lcf_alloc(n, sizeof(*w->rows));
-    if (!w->prompts || !w->facts || !w->keys || !w->rows)
-        return LCF_FAIL(err, LCF_ENOMEM, "room for %zu rows", n);
-    return lcf_decoder_create(&w->decoder, g->model, &options, err);
-}
-
-static void close_worker(worker *w, size_t n)
-{
-    for (size_t i = 0; w->prompts && i < n; i++)
-        lcf_tokens_dispose(&w->prompts[i]);
-    free(w->prompts);
-    free(w->facts);
-    free(w->keys);
-    free(w->rows);
-    lcf_buf_dispose(&w->raw);
-    lcf_buf_dispose(&w->text);
-    lcf_buf_dispose(&w->prompt);
-    lcf_buf_dispose(&w->title);
-    lcf_decoder_free(w->decoder);
-}
-
-static lcf_status open_workers(generation *g, lcf_err *err)
-{
-    size_t n = lcf_pool_threads(g->pool);
-    lcf_status status = LCF_OK;
-
-    g->workers = lcf_alloc_zero(n, sizeof(*g->workers));
-    if (!g->workers)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu workers", n);
-    g->workers_n = n;
-    for (size_t i = 0; i < n && !status; i++)
-        status = open_worker(&g->workers[i], g, err);
+    if (!status)
+        g->provenance = (lcf_provenance){
+            &g->d, &o->prompt, g->version, g->engine->model_id, g->sampling, o->candidates_n};
     return status;
 }
 
@@ -465,7 +360,7 @@ static lcf_status open_inputs(generation *g, lcf_err *err)
 
     store.write = true;
     if (!status)
-        status = lcf_llama_open(&g->model, g->o->model, err);
+        status = open_engine(g, err);
     if (!status)
         status = lcf_related_create(&g->related, &g->d, err);
     if (!status)
@@ -477,18 +372,6 @@ static lcf_status open_inputs(generation *g, lcf_err *err)
     if (!status)
         status = look_up(g, err);
     return status ? status : form_groups(g, err);
-}
-
-/* No more threads than groups: a worker's KV cache is large. */
-static lcf_status open_pool(generation *g, lcf_err *err)
-{
-    lcf_status status = lcf_pool_create(&g->pool, g->o->threads, err);
-
-    if (status || lcf_pool_threads(g->pool) <= g->groups_n)
-        return status;
-    lcf_pool_free(g->pool);
-    g->pool = NULL;
-    return lcf_pool_create(&g->pool, g->groups_n, err);
 }
 
 /* The manifest describes a finished store: while there is work to do there is none. */
@@ -507,22 +390,22 @@ static lcf_status remove_manifest(const generation *g, lcf_err *err)
 
 static lcf_status generate_missing(generation *g, lcf_err *err)
 {
+    const lcf_job job = {g, g->groups_n, take, shorten, done};
     lcf_generate_result *result = g->result;
     lcf_err rest_err = LCF_ERR_INIT;
-    lcf_status status = open_pool(g, err), rest;
+    lcf_status status = remove_manifest(g, err), rest;
 
-    if (!status)
-        status = remove_manifest(g, err);
-    if (!status)
-        status = open_workers(g, err);
     if (status)
         return status;
     lcf_log(LCF_LOG_INFO, "generate rows=%llu present=%llu groups=%zu model=%s prompt=\"%s\" %s",
             (unsigned long long)result->rows_chosen, (unsigned long long)result->rows_present,
-            g->groups_n, g->model->id, g->version, g->sampling);
+            g->groups_n, g->engine->model_id, g->version, g->sampling);
     lcf_progress_start(&g->progress, "generate", "rows",
                        result->rows_chosen - result->rows_present);
-    status = lcf_pool_run(g->pool, g->groups_n, generate_group, g, err);
+    status = g->engine->run(g->engine, &job, err);
+    if (!status && g->stopped)
+        status = LCF_FAIL(err, LCF_ECANCELED,
+                          "stopped; what was generated is stored, the same command goes on");
     rest = commit_rest(g, status ? &rest_err : err);
     lcf_progress_end(&g->progress);
     if (status && result->rows_generated)
@@ -552,14 +435,10 @@ static void dispose(generation *g)
 {
     for (size_t i = 0; i < g->groups_n; i++)
         free_records(&g->groups[i]);
-    for (size_t i = 0; i < g->workers_n; i++)
-        close_worker(&g->workers[i], g->o->batch_rows);
     free(g->groups);
-    free(g->workers);
     free(g->rows);
-    lcf_pool_free(g->pool);
     lcf_cot_store_close(g->store);
-    lcf_llama_close(g->model);
+    lcf_engine_free(g->engine);
     lcf_related_free(g->related);
     lcf_dataset_close(&g->d);
     lcf_manifest_free(g->manifest);
