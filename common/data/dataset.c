@@ -275,6 +275,11 @@ uint8_t lcf_event_label(float rating)
     return rating >= LIKED_RATING ? 2 : 1;
 }
 
+size_t lcf_dataset_split_n(const lcf_dataset *d, lcf_split split)
+{
+    return d->split_begin[split + 1] - d->split_begin[split];
+}
+
 lcf_sample lcf_dataset_sample(const lcf_dataset *d, size_t idx)
 {
     lcf_sample s;

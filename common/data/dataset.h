@@ -114,6 +114,8 @@ void lcf_dataset_close(lcf_dataset *d);
  * 2 liked (a rating of at least 4, as facts for the language model take it). */
 #define LCF_EVENT_LABELS_N 3
 uint8_t lcf_event_label(float rating);
+/* Samples of a split. */
+size_t lcf_dataset_split_n(const lcf_dataset *d, lcf_split split);
 lcf_sample lcf_dataset_sample(const lcf_dataset *d, size_t idx);
 /*
  * Content hash of a sample: external user and item ids, label, time, external ids of the history.

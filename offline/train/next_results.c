@@ -2,21 +2,18 @@
  */
 #include "offline/train/next_results.h"
 
-#include "common/base/bundle.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/data/ranks.h"
 #include "offline/eval/stats.h"
+#include "offline/train/seed_file.h"
 #include "offline/train/seed_runs.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RESULT_KIND "next-result"
-#define RESULT_VERSION 1
 
 /* ---- JSON ---- */
 
@@ -94,57 +91,23 @@ json_t *next_results_summary(const next_result *results, size_t n, const next_ro
 
 /* ---- one seed on disk ---- */
 
-static lcf_status write_result(lcf_bundle_writer *w, const next_result *r, const char *report,
-                               const next_rows *rows, lcf_err *err)
+static seed_file file_of(const next_rows *rows)
 {
-    lcf_status status = lcf_bundle_add_text(w, "report", report, err);
-
-    if (!status)
-        status = lcf_bundle_add_1d(w, "valid", LCF_U32, rows->rows_n[LCF_VALID],
-                                   r->ranks[LCF_VALID], err);
-    if (!status)
-        status =
-            lcf_bundle_add_1d(w, "test", LCF_U32, rows->rows_n[LCF_TEST], r->ranks[LCF_TEST], err);
-    return status;
-}
-
-static lcf_status save_result(const next_result *r, const char *path, const next_rows *rows,
-                              lcf_err *err)
-{
-    json_t *json = next_result_json(r, rows, true);
-    char *report = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    lcf_bundle_writer *w = NULL;
-    lcf_status status;
-
-    json_decref(json);
-    if (!report)
-        return LCF_FAIL(err, LCF_ENOMEM, "report of seed %llu", (unsigned long long)r->seed);
-    status = lcf_bundle_create(&w, path, RESULT_KIND, RESULT_VERSION, err);
-    if (!status)
-        status = write_result(w, r, report, rows, err);
-    free(report);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return (seed_file){"next-result", 1, LCF_U32, rows->rows_n[LCF_VALID], rows->rows_n[LCF_TEST]};
 }
 
 lcf_status next_result_save(const next_result *r, const lcf_next *model, const char *dir,
                             const next_rows *rows, lcf_err *err)
 {
+    const seed_file file = file_of(rows);
     char *weights = seed_runs_path(dir, r->seed, ".lcf");
-    char *result = seed_runs_path(dir, r->seed, ".result.lcf");
-    lcf_status status;
+    lcf_status status =
+        weights ? lcf_next_save(model, weights, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!weights || !result)
-        status = LCF_FAIL(err, LCF_ENOMEM, "paths in %s", dir);
-    else
-        status = lcf_next_save(model, weights, err);
     if (!status)
-        status = save_result(r, result, rows, err);
+        status = seed_file_save(&file, dir, r->seed, next_result_json(r, rows, true),
+                                r->ranks[LCF_VALID], r->ranks[LCF_TEST], err);
     free(weights);
-    free(result);
     return status;
 }
 
@@ -185,47 +148,16 @@ static lcf_status read_report(next_result *r, const json_t *json, lcf_err *err)
     return status;
 }
 
-/* The ranks of one split, checked and copied. */
-static lcf_status copy_ranks(next_result *r, const lcf_bundle *bundle, const next_rows *rows,
-                             lcf_split split, lcf_err *err)
+static lcf_status check_ranks(const next_result *r, const next_rows *rows, lcf_split split,
+                              lcf_err *err)
 {
     const uint32_t items_n = rows->dataset.catalogue.items_n;
-    uint64_t dims[1] = {rows->rows_n[split]};
-    const void *data;
-    lcf_status status =
-        lcf_bundle_get(&data, bundle, LCF_SPLIT_NAMES[split], LCF_U32, dims, 1, err);
 
-    if (status)
-        return status;
-    r->ranks[split] = lcf_alloc(dims[0], sizeof(uint32_t));
-    if (!r->ranks[split])
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu ranks", (size_t)dims[0]);
-    memcpy(r->ranks[split], data, dims[0] * sizeof(uint32_t));
-    for (size_t i = 0; i < dims[0]; i++)
+    for (size_t i = 0; i < rows->rows_n[split]; i++)
         if (!r->ranks[split][i] || r->ranks[split][i] >= items_n)
             return LCF_FAIL(err, LCF_EFORMAT, "a rank is %u among %u items", r->ranks[split][i],
                             items_n - 1);
     return LCF_OK;
-}
-
-static lcf_status read_result(next_result *r, const lcf_bundle *bundle, const next_rows *rows,
-                              lcf_err *err)
-{
-    char *text = NULL;
-    json_t *json = NULL;
-    lcf_status status = lcf_bundle_get_text(&text, bundle, "report", err);
-
-    if (!status)
-        status = lcf_json_parse(&json, text, strlen(text), "report", err);
-    if (!status)
-        status = read_report(r, json, err);
-    if (!status)
-        status = copy_ranks(r, bundle, rows, LCF_VALID, err);
-    if (!status)
-        status = copy_ranks(r, bundle, rows, LCF_TEST, err);
-    json_decref(json);
-    free(text);
-    return status;
 }
 
 /* The weights must be whole, too. */
@@ -233,11 +165,9 @@ static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
 {
     char *path = seed_runs_path(dir, seed, ".lcf");
     lcf_next *model = NULL;
-    lcf_status status;
+    lcf_status status =
+        path ? lcf_next_open(&model, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_next_open(&model, path, err);
     lcf_next_free(model);
     free(path);
     return status;
@@ -246,23 +176,23 @@ static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
 lcf_status next_result_load(next_result *r, const char *dir, uint64_t seed, const next_rows *rows,
                             lcf_err *err)
 {
-    char *path = seed_runs_path(dir, seed, ".result.lcf");
-    lcf_bundle *bundle = NULL;
-    lcf_status status;
+    const seed_file file = file_of(rows);
+    json_t *report = NULL;
+    void *valid, *test;
+    lcf_status status = seed_file_load(&report, &valid, &test, &file, dir, seed, err);
 
-    memset(r, 0, sizeof(*r));
-    r->seed = seed;
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_bundle_open(&bundle, path, RESULT_KIND, RESULT_VERSION, err);
+    *r = (next_result){.seed = seed, .ranks = {[LCF_VALID] = valid, [LCF_TEST] = test}};
     if (!status)
-        status = read_result(r, bundle, rows, err);
+        status = read_report(r, report, err);
+    if (!status)
+        status = check_ranks(r, rows, LCF_VALID, err);
+    if (!status)
+        status = check_ranks(r, rows, LCF_TEST, err);
     if (!status)
         status = check_weights(dir, seed, err);
     if (status)
         next_result_dispose(r);
-    lcf_bundle_close(bundle);
-    free(path);
+    json_decref(report);
     return status;
 }
 

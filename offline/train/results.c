@@ -1,20 +1,17 @@
 /* Results of seeds: kept while others still train, collected into predictions and the report. */
 #include "offline/train/results.h"
 
-#include "common/base/bundle.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/data/predictions.h"
+#include "offline/train/seed_file.h"
 #include "offline/train/seed_runs.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RESULT_KIND "train-result"
-#define RESULT_VERSION 1
 
 /* ---- one seed ---- */
 
@@ -107,97 +104,24 @@ static lcf_status read_report(train_result *r, const json_t *json, lcf_err *err)
     return status;
 }
 
-static size_t split_n(const lcf_dataset *d, lcf_split split)
+static seed_file file_of(const lcf_dataset *d)
 {
-    return d->split_begin[split + 1] - d->split_begin[split];
-}
-
-static lcf_status write_result(lcf_bundle_writer *w, const train_result *r, const char *report,
-                               const lcf_dataset *d, lcf_err *err)
-{
-    lcf_status status = lcf_bundle_add_text(w, "report", report, err);
-
-    if (!status)
-        status = lcf_bundle_add_1d(w, "valid", LCF_F32, split_n(d, LCF_VALID), r->valid, err);
-    if (!status)
-        status = lcf_bundle_add_1d(w, "test", LCF_F32, split_n(d, LCF_TEST), r->test, err);
-    return status;
-}
-
-static lcf_status save_result(const train_result *r, const char *path, const lcf_dataset *d,
-                              lcf_err *err)
-{
-    json_t *json = train_result_json(r, true);
-    char *report = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    lcf_bundle_writer *w = NULL;
-    lcf_status status = LCF_OK;
-
-    json_decref(json);
-    if (!report)
-        return LCF_FAIL(err, LCF_ENOMEM, "report of seed %llu", (unsigned long long)r->seed);
-    status = lcf_bundle_create(&w, path, RESULT_KIND, RESULT_VERSION, err);
-    if (!status)
-        status = write_result(w, r, report, d, err);
-    free(report);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return (seed_file){"train-result", 1, LCF_F32, lcf_dataset_split_n(d, LCF_VALID),
+                       lcf_dataset_split_n(d, LCF_TEST)};
 }
 
 lcf_status train_result_save(const train_result *r, const lcf_ranker *ranker, const char *dir,
                              const lcf_dataset *d, lcf_err *err)
 {
+    const seed_file file = file_of(d);
     char *weights = seed_runs_path(dir, r->seed, ".lcf");
-    char *result = seed_runs_path(dir, r->seed, ".result.lcf");
-    lcf_status status;
+    lcf_status status = weights ? lcf_ranker_save(ranker, weights, err)
+                                : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!weights || !result)
-        status = LCF_FAIL(err, LCF_ENOMEM, "paths in %s", dir);
-    else
-        status = lcf_ranker_save(ranker, weights, err);
     if (!status)
-        status = save_result(r, result, d, err);
+        status =
+            seed_file_save(&file, dir, r->seed, train_result_json(r, true), r->valid, r->test, err);
     free(weights);
-    free(result);
-    return status;
-}
-
-/* The scores of one split, checked and copied. */
-static lcf_status copy_scores(float **out, const lcf_bundle *bundle, const char *name, size_t n,
-                              lcf_err *err)
-{
-    uint64_t dims[1] = {n};
-    const void *data;
-    lcf_status status = lcf_bundle_get(&data, bundle, name, LCF_F32, dims, 1, err);
-
-    if (status)
-        return status;
-    *out = lcf_alloc(n, sizeof(**out));
-    if (!*out)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu scores", n);
-    memcpy(*out, data, n * sizeof(**out));
-    return LCF_OK;
-}
-
-static lcf_status read_result(train_result *r, const lcf_bundle *bundle, const lcf_dataset *d,
-                              lcf_err *err)
-{
-    char *text = NULL;
-    json_t *json = NULL;
-    lcf_status status = lcf_bundle_get_text(&text, bundle, "report", err);
-
-    if (!status)
-        status = lcf_json_parse(&json, text, strlen(text), "report", err);
-    if (!status)
-        status = read_report(r, json, err);
-    if (!status)
-        status = copy_scores(&r->valid, bundle, "valid", split_n(d, LCF_VALID), err);
-    if (!status)
-        status = copy_scores(&r->test, bundle, "test", split_n(d, LCF_TEST), err);
-    json_decref(json);
-    free(text);
     return status;
 }
 
@@ -206,11 +130,9 @@ static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
 {
     char *path = seed_runs_path(dir, seed, ".lcf");
     lcf_ranker *ranker = NULL;
-    lcf_status status;
+    lcf_status status =
+        path ? lcf_ranker_open(&ranker, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_ranker_open(&ranker, path, err);
     lcf_ranker_free(ranker);
     free(path);
     return status;
@@ -219,23 +141,19 @@ static lcf_status check_weights(const char *dir, uint64_t seed, lcf_err *err)
 lcf_status train_result_load(train_result *r, const char *dir, uint64_t seed, const lcf_dataset *d,
                              lcf_err *err)
 {
-    char *path = seed_runs_path(dir, seed, ".result.lcf");
-    lcf_bundle *bundle = NULL;
-    lcf_status status;
+    const seed_file file = file_of(d);
+    json_t *report = NULL;
+    void *valid, *test;
+    lcf_status status = seed_file_load(&report, &valid, &test, &file, dir, seed, err);
 
-    memset(r, 0, sizeof(*r));
-    r->seed = seed;
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_bundle_open(&bundle, path, RESULT_KIND, RESULT_VERSION, err);
+    *r = (train_result){.seed = seed, .valid = valid, .test = test};
     if (!status)
-        status = read_result(r, bundle, d, err);
+        status = read_report(r, report, err);
     if (!status)
         status = check_weights(dir, seed, err);
     if (status)
         train_result_dispose(r);
-    lcf_bundle_close(bundle);
-    free(path);
+    json_decref(report);
     return status;
 }
 
@@ -265,7 +183,7 @@ static void fill_predictions(lcf_predictions *p, uint64_t *row, uint64_t *seeds,
 lcf_status train_predictions_save(const char *dir, const train_result *results, size_t results_n,
                                   const lcf_dataset *d, lcf_split split, lcf_err *err)
 {
-    lcf_predictions p = {.rows_n = split_n(d, split), .seeds_n = results_n};
+    lcf_predictions p = {.rows_n = lcf_dataset_split_n(d, split), .seeds_n = results_n};
     uint64_t *row = lcf_alloc(p.rows_n, sizeof(*row)),
              *seeds = lcf_alloc(results_n, sizeof(*seeds));
     float *scores = lcf_alloc(p.rows_n * results_n, sizeof(*scores));

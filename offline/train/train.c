@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "offline/eval/stats.h"
 #include "offline/train/results.h"
 #include "offline/train/seed_runs.h"
 
@@ -256,17 +257,12 @@ static size_t best_seed(void *arg)
 static json_t *summary(const run *r, size_t field)
 {
     const size_t n = r->options->seeds_n;
-    double mean = 0.0, square = 0.0;
+    double values[LCF_TRAIN_SEEDS_MAX];
 
     for (size_t i = 0; i < n; i++)
-        mean += *(const double *)((const char *)&r->results[i] + field) / (double)n;
-    for (size_t i = 0; i < n; i++) {
-        const double d = *(const double *)((const char *)&r->results[i] + field) - mean;
-        square += d * d;
-    }
-    if (n < 2)
-        return json_pack("{s:f, s:n}", "mean", mean, "sd");
-    return json_pack("{s:f, s:f}", "mean", mean, "sd", sqrt(square / (double)(n - 1)));
+        values[i] = *(const double *)((const char *)&r->results[i] + field);
+    return json_pack("{s:f, s:o}", "mean", lcf_stats_mean(values, n), "sd",
+                     n < 2 ? json_null() : json_real(lcf_stats_std(values, n)));
 }
 
 static json_t *params_json(const lcf_train_options *o)
@@ -305,8 +301,8 @@ static json_t *make_report(void *arg, bool with_times)
                      summary(r, offsetof(train_result, test_auc)), "test_logloss",
                      summary(r, offsetof(train_result, test_logloss)), "rows", "train",
                      (json_int_t)d->split_begin[LCF_VALID], "valid",
-                     (json_int_t)(d->split_begin[LCF_TEST] - d->split_begin[LCF_VALID]), "test",
-                     (json_int_t)(d->split_begin[3] - d->split_begin[LCF_TEST]));
+                     (json_int_t)(lcf_dataset_split_n(d, LCF_VALID)), "test",
+                     (json_int_t)(lcf_dataset_split_n(d, LCF_TEST)));
 }
 
 static lcf_status write_predictions(void *arg, const char *dir, lcf_err *err)

@@ -42,11 +42,6 @@ typedef struct trainer {
     uint64_t *scratch;         /* [2 * the larger of valid and test] for lcf_auc */
 } trainer;
 
-static size_t split_n(const lcf_dataset *d, lcf_split split)
-{
-    return d->split_begin[split + 1] - d->split_begin[split];
-}
-
 static void trainer_dispose(trainer *t)
 {
     lcf_tape_free(t->tape);
@@ -65,10 +60,11 @@ static void trainer_dispose(trainer *t)
 static lcf_status alloc_arrays(trainer *t, train_result *result, lcf_err *err)
 {
     const lcf_dataset *d = &t->in->dataset;
-    const size_t valid_n = split_n(d, LCF_VALID), test_n = split_n(d, LCF_TEST);
+    const size_t valid_n = lcf_dataset_split_n(d, LCF_VALID),
+                 test_n = lcf_dataset_split_n(d, LCF_TEST);
 
     t->best = lcf_alloc(lcf_ranker_params(t->ranker)->values_n, sizeof(*t->best));
-    t->order = lcf_alloc(split_n(d, LCF_TRAIN), sizeof(*t->order));
+    t->order = lcf_alloc(lcf_dataset_split_n(d, LCF_TRAIN), sizeof(*t->order));
     t->rows = lcf_alloc(t->params->batch, sizeof(*t->rows));
     t->eval_rows = lcf_alloc(EVAL_ROWS, sizeof(*t->eval_rows));
     t->labels = lcf_alloc(t->params->batch, sizeof(*t->labels));
@@ -159,7 +155,7 @@ void train_order(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch)
 
 static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
 {
-    const size_t n = split_n(&t->in->dataset, LCF_TRAIN);
+    const size_t n = lcf_dataset_split_n(&t->in->dataset, LCF_TRAIN);
     train_epoch *epoch = &r->epochs[r->epochs_n];
     bool rec_seen = false;
 
@@ -193,7 +189,7 @@ static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer 
                            lcf_err *err)
 {
     const lcf_dataset *d = &t->in->dataset;
-    const size_t begin = d->split_begin[split], n = split_n(d, split);
+    const size_t begin = d->split_begin[split], n = lcf_dataset_split_n(d, split);
     lcf_status status = lcf_ranker_freeze(t->ranker, &t->in->source, err);
 
     for (size_t at = 0; at < n && !status; at += EVAL_ROWS) {
@@ -282,7 +278,8 @@ static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
         if (!status)
             t->watch->epoch(t->watch->arg, r);
     }
-    r->samples_per_s = (double)r->epochs_n * (double)split_n(&t->in->dataset, LCF_TRAIN) /
+    r->samples_per_s = (double)r->epochs_n *
+                       (double)lcf_dataset_split_n(&t->in->dataset, LCF_TRAIN) /
                        (r->seconds > 0.0 ? r->seconds : 1.0);
     return status;
 }
