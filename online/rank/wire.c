@@ -24,6 +24,12 @@ static void wire_clear(lcf_wire_request *w)
     memset(&w->request, 0, sizeof(w->request));
 }
 
+void lcf_wire_adopt(lcf_wire_request *w, void *json)
+{
+    wire_clear(w);
+    w->json = json;
+}
+
 void lcf_wire_dispose(lcf_wire_request *w)
 {
     wire_clear(w);
@@ -189,7 +195,7 @@ lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const
     status = lcf_json_parse(&object, text, n, source, err);
     if (status)
         return status;
-    w->json = object;
+    lcf_wire_adopt(w, object);
     if (!json_is_object(object))
         return LCF_FAIL(err, LCF_EFORMAT, "%s: a request is a JSON object", source);
     json_object_foreach(object, key, value)

@@ -42,6 +42,10 @@ void lcf_wire_dispose(lcf_wire_request *w);
 lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const char *source,
                           size_t candidates_max, lcf_err *err);
 
+/* Forgets the request before and owns `json` (a json_t) from now on: for requests in other forms,
+ * whose parsers fill w->request themselves. */
+void lcf_wire_adopt(lcf_wire_request *w, void *json);
+
 typedef struct lcf_wire_options {
     bool pretty;        /* line breaks and indentation */
     bool example_users; /* user ids of examples: other people's, so not by default */

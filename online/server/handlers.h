@@ -1,6 +1,9 @@
 /*
- * What the server answers: one function from a whole request to status code, type and body. No
- * sockets here; private to online/server.
+ * What the server answers: one function from a whole request to status code, type and body, found
+ * in a table of routes. No sockets here; private to online/server.
+ *
+ * A handler is a function of lcf_handler and lcf_request that leaves its body in h->body. A new one
+ * gets a row in routes.c and nothing else.
  */
 #ifndef LCF_ONLINE_SERVER_HANDLERS_H
 #define LCF_ONLINE_SERVER_HANDLERS_H
@@ -9,6 +12,8 @@
 #include "online/rank/wire.h"
 #include "online/server/request_log.h"
 #include "online/server/worker.h"
+
+#define LCF_TYPE_JSON "application/json"
 
 /* Scratch of one worker's requests, kept between them. */
 typedef struct lcf_handler {
@@ -24,23 +29,75 @@ typedef struct lcf_handler {
 
 typedef enum lcf_method { LCF_METHOD_GET, LCF_METHOD_POST, LCF_METHOD_OTHER } lcf_method;
 
+#define LCF_PARAMETER_BYTES 64
+
+typedef struct lcf_request {
+    lcf_method method;
+    const char *path; /* without query; NULL: not parsable */
+    const char *body; /* never NULL */
+    size_t body_bytes;
+    bool duplicate_length;               /* it named its length more than once */
+    char parameter[LCF_PARAMETER_BYTES]; /* what stands at the "*" of the route's path */
+} lcf_request;
+
 typedef struct lcf_answer {
     int code;
-    const char *reason, *type;
+    const char *type;
     const char *allow; /* methods, with 405 */
     bool close;        /* the connection must not be used again */
 } lcf_answer;
+
+typedef lcf_answer (*lcf_handle_fn)(lcf_handler *h, const lcf_request *q);
+
+/* What a route asks of a request beside its method. */
+#define LCF_ROUTE_OPEN 1u  /* needs no token */
+#define LCF_ROUTE_ADMIN 2u /* comes over the Unix socket only */
+
+typedef struct lcf_route {
+    lcf_method method;
+    const char *path; /* one segment may be "*" */
+    unsigned flags;
+    lcf_handle_fn handle;
+} lcf_route;
 
 void lcf_handler_init(lcf_handler *h, lcf_shared *shared, lcf_metrics *metrics);
 void lcf_handler_dispose(lcf_handler *h);
 /* Moves the context to the snapshot in place, if that is another. A failure keeps the old one. */
 void lcf_handler_refresh(lcf_handler *h);
 
+/* Answers one request: finds its route, which fills q->parameter. */
+lcf_answer lcf_handle(lcf_handler *h, lcf_request *q);
+/* The text of a status code. */
+const char *lcf_answer_reason(int code);
+
+/* ---- for handlers ---- */
+
+/* 200 of that type; empties h->body, to be filled. */
+lcf_answer lcf_answer_ok(lcf_handler *h, const char *type);
+/* {"error": {"status", "reason"}} */
+lcf_answer lcf_answer_fail(lcf_handler *h, int code, const char *status, const char *text);
+/* The answer that belongs to a failure of the ranking library or of a parser. */
+lcf_answer lcf_answer_refused(lcf_handler *h, lcf_status status, const lcf_err *err);
+/* The code alone of the same. */
+int lcf_answer_code(lcf_status status);
 /*
- * Answers one request; the body is in h->body. path may be NULL (not parsable).
- * duplicate_length: the request named its length more than once.
+ * Ranks h->wire.request with the snapshot in place: refreshes it, counts, logs. *response is valid
+ * until the next call.
+ *
+ * errors   those of lcf_rank
  */
-lcf_answer lcf_handle(lcf_handler *h, lcf_method method, const char *path, const char *body,
-                      size_t body_bytes, bool duplicate_length);
+lcf_status lcf_handler_rank(lcf_rank_response *response, lcf_handler *h, lcf_err *err);
+
+lcf_answer lcf_handle_health(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_snapshot(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_metrics(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_rank(lcf_handler *h, const lcf_request *q);
+/* Open Inference Protocol, version 2; their errors are {"error": text}. */
+lcf_answer lcf_handle_v2_server(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_v2_live(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_v2_ready(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_v2_model(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_v2_model_ready(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_v2_infer(lcf_handler *h, const lcf_request *q);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The ranking server: POST /v1/rank, GET /healthz, GET /metrics over HTTP/1.1, on a TCP address, a
- * Unix socket, or both.
+ * The ranking server: what the routes in routes.c say, over HTTP/1.1, on a TCP address, a Unix
+ * socket, or both.
  *
  * Life cycle: start (opens the snapshot and the sockets, starts the workers) -> poll ... -> stop.
  * Every worker thread has its own event loop, ranking context and counters, and accepts from the

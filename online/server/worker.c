@@ -228,9 +228,9 @@ static void send_answer(lcf_worker *w, struct evhttp_request *req, const lcf_ans
         evhttp_add_header(headers, "Connection", "close");
     if (!body ||
         (w->handler.body.len && evbuffer_add(body, w->handler.body.data, w->handler.body.len) < 0))
-        evhttp_send_reply(req, 503, "Service Unavailable", NULL);
+        evhttp_send_reply(req, 503, lcf_answer_reason(503), NULL);
     else
-        evhttp_send_reply(req, answer->code, answer->reason, body);
+        evhttp_send_reply(req, answer->code, lcf_answer_reason(answer->code), body);
     if (body)
         evbuffer_free(body);
 }
@@ -243,11 +243,15 @@ static void on_request(struct evhttp_request *req, void *arg)
     struct evbuffer *input = evhttp_request_get_input_buffer(req);
     size_t bytes = evbuffer_get_length(input);
     const char *body = bytes ? (const char *)evbuffer_pullup(input, -1) : NULL;
+    lcf_request q = {.method = method_of(req),
+                     .path = uri ? evhttp_uri_get_path(uri) : NULL,
+                     .body = body ? body : "",
+                     .body_bytes = body ? bytes : 0,
+                     .duplicate_length = has_duplicate_length(req)};
     lcf_answer answer;
 
     evhttp_request_set_on_complete_cb(req, on_complete, w);
-    answer = lcf_handle(&w->handler, method_of(req), uri ? evhttp_uri_get_path(uri) : NULL, body,
-                        body ? bytes : 0, has_duplicate_length(req));
+    answer = lcf_handle(&w->handler, &q);
     if (c)
         c->deadline_s = lcf_clock_s() + w->shared->options.request_timeout_s;
     send_answer(w, req, &answer);

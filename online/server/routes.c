@@ -1,0 +1,134 @@
+/*
+ * The table of routes, and the way from a request to its handler. The table is all there is: what
+ * is not in it is 404, and what is in it with another method is 405 with the methods that are.
+ */
+#include "online/server/handlers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const lcf_route ROUTES[] = {
+    {LCF_METHOD_POST, "/v1/rank", 0, lcf_handle_rank},
+    {LCF_METHOD_GET, "/v1/snapshot", 0, lcf_handle_snapshot},
+    {LCF_METHOD_GET, "/healthz", LCF_ROUTE_OPEN, lcf_handle_health},
+    {LCF_METHOD_GET, "/metrics", 0, lcf_handle_metrics},
+    {LCF_METHOD_GET, "/v2", 0, lcf_handle_v2_server},
+    {LCF_METHOD_GET, "/v2/health/live", LCF_ROUTE_OPEN, lcf_handle_v2_live},
+    {LCF_METHOD_GET, "/v2/health/ready", LCF_ROUTE_OPEN, lcf_handle_v2_ready},
+    {LCF_METHOD_GET, "/v2/models/*", 0, lcf_handle_v2_model},
+    {LCF_METHOD_GET, "/v2/models/*/ready", LCF_ROUTE_OPEN, lcf_handle_v2_model_ready},
+    {LCF_METHOD_POST, "/v2/models/*/infer", 0, lcf_handle_v2_infer},
+};
+#define ROUTES_N (sizeof(ROUTES) / sizeof(ROUTES[0]))
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A segment of a path without its percent signs; false when it is empty, too long or not a text. */
+static bool decode_segment(char out[LCF_PARAMETER_BYTES], const char *text, size_t n)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        int c = (unsigned char)text[i];
+
+        if (c == '%') {
+            const int high = i + 2 < n ? hex_digit(text[i + 1]) : -1;
+            const int low = i + 2 < n ? hex_digit(text[i + 2]) : -1;
+
+            if (high < 0 || low < 0)
+                return false;
+            c = 16 * high + low;
+            i += 2;
+        }
+        if (c == 0 || len + 1 >= LCF_PARAMETER_BYTES)
+            return false;
+        out[len++] = (char)c;
+    }
+    out[len] = '\0';
+    return len > 0 && lcf_utf8_valid(out, len);
+}
+
+/* Whether a path is that of the route; `parameter` receives what stands at its "*". */
+static bool matches(char parameter[LCF_PARAMETER_BYTES], const char *route, const char *path)
+{
+    const size_t head = strcspn(route, "*");
+    size_t n;
+
+    if (strncmp(path, route, head))
+        return false;
+    if (!route[head])
+        return !path[head];
+    n = strcspn(path + head, "/");
+    return !strcmp(path + head + n, route + head + 1) && decode_segment(parameter, path + head, n);
+}
+
+static lcf_answer not_found(lcf_handler *h)
+{
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_answer answer;
+
+    lcf_buf_append_text(&text, "there is");
+    for (size_t i = 0; i < ROUTES_N; i++)
+        lcf_buf_printf(&text, "%s %s %s", i ? "," : "",
+                       ROUTES[i].method == LCF_METHOD_POST ? "POST" : "GET", ROUTES[i].path);
+    answer = lcf_answer_fail(h, 404, "not_found", lcf_buf_text(&text));
+    lcf_buf_dispose(&text);
+    return answer;
+}
+
+static lcf_answer method_not_allowed(lcf_handler *h, bool get, bool post)
+{
+    lcf_answer answer = lcf_answer_fail(h, 405, "method_not_allowed",
+                                        "this path takes another method, see the Allow header");
+
+    answer.allow = get && post ? "GET, HEAD, POST" : get ? "GET, HEAD" : "POST";
+    return answer;
+}
+
+static lcf_answer route(lcf_handler *h, lcf_request *q)
+{
+    bool get = false, post = false;
+
+    for (size_t i = 0; q->path && i < ROUTES_N; i++) {
+        const lcf_route *r = &ROUTES[i];
+
+        if (!matches(q->parameter, r->path, q->path))
+            continue;
+        if (r->method == q->method)
+            return r->handle(h, q);
+        get |= r->method == LCF_METHOD_GET;
+        post |= r->method == LCF_METHOD_POST;
+    }
+    return get || post ? method_not_allowed(h, get, post) : not_found(h);
+}
+
+lcf_answer lcf_handle(lcf_handler *h, lcf_request *q)
+{
+    lcf_answer answer;
+
+    *h->request_id = '\0';
+    if (q->duplicate_length) {
+        answer = lcf_answer_fail(h, 400, "bad_request", "more than one Content-Length");
+        answer.close = true;
+    } else if (q->body_bytes > h->shared->options.body_bytes_max) {
+        char text[96];
+
+        snprintf(text, sizeof(text), "the body has more than %zu bytes",
+                 h->shared->options.body_bytes_max);
+        answer = lcf_answer_fail(h, 413, "too_large", text);
+        answer.close = true;
+    } else {
+        answer = route(h, q);
+    }
+    if (h->body.status) {
+        lcf_buf_dispose(&h->body);
+        answer = (lcf_answer){503, LCF_TYPE_JSON, NULL, true};
+    }
+    return answer;
+}
