@@ -18,8 +18,9 @@ enum { SIZE_MAX_CONFIG = 1 << 24 }; /* of any single size: a product of two stay
 
 typedef struct tensor_spec {
     char name[64];
-    size_t rows, cols; /* rows = 1 for a vector */
-    const float **slot;
+    size_t rows, cols;        /* rows = 1 for a vector */
+    lcf_llama_matrix *matrix; /* where it goes: one of the two */
+    const float **vector;
 } tensor_spec;
 
 enum { MODEL_TENSORS = 3, LAYER_TENSORS = 9 };
@@ -37,19 +38,21 @@ static tensor_spec layer_spec(lcf_llama *m, size_t layer, size_t which)
     const struct {
         const char *name;
         size_t rows, cols;
-        const float **slot;
+        lcf_llama_matrix *matrix;
+        const float **vector;
     } table[LAYER_TENSORS] = {
-        {"attn_norm", 1, c->dim, &l->attn_norm},
-        {"attn_q", q, c->dim, &l->wq},
-        {"attn_k", kv, c->dim, &l->wk},
-        {"attn_v", kv, c->dim, &l->wv},
-        {"attn_output", c->dim, q, &l->wo},
-        {"ffn_norm", 1, c->dim, &l->ffn_norm},
-        {"ffn_gate", c->ffn_dim, c->dim, &l->w_gate},
-        {"ffn_up", c->ffn_dim, c->dim, &l->w_up},
-        {"ffn_down", c->dim, c->ffn_dim, &l->w_down},
+        {"attn_norm", 1, c->dim, NULL, &l->attn_norm},
+        {"attn_q", q, c->dim, &l->wq, NULL},
+        {"attn_k", kv, c->dim, &l->wk, NULL},
+        {"attn_v", kv, c->dim, &l->wv, NULL},
+        {"attn_output", c->dim, q, &l->wo, NULL},
+        {"ffn_norm", 1, c->dim, NULL, &l->ffn_norm},
+        {"ffn_gate", c->ffn_dim, c->dim, &l->w_gate, NULL},
+        {"ffn_up", c->ffn_dim, c->dim, &l->w_up, NULL},
+        {"ffn_down", c->dim, c->ffn_dim, &l->w_down, NULL},
     };
-    tensor_spec spec = {{0}, table[which].rows, table[which].cols, table[which].slot};
+    tensor_spec spec = {
+        {0}, table[which].rows, table[which].cols, table[which].matrix, table[which].vector};
 
     snprintf(spec.name, sizeof(spec.name), "blk.%zu.%s.weight", layer, table[which].name);
     return spec;
@@ -61,11 +64,11 @@ static tensor_spec spec_at(lcf_llama *m, size_t idx)
 
     switch (idx) {
     case 0:
-        return (tensor_spec){"token_embd.weight", c->vocab_n, c->dim, &m->embed};
+        return (tensor_spec){"token_embd.weight", c->vocab_n, c->dim, &m->embed, NULL};
     case 1:
-        return (tensor_spec){"output_norm.weight", 1, c->dim, &m->final_norm};
+        return (tensor_spec){"output_norm.weight", 1, c->dim, NULL, &m->final_norm};
     case 2:
-        return (tensor_spec){"output.weight", c->vocab_n, c->dim, &m->output};
+        return (tensor_spec){"output.weight", c->vocab_n, c->dim, &m->output, NULL};
     default:
         idx -= MODEL_TENSORS;
         return layer_spec(m, idx / LAYER_TENSORS, idx % LAYER_TENSORS);
@@ -205,13 +208,13 @@ static lcf_status check_wanted(lcf_llama *m, size_t *widened_n, bool *seen, lcf_
     for (size_t i = 0; i < specs_n(&m->config) && !status; i++) {
         tensor_spec spec = spec_at(m, i);
         const lcf_gguf_tensor *t = lcf_gguf_tensor_find(m->gguf, spec.name);
-        if (!t && spec.slot == &m->output)
+        if (!t && spec.matrix == &m->output)
             continue; /* tied */
         if (!t)
             return LCF_FAIL(err, LCF_EFORMAT, "tensor '%s' is missing", spec.name);
         status = check_tensor(t, &spec, err);
         seen[t - lcf_gguf_tensor_at(m->gguf, 0)] = true;
-        if (t->type != LCF_GGUF_F32 && !lcf_add_size(widened_n, *widened_n, t->n))
+        if (spec.vector && t->type != LCF_GGUF_F32 && !lcf_add_size(widened_n, *widened_n, t->n))
             return LCF_FAIL(err, LCF_EFORMAT, "tensor '%s': size overflows", spec.name);
     }
     return status;
@@ -237,7 +240,7 @@ static lcf_status check_tensors(lcf_llama *m, size_t *widened_n, lcf_err *err)
     return status;
 }
 
-/* Points every slot into the map, or to its widened copy. */
+/* Points every slot into the map; vectors of other types to their copy as f32. */
 static lcf_status bind_tensors(lcf_llama *m, size_t widened_n, lcf_err *err)
 {
     float *next;
@@ -252,16 +255,25 @@ static lcf_status bind_tensors(lcf_llama *m, size_t widened_n, lcf_err *err)
         tensor_spec spec = spec_at(m, i);
         const lcf_gguf_tensor *t = lcf_gguf_tensor_find(m->gguf, spec.name);
         if (!t) {
-            *spec.slot = m->embed;
+            *spec.matrix = m->embed;
+        } else if (spec.matrix) {
+            *spec.matrix = (lcf_llama_matrix){t->data, t->type, spec.rows, spec.cols};
         } else if (t->type == LCF_GGUF_F32) {
-            *spec.slot = t->data;
+            *spec.vector = t->data;
         } else {
             lcf_gguf_dequantize(next, t, 0, t->n);
-            *spec.slot = next;
+            *spec.vector = next;
             next += t->n;
         }
     }
     return LCF_OK;
+}
+
+void lcf_llama_matrix_rows(float *out, const lcf_llama_matrix *w, size_t first, size_t n)
+{
+    const lcf_gguf_tensor t = {.type = w->type, .data = w->data, .n = w->rows * w->cols};
+
+    lcf_gguf_dequantize(out, &t, first * w->cols, n * w->cols);
 }
 
 static lcf_status load(lcf_llama *m, const char *path, lcf_err *err)
@@ -381,43 +393,97 @@ static lcf_gguf_type type_of(const tensor_spec *spec, lcf_gguf_type type)
     return type == LCF_GGUF_Q8_0 && spec->cols % 32 ? LCF_GGUF_F16 : type;
 }
 
-static lcf_status save_tensors(lcf_gguf_writer *w, const lcf_llama *m, lcf_gguf_type type,
+static bool is_saved(const tensor_spec *spec, const lcf_llama *view)
+{
+    return spec->matrix != &view->output || !view->config.tied;
+}
+
+/* Values of matrices that are not f32, for the writer, which wants all of them until it commits. */
+static lcf_status widen_matrices(float **out, lcf_llama *view, lcf_err *err)
+{
+    size_t total = 0;
+    float *next;
+
+    *out = NULL;
+    for (size_t i = 0; i < specs_n(&view->config); i++) {
+        tensor_spec spec = spec_at(view, i);
+        if (spec.matrix && spec.matrix->type != LCF_GGUF_F32 && is_saved(&spec, view))
+            total += spec.rows * spec.cols;
+    }
+    if (!total)
+        return LCF_OK;
+    *out = next = lcf_alloc_aligned(total, sizeof(**out));
+    if (!next)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu weights as f32", total);
+    for (size_t i = 0; i < specs_n(&view->config); i++) {
+        tensor_spec spec = spec_at(view, i);
+        if (!spec.matrix || spec.matrix->type == LCF_GGUF_F32 || !is_saved(&spec, view))
+            continue;
+        lcf_llama_matrix_rows(next, spec.matrix, 0, spec.rows);
+        *spec.matrix = (lcf_llama_matrix){next, LCF_GGUF_F32, spec.rows, spec.cols};
+        next += spec.rows * spec.cols;
+    }
+    return LCF_OK;
+}
+
+/* view: its matrices are F32. */
+static lcf_status save_tensors(lcf_gguf_writer *w, lcf_llama *view, lcf_gguf_type type,
                                lcf_err *err)
 {
-    lcf_llama view = *m; /* spec_at points into it; nothing is written through the slots */
     lcf_status status = LCF_OK;
 
-    for (size_t i = 0; i < specs_n(&m->config) && !status; i++) {
-        tensor_spec spec = spec_at(&view, i);
+    for (size_t i = 0; i < specs_n(&view->config) && !status; i++) {
+        tensor_spec spec = spec_at(view, i);
         uint64_t dims[2] = {spec.cols, spec.rows};
-        if (spec.slot == &view.output && m->config.tied)
-            continue;
-        status = lcf_gguf_add_tensor(w, spec.name, type_of(&spec, type), dims,
-                                     spec.rows == 1 ? 1 : 2, *spec.slot, err);
+        if (is_saved(&spec, view))
+            status = lcf_gguf_add_tensor(w, spec.name, type_of(&spec, type), dims,
+                                         spec.rows == 1 ? 1 : 2,
+                                         spec.matrix ? spec.matrix->data : *spec.vector, err);
     }
     return status;
+}
+
+/* A copy of the model whose slots can be changed. dispose: free(view->layers). */
+static lcf_status copy_model(lcf_llama *view, const lcf_llama *m, lcf_err *err)
+{
+    size_t layers_n = m->config.layers_n;
+
+    *view = *m;
+    view->layers = lcf_alloc(layers_n, sizeof(*view->layers));
+    if (!view->layers)
+        return LCF_FAIL(err, LCF_ENOMEM, "table of %zu layers", layers_n);
+    memcpy(view->layers, m->layers, layers_n * sizeof(*view->layers));
+    return LCF_OK;
 }
 
 lcf_status lcf_llama_save(const char *path, const lcf_llama *m, lcf_gguf_type type,
                           const char *name, lcf_err *err)
 {
     lcf_gguf_writer *w = NULL;
+    float *widened = NULL;
+    lcf_llama view;
     lcf_status status;
 
     if (lcf_tokenizer_vocab_n(m->tokenizer) != m->config.vocab_n)
         return LCF_FAIL(err, LCF_EINVAL, "%s: %zu embeddings for a vocabulary of %zu", path,
                         m->config.vocab_n, lcf_tokenizer_vocab_n(m->tokenizer));
-    status = lcf_gguf_create(&w, path, err);
+    status = copy_model(&view, m, err);
+    if (!status)
+        status = widen_matrices(&widened, &view, err);
+    if (!status)
+        status = lcf_gguf_create(&w, path, err);
     if (!status)
         status = save_config(w, &m->config, type, name, err);
     if (!status)
         status = lcf_tokenizer_save(m->tokenizer, w, err);
     if (!status)
-        status = save_tensors(w, m, type, err);
+        status = save_tensors(w, &view, type, err);
     if (!status) {
         status = lcf_gguf_commit(w, err);
         w = NULL;
     }
     lcf_gguf_abandon(w);
+    free(widened);
+    free(view.layers);
     return status;
 }

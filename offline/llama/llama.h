@@ -4,8 +4,7 @@
  *
  * A model is read only and shared between threads; a session (KV cache and scratch) belongs to one
  * thread. The result for a token depends on the tokens before it in its own sequence alone: it is
- * the same bits in any batch, on one kind of processor, for models of up to 1 GiB of f32 weights
- * (which a session packs); beyond that it is the same up to rounding.
+ * the same bits in any batch, on one kind of processor.
  *
  * source   Touvron et al. 2023; tensor names as in GGUF's llama architecture
  */
@@ -21,29 +20,53 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How angles are changed so that a model reads farther than it was first trained for. */
+typedef enum lcf_rope_scaling {
+    LCF_ROPE_PLAIN,
+    LCF_ROPE_LINEAR, /* every frequency divided by rope_factor */
+    LCF_ROPE_LLAMA3, /* low frequencies divided by rope_factor, high ones kept, between them a
+                        mixture */
+} lcf_rope_scaling;
+
 typedef struct lcf_llama_config {
     size_t vocab_n, dim, layers_n, heads_n, kv_heads_n, head_dim, ffn_dim, context_n;
     float rope_theta, norm_eps;
-    bool tied; /* the output matrix is the embedding table */
+    bool tied;        /* the output matrix is the embedding table */
+    bool rope_halves; /* components i and i + head_dim / 2 turn together (qwen2), not 2 i and
+                         2 i + 1 */
+    lcf_rope_scaling rope_scaling;
+    float rope_factor;
+    float rope_low_freq, rope_high_freq; /* LLAMA3: bounds as turns within rope_original_n */
+    size_t rope_original_n;              /* LLAMA3: the context of the first training */
 } lcf_llama_config;
 
-typedef struct lcf_llama_layer { /* all f32, row-major [out, in] */
-    const float *attn_norm, *wq, *wk, *wv, *wo, *ffn_norm, *w_gate, *w_up, *w_down;
+/* A weight [rows, cols] (out, in), row-major, in the type it has where it lies. */
+typedef struct lcf_llama_matrix {
+    const void *data;
+    lcf_gguf_type type;
+    size_t rows, cols;
+} lcf_llama_matrix;
+
+/* n rows from `first` on as f32. */
+void lcf_llama_matrix_rows(float *out, const lcf_llama_matrix *w, size_t first, size_t n);
+
+typedef struct lcf_llama_layer {
+    const float *attn_norm, *ffn_norm; /* [dim] */
+    lcf_llama_matrix wq, wk, wv, wo, w_gate, w_up, w_down;
+    const float *bq, *bk, *bv; /* [rows of the matrix]; NULL: none */
 } lcf_llama_layer;
 
-/*
- * A model's weights. f32 tensors are used where they are mapped; other types are widened to f32 at
- * open.
- */
+/* A model's weights, in the types that they have in the file: nothing is widened at open. */
 typedef struct lcf_llama {
     lcf_llama_config config;
-    const float *embed; /* [vocab_n, dim] */
-    const float *final_norm, *output;
+    lcf_llama_matrix embed, output; /* [vocab_n, dim]; the same when tied */
+    const float *final_norm;
+    const float *rope_factors; /* [head_dim / 2] by which frequencies are divided; NULL: none */
     lcf_llama_layer *layers;
     lcf_tokenizer *tokenizer;
     char id[33]; /* XXH3-128 of the file, hexadecimal: the model's identity in CoT keys */
     lcf_gguf *gguf;
-    float *widened; /* owned storage of converted tensors */
+    float *widened; /* owned storage of vectors that are not F32 in the file */
 } lcf_llama;
 
 /* errors: as lcf_gguf_open; EUNSUPPORTED architecture or type (named); EFORMAT tensor missing or

@@ -1,9 +1,8 @@
 /*
  * Decoding: a batch of tokens of many sequences goes through the network together. Matrix products
- * run over the whole batch; attention runs token by token against the sequence's own pages.
- *
- * While the weights are small enough to be packed, a token's result is the same bits in any batch:
- * every sum is taken in an order that depends on its own sequence alone.
+ * run over the whole batch; attention runs token by token against the sequence's own pages. A
+ * token's result is the same bits in any batch: every sum is taken in an order that depends on its
+ * own sequence alone.
  *
  * Invariants: a page belongs to as many sequences as refs[page] says; only a sequence's last,
  * partly filled page is written, and it belongs to that sequence alone. A call that fails leaves
@@ -26,15 +25,11 @@ typedef struct sequence {
     size_t added; /* tokens of the batch that is being checked */
 } sequence;
 
-/* Packing copies the weights; beyond this the copy costs more than it gains. */
-#define PACKED_BYTES_MAX ((size_t)1 << 30)
-
 enum { TOKENS_AT_ONCE = 8 }; /* of a prompt, against the same keys and values */
 
-typedef struct matrix {  /* one or more weights with the same input, their outputs side by side */
-    const float *packed; /* NULL: the parts are used as they are */
-    const float *parts[3];
-    size_t rows[3], out;
+typedef struct matrix { /* one or more weights with the same input, their outputs side by side */
+    const float *packed;
+    size_t out;
 } matrix;
 
 typedef struct packed_layer {
@@ -128,6 +123,40 @@ static size_t lines(size_t floats_n) /* rounded up to a cache line */
     return (floats_n + 15) / 16 * 16;
 }
 
+/* What a frequency that turns `turns` times within the first training's context is multiplied by.
+ */
+static double llama3_scale(const lcf_llama_config *c, double turns)
+{
+    double low = c->rope_low_freq, high = c->rope_high_freq, mix;
+
+    if (turns < low)
+        return 1.0 / c->rope_factor;
+    if (turns > high)
+        return 1;
+    mix = (turns - low) / (high - low);
+    return (1 - mix) / c->rope_factor + mix;
+}
+
+/* cosine and sine of each pair's angle at one position, as lcf_rope_rotate wants them */
+static void rope_angles(float *cos_sin, const lcf_llama *m, size_t position)
+{
+    const double two_pi = 6.283185307179586;
+    const lcf_llama_config *c = &m->config;
+
+    for (size_t i = 0; i + 1 < c->head_dim; i += 2) {
+        double frequency = pow(c->rope_theta, -(double)i / (double)c->head_dim), angle;
+        if (m->rope_factors)
+            frequency /= m->rope_factors[i / 2];
+        if (c->rope_scaling == LCF_ROPE_LINEAR)
+            frequency /= c->rope_factor;
+        if (c->rope_scaling == LCF_ROPE_LLAMA3)
+            frequency *= llama3_scale(c, (double)c->rope_original_n * frequency / two_pi);
+        angle = (double)position * frequency;
+        cos_sin[i] = (float)cos(angle);
+        cos_sin[i + 1] = (float)sin(angle);
+    }
+}
+
 static lcf_status create_activations(lcf_llama_session *s)
 {
     const lcf_llama_config *c = &s->m->config;
@@ -154,26 +183,26 @@ static lcf_status create_activations(lcf_llama_session *s)
     s->gate_up = next += n * lines(q);
     s->scores = next + n * lines(2 * c->ffn_dim);
     for (size_t p = 0; p < s->context_n; p++)
-        lcf_rope_angles(s->angles + p * c->head_dim, c->head_dim, p, c->rope_theta);
+        rope_angles(s->angles + p * c->head_dim, s->m, p);
     return LCF_OK;
 }
 
-/* Sets a matrix up and, when there is room (next is not NULL), packs it. */
-static matrix make_matrix(float **next, size_t in, const float *const *parts, const size_t *rows)
-{
-    matrix w = {NULL, {NULL}, {0}, 0};
+enum { ROWS_AT_ONCE = LCF_PANEL };
 
-    for (size_t i = 0; i < 3 && parts[i]; i++) {
-        w.parts[i] = parts[i];
-        w.rows[i] = rows[i];
-        if (*next)
-            lcf_pack(*next, parts[i], in, w.out, in, rows[i]);
-        w.out += rows[i];
-    }
-    if (*next) {
-        w.packed = *next;
-        *next += lcf_packed_n(in, w.out);
-    }
+/* Packs weights side by side at *next; rows: [ROWS_AT_ONCE, in] scratch. */
+static matrix make_matrix(float **next, float *rows, const lcf_llama_matrix *const *parts)
+{
+    size_t in = parts[0]->cols, n;
+    matrix w = {*next, 0};
+
+    for (size_t i = 0; parts[i]; i++)
+        for (size_t first = 0; first < parts[i]->rows; first += n, w.out += n) {
+            n = parts[i]->rows - first;
+            n = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE;
+            lcf_llama_matrix_rows(rows, parts[i], first, n);
+            lcf_pack(*next, rows, in, w.out, in, n);
+        }
+    *next += lcf_packed_n(in, w.out);
     return w;
 }
 
@@ -186,32 +215,37 @@ static size_t packed_floats(const lcf_llama_config *c)
                           lcf_packed_n(c->dim, 2 * c->ffn_dim) + lcf_packed_n(c->ffn_dim, c->dim));
 }
 
+#define PARTS(...) ((const lcf_llama_matrix *const[]){__VA_ARGS__, NULL})
+
 static lcf_status create_matrices(lcf_llama_session *s)
 {
-    const lcf_llama_config *c = &s->m->config;
-    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim, n = packed_floats(c);
-    float *next;
+    const lcf_llama *m = s->m;
+    const lcf_llama_config *c = &m->config;
+    size_t q = c->heads_n * c->head_dim, n = packed_floats(c);
+    size_t in_max = c->dim > q ? c->dim : q;
+    float *next, *rows;
 
+    in_max = in_max > c->ffn_dim ? in_max : c->ffn_dim;
+    rows = lcf_alloc_aligned(ROWS_AT_ONCE * in_max, sizeof(*rows));
     s->layers = account(s, c->layers_n, sizeof(*s->layers));
-    if (s->layers && n <= PACKED_BYTES_MAX / sizeof(float)) {
-        s->packed = account(s, n, sizeof(float));
-        if (s->packed)
-            memset(s->packed, 0, n * sizeof(float));
-    }
-    if (!s->layers || (!s->packed && n <= PACKED_BYTES_MAX / sizeof(float)))
+    s->packed = account(s, n, sizeof(float));
+    if (!rows || !s->layers || !s->packed) {
+        free(rows);
         return LCF_ENOMEM;
+    }
+    memset(s->packed, 0, n * sizeof(float));
     next = s->packed;
     for (size_t i = 0; i < c->layers_n; i++) {
-        const lcf_llama_layer *l = &s->m->layers[i];
-        const float *qkv[] = {l->wq, l->wk, l->wv}, *wo[] = {l->wo, NULL};
-        const float *gate_up[] = {l->w_gate, l->w_up, NULL}, *down[] = {l->w_down, NULL};
-        const size_t qkv_rows[] = {q, kv, kv}, ffn_rows[] = {c->ffn_dim, c->ffn_dim};
-        s->layers[i].qkv = make_matrix(&next, c->dim, qkv, qkv_rows);
-        s->layers[i].wo = make_matrix(&next, q, wo, &c->dim);
-        s->layers[i].gate_up = make_matrix(&next, c->dim, gate_up, ffn_rows);
-        s->layers[i].down = make_matrix(&next, c->ffn_dim, down, &c->dim);
+        const lcf_llama_layer *l = &m->layers[i];
+        s->layers[i] = (packed_layer){
+            make_matrix(&next, rows, PARTS(&l->wq, &l->wk, &l->wv)),
+            make_matrix(&next, rows, PARTS(&l->wo)),
+            make_matrix(&next, rows, PARTS(&l->w_gate, &l->w_up)),
+            make_matrix(&next, rows, PARTS(&l->w_down)),
+        };
     }
-    s->output = make_matrix(&next, c->dim, (const float *const[]){s->m->output, NULL}, &c->vocab_n);
+    s->output = make_matrix(&next, rows, PARTS(&m->output));
+    free(rows);
     return LCF_OK;
 }
 
@@ -362,27 +396,46 @@ static void store(const lcf_llama_session *s, const sequence *seq, size_t positi
 static void multiply(float *y, size_t ldy, const float *x, size_t ldx, const matrix *w, size_t n,
                      size_t in, bool accumulate)
 {
-    if (w->packed) {
-        lcf_packed_linear(y, ldy, x, ldx, w->packed, NULL, n, in, w->out,
-                          accumulate ? LCF_PACKED_ADD : 0);
-        return;
-    }
-    for (size_t i = 0; i < 3 && w->parts[i]; y += w->rows[i++])
-        lcf_gemm(y, x, w->parts[i], false, true, n, w->rows[i], in, 1, accumulate ? 1 : 0, ldx, in,
-                 ldy);
+    lcf_packed_linear(y, ldy, x, ldx, w->packed, NULL, n, in, w->out,
+                      accumulate ? LCF_PACKED_ADD : 0);
 }
 
-/* Rotates queries and keys, and puts keys and values into the cache. */
+static void add(float *x, const float *bias, size_t n)
+{
+    for (size_t i = 0; bias && i < n; i++)
+        x[i] += bias[i];
+}
+
+static void rotate(float *x, size_t heads, const lcf_llama_config *c, const float *angles)
+{
+    size_t half = c->head_dim / 2;
+
+    if (!c->rope_halves) {
+        lcf_rope_rotate(x, heads, c->head_dim, angles, false);
+        return;
+    }
+    for (size_t h = 0; h < heads; h++, x += c->head_dim)
+        for (size_t i = 0; i < half; i++) {
+            float co = angles[2 * i], si = angles[2 * i + 1], a = x[i], b = x[i + half];
+            x[i] = a * co - b * si;
+            x[i + half] = a * si + b * co;
+        }
+}
+
+/* Adds biases, rotates queries and keys, and puts keys and values into the cache. */
 static void store_batch(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens, size_t n)
 {
     const lcf_llama_config *c = &s->m->config;
+    const lcf_llama_layer *l = &s->m->layers[layer];
     size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
 
     for (size_t i = 0; i < n; i++) {
         const float *angles = s->angles + s->positions[i] * c->head_dim;
         float *row = s->qkv + i * (q + 2 * kv);
-        /* queries and keys lie side by side */
-        lcf_rope_rotate(row, c->heads_n + c->kv_heads_n, c->head_dim, angles, false);
+        add(row, l->bq, q);
+        add(row + q, l->bk, kv);
+        add(row + q + kv, l->bv, kv);
+        rotate(row, c->heads_n + c->kv_heads_n, c, angles); /* queries and keys, side by side */
         for (size_t head = 0; head < c->kv_heads_n; head++)
             store(s, &s->seqs[tokens[i].seq], s->positions[i],
                   (layer * c->kv_heads_n + head) * s->head_floats, row + q + head * c->head_dim,
@@ -502,7 +555,7 @@ lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
         return status;
     append_positions(s, tokens, n);
     for (size_t i = 0; i < n; i++)
-        memcpy(s->x + i * c->dim, s->m->embed + tokens[i].id * c->dim, c->dim * sizeof(*s->x));
+        lcf_llama_matrix_rows(s->x + i * c->dim, &s->m->embed, tokens[i].id, 1);
     for (size_t layer = 0; layer < c->layers_n; layer++)
         run_layer(s, layer, tokens, n);
     compute_logits(s, tokens, n);

@@ -212,31 +212,47 @@ lcf_status lcf_llama_trainer_create(lcf_llama_trainer **out, const lcf_llama_con
     return status;
 }
 
-static void copy_param(lcf_llama_trainer *t, size_t idx, const float *from)
+static void copy_vector(lcf_llama_trainer *t, size_t idx, const float *from)
 {
     memcpy(lcf_params_value(&t->params, idx), from, t->params.list[idx].n * sizeof(*from));
+}
+
+static void copy_matrix(lcf_llama_trainer *t, size_t idx, const lcf_llama_matrix *from)
+{
+    lcf_llama_matrix_rows(lcf_params_value(&t->params, idx), from, 0, from->rows);
 }
 
 lcf_status lcf_llama_trainer_from(lcf_llama_trainer **out, const lcf_llama *m,
                                   const lcf_llama_train_options *options, lcf_err *err)
 {
-    lcf_status status = trainer_new(out, &m->config, options, err);
-    lcf_llama_trainer *t = *out;
+    lcf_llama_trainer *t;
     size_t layer, which;
+    lcf_status status;
 
+    *out = NULL;
+    if (m->layers[0].bq || m->config.rope_halves || m->config.rope_scaling || m->rope_factors)
+        return LCF_FAIL(err, LCF_EUNSUPPORTED,
+                        "only plain LLaMAs can be trained: no biases, no scaled rotations");
+    status = trainer_new(out, &m->config, options, err);
     if (status)
         return status;
-    copy_param(t, t->embed, m->embed);
-    copy_param(t, t->final_norm, m->final_norm);
+    t = *out;
+    copy_matrix(t, t->embed, &m->embed);
+    copy_vector(t, t->final_norm, m->final_norm);
     if (!m->config.tied)
-        copy_param(t, t->output, m->output);
+        copy_matrix(t, t->output, &m->output);
     for (layer = 0; layer < m->config.layers_n; layer++) {
         const lcf_llama_layer *l = &m->layers[layer];
-        const float *const from[LAYER_PARAMS_N] = {
-            l->attn_norm, l->wq, l->wk, l->wv, l->wo, l->ffn_norm, l->w_gate, l->w_up, l->w_down};
+        const lcf_llama_matrix *const from[LAYER_PARAMS_N] = {
+            [WQ] = &l->wq,         [WK] = &l->wk,     [WV] = &l->wv,        [WO] = &l->wo,
+            [W_GATE] = &l->w_gate, [W_UP] = &l->w_up, [W_DOWN] = &l->w_down};
+        size_t first = t->layer0 + layer * LAYER_PARAMS_N;
 
+        copy_vector(t, first + ATTN_NORM, l->attn_norm);
+        copy_vector(t, first + FFN_NORM, l->ffn_norm);
         for (which = 0; which < LAYER_PARAMS_N; which++)
-            copy_param(t, t->layer0 + layer * LAYER_PARAMS_N + which, from[which]);
+            if (from[which])
+                copy_matrix(t, first + which, from[which]);
     }
     return LCF_OK;
 }
@@ -641,13 +657,23 @@ lcf_status lcf_llama_trainer_step(double *loss, lcf_llama_trainer *t, const lcf_
 
 static void bind_layer(lcf_llama_layer *l, const lcf_llama_trainer *t, size_t layer)
 {
+    const lcf_llama_config *c = &t->config;
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim, which;
     const float *w[LAYER_PARAMS_N];
-    size_t which;
 
     for (which = 0; which < LAYER_PARAMS_N; which++)
         w[which] = lcf_params_value(&t->params, t->layer0 + layer * LAYER_PARAMS_N + which);
-    *l = (lcf_llama_layer){w[ATTN_NORM], w[WQ],     w[WK],   w[WV],    w[WO],
-                           w[FFN_NORM],  w[W_GATE], w[W_UP], w[W_DOWN]};
+    *l = (lcf_llama_layer){
+        .attn_norm = w[ATTN_NORM],
+        .ffn_norm = w[FFN_NORM],
+        .wq = {w[WQ], LCF_GGUF_F32, q, c->dim},
+        .wk = {w[WK], LCF_GGUF_F32, kv, c->dim},
+        .wv = {w[WV], LCF_GGUF_F32, kv, c->dim},
+        .wo = {w[WO], LCF_GGUF_F32, c->dim, q},
+        .w_gate = {w[W_GATE], LCF_GGUF_F32, c->ffn_dim, c->dim},
+        .w_up = {w[W_UP], LCF_GGUF_F32, c->ffn_dim, c->dim},
+        .w_down = {w[W_DOWN], LCF_GGUF_F32, c->dim, c->ffn_dim},
+    };
 }
 
 lcf_status lcf_llama_trainer_model(lcf_llama *out, lcf_llama_trainer *t, lcf_tokenizer *tokenizer,
@@ -657,9 +683,11 @@ lcf_status lcf_llama_trainer_model(lcf_llama *out, lcf_llama_trainer *t, lcf_tok
 
     memset(out, 0, sizeof(*out));
     out->config = t->config;
-    out->embed = lcf_params_value(&t->params, t->embed);
+    out->embed = (lcf_llama_matrix){lcf_params_value(&t->params, t->embed), LCF_GGUF_F32,
+                                    t->config.vocab_n, t->config.dim};
     out->final_norm = lcf_params_value(&t->params, t->final_norm);
-    out->output = lcf_params_value(&t->params, t->output);
+    out->output = out->embed;
+    out->output.data = lcf_params_value(&t->params, t->output);
     out->tokenizer = tokenizer;
     out->layers = lcf_alloc(t->config.layers_n, sizeof(*out->layers));
     if (!out->layers)

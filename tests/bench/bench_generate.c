@@ -35,7 +35,7 @@ static void check(lcf_status status, const lcf_err *err)
     }
 }
 
-static const float *random_weights(size_t rows, size_t cols, lcf_rng *rng)
+static float *random_values(size_t rows, size_t cols, lcf_rng *rng)
 {
     float *w = need(lcf_alloc_aligned(rows * cols, sizeof(*w)));
 
@@ -44,26 +44,45 @@ static const float *random_weights(size_t rows, size_t cols, lcf_rng *rng)
     return w;
 }
 
+static lcf_llama_matrix random_matrix(size_t rows, size_t cols, lcf_rng *rng)
+{
+    return (lcf_llama_matrix){random_values(rows, cols, rng), LCF_GGUF_F32, rows, cols};
+}
+
 /* Lives as long as the program. */
 static lcf_llama *random_model(void)
 {
     lcf_llama *m = need(lcf_alloc_zero(1, sizeof(*m)));
-    lcf_llama_config c = {4096, 192, 6, 6, 3, 32, 512, CONTEXT, 10000, 1e-5f, true};
+    lcf_llama_config c = {.vocab_n = 4096,
+                          .dim = 192,
+                          .layers_n = 6,
+                          .heads_n = 6,
+                          .kv_heads_n = 3,
+                          .head_dim = 32,
+                          .ffn_dim = 512,
+                          .context_n = CONTEXT,
+                          .rope_theta = 10000,
+                          .norm_eps = 1e-5f,
+                          .tied = true};
     size_t q = c.heads_n * c.head_dim, kv = c.kv_heads_n * c.head_dim;
     lcf_rng rng;
 
     lcf_rng_seed(&rng, 1, 0);
     m->config = c;
-    m->embed = m->output = random_weights(c.vocab_n, c.dim, &rng);
-    m->final_norm = random_weights(1, c.dim, &rng);
+    m->embed = m->output = random_matrix(c.vocab_n, c.dim, &rng);
+    m->final_norm = random_values(1, c.dim, &rng);
     m->layers = need(lcf_alloc_zero(c.layers_n, sizeof(*m->layers)));
     for (size_t i = 0; i < c.layers_n; i++)
         m->layers[i] = (lcf_llama_layer){
-            random_weights(1, c.dim, &rng),         random_weights(q, c.dim, &rng),
-            random_weights(kv, c.dim, &rng),        random_weights(kv, c.dim, &rng),
-            random_weights(c.dim, q, &rng),         random_weights(1, c.dim, &rng),
-            random_weights(c.ffn_dim, c.dim, &rng), random_weights(c.ffn_dim, c.dim, &rng),
-            random_weights(c.dim, c.ffn_dim, &rng),
+            .attn_norm = random_values(1, c.dim, &rng),
+            .ffn_norm = random_values(1, c.dim, &rng),
+            .wq = random_matrix(q, c.dim, &rng),
+            .wk = random_matrix(kv, c.dim, &rng),
+            .wv = random_matrix(kv, c.dim, &rng),
+            .wo = random_matrix(c.dim, q, &rng),
+            .w_gate = random_matrix(c.ffn_dim, c.dim, &rng),
+            .w_up = random_matrix(c.ffn_dim, c.dim, &rng),
+            .w_down = random_matrix(c.dim, c.ffn_dim, &rng),
         };
     return m;
 }

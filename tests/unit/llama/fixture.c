@@ -22,14 +22,14 @@ const lcf_str FIXTURE_TEXTS[] = {
 };
 const size_t FIXTURE_TEXTS_N = sizeof(FIXTURE_TEXTS) / sizeof(*FIXTURE_TEXTS);
 
-static const float *random_block(float **next, size_t rows, size_t cols, lcf_rng *rng)
+static lcf_llama_matrix random_block(float **next, size_t rows, size_t cols, lcf_rng *rng)
 {
     float *block = *next;
 
     for (size_t i = 0; i < rows * cols; i++)
         block[i] = (float)(lcf_rng_normal(rng) / sqrt((double)cols));
     *next += rows * cols;
-    return block;
+    return (lcf_llama_matrix){block, LCF_GGUF_F32, rows, cols};
 }
 
 static const float *random_norm(float **next, size_t n, lcf_rng *rng)
@@ -54,17 +54,19 @@ void fixture_write(const char *path, const fixture_options *o)
     lcf_rng_seed(&rng, o->seed, 0);
     if (lcf_tokenizer_train(&m.tokenizer, FIXTURE_TEXTS, FIXTURE_TEXTS_N, 320, &err))
         fail_msg("%s", err.text);
-    m.config = (lcf_llama_config){lcf_tokenizer_vocab_n(m.tokenizer),
-                                  o->dim,
-                                  o->layers_n,
-                                  o->heads_n,
-                                  o->kv_heads_n,
-                                  o->head_dim,
-                                  o->ffn_dim,
-                                  o->context_n,
-                                  10000,
-                                  1e-5f,
-                                  o->tied};
+    m.config = (lcf_llama_config){
+        .vocab_n = lcf_tokenizer_vocab_n(m.tokenizer),
+        .dim = o->dim,
+        .layers_n = o->layers_n,
+        .heads_n = o->heads_n,
+        .kv_heads_n = o->kv_heads_n,
+        .head_dim = o->head_dim,
+        .ffn_dim = o->ffn_dim,
+        .context_n = o->context_n,
+        .rope_theta = 10000,
+        .norm_eps = 1e-5f,
+        .tied = o->tied,
+    };
     weights = lcf_alloc(2 * m.config.vocab_n * o->dim + o->dim +
                             o->layers_n * o->dim * (2 * q + 2 * kv + 3 * o->ffn_dim + 2),
                         sizeof(*weights));

@@ -38,23 +38,57 @@ static void naive_norm(double *y, const double *x, const float *w, size_t n, dou
         y[i] = x[i] / sqrt(sum / (double)n + eps) * w[i];
 }
 
-static void naive_linear(double *y, const double *x, const float *w, size_t in, size_t out)
+static void naive_linear(double *y, const double *x, const lcf_llama_matrix *w, const float *bias)
 {
-    for (size_t o = 0; o < out; o++) {
-        y[o] = 0;
-        for (size_t i = 0; i < in; i++)
-            y[o] += x[i] * w[o * in + i];
+    float *row = lcf_alloc(w->cols, sizeof(*row));
+
+    assert_non_null(row);
+    for (size_t o = 0; o < w->rows; o++) {
+        lcf_llama_matrix_rows(row, w, o, 1);
+        y[o] = bias ? bias[o] : 0;
+        for (size_t i = 0; i < w->cols; i++)
+            y[o] += x[i] * row[i];
     }
+    free(row);
 }
 
-static void naive_rope(double *x, size_t heads, size_t head_dim, size_t position, double theta)
+/* source   transformers 4.43, _compute_linear_scaling_rope_parameters and
+ * _compute_llama3_parameters
+ */
+static double naive_frequency(const lcf_llama *m, size_t pair)
 {
+    const lcf_llama_config *c = &m->config;
+    double frequency = pow(c->rope_theta, -2.0 * (double)pair / (double)c->head_dim);
+    double wave, smooth;
+
+    if (m->rope_factors)
+        frequency /= m->rope_factors[pair];
+    if (c->rope_scaling == LCF_ROPE_LINEAR)
+        return frequency / c->rope_factor;
+    if (c->rope_scaling == LCF_ROPE_PLAIN)
+        return frequency;
+    wave = 2 * 3.14159265358979 / frequency;
+    if (wave < (double)c->rope_original_n / c->rope_high_freq)
+        return frequency;
+    if (wave > (double)c->rope_original_n / c->rope_low_freq)
+        return frequency / c->rope_factor;
+    smooth = ((double)c->rope_original_n / wave - c->rope_low_freq) /
+             (c->rope_high_freq - c->rope_low_freq);
+    return (1 - smooth) * frequency / c->rope_factor + smooth * frequency;
+}
+
+static void naive_rope(double *x, size_t heads, const lcf_llama *m, size_t position)
+{
+    size_t head_dim = m->config.head_dim;
+
     for (size_t h = 0; h < heads; h++, x += head_dim)
-        for (size_t i = 0; i < head_dim; i += 2) {
-            double angle = (double)position * pow(theta, -(double)i / (double)head_dim);
-            double a = x[i], b = x[i + 1];
-            x[i] = a * cos(angle) - b * sin(angle);
-            x[i + 1] = a * sin(angle) + b * cos(angle);
+        for (size_t pair = 0; pair < head_dim / 2; pair++) {
+            double angle = (double)position * naive_frequency(m, pair);
+            double *a = x + (m->config.rope_halves ? pair : 2 * pair);
+            double *b = a + (m->config.rope_halves ? head_dim / 2 : 1);
+            double turned = *a * cos(angle) - *b * sin(angle);
+            *b = *a * sin(angle) + *b * cos(angle);
+            *a = turned;
         }
 }
 
@@ -90,32 +124,33 @@ static double *zeros(size_t n)
     return p;
 }
 
-static void naive_layer(double *x, const lcf_llama_layer *l, size_t n, const lcf_llama_config *c)
+static void naive_layer(double *x, const lcf_llama *m, const lcf_llama_layer *l, size_t n)
 {
+    const lcf_llama_config *c = &m->config;
     size_t q_n = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
     double *h = zeros(c->dim), *q = zeros(n * q_n), *k = zeros(n * kv), *v = zeros(n * kv);
     double *mixed = zeros(q_n), *gate = zeros(c->ffn_dim), *up = zeros(c->ffn_dim);
 
     for (size_t t = 0; t < n; t++) {
         naive_norm(h, x + t * c->dim, l->attn_norm, c->dim, c->norm_eps);
-        naive_linear(q + t * q_n, h, l->wq, c->dim, q_n);
-        naive_linear(k + t * kv, h, l->wk, c->dim, kv);
-        naive_linear(v + t * kv, h, l->wv, c->dim, kv);
-        naive_rope(q + t * q_n, c->heads_n, c->head_dim, t, c->rope_theta);
-        naive_rope(k + t * kv, c->kv_heads_n, c->head_dim, t, c->rope_theta);
+        naive_linear(q + t * q_n, h, &l->wq, l->bq);
+        naive_linear(k + t * kv, h, &l->wk, l->bk);
+        naive_linear(v + t * kv, h, &l->wv, l->bv);
+        naive_rope(q + t * q_n, c->heads_n, m, t);
+        naive_rope(k + t * kv, c->kv_heads_n, m, t);
     }
     for (size_t t = 0; t < n; t++) {
         double *row = x + t * c->dim;
         naive_attend(mixed, q + t * q_n, k, v, t, c);
-        naive_linear(h, mixed, l->wo, q_n, c->dim);
+        naive_linear(h, mixed, &l->wo, NULL);
         for (size_t i = 0; i < c->dim; i++)
             row[i] += h[i];
         naive_norm(h, row, l->ffn_norm, c->dim, c->norm_eps);
-        naive_linear(gate, h, l->w_gate, c->dim, c->ffn_dim);
-        naive_linear(up, h, l->w_up, c->dim, c->ffn_dim);
+        naive_linear(gate, h, &l->w_gate, NULL);
+        naive_linear(up, h, &l->w_up, NULL);
         for (size_t i = 0; i < c->ffn_dim; i++)
             gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
-        naive_linear(h, gate, l->w_down, c->ffn_dim, c->dim);
+        naive_linear(h, gate, &l->w_down, NULL);
         for (size_t i = 0; i < c->dim; i++)
             row[i] += h[i];
     }
@@ -133,18 +168,23 @@ static double *naive_forward(const lcf_llama *m, const uint32_t *ids, size_t n)
 {
     const lcf_llama_config *c = &m->config;
     double *x = zeros(n * c->dim), *h = zeros(c->dim), *logits = zeros(n * c->vocab_n);
+    float *row = lcf_alloc(c->dim, sizeof(*row));
 
-    for (size_t t = 0; t < n; t++)
+    assert_non_null(row);
+    for (size_t t = 0; t < n; t++) {
+        lcf_llama_matrix_rows(row, &m->embed, ids[t], 1);
         for (size_t i = 0; i < c->dim; i++)
-            x[t * c->dim + i] = m->embed[ids[t] * c->dim + i];
+            x[t * c->dim + i] = row[i];
+    }
     for (size_t l = 0; l < c->layers_n; l++)
-        naive_layer(x, &m->layers[l], n, c);
+        naive_layer(x, m, &m->layers[l], n);
     for (size_t t = 0; t < n; t++) {
         naive_norm(h, x + t * c->dim, m->final_norm, c->dim, c->norm_eps);
-        naive_linear(logits + t * c->vocab_n, h, m->output, c->dim, c->vocab_n);
+        naive_linear(logits + t * c->vocab_n, h, &m->output, NULL);
     }
     free(x);
     free(h);
+    free(row);
     return logits;
 }
 
@@ -165,10 +205,9 @@ static void random_ids(uint32_t *ids, size_t n, const lcf_llama *m, uint64_t see
 }
 
 /* Prompt in one batch, then token by token, past several pages of the cache. */
-static void check_against_naive(const fixture_options *options)
+static void check_model(const lcf_llama *m)
 {
     enum { N = 75, PROMPT = 37 };
-    lcf_llama *m = open_fixture(options);
     lcf_llama_token batch[N];
     lcf_llama_session *s;
     lcf_err err = LCF_ERR_INIT;
@@ -192,8 +231,15 @@ static void check_against_naive(const fixture_options *options)
     assert_int_equal(lcf_llama_seq_len(s, 1), N);
     assert_int_equal(lcf_llama_seq_len(s, 0), 0);
     lcf_llama_session_free(s);
-    lcf_llama_close(m);
     free(wanted);
+}
+
+static void check_against_naive(const fixture_options *options)
+{
+    lcf_llama *m = open_fixture(options);
+
+    check_model(m);
+    lcf_llama_close(m);
 }
 
 static void test_against_naive(void **state)
@@ -210,6 +256,39 @@ static void test_against_naive(void **state)
     o.kv_heads_n = 1;
     o.head_dim = 34;
     check_against_naive(&o);
+}
+
+/* What other families add to a plain LLaMA: biases, halves that turn together, scaled angles. */
+static void test_variants(void **state)
+{
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    float bias[60], factors[] = {1, 1.5f, 2, 4, 8};
+
+    (void)state;
+    for (size_t i = 0; i < 60; i++)
+        bias[i] = (float)(i % 7) / 5 - 0.5f;
+    m->config.rope_halves = true;
+    m->config.rope_scaling = LCF_ROPE_LINEAR;
+    m->config.rope_factor = 4;
+    for (size_t i = 0; i < o.layers_n; i++) {
+        m->layers[i].bq = bias;
+        m->layers[i].bk = bias + 20;
+        m->layers[i].bv = bias + 40;
+    }
+    check_model(m);
+    m->config.rope_halves = false;
+    m->config.rope_scaling = LCF_ROPE_PLAIN;
+    m->rope_factors = factors;
+    check_model(m);
+    m->rope_factors = NULL;
+    m->config.rope_scaling = LCF_ROPE_LLAMA3;
+    m->config.rope_theta = 50;
+    m->config.rope_low_freq = 1;
+    m->config.rope_high_freq = 4;
+    m->config.rope_original_n = 32;
+    check_model(m);
+    lcf_llama_close(m);
 }
 
 /* ---- batches ---- */
@@ -458,8 +537,11 @@ static void test_types(void **state)
     fixture_options o = FIXTURE_OPTIONS_INIT;
     lcf_llama *m = open_fixture(&o);
     size_t weights_n = m->config.vocab_n * m->config.dim;
+    const float *wanted = m->output.data;
+    float *weights = lcf_alloc(weights_n, sizeof(*weights));
 
     (void)state;
+    assert_non_null(weights);
     for (size_t i = 0; i < sizeof(TYPES) / sizeof(*TYPES); i++) {
         lcf_err err = LCF_ERR_INIT;
         lcf_llama *back;
@@ -468,11 +550,13 @@ static void test_types(void **state)
         assert_memory_equal(&back->config, &m->config, sizeof(m->config));
         assert_string_not_equal(back->id, m->id);
         assert_memory_equal(back->final_norm, m->final_norm, m->config.dim * sizeof(float));
+        lcf_llama_matrix_rows(weights, &back->output, 0, back->output.rows);
         for (size_t w = 0; w < weights_n; w++)
-            assert_true(fabs((double)back->output[w] - m->output[w]) < TOLERANCE[i]);
+            assert_true(fabs((double)weights[w] - wanted[w]) < TOLERANCE[i]);
         lcf_llama_close(back);
     }
     lcf_llama_close(m);
+    free(weights);
 }
 
 static void test_same_model_same_bytes(void **state)
@@ -565,7 +649,7 @@ static void test_out_of_memory(void **state)
     lcf_status status;
 
     (void)state;
-    o.type = LCF_GGUF_F16; /* so that weights are widened */
+    o.type = LCF_GGUF_F16;
     fixture_write(PATH, &o);
     for (uint64_t n = 1;; n++) {
         lcf_alloc_fail_at(n);
@@ -804,6 +888,7 @@ int main(int argc, char **argv)
     const fixture_options small = {LCF_GGUF_F16, 16, 4, 2, 8, 24, 2, 64, false, 23};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_naive),
+        cmocka_unit_test(test_variants),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_limits),
