@@ -279,6 +279,12 @@ static lcf_status read_definition(lcf_field *f, const json_t *json, lcf_err *err
     return status;
 }
 
+/* A table of users, items, brands or categories has only the unknown where the log names none. */
+static bool is_rankers(lcf_field_table table)
+{
+    return table > LCF_FIELD_TABLE_FIELD;
+}
+
 /* What kinds and tables allow together; `i` is the field's own index. */
 static lcf_status check_definition(const lcf_fields *fields, size_t i, lcf_err *err)
 {
@@ -288,7 +294,7 @@ static lcf_status check_definition(const lcf_fields *fields, size_t i, lcf_err *
         return f->dim && !f->table_rows && f->table == LCF_FIELD_TABLE_OWN
                    ? LCF_OK
                    : LCF_FAIL(err, LCF_EFORMAT, "a vector has dimensions and no table");
-    if (f->dim || !f->values_max || f->table_rows < 2)
+    if (f->dim || !f->values_max || f->table_rows < (is_rankers(f->table) ? 1 : 2))
         return LCF_FAIL(err, LCF_EFORMAT, "dim, values_max or table_rows is out of range");
     if (f->kind > LCF_FIELD_SEQUENCE && f->table != LCF_FIELD_TABLE_OWN)
         return LCF_FAIL(err, LCF_EFORMAT, "a %s field has a table of its own",
@@ -361,6 +367,9 @@ static lcf_status read_ids(lcf_field *f, size_t i, const lcf_bundle *bundle, lcf
                                  SIZE_MAX, err);
     if (!status)
         status = lcf_check_u32_below(ids, ids_n, f->table_rows, name, err);
+    for (size_t j = 0; j < ids_n && !status; j++)
+        if (!((const uint32_t *)ids)[j])
+            status = LCF_FAIL(err, LCF_EFORMAT, "%s[%zu] is 0, which is no value", name, j);
     if (!status)
         status =
             lcf_check_offsets(offsets, f->entities_n, ids_n, array_name(name, i, "offsets"), err);

@@ -340,8 +340,6 @@ static lcf_status finish_fit(maker *m, size_t i, fit *f)
         status = fit_vocabulary(field, f);
         field->table_rows = (uint32_t)field->vocabulary.n + 1;
     }
-    if (field->table_rows < 2 && !status)
-        field->table_rows = 2;
     return status ? LCF_FAIL(m->err, status, "fit of the field %s", field->name) : LCF_OK;
 }
 

@@ -41,31 +41,31 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_prepare_options *o,
 }
 
 /* The schema of fields, and the files that it names. */
-static lcf_status describe_fields(lcf_manifest *m, const lcf_prepare_options *o, lcf_err *err)
+static lcf_status describe_fields(lcf_manifest *m, const lcf_prepare_options *o,
+                                  const lcf_fields_spec *spec, lcf_err *err)
 {
     char *users = lcf_path_join(o->input_dir, "users.tsv");
-    lcf_fields_spec spec;
-    lcf_status status = lcf_fields_spec_load(&spec, o->fields, err);
+    lcf_status status = users ? lcf_manifest_input(m, "fields", o->fields, err)
+                              : LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->input_dir);
 
-    if (!status)
-        status = lcf_manifest_input(m, "fields", o->fields, err);
-    if (!status && users && lcf_path_exists(users))
+    if (!status && lcf_path_exists(users))
         status = lcf_manifest_input(m, "users", users, err);
-    for (size_t i = 0; i < spec.fields.n && !status; i++) {
-        char role[LCF_FIELD_NAME_MAX + 8];
+    for (size_t i = 0; i < spec->fields.n && !status; i++) {
+        const lcf_field *field = &spec->fields.list[i];
+        char role[LCF_FIELD_NAME_MAX + 32];
 
-        snprintf(role, sizeof(role), "vectors_%s", spec.fields.list[i].name);
-        if (spec.extra[i].file)
-            status = lcf_manifest_input(m, role, spec.extra[i].file, err);
+        snprintf(role, sizeof(role), "vectors_%s_%s", LCF_FIELD_OWNER_NAMES[field->owner],
+                 field->name);
+        if (spec->extra[i].file)
+            status = lcf_manifest_input(m, role, spec->extra[i].file, err);
     }
-    lcf_fields_spec_dispose(&spec);
     free(users);
     return status;
 }
 
 /* The manifest of the dataset that is asked for, as far as inputs and parameters go. */
 static lcf_status describe(lcf_manifest **out, const lcf_prepare_options *o, lcf_raw_format format,
-                           lcf_err *err)
+                           const lcf_fields_spec *spec, lcf_err *err)
 {
     char *items = NULL, *interactions = NULL;
     lcf_manifest *m = NULL;
@@ -81,7 +81,7 @@ static lcf_status describe(lcf_manifest **out, const lcf_prepare_options *o, lcf
     if (!status)
         status = lcf_manifest_input(m, "interactions", interactions, err);
     if (!status && o->fields)
-        status = describe_fields(m, o, err);
+        status = describe_fields(m, o, spec, err);
     free(items);
     free(interactions);
     if (status)
@@ -194,25 +194,19 @@ static lcf_status sort_ids(lcf_raw_log *log)
 /* Encodes the fields that a schema asks for. */
 static lcf_status make_fields(lcf_fields *fields, lcf_raw_log *log, const lcf_samples *samples,
                               const lcf_raw_options *read, const lcf_prepare_options *o,
-                              lcf_err *err)
+                              const lcf_fields_spec *spec, lcf_err *err)
 {
-    lcf_fields_spec spec;
-    const lcf_fields_input input = {&spec, read, log, samples};
+    const lcf_fields_input input = {spec, read, log, samples};
     size_t bad_n = 0;
-    lcf_status status = lcf_fields_spec_load(&spec, o->fields, err);
+    lcf_status status = lcf_fields_make(fields, &bad_n, &input, err);
 
-    if (!status)
-        status = lcf_fields_make(fields, &bad_n, &input, err);
     log->bad_rows_n += bad_n;
-    if (!status)
-        status = check_bad_rows(log->bad_rows_n, o, err);
-    lcf_fields_spec_dispose(&spec);
-    return status;
+    return status ? status : check_bad_rows(log->bad_rows_n, o, err);
 }
 
 /* Reads, builds and writes; m describes what comes out. */
 static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options *o,
-                      lcf_raw_format format, lcf_err *err)
+                      lcf_raw_format format, const lcf_fields_spec *spec, lcf_err *err)
 {
     lcf_raw_options read = {o->input_dir, format, o->bad_row, o->bad_row_arg};
     lcf_sample_options sampling = o->samples;
@@ -238,7 +232,7 @@ static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_prepare_options
     if (!status && sort_ids(&log))
         status = LCF_FAIL(err, LCF_ENOMEM, "order of the ids");
     if (!status && o->fields)
-        status = make_fields(&fields, &log, &samples, &read, o, err);
+        status = make_fields(&fields, &log, &samples, &read, o, spec, err);
     if (status)
         goto done;
     *stats = make_stats(&log, &samples, sampling.split);
@@ -260,22 +254,27 @@ lcf_status lcf_prepare(json_t **stats, bool *current, const lcf_prepare_options 
 {
     lcf_raw_format format = options->format;
     lcf_manifest *m = NULL;
+    lcf_fields_spec spec;
     json_t *figures = NULL;
     bool same = false;
     lcf_status status = LCF_OK;
 
+    memset(&spec, 0, sizeof(spec));
     if (stats)
         *stats = NULL;
     if (format == LCF_RAW_AUTO)
         status = lcf_raw_detect(&format, options->input_dir, err);
+    if (!status && options->fields)
+        status = lcf_fields_spec_load(&spec, options->fields, err);
     if (!status)
-        status = describe(&m, options, format, err);
-    if (status)
-        return status;
-    same = !options->force && lcf_manifest_is_current(m, options->out_dir);
-    status = same ? lcf_counts_read(&figures, options->out_dir, err)
-                  : run(&figures, m, options, format, err);
+        status = describe(&m, options, format, &spec, err);
+    if (!status) {
+        same = !options->force && lcf_manifest_is_current(m, options->out_dir);
+        status = same ? lcf_counts_read(&figures, options->out_dir, err)
+                      : run(&figures, m, options, format, &spec, err);
+    }
     lcf_manifest_free(m);
+    lcf_fields_spec_dispose(&spec);
     if (current)
         *current = same;
     if (!status && stats) {

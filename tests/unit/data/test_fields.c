@@ -267,6 +267,24 @@ static void shared_tables_share_rows(void **state)
     end(&p);
 }
 
+/* A log without brands has a table of them all the same: the unknown one alone. */
+static void a_table_may_be_empty(void **state)
+{
+    place p;
+    lcf_dataset d;
+
+    (void)state;
+    begin(&p);
+    put(&p, "fields.yaml", "items: {actors: {kind: multi, table: brand}}\n");
+    put(&p, "items.tsv", "item_id\ttitle\tactors\nA\tfirst\tann|bob\nB\tsecond\tbob\n");
+    assert_int_equal(lcf_prepare(NULL, NULL, &p.options, NULL), LCF_OK);
+    assert_int_equal(lcf_dataset_open(&d, p.out, NULL), LCF_OK);
+    assert_int_equal(d.fields->list[0].table_rows, 1);
+    ids_are(&d, LCF_FIELD_ITEM, "actors", "");
+    lcf_dataset_close(&d);
+    end(&p);
+}
+
 /* A file whose ids leave their table, or whose field is of another dataset. */
 static void files_that_lie_are_refused(void **state)
 {
@@ -298,6 +316,9 @@ static void files_that_lie_are_refused(void **state)
     assert_int_equal(lcf_fields_save(p.out, &fields, NULL), LCF_OK);
     assert_int_equal(lcf_fields_open(&read, p.out, &err), LCF_EFORMAT);
     assert_non_null(strstr(err.text, "field 0 (age): field.0.ids[1] is 3"));
+    ids[1] = 0;
+    assert_int_equal(lcf_fields_save(p.out, &fields, NULL), LCF_OK);
+    assert_int_equal(lcf_fields_open(&read, p.out, NULL), LCF_EFORMAT);
     ids[1] = 2;
     fields.list[0].table_rows = 4;
     assert_int_equal(lcf_fields_save(p.out, &fields, NULL), LCF_OK);
@@ -335,6 +356,7 @@ int main(void)
         cmocka_unit_test(bad_numbers_are_named),
         cmocka_unit_test(schemas_are_checked),
         cmocka_unit_test(shared_tables_share_rows),
+        cmocka_unit_test(a_table_may_be_empty),
         cmocka_unit_test(files_that_lie_are_refused),
         cmocka_unit_test(out_of_memory_leaves_all_or_nothing),
     };
