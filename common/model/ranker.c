@@ -3,6 +3,7 @@
  */
 #include "common/base/bundle.h"
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "common/model/backbone.h"
 #include "common/nn/optim.h"
 
@@ -286,6 +287,21 @@ static bool is_frozen(const lcf_ranker *r, const lcf_ranker_source *source)
            (!(needs & LCF_RANKER_EXAMPLES) || f->examples == source->examples);
 }
 
+static lcf_tensor *side_of(lcf_tensor **loss, const ranker_pass *p, ranker_fields *fields,
+                           bool want_loss)
+{
+    const lcf_ranker *r = p->r;
+    double *seconds = p->source->side_s;
+    const double start_s = seconds ? lcf_clock_s() : 0.0;
+    lcf_tensor *extra = p->batch->frozen && r->frozen.side_plan.state
+                            ? r->side->fast.infer(p, fields)
+                            : r->side->forward(loss, p, fields, want_loss);
+
+    if (seconds)
+        *seconds += lcf_clock_s() - start_s;
+    return extra;
+}
+
 /* The logits of a batch, each part in its faster way where there is one. */
 static lcf_tensor *logits_of(lcf_tensor **loss, const ranker_pass *p, bool want_loss)
 {
@@ -294,9 +310,7 @@ static lcf_tensor *logits_of(lcf_tensor **loss, const ranker_pass *p, bool want_
 
     lcf_ranker_fields_build(&fields, p);
     if (r->side->forward)
-        fields.extra = p->batch->frozen && r->frozen.side_plan.state
-                           ? r->side->fast.infer(p, &fields)
-                           : r->side->forward(loss, p, &fields, want_loss);
+        fields.extra = side_of(loss, p, &fields, want_loss);
     return p->batch->frozen && r->frozen.backbone_plan.state ? r->backbone->fast.infer(p, &fields)
                                                              : r->backbone->logits(p, &fields);
 }

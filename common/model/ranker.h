@@ -127,6 +127,7 @@ typedef struct lcf_ranker_source {
     const lcf_fields *fields;           /* NULL where the ranker has none of its own */
     const lcf_examples *examples;
     const lcf_knowledge *knowledge; /* each may be NULL where the side module needs it not */
+    double *side_s; /* NULL, or where the seconds that the side module takes are added */
 } lcf_ranker_source;
 
 /* One row to score. Indices beyond the model's tables (items or users newer than the weights) count

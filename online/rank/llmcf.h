@@ -102,7 +102,10 @@ typedef struct lcf_rank_response {
     const char *degraded; /* NULL, or what concerns the whole request: "no_example_index",
                              "unknown_user" */
     size_t degraded_n;    /* candidates with a reason, returned or not */
-    double retrieve_ms, score_ms, total_ms;
+    double retrieve_ms;   /* finding examples */
+    double ict_ms;        /* the arm's side module */
+    double score_ms;      /* with ict_ms; the rest of it is the backbone's */
+    double total_ms;
 } lcf_rank_response;
 
 /*

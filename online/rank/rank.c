@@ -67,6 +67,7 @@ typedef struct job {
     size_t arm;
     uint32_t user, k; /* k of the arm's model: the row length of `examples` */
     bool retrieved;
+    double side_s; /* of the arm's side module */
 } job;
 
 static bool reads_examples(const lcf_ranker *ranker)
@@ -416,7 +417,8 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
                                 .item_vectors = &j->data->item_vectors,
                                 .examples = j->data->has_examples ? &j->data->examples : NULL,
                                 .knowledge = j->data->has_knowledge ? &j->data->knowledge : NULL,
-                                .fields = c->fields};
+                                .fields = c->fields,
+                                .side_s = &j->side_s};
     size_t n = 0;
     lcf_status status;
 
@@ -599,7 +601,7 @@ static lcf_status respond(lcf_rank_response *out, job *j, lcf_err *err)
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err)
 {
-    job j = {c, request, c->snapshot->data, 0, 0, 0, false};
+    job j = {c, request, c->snapshot->data, 0, 0, 0, false, 0.0};
     double start_s = lcf_clock_s(), retrieve_s, score_s;
     lcf_status status;
 
@@ -616,6 +618,7 @@ lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_
     if (!status)
         status = respond(out, &j, err);
     out->retrieve_ms = (retrieve_s - start_s) * 1e3;
+    out->ict_ms = j.side_s * 1e3;
     out->score_ms = (score_s - retrieve_s) * 1e3;
     out->total_ms = (lcf_clock_s() - start_s) * 1e3;
     return status;

@@ -327,8 +327,10 @@ void lcf_wire_write(lcf_buf *out, const lcf_rank_response *response,
     }
     lcf_buf_append_text(out, "],");
     write_break(out, options, 1);
-    lcf_buf_printf(out, "\"timings\":{\"retrieve_ms\":%.3f,\"score_ms\":%.3f,\"total_ms\":%.3f}",
-                   response->retrieve_ms, response->score_ms, response->total_ms);
+    lcf_buf_printf(
+        out,
+        "\"timings\":{\"retrieve_ms\":%.3f,\"ict_ms\":%.3f,\"score_ms\":%.3f,\"total_ms\":%.3f}",
+        response->retrieve_ms, response->ict_ms, response->score_ms, response->total_ms);
     write_break(out, options, 0);
     lcf_buf_append_char(out, '}');
     if (options->pretty)

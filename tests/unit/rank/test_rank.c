@@ -487,6 +487,20 @@ static void fewer_examples_on_request(void **state)
     }
 }
 
+static void says_how_long_each_stage_took(void **state)
+{
+    lcf_rank_request request = {.user_id = "u2", .candidates = ALL, .candidates_n = 10};
+    lcf_rank_response response = rank(&request);
+
+    (void)state;
+    assert_true(response.retrieve_ms > 0 && response.ict_ms > 0);
+    assert_true(response.ict_ms < response.score_ms);
+    assert_true(response.retrieve_ms + response.score_ms <= response.total_ms);
+    request.arm = "din";
+    response = rank(&request);
+    assert_true(response.ict_ms == 0 && response.score_ms > 0);
+}
+
 /* ---- refusals, memory ---- */
 
 static void refusals(void **state)
@@ -585,6 +599,7 @@ int main(void)
         cmocka_unit_test(snapshot_without_examples),
         cmocka_unit_test(explains),
         cmocka_unit_test(fewer_examples_on_request),
+        cmocka_unit_test(says_how_long_each_stage_took),
         cmocka_unit_test(refusals),
         cmocka_unit_test(the_most_candidates),
         cmocka_unit_test(nothing_is_allocated_after_warm_up),

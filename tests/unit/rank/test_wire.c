@@ -165,7 +165,7 @@ static void golden_response(void **state)
         {1, "i404", "", 0.25f, "unknown_item", NULL, 2},
     };
     const lcf_rank_response response = {
-        "20261122T020000Z", "din-ict", results, 3, "unknown_user", 2, 0.5, 1.25, 1.875};
+        "20261122T020000Z", "din-ict", results, 3, "unknown_user", 2, 0.5, 0.875, 1.25, 1.875};
     const lcf_wire_options pretty = {true, false}, with_users = {false, true};
     char *path = lcf_path_join(getenv("LCF_SOURCE_DIR"), "schemas/examples/rank_response.json");
     lcf_buf golden = LCF_BUF_INIT, out = LCF_BUF_INIT;
