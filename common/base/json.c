@@ -50,6 +50,26 @@ lcf_status lcf_json_save(const char *path, const json_t *json, lcf_err *err)
     return status;
 }
 
+lcf_status lcf_json_load_in(json_t **out, const char *dir, const char *name, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, name);
+    lcf_status status =
+        path ? lcf_json_load(out, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    free(path);
+    return status;
+}
+
+lcf_status lcf_json_save_in(const char *dir, const char *name, const json_t *json, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, name);
+    lcf_status status =
+        path ? lcf_json_save(path, json, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    free(path);
+    return status;
+}
+
 static lcf_status member(json_t **out, const json_t *object, const char *key, lcf_err *err)
 {
     *out = json_object_get(object, key);

@@ -20,6 +20,9 @@ lcf_status lcf_json_load(json_t **out, const char *path, lcf_err *err);
 /* Writes atomically, two-space indent, sorted keys, trailing newline: the same object gives the
  * same bytes. */
 lcf_status lcf_json_save(const char *path, const json_t *json, lcf_err *err);
+/* The same for DIR/NAME. */
+lcf_status lcf_json_load_in(json_t **out, const char *dir, const char *name, lcf_err *err);
+lcf_status lcf_json_save_in(const char *dir, const char *name, const json_t *json, lcf_err *err);
 
 /*
  * A member of an object, checked: EFORMAT when missing or of another type (the message names the

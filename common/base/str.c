@@ -200,6 +200,13 @@ static size_t utf8_sequence(const unsigned char *s, size_t len)
     return n;
 }
 
+bool lcf_ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && !strcmp(text + n - m, end);
+}
+
 bool lcf_utf8_valid(const char *s, size_t len)
 {
     for (size_t i = 0, n; i < len; i += n) {

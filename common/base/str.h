@@ -39,6 +39,9 @@ const char *lcf_buf_text(const lcf_buf *buf);
  * afterwards. */
 char *lcf_buf_take(lcf_buf *buf);
 
+/* True when the text ends so. */
+bool lcf_ends_with(const char *text, const char *end);
+
 /* A view of bytes that somebody else owns; not NUL-terminated. */
 typedef struct lcf_str {
     const char *data;

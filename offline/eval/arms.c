@@ -215,16 +215,6 @@ static lcf_status write_text(const char *dir, const char *name, const lcf_arms_r
     return status;
 }
 
-static lcf_status write_json(const char *dir, const json_t *json, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "compare.json");
-    lcf_status status =
-        path ? lcf_json_save(path, json, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-
-    free(path);
-    return status;
-}
-
 static lcf_status save(work *w, const json_t *json, lcf_err *err)
 {
     lcf_stage *stage = NULL;
@@ -233,7 +223,7 @@ static lcf_status save(work *w, const json_t *json, lcf_err *err)
 
     if (status)
         return status;
-    status = write_json(dir, json, err);
+    status = lcf_json_save_in(dir, "compare.json", json, err);
     if (!status)
         status = write_text(dir, "compare.md", &w->report, lcf_arms_markdown, err);
     if (!status)
@@ -255,16 +245,6 @@ static lcf_status make(json_t **out, work *w, lcf_err *err)
     if (!status)
         status = lcf_arms_json(out, &w->report, err);
     return status ? status : save(w, *out, err);
-}
-
-static lcf_status load(json_t **out, const char *dir, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "compare.json");
-    lcf_status status =
-        path ? lcf_json_load(out, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-
-    free(path);
-    return status;
 }
 
 static void dispose(work *w)
@@ -296,7 +276,8 @@ lcf_status lcf_arms_compare(json_t **out, bool *current, const lcf_arms_options 
         status = describe(&w, err);
     if (!status) {
         same = !options->force && lcf_manifest_is_current(w.manifest, options->out_dir);
-        status = same ? load(out, options->out_dir, err) : make(out, &w, err);
+        status = same ? lcf_json_load_in(out, options->out_dir, "compare.json", err)
+                      : make(out, &w, err);
     }
     if (status) {
         json_decref(*out);

@@ -311,16 +311,6 @@ static lcf_status write_text(const char *dir, const char *name, const lcf_report
     return status;
 }
 
-static lcf_status write_json(const char *dir, const json_t *json, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "report.json");
-    lcf_status status =
-        path ? lcf_json_save(path, json, err) : LCF_FAIL(err, LCF_ENOMEM, "report.json");
-
-    free(path);
-    return status;
-}
-
 static lcf_status save(work *w, const lcf_report *report, const json_t *json, lcf_err *err)
 {
     lcf_stage *stage = NULL;
@@ -329,7 +319,7 @@ static lcf_status save(work *w, const lcf_report *report, const json_t *json, lc
 
     if (status)
         return status;
-    status = write_json(dir, json, err);
+    status = lcf_json_save_in(dir, "report.json", json, err);
     if (!status)
         status = write_text(dir, "report.md", report, lcf_report_markdown, err);
     if (!status)
@@ -437,16 +427,6 @@ static lcf_status make(json_t **out, work *w, lcf_err *err)
     return status;
 }
 
-static lcf_status load_report(json_t **out, const char *dir, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "report.json");
-    lcf_status status =
-        path ? lcf_json_load(out, path, err) : LCF_FAIL(err, LCF_ENOMEM, "report.json");
-
-    free(path);
-    return status;
-}
-
 lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options *options,
                         lcf_err *err)
 {
@@ -462,7 +442,8 @@ lcf_status lcf_evaluate(json_t **out, bool *current, const lcf_evaluate_options 
         status = describe(&w, err);
     if (!status) {
         same = !options->force && lcf_manifest_is_current(w.manifest, options->out_dir);
-        status = same ? load_report(out, options->out_dir, err) : make(out, &w, err);
+        status =
+            same ? lcf_json_load_in(out, options->out_dir, "report.json", err) : make(out, &w, err);
     }
     if (!status)
         status = lcf_gate_verdict(json_object_get(*out, "gate"), err);

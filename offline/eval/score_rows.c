@@ -36,17 +36,10 @@ struct lcf_score_rows {
     char piece[PIECE_BYTES];
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 bool lcf_score_rows_named(const char *path)
 {
-    return ends_with(path, ".csv") || ends_with(path, ".tsv") || ends_with(path, ".csv.zst") ||
-           ends_with(path, ".tsv.zst");
+    return lcf_ends_with(path, ".csv") || lcf_ends_with(path, ".tsv") ||
+           lcf_ends_with(path, ".csv.zst") || lcf_ends_with(path, ".tsv.zst");
 }
 
 /* Reads the next piece. Its rows end at its last newline, or at the end of the file. */
@@ -166,7 +159,7 @@ lcf_status lcf_score_rows_open(lcf_score_rows **out, const char *path, lcf_err *
     if (!r)
         return LCF_FAIL(err, LCF_ENOMEM, "reader of %s", path);
     memset(r, 0, offsetof(lcf_score_rows, piece));
-    r->separator = ends_with(path, ".tsv") || ends_with(path, ".tsv.zst") ? '\t' : ',';
+    r->separator = lcf_ends_with(path, ".tsv") || lcf_ends_with(path, ".tsv.zst") ? '\t' : ',';
     r->path = lcf_strdup(path);
     status = r->path ? lcf_byte_stream_open(&r->stream, path, err)
                      : LCF_FAIL(err, LCF_ENOMEM, "path of %s", path);

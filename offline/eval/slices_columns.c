@@ -223,13 +223,6 @@ lcf_status lcf_slices_by_column_text(lcf_slices *s, const lcf_eval_table *t, con
     return status;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 /* "dir/ages.csv:age" is split at its last colon. */
 lcf_status lcf_slices_by_column(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
                                 const char *column, lcf_err *err)
@@ -247,8 +240,8 @@ lcf_status lcf_slices_by_column(lcf_slices *s, const lcf_eval_table *t, const lc
     status = lcf_map_open(&map, path, err);
     if (!status) {
         const lcf_str text = {(const char *)map.data, map.bytes_n};
-        status = lcf_slices_by_column_text(s, t, d, &text, ends_with(path, ".tsv"), path, colon + 1,
-                                           err);
+        status = lcf_slices_by_column_text(s, t, d, &text, lcf_ends_with(path, ".tsv"), path,
+                                           colon + 1, err);
     }
     lcf_map_close(&map);
     free(path);

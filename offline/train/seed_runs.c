@@ -198,16 +198,11 @@ static lcf_status copy_weights(const work *w, const char *dir, lcf_err *err)
 
 static lcf_status write_report(const work *w, const char *dir, lcf_err *err)
 {
-    char *path = lcf_path_join(dir, "report.json");
     json_t *report = w->runs->report(w->runs->arg, false);
-    lcf_status status;
+    lcf_status status = report ? lcf_json_save_in(dir, "report.json", report, err)
+                               : LCF_FAIL(err, LCF_ENOMEM, "report in %s", dir);
 
-    if (!path || !report)
-        status = LCF_FAIL(err, LCF_ENOMEM, "report in %s", dir);
-    else
-        status = lcf_json_save(path, report, err);
     json_decref(report);
-    free(path);
     return status;
 }
 

@@ -1,6 +1,7 @@
-/* Formats by name: see read.h. */
+/* What the readers share: see read.h. */
 #include "offline/eval/ope/read.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char *const NAMES[LCF_OPE_FORMATS_N] = {
@@ -21,4 +22,11 @@ lcf_ope_format lcf_ope_format_of(const char *name)
     while (f < LCF_OPE_FORMATS_N && strcmp(NAMES[f], name))
         f++;
     return (lcf_ope_format)f;
+}
+
+double lcf_ope_number(lcf_str text)
+{
+    double value;
+
+    return lcf_parse_f64(text.data, text.len, &value) ? value : NAN;
 }

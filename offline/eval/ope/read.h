@@ -8,6 +8,7 @@
 #define LCF_OFFLINE_EVAL_OPE_READ_H
 
 #include "common/base/status.h"
+#include "common/base/str.h"
 #include "offline/eval/ope/log.h"
 
 #include <stddef.h>
@@ -32,6 +33,9 @@ typedef enum lcf_ope_format {
 const char *lcf_ope_format_name(lcf_ope_format format);
 /* LCF_OPE_FORMATS_N when there is none of that name. */
 lcf_ope_format lcf_ope_format_of(const char *name);
+
+/* The number in a cell; NaN where there is none, which a log refuses or takes as not given. */
+double lcf_ope_number(lcf_str text);
 
 /*
  * Readers of one file's bytes: they add rows to a log that was initialised and do not finish

@@ -112,13 +112,6 @@ static lcf_str text_at(const reader *r, kind k)
     return r->at[k] < r->columns_n ? r->rows.fields[r->at[k]] : (lcf_str){"", 0};
 }
 
-static double number_of(lcf_str text)
-{
-    double value;
-
-    return lcf_parse_f64(text.data, text.len, &value) ? value : NAN;
-}
-
 /* false when the column is there and holds no whole number. */
 static bool position_at(uint64_t *out, const reader *r, kind k)
 {
@@ -138,7 +131,7 @@ static const char *read_features(reader *r, lcf_ope_row *row)
         lcf_str field = r->rows.fields[c];
         lcf_ope_feature *f = &r->features[n];
         if (r->kinds[c] == NUMBER) {
-            *f = (lcf_ope_feature){{r->names[c], strlen(r->names[c])}, number_of(field), true};
+            *f = (lcf_ope_feature){{r->names[c], strlen(r->names[c])}, lcf_ope_number(field), true};
             if (isnan(f->value))
                 return "a context number (x:) is missing or not a number";
             n++;
@@ -183,7 +176,7 @@ static const char *read_candidates(size_t *n, reader *r)
         double value;
         if ((!target && r->kinds[c] != CANDIDATE_PROPENSITY) || !field.len)
             continue;
-        value = number_of(field);
+        value = lcf_ope_number(field);
         if (isnan(value))
             return "a probability of a candidate is not a number";
         candidate = candidate_of(r, n, r->names[c]);
@@ -203,9 +196,9 @@ static lcf_status add_row(reader *r, lcf_err *err)
     row.user = text_at(r, USER);
     row.request = text_at(r, REQUEST);
     row.action = text_at(r, ACTION);
-    row.reward = number_of(text_at(r, REWARD));
-    row.propensity = number_of(text_at(r, PROPENSITY));
-    row.target = number_of(text_at(r, TARGET));
+    row.reward = lcf_ope_number(text_at(r, REWARD));
+    row.propensity = lcf_ope_number(text_at(r, PROPENSITY));
+    row.target = lcf_ope_number(text_at(r, TARGET));
     if (r->at[TARGET] < r->columns_n && isnan(row.target))
         fault = "the target probability is missing or not a number";
     else if (!position_at(&row.position, r, POSITION))

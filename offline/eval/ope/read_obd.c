@@ -64,13 +64,6 @@ static lcf_status read_header(reader *r, lcf_err *err)
     return LCF_OK;
 }
 
-static double number_of(lcf_str text)
-{
-    double value;
-
-    return lcf_parse_f64(text.data, text.len, &value) ? value : NAN;
-}
-
 static lcf_status add_row(reader *r, lcf_err *err)
 {
     lcf_ope_feature features[USER_FEATURES_MAX];
@@ -80,8 +73,8 @@ static lcf_status add_row(reader *r, lcf_err *err)
 
     row.line = r->rows.line;
     row.action = r->rows.fields[r->at[ITEM]];
-    row.reward = number_of(r->rows.fields[r->at[CLICK]]);
-    row.propensity = number_of(r->rows.fields[r->at[PROPENSITY]]);
+    row.reward = lcf_ope_number(r->rows.fields[r->at[CLICK]]);
+    row.propensity = lcf_ope_number(r->rows.fields[r->at[PROPENSITY]]);
     if (!lcf_parse_u64(position.data, position.len, &row.position))
         return lcf_ope_log_bad_row(r->log, row.line, "the position is not a whole number", err);
     lcf_buf_reset(&r->text);

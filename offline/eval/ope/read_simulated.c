@@ -60,13 +60,6 @@ static lcf_status open_truth(truth *t, const char *path, const char *policy, lcf
     return status;
 }
 
-static double number_of(lcf_str text)
-{
-    double value;
-
-    return lcf_parse_f64(text.data, text.len, &value) ? value : NAN;
-}
-
 static lcf_status add_row(lcf_ope_log *log, const lcf_rows *rows, const truth *t, lcf_err *err)
 {
     lcf_ope_row row = LCF_OPE_ROW_INIT;
@@ -77,8 +70,8 @@ static lcf_status add_row(lcf_ope_log *log, const lcf_rows *rows, const truth *t
     row.request = f[REQUEST];
     row.user = f[USER];
     row.action = f[ITEM];
-    row.propensity = number_of(f[PROPENSITY]);
-    row.reward = number_of(f[CLICK]);
+    row.propensity = lcf_ope_number(f[PROPENSITY]);
+    row.reward = lcf_ope_number(f[CLICK]);
     if (!lcf_parse_u64(f[POSITION].data, f[POSITION].len, &row.position) ||
         !lcf_parse_u64(f[REQUEST].data, f[REQUEST].len, &request) || !request)
         return lcf_ope_log_bad_row(log, row.line, "request or position is not a whole number", err);

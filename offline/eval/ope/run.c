@@ -193,35 +193,22 @@ static lcf_status report(json_t **out, work *w, const lcf_ope_log *log, lcf_pool
     return status;
 }
 
-static lcf_status write_html(const char *dir, const json_t *json, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "ope.html");
-    lcf_buf text = LCF_BUF_INIT;
-    lcf_status status;
-
-    lcf_ope_report_html(&text, json);
-    status = path && !text.status ? lcf_file_write(path, text.data, text.len, err)
-                                  : LCF_FAIL(err, LCF_ENOMEM, "ope.html");
-    lcf_buf_dispose(&text);
-    free(path);
-    return status;
-}
-
 static lcf_status save(work *w, const json_t *json, lcf_err *err)
 {
     lcf_stage *stage = NULL;
-    char *path = NULL;
+    lcf_buf html = LCF_BUF_INIT;
     lcf_status status = lcf_stage_open(&stage, w->options->out_dir, err);
+    const char *dir = status ? NULL : lcf_stage_path(stage);
 
     if (status)
         return status;
-    path = lcf_path_join(lcf_stage_path(stage), "ope.json");
-    status = path ? lcf_json_save(path, json, err) : LCF_FAIL(err, LCF_ENOMEM, "ope.json");
-    free(path);
+    lcf_ope_report_html(&html, json);
+    status = lcf_json_save_in(dir, "ope.json", json, err);
     if (!status)
-        status = write_html(lcf_stage_path(stage), json, err);
+        status = lcf_file_write_text(dir, "ope.html", &html, err);
     if (!status)
-        status = lcf_manifest_write(w->manifest, lcf_stage_path(stage), err);
+        status = lcf_manifest_write(w->manifest, dir, err);
+    lcf_buf_dispose(&html);
     if (!status)
         return lcf_stage_commit(stage, err);
     lcf_stage_abandon(stage);
@@ -245,16 +232,6 @@ static lcf_status make(json_t **out, work *w, lcf_err *err)
     return status;
 }
 
-static lcf_status load_report(json_t **out, const char *dir, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "ope.json");
-    lcf_status status =
-        path ? lcf_json_load(out, path, err) : LCF_FAIL(err, LCF_ENOMEM, "ope.json");
-
-    free(path);
-    return status;
-}
-
 lcf_status lcf_ope_run(json_t **out, bool *current, const lcf_ope_run_options *options,
                        lcf_err *err)
 {
@@ -269,7 +246,8 @@ lcf_status lcf_ope_run(json_t **out, bool *current, const lcf_ope_run_options *o
         same = !status && !options->force && lcf_manifest_is_current(w.manifest, options->out_dir);
     }
     if (!status)
-        status = same ? load_report(out, options->out_dir, err) : make(out, &w, err);
+        status =
+            same ? lcf_json_load_in(out, options->out_dir, "ope.json", err) : make(out, &w, err);
     if (!status) {
         status = lcf_gate_verdict(json_object_get(*out, "gate"), err);
     } else {
