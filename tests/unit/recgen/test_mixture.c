@@ -308,8 +308,17 @@ static void test_weights(void **state)
 
 static lcf_llama_trainer *new_trainer(const world *w)
 {
-    lcf_llama_config config = {
-        lcf_tokenizer_vocab_n(w->tokenizer), 16, 2, 2, 1, 8, 32, 512, 10000.0f, 1e-5f, true};
+    lcf_llama_config config = {.vocab_n = lcf_tokenizer_vocab_n(w->tokenizer),
+                               .dim = 16,
+                               .layers_n = 2,
+                               .heads_n = 2,
+                               .kv_heads_n = 1,
+                               .head_dim = 8,
+                               .ffn_dim = 32,
+                               .context_n = 512,
+                               .rope_theta = 10000.0f,
+                               .norm_eps = 1e-5f,
+                               .tied = true};
     lcf_llama_train_options options = LCF_LLAMA_TRAIN_OPTIONS_INIT;
     lcf_llama_trainer *trainer;
     lcf_err err = LCF_ERR_INIT;
