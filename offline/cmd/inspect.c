@@ -144,7 +144,7 @@ static lcf_status describe_gguf(json_t *out, const char *path, lcf_err *err)
         {"eos_id", "tokenizer.ggml.eos_token_id"},
     };
     const lcf_str *pieces;
-    size_t pieces_n = 0, bytes_n, weights_n = 0;
+    size_t pieces_n = 0, weights_n = 0;
     lcf_gguf *g;
     lcf_status status = lcf_gguf_open(&g, path, err);
 
@@ -152,8 +152,7 @@ static lcf_status describe_gguf(json_t *out, const char *path, lcf_err *err)
         return status;
     set_text(out, "kind", "gguf");
     set_n(out, "version", lcf_gguf_version(g));
-    lcf_gguf_bytes(&bytes_n, g);
-    set_n(out, "bytes", bytes_n);
+    set_n(out, "bytes", lcf_gguf_bytes_n(g));
     for (size_t i = 0; i < sizeof(KEYS) / sizeof(*KEYS); i++)
         set_key(out, KEYS[i][0], g, KEYS[i][1]);
     if (!lcf_gguf_strings(&pieces, &pieces_n, g, "tokenizer.ggml.tokens", NULL))

@@ -7,20 +7,18 @@
 #include "offline/llama/gguf.h"
 
 #include "common/base/file.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "offline/llama/gguf_types.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MAX = 256 };
+enum { KEY_MAX = 256, SHARDS_MAX = 99999 };
 
 typedef struct entry { /* one key and its value */
     char *key;
-    lcf_gguf_kind kind; /* of the value, or of an array's elements */
-    bool array;
-    const uint8_t *value; /* in the map: a scalar, or an array's first element */
-    size_t n;             /* elements; 1 for a scalar */
+    lcf_gguf_value value; /* data in the map, strings in `elements` */
     void *elements;       /* arrays of strings: lcf_str [n]; of 4-byte numbers: an aligned copy */
 } entry;
 
@@ -30,9 +28,11 @@ struct lcf_gguf {
     uint32_t version;
     entry *entries; /* sorted by key */
     size_t entries_n;
-    lcf_gguf_tensor *tensors; /* in the order of the file */
+    lcf_gguf_tensor *tensors; /* in the order of the file; of all shards, in their order */
     uint32_t *sorted;         /* positions of tensors by name */
     size_t tensors_n;
+    lcf_gguf **others; /* the shards after this one */
+    size_t others_n;
 };
 
 typedef struct cursor {
@@ -92,8 +92,7 @@ static lcf_status take_string(lcf_str *out, cursor *c)
     return LCF_OK;
 }
 
-/* Bytes of one value of a fixed-size kind; 0 for strings, arrays and unknown kinds. */
-static size_t kind_bytes(uint32_t kind)
+size_t lcf_gguf_kind_bytes(uint32_t kind)
 {
     static const uint8_t BYTES[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
@@ -106,32 +105,35 @@ static lcf_status take_strings(entry *e, cursor *c)
     lcf_str *strings;
     lcf_status status = LCF_OK;
 
-    if (e->n > left(c) / least)
+    if (e->value.n > left(c) / least)
         return LCF_FAIL(c->err, LCF_EFORMAT, "%s: key '%s': %zu strings do not fit into the file",
-                        c->path, e->key, e->n);
-    strings = lcf_alloc(e->n ? e->n : 1, sizeof(*strings));
+                        c->path, e->key, e->value.n);
+    strings = lcf_alloc(e->value.n ? e->value.n : 1, sizeof(*strings));
     if (!strings)
-        return LCF_FAIL(c->err, LCF_ENOMEM, "%s: key '%s': %zu strings", c->path, e->key, e->n);
+        return LCF_FAIL(c->err, LCF_ENOMEM, "%s: key '%s': %zu strings", c->path, e->key,
+                        e->value.n);
     e->elements = strings;
-    for (size_t i = 0; i < e->n && !status; i++)
+    e->value.strings = strings;
+    for (size_t i = 0; i < e->value.n && !status; i++)
         status = take_string(&strings[i], c);
     return status;
 }
 
 static lcf_status take_numbers(entry *e, cursor *c)
 {
-    size_t size = kind_bytes(e->kind);
+    size_t size = lcf_gguf_kind_bytes(e->value.kind);
 
-    if (e->n > left(c) / size)
+    if (e->value.n > left(c) / size)
         return LCF_FAIL(c->err, LCF_EFORMAT, "%s: key '%s': %zu values do not fit into the file",
-                        c->path, e->key, e->n);
-    if (e->array && size == 4) { /* the map is not aligned here */
-        e->elements = lcf_alloc(e->n ? e->n : 1, size);
+                        c->path, e->key, e->value.n);
+    if (e->value.array && size == 4) { /* the map is not aligned here */
+        e->elements = lcf_alloc(e->value.n ? e->value.n : 1, size);
         if (!e->elements)
-            return LCF_FAIL(c->err, LCF_ENOMEM, "%s: key '%s': %zu values", c->path, e->key, e->n);
-        memcpy(e->elements, e->value, e->n * size);
+            return LCF_FAIL(c->err, LCF_ENOMEM, "%s: key '%s': %zu values", c->path, e->key,
+                            e->value.n);
+        memcpy(e->elements, e->value.data, e->value.n * size);
     }
-    c->at += e->n * size;
+    c->at += e->value.n * size;
     return LCF_OK;
 }
 
@@ -161,7 +163,7 @@ static lcf_status take_entry(entry *e, cursor *c)
         return LCF_FAIL(c->err, LCF_ENOMEM, "%s: key of %zu bytes", c->path, key.len);
     status = take_kind(&kind, c, e->key);
     if (!status && kind == LCF_GGUF_KIND_ARRAY) {
-        e->array = true;
+        e->value.array = true;
         status = take_kind(&kind, c, e->key);
         if (!status)
             status = take_count(&n, c);
@@ -174,9 +176,9 @@ static lcf_status take_entry(entry *e, cursor *c)
     if (n > c->bytes_n)
         return LCF_FAIL(c->err, LCF_EFORMAT, "%s: key '%s': %llu values in a file of %zu bytes",
                         c->path, e->key, (unsigned long long)n, c->bytes_n);
-    e->kind = kind;
-    e->n = (size_t)n;
-    e->value = c->data + c->at;
+    e->value.kind = kind;
+    e->value.n = (size_t)n;
+    e->value.data = c->data + c->at;
     return kind == LCF_GGUF_KIND_STRING ? take_strings(e, c) : take_numbers(e, c);
 }
 
@@ -365,7 +367,7 @@ static lcf_status parse(lcf_gguf *g, lcf_err *err)
     return status ? status : take_tensors(g, (size_t)tensors_n, &c);
 }
 
-lcf_status lcf_gguf_open(lcf_gguf **out, const char *path, lcf_err *err)
+static lcf_status open_file(lcf_gguf **out, const char *path, lcf_err *err)
 {
     lcf_gguf *g = NULL;
     lcf_status status;
@@ -391,14 +393,143 @@ done:
     return status;
 }
 
+static const entry *find_entry(const lcf_gguf *g, const char *key)
+{
+    entry wanted = {.key = (char *)key};
+
+    return bsearch(&wanted, g->entries, g->entries_n, sizeof(*g->entries), entry_order);
+}
+
+/* ---- shards ------------------------------------------------------------------------------- */
+
+enum { SHARD_SUFFIX = 20 }; /* bytes of "-00001-of-00002.gguf" */
+
+/* Where this file stands among its kin: *no of *n, 0 of 1 for a file on its own. */
+static lcf_status shard_place(uint64_t *no, uint64_t *n, const lcf_gguf *g, lcf_err *err)
+{
+    lcf_status status;
+
+    *no = 0;
+    *n = 1;
+    if (!find_entry(g, "split.count"))
+        return LCF_OK;
+    status = lcf_gguf_u64(n, g, "split.count", err);
+    if (!status && find_entry(g, "split.no"))
+        status = lcf_gguf_u64(no, g, "split.no", err);
+    if (status || *n <= 1)
+        return status;
+    return *n <= SHARDS_MAX && *no < *n
+               ? LCF_OK
+               : LCF_FAIL(err, LCF_EFORMAT, "%s: shard %llu of %llu; at most %d are possible",
+                          g->path, (unsigned long long)*no + 1, (unsigned long long)*n, SHARDS_MAX);
+}
+
+static lcf_status open_shard(lcf_gguf *first, uint64_t no, uint64_t n, const char *stem,
+                             size_t stem_n, lcf_err *err)
+{
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_gguf *g = NULL;
+    uint64_t its_no = 0, its_n = 0;
+    lcf_status status;
+
+    lcf_buf_append(&path, stem, stem_n);
+    lcf_buf_printf(&path, "-%05llu-of-%05llu.gguf", (unsigned long long)no + 1,
+                   (unsigned long long)n);
+    status = path.status ? LCF_FAIL(err, path.status, "%s: shards", first->path)
+                         : open_file(&g, path.data, err);
+    if (!status) {
+        first->others[first->others_n++] = g;
+        status = shard_place(&its_no, &its_n, g, err);
+    }
+    if (!status && (its_no != no || its_n != n))
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s calls itself shard %llu of %llu", path.data,
+                          (unsigned long long)its_no + 1, (unsigned long long)its_n);
+    lcf_buf_dispose(&path);
+    return status;
+}
+
+/* One table for the tensors of all shards. */
+static lcf_status join_tensors(lcf_gguf *g, lcf_err *err)
+{
+    size_t n = g->tensors_n;
+    lcf_gguf_tensor *tensors;
+    uint32_t *sorted;
+
+    for (size_t i = 0; i < g->others_n; i++)
+        n += g->others[i]->tensors_n;
+    tensors = lcf_realloc(g->tensors, n ? n : 1, sizeof(*tensors));
+    if (tensors)
+        g->tensors = tensors;
+    sorted = lcf_realloc(g->sorted, n ? n : 1, sizeof(*sorted));
+    if (sorted)
+        g->sorted = sorted;
+    if (!tensors || !sorted || n > UINT32_MAX)
+        return LCF_FAIL(err, LCF_ENOMEM, "%s: table of %zu tensors", g->path, n);
+    for (size_t i = 0; i < g->others_n; i++) {
+        const lcf_gguf *other = g->others[i];
+        if (other->tensors_n)
+            memcpy(g->tensors + g->tensors_n, other->tensors,
+                   other->tensors_n * sizeof(*g->tensors));
+        g->tensors_n += other->tensors_n;
+    }
+    return sort_tensors(g, err);
+}
+
+static lcf_status open_shards(lcf_gguf *g, lcf_err *err)
+{
+    uint64_t no, n, tensors_n = 0;
+    size_t len = strlen(g->path);
+    lcf_status status = shard_place(&no, &n, g, err);
+
+    if (status || n <= 1)
+        return status;
+    if (no)
+        return LCF_FAIL(err, LCF_EINVAL, "%s is shard %llu of %llu: name the first one", g->path,
+                        (unsigned long long)no + 1, (unsigned long long)n);
+    if (len <= SHARD_SUFFIX || memcmp(g->path + len - SHARD_SUFFIX, "-00001-of-", 10))
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "%s is the first of %llu shards, but is not named so: "
+                        "NAME-00001-of-%05llu.gguf",
+                        g->path, (unsigned long long)n, (unsigned long long)n);
+    g->others = lcf_alloc_zero((size_t)n, sizeof(*g->others));
+    if (!g->others)
+        return LCF_FAIL(err, LCF_ENOMEM, "%s: %llu shards", g->path, (unsigned long long)n);
+    for (uint64_t i = 1; i < n && !status; i++)
+        status = open_shard(g, i, n, g->path, len - SHARD_SUFFIX, err);
+    if (!status)
+        status = join_tensors(g, err);
+    if (!status && find_entry(g, "split.tensors.count"))
+        status = lcf_gguf_u64(&tensors_n, g, "split.tensors.count", err);
+    if (!status && tensors_n && tensors_n != g->tensors_n)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: %zu tensors in all shards, not %llu", g->path,
+                        g->tensors_n, (unsigned long long)tensors_n);
+    return status;
+}
+
+lcf_status lcf_gguf_open(lcf_gguf **out, const char *path, lcf_err *err)
+{
+    lcf_status status = open_file(out, path, err);
+
+    if (!status)
+        status = open_shards(*out, err);
+    if (status) {
+        lcf_gguf_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 void lcf_gguf_close(lcf_gguf *g)
 {
     if (!g)
         return;
+    for (size_t i = 0; i < g->others_n; i++)
+        lcf_gguf_close(g->others[i]);
     for (size_t i = 0; i < g->entries_n; i++) {
         free(g->entries[i].key);
         free(g->entries[i].elements);
     }
+    free(g->others);
     free(g->entries);
     free(g->tensors);
     free(g->sorted);
@@ -407,20 +538,13 @@ void lcf_gguf_close(lcf_gguf *g)
     free(g);
 }
 
-static const entry *find_entry(const lcf_gguf *g, const char *key)
-{
-    entry wanted = {.key = (char *)key};
-
-    return bsearch(&wanted, g->entries, g->entries_n, sizeof(*g->entries), entry_order);
-}
-
 static lcf_status get_entry(const entry **out, const lcf_gguf *g, const char *key, bool array,
                             lcf_err *err)
 {
     *out = find_entry(g, key);
     if (!*out)
         return LCF_FAIL(err, LCF_ENOTFOUND, "%s: no key '%s'", g->path, key);
-    if ((*out)->array != array)
+    if ((*out)->value.array != array)
         return LCF_FAIL(err, LCF_EFORMAT, "%s: key '%s' is %s array", g->path, key,
                         array ? "no" : "an");
     return LCF_OK;
@@ -435,15 +559,15 @@ static lcf_status wrong_type(const lcf_gguf *g, const char *key, const char *wan
 static bool read_integer(int64_t *value, bool *above_i64, const entry *e)
 {
     uint64_t raw = 0;
-    size_t size = kind_bytes(e->kind);
-    bool is_signed = e->kind == LCF_GGUF_KIND_I8 || e->kind == LCF_GGUF_KIND_I16 ||
-                     e->kind == LCF_GGUF_KIND_I32 || e->kind == LCF_GGUF_KIND_I64;
+    size_t size = lcf_gguf_kind_bytes(e->value.kind);
+    bool is_signed = e->value.kind == LCF_GGUF_KIND_I8 || e->value.kind == LCF_GGUF_KIND_I16 ||
+                     e->value.kind == LCF_GGUF_KIND_I32 || e->value.kind == LCF_GGUF_KIND_I64;
 
     *above_i64 = false;
-    if (!size || e->kind == LCF_GGUF_KIND_F32 || e->kind == LCF_GGUF_KIND_F64 ||
-        e->kind == LCF_GGUF_KIND_BOOL)
+    if (!size || e->value.kind == LCF_GGUF_KIND_F32 || e->value.kind == LCF_GGUF_KIND_F64 ||
+        e->value.kind == LCF_GGUF_KIND_BOOL)
         return false;
-    memcpy(&raw, e->value, size);
+    memcpy(&raw, e->value.data, size);
     if (is_signed && size < 8 && raw >> (8 * size - 1))
         raw |= ~(uint64_t)0 << (8 * size);
     *above_i64 = !is_signed && raw > INT64_MAX;
@@ -476,11 +600,11 @@ lcf_status lcf_gguf_f64(double *out, const lcf_gguf *g, const char *key, lcf_err
 
     if (status)
         return status;
-    if (e->kind == LCF_GGUF_KIND_F32) {
-        memcpy(&narrow, e->value, sizeof(narrow));
+    if (e->value.kind == LCF_GGUF_KIND_F32) {
+        memcpy(&narrow, e->value.data, sizeof(narrow));
         *out = narrow;
-    } else if (e->kind == LCF_GGUF_KIND_F64) {
-        memcpy(out, e->value, sizeof(*out));
+    } else if (e->value.kind == LCF_GGUF_KIND_F64) {
+        memcpy(out, e->value.data, sizeof(*out));
     } else if (read_integer(&value, &above_i64, e)) {
         *out = above_i64 ? (double)(uint64_t)value : (double)value;
     } else {
@@ -496,9 +620,9 @@ lcf_status lcf_gguf_bool(bool *out, const lcf_gguf *g, const char *key, lcf_err 
 
     if (status)
         return status;
-    if (e->kind != LCF_GGUF_KIND_BOOL)
+    if (e->value.kind != LCF_GGUF_KIND_BOOL)
         return wrong_type(g, key, "boolean", err);
-    *out = *e->value != 0;
+    *out = *e->value.data != 0;
     return LCF_OK;
 }
 
@@ -509,7 +633,7 @@ lcf_status lcf_gguf_string(lcf_str *out, const lcf_gguf *g, const char *key, lcf
 
     if (status)
         return status;
-    if (e->kind != LCF_GGUF_KIND_STRING)
+    if (e->value.kind != LCF_GGUF_KIND_STRING)
         return wrong_type(g, key, "string", err);
     *out = *(const lcf_str *)e->elements;
     return LCF_OK;
@@ -523,10 +647,10 @@ lcf_status lcf_gguf_strings(const lcf_str **out, size_t *n, const lcf_gguf *g, c
 
     if (status)
         return status;
-    if (e->kind != LCF_GGUF_KIND_STRING)
+    if (e->value.kind != LCF_GGUF_KIND_STRING)
         return wrong_type(g, key, "array of strings", err);
     *out = e->elements;
-    *n = e->n;
+    *n = e->value.n;
     return LCF_OK;
 }
 
@@ -538,10 +662,10 @@ lcf_status lcf_gguf_f32s(const float **out, size_t *n, const lcf_gguf *g, const 
 
     if (status)
         return status;
-    if (e->kind != LCF_GGUF_KIND_F32)
+    if (e->value.kind != LCF_GGUF_KIND_F32)
         return wrong_type(g, key, "array of f32", err);
     *out = e->elements;
-    *n = e->n;
+    *n = e->value.n;
     return LCF_OK;
 }
 
@@ -553,10 +677,10 @@ lcf_status lcf_gguf_i32s(const int32_t **out, size_t *n, const lcf_gguf *g, cons
 
     if (status)
         return status;
-    if (e->kind != LCF_GGUF_KIND_I32 && e->kind != LCF_GGUF_KIND_U32)
+    if (e->value.kind != LCF_GGUF_KIND_I32 && e->value.kind != LCF_GGUF_KIND_U32)
         return wrong_type(g, key, "array of i32", err);
     *out = e->elements;
-    *n = e->n;
+    *n = e->value.n;
     return LCF_OK;
 }
 
@@ -565,15 +689,41 @@ uint32_t lcf_gguf_version(const lcf_gguf *g)
     return g->version;
 }
 
-const void *lcf_gguf_bytes(size_t *n, const lcf_gguf *g)
+size_t lcf_gguf_shards_n(const lcf_gguf *g)
 {
-    *n = g->map.bytes_n;
-    return g->map.data;
+    return 1 + g->others_n;
+}
+
+uint64_t lcf_gguf_bytes_n(const lcf_gguf *g)
+{
+    uint64_t n = g->map.bytes_n;
+
+    for (size_t i = 0; i < g->others_n; i++)
+        n += g->others[i]->map.bytes_n;
+    return n;
+}
+
+void lcf_gguf_id(char out[33], const lcf_gguf *g)
+{
+    lcf_hash128 id = lcf_hash128_of(g->map.data, g->map.bytes_n);
+
+    for (size_t i = 0; i < g->others_n; i++) {
+        lcf_hash128 both[2] = {id,
+                               lcf_hash128_of(g->others[i]->map.data, g->others[i]->map.bytes_n)};
+        id = lcf_hash128_of(both, sizeof(both));
+    }
+    lcf_hash128_hex(out, id);
 }
 
 const char *lcf_gguf_key_at(const lcf_gguf *g, size_t idx)
 {
     return idx < g->entries_n ? g->entries[idx].key : NULL;
+}
+
+lcf_gguf_value lcf_gguf_value_at(const lcf_gguf *g, size_t idx)
+{
+    LCF_ASSERT(idx < g->entries_n);
+    return g->entries[idx].value;
 }
 
 size_t lcf_gguf_tensors_n(const lcf_gguf *g)

@@ -5,30 +5,16 @@
 #define LCF_OFFLINE_LLAMA_GGUF_TYPES_H
 
 #include "offline/llama/gguf.h"
+#include "offline/llama/gguf_blocks.h"
 
 #define LCF_GGUF_ALIGNMENT 32 /* of tensor data, unless general.alignment says otherwise */
-
-/* The type of a metadata value, with GGUF's numbers. */
-typedef enum lcf_gguf_kind {
-    LCF_GGUF_KIND_U8 = 0,
-    LCF_GGUF_KIND_I8 = 1,
-    LCF_GGUF_KIND_U16 = 2,
-    LCF_GGUF_KIND_I16 = 3,
-    LCF_GGUF_KIND_U32 = 4,
-    LCF_GGUF_KIND_I32 = 5,
-    LCF_GGUF_KIND_F32 = 6,
-    LCF_GGUF_KIND_BOOL = 7,
-    LCF_GGUF_KIND_STRING = 8,
-    LCF_GGUF_KIND_ARRAY = 9,
-    LCF_GGUF_KIND_U64 = 10,
-    LCF_GGUF_KIND_I64 = 11,
-    LCF_GGUF_KIND_F64 = 12,
-} lcf_gguf_kind;
 
 typedef struct lcf_gguf_type_info {
     const char *name;
     size_t block_n, block_bytes;
-    bool readable;
+    uint32_t file_type;    /* general.file_type of a model whose matrices are mostly of it */
+    lcf_widen_fn *widen;   /* NULL: values of this type cannot be read */
+    lcf_narrow_fn *narrow; /* NULL: nor written */
 } lcf_gguf_type_info;
 
 /* NULL for a number that is no type we know the size of. */

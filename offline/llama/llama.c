@@ -6,7 +6,6 @@
  */
 #include "offline/llama/llama.h"
 
-#include "common/base/hash.h"
 #include "common/base/mem.h"
 
 #include <math.h>
@@ -194,9 +193,8 @@ static lcf_status check_tensor(const lcf_gguf_tensor *t, const tensor_spec *spec
                         (unsigned long long)rows, (unsigned long long)t->dims[0], spec->rows,
                         spec->cols);
     if (!lcf_gguf_type_readable(t->type))
-        return LCF_FAIL(err, LCF_EUNSUPPORTED,
-                        "tensor '%s' is of type %s; F32, F16, BF16 and Q8_0 can be read", t->name,
-                        lcf_gguf_type_name(t->type));
+        return LCF_FAIL(err, LCF_EUNSUPPORTED, "tensor '%s' is of type %s, which cannot be read",
+                        t->name, lcf_gguf_type_name(t->type));
     return LCF_OK;
 }
 
@@ -278,8 +276,7 @@ void lcf_llama_matrix_rows(float *out, const lcf_llama_matrix *w, size_t first, 
 
 static lcf_status load(lcf_llama *m, const char *path, lcf_err *err)
 {
-    size_t widened_n = 0, bytes_n;
-    const void *bytes;
+    size_t widened_n = 0;
     lcf_status status = lcf_gguf_open(&m->gguf, path, err);
 
     if (status)
@@ -299,8 +296,7 @@ static lcf_status load(lcf_llama *m, const char *path, lcf_err *err)
         lcf_err_prefix(err, "%s", path);
         return status;
     }
-    bytes = lcf_gguf_bytes(&bytes_n, m->gguf);
-    lcf_hash128_hex(m->id, lcf_hash128_of(bytes, bytes_n));
+    lcf_gguf_id(m->id, m->gguf);
     return LCF_OK;
 }
 
@@ -335,21 +331,6 @@ void lcf_llama_close(lcf_llama *m)
 
 /* ---- saving ------------------------------------------------------------------------------- */
 
-static uint32_t file_type(lcf_gguf_type type)
-{
-    switch (type) {
-    case LCF_GGUF_F16:
-        return 1;
-    case LCF_GGUF_Q8_0:
-        return 7;
-    case LCF_GGUF_BF16:
-        return 32;
-    case LCF_GGUF_F32:
-        break;
-    }
-    return 0;
-}
-
 static lcf_status save_config(lcf_gguf_writer *w, const lcf_llama_config *c, lcf_gguf_type type,
                               const char *name, lcf_err *err)
 {
@@ -367,7 +348,7 @@ static lcf_status save_config(lcf_gguf_writer *w, const lcf_llama_config *c, lcf
         {"llama.attention.key_length", c->head_dim},
         {"llama.attention.value_length", c->head_dim},
         {"llama.rope.dimension_count", c->head_dim},
-        {"general.file_type", file_type(type)},
+        {"general.file_type", lcf_gguf_file_type(type)},
         {"general.quantization_version", 2},
     };
     lcf_status status = lcf_gguf_add_string(w, "general.architecture", "llama", err);
@@ -385,12 +366,12 @@ static lcf_status save_config(lcf_gguf_writer *w, const lcf_llama_config *c, lcf
     return status;
 }
 
-/* Norms stay F32; a row that Q8_0's blocks do not divide becomes F16, as elsewhere. */
+/* Norms stay F32; a row that the type's blocks do not divide becomes F16, as elsewhere. */
 static lcf_gguf_type type_of(const tensor_spec *spec, lcf_gguf_type type)
 {
     if (spec->rows == 1)
         return LCF_GGUF_F32;
-    return type == LCF_GGUF_Q8_0 && spec->cols % 32 ? LCF_GGUF_F16 : type;
+    return spec->cols % lcf_gguf_type_block(type) ? LCF_GGUF_F16 : type;
 }
 
 static bool is_saved(const tensor_spec *spec, const lcf_llama *view)

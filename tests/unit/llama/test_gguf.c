@@ -305,54 +305,170 @@ static void test_out_of_memory(void **state)
     lcf_gguf_close(g);
 }
 
-static void read_whole(lcf_buf *out, const char *name, const char *suffix)
+/* One of two shards: a tensor of its own, and where it stands. */
+static lcf_status write_shard(const char *path, uint32_t no, uint32_t count, const char *tensor,
+                              uint32_t tensors_n, lcf_err *err)
 {
-    lcf_err err = LCF_ERR_INIT;
-    char file[64];
-    char *path;
+    const uint64_t dims[] = {32, 2};
+    lcf_gguf_writer *w = NULL;
+    lcf_status status = lcf_gguf_create(&w, path, err);
 
-    snprintf(file, sizeof(file), "quant/%s.%s", name, suffix);
-    path = fixture_data(file);
-    assert_non_null(path);
-    must(lcf_file_read(out, path, 1 << 20, &err), &err);
-    free(path);
+    if (!status)
+        status = lcf_gguf_add_u32(w, "split.no", no, err);
+    if (!status)
+        status = lcf_gguf_add_u32(w, "split.count", count, err);
+    if (!status)
+        status = lcf_gguf_add_u32(w, "split.tensors.count", tensors_n, err);
+    if (!status)
+        status = lcf_gguf_add_tensor(w, tensor, LCF_GGUF_F32, dims, 2, VALUES, err);
+    if (!status) {
+        status = lcf_gguf_commit(w, err);
+        w = NULL;
+    }
+    lcf_gguf_abandon(w);
+    return status;
 }
 
-/* Blocks quantised elsewhere give the same floats, to the bit. */
-static void test_quant_files(void **state)
+#define SHARD1 "test_gguf-00001-of-00002.gguf"
+#define SHARD2 "test_gguf-00002-of-00002.gguf"
+
+static void expect_shards(lcf_status wanted, const char *path, const char *word)
 {
-    static const struct {
-        const char *name;
-        lcf_gguf_type type;
-    } TYPES[] = {{"F32", LCF_GGUF_F32},
-                 {"F16", LCF_GGUF_F16},
-                 {"BF16", LCF_GGUF_BF16},
-                 {"Q8_0", LCF_GGUF_Q8_0}};
-    char *index = fixture_data("quant/index.json");
+    lcf_err err = LCF_ERR_INIT;
+    lcf_gguf *g;
+
+    assert_int_equal(lcf_gguf_open(&g, path, &err), wanted);
+    assert_null(g);
+    if (!strstr(err.text, word))
+        fail_msg("'%s' does not mention '%s'", err.text, word);
+}
+
+static void test_shards(void **state)
+{
+    lcf_err err = LCF_ERR_INIT;
+    char id[33], other[33];
+    lcf_gguf *g;
+    float out[64];
 
     (void)state;
-    if (!index)
-        skip();
-    free(index);
-    for (size_t i = 0; i < sizeof(TYPES) / sizeof(*TYPES); i++) {
-        lcf_buf raw = LCF_BUF_INIT, wanted = LCF_BUF_INIT;
-        lcf_gguf_tensor t = {.type = TYPES[i].type};
-        float *out;
-        read_whole(&raw, TYPES[i].name, "raw");
-        read_whole(&wanted, TYPES[i].name, "f32");
-        t.n = wanted.len / sizeof(float);
-        t.data = raw.data;
-        assert_int_equal(lcf_gguf_type_bytes(t.type, t.n), raw.len);
-        out = lcf_alloc(t.n, sizeof(*out));
-        assert_non_null(out);
-        lcf_gguf_dequantize(out, &t, 0, t.n);
-        assert_memory_equal(out, wanted.data, wanted.len);
-        lcf_gguf_dequantize(out, &t, t.n / 2, t.n / 2);
-        assert_memory_equal(out, wanted.data + wanted.len / 2, wanted.len / 2);
-        free(out);
-        lcf_buf_dispose(&raw);
-        lcf_buf_dispose(&wanted);
+    must(write_shard(SHARD1, 0, 2, "z.one", 2, &err), &err);
+    must(write_shard(SHARD2, 1, 2, "a.two", 2, &err), &err);
+    must(lcf_gguf_open(&g, SHARD1, &err), &err);
+    assert_int_equal(lcf_gguf_shards_n(g), 2);
+    assert_int_equal(lcf_gguf_tensors_n(g), 2);
+    assert_string_equal(lcf_gguf_tensor_at(g, 1)->name, "a.two");
+    lcf_gguf_dequantize(out, lcf_gguf_tensor_find(g, "a.two"), 0, 64);
+    assert_memory_equal(out, VALUES, sizeof(out));
+    lcf_gguf_dequantize(out, lcf_gguf_tensor_find(g, "z.one"), 0, 64);
+    assert_memory_equal(out, VALUES, sizeof(out));
+    lcf_gguf_id(id, g);
+    lcf_gguf_close(g);
+    for (uint64_t n = 1;; n++) {
+        lcf_status status;
+        lcf_alloc_fail_at(n);
+        status = lcf_gguf_open(&g, SHARD1, NULL);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+        assert_true(n < 1000);
     }
+    lcf_gguf_close(g);
+
+    must(write_shard(SHARD2, 1, 2, "b.two", 2, &err), &err); /* another model: another id */
+    must(lcf_gguf_open(&g, SHARD1, &err), &err);
+    lcf_gguf_id(other, g);
+    lcf_gguf_close(g);
+    assert_string_not_equal(id, other);
+
+    expect_shards(LCF_EINVAL, SHARD2, "first");
+    must(write_shard(SHARD2, 1, 2, "z.one", 2, &err), &err);
+    expect_shards(LCF_EFORMAT, SHARD1, "z.one");
+    must(write_shard(SHARD2, 0, 2, "a.two", 2, &err), &err);
+    expect_shards(LCF_EFORMAT, SHARD1, SHARD2);
+    must(write_shard(SHARD2, 1, 3, "a.two", 2, &err), &err);
+    expect_shards(LCF_EFORMAT, SHARD1, "2 of 3");
+    must(write_shard(SHARD1, 0, 2, "z.one", 9, &err), &err);
+    must(write_shard(SHARD2, 1, 2, "a.two", 9, &err), &err);
+    expect_shards(LCF_EFORMAT, SHARD1, "9");
+    assert_int_equal(remove(SHARD2), 0);
+    expect_shards(LCF_ENOENT, SHARD1, SHARD2);
+    must(write_shard(PATH, 0, 2, "z.one", 2, &err), &err);
+    expect_shards(LCF_EINVAL, PATH, "-00002.gguf");
+    assert_int_equal(remove(SHARD1), 0);
+}
+
+static lcf_status convert_sample(const lcf_gguf *g, const char *tensor, lcf_gguf_type type,
+                                 lcf_err *err)
+{
+    lcf_gguf_writer *w = NULL;
+    lcf_status status = lcf_gguf_create(&w, DAMAGED, err);
+
+    for (size_t i = 0; lcf_gguf_key_at(g, i) && !status; i++) {
+        lcf_gguf_value value = lcf_gguf_value_at(g, i);
+        status = lcf_gguf_add_value(w, lcf_gguf_key_at(g, i), &value, err);
+    }
+    if (!status)
+        status = lcf_gguf_add_converted(w, lcf_gguf_tensor_find(g, tensor), type, err);
+    if (!status) {
+        status = lcf_gguf_commit(w, err);
+        w = NULL;
+    }
+    lcf_gguf_abandon(w);
+    return status;
+}
+
+/* Keys survive as they are, a tensor arrives by way of f32, or as it is. */
+static void test_converted(void **state)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_gguf *g, *copy;
+    const lcf_gguf_tensor *a, *b;
+    float wide[64], narrow[64];
+
+    (void)state;
+    must(write_sample(&err), &err);
+    must(lcf_gguf_open(&g, PATH, &err), &err);
+    must(convert_sample(g, "m.q8", LCF_GGUF_Q8_0, &err), &err);
+    must(lcf_gguf_open(&copy, DAMAGED, &err), &err);
+    for (size_t i = 0; i < 8; i++) {
+        lcf_gguf_value x, y;
+        if (!lcf_gguf_key_at(g, i)) {
+            assert_int_equal(i, 7);
+            assert_null(lcf_gguf_key_at(copy, i));
+            break;
+        }
+        x = lcf_gguf_value_at(g, i);
+        y = lcf_gguf_value_at(copy, i);
+        assert_string_equal(lcf_gguf_key_at(g, i), lcf_gguf_key_at(copy, i));
+        assert_int_equal(x.kind, y.kind);
+        assert_int_equal(x.array, y.array);
+        assert_int_equal(x.n, y.n);
+        for (size_t k = 0; k < x.n && x.kind == LCF_GGUF_KIND_STRING; k++) {
+            assert_int_equal(x.strings[k].len, y.strings[k].len);
+            assert_memory_equal(x.strings[k].data, y.strings[k].data, x.strings[k].len);
+        }
+        assert_memory_equal(x.data, y.data, x.n * lcf_gguf_kind_bytes(x.kind));
+    }
+    a = lcf_gguf_tensor_find(g, "m.q8");
+    b = lcf_gguf_tensor_find(copy, "m.q8");
+    assert_int_equal(a->bytes_n, b->bytes_n);
+    assert_memory_equal(a->data, b->data, a->bytes_n);
+    lcf_gguf_close(copy);
+
+    must(convert_sample(g, "m.bf16", LCF_GGUF_F32, &err), &err);
+    must(lcf_gguf_open(&copy, DAMAGED, &err), &err);
+    lcf_gguf_dequantize(wide, lcf_gguf_tensor_find(g, "m.bf16"), 0, 3);
+    lcf_gguf_dequantize(narrow, lcf_gguf_tensor_find(copy, "m.bf16"), 0, 3);
+    assert_memory_equal(wide, narrow, 3 * sizeof(*wide));
+    lcf_gguf_close(copy);
+
+    /* 3e38 does not fit, rows of 3 have no blocks, the K types cannot be written */
+    assert_int_equal(convert_sample(g, "m.f32", LCF_GGUF_F16, &err), LCF_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "m.f32"));
+    assert_int_equal(convert_sample(g, "m.f16", LCF_GGUF_Q8_0, NULL), LCF_EINVAL);
+    assert_int_equal(convert_sample(g, "m.f32", LCF_GGUF_Q6_K, NULL), LCF_EUNSUPPORTED);
+    lcf_gguf_close(g);
 }
 
 int main(void)
@@ -361,7 +477,8 @@ int main(void)
         cmocka_unit_test(test_keys),          cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_f16),           cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_truncated),     cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_quant_files),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_converted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,210 @@
+/*
+ * Block formats: widening is held bit for bit to an independent statement of every format and to
+ * reference blocks, narrowing to reference files; both to what any rounding must keep.
+ */
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "offline/llama/gguf.h"
+#include "tests/unit/llama/blocks_golden.h"
+#include "tests/unit/llama/fixture.h"
+#include "tests/unit/test.h"
+
+#include <math.h>
+
+enum { CASES_N = sizeof(BLOCKS_GOLDEN) / sizeof(*BLOCKS_GOLDEN) };
+
+static void must(lcf_status status, const lcf_err *err)
+{
+    if (status)
+        fail_msg("%s", err->text);
+}
+
+static lcf_gguf_type type_named(const char *name)
+{
+    lcf_gguf_type type;
+
+    assert_true(lcf_gguf_type_parse(&type, name));
+    assert_string_equal(lcf_gguf_type_name(type), name);
+    return type;
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < CASES_N; c++) {
+        const struct blocks_case *g = &BLOCKS_GOLDEN[c];
+        lcf_gguf_type type = type_named(g->type);
+        size_t block = lcf_gguf_type_block(type);
+        float *out = lcf_alloc(g->n, sizeof(*out)), part[256];
+        uint8_t *odd = lcf_alloc(g->bytes_n + 1, 1); /* any alignment */
+        lcf_gguf_tensor t = {.type = type, .data = odd + 1, .n = g->n};
+        assert_non_null(out);
+        assert_non_null(odd);
+        assert_true(lcf_gguf_type_readable(type));
+        assert_int_equal(lcf_gguf_type_bytes(type, g->n), g->bytes_n);
+        memcpy(odd + 1, g->raw, g->bytes_n);
+        lcf_gguf_widen(out, type, odd + 1, g->n);
+        for (size_t i = 0; i < g->n; i++)
+            if (memcmp(&out[i], &g->values[i], sizeof(*out)))
+                fail_msg("%s value %zu: %a", g->type, i, (double)out[i]);
+        lcf_gguf_dequantize(part, &t, g->n - block, block);
+        assert_memory_equal(part, out + g->n - block, block * sizeof(*part));
+        free(out);
+        free(odd);
+    }
+}
+
+/* The shared data's raw blocks with their values; those are of another implementation. */
+static void test_reference(void **state)
+{
+    static const char *const NAMES[] = {"F32",  "F16",  "BF16", "Q4_0",
+                                        "Q5_0", "Q8_0", "Q4_K", "Q6_K"};
+    size_t seen_n = 0;
+
+    (void)state;
+    for (size_t c = 0; c < sizeof(NAMES) / sizeof(*NAMES); c++) {
+        char name[64];
+        char *raw_path, *value_path;
+        lcf_buf raw = LCF_BUF_INIT, values = LCF_BUF_INIT;
+        lcf_err err = LCF_ERR_INIT;
+        lcf_gguf_type type = type_named(NAMES[c]);
+        float *out;
+        snprintf(name, sizeof(name), "quant/%s.raw", NAMES[c]);
+        raw_path = fixture_data(name);
+        snprintf(name, sizeof(name), "quant/%s.f32", NAMES[c]);
+        value_path = fixture_data(name);
+        if (raw_path && value_path) {
+            size_t n;
+            must(lcf_file_read(&raw, raw_path, 1 << 20, &err), &err);
+            must(lcf_file_read(&values, value_path, 1 << 20, &err), &err);
+            n = values.len / sizeof(*out);
+            assert_int_equal(lcf_gguf_type_bytes(type, n), raw.len);
+            out = lcf_alloc(n, sizeof(*out));
+            assert_non_null(out);
+            lcf_gguf_widen(out, type, raw.data, n);
+            assert_memory_equal(out, values.data, values.len);
+            free(out);
+            seen_n++;
+        }
+        lcf_buf_dispose(&raw);
+        lcf_buf_dispose(&values);
+        free(raw_path);
+        free(value_path);
+    }
+    if (!seen_n)
+        skip();
+}
+
+/* Within half a step of what it was; a constant and a zero block survive; nothing is undefined for
+ * values that are not finite. */
+static void test_narrow(void **state)
+{
+    static const struct {
+        const char *name;
+        float step; /* of a block from -1 to 1 */
+    } TYPES[] = {{"Q4_0", 1 / 8.f},
+                 {"Q4_1", 2 / 15.f},
+                 {"Q5_0", 1 / 16.f},
+                 {"Q5_1", 2 / 31.f},
+                 {"Q8_0", 1 / 127.f}};
+    lcf_rng rng;
+
+    (void)state;
+    lcf_rng_seed(&rng, 3, 0);
+    for (size_t c = 0; c < sizeof(TYPES) / sizeof(*TYPES); c++) {
+        lcf_gguf_type type = type_named(TYPES[c].name);
+        float x[64] = {0}, back[64];
+        uint8_t raw[64 * 4];
+        assert_true(lcf_gguf_type_writable(type));
+        for (size_t i = 0; i < 32; i++)
+            x[i] = lcf_rng_f32(&rng) * 2 - 1;
+        x[5] = -1;
+        x[9] = 1;
+        lcf_gguf_quantize(raw, type, x, 64);
+        lcf_gguf_widen(back, type, raw, 64);
+        for (size_t i = 0; i < 32; i++) {
+            /* symmetric types have no code for the far end of the other sign */
+            float bound = (x[i] > 1 - TYPES[c].step ? 1.01f : .51f) * TYPES[c].step;
+            if (!(fabsf(back[i] - x[i]) <= bound))
+                fail_msg("%s: %g became %g", TYPES[c].name, (double)x[i], (double)back[i]);
+        }
+        for (size_t i = 32; i < 64; i++)
+            assert_true(back[i] == 0);
+        for (size_t i = 0; i < 64; i++)
+            x[i] = i % 3 ? NAN : i % 2 ? INFINITY : -INFINITY;
+        lcf_gguf_quantize(raw, type, x, 64);
+    }
+}
+
+/* Every tensor of a reference file, made from the f32 file's values, bit for bit. */
+static size_t compare_file(const lcf_gguf *f32, const char *name)
+{
+    char *path = fixture_data(name);
+    lcf_err err = LCF_ERR_INIT;
+    lcf_gguf *g;
+    size_t compared_n = 0;
+
+    assert_non_null(path);
+    must(lcf_gguf_open(&g, path, &err), &err);
+    for (size_t i = 0; i < lcf_gguf_tensors_n(g); i++) {
+        const lcf_gguf_tensor *t = lcf_gguf_tensor_at(g, i);
+        const lcf_gguf_tensor *source = lcf_gguf_tensor_find(f32, t->name);
+        uint8_t *raw = lcf_alloc(t->bytes_n, 1);
+        assert_non_null(source);
+        assert_non_null(raw);
+        lcf_gguf_quantize(raw, t->type, source->data, t->n);
+        if (memcmp(raw, t->data, t->bytes_n))
+            fail_msg("%s: %s differs", name, t->name);
+        compared_n += t->type != LCF_GGUF_F32;
+        free(raw);
+    }
+    lcf_gguf_close(g);
+    free(path);
+    return compared_n;
+}
+
+static void test_reference_files(void **state)
+{
+    static const char *const NAMES[] = {"stories260k-f16-v3.gguf", "stories260k-bf16-v3.gguf",
+                                        "stories260k-q8_0-v3.gguf", "stories260k-q4_0-v3.gguf"};
+    char *path = fixture_data("stories260k-f32-v3.gguf");
+    lcf_err err = LCF_ERR_INIT;
+    lcf_gguf *f32;
+
+    (void)state;
+    if (!path)
+        skip();
+    must(lcf_gguf_open(&f32, path, &err), &err);
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(*NAMES); i++)
+        assert_int_equal(compare_file(f32, NAMES[i]), 37);
+    lcf_gguf_close(f32);
+    free(path);
+}
+
+static void test_names(void **state)
+{
+    lcf_gguf_type type;
+
+    (void)state;
+    assert_true(lcf_gguf_type_parse(&type, "q8_0"));
+    assert_int_equal(type, LCF_GGUF_Q8_0);
+    assert_false(lcf_gguf_type_parse(&type, "Q8"));
+    assert_false(lcf_gguf_type_parse(&type, ""));
+    assert_null(lcf_gguf_type_name((lcf_gguf_type)4));
+    assert_null(lcf_gguf_type_name((lcf_gguf_type)1000));
+    assert_false(lcf_gguf_type_readable((lcf_gguf_type)10));
+    assert_false(lcf_gguf_type_writable(LCF_GGUF_Q6_K));
+    assert_int_equal(lcf_gguf_file_type(LCF_GGUF_Q8_0), 7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden), cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_narrow), cmocka_unit_test(test_reference_files),
+        cmocka_unit_test(test_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
