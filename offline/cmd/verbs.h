@@ -18,6 +18,7 @@
     X("retrieve", lcf_cmd_retrieve, "find the examples of every row")                      \
     X("knowledge", lcf_cmd_knowledge, "encode what is said about users and items")         \
     X("tokenize", lcf_cmd_tokenize, "show the token ids of a text")                        \
+    X("quantize", lcf_cmd_quantize, "write a model with its matrices in another type")     \
     X("complete", lcf_cmd_complete, "continue a text with a model")                        \
     X("train", lcf_cmd_train, "train rankers: the backbone, or with the ICT module")       \
     X("sweep", lcf_cmd_sweep, "train rankers with many settings, the best first")          \
