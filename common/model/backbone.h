@@ -74,6 +74,9 @@ struct ranker_side {
      */
     lcf_tensor *(*text_tokens)(const ranker_pass *p, const float *vectors, size_t n);
     lcf_tensor *(*example_tokens)(const ranker_pass *p, ranker_fields *f);
+    /* How much each row's own token attends to the tokens of its sequence [rows_n, tokens_n * slots
+     * + 1], for explanations; NULL where nothing attends. */
+    lcf_tensor *(*attention)(const ranker_pass *p, ranker_fields *f);
     ranker_fast fast; /* the extra vector, for a frozen batch */
 };
 

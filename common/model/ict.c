@@ -12,6 +12,9 @@
  */
 #include "common/model/ict.h"
 
+#include "common/math/kernels.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -200,12 +203,22 @@ static lcf_tensor *heads_of(const ranker_pass *p, lcf_tensor *n, size_t w)
                           4);
 }
 
+/* The same, turned by each token's position: queries and keys. */
+static lcf_tensor *turned_heads(const ranker_pass *p, lcf_tensor *n, size_t w)
+{
+    return lcf_op_rope(p->tape, heads_of(p, n, w), NULL, LCF_RANKER_ROPE_THETA);
+}
+
+static lcf_tensor *normed(const ranker_pass *p, lcf_tensor *t, size_t w)
+{
+    return lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, w), LCF_RANKER_NORM_EPS);
+}
+
 /* Self-attention of one layer: t [rows, tokens, dim] -> the same shape, before the output map. */
 static lcf_tensor *attention(const ranker_pass *p, const ict_layer *l, lcf_tensor *t)
 {
-    lcf_tensor *n = lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, l->norm1), LCF_RANKER_NORM_EPS);
-    lcf_tensor *q = lcf_op_rope(p->tape, heads_of(p, n, l->q), NULL, LCF_RANKER_ROPE_THETA);
-    lcf_tensor *k = lcf_op_rope(p->tape, heads_of(p, n, l->k), NULL, LCF_RANKER_ROPE_THETA);
+    lcf_tensor *n = normed(p, t, l->norm1);
+    lcf_tensor *q = turned_heads(p, n, l->q), *k = turned_heads(p, n, l->k);
     lcf_tensor *a = lcf_op_attention(p->tape, q, k, heads_of(p, n, l->v), p->batch->segments);
 
     return lcf_op_reshape(p->tape, a, t->dims, t->dims_n);
@@ -213,7 +226,7 @@ static lcf_tensor *attention(const ranker_pass *p, const ict_layer *l, lcf_tenso
 
 static lcf_tensor *feed_forward(const ranker_pass *p, const ict_layer *l, lcf_tensor *t)
 {
-    lcf_tensor *n = lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, l->norm2), LCF_RANKER_NORM_EPS);
+    lcf_tensor *n = normed(p, t, l->norm2);
     lcf_tensor *gate = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->gate), NULL);
     lcf_tensor *up = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->up), NULL);
 
@@ -221,26 +234,89 @@ static lcf_tensor *feed_forward(const ranker_pass *p, const ict_layer *l, lcf_te
                          NULL);
 }
 
+/* What a layer makes of tokens t and their attention a. */
+static lcf_tensor *finish_layer(const ranker_pass *p, const ict_layer *l, lcf_tensor *t,
+                                lcf_tensor *a)
+{
+    t = lcf_op_add(p->tape, t, lcf_op_linear(p->tape, a, lcf_ranker_param(p, l->o), NULL));
+    return lcf_op_add(p->tape, t, feed_forward(p, l, t));
+}
+
+static const ict_layer *last_layer(const ranker_pass *p)
+{
+    return &state_of(p)->layers[p->r->config.layers_n - 1];
+}
+
+/* All tokens, as they enter the last layer. */
+static lcf_tensor *before_last_layer(const ranker_pass *p, lcf_tensor *t)
+{
+    for (const ict_layer *l = state_of(p)->layers; l < last_layer(p); l++)
+        t = finish_layer(p, l, t, attention(p, l, t));
+    return t;
+}
+
 /* Hidden states, after the final norm, of the tokens wanted [wanted_n]: all other tokens are left
  * behind after the last attention. */
 static lcf_tensor *decode(const ranker_pass *p, lcf_tensor *t, const uint32_t *wanted,
                           size_t wanted_n)
 {
-    const size_t layers_n = p->r->config.layers_n;
     const size_t flat[2] = {t->dims[0] * t->dims[1], t->dims[2]};
+    lcf_tensor *a;
 
-    for (size_t i = 0; i < layers_n; i++) {
-        const ict_layer *l = &state_of(p)->layers[i];
-        lcf_tensor *a = attention(p, l, t);
+    t = before_last_layer(p, t);
+    a = attention(p, last_layer(p), t);
+    a = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, a, flat, 2), wanted, wanted_n);
+    t = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, t, flat, 2), wanted, wanted_n);
+    return normed(p, finish_layer(p, last_layer(p), t, a), state_of(p)->norm);
+}
 
-        if (i + 1 == layers_n) {
-            a = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, a, flat, 2), wanted, wanted_n);
-            t = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, t, flat, 2), wanted, wanted_n);
-        }
-        t = lcf_op_add(p->tape, t, lcf_op_linear(p->tape, a, lcf_ranker_param(p, l->o), NULL));
-        t = lcf_op_add(p->tape, t, feed_forward(p, l, t));
+/* Adds to out [tokens] what one head of a row's last token gives to each of its tokens from `first`
+ * on: the softmax of q k / sqrt(head dim). */
+static void add_head(float *out, const float *q, const float *k, size_t ld, size_t head_dim,
+                     size_t first, size_t tokens)
+{
+    float weights[LCF_EXAMPLES_K_MAX * LCF_RANKER_EXAMPLE_TOKENS_MAX + 1];
+
+    for (size_t t = first; t < tokens; t++) {
+        float product = 0;
+
+        for (size_t i = 0; i < head_dim; i++)
+            product += q[i] * k[t * ld + i];
+        weights[t] = product / sqrtf((float)head_dim);
     }
-    return lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, state_of(p)->norm), LCF_RANKER_NORM_EPS);
+    lcf_softmax(weights + first, 1, tokens - first);
+    for (size_t t = first; t < tokens; t++)
+        out[t] += weights[t];
+}
+
+/* The attention of each row's own token over its sequence in the last layer, the mean of the heads
+ * [rows_n, tokens]; 0 for empty slots. Not for gradients. */
+static lcf_tensor *last_attention(const ranker_pass *p, ranker_fields *f)
+{
+    const size_t heads = p->r->config.heads_n, dim = p->r->config.dim, head_dim = dim / heads;
+    const ranker_batch *b = p->batch;
+    lcf_tensor *texts = batch_texts(p);
+    lcf_tensor *t = before_last_layer(p, sequences(p, decisions(p, f, texts), texts));
+    lcf_tensor *n = normed(p, t, last_layer(p)->norm1);
+    lcf_tensor *q = turned_heads(p, n, last_layer(p)->q), *k = turned_heads(p, n, last_layer(p)->k);
+    const size_t tokens = p->r->side->tokens_n * b->slots_n + 1, shape[2] = {b->rows_n, tokens};
+    float *out = lcf_tape_alloc(p->tape, b->rows_n * tokens, sizeof(*out));
+
+    if (lcf_tape_status(p->tape))
+        return NULL;
+    memset(out, 0, b->rows_n * tokens * sizeof(*out));
+    for (size_t row = 0; row < b->rows_n; row++) {
+        const uint32_t *slots = b->slot_offsets + row * b->slots_n;
+        const size_t used = p->r->side->tokens_n * (slots[b->slots_n] - slots[0]) + 1;
+        const size_t at = row * tokens * dim, last = at + (tokens - 1) * dim;
+
+        for (size_t h = 0; h < heads; h++)
+            add_head(out + row * tokens, q->data + last + h * head_dim, k->data + at + h * head_dim,
+                     dim, head_dim, tokens - used, tokens);
+        for (size_t i = 0; i < tokens; i++)
+            out[row * tokens + i] /= (float)heads;
+    }
+    return lcf_tape_input(p->tape, out, shape, 2);
 }
 
 /* Mean over the slots in use of 1 - cos(reconstruction, the example's CoT vector). */
@@ -313,6 +389,7 @@ const ranker_side LCF_SIDE_ICT = {
     .forward = forward,
     .text_tokens = lcf_ict_text_tokens,
     .example_tokens = example_tokens,
+    .attention = last_attention,
     .fast = {.state_bytes = sizeof(ict_plan), .pack = lcf_ict_pack, .infer = lcf_ict_infer},
 };
 
@@ -326,6 +403,7 @@ const ranker_side LCF_SIDE_ICT_NOCOT = {
     .forward = forward,
     .text_tokens = lcf_ict_text_tokens,
     .example_tokens = example_tokens,
+    .attention = last_attention,
 };
 
 const ranker_side LCF_SIDE_ICT_MEAN = {

@@ -379,3 +379,75 @@ lcf_status lcf_ranker_score(float *scores, lcf_tape *tape, const lcf_ranker *r,
     }
     return status;
 }
+
+/* ---- attention ---- */
+
+bool lcf_ranker_attends(const lcf_ranker *r)
+{
+    return r->side->attention != NULL;
+}
+
+/* Sums a row's weights [slots_n * tokens_n + 1] by example, each where the row has it. */
+static void by_example(float *out, const ranker_pass *p, size_t row, const lcf_ranker_row *asked,
+                       const float *weights)
+{
+    const ranker_batch *b = p->batch;
+    const size_t tokens_n = p->r->side->tokens_n, k = p->r->config.k;
+    const uint32_t *slots = b->slot_offsets + row * b->slots_n;
+
+    memset(out, 0, k * sizeof(*out));
+    for (size_t slot = 0; slot < b->slots_n; slot++) {
+        size_t place = 0;
+        uint32_t example;
+
+        if (slots[slot] == slots[slot + 1])
+            continue;
+        example = b->slot_example[slots[slot]];
+        example = b->frozen ? example : b->example[example];
+        while (asked->examples[place] != example || out[place] > 0)
+            place++;
+        for (size_t t = 0; t < tokens_n; t++)
+            out[place] += weights[slot * tokens_n + t];
+    }
+}
+
+static lcf_status attention_block(float *out, lcf_tape *tape, const lcf_ranker *r,
+                                  const lcf_ranker_source *source, const lcf_ranker_row *rows,
+                                  size_t n)
+{
+    ranker_pass p = {.tape = tape, .r = r, .source = source};
+    ranker_fields fields;
+    lcf_tensor *weights;
+
+    lcf_tape_reset(tape, false);
+    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, is_frozen(r, source));
+    if (!p.batch)
+        return lcf_tape_status(tape);
+    lcf_ranker_fields_build(&fields, &p);
+    weights = r->side->attention(&p, &fields);
+    if (lcf_tape_status(tape))
+        return lcf_tape_status(tape);
+    for (size_t i = 0; i < n; i++)
+        by_example(out + i * r->config.k, &p, i, &rows[i], weights->data + i * weights->dims[1]);
+    return LCF_OK;
+}
+
+lcf_status lcf_ranker_attention(float *out, lcf_tape *tape, const lcf_ranker *r,
+                                const lcf_ranker_source *source, const lcf_ranker_row *rows,
+                                size_t n, lcf_err *err)
+{
+    lcf_status status = lcf_ranker_attends(r) ? lcf_ranker_check_source(r, source, err)
+                                              : LCF_FAIL(err, LCF_EINVAL,
+                                                         "a ranker with the side module %s attends "
+                                                         "to no examples",
+                                                         r->config.side);
+
+    for (size_t at = 0; at < n && !status; at += SCORE_BLOCK) {
+        const size_t block = n - at < SCORE_BLOCK ? n - at : SCORE_BLOCK;
+
+        status = attention_block(out + at * r->config.k, tape, r, source, rows + at, block);
+        if (status)
+            LCF_FAIL(err, status, "no memory for the attention of %zu rows", block);
+    }
+    return status;
+}

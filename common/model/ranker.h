@@ -214,4 +214,19 @@ lcf_status lcf_ranker_score(float *scores, lcf_tape *tape, const lcf_ranker *r,
                             const lcf_ranker_source *source, const lcf_ranker_row *rows, size_t n,
                             lcf_err *err);
 
+/* Whether the side module attends to examples: ICT with its decoder. */
+bool lcf_ranker_attends(const lcf_ranker *r);
+/*
+ * How much each row's own token, in the last layer of the ICT decoder, attends to each of its
+ * examples: the softmax weights of the example's tokens together, the mean of the heads. What is
+ * missing to 1 is the attention to itself. For explanations: without the fast path, in no time of
+ * note.
+ *
+ * shapes   out [n, config.k], by the place of the example in row.examples; 0 where there is none
+ * errors   EINVAL  the side module does not attend; else as lcf_ranker_score
+ */
+lcf_status lcf_ranker_attention(float *out, lcf_tape *tape, const lcf_ranker *r,
+                                const lcf_ranker_source *source, const lcf_ranker_row *rows,
+                                size_t n, lcf_err *err);
+
 #endif

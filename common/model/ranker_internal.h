@@ -9,6 +9,7 @@
 
 #define LCF_RANKER_LAYERS_MAX 8
 #define LCF_RANKER_PARAMS_MAX 512 /* 64 fields are up to 192 of them */
+#define LCF_RANKER_EXAMPLE_TOKENS_MAX 3
 #define LCF_RANKER_ROPE_THETA 10000.0f
 #define LCF_RANKER_NORM_EPS 1e-5f
 

@@ -330,9 +330,11 @@ class Model:
             q, k, v = ((n @ w(c).T).view(T, HEADS, hd) for c in "qkv")
             s = torch.einsum("ihd,jhd->hij", self.rope(q), self.rope(k)) / np.sqrt(hd)
             s = s.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), float("-inf"))
-            t = t + torch.einsum("hij,jhd->ihd", s.softmax(-1), v).reshape(T, DIM) @ w("o").T
+            s = s.softmax(-1)
+            t = t + torch.einsum("hij,jhd->ihd", s, v).reshape(T, DIM) @ w("o").T
             n = self.norm(t, w("norm2"))
             t = t + (F.silu(n @ w("gate").T) * (n @ w("up").T)) @ w("down").T
+        self.last_attention = s[:, -1].mean(0).detach()  # of the query's token, over the heads of the last layer
         return self.norm(t, self.p["norm.w"])
 
     def row(self, r):
@@ -353,11 +355,13 @@ class Model:
             extra = hidden[-1]
             for j, e in enumerate(ids):
                 losses.append(1 - F.cosine_similarity(self.mlp("rec", hidden[3 * j], 2), self.cot[e], dim=0))
+                self.attended[r, list(w["row_examples"][r]).index(e)] = self.last_attention[3 * j : 3 * j + 3].sum()
         if self.backbone == "lr":
             return self.linear(user, item, extra)[None], losses
         return self.logit(user, item, history, extra)[None], losses
 
     def loss(self):
+        self.attended = np.zeros(self.w["row_examples"].shape)  # by row and place of the example
         rows = [self.row(r) for r in range(len(self.w["row_user"]))]
         logits = torch.cat([x[0] for x in rows])
         bce = F.binary_cross_entropy_with_logits(logits, torch.tensor(self.w["row_label"], dtype=torch.float64))
@@ -394,6 +398,8 @@ def main():
             out[f"loss.{step}"] = total.item()
             if step == 0:
                 out["logits"], out["rec_loss"] = logits.detach().numpy(), rec.item()
+                if ict:
+                    out["attention"] = model.attended
                 out.update({f"grad.{k}": v.grad.numpy().copy() for k, v in p.items()})
             optimizer.step()
         out.update({f"step.{k}": v.detach().numpy().copy() for k, v in p.items()})

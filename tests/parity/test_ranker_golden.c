@@ -76,6 +76,26 @@ static void settle_key_biases(arm *a)
     }
 }
 
+/* Where a module attends, to what, however the examples' tokens came about. */
+static void check_attention(arm *a)
+{
+    const golden_tensor *wanted = ranker_world_get(&a->world, "attention", "");
+    const size_t n = a->world.rows_n, k = lcf_ranker_config_of(a->ranker)->k;
+    float *got = calloc(n * k, sizeof(*got));
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(wanted->n, n * k);
+    for (int frozen = 0; frozen < 2; frozen++) {
+        if (frozen && lcf_ranker_freeze(a->ranker, &a->world.source, &err))
+            fail_msg("%s", err.text);
+        if (lcf_ranker_attention(got, a->tape, a->ranker, &a->world.source, a->world.rows, n, &err))
+            fail_msg("%s", err.text);
+        golden_assert_close("attention", got, wanted);
+    }
+    lcf_ranker_thaw(a->ranker);
+    free(got);
+}
+
 static void check_arm(const char *name)
 {
     lcf_adam_options options = LCF_ADAM_OPTIONS_INIT;
@@ -86,6 +106,8 @@ static void check_arm(const char *name)
     options.weight_decay = WEIGHT_DECAY;
     arm_open(&a, name);
     assert_int_equal(lcf_adam_init(&adam, lcf_ranker_params(a.ranker), &options, NULL), LCF_OK);
+    if (!strcmp(a.world.side, "ict") && a.world.order == LCF_ORDER_KEY)
+        check_attention(&a);
     for (int step = 0; step < STEPS; step++) {
         const double loss = pass(&a, &logits, &rec);
         const float loss32 = (float)loss;
