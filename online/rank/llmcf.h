@@ -83,6 +83,10 @@ typedef struct lcf_rank_example {
     const char *user_id, *item_id, *title, *cot; /* cot "" when its record cannot be read */
     int label;
     float similarity;
+    /* of lcf_rank_explain */
+    float attention;     /* of the candidate's token to this example in ICT's last layer: the mean
+                            of the heads' softmax weights, its three tokens together */
+    float score_without; /* the score, had this example not been found */
 } lcf_rank_example;
 
 typedef struct lcf_rank_result {
@@ -93,18 +97,20 @@ typedef struct lcf_rank_result {
                              as an item without features), "no_examples" (the backbone's score) */
     const lcf_rank_example *examples; /* with explain */
     size_t examples_n;                /* used for the score; 0 in a backbone arm */
+    float score_no_examples; /* of lcf_rank_explain: the score, had no example been found */
 } lcf_rank_result;
 
 typedef struct lcf_rank_response {
     const char *generation, *arm;
     const lcf_rank_result *results; /* by falling score, ties by candidate index */
     size_t results_n;
-    const char *degraded; /* NULL, or what concerns the whole request: "no_example_index",
-                             "unknown_user" */
-    size_t degraded_n;    /* candidates with a reason, returned or not */
-    double retrieve_ms;   /* finding examples */
-    double ict_ms;        /* the arm's side module */
-    double score_ms;      /* with ict_ms; the rest of it is the backbone's */
+    const char *degraded;    /* NULL, or what concerns the whole request: "no_example_index",
+                                "unknown_user" */
+    size_t degraded_n;       /* candidates with a reason, returned or not */
+    bool explained, attends; /* of lcf_rank_explain; attends: the arm has an attention to show */
+    double retrieve_ms;      /* finding examples */
+    double ict_ms;           /* the arm's side module */
+    double score_ms;         /* with ict_ms; the rest of it is the backbone's */
     double total_ms;
 } lcf_rank_response;
 
@@ -120,6 +126,18 @@ typedef struct lcf_rank_response {
  */
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err);
+
+/*
+ * lcf_rank with `explain`, and beside every example of every result the attention it got and the
+ * score without it. The scores are those of lcf_rank, bit for bit; those "without" are the same
+ * model's for the same request with one example fewer, and with none.
+ *
+ * errors   as lcf_rank
+ * memory   of the context, as lcf_rank; allocates
+ * cost     about 3 + k times lcf_rank: use `top`
+ */
+lcf_status lcf_rank_explain(lcf_rank_response *out, lcf_rank_context *c,
+                            const lcf_rank_request *request, lcf_err *err);
 
 #ifdef __cplusplus
 }

@@ -1,74 +1,20 @@
 /*
  * Ranking: request -> indices -> examples -> scores -> order. The same rows, the same retrieval and
  * the same model as offline; this file only decides what to do where something is missing.
- *
- * Invariant: a context holds room for LCF_RANK_CANDIDATES_MAX candidates from the start, so that a
- * request allocates only what the tape and the arena have not seen yet.
  */
-#include "online/rank/llmcf.h"
+#include "online/rank/rank_internal.h"
 
-#include "common/base/mem.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
-#include "common/nn/tape.h"
-#include "common/snapshot/snapshot.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ARENA_BLOCK_BYTES ((size_t)256 << 10)
-#define NO_ARM SIZE_MAX
 
 _Static_assert(sizeof(((lcf_rank_info *)0)->arms) / sizeof(char *) == LCF_ARMS_MAX,
                "lcf_rank_info names every arm");
-
-struct lcf_ranker_snapshot {
-    lcf_snapshot *data;
-    size_t backbone_arm; /* what answers where no example can be used; NO_ARM: none */
-};
-
-/* A candidate's place in the order. */
-typedef struct place {
-    float score;
-    uint32_t candidate;
-} place;
-
-struct lcf_rank_context {
-    const lcf_ranker_snapshot *snapshot;
-    lcf_tape *tape;
-    lcf_arena *arena; /* what the response points to; reset by the next rank */
-    float *history_vec;
-    uint32_t history[LCF_HISTORY_MAX], history_n;
-    const uint8_t
-        *history_labels; /* of the snapshot's history; NULL: the request brought its own */
-    /* [LCF_RANK_CANDIDATES_MAX] each */
-    uint32_t *item;
-    lcf_example_query *queries;
-    lcf_neighbours_scratch *neighbours; /* NULL where the snapshot has none */
-    uint32_t *examples;                 /* [candidates, k of the model] */
-    float *similarities;
-    const char **degraded;
-    lcf_ranker_row *rows;
-    uint32_t *row_candidate;
-    float *row_score;
-    place *places;
-    /* The snapshot's fields, those of the context with one entry: the request's. */
-    lcf_fields *fields; /* NULL where there are none */
-    uint64_t (*context_offsets)[2];
-    uint32_t *context_ids; /* [fields, LCF_FIELD_VALUES_MAX] */
-};
-
-/* One request on its way. */
-typedef struct job {
-    lcf_rank_context *c;
-    const lcf_rank_request *request;
-    const lcf_snapshot *data;
-    size_t arm;
-    uint32_t user, k; /* k of the arm's model: the row length of `examples` */
-    bool retrieved;
-    double side_s; /* of the arm's side module */
-} job;
 
 static bool reads_examples(const lcf_ranker *ranker)
 {
@@ -86,7 +32,7 @@ lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *e
     status = lcf_snapshot_open(&s->data, path, err);
     if (status)
         goto done;
-    s->backbone_arm = NO_ARM;
+    s->backbone_arm = RANK_NO_ARM;
     for (size_t i = s->data->arms_n; i-- > 0;)
         if (!reads_examples(s->data->arms[i].ranker))
             s->backbone_arm = i;
@@ -213,7 +159,7 @@ void lcf_rank_context_free(lcf_rank_context *c)
 
 /* ---- request -> indices ---- */
 
-static lcf_status resolve_arm(job *j, lcf_err *err)
+static lcf_status resolve_arm(rank_job *j, lcf_err *err)
 {
     const lcf_rank_request *r = j->request;
     const lcf_ranker_config *config;
@@ -240,7 +186,7 @@ static uint32_t find(const lcf_strings *strings, const char *id)
 }
 
 /* The snapshot's history of the user, up to the moment of the request. */
-static void history_of_snapshot(job *j)
+static void history_of_snapshot(rank_job *j)
 {
     lcf_rank_context *c = j->c;
     const lcf_user_histories *u = &j->data->users;
@@ -256,7 +202,7 @@ static void history_of_snapshot(job *j)
 }
 
 /* The latest known items of the request's own history. */
-static void history_of_request(job *j)
+static void history_of_request(rank_job *j)
 {
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
@@ -276,7 +222,7 @@ static void history_of_request(job *j)
     c->history_labels = NULL;
 }
 
-static void resolve_history(job *j)
+static void resolve_history(rank_job *j)
 {
     lcf_rank_context *c = j->c;
 
@@ -287,7 +233,7 @@ static void resolve_history(job *j)
     lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, c->history_n);
 }
 
-static lcf_status resolve_value(job *j, const lcf_rank_value *value, lcf_err *err)
+static lcf_status resolve_value(rank_job *j, const lcf_rank_value *value, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     const lcf_field_names names = {&j->data->users.user_id, &j->data->catalogue};
@@ -309,7 +255,7 @@ static lcf_status resolve_value(job *j, const lcf_rank_value *value, lcf_err *er
 }
 
 /* What the request knows of the moment; a field that it leaves out has no value. */
-static lcf_status resolve_context(job *j, lcf_err *err)
+static lcf_status resolve_context(rank_job *j, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
@@ -320,7 +266,7 @@ static lcf_status resolve_context(job *j, lcf_err *err)
     return status;
 }
 
-static lcf_status resolve(job *j, lcf_err *err)
+static lcf_status resolve(rank_job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
@@ -361,7 +307,7 @@ static void widen_rows(uint32_t *ids, float *similarities, size_t n, uint32_t wa
         }
 }
 
-static lcf_status retrieve(job *j, lcf_err *err)
+static lcf_status retrieve(rank_job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
@@ -396,7 +342,7 @@ static lcf_status retrieve(job *j, lcf_err *err)
     return LCF_OK;
 }
 
-static size_t examples_of(const job *j, size_t candidate)
+static size_t examples_of(const rank_job *j, size_t candidate)
 {
     size_t n = 0;
 
@@ -407,33 +353,49 @@ static size_t examples_of(const job *j, size_t candidate)
 
 /* ---- examples -> scores ---- */
 
+lcf_ranker_source lcf_rank_source(rank_job *j)
+{
+    const lcf_snapshot *d = j->data;
+
+    return (lcf_ranker_source){.catalogue = &d->catalogue,
+                               .item_vectors = &d->item_vectors,
+                               .examples = d->has_examples ? &d->examples : NULL,
+                               .knowledge = d->has_knowledge ? &d->knowledge : NULL,
+                               .fields = j->c->fields,
+                               .side_s = &j->side_s};
+}
+
+lcf_ranker_row lcf_rank_row(const rank_job *j, size_t candidate)
+{
+    const lcf_rank_context *c = j->c;
+
+    return (lcf_ranker_row){.user = j->user,
+                            .item = c->item[candidate],
+                            .history = c->history,
+                            .history_n = c->history_n,
+                            .history_labels = c->history_labels,
+                            .time = j->request->time ? j->request->time : INT64_MAX,
+                            .context = 1};
+}
+
 /* Scores the candidates that do (or do not) go through the backbone with one model. */
-static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
+static lcf_status score_rows(rank_job *j, size_t arm, bool fallback, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     lcf_ranker *ranker = j->data->arms[arm].ranker;
     bool examples = reads_examples(ranker);
-    lcf_ranker_source source = {.catalogue = &j->data->catalogue,
-                                .item_vectors = &j->data->item_vectors,
-                                .examples = j->data->has_examples ? &j->data->examples : NULL,
-                                .knowledge = j->data->has_knowledge ? &j->data->knowledge : NULL,
-                                .fields = c->fields,
-                                .side_s = &j->side_s};
+    const lcf_ranker_source source = lcf_rank_source(j);
     size_t n = 0;
     lcf_status status;
 
     for (size_t i = 0; i < j->request->candidates_n; i++) {
         if (j->k && (examples_of(j, i) == 0) != fallback)
             continue;
-        c->rows[n] = (lcf_ranker_row){.user = j->user,
-                                      .item = c->item[i],
-                                      .history = c->history,
-                                      .history_n = c->history_n,
-                                      .history_labels = c->history_labels,
-                                      .examples = examples ? c->examples + i * j->k : NULL,
-                                      .similarities = examples ? c->similarities + i * j->k : NULL,
-                                      .time = j->request->time ? j->request->time : INT64_MAX,
-                                      .context = 1};
+        c->rows[n] = lcf_rank_row(j, i);
+        if (examples) {
+            c->rows[n].examples = c->examples + i * j->k;
+            c->rows[n].similarities = c->similarities + i * j->k;
+        }
         c->row_candidate[n++] = (uint32_t)i;
         if (fallback)
             c->degraded[i] = "no_examples";
@@ -446,34 +408,39 @@ static lcf_status score_rows(job *j, size_t arm, bool fallback, lcf_err *err)
     return status;
 }
 
-static lcf_status score(job *j, lcf_err *err)
+/* Opening refused snapshots whose arm has neither examples nor another one beside it. With examples
+ * but no other arm it scores rows of no example: it was trained for them too. */
+size_t lcf_rank_fallback_arm(const rank_job *j)
 {
-    size_t backbone = j->c->snapshot->backbone_arm;
+    const size_t backbone = j->c->snapshot->backbone_arm;
+
+    return backbone == RANK_NO_ARM ? j->arm : backbone;
+}
+
+static lcf_status score(rank_job *j, lcf_err *err)
+{
     lcf_status status;
 
     for (size_t i = 0; i < j->request->candidates_n; i++)
-        j->c->places[i] = (place){0.0f, (uint32_t)i};
+        j->c->places[i] = (rank_place){0.0f, (uint32_t)i};
     status = score_rows(j, j->arm, false, err);
     if (status || !j->k)
         return status;
-    /* Opening refused snapshots whose arm has neither examples nor another one beside it. With
-     * examples but no other arm it scores rows of no example: it was trained for them too.
-     */
-    return score_rows(j, backbone == NO_ARM ? j->arm : backbone, true, err);
+    return score_rows(j, lcf_rank_fallback_arm(j), true, err);
 }
 
 /* ---- scores -> response ---- */
 
 /* Total order: higher score first, then lower index. */
-static bool place_before(place a, place b)
+static bool place_before(rank_place a, rank_place b)
 {
     return a.score != b.score ? a.score > b.score : a.candidate < b.candidate;
 }
 
-static void sift_down(place *p, size_t root, size_t n)
+static void sift_down(rank_place *p, size_t root, size_t n)
 {
     for (size_t child; (child = 2 * root + 1) < n; root = child) {
-        place moved = p[root];
+        rank_place moved = p[root];
         if (child + 1 < n && place_before(p[child], p[child + 1]))
             child++;
         if (!place_before(moved, p[child]))
@@ -484,19 +451,19 @@ static void sift_down(place *p, size_t root, size_t n)
 }
 
 /* Heap sort: in place, where qsort of this size would allocate. */
-static void sort_places(place *p, size_t n)
+static void sort_places(rank_place *p, size_t n)
 {
     for (size_t i = n / 2; i-- > 0;)
         sift_down(p, i, n);
     for (size_t end = n; end-- > 1;) {
-        place last = p[end];
+        rank_place last = p[end];
         p[end] = p[0];
         p[0] = last;
         sift_down(p, 0, end);
     }
 }
 
-static const char *copy_text(lcf_arena *arena, const char *text, size_t len)
+const char *lcf_rank_copy_text(lcf_arena *arena, const char *text, size_t len)
 {
     char *copy = lcf_arena_alloc(arena, len + 1, 1);
 
@@ -507,73 +474,31 @@ static const char *copy_text(lcf_arena *arena, const char *text, size_t len)
     return copy;
 }
 
-static const char *copy_string(lcf_arena *arena, const lcf_strings *strings, size_t idx)
+const char *lcf_rank_copy_string(lcf_arena *arena, const lcf_strings *strings, size_t idx)
 {
     lcf_str s = lcf_strings_get(strings, idx);
 
-    return copy_text(arena, s.data, s.len);
+    return lcf_rank_copy_text(arena, s.data, s.len);
 }
 
-/* "" where the store lacks the record or cannot read it: an explanation is never worth an error. */
-static const char *cot_text(job *j, lcf_hash128 key)
-{
-    lcf_cot_record *record = NULL;
-    const char *text = "";
-
-    if (j->data->cots && !lcf_cot_store_get(&record, j->data->cots, key, NULL))
-        text = copy_text(j->c->arena, record->text, strlen(record->text));
-    free(record);
-    return text;
-}
-
-static lcf_status explain(lcf_rank_result *result, job *j, lcf_err *err)
-{
-    const lcf_examples *all = &j->data->examples;
-    lcf_arena *arena = j->c->arena;
-    const uint32_t *ids = j->c->examples + result->candidate * j->k;
-    const float *similarities = j->c->similarities + result->candidate * j->k;
-    lcf_rank_example *list = lcf_arena_alloc_zero(arena, result->examples_n, sizeof(*list));
-    size_t n = 0;
-
-    for (uint32_t i = 0; list && i < j->k; i++) {
-        uint32_t id = ids[i];
-        lcf_rank_example *e = &list[n];
-        if (id == LCF_EXAMPLE_NONE)
-            continue;
-        n++;
-        lcf_hash128_hex(e->key, all->key[id]);
-        e->user_id = copy_string(arena, &j->data->users.user_id, all->user[id]);
-        e->item_id = copy_string(arena, &j->data->catalogue.item_id, all->item[id]);
-        e->title = copy_string(arena, &j->data->catalogue.title, all->item[id]);
-        e->cot = cot_text(j, all->key[id]);
-        e->label = all->label[id];
-        e->similarity = similarities[i];
-        if (!e->user_id || !e->item_id || !e->title || !e->cot)
-            list = NULL;
-    }
-    if (!list)
-        return LCF_FAIL(err, LCF_ENOMEM, "explanation");
-    result->examples = list;
-    return LCF_OK;
-}
-
-static lcf_status fill_result(lcf_rank_result *result, job *j, place p, lcf_err *err)
+static lcf_status fill_result(lcf_rank_result *result, rank_job *j, rank_place p, lcf_err *err)
 {
     const char *id = j->request->candidates[p.candidate];
     lcf_arena *arena = j->c->arena;
 
     result->candidate = p.candidate;
-    result->item_id = copy_text(arena, id, strlen(id));
-    result->title = copy_string(arena, &j->data->catalogue.title, j->c->item[p.candidate]);
+    result->item_id = lcf_rank_copy_text(arena, id, strlen(id));
+    result->title = lcf_rank_copy_string(arena, &j->data->catalogue.title, j->c->item[p.candidate]);
     if (!result->item_id || !result->title)
         return LCF_FAIL(err, LCF_ENOMEM, "response");
     result->score = p.score;
     result->degraded = j->c->degraded[p.candidate];
     result->examples_n = examples_of(j, p.candidate);
-    return j->request->explain && result->examples_n ? explain(result, j, err) : LCF_OK;
+    return j->request->explain && result->examples_n ? lcf_rank_list_examples(result, j, err)
+                                                     : LCF_OK;
 }
 
-static lcf_status respond(lcf_rank_response *out, job *j, lcf_err *err)
+static lcf_status respond(lcf_rank_response *out, rank_job *j, lcf_err *err)
 {
     const lcf_rank_request *r = j->request;
     size_t n = r->top && r->top < r->candidates_n ? r->top : r->candidates_n;
@@ -598,28 +523,34 @@ static lcf_status respond(lcf_rank_response *out, job *j, lcf_err *err)
     return LCF_OK;
 }
 
-lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
-                    lcf_err *err)
+lcf_status lcf_rank_run(lcf_rank_response *out, rank_job *j, lcf_err *err)
 {
-    job j = {c, request, c->snapshot->data, 0, 0, 0, false, 0.0};
     double start_s = lcf_clock_s(), retrieve_s, score_s;
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
     lcf_flush_denormals();
-    lcf_arena_reset(c->arena);
-    status = resolve(&j, err);
+    lcf_arena_reset(j->c->arena);
+    status = resolve(j, err);
     if (!status)
-        status = retrieve(&j, err);
+        status = retrieve(j, err);
     retrieve_s = lcf_clock_s();
     if (!status)
-        status = score(&j, err);
+        status = score(j, err);
     score_s = lcf_clock_s();
     if (!status)
-        status = respond(out, &j, err);
+        status = respond(out, j, err);
     out->retrieve_ms = (retrieve_s - start_s) * 1e3;
-    out->ict_ms = j.side_s * 1e3;
+    out->ict_ms = j->side_s * 1e3;
     out->score_ms = (score_s - retrieve_s) * 1e3;
     out->total_ms = (lcf_clock_s() - start_s) * 1e3;
     return status;
+}
+
+lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
+                    lcf_err *err)
+{
+    rank_job j = {.c = c, .request = request, .data = c->snapshot->data};
+
+    return lcf_rank_run(out, &j, err);
 }

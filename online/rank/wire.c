@@ -274,7 +274,8 @@ static void write_text_member(lcf_buf *out, const char *key, const char *value)
     lcf_wire_write_string(out, value);
 }
 
-static void write_example(lcf_buf *out, const lcf_rank_example *e, const lcf_wire_options *options)
+static void write_example(lcf_buf *out, const lcf_rank_example *e,
+                          const lcf_rank_response *response, const lcf_wire_options *options)
 {
     lcf_buf_printf(out, "{\"key\":\"%s\"", e->key);
     if (options->example_users)
@@ -282,17 +283,24 @@ static void write_example(lcf_buf *out, const lcf_rank_example *e, const lcf_wir
     write_text_member(out, "item_id", e->item_id);
     write_text_member(out, "title", e->title);
     lcf_buf_printf(out, ",\"label\":%d,\"similarity\":%.9g", e->label, (double)e->similarity);
+    if (response->attends)
+        lcf_buf_printf(out, ",\"attention\":%.9g", (double)e->attention);
+    if (response->explained)
+        lcf_buf_printf(out, ",\"score_without\":%.9g", (double)e->score_without);
     write_text_member(out, "cot", e->cot);
     lcf_buf_append_char(out, '}');
 }
 
-static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_wire_options *options)
+static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_rank_response *response,
+                         const lcf_wire_options *options)
 {
     lcf_buf_append_text(out, "{\"item_id\":");
     lcf_wire_write_string(out, r->item_id);
     write_text_member(out, "title", r->title);
     lcf_buf_printf(out, ",\"candidate\":%zu,\"score\":%.9g,\"examples_n\":%zu", r->candidate,
                    (double)r->score, r->examples_n);
+    if (response->explained)
+        lcf_buf_printf(out, ",\"score_no_examples\":%.9g", (double)r->score_no_examples);
     if (r->degraded)
         write_text_member(out, "degraded", r->degraded);
     if (r->examples) {
@@ -300,7 +308,7 @@ static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_wire_
         for (size_t i = 0; i < r->examples_n; i++) {
             lcf_buf_append_text(out, i ? "," : "");
             write_break(out, options, 3);
-            write_example(out, &r->examples[i], options);
+            write_example(out, &r->examples[i], response, options);
         }
         lcf_buf_append_char(out, ']');
     }
@@ -323,7 +331,7 @@ void lcf_wire_write(lcf_buf *out, const lcf_rank_response *response,
     for (size_t i = 0; i < response->results_n; i++) {
         lcf_buf_append_text(out, i ? "," : "");
         write_break(out, options, 2);
-        write_result(out, &response->results[i], options);
+        write_result(out, &response->results[i], response, options);
     }
     lcf_buf_append_text(out, "],");
     write_break(out, options, 1);

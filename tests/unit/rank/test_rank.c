@@ -473,6 +473,124 @@ static void explains(void **state)
     assert_null(rank(&request).results[0].examples);
 }
 
+/* The index of the example with that key; every key is of one. */
+static uint32_t example_of_key(const char *key)
+{
+    char hex[33];
+
+    for (uint32_t i = 0; i < g_offline->examples.n; i++) {
+        lcf_hash128_hex(hex, g_offline->examples.key[i]);
+        if (!strcmp(hex, key))
+            return i;
+    }
+    fail_msg("no example has the key %s", key);
+    return 0;
+}
+
+/* A result of user u2 as the offline model takes it; ids and similarities have room for four. */
+static lcf_ranker_row row_of_result(const lcf_rank_result *r, uint32_t *ids, float *similarities)
+{
+    const lcf_user_histories *u = &g_offline->users;
+    const uint32_t user = lcf_strings_find(&u->user_id, "u2", 2);
+    const size_t at = (size_t)user * LCF_HISTORY_MAX;
+
+    for (size_t e = 0; e < 4; e++) {
+        ids[e] = e < r->examples_n ? example_of_key(r->examples[e].key) : LCF_EXAMPLE_NONE;
+        similarities[e] = e < r->examples_n ? r->examples[e].similarity : 0.0f;
+    }
+    return (lcf_ranker_row){
+        .user = user,
+        .item = lcf_strings_find(&g_offline->catalogue.item_id, r->item_id, strlen(r->item_id)),
+        .history = u->history + at,
+        .history_n = u->history_n[user],
+        .history_labels = u->history_label + at,
+        .time = INT64_MAX,
+        .examples = ids,
+        .similarities = similarities};
+}
+
+static float offline_row(lcf_tape *tape, size_t arm, const lcf_ranker_row *row)
+{
+    const lcf_ranker_source source = {.catalogue = &g_offline->catalogue,
+                                      .item_vectors = &g_offline->item_vectors,
+                                      .examples = &g_offline->examples};
+    lcf_err err = LCF_ERR_INIT;
+    float score;
+
+    assert_ok(lcf_ranker_score(&score, tape, g_offline->arms[arm].ranker, &source, row, 1, &err),
+              &err);
+    return score;
+}
+
+static void check_explained(lcf_tape *tape, const lcf_rank_result *r, uint32_t k)
+{
+    const lcf_ranker_source source = {.catalogue = &g_offline->catalogue,
+                                      .item_vectors = &g_offline->item_vectors,
+                                      .examples = &g_offline->examples};
+    uint32_t ids[4];
+    float similarities[4], attention[4], sum = 0;
+    lcf_ranker_row row = row_of_result(r, ids, similarities);
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(r->examples_n, k);
+    assert_true(fabsf(offline_row(tape, 1, &row) - r->score) <= TOLERANCE);
+    assert_ok(
+        lcf_ranker_attention(attention, tape, g_offline->arms[1].ranker, &source, &row, 1, &err),
+        &err);
+    for (size_t e = 0; e < r->examples_n; e++) {
+        const uint32_t id = ids[e];
+        const float without = r->examples[e].score_without;
+
+        assert_true(fabsf(attention[e] - r->examples[e].attention) <= TOLERANCE);
+        assert_true(attention[e] > 0.0f);
+        sum += attention[e];
+        ids[e] = LCF_EXAMPLE_NONE;
+        assert_true(fabsf(without - (k == 1 ? r->score_no_examples : offline_row(tape, 1, &row))) <=
+                    TOLERANCE);
+        ids[e] = id;
+    }
+    assert_true(sum < 1.0f); /* the rest is for itself */
+    row.examples = NULL;
+    assert_true(fabsf(offline_row(tape, 0, &row) - r->score_no_examples) <= TOLERANCE);
+}
+
+/* What the score would be without an example is what the offline model says of the shorter list. */
+static void explains_why(void **state)
+{
+    lcf_rank_request request = {.user_id = "u2", .candidates = ALL, .candidates_n = 10};
+    lcf_rank_response response;
+    lcf_tape *tape;
+    float scores[10];
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_ok(lcf_tape_create(&tape, &err), &err);
+    for (uint32_t k = 1; k <= 4; k += 3) {
+        request.k = k;
+        response = rank(&request);
+        assert_false(response.explained);
+        for (size_t i = 0; i < 10; i++)
+            scores[i] = response.results[i].score;
+        assert_ok(lcf_rank_explain(&response, g_context, &request, &err), &err);
+        assert_true(response.explained && response.attends);
+        for (size_t i = 0; i < 10; i++) {
+            assert_true(response.results[i].score == scores[i]);
+            check_explained(tape, &response.results[i], k);
+        }
+    }
+    lcf_tape_free(tape);
+    /* Where nothing is read there is nothing to leave out. */
+    request.arm = "din";
+    request.k = 0;
+    assert_ok(lcf_rank_explain(&response, g_context, &request, &err), &err);
+    assert_true(response.explained && !response.attends);
+    for (size_t i = 0; i < 10; i++)
+        assert_true(response.results[i].score_no_examples == response.results[i].score &&
+                    !response.results[i].examples);
+    request.candidates_n = 0;
+    assert_int_equal(lcf_rank_explain(&response, g_context, &request, &err), LCF_EINVAL);
+}
+
 static void fewer_examples_on_request(void **state)
 {
     lcf_rank_request request = {
@@ -576,7 +694,7 @@ static void out_of_memory(void **state)
         if (!status)
             status = lcf_rank_context_create(&context, snapshot, &err);
         if (!status)
-            status = lcf_rank(&response, context, &request, &err);
+            status = lcf_rank_explain(&response, context, &request, &err);
         lcf_alloc_fail_at(0);
         if (status && status != LCF_ENOMEM)
             fail_msg("allocation %d: %s", (int)n, err.text);
@@ -598,6 +716,7 @@ int main(void)
         cmocka_unit_test(no_example_falls_back),
         cmocka_unit_test(snapshot_without_examples),
         cmocka_unit_test(explains),
+        cmocka_unit_test(explains_why),
         cmocka_unit_test(fewer_examples_on_request),
         cmocka_unit_test(says_how_long_each_stage_took),
         cmocka_unit_test(refusals),

@@ -151,42 +151,93 @@ static void strings_always_parse(void **state)
     lcf_buf_dispose(&out);
 }
 
-/* The golden response is what the writer writes. */
+/* The golden response is what the writer writes; with LCF_WRITE_EXAMPLES in the environment it is
+ * written anew. */
+static void check_golden(const lcf_rank_response *response, const char *name)
+{
+    const lcf_wire_options pretty = {true, false};
+    char *path = lcf_path_join(getenv("LCF_SOURCE_DIR"), name);
+    lcf_buf golden = LCF_BUF_INIT, out = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+
+    lcf_wire_write(&out, response, &pretty);
+    if (getenv("LCF_WRITE_EXAMPLES"))
+        assert_ok(lcf_file_write(path, out.data, out.len, &err), &err);
+    assert_ok(lcf_file_read(&golden, path, 1 << 16, &err), &err);
+    assert_string_equal(out.data, golden.data);
+    assert_null(strstr(out.data, "user_id")); /* other people's */
+    lcf_buf_dispose(&golden);
+    lcf_buf_dispose(&out);
+    free(path);
+}
+
 static void golden_response(void **state)
 {
     const lcf_rank_example examples[] = {
-        {"00112233445566778899aabbccddeeff", "u1", "i5", "The Matrix", "Likes \"action\".", 1,
-         0.75f},
-        {"ffeeddccbbaa99887766554433221100", "u2", "i6", "Up", "", 0, 0.5f},
+        {.key = "00112233445566778899aabbccddeeff",
+         .user_id = "u1",
+         .item_id = "i5",
+         .title = "The Matrix",
+         .cot = "Likes \"action\".",
+         .label = 1,
+         .similarity = 0.75f,
+         .attention = 0.5f,
+         .score_without = 0.625f},
+        {.key = "ffeeddccbbaa99887766554433221100",
+         .user_id = "u2",
+         .item_id = "i6",
+         .title = "Up",
+         .cot = "",
+         .similarity = 0.5f,
+         .attention = 0.25f,
+         .score_without = 0.875f},
     };
     const lcf_rank_result results[] = {
-        {2, "i9", "Brazil", 0.8125f, NULL, examples, 2},
-        {0, "i3", "Am\xc3\xa9lie", 0.5f, "no_examples", NULL, 0},
-        {1, "i404", "", 0.25f, "unknown_item", NULL, 2},
+        {.candidate = 2,
+         .item_id = "i9",
+         .title = "Brazil",
+         .score = 0.8125f,
+         .examples = examples,
+         .examples_n = 2,
+         .score_no_examples = 0.75f},
+        {.item_id = "i3",
+         .title = "Am\xc3\xa9lie",
+         .score = 0.5f,
+         .degraded = "no_examples",
+         .score_no_examples = 0.5f},
+        {.candidate = 1,
+         .item_id = "i404",
+         .title = "",
+         .score = 0.25f,
+         .degraded = "unknown_item",
+         .examples_n = 2,
+         .score_no_examples = 0.375f},
     };
-    const lcf_rank_response response = {
-        "20261122T020000Z", "din-ict", results, 3, "unknown_user", 2, 0.5, 0.875, 1.25, 1.875};
-    const lcf_wire_options pretty = {true, false}, with_users = {false, true};
-    char *path = lcf_path_join(getenv("LCF_SOURCE_DIR"), "schemas/examples/rank_response.json");
-    lcf_buf golden = LCF_BUF_INIT, out = LCF_BUF_INIT;
+    lcf_rank_response response = {.generation = "20261122T020000Z",
+                                  .arm = "din-ict",
+                                  .results = results,
+                                  .results_n = 3,
+                                  .degraded = "unknown_user",
+                                  .degraded_n = 2,
+                                  .retrieve_ms = 0.5,
+                                  .ict_ms = 0.875,
+                                  .score_ms = 1.25,
+                                  .total_ms = 1.875};
+    const lcf_wire_options with_users = {false, true};
+    lcf_buf out = LCF_BUF_INIT;
     lcf_err err = LCF_ERR_INIT;
     json_t *json = NULL;
 
     (void)state;
-    assert_ok(lcf_file_read(&golden, path, 1 << 16, &err), &err);
-    lcf_wire_write(&out, &response, &pretty);
-    assert_string_equal(out.data, golden.data);
-
-    /* Other people's ids only when asked for; the compact form is the same object otherwise. */
-    assert_null(strstr(out.data, "user_id"));
-    lcf_buf_reset(&out);
+    check_golden(&response, "schemas/examples/rank_response.json");
+    /* The compact form is the same object; other people's ids only when asked for. */
     lcf_wire_write(&out, &response, &with_users);
     assert_ok(lcf_json_parse(&json, out.data, out.len, "written", &err), &err);
     assert_non_null(strstr(out.data, "\"user_id\":\"u2\""));
     json_decref(json);
-    lcf_buf_dispose(&golden);
     lcf_buf_dispose(&out);
-    free(path);
+    response.explained = response.attends = true;
+    check_golden(&response, "schemas/examples/explain/rank_response.json");
 }
 
 static void out_of_memory(void **state)
