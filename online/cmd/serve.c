@@ -21,6 +21,8 @@ enum {
     OPT_MAX_CONNECTIONS,
     OPT_REQUEST_TIMEOUT,
     OPT_IDLE_TIMEOUT,
+    OPT_LINGER,
+    OPT_QUEUE,
     OPT_EXAMPLE_USERS,
     OPT_REQUEST_LOG,
     OPT_LOG_SHARE,
@@ -45,6 +47,9 @@ static const struct argp_option OPTIONS[] = {
      "From the first to the last byte of a request, and again for its answer (default 10)", 3},
     {"idle-timeout", OPT_IDLE_TIMEOUT, "SECONDS", 0,
      "Of a connection between requests (default 60)", 3},
+    {"linger", OPT_LINGER, "SECONDS", 0,
+     "After SIGTERM open connections may still send a request for so long (default 1)", 3},
+    {"queue", OPT_QUEUE, "N", 0, "Requests that wait for a worker; more are 429 (default 256)", 3},
     {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
      "Name the users of examples in explanations: they are other people", 3},
     {"request-log", OPT_REQUEST_LOG, "FILE", 0,
@@ -93,6 +98,12 @@ static error_t parse_limit(int key, char *text, struct argp_state *state, lcf_se
         return 0;
     case OPT_IDLE_TIMEOUT:
         o->idle_timeout_s = lcf_cli_f64(state, "idle-timeout", text, 0.1, 86400.0);
+        return 0;
+    case OPT_LINGER:
+        o->linger_s = lcf_cli_f64(state, "linger", text, 0.0, 3600.0);
+        return 0;
+    case OPT_QUEUE:
+        o->queue_max = lcf_cli_u64(state, "queue", text, 0, 100000);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

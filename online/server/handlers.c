@@ -60,6 +60,7 @@ const char *lcf_answer_reason(int code)
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
                    {413, "Payload Too Large"},
+                   {429, "Too Many Requests"},
                    {500, "Internal Server Error"},
                    {503, "Service Unavailable"}};
 
@@ -184,7 +185,7 @@ lcf_answer lcf_handle_metrics(lcf_handler *h, const lcf_request *q)
 
     (void)q;
     lcf_rank_info_of(&global.snapshot, g->snapshot);
-    lcf_metrics_write(&h->body, shared->metrics, shared->workers_n, &global);
+    lcf_metrics_write(&h->body, shared->metrics, shared->metrics_n, &global);
     lcf_generation_release(g);
     return answer;
 }

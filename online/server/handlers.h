@@ -11,11 +11,11 @@
 #include "common/base/str.h"
 #include "online/rank/wire.h"
 #include "online/server/request_log.h"
-#include "online/server/worker.h"
+#include "online/server/shared.h"
 
 #define LCF_TYPE_JSON "application/json"
 
-/* Scratch of one worker's requests, kept between them. */
+/* Scratch of one thread's requests, kept between them. */
 typedef struct lcf_handler {
     lcf_shared *shared;
     lcf_metrics *metrics;
@@ -33,7 +33,7 @@ typedef enum lcf_method { LCF_METHOD_GET, LCF_METHOD_POST, LCF_METHOD_OTHER } lc
 
 typedef struct lcf_request {
     lcf_method method;
-    const char *path; /* without query; NULL: not parsable */
+    const char *path; /* without query; NULL: not parsable. For lcf_admit alone */
     const char *body; /* never NULL */
     size_t body_bytes;
     bool duplicate_length;               /* it named its length more than once */
@@ -50,8 +50,9 @@ typedef struct lcf_answer {
 typedef lcf_answer (*lcf_handle_fn)(lcf_handler *h, const lcf_request *q);
 
 /* What a route asks of a request beside its method. */
-#define LCF_ROUTE_OPEN 1u  /* needs no token */
-#define LCF_ROUTE_ADMIN 2u /* comes over the Unix socket only */
+#define LCF_ROUTE_INLINE 1u /* quick: answered at once, waits for no worker; must not rank */
+#define LCF_ROUTE_OPEN 2u   /* needs no token */
+#define LCF_ROUTE_ADMIN 4u  /* comes over the Unix socket only */
 
 typedef struct lcf_route {
     lcf_method method;
@@ -65,8 +66,13 @@ void lcf_handler_dispose(lcf_handler *h);
 /* Moves the context to the snapshot in place, if that is another. A failure keeps the old one. */
 void lcf_handler_refresh(lcf_handler *h);
 
-/* Answers one request: finds its route, which fills q->parameter. */
-lcf_answer lcf_handle(lcf_handler *h, lcf_request *q);
+/*
+ * The route of a request that may go on, and its q->parameter; or NULL, and its answer: not found,
+ * not allowed, too large.
+ */
+const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q);
+/* Answers a request that was admitted. */
+lcf_answer lcf_handle(lcf_handler *h, const lcf_route *route, const lcf_request *q);
 /* The text of a status code. */
 const char *lcf_answer_reason(int code);
 

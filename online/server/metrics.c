@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* The last entry collects all other codes. */
-static const int CODES[LCF_CODES_N] = {200, 400, 404, 405, 408, 413, 500, 503, 0};
+static const int CODES[LCF_CODES_N] = {200, 400, 401, 403, 404, 405, 413, 429, 500, 503, 0};
 static const char *const REASONS[LCF_REASONS_N] = {"unknown_item", "no_examples",
                                                    "no_example_index", "unknown_user"};
 static const double BOUNDS_S[LCF_LATENCY_BUCKETS_N] = {

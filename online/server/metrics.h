@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define LCF_LATENCY_BUCKETS_N 16
-#define LCF_CODES_N 9
+#define LCF_CODES_N 11
 #define LCF_REASONS_N 4
 
 typedef struct lcf_metrics {

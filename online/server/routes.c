@@ -9,14 +9,15 @@
 
 static const lcf_route ROUTES[] = {
     {LCF_METHOD_POST, "/v1/rank", 0, lcf_handle_rank},
-    {LCF_METHOD_GET, "/v1/snapshot", 0, lcf_handle_snapshot},
-    {LCF_METHOD_GET, "/healthz", LCF_ROUTE_OPEN, lcf_handle_health},
-    {LCF_METHOD_GET, "/metrics", 0, lcf_handle_metrics},
-    {LCF_METHOD_GET, "/v2", 0, lcf_handle_v2_server},
-    {LCF_METHOD_GET, "/v2/health/live", LCF_ROUTE_OPEN, lcf_handle_v2_live},
-    {LCF_METHOD_GET, "/v2/health/ready", LCF_ROUTE_OPEN, lcf_handle_v2_ready},
-    {LCF_METHOD_GET, "/v2/models/*", 0, lcf_handle_v2_model},
-    {LCF_METHOD_GET, "/v2/models/*/ready", LCF_ROUTE_OPEN, lcf_handle_v2_model_ready},
+    {LCF_METHOD_GET, "/v1/snapshot", LCF_ROUTE_INLINE, lcf_handle_snapshot},
+    {LCF_METHOD_GET, "/healthz", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_health},
+    {LCF_METHOD_GET, "/metrics", LCF_ROUTE_INLINE, lcf_handle_metrics},
+    {LCF_METHOD_GET, "/v2", LCF_ROUTE_INLINE, lcf_handle_v2_server},
+    {LCF_METHOD_GET, "/v2/health/live", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_v2_live},
+    {LCF_METHOD_GET, "/v2/health/ready", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_v2_ready},
+    {LCF_METHOD_GET, "/v2/models/*", LCF_ROUTE_INLINE, lcf_handle_v2_model},
+    {LCF_METHOD_GET, "/v2/models/*/ready", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN,
+     lcf_handle_v2_model_ready},
     {LCF_METHOD_POST, "/v2/models/*/infer", 0, lcf_handle_v2_infer},
 };
 #define ROUTES_N (sizeof(ROUTES) / sizeof(ROUTES[0]))
@@ -91,7 +92,7 @@ static lcf_answer method_not_allowed(lcf_handler *h, bool get, bool post)
     return answer;
 }
 
-static lcf_answer route(lcf_handler *h, lcf_request *q)
+static const lcf_route *find_route(lcf_answer *answer, lcf_handler *h, lcf_request *q)
 {
     bool get = false, post = false;
 
@@ -101,31 +102,39 @@ static lcf_answer route(lcf_handler *h, lcf_request *q)
         if (!matches(q->parameter, r->path, q->path))
             continue;
         if (r->method == q->method)
-            return r->handle(h, q);
+            return r;
         get |= r->method == LCF_METHOD_GET;
         post |= r->method == LCF_METHOD_POST;
     }
-    return get || post ? method_not_allowed(h, get, post) : not_found(h);
+    *answer = get || post ? method_not_allowed(h, get, post) : not_found(h);
+    return NULL;
 }
 
-lcf_answer lcf_handle(lcf_handler *h, lcf_request *q)
+const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q)
 {
-    lcf_answer answer;
-
-    *h->request_id = '\0';
     if (q->duplicate_length) {
-        answer = lcf_answer_fail(h, 400, "bad_request", "more than one Content-Length");
-        answer.close = true;
-    } else if (q->body_bytes > h->shared->options.body_bytes_max) {
+        *answer = lcf_answer_fail(h, 400, "bad_request", "more than one Content-Length");
+        answer->close = true;
+        return NULL;
+    }
+    if (q->body_bytes > h->shared->options.body_bytes_max) {
         char text[96];
 
         snprintf(text, sizeof(text), "the body has more than %zu bytes",
                  h->shared->options.body_bytes_max);
-        answer = lcf_answer_fail(h, 413, "too_large", text);
-        answer.close = true;
-    } else {
-        answer = route(h, q);
+        *answer = lcf_answer_fail(h, 413, "too_large", text);
+        answer->close = true;
+        return NULL;
     }
+    return find_route(answer, h, q);
+}
+
+lcf_answer lcf_handle(lcf_handler *h, const lcf_route *route, const lcf_request *q)
+{
+    lcf_answer answer;
+
+    *h->request_id = '\0';
+    answer = route->handle(h, q);
     if (h->body.status) {
         lcf_buf_dispose(&h->body);
         answer = (lcf_answer){503, LCF_TYPE_JSON, NULL, true};

@@ -3,7 +3,9 @@
 
 #include "common/base/mem.h"
 #include "common/base/pool.h"
+#include "common/base/progress.h"
 #include "common/base/str.h"
+#include "online/server/front.h"
 #include "online/server/worker.h"
 
 #include <errno.h>
@@ -13,19 +15,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 1024
-#define SOCKETS_MAX 2
 
 struct lcf_server {
     lcf_shared shared;
+    lcf_front *front;
     lcf_worker **workers; /* [shared.workers_n] */
-    int sockets[SOCKETS_MAX];
-    size_t sockets_n;
+    lcf_listener listeners[LCF_LISTENERS_MAX];
+    size_t listeners_n;
     int port;
     char *unix_path; /* ours to remove */
 };
@@ -42,7 +45,7 @@ static lcf_status listen_on(lcf_server *s, int fd, const struct sockaddr *addres
         close(fd);
         return status;
     }
-    s->sockets[s->sockets_n++] = fd;
+    s->listeners[s->listeners_n++] = (lcf_listener){.fd = fd};
     return LCF_OK;
 }
 
@@ -143,23 +146,38 @@ static lcf_status listen_unix(lcf_server *s, const char *path, lcf_err *err)
     return s->unix_path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of the socket");
 }
 
-static lcf_status create_workers(lcf_server *s, lcf_err *err)
+void lcf_shared_wake_front(lcf_shared *shared)
 {
-    size_t n = s->shared.workers_n;
-    lcf_status status = LCF_OK;
+    const uint64_t one = 1;
+
+    if (write(shared->front_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        lcf_log(LCF_LOG_ERROR, "the front cannot be woken: %s", strerror(errno));
+}
+
+/* The front starts last: from then on there are requests. */
+static lcf_status create_threads(lcf_server *s, lcf_err *err)
+{
+    lcf_shared *shared = &s->shared;
+    const size_t n = shared->workers_n;
+    lcf_status status;
 
     s->workers = lcf_alloc_zero(n, sizeof(*s->workers));
-    s->shared.metrics = lcf_alloc_zero(n, sizeof(*s->shared.metrics));
-    if (!s->workers || !s->shared.metrics)
+    shared->metrics = lcf_alloc_zero(n + 1, sizeof(*shared->metrics));
+    if (!s->workers || !shared->metrics)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu workers", n);
+    shared->front_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (shared->front_fd < 0)
+        return LCF_FAIL_ERRNO(err, "cannot create an event descriptor");
+    status = lcf_front_create(&s->front, shared, s->listeners, s->listeners_n, err);
+    if (status)
+        return status;
+    shared->metrics[shared->metrics_n++] = lcf_front_metrics(s->front);
     for (size_t i = 0; !status && i < n; i++) {
-        status = lcf_worker_create(&s->workers[i], &s->shared, s->sockets, s->sockets_n, err);
+        status = lcf_worker_start(&s->workers[i], shared, i, err);
         if (!status)
-            s->shared.metrics[i] = lcf_worker_metrics(s->workers[i]);
+            shared->metrics[shared->metrics_n++] = lcf_worker_metrics(s->workers[i]);
     }
-    for (size_t i = 0; !status && i < n; i++)
-        status = lcf_worker_start(s->workers[i], err);
-    return status;
+    return status ? status : lcf_front_start(s->front, err);
 }
 
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err)
@@ -172,7 +190,9 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
         return LCF_FAIL(err, LCF_ENOMEM, "server");
     s->shared.options = *options;
     s->shared.workers_n = options->threads ? options->threads : lcf_processors();
-    atomic_init(&s->shared.draining, false);
+    s->shared.front_fd = -1;
+    lcf_queue_init(&s->shared.queue);
+    lcf_queue_init(&s->shared.done);
     (void)signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of its write */
     if (!options->listen && !options->unix_path)
         status = LCF_FAIL(err, LCF_EINVAL, "a server needs an address or a Unix socket");
@@ -186,7 +206,7 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     if (!status && options->unix_path)
         status = listen_unix(s, options->unix_path, err);
     if (!status)
-        status = create_workers(s, err);
+        status = create_threads(s, err);
     if (!status) {
         *out = s;
         s = NULL;
@@ -202,30 +222,42 @@ int lcf_server_port(const lcf_server *s)
 
 bool lcf_server_poll(lcf_server *s, bool force)
 {
-    bool changed = lcf_reloader_poll(s->shared.reloader, force);
+    const bool changed = lcf_reloader_poll(s->shared.reloader, force);
 
-    for (size_t i = 0; changed && i < s->shared.workers_n; i++)
-        lcf_worker_wake(s->workers[i]); /* an idle worker would keep the old one open */
+    if (changed)
+        lcf_queue_wake(&s->shared.queue); /* an idle worker would keep the old one open */
     return changed;
+}
+
+/* In this order: what was asked is answered before those who answer go. */
+static void stop_threads(lcf_server *s)
+{
+    if (s->unix_path)
+        (void)unlink(s->unix_path); /* nobody finds it any more */
+    atomic_store(&s->shared.draining, true);
+    if (s->front) {
+        lcf_shared_wake_front(&s->shared);
+        lcf_front_join(s->front);
+    }
+    lcf_queue_close(&s->shared.queue);
+    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++) {
+        lcf_worker_join(s->workers[i]);
+        lcf_worker_free(s->workers[i]);
+    }
+    lcf_front_free(s->front);
 }
 
 void lcf_server_stop(lcf_server *s)
 {
     if (!s)
         return;
-    atomic_store(&s->shared.draining, true);
-    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++)
-        if (s->workers[i])
-            lcf_worker_wake(s->workers[i]);
-    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++)
-        if (s->workers[i])
-            lcf_worker_join(s->workers[i]);
-    for (size_t i = 0; s->workers && i < s->shared.workers_n; i++)
-        lcf_worker_free(s->workers[i]);
-    for (size_t i = 0; i < s->sockets_n; i++)
-        close(s->sockets[i]);
-    if (s->unix_path)
-        (void)unlink(s->unix_path);
+    stop_threads(s);
+    for (size_t i = 0; i < s->listeners_n; i++)
+        close(s->listeners[i].fd);
+    if (s->shared.front_fd >= 0)
+        close(s->shared.front_fd);
+    lcf_queue_dispose(&s->shared.queue);
+    lcf_queue_dispose(&s->shared.done);
     lcf_reloader_free(s->shared.reloader);
     lcf_request_log_close(s->shared.request_log);
     free(s->workers);

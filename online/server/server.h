@@ -3,8 +3,9 @@
  * socket, or both.
  *
  * Life cycle: start (opens the snapshot and the sockets, starts the workers) -> poll ... -> stop.
- * Every worker thread has its own event loop, ranking context and counters, and accepts from the
- * same sockets; the caller's thread only waits, and opens new snapshots when it polls.
+ * One thread, the front, holds all connections and answers what takes no ranking; the workers, each
+ * with its ranking context, take requests from one bounded queue. The caller's thread only waits,
+ * and opens new snapshots when it polls.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */
@@ -21,13 +22,15 @@ typedef struct lcf_server_options {
     const char *snapshot;     /* a root, whose `current` is watched, or a generation */
     const char *listen;       /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one; or NULL */
     const char *unix_path;    /* or NULL */
-    size_t threads;           /* 0: the processors this process may use */
+    size_t threads;           /* workers; 0: the processors this process may use */
     size_t body_bytes_max;    /* of a request; more is 413 */
     size_t header_bytes_max;  /* of a request; more is 400 */
     size_t candidates_max;    /* of a request; more is 400 */
     size_t connections_max;   /* open at a time; more wait to be accepted */
     double request_timeout_s; /* first to last byte of a request, and again for its answer */
     double idle_timeout_s;    /* of a connection between requests */
+    double linger_s;          /* how long after stop open connections may still send a request */
+    size_t queue_max;         /* requests that wait for a worker; more are 429 */
     bool example_users;       /* user ids in explanations */
     const char *request_log;  /* a file (request_log.h), or NULL */
     double log_share;         /* of the ranking requests that it keeps */
@@ -37,7 +40,7 @@ typedef struct lcf_server_options {
 #define LCF_SERVER_OPTIONS_INIT                                                                \
     {                                                                                          \
         NULL, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, 1000, \
-            10.0, 60.0, false, NULL, 1.0, (uint64_t)256 << 20                                  \
+            10.0, 60.0, 1.0, 256, false, NULL, 1.0, (uint64_t)256 << 20                        \
     }
 
 typedef struct lcf_server lcf_server;
@@ -54,8 +57,9 @@ int lcf_server_port(const lcf_server *s);
  */
 bool lcf_server_poll(lcf_server *s, bool force);
 /*
- * Stops accepting, lets requests in flight be answered (for at most request_timeout_s), ends the
- * workers and frees everything. NULL is fine.
+ * Accepts what has connected and no more, answers every request that was sent within linger_s (and
+ * takes at most request_timeout_s longer for it), ends the threads and frees everything. NULL is
+ * fine.
  */
 void lcf_server_stop(lcf_server *s);
 

@@ -42,6 +42,7 @@ lcf_server_options options_of_test(void)
     o.snapshot = g_root;
     o.listen = "127.0.0.1:0";
     o.threads = 2;
+    o.linger_s = 0.2;
     return o;
 }
 
@@ -102,7 +103,7 @@ reply read_reply(int fd)
     return r;
 }
 
-reply ask_fd(int fd, const char *method, const char *path, const char *body)
+void send_request(int fd, const char *method, const char *path, const char *body)
 {
     lcf_buf text = LCF_BUF_INIT;
 
@@ -110,6 +111,11 @@ reply ask_fd(int fd, const char *method, const char *path, const char *body)
                    path, strlen(body), body);
     send_all(fd, text.data, text.len);
     lcf_buf_dispose(&text);
+}
+
+reply ask_fd(int fd, const char *method, const char *path, const char *body)
+{
+    send_request(fd, method, path, body);
     return read_reply(fd);
 }
 

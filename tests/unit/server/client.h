@@ -32,6 +32,7 @@ int connect_tcp(const lcf_server *s);
 void send_all(int fd, const char *text, size_t n);
 /* One response with a Content-Length; what follows it stays in the socket. */
 reply read_reply(int fd);
+void send_request(int fd, const char *method, const char *path, const char *body);
 reply ask_fd(int fd, const char *method, const char *path, const char *body);
 reply ask(const lcf_server *s, const char *method, const char *path, const char *body);
 reply ask_raw(const lcf_server *s, const char *text);

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/progress.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -363,6 +364,106 @@ static void requests_in_flight_are_answered(void **state)
     close(idle);
 }
 
+typedef struct persistent {
+    pthread_t thread;
+    struct sockaddr_in address;
+    bool keep_alive;
+    size_t answered, lost;
+} persistent;
+
+/* Asks until it is refused a connection. */
+static void *ask_until_refused(void *arg)
+{
+    persistent *c = arg;
+    int fd = -1;
+
+    for (;;) {
+        reply r;
+
+        if (fd < 0) {
+            const struct timeval patience = {20, 0};
+
+            fd = socket(AF_INET, SOCK_STREAM, 0);
+            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+            if (connect(fd, (struct sockaddr *)&c->address, sizeof(c->address)) < 0)
+                break;
+        }
+        r = ask_fd(fd, "POST", "/v1/rank", RANK);
+        c->answered += r.code == 200;
+        c->lost += r.code != 200;
+        if (r.code != 200 || !c->keep_alive || strstr(r.head, "Connection: close")) {
+            close(fd);
+            fd = -1;
+        }
+        lcf_buf_dispose(&r.body);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void no_request_is_lost(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    persistent clients[6] = {0};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+
+    (void)state;
+    address.sin_port = htons((uint16_t)lcf_server_port(s));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (size_t i = 0; i < 6; i++) {
+        clients[i] = (persistent){.address = address, .keep_alive = i % 2};
+        assert_int_equal(pthread_create(&clients[i].thread, NULL, ask_until_refused, &clients[i]),
+                         0);
+    }
+    usleep(200000);
+    lcf_server_stop(s);
+    for (size_t i = 0; i < 6; i++) {
+        pthread_join(clients[i].thread, NULL);
+        assert_true(clients[i].answered > 0);
+        assert_int_equal(clients[i].lost, 0);
+    }
+}
+
+/* One is answered, the others find no room: told at once, and told when to come back. */
+static void a_full_queue_refuses(void **state)
+{
+    lcf_server_options o = options_of_test();
+    bool refused = false;
+    int fds[8];
+    lcf_server *s;
+
+    (void)state;
+    o.threads = 1;
+    o.queue_max = 0;
+    s = start(&o);
+    for (int i = 0; i < 8; i++)
+        fds[i] = connect_tcp(s);
+    for (int round = 0; round < 100 && !refused; round++) {
+        size_t answered = 0;
+
+        for (int i = 0; i < 8; i++)
+            send_request(fds[i], "POST", "/v1/rank", RANK);
+        for (int i = 0; i < 8; i++) {
+            reply r = read_reply(fds[i]);
+
+            answered += r.code == 200;
+            if (r.code != 200) {
+                assert_non_null(strstr(r.head, "Retry-After: 1\r\n"));
+                expect(r, 429, "queue_full");
+                refused = true;
+            } else {
+                lcf_buf_dispose(&r.body);
+            }
+        }
+        assert_true(answered > 0);
+    }
+    assert_true(refused);
+    for (int i = 0; i < 8; i++)
+        close(fds[i]);
+    lcf_server_stop(s);
+}
+
 static void more_connections_wait(void **state)
 {
     lcf_server_options o = options_of_test();
@@ -397,6 +498,8 @@ int main(void)
         cmocka_unit_test(damaged_snapshot_is_refused),
         cmocka_unit_test(does_not_start_without_a_snapshot),
         cmocka_unit_test(requests_in_flight_are_answered),
+        cmocka_unit_test(no_request_is_lost),
+        cmocka_unit_test(a_full_queue_refuses),
         cmocka_unit_test(more_connections_wait),
     };
 
