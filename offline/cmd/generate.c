@@ -30,6 +30,15 @@ enum {
     OPT_HISTORY,
     OPT_BATCH,
     OPT_SEED,
+    OPT_ENDPOINT,
+    OPT_MODEL_NAME,
+    OPT_API,
+    OPT_KEY_FILE,
+    OPT_CONCURRENCY,
+    OPT_RETRIES,
+    OPT_RETRY_WAIT,
+    OPT_CONNECT_TIMEOUT,
+    OPT_TIMEOUT,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
@@ -53,6 +62,26 @@ static const struct argp_option OPTIONS[] = {
     {"seed", OPT_SEED, "N", 0, "Of the choice of rows and of sampling (default 1)", 2},
     {"batch", OPT_BATCH, "ROWS", 0, "Rows of one group: decoded and committed together (default 8)",
      3},
+    {"endpoint", OPT_ENDPOINT, "URL", 0,
+     "Instead of --model: an OpenAI-compatible server such as http://localhost:8000/v1 (vLLM, "
+     "SGLang, llama.cpp)",
+     4},
+    {"model-name", OPT_MODEL_NAME, "NAME", 0, "The model as the endpoint calls it", 4},
+    {"api", OPT_API, "API", 0,
+     "chat (messages; the server adds the chat markers) or completions (the prompt as --template "
+     "has it) (default chat)",
+     4},
+    {"api-key-file", OPT_KEY_FILE, "FILE", 0,
+     "Its first line is the API key (default: LLMCF_API_KEY in the environment, if any)", 4},
+    {"concurrency", OPT_CONCURRENCY, "N", 0, "Requests in flight at a time (default 8)", 4},
+    {"retries", OPT_RETRIES, "N", 0,
+     "Of one request, after 429, 5xx, cut connections and answers that are none (default 8)", 4},
+    {"retry-wait", OPT_RETRY_WAIT, "SECONDS", 0,
+     "Before the first retry; doubles each time, with jitter, and a server's Retry-After wins "
+     "(default 0.5)",
+     4},
+    {"connect-timeout", OPT_CONNECT_TIMEOUT, "SECONDS", 0, "(default 10)", 4},
+    {"timeout", OPT_TIMEOUT, "SECONDS", 0, "Of one request (default 600)", 4},
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the records are the same (default 0)",
      3},
     {"force", OPT_FORCE, NULL, 0, "Look into the store also when its manifest is up to date", 3},
@@ -73,16 +102,63 @@ static const char DOC[] =
     "rows is one transaction: kill -9 loses at most the groups in flight, the same command "
     "generates exactly what is missing. SIGTERM finishes the groups in flight and exits with 75.\n"
     "`llmcf store export` prints records.\n\n"
-    "Example:\n"
+    "With --endpoint the texts come from a server. An answered row is committed before another is "
+    "asked for; rows that the server refuses, or does not answer after all retries (exit code 75), "
+    "are left for the next run. Redirects are not followed: the API key stays with the address it "
+    "was given for, and out of every message.\n\n"
+    "Examples:\n"
     "  llmcf generate --dataset dataset --model recgen/recgen.gguf \\\n"
-    "    --out cot --share 0.1";
+    "    --out cot --share 0.1\n"
+    "  llmcf generate --dataset dataset --endpoint http://gpu7:8000/v1 \\\n"
+    "    --model-name llama-3.1-8b --template llama2 --concurrency 32 --out cot";
+
+#define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
 
 typedef struct arguments {
     lcf_generate_options generate;
     bool json;
 } arguments;
 
-#define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
+static error_t parse_endpoint(int key, char *text, struct argp_state *state,
+                              lcf_endpoint_options *o)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    switch (key) {
+    case OPT_ENDPOINT:
+        o->url = text;
+        return 0;
+    case OPT_MODEL_NAME:
+        if (!*text || strlen(text) >= LCF_OPENAI_MODEL_BYTES)
+            argp_error(state, "--model-name must have 1 to %d bytes", LCF_OPENAI_MODEL_BYTES - 1);
+        o->model_name = text;
+        return 0;
+    case OPT_API:
+        if (lcf_openai_api_parse(&o->api, text, &err))
+            argp_error(state, "--api: %s", err.text);
+        return 0;
+    case OPT_KEY_FILE:
+        o->key_file = text;
+        return 0;
+    case OPT_CONCURRENCY:
+        o->concurrency = SIZE("concurrency", 1, 4096);
+        return 0;
+    case OPT_RETRIES:
+        o->retries_max = SIZE("retries", 0, 100);
+        return 0;
+    case OPT_RETRY_WAIT:
+        o->retry_wait_s = lcf_cli_f64(state, "retry-wait", text, 0.001, 60.0);
+        return 0;
+    case OPT_CONNECT_TIMEOUT:
+        o->connect_timeout_s = lcf_cli_f64(state, "connect-timeout", text, 0.001, 3600.0);
+        return 0;
+    case OPT_TIMEOUT:
+        o->timeout_s = lcf_cli_f64(state, "timeout", text, 0.001, 86400.0);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 static error_t parse_sampling(int key, char *text, struct argp_state *state,
                               lcf_generate_options *o)
@@ -113,8 +189,18 @@ static error_t parse_sampling(int key, char *text, struct argp_state *state,
         o->prompt.history_n = SIZE("history", 1, LCF_HISTORY_MAX);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_endpoint(key, text, state, &o->endpoint);
     }
+}
+
+static void check(const lcf_generate_options *o, struct argp_state *state)
+{
+    if (!o->dataset || !o->out || (!o->model && !o->endpoint.url))
+        argp_error(state, "--dataset, --out and either --model or --endpoint are needed");
+    if (o->model && o->endpoint.url)
+        argp_error(state, "--model and --endpoint exclude one another");
+    if (o->endpoint.url && !o->endpoint.model_name)
+        argp_error(state, "--endpoint needs --model-name");
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -154,8 +240,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->json = true;
         return 0;
     case ARGP_KEY_END:
-        if (!o->dataset || !o->model || !o->out)
-            argp_error(state, "--dataset, --model and --out are needed");
+        check(o, state);
         return 0;
     default:
         return parse_sampling(key, text, state, o);
@@ -180,17 +265,25 @@ static void print_summary(const lcf_generate_result *r, const char *out)
     if (r->rows_rejected)
         fprintf(stderr, "  %llu rows without a good candidate\n",
                 (unsigned long long)r->rows_rejected);
+    if (r->engine.requests_n)
+        fprintf(stderr, "  %llu requests, %llu of them without a good answer\n",
+                (unsigned long long)r->engine.requests_n, (unsigned long long)r->engine.failures_n);
+    if (r->rows_left)
+        fprintf(stderr, "  %llu rows are left; the same command goes on\n",
+                (unsigned long long)r->rows_left);
 }
 
 static lcf_status print_json(const lcf_generate_result *r, lcf_err *err)
 {
     json_t *score = isfinite(r->score_mean) ? json_real(r->score_mean) : json_null();
-    json_t *json =
-        json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "current", r->current, "rows_chosen",
-                  (json_int_t)r->rows_chosen, "rows_present", (json_int_t)r->rows_present,
-                  "rows_generated", (json_int_t)r->rows_generated, "rows_rejected",
-                  (json_int_t)r->rows_rejected, "tokens_generated", (json_int_t)r->tokens_generated,
-                  "score_mean", score, "seconds", r->seconds);
+    json_t *json = json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "current", r->current,
+        "rows_chosen", (json_int_t)r->rows_chosen, "rows_present", (json_int_t)r->rows_present,
+        "rows_generated", (json_int_t)r->rows_generated, "rows_rejected",
+        (json_int_t)r->rows_rejected, "rows_left", (json_int_t)r->rows_left, "rows_refused",
+        (json_int_t)r->engine.rows_refused, "requests", (json_int_t)r->engine.requests_n,
+        "requests_failed", (json_int_t)r->engine.failures_n, "tokens_generated",
+        (json_int_t)r->tokens_generated, "score_mean", score, "seconds", r->seconds);
     lcf_status status = lcf_cmd_print_json(json, err);
 
     json_decref(json);

@@ -35,6 +35,8 @@ typedef struct lcf_job {
      * is still finished.
      */
     size_t (*take)(void *arg, lcf_ask *out, size_t n);
+    /* True when nothing new is to be begun, and no failed row to be tried again. */
+    bool (*stopping)(void *arg);
     /* Shows half of the history. false: there is nothing left to leave out. */
     bool (*shorten)(void *arg, lcf_ask *ask);
     /*
@@ -46,10 +48,16 @@ typedef struct lcf_job {
                        size_t prompt_tokens_n, lcf_err *err);
 } lcf_job;
 
+typedef struct lcf_engine_stats {    /* zero where they say nothing */
+    uint64_t requests_n, failures_n; /* sent to an endpoint; of these, without a good answer */
+    uint64_t rows_refused;           /* that the endpoint will never answer */
+} lcf_engine_stats;
+
 typedef struct lcf_engine lcf_engine;
 struct lcf_engine {       /* the face; an implementation has it as its first member */
     const char *model_id; /* whose texts these are: enters the key of every record */
-    /* Until take gives nothing and every row taken is done, or the first failure. */
+    lcf_engine_stats stats;
+    /* Until take gives nothing and every row taken is done or given up, or the first failure. */
     lcf_status (*run)(lcf_engine *e, const lcf_job *job, lcf_err *err);
     void (*free)(lcf_engine *e);
 };

@@ -10,6 +10,7 @@
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "offline/recgen/endpoint.h"
 #include "offline/recgen/engine.h"
 #include "offline/recgen/record.h"
 
@@ -51,7 +52,6 @@ typedef struct generation {
     pthread_mutex_t mutex;       /* over all below, over the groups' states and `result` */
     size_t take_group, take_row; /* the next row to hand out; take_row counts within all rows */
     size_t commit_group;         /* the first group that is not committed */
-    bool stopped;
     lcf_progress progress;
     double score_sum;
 } generation;
@@ -66,6 +66,7 @@ void lcf_generate_options_init(lcf_generate_options *o)
         .batch_rows = 8,
         .sampling = LCF_SAMPLING_INIT,
         .prompt = LCF_PROMPT_OPTIONS_INIT,
+        .endpoint = LCF_ENDPOINT_OPTIONS_INIT,
     };
 }
 
@@ -80,7 +81,7 @@ void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_opt
 lcf_hash128 lcf_cot_key(lcf_hash128 sample, const char *prompt_version, const char *model_id,
                         const char *sampling)
 {
-    char bytes[16 + LCF_PROMPT_VERSION_BYTES + 40 + LCF_SAMPLING_TEXT_BYTES];
+    char bytes[16 + LCF_PROMPT_VERSION_BYTES + LCF_OPENAI_ID_BYTES + LCF_SAMPLING_TEXT_BYTES];
     const char *const parts[] = {prompt_version, model_id, sampling};
     size_t n = sizeof(sample.bytes);
 
@@ -152,9 +153,15 @@ static lcf_status look_up(generation *g, lcf_err *err)
     return LCF_OK;
 }
 
+/* Rows of one commit. What an endpoint has answered is paid for: it is kept at once. */
+static size_t commit_rows(const lcf_generate_options *o)
+{
+    return o->endpoint.url ? 1 : o->batch_rows;
+}
+
 static lcf_status form_groups(generation *g, lcf_err *err)
 {
-    size_t batch = g->o->batch_rows;
+    size_t batch = commit_rows(g->o);
 
     g->groups = lcf_alloc_zero(g->rows_n / batch + 1, sizeof(*g->groups));
     if (!g->groups)
@@ -206,6 +213,24 @@ static bool is_ready(const group *gr)
     return gr->done_n == gr->missing_n && !gr->committed;
 }
 
+static void show_progress(generation *g)
+{
+    lcf_progress_note(&g->progress, "%.0f tokens/s, %llu rejected",
+                      (double)g->result->tokens_generated /
+                          (lcf_clock_s() - g->progress.start_s + 1e-9),
+                      (unsigned long long)g->result->rows_rejected);
+    lcf_progress_update(&g->progress, g->result->rows_generated);
+}
+
+/* Under the mutex. */
+static lcf_status commit_now(generation *g, group *gr, lcf_err *err)
+{
+    lcf_status status = commit(g, gr, err);
+
+    show_progress(g);
+    return status;
+}
+
 /* Under the mutex: commits every ready group up to the first that is not. */
 static lcf_status commit_ready(generation *g, lcf_err *err)
 {
@@ -213,11 +238,7 @@ static lcf_status commit_ready(generation *g, lcf_err *err)
 
     while (!status && g->commit_group < g->groups_n && is_ready(&g->groups[g->commit_group]))
         status = commit(g, &g->groups[g->commit_group++], err);
-    lcf_progress_note(&g->progress, "%.0f tokens/s, %llu rejected",
-                      (double)g->result->tokens_generated /
-                          (lcf_clock_s() - g->progress.start_s + 1e-9),
-                      (unsigned long long)g->result->rows_rejected);
-    lcf_progress_update(&g->progress, g->result->rows_generated);
+    show_progress(g);
     return status;
 }
 
@@ -234,15 +255,18 @@ static lcf_status commit_rest(generation *g, lcf_err *err)
 
 /* ---- the engine's job ---- */
 
+static bool stopping(void *arg)
+{
+    (void)arg;
+    return lcf_stop_requested();
+}
+
 /* Under the mutex: the numbers of up to n rows of one group. */
 static size_t hand_out(generation *g, lcf_ask *out, size_t n)
 {
     size_t taken = 0;
 
-    if (g->take_group == g->groups_n)
-        return 0;
-    g->stopped = g->stopped || lcf_stop_requested();
-    if (g->stopped)
+    if (g->take_group == g->groups_n || stopping(g))
         return 0;
     for (const group *gr = &g->groups[g->take_group]; taken < n && g->take_row < gr->end;
          g->take_row++)
@@ -293,7 +317,10 @@ static lcf_status add_record(generation *g, group *gr, size_t slot, lcf_cot_reco
     gr->records[slot] = *record;
     memset(record, 0, sizeof(*record)); /* its strings are the group's now */
     gr->done_n++;
-    return is_ready(gr) ? commit_ready(g, err) : LCF_OK;
+    if (!is_ready(gr))
+        return LCF_OK;
+    /* An endpoint answers when it likes: what is paid for does not wait for what is late. */
+    return g->o->endpoint.url ? commit_now(g, gr, err) : commit_ready(g, err);
 }
 
 static lcf_status done(void *arg, const lcf_ask *ask, const lcf_answer *answers, size_t answers_n,
@@ -316,6 +343,17 @@ static lcf_status done(void *arg, const lcf_ask *ask, const lcf_answer *answers,
 
 /* ---- the step ---- */
 
+static lcf_status describe_model(generation *g, lcf_err *err)
+{
+    const lcf_endpoint_options *e = &g->o->endpoint;
+    char id[LCF_OPENAI_ID_BYTES];
+
+    if (!e->url)
+        return lcf_manifest_input(g->manifest, "model", g->o->model, err);
+    lcf_openai_model_id(id, e->api, e->model_name);
+    return lcf_manifest_param_str(g->manifest, "endpoint_model", id, err);
+}
+
 static lcf_status describe(generation *g, lcf_err *err)
 {
     const lcf_generate_options *o = g->o;
@@ -326,7 +364,7 @@ static lcf_status describe(generation *g, lcf_err *err)
     if (!status)
         status = lcf_manifest_input(g->manifest, "dataset", o->dataset, err);
     if (!status)
-        status = lcf_manifest_input(g->manifest, "model", o->model, err);
+        status = describe_model(g, err);
     if (!status)
         status = lcf_manifest_param_str(g->manifest, "prompt", g->version, err);
     if (!status)
@@ -336,7 +374,7 @@ static lcf_status describe(generation *g, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_i64(g->manifest, "rows", (int64_t)o->rows_max, err);
     if (!status)
-        status = lcf_manifest_param_i64(g->manifest, "batch", (int64_t)o->batch_rows, err);
+        status = lcf_manifest_param_i64(g->manifest, "batch", (int64_t)commit_rows(o), err);
     return status;
 }
 
@@ -345,7 +383,9 @@ static lcf_status open_engine(generation *g, lcf_err *err)
     const lcf_generate_options *o = g->o;
     lcf_engine_options options = {&g->d,       &o->prompt,    o->candidates_n, o->tokens_max,
                                   o->sampling, o->batch_rows, o->threads};
-    lcf_status status = lcf_engine_local_create(&g->engine, &options, o->model, err);
+    lcf_status status = o->endpoint.url
+                            ? lcf_engine_remote_create(&g->engine, &options, &o->endpoint, err)
+                            : lcf_engine_local_create(&g->engine, &options, o->model, err);
 
     if (!status)
         g->provenance = (lcf_provenance){
@@ -390,7 +430,7 @@ static lcf_status remove_manifest(const generation *g, lcf_err *err)
 
 static lcf_status generate_missing(generation *g, lcf_err *err)
 {
-    const lcf_job job = {g, g->groups_n, take, shorten, done};
+    const lcf_job job = {g, g->groups_n, take, stopping, shorten, done};
     lcf_generate_result *result = g->result;
     lcf_err rest_err = LCF_ERR_INIT;
     lcf_status status = remove_manifest(g, err), rest;
@@ -403,11 +443,13 @@ static lcf_status generate_missing(generation *g, lcf_err *err)
     lcf_progress_start(&g->progress, "generate", "rows",
                        result->rows_chosen - result->rows_present);
     status = g->engine->run(g->engine, &job, err);
-    if (!status && g->stopped)
-        status = LCF_FAIL(err, LCF_ECANCELED,
-                          "stopped; what was generated is stored, the same command goes on");
+    result->engine = g->engine->stats;
     rest = commit_rest(g, status ? &rest_err : err);
     lcf_progress_end(&g->progress);
+    result->rows_left = result->rows_chosen - result->rows_present - result->rows_generated;
+    if (!status && !rest && result->rows_left && lcf_stop_requested())
+        status = LCF_FAIL(err, LCF_ECANCELED,
+                          "stopped; what was generated is stored, the same command goes on");
     if (status && result->rows_generated)
         lcf_err_prefix(err, "%llu rows were generated and stored",
                        (unsigned long long)result->rows_generated);
@@ -490,7 +532,7 @@ lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options 
         status = open_inputs(&g, err);
     if (!status && g.groups_n)
         status = generate_missing(&g, err);
-    if (!status)
+    if (!status && !result->rows_left)
         status = finish(&g, err);
 done:
     good = result->rows_generated - result->rows_rejected;

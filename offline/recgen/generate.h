@@ -12,19 +12,24 @@
  * are missing or there. Where a part of a group is there already (rows came in between), only the
  * missing rows are generated; those present stay as they are. Threads do not change any record.
  *
+ * With an endpoint each row is a group of its own, committed as soon as it is answered and before
+ * its place in flight is given to another: killed, at most `concurrency` answers are lost. A row
+ * that the endpoint refuses is left, counted and asked for again by the next run.
+ *
  * source   llm-cf.md section 3, schemas/cot_record.md
  */
 #ifndef LCF_OFFLINE_RECGEN_GENERATE_H
 #define LCF_OFFLINE_RECGEN_GENERATE_H
 
 #include "common/store/cot_store.h"
-#include "offline/llama/llama.h"
-#include "offline/recgen/prompt.h"
+#include "offline/recgen/endpoint.h"
 
 #include <stdio.h>
 
 typedef struct lcf_generate_options {
-    const char *dataset, *model, *out;
+    const char *dataset, *out;
+    const char *model; /* a GGUF file; without one, the endpoint's */
+    lcf_endpoint_options endpoint;
     double share;    /* of the training rows, in (0, 1] */
     size_t rows_max; /* at most so many of them (those of the lowest hash); 0 = no limit */
     uint64_t seed;
@@ -42,9 +47,11 @@ typedef struct lcf_generate_result {
     uint64_t rows_present;     /* of these, in the store before */
     uint64_t rows_generated;   /* committed by this run */
     uint64_t rows_rejected;    /* of these, without a good candidate */
+    uint64_t rows_left;        /* chosen, and not in the store yet: the next run goes on */
     uint64_t tokens_generated; /* over all candidates */
     double score_mean;         /* of the generated rows that were not rejected; NaN without any */
     double seconds;
+    lcf_engine_stats engine;
 } lcf_generate_result;
 
 /*

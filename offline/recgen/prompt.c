@@ -332,11 +332,10 @@ static void llama2_facts(lcf_buf *out, const lcf_prompt_options *options, const 
 static void llama2_explain(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
                            const lcf_facts *f)
 {
-    llama2_open(out, SYSTEM_TEXT);
     llama2_facts(out, options, d, f);
     llama2_list(out, options, &d->catalogue, "Items often chosen together with the target:\n",
                 f->related, f->related_n);
-    lcf_buf_printf(out, "The user's decision is known: %s.\n%s [/INST]",
+    lcf_buf_printf(out, "The user's decision is known: %s.\n%s",
                    f->sample.label ? "Yes, the user liked the target item"
                                    : "No, the user did not take to the target item",
                    EXPLAIN_TEXT);
@@ -360,13 +359,26 @@ void lcf_prompt_explain(lcf_buf *out, const lcf_prompt_options *options, const l
                         const lcf_facts *f)
 {
     if (options->dialect == LCF_DIALECT_LLAMA2) {
+        llama2_open(out, SYSTEM_TEXT);
         llama2_explain(out, options, d, f);
+        lcf_buf_append_text(out, " [/INST]");
         return;
     }
     recgen_decide(out, options, d, f);
     lcf_buf_printf(out, "%s\n", lcf_prompt_answer(f->sample.label));
     append_related(out, options, &d->catalogue, f);
     lcf_buf_printf(out, "Why%s:", lcf_prompt_answer(f->sample.label));
+}
+
+void lcf_prompt_chat(lcf_buf *system, lcf_buf *user, const lcf_prompt_options *options,
+                     const lcf_dataset *d, const lcf_facts *f)
+{
+    if (options->dialect == LCF_DIALECT_LLAMA2) {
+        lcf_buf_append_text(system, SYSTEM_TEXT);
+        llama2_explain(user, options, d, f);
+    } else {
+        lcf_prompt_explain(user, options, d, f);
+    }
 }
 
 void lcf_prompt_general(lcf_buf *out, const lcf_prompt_options *options, lcf_str instruction,

@@ -53,6 +53,12 @@ void lcf_prompt_decide(lcf_buf *out, const lcf_prompt_options *options, const lc
  */
 void lcf_prompt_explain(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
                         const lcf_facts *f);
+/*
+ * The same request as chat messages, without the markers that a server puts around them: what is
+ * said once, and what the user says. system stays as it is where the dialect has none.
+ */
+void lcf_prompt_chat(lcf_buf *system, lcf_buf *user, const lcf_prompt_options *options,
+                     const lcf_dataset *d, const lcf_facts *f);
 /* Appends a general instruction; `input` may be empty. */
 void lcf_prompt_general(lcf_buf *out, const lcf_prompt_options *options, lcf_str instruction,
                         lcf_str input);
