@@ -6,6 +6,7 @@
 extern const ranker_backbone LCF_BACKBONE_LR;
 extern const ranker_backbone LCF_BACKBONE_FM;
 extern const ranker_backbone LCF_BACKBONE_MF;
+extern const ranker_backbone LCF_BACKBONE_BINMF;
 extern const ranker_backbone LCF_BACKBONE_DEEPFM;
 extern const ranker_backbone LCF_BACKBONE_XDEEPFM;
 extern const ranker_backbone LCF_BACKBONE_AUTOINT;
@@ -17,9 +18,9 @@ extern const ranker_side LCF_SIDE_ICT, LCF_SIDE_ICT_NOCOT, LCF_SIDE_ICT_MEAN;
 extern const ranker_side LCF_SIDE_TEXT, LCF_SIDE_KNN, LCF_SIDE_KAR;
 
 static const ranker_backbone *const BACKBONES[] = {
-    &LCF_BACKBONE_LR,      &LCF_BACKBONE_FM,      &LCF_BACKBONE_MF,  &LCF_BACKBONE_DEEPFM,
-    &LCF_BACKBONE_XDEEPFM, &LCF_BACKBONE_AUTOINT, &LCF_BACKBONE_DCN, &LCF_BACKBONE_DCNV2,
-    &LCF_BACKBONE_DIN,     &LCF_BACKBONE_BST,
+    &LCF_BACKBONE_LR,     &LCF_BACKBONE_FM,      &LCF_BACKBONE_MF,      &LCF_BACKBONE_BINMF,
+    &LCF_BACKBONE_DEEPFM, &LCF_BACKBONE_XDEEPFM, &LCF_BACKBONE_AUTOINT, &LCF_BACKBONE_DCN,
+    &LCF_BACKBONE_DCNV2,  &LCF_BACKBONE_DIN,     &LCF_BACKBONE_BST,
 };
 
 static const ranker_side NONE = {.kind = {"none", "the backbone alone"}};

@@ -295,6 +295,21 @@ lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x)
     return y;
 }
 
+static void sign_backward(lcf_tape *t, tape_node *node)
+{
+    tape_grad_pass(t, node->in[0], node->out);
+}
+
+lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+
+    tape_note(t, sign_backward, y, x, NULL, NULL, 0);
+    for (size_t i = 0; !tape_failed(t) && i < y->n; i++)
+        y->data[i] = x->data[i] >= 0.0f ? 1.0f : -1.0f;
+    return y;
+}
+
 typedef struct dropout_note {
     const float *kept; /* [n] 0 or 1 / (1 - p) */
 } dropout_note;

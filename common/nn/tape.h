@@ -157,6 +157,8 @@ lcf_tensor *lcf_op_scale(lcf_tape *t, lcf_tensor *a, float factor);
 lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
+/* 1 where x is at least 0, else -1; the gradient passes as if it were x (straight through). */
+lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up);
 /* Kept values are scaled by 1 / (1 - p); the identity when p = 0 or the tape does not record. */
 lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng);

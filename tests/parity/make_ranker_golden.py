@@ -24,7 +24,7 @@ K, HEADS = 4, 2
 EXAMPLES, HISTORY_MAX, NONE = 8, 20, -1
 CATALOGUE_ITEMS = ITEMS + 1  # one item newer than the weights
 LEARNING_RATE, WEIGHT_DECAY, STEPS = 0.01, 1e-4, 3
-BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst")
+BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst", "binmf")
 
 
 def sizes(din):
@@ -110,7 +110,11 @@ def backbone_shapes(backbone, ict):
              "att.2.w": (1, ATT[1]), "att.2.b": (1,)}
     if backbone in ("lr", "fm", "mf", "deepfm", "xdeepfm"):
         s.update(linear_shapes(ict, ids_only=backbone == "mf"))
-    if backbone not in ("lr", "fm", "mf"):
+    if backbone == "binmf":
+        s = {"code.user.w": (DIM, DIM), "code.user.b": (DIM,), "code.item.w": (DIM, DIM), "code.item.b": (DIM,)}
+        if ict:
+            s["code.extra.w"] = (1, DIM)
+    if backbone not in ("lr", "fm", "mf", "binmf"):
         s.update(head_shapes(wide))
     if backbone == "xdeepfm":
         maps = fields
@@ -144,7 +148,7 @@ def shapes(backbone, ict):
     s = {}
     if backbone != "lr" or ict:
         s = {"user.table": (USERS, DIM), "item.table": (ITEMS, DIM)}
-    if backbone not in ("lr", "mf") or ict:
+    if backbone not in ("lr", "mf", "binmf") or ict:
         s.update({"brand.table": (BRANDS, DIM), "category.table": (CATEGORIES, DIM)})
     s.update(backbone_shapes(backbone, ict))
     if not ict:
@@ -280,10 +284,18 @@ class Model:
         h = F.leaky_relu(x @ p["block.up.w"].T + p["block.up.b"])
         return norm(x + h @ p["block.down.w"].T + p["block.down.b"], "norm2").mean(0)
 
+    def code(self, owner, e):
+        """Zhang et al. 2024, equation 2; the sign is identity in the gradient."""
+        z = torch.tanh(self.p[f"code.{owner}.w"] @ e + self.p[f"code.{owner}.b"])
+        return z + (torch.where(z >= 0, 1.0, -1.0) - z).detach()
+
     def logit(self, user, item, history, extra):
         b, e = self.backbone, self.table("user.table", user)
         if b == "mf":
             return e @ self.table("item.table", item) + self.linear(user, item, extra, ids_only=True)
+        if b == "binmf":
+            dot = self.code("user", e) @ self.code("item", self.table("item.table", item))
+            return dot if extra is None else dot + self.p["code.extra.w"][0] @ extra
         q = self.item(item)
         mean = torch.stack([self.item(i) for i in history]).mean(0) if history else torch.zeros(3 * DIM)
         if b == "din":

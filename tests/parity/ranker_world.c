@@ -168,9 +168,10 @@ const char *ranker_world_side_arm(size_t i)
 const char *ranker_world_arm(size_t i)
 {
     static const char *const arms[] = {
-        "din",    "ict",     "lr",         "lr_ict",    "fm",          "fm_ict",  "mf",
-        "mf_ict", "deepfm",  "deepfm_ict", "xdeepfm",   "xdeepfm_ict", "autoint", "autoint_ict",
-        "dcn",    "dcn_ict", "dcnv2",      "dcnv2_ict", "bst",         "bst_ict"};
+        "din",     "ict",         "lr",     "lr_ict",     "fm",      "fm_ict",
+        "mf",      "mf_ict",      "deepfm", "deepfm_ict", "xdeepfm", "xdeepfm_ict",
+        "autoint", "autoint_ict", "dcn",    "dcn_ict",    "dcnv2",   "dcnv2_ict",
+        "bst",     "bst_ict",     "binmf",  "binmf_ict"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }
