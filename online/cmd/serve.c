@@ -1,4 +1,4 @@
-/* llmcf-serve: the ranking server. The main thread waits for signals and for a new snapshot. */
+/* llmcf-serve: the ranking server. The main thread waits for signals. */
 #include "common/base/cli.h"
 #include "common/base/progress.h"
 #include "online/server/server.h"
@@ -12,6 +12,7 @@
 
 enum {
     OPT_SNAPSHOT = 0x100,
+    OPT_WATCH,
     OPT_LISTEN,
     OPT_UNIX,
     OPT_THREADS,
@@ -32,6 +33,8 @@ enum {
 static const struct argp_option OPTIONS[] = {
     {"snapshot", OPT_SNAPSHOT, "DIR", 0,
      "A root, whose `current` is watched, or one generation (default snapshots)", 1},
+    {"watch", OPT_WATCH, "SECONDS", 0,
+     "How often `current` is looked at; 0: only on SIGHUP (default 1)", 1},
     {"listen", OPT_LISTEN, "ADDRESS:PORT", 0,
      "TCP address, e.g. 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one (default "
      "127.0.0.1:8080 when there is no --unix)",
@@ -118,6 +121,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_SNAPSHOT:
         o->snapshot = text;
         return 0;
+    case OPT_WATCH:
+        o->watch_s = lcf_cli_f64(state, "watch", text, 0.0, 86400.0);
+        return 0;
     case OPT_LISTEN:
         o->listen = text;
         return 0;
@@ -168,7 +174,8 @@ static void serve(lcf_server *s, const sigset_t *signals)
         int signal_number = sigtimedwait(signals, NULL, &second);
         if (signal_number == SIGTERM || signal_number == SIGINT)
             return;
-        lcf_server_poll(s, signal_number == SIGHUP);
+        if (signal_number == SIGHUP)
+            lcf_server_reload(s, true);
     }
 }
 

@@ -366,7 +366,8 @@ static lcf_request request_of(struct evhttp_request *req)
                          .path = uri ? evhttp_uri_get_path(uri) : NULL,
                          .body = body ? body : "",
                          .body_bytes = body ? bytes : 0,
-                         .duplicate_length = has_duplicate_length(headers)};
+                         .duplicate_length = has_duplicate_length(headers),
+                         .arrived_s = lcf_clock_s()};
 }
 
 static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answer *answer,
@@ -524,7 +525,7 @@ lcf_status lcf_front_create(lcf_front **out, lcf_shared *shared, const lcf_liste
     if (!f)
         return LCF_FAIL(err, LCF_ENOMEM, "front");
     f->shared = shared;
-    lcf_handler_init(&f->handler, shared, &f->metrics);
+    lcf_handler_init(&f->handler, shared, &f->metrics, LCF_NO_CONTEXT);
     status = create_jobs(f, err);
     if (!status)
         status = create_events(f, err);

@@ -12,9 +12,10 @@
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
-void lcf_handler_init(lcf_handler *h, lcf_shared *shared, lcf_metrics *metrics)
+void lcf_handler_init(lcf_handler *h, lcf_shared *shared, lcf_metrics *metrics, size_t context_idx)
 {
     memset(h, 0, sizeof(*h));
+    h->context_idx = context_idx;
     h->shared = shared;
     h->metrics = metrics;
     lcf_wire_init(&h->wire);
@@ -22,7 +23,6 @@ void lcf_handler_init(lcf_handler *h, lcf_shared *shared, lcf_metrics *metrics)
 
 void lcf_handler_dispose(lcf_handler *h)
 {
-    lcf_rank_context_free(h->context);
     lcf_generation_release(h->generation);
     lcf_wire_dispose(&h->wire);
     lcf_buf_dispose(&h->body);
@@ -31,23 +31,12 @@ void lcf_handler_dispose(lcf_handler *h)
 
 void lcf_handler_refresh(lcf_handler *h)
 {
-    lcf_generation *g = lcf_reloader_acquire(h->shared->reloader);
-    lcf_rank_context *context = NULL;
-    lcf_err err = LCF_ERR_INIT;
+    lcf_generation *old = h->generation;
 
-    if (g == h->generation) {
-        lcf_generation_release(g);
-        return;
-    }
-    if (lcf_rank_context_create(&context, g->snapshot, &err)) {
-        lcf_log(LCF_LOG_ERROR, "the new snapshot waits: %s", err.text);
-        lcf_generation_release(g);
-        return;
-    }
-    lcf_rank_context_free(h->context);
-    lcf_generation_release(h->generation);
-    h->context = context;
-    h->generation = g;
+    h->generation = lcf_reloader_acquire(h->shared->reloader);
+    h->context =
+        h->context_idx < h->generation->contexts_n ? h->generation->contexts[h->context_idx] : NULL;
+    lcf_generation_release(old);
 }
 
 const char *lcf_answer_reason(int code)
@@ -79,6 +68,7 @@ lcf_answer lcf_answer_ok(lcf_handler *h, const char *type)
 
 lcf_answer lcf_answer_fail(lcf_handler *h, int code, const char *status, const char *text)
 {
+    lcf_metrics_reject(h->metrics, status);
     lcf_buf_reset(&h->body);
     lcf_wire_write_error(&h->body, status, text);
     return (lcf_answer){code, LCF_TYPE_JSON, NULL, false};
@@ -149,6 +139,26 @@ lcf_answer lcf_handle_health(lcf_handler *h, const lcf_request *q)
     return answer;
 }
 
+static void write_reloads(lcf_buf *out, lcf_reloader *reloader)
+{
+    lcf_reload_state state;
+    uint64_t refused_n = 0;
+
+    lcf_reloader_state(&state, reloader);
+    for (size_t i = 0; i < LCF_REFUSALS_N; i++)
+        refused_n += state.counts.refused_n[i];
+    lcf_buf_printf(out, ",\"reloads\":%" PRIu64 ",\"reloads_refused\":%" PRIu64,
+                   state.counts.done_n, refused_n);
+    if (*state.pinned) {
+        lcf_buf_append_text(out, ",\"pinned\":");
+        lcf_wire_write_string(out, state.pinned);
+    }
+    if (*state.refused) {
+        lcf_buf_append_text(out, ",\"refused\":");
+        lcf_wire_write_string(out, state.refused);
+    }
+}
+
 lcf_answer lcf_handle_snapshot(lcf_handler *h, const lcf_request *q)
 {
     lcf_generation *g = lcf_reloader_acquire(h->shared->reloader);
@@ -166,9 +176,8 @@ lcf_answer lcf_handle_snapshot(lcf_handler *h, const lcf_request *q)
     write_arms(&h->body, &info);
     lcf_buf_append_text(&h->body, ",\"default_arm\":");
     lcf_wire_write_string(&h->body, info.default_arm);
-    lcf_buf_printf(&h->body, ",\"reloads\":%" PRIu64 ",\"reloads_refused\":%" PRIu64 "}",
-                   lcf_reloader_reloads(h->shared->reloader),
-                   lcf_reloader_refused(h->shared->reloader));
+    write_reloads(&h->body, h->shared->reloader);
+    lcf_buf_append_char(&h->body, '}');
     lcf_generation_release(g);
     return answer;
 }
@@ -178,12 +187,12 @@ lcf_answer lcf_handle_metrics(lcf_handler *h, const lcf_request *q)
     lcf_answer answer = lcf_answer_ok(h, TYPE_METRICS);
     lcf_shared *shared = h->shared;
     lcf_generation *g = lcf_reloader_acquire(shared->reloader);
-    lcf_metrics_global global = {.loaded_time = g->loaded_time,
-                                 .reloads = lcf_reloader_reloads(shared->reloader),
-                                 .reloads_refused = lcf_reloader_refused(shared->reloader),
-                                 .workers = shared->workers_n};
+    lcf_metrics_global global = {.loaded_time = g->loaded_time, .workers = shared->workers_n};
+    lcf_reload_state state;
 
     (void)q;
+    lcf_reloader_state(&state, shared->reloader);
+    global.reloads = state.counts;
     lcf_rank_info_of(&global.snapshot, g->snapshot);
     lcf_metrics_write(&h->body, shared->metrics, shared->metrics_n, &global);
     lcf_generation_release(g);

@@ -19,8 +19,12 @@
 typedef struct lcf_handler {
     lcf_shared *shared;
     lcf_metrics *metrics;
+    size_t context_idx;         /* of this thread's contexts */
     lcf_generation *generation; /* that `context` belongs to */
     lcf_rank_context *context;
+    lcf_rank_response response; /* of lcf_handler_rank */
+    bool ranked;                /* by the request being answered */
+    double parsed_s, ranked_s;  /* when */
     lcf_wire_request wire;
     lcf_buf body;                          /* of the answer */
     lcf_buf line;                          /* of the request log */
@@ -37,6 +41,7 @@ typedef struct lcf_request {
     const char *body; /* never NULL */
     size_t body_bytes;
     bool duplicate_length;               /* it named its length more than once */
+    double arrived_s;                    /* when it had been read */
     char parameter[LCF_PARAMETER_BYTES]; /* what stands at the "*" of the route's path */
 } lcf_request;
 
@@ -61,9 +66,10 @@ typedef struct lcf_route {
     lcf_handle_fn handle;
 } lcf_route;
 
-void lcf_handler_init(lcf_handler *h, lcf_shared *shared, lcf_metrics *metrics);
+#define LCF_NO_CONTEXT SIZE_MAX /* of a thread that does not rank */
+void lcf_handler_init(lcf_handler *h, lcf_shared *shared, lcf_metrics *metrics, size_t context_idx);
 void lcf_handler_dispose(lcf_handler *h);
-/* Moves the context to the snapshot in place, if that is another. A failure keeps the old one. */
+/* Moves to the snapshot in place, if that is another. */
 void lcf_handler_refresh(lcf_handler *h);
 
 /*
@@ -87,12 +93,13 @@ lcf_answer lcf_answer_refused(lcf_handler *h, lcf_status status, const lcf_err *
 /* The code alone of the same. */
 int lcf_answer_code(lcf_status status);
 /*
- * Ranks h->wire.request with the snapshot in place: refreshes it, counts, logs. *response is valid
- * until the next call.
+ * Ranks h->wire.request with the snapshot in place into h->response, which is valid until the next
+ * call; logs it. lcf_handle counts it, and takes what came before for parsing and what comes after
+ * for serialising.
  *
  * errors   those of lcf_rank
  */
-lcf_status lcf_handler_rank(lcf_rank_response *response, lcf_handler *h, lcf_err *err);
+lcf_status lcf_handler_rank(lcf_handler *h, lcf_err *err);
 
 lcf_answer lcf_handle_health(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_snapshot(lcf_handler *h, const lcf_request *q);

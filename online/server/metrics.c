@@ -3,7 +3,6 @@
 #include "online/server/metrics.h"
 
 #include "common/base/cli.h"
-#include "online/rank/wire.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,12 +10,20 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The last entry collects all other codes. */
-static const int CODES[LCF_CODES_N] = {200, 400, 401, 403, 404, 405, 413, 429, 500, 503, 0};
-static const char *const REASONS[LCF_REASONS_N] = {"unknown_item", "no_examples",
-                                                   "no_example_index", "unknown_user"};
-static const double BOUNDS_S[LCF_LATENCY_BUCKETS_N] = {
-    .00025, .0005, .001, .002, .003, .004, .006, .008, .012, .016, .024, .032, .064, .128, .5, 2.};
+/* The last entry of each collects all others. */
+static const int CODES[LCF_CODES_N] = {200, 202, 400, 401, 403, 404, 405, 413, 429, 500, 503, 0};
+static const char *const REJECTIONS[LCF_REJECTIONS_N] = {
+    "bad_request", "limit",     "too_large",          "unauthorized",
+    "admin_only",  "not_found", "method_not_allowed", "queue_full",
+    "deadline",    "draining",  "out_of_memory",      "internal",
+    "other"};
+static const char *const DEGRADATIONS[LCF_DEGRADATIONS_N] = {
+    "unknown_item", "no_examples", "no_example_index", "unknown_user", "other"};
+static const char *const STAGES[LCF_STAGES_N] = {"queue", "parse",    "retrieve",
+                                                 "ict",   "backbone", "serialise"};
+static const double BOUNDS_S[LCF_BUCKETS_N] = {.00001, .000025, .00005, .0001, .00025, .0005,
+                                               .001,   .002,    .003,   .004,  .006,   .008,
+                                               .01,    .016,    .032,   .064,  .25,    1.};
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -32,48 +39,97 @@ void lcf_metrics_code(lcf_metrics *m, int code)
     add(&m->requests[i], 1);
 }
 
-static void count_reason(_Atomic uint64_t *counters, const char *reason)
+static void count_name(_Atomic uint64_t *counters, const char *const *names, size_t n,
+                       const char *name)
 {
-    for (size_t i = 0; reason && i < LCF_REASONS_N; i++)
-        if (!strcmp(reason, REASONS[i]))
-            add(&counters[i], 1);
+    size_t i = 0;
+
+    while (i + 1 < n && strcmp(name, names[i]))
+        i++;
+    add(&counters[i], 1);
 }
 
-void lcf_metrics_rank(lcf_metrics *m, const lcf_rank_response *response, size_t candidates_n,
-                      double seconds)
+void lcf_metrics_reject(lcf_metrics *m, const char *reason)
+{
+    count_name(m->rejected, REJECTIONS, LCF_REJECTIONS_N, reason);
+}
+
+static void observe(lcf_histogram *h, double seconds)
 {
     size_t bucket = 0;
 
-    while (bucket < LCF_LATENCY_BUCKETS_N && seconds > BOUNDS_S[bucket])
+    while (bucket < LCF_BUCKETS_N && seconds > BOUNDS_S[bucket])
         bucket++;
-    add(&m->latency[bucket], 1);
-    add(&m->latency_sum_us, (uint64_t)llround(seconds * 1e6));
-    add(&m->candidates, candidates_n);
-    count_reason(m->degraded_requests, response->degraded);
-    for (size_t i = 0; i < response->results_n; i++)
-        count_reason(m->degraded, response->results[i].degraded);
+    add(&h->counts[bucket], 1);
+    add(&h->sum_ns, (uint64_t)llround(fmax(seconds, 0.0) * 1e9));
 }
 
-/* Sums one counter, named by its place in the struct, over the workers. */
-static uint64_t sum(lcf_metrics *const *workers, size_t n, size_t offset)
+void lcf_metrics_rank(lcf_metrics *m, const lcf_rank_response *response, size_t candidates_n,
+                      const double stages_s[LCF_STAGES_N], double total_s)
+{
+    observe(&m->rank, total_s);
+    for (size_t i = 0; i < LCF_STAGES_N; i++)
+        observe(&m->stages[i], stages_s[i]);
+    add(&m->candidates, candidates_n);
+    if (response->degraded)
+        count_name(m->degraded_requests, DEGRADATIONS, LCF_DEGRADATIONS_N, response->degraded);
+    for (size_t i = 0; i < response->results_n; i++)
+        if (response->results[i].degraded)
+            count_name(m->degraded, DEGRADATIONS, LCF_DEGRADATIONS_N,
+                       response->results[i].degraded);
+}
+
+/* ---- text ---- */
+
+/* Sums one counter, named by its place in the struct, over the threads. */
+static uint64_t sum(lcf_metrics *const *threads, size_t n, size_t offset)
 {
     uint64_t total = 0;
 
     for (size_t i = 0; i < n; i++)
-        total += atomic_load_explicit((_Atomic uint64_t *)((char *)workers[i] + offset),
+        total += atomic_load_explicit((_Atomic uint64_t *)((char *)threads[i] + offset),
                                       memory_order_relaxed);
     return total;
 }
-#define SUM(member) sum(workers, n, offsetof(lcf_metrics, member))
-#define SUM_AT(member, i) \
-    sum(workers, n, offsetof(lcf_metrics, member) + (i) * sizeof(_Atomic uint64_t))
+#define SUM(member) sum(threads, n, offsetof(lcf_metrics, member))
 
 static void head(lcf_buf *out, const char *name, const char *type, const char *help)
 {
     lcf_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void write_requests(lcf_buf *out, lcf_metrics *const *workers, size_t n)
+/* A label's value in its quotes. */
+static void write_label(lcf_buf *out, const char *value)
+{
+    lcf_buf_append_char(out, '"');
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            lcf_buf_append_char(out, '\\');
+        if (*value == '\n')
+            lcf_buf_append_text(out, "\\n");
+        else
+            lcf_buf_append_char(out, *value);
+    }
+    lcf_buf_append_char(out, '"');
+}
+
+static void write_one(lcf_buf *out, const char *name, const char *type, const char *help,
+                      uint64_t value)
+{
+    head(out, name, type, help);
+    lcf_buf_printf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+/* A family of counters that stand one after the other in the struct. */
+static void write_named(lcf_buf *out, lcf_metrics *const *threads, size_t n, size_t offset,
+                        const char *family, const char *const *names, size_t names_n)
+{
+    for (size_t i = 0; i < names_n; i++)
+        lcf_buf_printf(out, "%s{reason=\"%s\"} %" PRIu64 "\n", family, names[i],
+                       sum(threads, n, offset + i * sizeof(_Atomic uint64_t)));
+}
+
+static void write_requests(lcf_buf *out, lcf_metrics *const *threads, size_t n)
 {
     head(out, "llmcf_http_requests_total", "counter",
          "Answers by status code; requests that are no HTTP are not among them.");
@@ -81,49 +137,66 @@ static void write_requests(lcf_buf *out, lcf_metrics *const *workers, size_t n)
         char code[16] = "other";
         if (CODES[i])
             snprintf(code, sizeof(code), "%d", CODES[i]);
-        lcf_buf_printf(out, "llmcf_http_requests_total{code=\"%s\"} %" PRIu64 "\n", code,
-                       SUM_AT(requests, i));
+        lcf_buf_printf(
+            out, "llmcf_http_requests_total{code=\"%s\"} %" PRIu64 "\n", code,
+            sum(threads, n, offsetof(lcf_metrics, requests) + i * sizeof(_Atomic uint64_t)));
     }
-    head(out, "llmcf_deadline_closed_total", "counter",
-         "Connections closed because a request or an answer took too long.");
-    lcf_buf_printf(out, "llmcf_deadline_closed_total %" PRIu64 "\n", SUM(deadlines));
-    head(out, "llmcf_connections", "gauge", "Connections now open.");
-    lcf_buf_printf(out, "llmcf_connections %" PRIu64 "\n", SUM(connections));
+    head(out, "llmcf_rejected_total", "counter", "Requests that were refused, by reason.");
+    write_named(out, threads, n, offsetof(lcf_metrics, rejected), "llmcf_rejected_total",
+                REJECTIONS, LCF_REJECTIONS_N);
+    write_one(out, "llmcf_deadline_closed_total", "counter",
+              "Connections closed because a request or an answer took too long.", SUM(deadlines));
+    write_one(out, "llmcf_connections", "gauge", "Connections now open.", SUM(connections));
 }
 
-static void write_latency(lcf_buf *out, lcf_metrics *const *workers, size_t n)
+/* One series of a histogram; `label` is "" or name="value". */
+static void write_histogram(lcf_buf *out, lcf_metrics *const *threads, size_t n, size_t offset,
+                            const char *name, const char *label)
 {
+    const size_t counts = offset + offsetof(lcf_histogram, counts);
     uint64_t below = 0;
 
-    head(out, "llmcf_rank_duration_seconds", "histogram",
-         "From the whole request read to its answer composed.");
-    for (size_t i = 0; i <= LCF_LATENCY_BUCKETS_N; i++) {
+    for (size_t i = 0; i <= LCF_BUCKETS_N; i++) {
         char bound[32] = "+Inf";
-        if (i < LCF_LATENCY_BUCKETS_N)
+        if (i < LCF_BUCKETS_N)
             snprintf(bound, sizeof(bound), "%g", BOUNDS_S[i]);
-        below += SUM_AT(latency, i);
-        lcf_buf_printf(out, "llmcf_rank_duration_seconds_bucket{le=\"%s\"} %" PRIu64 "\n", bound,
-                       below);
+        below += sum(threads, n, counts + i * sizeof(_Atomic uint64_t));
+        lcf_buf_printf(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, label,
+                       *label ? "," : "", bound, below);
     }
-    lcf_buf_printf(out, "llmcf_rank_duration_seconds_sum %.6f\n",
-                   (double)SUM(latency_sum_us) / 1e6);
-    lcf_buf_printf(out, "llmcf_rank_duration_seconds_count %" PRIu64 "\n", below);
+    lcf_buf_printf(out, *label ? "%s_sum{%s} %.9f\n" : "%s_sum%s %.9f\n", name, label,
+                   (double)sum(threads, n, offset + offsetof(lcf_histogram, sum_ns)) / 1e9);
+    lcf_buf_printf(out, *label ? "%s_count{%s} %" PRIu64 "\n" : "%s_count%s %" PRIu64 "\n", name,
+                   label, below);
 }
 
-static void write_ranking(lcf_buf *out, lcf_metrics *const *workers, size_t n)
+static void write_latency(lcf_buf *out, lcf_metrics *const *threads, size_t n)
 {
-    head(out, "llmcf_rank_candidates_total", "counter", "Candidates scored.");
-    lcf_buf_printf(out, "llmcf_rank_candidates_total %" PRIu64 "\n", SUM(candidates));
+    head(out, "llmcf_rank_duration_seconds", "histogram",
+         "From the whole request read to its answer composed.");
+    write_histogram(out, threads, n, offsetof(lcf_metrics, rank), "llmcf_rank_duration_seconds",
+                    "");
+    head(out, "llmcf_stage_duration_seconds", "histogram", "Of the same, by stage.");
+    for (size_t i = 0; i < LCF_STAGES_N; i++) {
+        char label[32];
+
+        snprintf(label, sizeof(label), "stage=\"%s\"", STAGES[i]);
+        write_histogram(out, threads, n, offsetof(lcf_metrics, stages) + i * sizeof(lcf_histogram),
+                        "llmcf_stage_duration_seconds", label);
+    }
+}
+
+static void write_ranking(lcf_buf *out, lcf_metrics *const *threads, size_t n)
+{
+    write_one(out, "llmcf_rank_candidates_total", "counter", "Candidates scored.", SUM(candidates));
     head(out, "llmcf_degraded_results_total", "counter",
          "Results that are not the arm's full answer, by reason.");
-    for (size_t i = 0; i < LCF_REASONS_N; i++)
-        lcf_buf_printf(out, "llmcf_degraded_results_total{reason=\"%s\"} %" PRIu64 "\n", REASONS[i],
-                       SUM_AT(degraded, i));
+    write_named(out, threads, n, offsetof(lcf_metrics, degraded), "llmcf_degraded_results_total",
+                DEGRADATIONS, LCF_DEGRADATIONS_N);
     head(out, "llmcf_degraded_requests_total", "counter",
          "Requests that are degraded as a whole, by reason.");
-    for (size_t i = 0; i < LCF_REASONS_N; i++)
-        lcf_buf_printf(out, "llmcf_degraded_requests_total{reason=\"%s\"} %" PRIu64 "\n",
-                       REASONS[i], SUM_AT(degraded_requests, i));
+    write_named(out, threads, n, offsetof(lcf_metrics, degraded_requests),
+                "llmcf_degraded_requests_total", DEGRADATIONS, LCF_DEGRADATIONS_N);
 }
 
 static uint64_t resident_bytes(void)
@@ -138,39 +211,41 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void write_global(lcf_buf *out, const lcf_metrics_global *g)
+static void write_snapshot(lcf_buf *out, const lcf_metrics_global *g)
 {
     head(out, "llmcf_snapshot_info", "gauge", "The snapshot that answers.");
     lcf_buf_append_text(out, "llmcf_snapshot_info{generation=");
-    lcf_wire_write_string(out, g->snapshot.generation);
+    write_label(out, g->snapshot.generation);
     lcf_buf_printf(out, ",id=\"%s\",default_arm=", g->snapshot.id);
-    lcf_wire_write_string(out, g->snapshot.default_arm);
+    write_label(out, g->snapshot.default_arm);
     lcf_buf_append_text(out, "} 1\n");
-    head(out, "llmcf_snapshot_loaded_timestamp_seconds", "gauge", "When it was opened.");
-    lcf_buf_printf(out, "llmcf_snapshot_loaded_timestamp_seconds %" PRId64 "\n", g->loaded_time);
-    head(out, "llmcf_snapshot_items", "gauge", "Items of the snapshot.");
-    lcf_buf_printf(out, "llmcf_snapshot_items %zu\n", g->snapshot.items_n);
-    head(out, "llmcf_snapshot_users", "gauge", "Users of the snapshot.");
-    lcf_buf_printf(out, "llmcf_snapshot_users %zu\n", g->snapshot.users_n);
-    head(out, "llmcf_snapshot_examples", "gauge", "Examples of the snapshot.");
-    lcf_buf_printf(out, "llmcf_snapshot_examples %zu\n", g->snapshot.examples_n);
-    head(out, "llmcf_reloads_total", "counter", "Attempts to open a new snapshot, by result.");
-    lcf_buf_printf(out, "llmcf_reloads_total{result=\"ok\"} %" PRIu64 "\n", g->reloads);
-    lcf_buf_printf(out, "llmcf_reloads_total{result=\"refused\"} %" PRIu64 "\n",
-                   g->reloads_refused);
-    head(out, "llmcf_build_info", "gauge", "The program.");
-    lcf_buf_printf(out, "llmcf_build_info{version=\"%s\"} 1\n", LCF_VERSION);
-    head(out, "llmcf_workers", "gauge", "Threads that answer.");
-    lcf_buf_printf(out, "llmcf_workers %" PRIu64 "\n", g->workers);
-    head(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.");
-    lcf_buf_printf(out, "process_resident_memory_bytes %" PRIu64 "\n", resident_bytes());
+    write_one(out, "llmcf_snapshot_loaded_timestamp_seconds", "gauge", "When it was opened.",
+              (uint64_t)g->loaded_time);
+    write_one(out, "llmcf_snapshot_items", "gauge", "Items of the snapshot.", g->snapshot.items_n);
+    write_one(out, "llmcf_snapshot_users", "gauge", "Users of the snapshot.", g->snapshot.users_n);
+    write_one(out, "llmcf_snapshot_examples", "gauge", "Examples of the snapshot.",
+              g->snapshot.examples_n);
+    write_one(out, "llmcf_reloads_total", "counter", "New snapshots put in place.",
+              g->reloads.done_n);
+    head(out, "llmcf_reloads_refused_total", "counter",
+         "Snapshots that were not put in place, by reason.");
+    for (size_t i = 0; i < LCF_REFUSALS_N; i++)
+        lcf_buf_printf(out, "llmcf_reloads_refused_total{reason=\"%s\"} %" PRIu64 "\n",
+                       LCF_REFUSALS[i], g->reloads.refused_n[i]);
 }
 
-void lcf_metrics_write(lcf_buf *out, lcf_metrics *const *workers, size_t n,
+void lcf_metrics_write(lcf_buf *out, lcf_metrics *const *threads, size_t n,
                        const lcf_metrics_global *global)
 {
-    write_requests(out, workers, n);
-    write_latency(out, workers, n);
-    write_ranking(out, workers, n);
-    write_global(out, global);
+    write_requests(out, threads, n);
+    write_latency(out, threads, n);
+    write_ranking(out, threads, n);
+    write_snapshot(out, global);
+    head(out, "llmcf_build_info", "gauge", "The program.");
+    lcf_buf_append_text(out, "llmcf_build_info{version=\"" LCF_VERSION "\",compiler=");
+    write_label(out, __VERSION__);
+    lcf_buf_append_text(out, "} 1\n");
+    write_one(out, "llmcf_workers", "gauge", "Threads that rank.", global->workers);
+    write_one(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
+              resident_bytes());
 }

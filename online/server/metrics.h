@@ -1,7 +1,7 @@
 /*
- * Metrics of the server: counters of one worker each, added up when they are read.
+ * Metrics of the server: counters of one thread each, added up when they are read.
  *
- * A worker writes its own block without locks; a reader sees each counter whole, not all of them at
+ * A thread writes its own block without locks; a reader sees each counter whole, not all of them at
  * one instant, which is what Prometheus expects.
  */
 #ifndef LCF_ONLINE_SERVER_METRICS_H
@@ -9,41 +9,62 @@
 
 #include "common/base/str.h"
 #include "online/rank/llmcf.h"
+#include "online/server/reload.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCF_LATENCY_BUCKETS_N 16
-#define LCF_CODES_N 11
-#define LCF_REASONS_N 4
+#define LCF_BUCKETS_N 18
+#define LCF_CODES_N 12
+#define LCF_DEGRADATIONS_N 5
+#define LCF_REJECTIONS_N 13
+
+/* The stages of an answer, in their order. */
+typedef enum lcf_stage {
+    LCF_STAGE_QUEUE, /* from the request read to a worker's taking it */
+    LCF_STAGE_PARSE,
+    LCF_STAGE_RETRIEVE,
+    LCF_STAGE_ICT,
+    LCF_STAGE_BACKBONE,
+    LCF_STAGE_SERIALISE,
+    LCF_STAGES_N
+} lcf_stage;
+
+typedef struct lcf_histogram {
+    _Atomic uint64_t counts[LCF_BUCKETS_N + 1]; /* the last is +Inf */
+    _Atomic uint64_t sum_ns;
+} lcf_histogram;
 
 typedef struct lcf_metrics {
-    _Atomic uint64_t requests[LCF_CODES_N]; /* by status code, in the order of CODES in metrics.c */
-    _Atomic uint64_t latency[LCF_LATENCY_BUCKETS_N + 1]; /* of rank requests; the last is +Inf */
-    _Atomic uint64_t latency_sum_us;
+    _Atomic uint64_t requests[LCF_CODES_N];      /* by status code, in the order of metrics.c */
+    _Atomic uint64_t rejected[LCF_REJECTIONS_N]; /* by reason */
+    lcf_histogram rank;                          /* answers to requests that rank */
+    lcf_histogram stages[LCF_STAGES_N];          /* of the same */
     _Atomic uint64_t candidates;
-    _Atomic uint64_t degraded[LCF_REASONS_N]; /* returned candidates, by reason */
-    _Atomic uint64_t degraded_requests[LCF_REASONS_N];
+    _Atomic uint64_t degraded[LCF_DEGRADATIONS_N]; /* returned candidates, by reason */
+    _Atomic uint64_t degraded_requests[LCF_DEGRADATIONS_N];
     _Atomic uint64_t
         deadlines; /* connections closed because a request or an answer took too long */
     _Atomic uint64_t connections; /* now open */
 } lcf_metrics;
 
-/* What is known once, not per worker. */
+/* What is known once, not per thread. */
 typedef struct lcf_metrics_global {
     lcf_rank_info snapshot;
     int64_t loaded_time; /* seconds since 1970 */
-    uint64_t reloads, reloads_refused;
+    lcf_reload_counts reloads;
     uint64_t workers;
 } lcf_metrics_global;
 
 void lcf_metrics_code(lcf_metrics *m, int code);
-/* One answered rank request. */
+/* reason: the "status" of the error that the client is told. */
+void lcf_metrics_reject(lcf_metrics *m, const char *reason);
+/* One answered rank request; total_s: from the request read to its answer composed. */
 void lcf_metrics_rank(lcf_metrics *m, const lcf_rank_response *response, size_t candidates_n,
-                      double seconds);
-/* Appends the Prometheus text format of all workers together. */
-void lcf_metrics_write(lcf_buf *out, lcf_metrics *const *workers, size_t n,
+                      const double stages_s[LCF_STAGES_N], double total_s);
+/* Appends the Prometheus text format of all threads together. */
+void lcf_metrics_write(lcf_buf *out, lcf_metrics *const *threads, size_t n,
                        const lcf_metrics_global *global);
 
 #endif

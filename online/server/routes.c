@@ -4,6 +4,8 @@
  */
 #include "online/server/handlers.h"
 
+#include "common/base/progress.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -129,12 +131,31 @@ const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q)
     return find_route(answer, h, q);
 }
 
+/* What lcf_handler_rank leaves to be counted. */
+static void count_ranking(lcf_handler *h, const lcf_request *q, double start_s)
+{
+    const lcf_rank_response *r = &h->response;
+    const double end_s = lcf_clock_s();
+    const double stages_s[LCF_STAGES_N] = {[LCF_STAGE_QUEUE] = start_s - q->arrived_s,
+                                           [LCF_STAGE_PARSE] = h->parsed_s - start_s,
+                                           [LCF_STAGE_RETRIEVE] = r->retrieve_ms / 1e3,
+                                           [LCF_STAGE_ICT] = r->ict_ms / 1e3,
+                                           [LCF_STAGE_BACKBONE] = (r->score_ms - r->ict_ms) / 1e3,
+                                           [LCF_STAGE_SERIALISE] = end_s - h->ranked_s};
+
+    lcf_metrics_rank(h->metrics, r, h->wire.request.candidates_n, stages_s, end_s - q->arrived_s);
+}
+
 lcf_answer lcf_handle(lcf_handler *h, const lcf_route *route, const lcf_request *q)
 {
+    const double start_s = lcf_clock_s();
     lcf_answer answer;
 
     *h->request_id = '\0';
+    h->ranked = false;
     answer = route->handle(h, q);
+    if (h->ranked)
+        count_ranking(h, q, start_s);
     if (h->body.status) {
         lcf_buf_dispose(&h->body);
         answer = (lcf_answer){503, LCF_TYPE_JSON, NULL, true};

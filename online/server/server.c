@@ -180,6 +180,25 @@ static lcf_status create_threads(lcf_server *s, lcf_err *err)
     return status ? status : lcf_front_start(s->front, err);
 }
 
+static void on_new_snapshot(void *arg)
+{
+    lcf_shared *shared = arg;
+
+    lcf_queue_wake(&shared->queue); /* an idle worker would keep the old one open */
+}
+
+static lcf_status open_snapshot(lcf_server *s, lcf_err *err)
+{
+    const lcf_reload_options options = {.path = s->shared.options.snapshot,
+                                        .contexts_n = s->shared.workers_n,
+                                        .watch_s = s->shared.options.watch_s,
+                                        .recorder = s->shared.recorder,
+                                        .changed = on_new_snapshot,
+                                        .arg = &s->shared};
+
+    return lcf_reloader_create(&s->shared.reloader, &options, err);
+}
+
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err)
 {
     lcf_server *s = lcf_alloc_zero(1, sizeof(*s));
@@ -197,7 +216,9 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     if (!options->listen && !options->unix_path)
         status = LCF_FAIL(err, LCF_EINVAL, "a server needs an address or a Unix socket");
     if (!status)
-        status = lcf_reloader_create(&s->shared.reloader, options->snapshot, err);
+        status = lcf_recorder_create(&s->shared.recorder, err);
+    if (!status)
+        status = open_snapshot(s, err);
     if (!status && options->request_log)
         status = lcf_request_log_open(&s->shared.request_log, options->request_log,
                                       options->log_share, options->log_bytes_max, err);
@@ -220,13 +241,19 @@ int lcf_server_port(const lcf_server *s)
     return s->port;
 }
 
+uint64_t lcf_server_reload(lcf_server *s, bool force)
+{
+    return lcf_reloader_ask(s->shared.reloader, force);
+}
+
+bool lcf_server_reloaded(bool *changed, lcf_server *s, uint64_t ticket)
+{
+    return lcf_reloader_looked(changed, s->shared.reloader, ticket);
+}
+
 bool lcf_server_poll(lcf_server *s, bool force)
 {
-    const bool changed = lcf_reloader_poll(s->shared.reloader, force);
-
-    if (changed)
-        lcf_queue_wake(&s->shared.queue); /* an idle worker would keep the old one open */
-    return changed;
+    return lcf_reloader_wait(s->shared.reloader, lcf_server_reload(s, force));
 }
 
 /* In this order: what was asked is answered before those who answer go. */
@@ -259,6 +286,7 @@ void lcf_server_stop(lcf_server *s)
     lcf_queue_dispose(&s->shared.queue);
     lcf_queue_dispose(&s->shared.done);
     lcf_reloader_free(s->shared.reloader);
+    lcf_recorder_free(s->shared.recorder);
     lcf_request_log_close(s->shared.request_log);
     free(s->workers);
     free(s->shared.metrics);

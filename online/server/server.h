@@ -2,10 +2,10 @@
  * The ranking server: what the routes in routes.c say, over HTTP/1.1, on a TCP address, a Unix
  * socket, or both.
  *
- * Life cycle: start (opens the snapshot and the sockets, starts the workers) -> poll ... -> stop.
+ * Life cycle: start (opens the snapshot and the sockets, starts the threads) -> reload ... -> stop.
  * One thread, the front, holds all connections and answers what takes no ranking; the workers, each
- * with its ranking context, take requests from one bounded queue. The caller's thread only waits,
- * and opens new snapshots when it polls.
+ * with its ranking context, take requests from one bounded queue. A third
+ * kind, the reloader, opens new snapshots. The caller's thread only waits.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */
@@ -17,9 +17,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct lcf_server_options {
     const char *snapshot;     /* a root, whose `current` is watched, or a generation */
+    double watch_s;           /* how often it is looked at; 0: only when asked */
     const char *listen;       /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one; or NULL */
     const char *unix_path;    /* or NULL */
     size_t threads;           /* workers; 0: the processors this process may use */
@@ -37,10 +39,10 @@ typedef struct lcf_server_options {
     uint64_t log_bytes_max;   /* of one of its files */
 } lcf_server_options;
 
-#define LCF_SERVER_OPTIONS_INIT                                                                \
-    {                                                                                          \
-        NULL, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, 1000, \
-            10.0, 60.0, 1.0, 256, false, NULL, 1.0, (uint64_t)256 << 20                        \
+#define LCF_SERVER_OPTIONS_INIT                                                               \
+    {                                                                                         \
+        NULL, 1.0, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, \
+            1000, 10.0, 60.0, 1.0, 256, false, NULL, 1.0, (uint64_t)256 << 20                 \
     }
 
 typedef struct lcf_server lcf_server;
@@ -53,8 +55,13 @@ typedef struct lcf_server lcf_server;
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err);
 /* The port of the TCP socket; 0 without one. */
 int lcf_server_port(const lcf_server *s);
-/* Puts a new snapshot in place when `current` has moved, or in any case with force; see reload.h.
+/*
+ * Asks for a new snapshot to be put in place when `current` has moved, or in any case with force;
+ * see reload.h. A ticket for lcf_server_reloaded, which says whether that is over.
  */
+uint64_t lcf_server_reload(lcf_server *s, bool force);
+bool lcf_server_reloaded(bool *changed, lcf_server *s, uint64_t ticket);
+/* Asks and waits: true when another snapshot is in place. */
 bool lcf_server_poll(lcf_server *s, bool force);
 /*
  * Accepts what has connected and no more, answers every request that was sent within linger_s (and

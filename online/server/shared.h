@@ -14,6 +14,7 @@
 typedef struct lcf_shared {
     lcf_server_options options;
     lcf_reloader *reloader;
+    lcf_recorder *recorder;
     lcf_request_log *request_log; /* NULL: none is kept */
     size_t workers_n;
     lcf_metrics **metrics; /* [metrics_n] one block per thread that answers */

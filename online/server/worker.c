@@ -59,8 +59,7 @@ lcf_status lcf_worker_start(lcf_worker **out, lcf_shared *shared, size_t idx, lc
     if (!w)
         return LCF_FAIL(err, LCF_ENOMEM, "worker");
     w->shared = shared;
-    lcf_handler_init(&w->handler, shared, &w->metrics);
-    (void)idx;
+    lcf_handler_init(&w->handler, shared, &w->metrics, idx);
     errno = pthread_create(&w->thread, NULL, run, w);
     if (errno) {
         free(w);

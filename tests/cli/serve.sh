@@ -39,6 +39,13 @@ head -c 3000 /dev/zero | tr '\0' ' ' >large
 [ "$(ask "$url/v1/rank")" = 405 ] || fail "wrong method"
 [ "$(ask "$url/nothing")" = 404 ] || fail "unknown path"
 [ "$(ask "$url/metrics")" = 200 ] && grep -q '^llmcf_http_requests_total{code="400"} 1$' answer || fail metrics
+/usr/bin/python3 "$LCF_SOURCE_DIR/tests/cli/check_metrics.py" answer || fail "the metrics are not as Prometheus wants them"
+for stage in queue parse retrieve ict backbone serialise; do
+    grep -q "^llmcf_stage_duration_seconds_count{stage=\"$stage\"} 3$" answer || fail "no stage $stage: $(grep stage answer)"
+done
+for reason in bad_request too_large method_not_allowed not_found; do
+    grep -q "^llmcf_rejected_total{reason=\"$reason\"} 1$" answer || fail "rejections by $reason: $(grep rejected answer)"
+done
 
 # The library, the program and the server say the same.
 echo '{"user_id": "u3", "candidates": ["i4", "i5", "i6"]}' >request.json

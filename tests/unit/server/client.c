@@ -43,6 +43,7 @@ lcf_server_options options_of_test(void)
     o.listen = "127.0.0.1:0";
     o.threads = 2;
     o.linger_s = 0.2;
+    o.watch_s = 0.0; /* a test says when */
     return o;
 }
 

@@ -277,7 +277,7 @@ static void reloads_under_load(void **state)
         assert_true(clients[i].answered > 0);
         assert_int_equal(clients[i].failed, 0);
     }
-    expect(ask(s, "GET", "/metrics", ""), 200, "llmcf_reloads_total{result=\"ok\"} 4\n");
+    expect(ask(s, "GET", "/metrics", ""), 200, "llmcf_reloads_total 4\n");
     lcf_server_stop(s);
 }
 
@@ -303,7 +303,8 @@ static void damaged_snapshot_is_refused(void **state)
     lcf_log_set_level(LCF_LOG_ERROR);
     snprintf(text, sizeof(text), "\"generation\":\"%s\"", before);
     expect(ask(s, "POST", "/v1/rank", RANK), 200, text);
-    expect(ask(s, "GET", "/metrics", ""), 200, "llmcf_reloads_total{result=\"refused\"} 1\n");
+    expect(ask(s, "GET", "/metrics", ""), 200,
+           "llmcf_reloads_refused_total{reason=\"checksum\"} 1\n");
     /* The next good one is taken. */
     assert_ok(world_publish(&published, g_dir, "good", &err), &err);
     assert_true(lcf_server_poll(s, false));
