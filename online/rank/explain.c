@@ -57,6 +57,28 @@ lcf_status lcf_rank_list_examples(lcf_rank_result *result, rank_job *j, lcf_err 
     return LCF_OK;
 }
 
+/* What the models read of the user. */
+static lcf_status list_history(lcf_rank_response *out, rank_job *j, lcf_err *err)
+{
+    const lcf_rank_context *c = j->c;
+    lcf_rank_event *list = lcf_arena_alloc_zero(c->arena, c->history_n + 1, sizeof(*list));
+
+    for (uint32_t i = 0; list && i < c->history_n; i++) {
+        const lcf_catalogue *all = &j->data->catalogue;
+
+        list[i].item_id = lcf_rank_copy_string(c->arena, &all->item_id, c->history[i]);
+        list[i].title = lcf_rank_copy_string(c->arena, &all->title, c->history[i]);
+        list[i].label = c->history_labels ? (int)c->history_labels[i] - 1 : -1;
+        if (!list[i].item_id || !list[i].title)
+            list = NULL;
+    }
+    if (!list)
+        return LCF_FAIL(err, LCF_ENOMEM, "history of the explanation");
+    out->history = list;
+    out->history_n = c->history_n;
+    return LCF_OK;
+}
+
 /* ---- what if ---- */
 
 /* Rows that are asked about, beside those that were. */
@@ -200,6 +222,8 @@ lcf_status lcf_rank_explain(lcf_rank_response *out, lcf_rank_context *c,
 
     asked.explain = true;
     status = lcf_rank_run(out, &j, err);
+    if (!status)
+        status = list_history(out, &j, err);
     if (status)
         return status;
     q.results = (lcf_rank_result *)out->results; /* ours, in the arena */

@@ -100,6 +100,12 @@ typedef struct lcf_rank_result {
     float score_no_examples; /* of lcf_rank_explain: the score, had no example been found */
 } lcf_rank_result;
 
+/* An item of the history that a request was ranked for. */
+typedef struct lcf_rank_event {
+    const char *item_id, *title;
+    int label; /* 1 liked, 0 not liked, -1 nothing is known */
+} lcf_rank_event;
+
 typedef struct lcf_rank_response {
     const char *generation, *arm;
     const lcf_rank_result *results; /* by falling score, ties by candidate index */
@@ -108,9 +114,11 @@ typedef struct lcf_rank_response {
                                 "unknown_user" */
     size_t degraded_n;       /* candidates with a reason, returned or not */
     bool explained, attends; /* of lcf_rank_explain; attends: the arm has an attention to show */
-    double retrieve_ms;      /* finding examples */
-    double ict_ms;           /* the arm's side module */
-    double score_ms;         /* with ict_ms; the rest of it is the backbone's */
+    const lcf_rank_event *history; /* of lcf_rank_explain: as the models read it, oldest first */
+    size_t history_n;
+    double retrieve_ms; /* finding examples */
+    double ict_ms;      /* the arm's side module */
+    double score_ms;    /* with ict_ms; the rest of it is the backbone's */
     double total_ms;
 } lcf_rank_response;
 
@@ -128,9 +136,9 @@ lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_
                     lcf_err *err);
 
 /*
- * lcf_rank with `explain`, and beside every example of every result the attention it got and the
- * score without it. The scores are those of lcf_rank, bit for bit; those "without" are the same
- * model's for the same request with one example fewer, and with none.
+ * lcf_rank with `explain`, the history that it read, and beside every example of every result the
+ * attention it got and the score without it. The scores are those of lcf_rank, bit for bit; those
+ * "without" are the same model's for the same request with one example fewer, and with none.
  *
  * errors   as lcf_rank
  * memory   of the context, as lcf_rank; allocates
@@ -138,6 +146,26 @@ lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_
  */
 lcf_status lcf_rank_explain(lcf_rank_response *out, lcf_rank_context *c,
                             const lcf_rank_request *request, lcf_err *err);
+
+typedef enum lcf_rank_kind { LCF_RANK_USERS, LCF_RANK_ITEMS } lcf_rank_kind;
+
+typedef struct lcf_rank_entry {
+    const char *id, *title; /* title "" of a user */
+    size_t history_n;       /* of a user */
+} lcf_rank_entry;
+
+/*
+ * Up to n_max users whose id begins with `text`, or items whose id does or whose title contains it
+ * in either case, in the order of the snapshot; for an empty text some from all over it. For people
+ * who choose, not for programs.
+ *
+ * shapes   out [n_max]; *out_n of them are filled
+ * errors   ENOMEM
+ * memory   of the context: valid until its next call
+ * cost     one look at every id and title
+ */
+lcf_status lcf_rank_find(lcf_rank_entry *out, size_t *out_n, lcf_rank_context *c,
+                         lcf_rank_kind kind, const char *text, size_t n_max, lcf_err *err);
 
 #ifdef __cplusplus
 }

@@ -315,6 +315,25 @@ static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_rank_
     lcf_buf_append_char(out, '}');
 }
 
+static void write_history(lcf_buf *out, const lcf_rank_response *response,
+                          const lcf_wire_options *options)
+{
+    lcf_buf_append_char(out, ',');
+    write_break(out, options, 1);
+    lcf_buf_append_text(out, "\"history\":[");
+    for (size_t i = 0; i < response->history_n; i++) {
+        const lcf_rank_event *e = &response->history[i];
+
+        lcf_buf_append_text(out, i ? ",{\"item_id\":" : "{\"item_id\":");
+        lcf_wire_write_string(out, e->item_id);
+        write_text_member(out, "title", e->title);
+        if (e->label >= 0)
+            lcf_buf_printf(out, ",\"label\":%d", e->label);
+        lcf_buf_append_char(out, '}');
+    }
+    lcf_buf_append_char(out, ']');
+}
+
 void lcf_wire_write(lcf_buf *out, const lcf_rank_response *response,
                     const lcf_wire_options *options)
 {
@@ -325,6 +344,8 @@ void lcf_wire_write(lcf_buf *out, const lcf_rank_response *response,
     write_text_member(out, "arm", response->arm);
     if (response->degraded)
         write_text_member(out, "degraded", response->degraded);
+    if (response->explained)
+        write_history(out, response, options);
     lcf_buf_append_char(out, ',');
     write_break(out, options, 1);
     lcf_buf_append_text(out, "\"results\":[");

@@ -6,6 +6,7 @@
 #include "online/rank/llmcf.h"
 #include "tests/unit/rank/world.h"
 
+#include <ctype.h>
 #include <math.h>
 
 #define TOLERANCE 1e-6
@@ -573,6 +574,10 @@ static void explains_why(void **state)
             scores[i] = response.results[i].score;
         assert_ok(lcf_rank_explain(&response, g_context, &request, &err), &err);
         assert_true(response.explained && response.attends);
+        assert_int_equal(
+            response.history_n,
+            g_offline->users.history_n[lcf_strings_find(&g_offline->users.user_id, "u2", 2)]);
+        assert_int_equal(response.history[0].item_id[0], 'i');
         for (size_t i = 0; i < 10; i++) {
             assert_true(response.results[i].score == scores[i]);
             check_explained(tape, &response.results[i], k);
@@ -617,6 +622,40 @@ static void says_how_long_each_stage_took(void **state)
     request.arm = "din";
     response = rank(&request);
     assert_true(response.ict_ms == 0 && response.score_ms > 0);
+}
+
+/* ---- finding ---- */
+
+static size_t find(lcf_rank_entry *out, lcf_rank_kind kind, const char *text, size_t n_max)
+{
+    lcf_err err = LCF_ERR_INIT;
+    size_t n;
+
+    assert_ok(lcf_rank_find(out, &n, g_context, kind, text, n_max, &err), &err);
+    return n;
+}
+
+static void finds_users_and_items(void **state)
+{
+    lcf_rank_entry found[30];
+    char title[64];
+
+    (void)state;
+    assert_int_equal(find(found, LCF_RANK_USERS, "u1", 30), 4); /* u1, u10, u11, u12 */
+    assert_string_equal(found[0].id, "u1");
+    assert_true(found[0].history_n > 0);
+    assert_int_equal(find(found, LCF_RANK_USERS, "u1", 2), 2);
+    assert_int_equal(find(found, LCF_RANK_USERS, "U1", 30), 0); /* ids are exact */
+    assert_int_equal(find(found, LCF_RANK_USERS, "", 5), 5);
+    assert_string_not_equal(found[4].id, "u5"); /* from all over */
+    assert_int_equal(find(found, LCF_RANK_USERS, "", 30), 12);
+    assert_int_equal(find(found, LCF_RANK_ITEMS, "i15", 30), 1);
+    snprintf(title, sizeof(title), "%s", found[0].title);
+    assert_true(strlen(title) > 2);
+    for (size_t i = 0; title[i]; i++)
+        title[i] = (char)toupper((unsigned char)title[i]);
+    assert_true(find(found, LCF_RANK_ITEMS, title + 1, 30) >= 1); /* in any case, anywhere */
+    assert_int_equal(find(found, LCF_RANK_ITEMS, "no such title", 30), 0);
 }
 
 /* ---- refusals, memory ---- */
@@ -719,6 +758,7 @@ int main(void)
         cmocka_unit_test(explains_why),
         cmocka_unit_test(fewer_examples_on_request),
         cmocka_unit_test(says_how_long_each_stage_took),
+        cmocka_unit_test(finds_users_and_items),
         cmocka_unit_test(refusals),
         cmocka_unit_test(the_most_candidates),
         cmocka_unit_test(nothing_is_allocated_after_warm_up),

@@ -213,12 +213,15 @@ static void golden_response(void **state)
          .examples_n = 2,
          .score_no_examples = 0.375f},
     };
+    const lcf_rank_event history[] = {{"i1", "Heat", 1}, {"i2", "Am\xc3\xa9lie", -1}};
     lcf_rank_response response = {.generation = "20261122T020000Z",
                                   .arm = "din-ict",
                                   .results = results,
                                   .results_n = 3,
                                   .degraded = "unknown_user",
                                   .degraded_n = 2,
+                                  .history = history,
+                                  .history_n = 2,
                                   .retrieve_ms = 0.5,
                                   .ict_ms = 0.875,
                                   .score_ms = 1.25,
