@@ -70,6 +70,8 @@ static const char DOC[] =
     "\v"
     "  POST /v1/rank      a request as for `llmcf rank` (schemas/rank_request.md)\n"
     "  GET  /v1/snapshot  what answers\n"
+    "  POST /v1/explain  the same, and what each score would be without its examples\n"
+    "  GET  /          a page for people: choose a user, see the ranking and why\n"
     "  GET  /healthz      200 and the generation, 503 while stopping\n"
     "  GET  /metrics      Prometheus text\n"
     "  /v2/...            Open Inference Protocol: a model is an arm\n\n"

@@ -105,6 +105,13 @@ lcf_answer lcf_handle_health(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_snapshot(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_metrics(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_rank(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_explain(lcf_handler *h, const lcf_request *q);
+/* The page for people, and what it offers for a choice. */
+lcf_answer lcf_handle_page(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_page_css(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_page_js(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_users(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_items(lcf_handler *h, const lcf_request *q);
 /* Open Inference Protocol, version 2; their errors are {"error": text}. */
 lcf_answer lcf_handle_v2_server(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_v2_live(lcf_handler *h, const lcf_request *q);

@@ -11,6 +11,14 @@
 
 static const lcf_route ROUTES[] = {
     {LCF_METHOD_POST, "/v1/rank", 0, lcf_handle_rank},
+    {LCF_METHOD_POST, "/v1/explain", 0, lcf_handle_explain},
+    {LCF_METHOD_GET, "/v1/users", 0, lcf_handle_users},
+    {LCF_METHOD_GET, "/v1/users/*", 0, lcf_handle_users},
+    {LCF_METHOD_GET, "/v1/items", 0, lcf_handle_items},
+    {LCF_METHOD_GET, "/v1/items/*", 0, lcf_handle_items},
+    {LCF_METHOD_GET, "/", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_page},
+    {LCF_METHOD_GET, "/page.css", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_page_css},
+    {LCF_METHOD_GET, "/page.js", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_page_js},
     {LCF_METHOD_GET, "/v1/snapshot", LCF_ROUTE_INLINE, lcf_handle_snapshot},
     {LCF_METHOD_GET, "/healthz", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_health},
     {LCF_METHOD_GET, "/metrics", LCF_ROUTE_INLINE, lcf_handle_metrics},

@@ -75,7 +75,7 @@ static void refusals(void **state)
     expect(ask(s, "GET", "/v1/rank", ""), 405, "Allow");
     expect(ask(s, "POST", "/healthz", ""), 405, "Allow");
     expect(ask(s, "DELETE", "/metrics", ""), 405, "Allow");
-    expect(ask(s, "GET", "/", ""), 404, "POST /v1/rank");
+    expect(ask(s, "GET", "/nowhere", ""), 404, "POST /v1/rank");
     expect(ask(s, "POST", "/v1/rank/", RANK), 404, "POST /v1/rank");
     expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
                       "Content-Length: 5\r\n\r\nhello"),
