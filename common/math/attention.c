@@ -147,8 +147,9 @@ static void head_forward(const work *w, float *out, float *lse, const float *q, 
     }
 }
 
-void lcf_attention(float *out, float *lse, const float *q, const float *k, const float *v,
-                   const lcf_attention_shape *shape, float *scratch)
+void lcf_attention_part(float *out, float *lse, const float *q, const float *k, const float *v,
+                        const lcf_attention_shape *shape, size_t kv_first, size_t kv_n,
+                        float *scratch)
 {
     size_t group = shape->heads / shape->kv_heads, hd = shape->head_dim, t = shape->t;
     size_t q_stride = shape->heads * hd, kv_stride = shape->kv_heads * hd, batch, kv, g;
@@ -159,7 +160,7 @@ void lcf_attention(float *out, float *lse, const float *q, const float *k, const
         const float *kb = k + batch * t * kv_stride, *vb = v + batch * t * kv_stride;
 
         find_first(&w, segments);
-        for (kv = 0; kv < shape->kv_heads; kv++) {
+        for (kv = kv_first; kv < kv_first + kv_n; kv++) {
             transpose(w.k_t, kb + kv * hd, kv_stride, t, hd, w.columns);
             for (g = 0; g < group; g++) {
                 size_t h = kv * group + g, at = batch * t * q_stride + h * hd;
@@ -169,6 +170,12 @@ void lcf_attention(float *out, float *lse, const float *q, const float *k, const
             }
         }
     }
+}
+
+void lcf_attention(float *out, float *lse, const float *q, const float *k, const float *v,
+                   const lcf_attention_shape *shape, float *scratch)
+{
+    lcf_attention_part(out, lse, q, k, v, shape, 0, shape->kv_heads, scratch);
 }
 
 /* The tensors of one head in the backward pass, each at its first element. */
@@ -222,9 +229,10 @@ static void head_backward(const work *w, const head_grads *h, size_t q_stride, s
     }
 }
 
-void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out,
-                            const float *lse, const float *q, const float *k, const float *v,
-                            const lcf_attention_shape *shape, float *scratch)
+void lcf_attention_backward_part(float *dq, float *dk, float *dv, const float *dout,
+                                 const float *out, const float *lse, const float *q, const float *k,
+                                 const float *v, const lcf_attention_shape *shape, size_t kv_first,
+                                 size_t kv_n, float *scratch)
 {
     size_t group = shape->heads / shape->kv_heads, hd = shape->head_dim, t = shape->t;
     size_t q_stride = shape->heads * hd, kv_stride = shape->kv_heads * hd, batch, kv, g;
@@ -234,7 +242,7 @@ void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, 
         const uint32_t *segments = shape->segments ? shape->segments + batch * t : NULL;
 
         find_first(&w, segments);
-        for (kv = 0; kv < shape->kv_heads; kv++) {
+        for (kv = kv_first; kv < kv_first + kv_n; kv++) {
             size_t kv_at = batch * t * kv_stride + kv * hd;
 
             transpose(w.k_t, k + kv_at, kv_stride, t, hd, w.columns);
@@ -254,4 +262,12 @@ void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, 
             }
         }
     }
+}
+
+void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out,
+                            const float *lse, const float *q, const float *k, const float *v,
+                            const lcf_attention_shape *shape, float *scratch)
+{
+    lcf_attention_backward_part(dq, dk, dv, dout, out, lse, q, k, v, shape, 0, shape->kv_heads,
+                                scratch);
 }

@@ -79,6 +79,15 @@ void lcf_attention(float *out, float *lse, const float *q, const float *k, const
 void lcf_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out,
                             const float *lse, const float *q, const float *k, const float *v,
                             const lcf_attention_shape *shape, float *scratch);
+/* The same for the key-value heads [kv_first, kv_first + kv_n) and the query heads that share them,
+ * so that threads can share a call, each with scratch of its own. */
+void lcf_attention_part(float *out, float *lse, const float *q, const float *k, const float *v,
+                        const lcf_attention_shape *shape, size_t kv_first, size_t kv_n,
+                        float *scratch);
+void lcf_attention_backward_part(float *dq, float *dk, float *dv, const float *dout,
+                                 const float *out, const float *lse, const float *q,
+                                 const float *k, const float *v, const lcf_attention_shape *shape,
+                                 size_t kv_first, size_t kv_n, float *scratch);
 
 /*
  * dy [rows, n] is set to 0 where y [rows, n] is not positive (y NULL: left alone), then its column

@@ -113,17 +113,64 @@ void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learnin
     lcf_adam_advance(a);
 }
 
-float lcf_lr_warmup_cosine(float peak, float floor, uint64_t step, uint64_t warmup, uint64_t total)
+/* ---- SGD ---- */
+
+lcf_status lcf_sgd_init(lcf_sgd *a, const lcf_params *p, float momentum, float weight_decay,
+                        lcf_err *err)
 {
-    double progress;
+    *a = (lcf_sgd){momentum, weight_decay, NULL, p->values_n, 0};
+    a->m = lcf_alloc_zero(p->values_n ? p->values_n : 1, sizeof(*a->m));
+    return a->m ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "momentum of %zu parameters", p->values_n);
+}
+
+void lcf_sgd_dispose(lcf_sgd *a)
+{
+    free(a->m);
+    memset(a, 0, sizeof(*a));
+}
+
+static void sgd_values(float *values, float *m, const float *grad, size_t n, float momentum,
+                       float decay, float rate, float grad_scale)
+{
+    for (size_t i = 0; i < n; i++) {
+        m[i] = momentum * m[i] + (grad_scale * grad[i] + decay * values[i]);
+        values[i] -= rate * m[i];
+    }
+}
+
+void lcf_sgd_step_range(const lcf_sgd *a, lcf_params *p, const lcf_grads *g, float learning_rate,
+                        float grad_scale, size_t first, size_t end)
+{
+    LCF_ASSERT(a->values_n == p->values_n && g->values_n == p->values_n && !g->tables);
+    for (size_t i = 0; i < p->list_n; i++) {
+        const lcf_param *param = &p->list[i];
+        size_t from = param->offset, to = param->offset + param->n;
+
+        from = from > first ? from : first;
+        to = to < end ? to : end;
+        if (from < to)
+            sgd_values(p->values + from, a->m + from, g->values + from, to - from, a->momentum,
+                       param->decay ? a->weight_decay : 0.0f, learning_rate, grad_scale);
+    }
+}
+
+/* ---- learning rates ---- */
+
+float lcf_lr_at(lcf_lr_schedule schedule, float peak, float floor, uint64_t step, uint64_t warmup,
+                uint64_t total)
+{
+    double progress, share;
 
     if (step < warmup)
         return (float)((double)peak * (double)(step + 1) / (double)warmup);
+    if (schedule == LCF_LR_CONSTANT)
+        return peak;
     if (step >= total)
         return peak * floor;
     progress = (double)(step - warmup) / (double)(total - warmup);
-    return (float)((double)peak *
-                   (floor + (1.0 - floor) * 0.5 * (1.0 + cos(3.14159265358979323846 * progress))));
+    share = schedule == LCF_LR_LINEAR ? 1.0 - progress
+                                      : 0.5 * (1.0 + cos(3.14159265358979323846 * progress));
+    return (float)((double)peak * (floor + (1.0 - floor) * share));
 }
 
 /* ---- checkpoints ---- */

@@ -46,9 +46,26 @@ void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, f
                          float grad_scale, size_t first, size_t end);
 void lcf_adam_advance(lcf_adam *a);
 
-/* Linear warm-up over `warmup` steps, then half a cosine down to `floor` * peak at `total`. step
- * counts from 0. */
-float lcf_lr_warmup_cosine(float peak, float floor, uint64_t step, uint64_t warmup, uint64_t total);
+/* SGD with momentum, in the arithmetic and order of torch.optim.SGD: g += decay * value (on
+ * parameters with `decay`), m = momentum * m + g, value -= rate * m. */
+typedef struct lcf_sgd {
+    float momentum, weight_decay;
+    float *m; /* [values_n] */
+    size_t values_n;
+    uint64_t step;
+} lcf_sgd;
+lcf_status lcf_sgd_init(lcf_sgd *a, const lcf_params *p, float momentum, float weight_decay,
+                        lcf_err *err);
+void lcf_sgd_dispose(lcf_sgd *a);
+/* As lcf_adam_step_range, for dense gradients; the caller counts the step. */
+void lcf_sgd_step_range(const lcf_sgd *a, lcf_params *p, const lcf_grads *g, float learning_rate,
+                        float grad_scale, size_t first, size_t end);
+
+typedef enum lcf_lr_schedule { LCF_LR_COSINE, LCF_LR_LINEAR, LCF_LR_CONSTANT } lcf_lr_schedule;
+/* Linear warm-up over `warmup` steps, then down to `floor` * peak at `total` by half a cosine or a
+ * straight line, or constant. step counts from 0. */
+float lcf_lr_at(lcf_lr_schedule schedule, float peak, float floor, uint64_t step, uint64_t warmup,
+                uint64_t total);
 
 /* Parameter values (and, when not NULL, the optimizer) as arrays "param.<name>", "adam.m",
  * "adam.v", "adam.step". */

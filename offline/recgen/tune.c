@@ -56,7 +56,6 @@ void lcf_tune_options_init(lcf_tune_options *o)
         .type = LCF_GGUF_F32,
         .mixture = LCF_MIXTURE_OPTIONS_INIT,
         .batch_rows = 8,
-        .shards = 4,
         .steps = 1000,
         .warmup_steps = 30,
         .checkpoint_every = 100,
@@ -96,7 +95,6 @@ static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, 
                    {"warmup", (double)o->warmup_steps},
                    {"minutes", o->minutes},
                    {"batch", (double)o->batch_rows},
-                   {"shards", (double)o->shards},
                    {"cutoff", (double)o->mixture.cutoff},
                    {"learning_rate", o->learning_rate},
                    {"weight_decay", o->weight_decay},
@@ -190,7 +188,6 @@ static lcf_status make_model(tuning *t, lcf_err *err)
     lcf_status status;
 
     train.seed = o->seed;
-    train.shards = o->shards;
     train.peak_lr = o->learning_rate;
     train.weight_decay = o->weight_decay;
     train.warmup_steps = o->warmup_steps;
@@ -676,9 +673,9 @@ lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lc
     lcf_status status;
 
     memset(result, 0, sizeof(*result));
-    if (!options->steps || !options->batch_rows || !options->shards || !options->checkpoint_every)
+    if (!options->steps || !options->batch_rows || !options->checkpoint_every)
         return LCF_FAIL(err, LCF_EUSAGE,
-                        "steps, batch, shards and checkpoint interval must be positive");
+                        "steps, batch and checkpoint interval must be positive");
     status = describe(&t, err);
     if (!status && !options->force && lcf_manifest_is_current(t.manifest, options->out)) {
         status = read_result(result, options->out, err);

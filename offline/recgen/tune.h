@@ -25,7 +25,7 @@ typedef struct lcf_tune_options {
     size_t dim, layers_n, heads_n, kv_heads_n, ffn_dim, vocab_n, context_n;
     lcf_gguf_type type; /* of the matrices in the written file */
     lcf_mixture_options mixture;
-    size_t batch_rows, shards;
+    size_t batch_rows;
     uint64_t steps, warmup_steps, checkpoint_every;
     double minutes; /* make only the steps that fit; 0 = no limit */
     float learning_rate, weight_decay;

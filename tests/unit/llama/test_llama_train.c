@@ -36,7 +36,6 @@ static const lcf_llama_config config = {.vocab_n = VOCAB,
                                         .tied = true};
 
 static const lcf_llama_train_options options = {.seed = 3,
-                                                .shards = 3,
                                                 .peak_lr = 3e-3f,
                                                 .floor_lr = 0.1f,
                                                 .weight_decay = 0.01f,

@@ -120,13 +120,13 @@ static void test_grads(void **state)
 static void test_learning_rate(void **state)
 {
     (void)state;
-    assert_true(lcf_lr_warmup_cosine(2.0f, 0.1f, 0, 4, 24) == 0.5f);
-    assert_true(lcf_lr_warmup_cosine(2.0f, 0.1f, 3, 4, 24) == 2.0f);
-    assert_true(lcf_lr_warmup_cosine(2.0f, 0.1f, 4, 4, 24) == 2.0f);
-    assert_true(fabsf(lcf_lr_warmup_cosine(2.0f, 0.1f, 14, 4, 24) - 1.1f) < 1e-6f); /* half way */
-    assert_true(fabsf(lcf_lr_warmup_cosine(2.0f, 0.1f, 24, 4, 24) - 0.2f) < 1e-6f);
-    assert_true(fabsf(lcf_lr_warmup_cosine(2.0f, 0.1f, 999, 4, 24) - 0.2f) < 1e-6f);
-    assert_true(lcf_lr_warmup_cosine(2.0f, 0.0f, 0, 0, 10) == 2.0f);
+    assert_true(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.1f, 0, 4, 24) == 0.5f);
+    assert_true(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.1f, 3, 4, 24) == 2.0f);
+    assert_true(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.1f, 4, 4, 24) == 2.0f);
+    assert_true(fabsf(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.1f, 14, 4, 24) - 1.1f) < 1e-6f); /* half way */
+    assert_true(fabsf(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.1f, 24, 4, 24) - 0.2f) < 1e-6f);
+    assert_true(fabsf(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.1f, 999, 4, 24) - 0.2f) < 1e-6f);
+    assert_true(lcf_lr_at(LCF_LR_COSINE, 2.0f, 0.0f, 0, 0, 10) == 2.0f);
 }
 
 /* Values and moments that training could have left. */

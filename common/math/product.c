@@ -1,0 +1,303 @@
+/*
+ * Operands and products of training; see product.h. The f32 side is packed.c's. This file has the
+ * portable bf16 kernels, which are the reference of the fast ones.
+ */
+#include "common/math/product.h"
+
+#include "common/base/status.h"
+#include "common/math/bf16.h"
+#include "common/math/simd.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PAIRS 64 /* transposed at a time, on the stack */
+
+/* ---- portable kernels ---- */
+
+static uint16_t round_one(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof(bits));
+    if ((bits & 0x7f800000u) == 0) /* as the processor: denormals are zero */
+        return (uint16_t)(bits >> 31 << 15);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static float widen_one(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float y;
+
+    memcpy(&y, &bits, sizeof(y));
+    return y;
+}
+
+static void portable_round(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = round_one(x[i]);
+}
+
+static void portable_pair(uint16_t *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[2 * i] = round_one(a[i]);
+        y[2 * i + 1] = round_one(b[i]);
+    }
+}
+
+static void portable_product(float *c, size_t ldc, const uint16_t *a, size_t lda,
+                             const uint16_t *panel, size_t m, size_t n, size_t k, bool add)
+{
+    for (size_t r = 0; r < m; r++)
+        for (size_t j = 0; j < n; j++) {
+            float sum = 0.0f;
+
+            for (size_t i = 0; i < k; i++)
+                sum += widen_one(a[r * lda + i]) *
+                       widen_one(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
+            c[r * ldc + j] = add ? c[r * ldc + j] + sum : sum;
+        }
+}
+
+/* To nearest even, saturating; denormals are kept. source: IEEE 754 binary16 */
+static uint16_t half_one(float x)
+{
+    const float limit = x > 65504.0f ? 65504.0f : x > -65504.0f ? x : -65504.0f;
+    const float magnitude = fabsf(limit);
+    const uint16_t sign = signbit(limit) ? 0x8000u : 0u;
+    uint32_t bits;
+
+    if (magnitude < 6.103515625e-5f) /* below the smallest normal: in units of 2^-24 */
+        return (uint16_t)(sign | (uint32_t)lrintf(magnitude * 16777216.0f));
+    memcpy(&bits, &magnitude, sizeof(bits));
+    bits += 0xfffu + (bits >> 13 & 1u);
+    return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
+}
+
+static float half_widen(uint16_t x)
+{
+    const uint32_t exponent = x >> 10 & 31u, fraction = x & 1023u;
+    const float y = exponent ? ldexpf((float)(fraction | 1024u), (int)exponent - 25)
+                             : ldexpf((float)fraction, -24);
+
+    return x >> 15 ? -y : y;
+}
+
+static void portable_to_half(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = half_one(x[i]);
+}
+
+static void portable_from_half(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = half_widen(x[i]);
+}
+
+const lcf_bf16 lcf_bf16_portable = {portable_round, portable_pair, portable_product,
+                                    portable_to_half, portable_from_half};
+
+/* ---- dispatch ---- */
+
+static bool portable_forced;
+
+bool lcf_bf16_fast(void)
+{
+#if defined(__x86_64__)
+    return lcf_simd_best() == LCF_SIMD_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+void lcf_bf16_force_portable(bool portable)
+{
+    __atomic_store_n(&portable_forced, portable, __ATOMIC_RELEASE);
+}
+
+static const lcf_bf16 *bf16(void)
+{
+#if defined(__x86_64__)
+    if (lcf_bf16_fast() && !__atomic_load_n(&portable_forced, __ATOMIC_ACQUIRE))
+        return &lcf_bf16_avx512;
+#endif
+    return &lcf_bf16_portable;
+}
+
+/* ---- operands ---- */
+
+static size_t even(size_t n)
+{
+    return n + n % 2;
+}
+
+size_t lcf_operand_bytes(lcf_precision precision)
+{
+    return precision == LCF_PRECISION_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+size_t lcf_left_ld(size_t k)
+{
+    size_t lines = (k + 31) / 32; /* of 64 bytes in bf16, pairs of them in f32 */
+
+    return (lines | 1) * 32; /* an odd number */
+}
+
+size_t lcf_right_n(lcf_precision precision, size_t k, size_t n)
+{
+    return lcf_packed_n(precision == LCF_PRECISION_BF16 ? even(k) : k, n);
+}
+
+void lcf_left(lcf_precision precision, void *y, size_t ldy, const float *x, size_t ldx, size_t rows,
+              size_t cols)
+{
+    const lcf_bf16 *kernels = bf16();
+
+    LCF_ASSERT(ldy >= even(cols));
+    for (size_t r = 0; r < rows; r++) {
+        if (precision == LCF_PRECISION_F32) {
+            memcpy((float *)y + r * ldy, x + r * ldx, cols * sizeof(*x));
+            continue;
+        }
+        kernels->round((uint16_t *)y + r * ldy, x + r * ldx, cols);
+        if (cols % 2)
+            ((uint16_t *)y)[r * ldy + cols] = 0;
+    }
+}
+
+void lcf_left_transposed(lcf_precision precision, void *y, size_t ldy, size_t first, const float *x,
+                         size_t ldx, size_t rows, size_t cols)
+{
+    const lcf_simd *simd = lcf_simd_get();
+    const lcf_bf16 *kernels = bf16();
+    float block[16][PAIRS], zeros[PAIRS] = {0}; /* pairs of bf16 move as floats do */
+    size_t r, c, i;
+
+    if (precision == LCF_PRECISION_F32) {
+        simd->transpose((float *)y + first, ldy, x, ldx, rows, cols);
+        return;
+    }
+    LCF_ASSERT(first % 2 == 0);
+    for (r = 0; r < rows; r += 32)
+        for (c = 0; c < cols; c += PAIRS) {
+            const size_t wide = cols - c < PAIRS ? cols - c : PAIRS;
+            const size_t high = rows - r < 32 ? (rows - r + 1) / 2 : 16;
+
+            for (i = 0; i < high; i++) {
+                const float *a = x + (r + 2 * i) * ldx + c;
+
+                kernels->pair((uint16_t *)block[i], a, r + 2 * i + 1 < rows ? a + ldx : zeros,
+                              wide);
+            }
+            simd->transpose((float *)((uint16_t *)y + c * ldy + first + r), ldy / 2, block[0],
+                            PAIRS, high, wide);
+        }
+}
+
+/* Panels of B^T [n, k], k side by side. */
+static void right_of_rows(uint16_t *panels, const float *b, size_t ldb, size_t k, size_t n)
+{
+    const lcf_simd *simd = lcf_simd_get();
+    const lcf_bf16 *kernels = bf16();
+    uint16_t block[LCF_PANEL][2 * PAIRS];
+
+    for (size_t at = 0; at < n; at += LCF_PANEL, panels += even(k) * LCF_PANEL) {
+        const size_t wide = n - at < LCF_PANEL ? n - at : LCF_PANEL;
+
+        if (wide < LCF_PANEL)
+            memset(panels, 0, even(k) * LCF_PANEL * sizeof(*panels));
+        for (size_t i = 0; i < k; i += 2 * PAIRS) {
+            const size_t depth = k - i < 2 * PAIRS ? k - i : 2 * PAIRS;
+
+            for (size_t j = 0; j < wide; j++) {
+                kernels->round(block[j], b + (at + j) * ldb + i, depth);
+                block[j][depth % 2 ? depth : 2 * PAIRS - 1] =
+                    depth % 2 ? 0 : block[j][2 * PAIRS - 1];
+            }
+            simd->transpose((float *)(panels + i * LCF_PANEL), LCF_PANEL, (const float *)block[0],
+                            PAIRS, wide, even(depth) / 2);
+        }
+    }
+}
+
+static void right_of_columns(uint16_t *panels, const float *b, size_t ldb, size_t k, size_t n)
+{
+    const lcf_bf16 *kernels = bf16();
+    const float zeros[LCF_PANEL] = {0};
+
+    for (size_t at = 0; at < n; at += LCF_PANEL) {
+        const size_t wide = n - at < LCF_PANEL ? n - at : LCF_PANEL;
+
+        for (size_t i = 0; i < k; i += 2, panels += 2 * LCF_PANEL) {
+            const float *row = b + i * ldb + at;
+
+            kernels->pair(panels, row, i + 1 < k ? row + ldb : zeros, wide);
+            memset(panels + 2 * wide, 0, 2 * (LCF_PANEL - wide) * sizeof(*panels));
+        }
+    }
+}
+
+static void right_f32(float *panels, const float *b, size_t ldb, bool transposed, size_t k,
+                      size_t n)
+{
+    if (n % LCF_PANEL)
+        memset(panels + n / LCF_PANEL * LCF_PANEL * k, 0, LCF_PANEL * k * sizeof(*panels));
+    if (transposed) {
+        lcf_pack(panels, b, ldb, 0, k, n);
+        return;
+    }
+    for (size_t at = 0; at < n; at += LCF_PANEL) {
+        const size_t wide = n - at < LCF_PANEL ? n - at : LCF_PANEL;
+
+        for (size_t i = 0; i < k; i++)
+            memcpy(panels + (at * k) + i * LCF_PANEL, b + i * ldb + at, wide * sizeof(*b));
+    }
+}
+
+void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb, bool transposed,
+               size_t k, size_t n)
+{
+    if (precision == LCF_PRECISION_F32)
+        right_f32(panels, b, ldb, transposed, k, n);
+    else if (transposed)
+        right_of_rows(panels, b, ldb, k, n);
+    else
+        right_of_columns(panels, b, ldb, k, n);
+}
+
+void lcf_product(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
+                 const void *panels, size_t m, size_t n, size_t k, bool add)
+{
+    const lcf_bf16 *kernels;
+
+    if (precision == LCF_PRECISION_F32) {
+        lcf_packed_linear(c, ldc, a, lda, panels, NULL, m, k, n, add ? LCF_PACKED_ADD : 0);
+        return;
+    }
+    kernels = bf16();
+    for (size_t at = 0; at < n; at += LCF_PANEL)
+        kernels->product(c + at, ldc, a, lda, (const uint16_t *)panels + at * even(k), m,
+                         n - at < LCF_PANEL ? n - at : LCF_PANEL, even(k), add);
+}
+
+void lcf_keep(lcf_precision precision, void *kept, const float *x, size_t n)
+{
+    if (precision == LCF_PRECISION_F32)
+        memcpy(kept, x, n * sizeof(*x));
+    else
+        bf16()->to_half(kept, x, n);
+}
+
+void lcf_kept(lcf_precision precision, float *x, const void *kept, size_t n)
+{
+    if (precision == LCF_PRECISION_F32)
+        memcpy(x, kept, n * sizeof(*x));
+    else
+        bf16()->from_half(x, kept, n);
+}

@@ -1,0 +1,54 @@
+/*
+ * Matrix products for training, C = A B, in f32 or with bfloat16 operands and f32 sums.
+ *
+ * Operands are put in order once and used many times. A left operand A [m, k] has its k side by
+ * side; a right operand B [k, n] stands in panels of LCF_PANEL columns. In f32 a left operand is a
+ * plain row-major matrix and panels are those of packed.h. In bf16 values are rounded to nearest
+ * even, k is filled up to an even number with zeros, and a panel holds pairs of k:
+ * [panel][k / 2][LCF_PANEL][2].
+ *
+ * Each element of C is one sum over k in order, whatever m, n and the blocks are: the same bits
+ * however the rows and panels are shared between threads. source: Intel's AVX512-BF16, VDPBF16PS
+ */
+#ifndef LCF_COMMON_MATH_PRODUCT_H
+#define LCF_COMMON_MATH_PRODUCT_H
+
+#include "common/math/packed.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum lcf_precision { LCF_PRECISION_F32, LCF_PRECISION_BF16 } lcf_precision;
+
+/* True where the processor multiplies bf16 itself. Elsewhere LCF_PRECISION_BF16 works, slowly. */
+bool lcf_bf16_fast(void);
+/* For tests: the portable twin of the bf16 kernels, or again the best. */
+void lcf_bf16_force_portable(bool portable);
+
+/* Bytes of an element of an operand. */
+size_t lcf_operand_bytes(lcf_precision precision);
+/* A row length for left operands of k columns: rows that do not fall into the same cache sets. */
+size_t lcf_left_ld(size_t k);
+/* Elements of the panels of a right operand. */
+size_t lcf_right_n(lcf_precision precision, size_t k, size_t n);
+
+/* y [rows, ldy] = x [rows, cols]; ldy >= cols rounded up to even, what follows cols is zeroed. */
+void lcf_left(lcf_precision precision, void *y, size_t ldy, const float *x, size_t ldx, size_t rows,
+              size_t cols);
+/* y [cols, ldy] = transpose of x [rows, cols], in columns [first, first + rows) of y. In bf16 first
+ * is even, and after an odd number of rows one column is zeroed. */
+void lcf_left_transposed(lcf_precision precision, void *y, size_t ldy, size_t first, const float *x,
+                         size_t ldx, size_t rows, size_t cols);
+/* The panels of B [k, n]: B itself row-major, or its transpose [n, k] (a layer's weights). */
+void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb, bool transposed,
+               size_t k, size_t n);
+/* C [m, n] = A B, or C + A B. */
+void lcf_product(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
+                 const void *panels, size_t m, size_t n, size_t k, bool add);
+
+/* What softmax keeps of logits until the backward pass: f32, or half precision with bf16. */
+void lcf_keep(lcf_precision precision, void *kept, const float *x, size_t n);
+void lcf_kept(lcf_precision precision, float *x, const void *kept, size_t n);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * The end of the network: last norm, output matrix, softmax cross-entropy, and their gradients,
+ * fused over chunks of the vocabulary.
+ *
+ * First pass: a chunk's logits of all rows, their maximum and sum of exponentials; what the
+ * gradient needs of the logits is kept once (half precision with bf16). Then the rows' log sums, in
+ * the order of the chunks. Second pass: the gradient of a chunk's logits is made where it is used,
+ * for that chunk's rows of the output matrix and for the input. The vocabulary is in HEAD_GROUPS
+ * parts, each with its own sum for the input's gradient, added in their order at the end: the same
+ * bits at any number of threads.
+ */
+#include "common/math/kernels.h"
+#include "offline/llama/train_work.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct head_job {
+    lcf_net *net;
+    const float *x;
+    float *dx;
+    size_t n; /* rows */
+} head_job;
+
+static size_t chunks_of(const lcf_net *net)
+{
+    return (net->config->vocab_n + HEAD_COLUMNS - 1) / HEAD_COLUMNS;
+}
+
+static size_t chunk_columns(const lcf_net *net, size_t chunk)
+{
+    const size_t left = net->config->vocab_n - chunk * HEAD_COLUMNS;
+
+    return left < HEAD_COLUMNS ? left : HEAD_COLUMNS;
+}
+
+/* A thread's room, one array after another. */
+static void *take(char **at, size_t n, size_t size)
+{
+    void *p = *at;
+
+    *at += (n * size + 63) / 64 * 64;
+    return p;
+}
+
+static void *kept_logits(const head_job *job, size_t chunk, size_t row)
+{
+    const lcf_net *net = job->net;
+
+    return net->work->logits +
+           (chunk * job->n + row) * HEAD_COLUMNS * lcf_operand_bytes(net->precision);
+}
+
+/* ---- first pass ---- */
+
+static void norm_rows(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const head_job *job = arg;
+    const size_t d = net->config->dim;
+    float *h = net->work->head_x;
+
+    (void)worker;
+    lcf_rmsnorm(h + first * d, job->x + first * d, net->final_norm.value, n, d,
+                net->config->norm_eps);
+    net_operands(net, net->work->head_left, (net_left){NULL, 0}, h, d, first, n, d);
+}
+
+/* Maximum and sum of exponentials of each row of a tile; keeps the target's logit. */
+static void tile_statistics(const head_job *job, const float *tile, size_t chunk, size_t first,
+                            size_t rows)
+{
+    const lcf_net_work *w = job->net->work;
+    const size_t columns = chunk_columns(job->net, chunk), begin = chunk * HEAD_COLUMNS;
+
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = tile + r * HEAD_COLUMNS;
+        const size_t target = (size_t)job->net->batch->targets[first + r];
+        float e[HEAD_COLUMNS], max = row[0], sum = 0.0f;
+
+        for (size_t j = 1; j < columns; j++)
+            max = row[j] > max ? row[j] : max;
+        for (size_t j = 0; j < columns; j++)
+            e[j] = row[j] - max;
+        lcf_exp(e, e, columns);
+        for (size_t j = 0; j < columns; j++)
+            sum += e[j];
+        if (target >= begin && target < begin + columns)
+            w->target_logit[first + r] = row[target - begin];
+        w->chunk_max[chunk * job->n + first + r] = max;
+        w->chunk_sum[chunk * job->n + first + r] = sum;
+    }
+}
+
+static lcf_status logits_task(void *arg, size_t chunk, size_t worker, lcf_err *err)
+{
+    const head_job *job = arg;
+    const lcf_net *net = job->net;
+    const lcf_net_work *w = net->work;
+    const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
+    char *room = w->head_tile + worker * w->head_tile_bytes;
+    float *tile = take(&room, NET_ROW_BLOCK * HEAD_COLUMNS, sizeof(*tile));
+
+    (void)err;
+    lcf_right(net->precision, room, net->output.value + chunk * HEAD_COLUMNS * d, d, true, d,
+              columns);
+    for (size_t r = 0; r < job->n; r += NET_ROW_BLOCK) {
+        const size_t rows = job->n - r < NET_ROW_BLOCK ? job->n - r : NET_ROW_BLOCK;
+
+        lcf_product(net->precision, tile, HEAD_COLUMNS, net_left_at(net, w->head_left, r),
+                    w->head_left.ld, room, rows, columns, d, false);
+        tile_statistics(job, tile, chunk, r, rows);
+        if (job->dx)
+            lcf_keep(net->precision, kept_logits(job, chunk, r), tile, rows * HEAD_COLUMNS);
+    }
+    return LCF_OK;
+}
+
+/* Sum over rows of -log p; the rows' log sums are left in head_lse. */
+static double log_sums(const head_job *job)
+{
+    const lcf_net_work *w = job->net->work;
+    const size_t chunks = chunks_of(job->net);
+    double nll = 0;
+
+    for (size_t r = 0; r < job->n; r++) {
+        float max = -INFINITY;
+        double sum = 0;
+
+        for (size_t c = 0; c < chunks; c++)
+            max = w->chunk_max[c * job->n + r] > max ? w->chunk_max[c * job->n + r] : max;
+        for (size_t c = 0; c < chunks; c++)
+            sum += (double)w->chunk_sum[c * job->n + r] * expf(w->chunk_max[c * job->n + r] - max);
+        w->head_lse[r] = (float)((double)max + log(sum));
+        nll += (double)max + log(sum) - (double)w->target_logit[r];
+    }
+    return nll;
+}
+
+/* ---- second pass ---- */
+
+/* softmax - one_hot of a block of rows of a chunk, [rows, HEAD_COLUMNS]. */
+static void tile_gradient(float *tile, const head_job *job, size_t chunk, size_t first, size_t rows)
+{
+    const size_t columns = chunk_columns(job->net, chunk), begin = chunk * HEAD_COLUMNS;
+
+    lcf_kept(job->net->precision, tile, kept_logits(job, chunk, first), rows * HEAD_COLUMNS);
+    for (size_t r = 0; r < rows; r++) {
+        float *row = tile + r * HEAD_COLUMNS;
+        const size_t target = (size_t)job->net->batch->targets[first + r];
+        const float lse = job->net->work->head_lse[first + r];
+
+        for (size_t j = 0; j < columns; j++)
+            row[j] -= lse;
+        lcf_exp(row, row, columns);
+        if (target >= begin && target < begin + columns)
+            row[target - begin] -= 1.0f;
+    }
+}
+
+/* The gradients that a chunk of the vocabulary gives: of its rows of the output matrix, and of the
+ * input, added to dx. */
+static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool first_of_group,
+                           char *room)
+{
+    const lcf_net *net = job->net;
+    const lcf_net_work *w = net->work;
+    const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
+    const size_t bytes = lcf_operand_bytes(net->precision);
+    const float *matrix = net->output.value + chunk * HEAD_COLUMNS * d;
+    float *tile = take(&room, NET_ROW_BLOCK * HEAD_COLUMNS, sizeof(*tile));
+    net_left dl, dl_t = {NULL, lcf_left_ld(job->n)};
+    char *panels;
+
+    dl.ld = lcf_left_ld(HEAD_COLUMNS);
+    dl.data = take(&room, NET_ROW_BLOCK * dl.ld, bytes);
+    if (net->output.grad)
+        dl_t.data = take(&room, HEAD_COLUMNS * dl_t.ld, bytes);
+    panels = room;
+    lcf_right(net->precision, panels, matrix, d, false, columns, d);
+    for (size_t r = 0; r < job->n; r += NET_ROW_BLOCK) {
+        const size_t rows = job->n - r < NET_ROW_BLOCK ? job->n - r : NET_ROW_BLOCK;
+
+        tile_gradient(tile, job, chunk, r, rows);
+        lcf_left(net->precision, dl.data, dl.ld, tile, HEAD_COLUMNS, rows, columns);
+        if (dl_t.data)
+            lcf_left_transposed(net->precision, dl_t.data, dl_t.ld, r, tile, HEAD_COLUMNS, rows,
+                                columns);
+        lcf_product(net->precision, dx + r * d, d, dl.data, dl.ld, panels, rows, d, columns,
+                    !first_of_group);
+    }
+    if (dl_t.data)
+        lcf_product(net->precision, net->output.grad + chunk * HEAD_COLUMNS * d, d, dl_t.data,
+                    dl_t.ld, w->head_panels, columns, d, job->n, !net->fresh);
+}
+
+static lcf_status gradient_task(void *arg, size_t group, size_t worker, lcf_err *err)
+{
+    const head_job *job = arg;
+    const lcf_net_work *w = job->net->work;
+    const size_t chunks = chunks_of(job->net);
+    const size_t first = group * chunks / HEAD_GROUPS, end = (group + 1) * chunks / HEAD_GROUPS;
+    float *dx = w->head_dx + group * job->n * job->net->config->dim;
+
+    (void)err;
+    for (size_t c = first; c < end; c++)
+        chunk_backward(job, dx, c, c == first, w->head_tile + worker * w->head_tile_bytes);
+    return LCF_OK;
+}
+
+/* The groups' sums added, and through the norm. */
+static void gradient_rows(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const head_job *job = arg;
+    const size_t d = net->config->dim, chunks = chunks_of(net);
+    float *sum = net->work->head_dx + first * d;
+    float *dnorm = net->final_norm.grad ? net->work->dnorm + first / NET_ROW_BLOCK * d : NULL;
+    bool any = false;
+
+    (void)worker;
+    for (size_t g = 0; g < HEAD_GROUPS; g++) {
+        const float *part = net->work->head_dx + (g * job->n + first) * d;
+
+        if (g * chunks / HEAD_GROUPS == (g + 1) * chunks / HEAD_GROUPS)
+            continue;
+        if (any)
+            lcf_axpy(sum, 1.0f, part, n * d);
+        else if (g > 0)
+            memcpy(sum, part, n * d * sizeof(*sum));
+        any = true;
+    }
+    memset(job->dx + first * d, 0, n * d * sizeof(*sum));
+    if (dnorm)
+        memset(dnorm, 0, d * sizeof(*dnorm));
+    lcf_rmsnorm_backward(job->dx + first * d, dnorm, sum, job->x + first * d, net->final_norm.value,
+                         n, d, net->config->norm_eps);
+}
+
+double net_head(lcf_net *net, float *dx, const float *x)
+{
+    head_job job = {net, x, dx, net->batch->targets_n};
+    const size_t d = net->config->dim;
+    double nll;
+
+    net_for_rows(net, job.n, norm_rows, &job);
+    lcf_pool_run(net->pool, chunks_of(net), logits_task, &job, NULL);
+    nll = log_sums(&job);
+    if (!dx)
+        return nll;
+    if (net->output.grad)
+        lcf_right(net->precision, net->work->head_panels, net->work->head_x, d, false, job.n, d);
+    lcf_pool_run(net->pool, HEAD_GROUPS, gradient_task, &job, NULL);
+    net_for_rows(net, job.n, gradient_rows, &job);
+    net_norm_weight(net, &net->final_norm, job.n);
+    return nll;
+}

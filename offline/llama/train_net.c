@@ -1,0 +1,736 @@
+/*
+ * Layers of the training network; see train_net.h. Forward and backward of a layer are sequences of
+ * products and row loops; what lies between two of them is complete when the next begins.
+ *
+ * source: Touvron et al. 2023 (LLaMA); Hu et al. 2021 (LoRA); Chen et al. 2016 (checkpointing)
+ */
+#include "offline/llama/train_net.h"
+
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+#include "offline/llama/train_work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The matrices that read an input. */
+static const struct {
+    lcf_net_param which[NET_SLOTS];
+    size_t n;
+} readers[INPUTS_N] = {
+    [IN_ATTN] = {{NET_WQ, NET_WK, NET_WV}, 3},
+    [IN_WO] = {{NET_WO}, 1},
+    [IN_FFN] = {{NET_W_GATE, NET_W_UP}, 2},
+    [IN_DOWN] = {{NET_W_DOWN}, 1},
+};
+
+void lcf_net_dims(size_t *out, size_t *in, const lcf_llama_config *c, lcf_net_param which)
+{
+    const size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    const size_t table[NET_PARAMS_N][2] = {
+        [NET_ATTN_NORM] = {c->dim, 0},
+        [NET_WQ] = {q, c->dim},
+        [NET_WK] = {kv, c->dim},
+        [NET_WV] = {kv, c->dim},
+        [NET_WO] = {c->dim, q},
+        [NET_FFN_NORM] = {c->dim, 0},
+        [NET_W_GATE] = {c->ffn_dim, c->dim},
+        [NET_W_UP] = {c->ffn_dim, c->dim},
+        [NET_W_DOWN] = {c->dim, c->ffn_dim},
+    };
+
+    *out = table[which][0];
+    *in = table[which][1];
+}
+
+lcf_status lcf_net_init(lcf_net *net, const lcf_llama_config *config, lcf_err *err)
+{
+    memset(net, 0, sizeof(*net));
+    net->config = config;
+    net->layers = lcf_alloc_zero(config->layers_n, sizeof(*net->layers));
+    net->work = lcf_alloc_zero(1, sizeof(*net->work));
+    if (net->work) {
+        net->work->x = lcf_alloc_zero(config->layers_n + 1, sizeof(*net->work->x));
+        net->work->kept = lcf_alloc_zero(config->layers_n, sizeof(*net->work->kept));
+    }
+    if (!net->layers || !net->work || !net->work->x || !net->work->kept) {
+        lcf_net_dispose(net);
+        return LCF_FAIL(err, LCF_ENOMEM, "network of %zu layers", config->layers_n);
+    }
+    return LCF_OK;
+}
+
+void lcf_net_dispose(lcf_net *net)
+{
+    if (net->work) {
+        free(net->work->block);
+        free(net->work->x);
+        free(net->work->kept);
+    }
+    free(net->work);
+    free(net->layers);
+    free(net->rope);
+    memset(net, 0, sizeof(*net));
+}
+
+/* ---- a layer's input to its matrices ---- */
+
+static size_t input_width(const lcf_net *net, net_input input)
+{
+    size_t out, in;
+
+    lcf_net_dims(&out, &in, net->config, readers[input].which[0]);
+    return in;
+}
+
+static bool has_lora(const lcf_net_layer *layer, net_input input)
+{
+    for (size_t i = 0; i < readers[input].n; i++)
+        if (layer->lora[readers[input].which[i]].a.value)
+            return true;
+    return false;
+}
+
+/* How rows of an input come about. */
+typedef struct input_job {
+    size_t layer;
+    net_input input;
+    const float *x, *weight; /* of a norm; without a weight the rows of x as they are */
+    const float *gate, *up;  /* of SwiGLU, where x is NULL */
+    bool dropped;            /* LoRA reads it through dropout */
+    size_t width;
+} input_job;
+
+static input_job input_of(const lcf_net *net, size_t layer, net_input input, const float *x)
+{
+    const lcf_net_layer *l = &net->layers[layer];
+    const net_kept *k = &net->work->kept[layer];
+
+    return (input_job){
+        .layer = layer,
+        .input = input,
+        .x = input == IN_DOWN ? NULL : x,
+        .weight = input == IN_ATTN  ? l->w[NET_ATTN_NORM].value
+                  : input == IN_FFN ? l->w[NET_FFN_NORM].value
+                                    : NULL,
+        .gate = k->gate,
+        .up = k->up,
+        .dropped = net->dropout > 0.0f && has_lora(l, input),
+        .width = input_width(net, input),
+    };
+}
+
+static void input_values(float *y, const lcf_net *net, const input_job *job, size_t row, size_t n)
+{
+    const size_t at = row * job->width;
+
+    if (!job->x)
+        lcf_swiglu(y, job->gate + at, job->up + at, n * job->width);
+    else if (job->weight)
+        lcf_rmsnorm(y, job->x + at, job->weight, n, job->width, net->config->norm_eps);
+    else
+        memcpy(y, job->x + at, n * job->width * sizeof(*y));
+}
+
+static uint64_t dropout_part(const input_job *job)
+{
+    return job->layer * INPUTS_N + job->input;
+}
+
+/* As left operands, for the forward pass. */
+static void input_left(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const input_job *job = arg;
+    const lcf_net_work *w = net->work;
+    float *row = w->rows + worker * w->rows_n;
+
+    for (size_t r = first; r < first + n; r++) {
+        input_values(row, net, job, r, 1);
+        lcf_left(net->precision, net_left_at(net, w->left, r), w->left.ld, row, job->width, 1,
+                 job->width);
+        if (!job->dropped)
+            continue;
+        net_dropout(net, row, row, r, 1, job->width, dropout_part(job));
+        lcf_left(net->precision, net_left_at(net, w->dropped, r), w->dropped.ld, row, job->width, 1,
+                 job->width);
+    }
+}
+
+/* In f32, for the gradients of the matrices. */
+static void input_again(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const input_job *job = arg;
+    const lcf_net_work *w = net->work;
+    const size_t at = first * job->width;
+
+    (void)worker;
+    input_values(w->input + at, net, job, first, n);
+    if (job->dropped)
+        net_dropout(net, w->input_dropped + at, w->input + at, first, n, job->width,
+                    dropout_part(job));
+}
+
+/* ---- matrices, forward ---- */
+
+typedef struct scale_job {
+    float *x;
+    net_left as_is, transposed;
+} scale_job;
+
+/* x times LoRA's scale, and as operands. */
+static void scale_rows(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const scale_job *job = arg;
+    float *x = job->x + first * net->rank;
+
+    (void)worker;
+    for (size_t i = 0; i < n * net->rank; i++)
+        x[i] *= net->lora_scale;
+    net_operands(net, job->as_is, job->transposed, job->x, net->rank, first, n, net->rank);
+}
+
+/* t = scale * dropout(x) A^T of the matrices that read an input, kept and as left operands. */
+static void lora_inputs(lcf_net *net, size_t layer, net_input input, bool dropped, size_t rows)
+{
+    const lcf_net_work *w = net->work;
+    const size_t in = input_width(net, input);
+    net_product list[NET_SLOTS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < readers[input].n; i++) {
+        const lcf_net_param which = readers[input].which[i];
+        const lcf_net_lora *lora = &net->layers[layer].lora[which];
+
+        if (lora->a.value)
+            list[n++] =
+                (net_product){w->kept[layer].t[which],
+                              net->rank,
+                              rows,
+                              net->rank,
+                              false,
+                              {{dropped ? w->dropped : w->left, lora->a.value, in, in, true}},
+                              1};
+    }
+    net_products(net, list, n);
+    for (size_t i = 0; i < readers[input].n; i++) {
+        const lcf_net_param which = readers[input].which[i];
+        const scale_job job = {w->kept[layer].t[which], w->small[i].t, {NULL, 0}};
+
+        if (net->layers[layer].lora[which].a.value)
+            net_for_rows(net, rows, scale_rows, &job);
+    }
+}
+
+/* y[i] (+)= x W_i^T, with LoRA, for the matrices that read an input; x: its rows, or NULL. */
+static void matrices_forward(lcf_net *net, size_t layer, net_input input, const float *x,
+                             float *const y[], size_t rows, bool add)
+{
+    const input_job job = input_of(net, layer, input, x);
+    const lcf_net_layer *l = &net->layers[layer];
+    const lcf_net_work *w = net->work;
+    net_product list[NET_SLOTS];
+
+    net_for_rows(net, rows, input_left, &job);
+    if (has_lora(l, input))
+        lora_inputs(net, layer, input, job.dropped, rows);
+    for (size_t i = 0; i < readers[input].n; i++) {
+        const lcf_net_param which = readers[input].which[i];
+        size_t out, in;
+
+        lcf_net_dims(&out, &in, net->config, which);
+        list[i] = (net_product){
+            y[i], out, rows, out, add, {{w->left, l->w[which].value, in, in, true}}, 1};
+        if (l->lora[which].a.value)
+            list[i].parts[list[i].parts_n++] =
+                (net_part){w->small[i].t, l->lora[which].b.value, net->rank, net->rank, true};
+    }
+    net_products(net, list, readers[input].n);
+}
+
+/* ---- matrices, backward ---- */
+
+/* dt = scale * dy B of the targets, and as operands. */
+static void lora_gradients(lcf_net *net, size_t layer, net_input input, size_t rows)
+{
+    const lcf_net_work *w = net->work;
+    net_product list[NET_SLOTS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < readers[input].n; i++) {
+        const lcf_net_param which = readers[input].which[i];
+        const lcf_net_lora *lora = &net->layers[layer].lora[which];
+        size_t out, in;
+
+        lcf_net_dims(&out, &in, net->config, which);
+        if (lora->a.value)
+            list[n++] = (net_product){w->small[i].dt_rows,
+                                      net->rank,
+                                      rows,
+                                      net->rank,
+                                      false,
+                                      {{w->dy[i], lora->b.value, net->rank, out, false}},
+                                      1};
+    }
+    net_products(net, list, n);
+    for (size_t i = 0; i < readers[input].n; i++) {
+        const scale_job job = {w->small[i].dt_rows, w->small[i].dt, w->small[i].dt_t};
+
+        if (net->layers[layer].lora[readers[input].which[i]].a.value)
+            net_for_rows(net, rows, scale_rows, &job);
+    }
+}
+
+/* The products that give the gradients of one matrix and of its LoRA. Returns how many. */
+static size_t weight_products(net_product *list, const lcf_net *net, size_t layer, net_input input,
+                              size_t slot, const float *x, const float *x_dropped, size_t rows)
+{
+    const lcf_net_param which = readers[input].which[slot];
+    const lcf_net_weight *weight = &net->layers[layer].w[which];
+    const lcf_net_lora *lora = &net->layers[layer].lora[which];
+    const lcf_net_work *w = net->work;
+    const bool add = !net->fresh;
+    size_t out, in, n = 0;
+
+    lcf_net_dims(&out, &in, net->config, which);
+    if (weight->grad)
+        list[n++] =
+            (net_product){weight->grad, in, out, in, add, {{w->dy_t[slot], x, in, rows, false}}, 1};
+    if (lora->a.value) {
+        const float *t = w->kept[layer].t[which];
+
+        list[n++] = (net_product){lora->b.grad,
+                                  net->rank,
+                                  out,
+                                  net->rank,
+                                  add,
+                                  {{w->dy_t[slot], t, net->rank, rows, false}},
+                                  1};
+        list[n++] = (net_product){lora->a.grad,
+                                  in,
+                                  net->rank,
+                                  in,
+                                  add,
+                                  {{w->small[slot].dt_t, x_dropped, in, rows, false}},
+                                  1};
+    }
+    return n;
+}
+
+/* Does a matrix that reads the input need its gradient transposed? */
+static bool needs_transposed(const lcf_net *net, size_t layer, lcf_net_param which)
+{
+    return net->layers[layer].w[which].grad || net->layers[layer].lora[which].a.value;
+}
+
+/*
+ * From the gradients of an input's results in work->dy and dy_t: that of the input in work->dh, and
+ * of the matrices. x: the input's f32 rows.
+ */
+static void matrices_backward(lcf_net *net, size_t layer, net_input input, const float *x,
+                              const float *x_dropped, size_t rows)
+{
+    const lcf_net_layer *l = &net->layers[layer];
+    const lcf_net_work *w = net->work;
+    const bool dropped = net->dropout > 0.0f && has_lora(l, input);
+    const size_t width = input_width(net, input);
+    net_product list[2 + 3 * NET_SLOTS] = {
+        {.c = w->dh, .ldc = width, .m = rows, .n = width},
+        {.c = w->dh_dropped, .ldc = width, .m = rows, .n = width},
+    };
+    net_product *of_lora = dropped ? &list[1] : &list[0];
+    size_t n = dropped ? 2 : 1;
+
+    if (has_lora(l, input))
+        lora_gradients(net, layer, input, rows);
+    for (size_t i = 0; i < readers[input].n; i++) {
+        const lcf_net_param which = readers[input].which[i];
+        size_t out, in;
+
+        lcf_net_dims(&out, &in, net->config, which);
+        list[0].parts[list[0].parts_n++] = (net_part){w->dy[i], l->w[which].value, in, out, false};
+        if (l->lora[which].a.value)
+            of_lora->parts[of_lora->parts_n++] =
+                (net_part){w->small[i].dt, l->lora[which].a.value, in, net->rank, false};
+        n += weight_products(&list[n], net, layer, input, i, x, dropped ? x_dropped : x, rows);
+    }
+    net_products(net, list, n);
+}
+
+/* work->dh complete: what came through dropout is added. */
+static void add_dropped(const lcf_net *net, size_t layer, net_input input, size_t first, size_t n,
+                        size_t width)
+{
+    const lcf_net_work *w = net->work;
+    const input_job job = {.layer = layer, .input = input};
+    const size_t at = first * width;
+
+    if (net->dropout <= 0.0f || !has_lora(&net->layers[layer], input))
+        return;
+    net_dropout(net, w->dh_dropped + at, w->dh_dropped + at, first, n, width, dropout_part(&job));
+    lcf_axpy(w->dh + at, 1.0f, w->dh_dropped + at, n * width);
+}
+
+/* ---- attention ---- */
+
+typedef struct attention_job {
+    lcf_net *net;
+    net_kept *kept;
+} attention_job;
+
+static lcf_attention_shape attention_shape(const lcf_net *net)
+{
+    const lcf_llama_config *c = net->config;
+
+    return (lcf_attention_shape){1,           net->batch->rows,    c->heads_n, c->kv_heads_n,
+                                 c->head_dim, net->batch->segments};
+}
+
+/* Turns the heads [first, first + heads) of every row. */
+static void turn(const lcf_net *net, float *x, size_t row_n, size_t first, size_t heads,
+                 bool inverse)
+{
+    const size_t hd = net->config->head_dim;
+
+    for (size_t r = 0; r < net->batch->rows; r++)
+        lcf_rope_rotate(x + r * row_n + first * hd, heads, hd,
+                        net->rope + net->batch->positions[r] * hd, inverse);
+}
+
+static lcf_status attention_task(void *arg, size_t kv_head, size_t worker, lcf_err *err)
+{
+    const attention_job *job = arg;
+    const lcf_llama_config *c = job->net->config;
+    const lcf_net_work *w = job->net->work;
+    const lcf_attention_shape shape = attention_shape(job->net);
+    const size_t group = c->heads_n / c->kv_heads_n;
+    net_kept *k = job->kept;
+
+    (void)err;
+    turn(job->net, k->q, c->heads_n * c->head_dim, kv_head * group, group, false);
+    turn(job->net, k->k, c->kv_heads_n * c->head_dim, kv_head, 1, false);
+    lcf_attention_part(k->att, k->lse, k->q, k->k, k->v, &shape, kv_head, 1,
+                       w->attention + worker * w->attention_n);
+    return LCF_OK;
+}
+
+static void zero_columns(float *x, size_t rows, size_t row_n, size_t first, size_t n)
+{
+    for (size_t r = 0; r < rows; r++)
+        memset(x + r * row_n + first, 0, n * sizeof(*x));
+}
+
+static lcf_status attention_back_task(void *arg, size_t kv_head, size_t worker, lcf_err *err)
+{
+    const attention_job *job = arg;
+    const lcf_llama_config *c = job->net->config;
+    const lcf_net_work *w = job->net->work;
+    const lcf_attention_shape shape = attention_shape(job->net);
+    const size_t group = c->heads_n / c->kv_heads_n, hd = c->head_dim, rows = shape.t;
+    const size_t q = c->heads_n * hd, kv = c->kv_heads_n * hd;
+    const net_kept *k = job->kept;
+
+    (void)err;
+    zero_columns(w->dq, rows, q, kv_head * group * hd, group * hd);
+    zero_columns(w->dk, rows, kv, kv_head * hd, hd);
+    zero_columns(w->dv, rows, kv, kv_head * hd, hd);
+    lcf_attention_backward_part(w->dq, w->dk, w->dv, w->datt, k->att, k->lse, k->q, k->k, k->v,
+                                &shape, kv_head, 1, w->attention + worker * w->attention_n);
+    turn(job->net, w->dq, q, kv_head * group, group, true);
+    turn(job->net, w->dk, kv, kv_head, 1, true);
+    return LCF_OK;
+}
+
+/* ---- a layer ---- */
+
+static bool is_last(const lcf_net *net, size_t layer)
+{
+    return layer + 1 == net->config->layers_n;
+}
+
+static void gather(float *y, const float *x, const lcf_net_batch *b, size_t width)
+{
+    for (size_t i = 0; i < b->targets_n; i++)
+        memcpy(y + i * width, x + b->target_rows[i] * width, width * sizeof(*y));
+}
+
+/* x [rows, width] = 0 but for the rows that count. */
+static void scatter(float *x, const float *y, const lcf_net_batch *b, size_t width)
+{
+    memset(x, 0, b->rows * width * sizeof(*x));
+    for (size_t i = 0; i < b->targets_n; i++)
+        memcpy(x + b->target_rows[i] * width, y + i * width, width * sizeof(*x));
+}
+
+/* From work->x[layer] to work->x[layer + 1], filling kept. After the last layer's attention only
+ * the rows that count go on. */
+static void layer_forward(lcf_net *net, size_t layer)
+{
+    const lcf_llama_config *c = net->config;
+    const lcf_net_batch *b = net->batch;
+    lcf_net_work *w = net->work;
+    net_kept *k = &w->kept[layer];
+    attention_job job = {net, k};
+    const float *x = w->x[layer], *att = k->att;
+    size_t rows = b->rows;
+
+    matrices_forward(net, layer, IN_ATTN, x, (float *[]){k->q, k->k, k->v}, rows, false);
+    lcf_pool_run(net->pool, c->kv_heads_n, attention_task, &job, NULL);
+    if (is_last(net, layer)) {
+        gather(w->x_rows, x, b, c->dim);
+        gather(w->att_rows, att, b, c->heads_n * c->head_dim);
+        x = w->x_rows;
+        att = w->att_rows;
+        rows = b->targets_n;
+    }
+    memcpy(k->mid, x, rows * c->dim * sizeof(*x));
+    matrices_forward(net, layer, IN_WO, att, &k->mid, rows, true);
+    matrices_forward(net, layer, IN_FFN, k->mid, (float *[]){k->gate, k->up}, rows, false);
+    memcpy(w->x[layer + 1], k->mid, rows * c->dim * sizeof(*x));
+    matrices_forward(net, layer, IN_DOWN, NULL, &w->x[layer + 1], rows, true);
+}
+
+/* What the row loops of the backward pass work on. */
+typedef struct backward_job {
+    size_t layer;
+    net_input input;
+    const float *x; /* input of the norm */
+    float *dx;      /* of the residual stream */
+} backward_job;
+
+/* The stream's gradient as operands of the matrix that wrote into it. */
+static void stream_operands(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const backward_job *job = arg;
+    const lcf_net_work *w = net->work;
+    const lcf_net_param which = readers[job->input].which[0];
+    const net_left none = {NULL, 0};
+
+    (void)worker;
+    net_operands(net, w->dy[0], needs_transposed(net, job->layer, which) ? w->dy_t[0] : none,
+                 job->dx, net->config->dim, first, n, net->config->dim);
+}
+
+/* Through SwiGLU: work->dh becomes the operands of gate and up. A block's gradients stand where
+ * dh and the kept gate stood. */
+static void swiglu_operands(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const backward_job *job = arg;
+    const lcf_net_work *w = net->work;
+    const size_t f = net->config->ffn_dim, at = first * f;
+    const net_kept *k = &w->kept[job->layer];
+    const net_left none = {NULL, 0};
+    float *dgate = w->rows + worker * w->rows_n, *dup = dgate + f;
+
+    add_dropped(net, job->layer, IN_DOWN, first, n, f);
+    for (size_t r = 0; r < n; r++) {
+        float *gate = k->gate + at + r * f, *up = k->up + at + r * f;
+
+        memset(dgate, 0, 2 * f * sizeof(*dgate));
+        lcf_swiglu_backward(dgate, dup, w->dh + at + r * f, gate, up, f);
+        memcpy(gate, dgate, f * sizeof(*gate));
+        memcpy(up, dup, f * sizeof(*up));
+    }
+    net_operands(net, w->dy[0], needs_transposed(net, job->layer, NET_W_GATE) ? w->dy_t[0] : none,
+                 k->gate, f, first, n, f);
+    net_operands(net, w->dy[1], needs_transposed(net, job->layer, NET_W_UP) ? w->dy_t[1] : none,
+                 k->up, f, first, n, f);
+}
+
+/* Through a norm: work->dh into the stream's gradient. */
+static void norm_backward(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const backward_job *job = arg;
+    const lcf_net_param which = job->input == IN_ATTN ? NET_ATTN_NORM : NET_FFN_NORM;
+    const lcf_net_weight *weight = &net->layers[job->layer].w[which];
+    const size_t d = net->config->dim, at = first * d;
+    float *dnorm = weight->grad ? net->work->dnorm + first / NET_ROW_BLOCK * d : NULL;
+
+    (void)worker;
+    add_dropped(net, job->layer, job->input, first, n, d);
+    if (dnorm)
+        memset(dnorm, 0, d * sizeof(*dnorm));
+    lcf_rmsnorm_backward(job->dx + at, dnorm, net->work->dh + at, job->x + at, weight->value, n, d,
+                         net->config->norm_eps);
+}
+
+/* work->dh complete, into the attention's gradient. */
+static void copy_datt(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const backward_job *job = arg;
+    const size_t q = net->config->heads_n * net->config->head_dim;
+
+    (void)worker;
+    add_dropped(net, job->layer, IN_WO, first, n, q);
+    memcpy(net->work->datt + first * q, net->work->dh + first * q, n * q * sizeof(float));
+}
+
+static void attention_operands(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const backward_job *job = arg;
+    const lcf_net_work *w = net->work;
+    const net_left none = {NULL, 0};
+    const float *dy[NET_SLOTS] = {w->dq, w->dk, w->dv};
+
+    (void)worker;
+    for (size_t i = 0; i < NET_SLOTS; i++) {
+        const lcf_net_param which = readers[IN_ATTN].which[i];
+        size_t out, in;
+
+        lcf_net_dims(&out, &in, net->config, which);
+        net_operands(net, w->dy[i], needs_transposed(net, job->layer, which) ? w->dy_t[i] : none,
+                     dy[i], out, first, n, out);
+    }
+}
+
+/* The input's f32 rows again, where a gradient is made from them. */
+static void again(lcf_net *net, size_t layer, net_input input, const float *x, size_t rows)
+{
+    const input_job job = input_of(net, layer, input, x);
+
+    if (input == IN_WO && !job.dropped)
+        return; /* the kept rows are the input */
+    for (size_t i = 0; i < readers[input].n; i++)
+        if (needs_transposed(net, layer, readers[input].which[i])) {
+            net_for_rows(net, rows, input_again, &job);
+            return;
+        }
+}
+
+/* The FFN of a layer: dx, of its output, becomes that of its input (kept->mid). */
+static void ffn_backward(lcf_net *net, size_t layer, float *dx, size_t rows)
+{
+    lcf_net_work *w = net->work;
+    const net_kept *k = &w->kept[layer];
+    const backward_job down = {layer, IN_DOWN, NULL, dx}, ffn = {layer, IN_FFN, k->mid, dx};
+
+    net_for_rows(net, rows, stream_operands, &down);
+    again(net, layer, IN_DOWN, NULL, rows);
+    matrices_backward(net, layer, IN_DOWN, w->input, w->input_dropped, rows);
+    net_for_rows(net, rows, swiglu_operands, &ffn);
+    again(net, layer, IN_FFN, k->mid, rows);
+    matrices_backward(net, layer, IN_FFN, w->input, w->input_dropped, rows);
+    net_for_rows(net, rows, norm_backward, &ffn);
+    net_norm_weight(net, &net->layers[layer].w[NET_FFN_NORM], rows);
+}
+
+static void layer_backward(lcf_net *net, size_t layer)
+{
+    const lcf_llama_config *c = net->config;
+    const lcf_net_batch *b = net->batch;
+    lcf_net_work *w = net->work;
+    net_kept *k = &w->kept[layer];
+    const bool last = is_last(net, layer);
+    const size_t rows = last ? b->targets_n : b->rows, q = c->heads_n * c->head_dim;
+    float *dx = last ? w->dx_rows : w->dx, *att = last ? w->att_rows : k->att;
+    const backward_job out = {layer, IN_WO, NULL, dx}, in = {layer, IN_ATTN, w->x[layer], w->dx};
+    attention_job job = {net, k};
+
+    ffn_backward(net, layer, dx, rows);
+    net_for_rows(net, rows, stream_operands, &out);
+    again(net, layer, IN_WO, att, rows);
+    matrices_backward(net, layer, IN_WO, att, w->input_dropped, rows);
+    net_for_rows(net, rows, copy_datt, &out);
+    if (last) {
+        memcpy(w->dh, w->datt, rows * q * sizeof(*w->dh));
+        scatter(w->datt, w->dh, b, q);
+        scatter(w->dx, w->dx_rows, b, c->dim);
+    }
+    lcf_pool_run(net->pool, c->kv_heads_n, attention_back_task, &job, NULL);
+    net_for_rows(net, b->rows, attention_operands, &in);
+    again(net, layer, IN_ATTN, w->x[layer], b->rows);
+    matrices_backward(net, layer, IN_ATTN, w->input, w->input_dropped, b->rows);
+    net_for_rows(net, b->rows, norm_backward, &in);
+    net_norm_weight(net, &net->layers[layer].w[NET_ATTN_NORM], b->rows);
+}
+
+/* ---- the whole ---- */
+
+static void embed(lcf_net *net)
+{
+    const size_t d = net->config->dim;
+
+    for (size_t r = 0; r < net->batch->rows; r++)
+        memcpy(net->work->x[0] + r * d, net->embed.value + net->batch->ids[r] * d,
+               d * sizeof(float));
+}
+
+static void embed_backward(lcf_net *net)
+{
+    const size_t d = net->config->dim;
+
+    if (!net->embed.grad)
+        return;
+    if (net->fresh && net->embed.grad != net->output.grad)
+        memset(net->embed.grad, 0, net->config->vocab_n * d * sizeof(float));
+    for (size_t r = 0; r < net->batch->rows; r++)
+        lcf_axpy(net->embed.grad + net->batch->ids[r] * d, 1.0f, net->work->dx + r * d, d);
+}
+
+static lcf_status done(const lcf_net *net, size_t part, lcf_err *err)
+{
+    return net->done ? net->done(net->done_arg, part, err) : LCF_OK;
+}
+
+static lcf_status backward(lcf_net *net, lcf_err *err)
+{
+    const size_t layers = net->config->layers_n;
+    lcf_status status = done(net, layers, err);
+
+    for (size_t l = layers; l-- > 0 && !status;) {
+        if (net->checkpointing)
+            layer_forward(net, l);
+        layer_backward(net, l);
+        status = done(net, l, err);
+    }
+    if (status)
+        return status;
+    embed_backward(net);
+    return done(net, layers + 1, err);
+}
+
+/* The angles of all positions of the batch. */
+static lcf_status provide_angles(lcf_net *net, lcf_err *err)
+{
+    const lcf_llama_config *c = net->config;
+    size_t n = 0;
+    float *table;
+
+    for (size_t r = 0; r < net->batch->rows; r++)
+        n = net->batch->positions[r] >= n ? net->batch->positions[r] + (size_t)1 : n;
+    if (n <= net->rope_n)
+        return LCF_OK;
+    table = lcf_alloc(n, c->head_dim * sizeof(*table));
+    if (!table)
+        return LCF_FAIL(err, LCF_ENOMEM, "angles of %zu positions", n);
+    for (size_t i = 0; i < n; i++)
+        lcf_rope_angles(table + i * c->head_dim, c->head_dim, i, c->rope_theta);
+    free(net->rope);
+    net->rope = table;
+    net->rope_n = n;
+    return LCF_OK;
+}
+
+lcf_status lcf_net_run(double *nll, lcf_net *net, const lcf_net_batch *batch, bool train,
+                       bool fresh, lcf_pool *pool, lcf_err *err)
+{
+    const float dropout = net->dropout;
+    lcf_status status;
+
+    LCF_ASSERT(batch->targets_n > 0 && batch->targets_n <= batch->rows);
+    net->pool = pool;
+    net->batch = batch;
+    net->fresh = fresh;
+    status = net_reserve(net, batch->rows, batch->targets_n, lcf_pool_threads(pool), err);
+    if (!status)
+        status = provide_angles(net, err);
+    if (status)
+        return status;
+    if (!train)
+        net->dropout = 0.0f;
+    embed(net);
+    for (size_t l = 0; l < net->config->layers_n; l++)
+        layer_forward(net, l);
+    *nll = net_head(net, train ? net->work->dx_rows : NULL, net->work->x[net->config->layers_n]);
+    net->dropout = dropout;
+    return train ? backward(net, err) : LCF_OK;
+}

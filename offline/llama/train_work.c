@@ -1,0 +1,368 @@
+/*
+ * Room, products and row loops of the training network; see train_work.h. Invariant: how work is
+ * shared between threads never changes the order of a sum.
+ */
+#include "offline/llama/train_work.h"
+
+#include "common/base/mem.h"
+#include "common/math/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PANELS_BYTES ((size_t)256 << 10) /* of a right operand that a thread packs at a time */
+#define PANELS_MAX 4
+#define PRODUCT_ROWS 96 /* of a left operand against these panels: both stay in the cache */
+
+/* ---- room ---- */
+
+/* Cuts a block into arrays; without a block it only counts. */
+typedef struct carver {
+    char *block;
+    size_t bytes;
+    bool overflow;
+} carver;
+
+static void *carve(carver *c, size_t n, size_t m, size_t size)
+{
+    char *at = c->block ? c->block + c->bytes : NULL;
+    size_t bytes;
+
+    if (!lcf_mul_size(&bytes, n, m) || !lcf_mul_size(&bytes, bytes, size) ||
+        !lcf_add_size(&bytes, bytes, 63) || !lcf_add_size(&c->bytes, c->bytes, bytes / 64 * 64)) {
+        c->overflow = true;
+        return NULL;
+    }
+    return at;
+}
+
+static float *carve_f32(carver *c, size_t n, size_t m)
+{
+    return carve(c, n, m, sizeof(float));
+}
+
+static net_left carve_left(carver *c, const lcf_net *net, size_t rows, size_t k)
+{
+    const size_t ld = lcf_left_ld(k);
+
+    return (net_left){carve(c, rows, ld, lcf_operand_bytes(net->precision)), ld};
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t widest(const lcf_llama_config *c)
+{
+    return larger(larger(c->dim, c->heads_n * c->head_dim), c->ffn_dim);
+}
+
+static void carve_kept(net_kept *k, carver *c, const lcf_net *net, size_t rows, bool last)
+{
+    const lcf_llama_config *f = net->config;
+    const lcf_net_work *w = net->work;
+    const size_t ffn_rows = last ? w->targets_max : rows;
+
+    k->q = carve_f32(c, rows, f->heads_n * f->head_dim);
+    k->k = carve_f32(c, rows, f->kv_heads_n * f->head_dim);
+    k->v = carve_f32(c, rows, f->kv_heads_n * f->head_dim);
+    k->att = carve_f32(c, rows, f->heads_n * f->head_dim);
+    k->lse = carve_f32(c, rows, f->heads_n);
+    k->mid = carve_f32(c, ffn_rows, f->dim);
+    k->gate = carve_f32(c, ffn_rows, f->ffn_dim);
+    k->up = carve_f32(c, ffn_rows, f->ffn_dim);
+    for (size_t i = 0; i < NET_PARAMS_N; i++)
+        k->t[i] = net->layers[0].lora[i].a.value ? carve_f32(c, rows, net->rank) : NULL;
+}
+
+static void carve_layers(carver *c, lcf_net *net, size_t rows)
+{
+    lcf_net_work *w = net->work;
+    const size_t layers = net->config->layers_n;
+
+    for (size_t l = 0; l < layers; l++) {
+        w->x[l] = carve_f32(c, rows, net->config->dim);
+        if (!net->checkpointing)
+            carve_kept(&w->kept[l], c, net, rows, l + 1 == layers);
+    }
+    w->x[layers] = carve_f32(c, w->targets_max, net->config->dim);
+    if (!net->checkpointing)
+        return;
+    carve_kept(&w->kept[0], c, net, rows, false);
+    for (size_t l = 1; l < layers; l++)
+        w->kept[l] = w->kept[0];
+}
+
+static void carve_shared(carver *c, lcf_net *net, size_t rows)
+{
+    const lcf_llama_config *f = net->config;
+    const size_t q = f->heads_n * f->head_dim, kv = f->kv_heads_n * f->head_dim, wide = widest(f);
+    const bool dropping = net->rank && net->dropout > 0.0f;
+    lcf_net_work *w = net->work;
+
+    w->left = carve_left(c, net, rows, wide);
+    w->input = carve_f32(c, rows, wide);
+    w->dh = carve_f32(c, rows, wide);
+    if (dropping) {
+        w->dropped = carve_left(c, net, rows, wide);
+        w->input_dropped = carve_f32(c, rows, wide);
+        w->dh_dropped = carve_f32(c, rows, wide);
+    }
+    for (size_t s = 0; s < NET_SLOTS; s++) {
+        w->dy[s] = carve_left(c, net, rows, wide);
+        w->dy_t[s] = carve_left(c, net, wide, rows);
+        if (!net->rank)
+            continue;
+        w->small[s].t = carve_left(c, net, rows, net->rank);
+        w->small[s].dt = carve_left(c, net, rows, net->rank);
+        w->small[s].dt_t = carve_left(c, net, net->rank, rows);
+        w->small[s].dt_rows = carve_f32(c, rows, net->rank);
+    }
+    w->dx = carve_f32(c, rows, f->dim);
+    w->dq = carve_f32(c, rows, q);
+    w->dk = carve_f32(c, rows, kv);
+    w->dv = carve_f32(c, rows, kv);
+    w->datt = carve_f32(c, rows, q);
+    w->x_rows = carve_f32(c, w->targets_max, f->dim);
+    w->dx_rows = carve_f32(c, w->targets_max, f->dim);
+    w->att_rows = carve_f32(c, w->targets_max, q);
+    w->dnorm = carve_f32(c, rows / NET_ROW_BLOCK + 1, f->dim);
+}
+
+static void carve_threads(carver *c, lcf_net *net, size_t rows)
+{
+    const lcf_llama_config *f = net->config;
+    const lcf_attention_shape one = {1, rows, f->heads_n, f->kv_heads_n, f->head_dim, NULL};
+    lcf_net_work *w = net->work;
+    const size_t deepest = larger(larger(widest(f), rows), HEAD_COLUMNS);
+
+    w->attention_n = lcf_attention_scratch_n(&one);
+    w->attention = carve_f32(c, w->threads, w->attention_n);
+    w->panels_bytes = larger(PANELS_BYTES, (deepest + 1) * LCF_PANEL * sizeof(float));
+    w->panels = carve(c, w->threads, w->panels_bytes, 1);
+    w->rows_n = 2 * widest(f);
+    w->rows = carve_f32(c, w->threads, w->rows_n);
+}
+
+static void carve_head(carver *c, lcf_net *net)
+{
+    lcf_net_work *w = net->work;
+    const size_t bytes = lcf_operand_bytes(net->precision), n = w->targets_max;
+    const size_t d = net->config->dim;
+    const size_t chunks = (net->config->vocab_n + HEAD_COLUMNS - 1) / HEAD_COLUMNS;
+
+    w->head_x = carve_f32(c, n, d);
+    w->head_left = carve_left(c, net, n, d);
+    w->head_panels = carve(c, lcf_right_n(net->precision, n, d), 1, bytes);
+    w->logits = carve(c, chunks * HEAD_COLUMNS, n, bytes);
+    w->chunk_max = carve_f32(c, chunks, n);
+    w->chunk_sum = carve_f32(c, chunks, n);
+    w->target_logit = carve_f32(c, n, 1);
+    w->head_lse = carve_f32(c, n, 1);
+    w->head_dx = carve_f32(c, HEAD_GROUPS * n, d);
+    /* A thread's part of the output matrix, as right operand in either order; a tile of logits; the
+     * gradient of a chunk's logits, as left operand in either order. */
+    w->head_tile_bytes =
+        (larger(lcf_right_n(net->precision, d, HEAD_COLUMNS),
+                lcf_right_n(net->precision, HEAD_COLUMNS, d)) +
+         NET_ROW_BLOCK * lcf_left_ld(HEAD_COLUMNS) + HEAD_COLUMNS * lcf_left_ld(n)) *
+            bytes +
+        NET_ROW_BLOCK * HEAD_COLUMNS * sizeof(float) + 4 * 64;
+    w->head_tile = carve(c, w->threads, w->head_tile_bytes, 1);
+}
+
+static bool carve_all(carver *c, lcf_net *net)
+{
+    const size_t rows = net->work->rows_max;
+
+    carve_layers(c, net, rows);
+    carve_shared(c, net, rows);
+    carve_threads(c, net, rows);
+    carve_head(c, net);
+    return !c->overflow;
+}
+
+lcf_status net_reserve(lcf_net *net, size_t rows, size_t targets, size_t threads, lcf_err *err)
+{
+    lcf_net_work *w = net->work;
+    carver count = {NULL, 0, false}, cut;
+
+    if (rows <= w->rows_max && targets <= w->targets_max && threads <= w->threads)
+        return LCF_OK;
+    w->rows_max = larger(rows, w->rows_max);
+    w->targets_max = larger(targets, w->targets_max);
+    w->threads = larger(threads, w->threads);
+    free(w->block);
+    w->block = NULL;
+    if (carve_all(&count, net))
+        w->block = lcf_alloc_aligned(count.bytes, 1);
+    if (!w->block) {
+        w->rows_max = w->targets_max = w->threads = 0;
+        return LCF_FAIL(err, LCF_ENOMEM, "activations of %zu tokens, %zu bytes", rows, count.bytes);
+    }
+    w->bytes = count.bytes;
+    cut = (carver){w->block, 0, false};
+    carve_all(&cut, net);
+    return LCF_OK;
+}
+
+size_t lcf_net_bytes(const lcf_net *net)
+{
+    return net->work->bytes;
+}
+
+/* ---- products ---- */
+
+typedef struct product_job {
+    const lcf_net *net;
+    const net_product *list;
+    size_t n;
+} product_job;
+
+static size_t depth_of(const net_product *p)
+{
+    size_t k = 1;
+
+    for (size_t i = 0; i < p->parts_n; i++)
+        k = larger(k, p->parts[i].k);
+    return k;
+}
+
+/* Columns of C that a task computes. */
+static size_t columns_of(const lcf_net *net, const net_product *p)
+{
+    const size_t panel = (depth_of(p) + 1) * LCF_PANEL * lcf_operand_bytes(net->precision);
+    size_t panels = PANELS_BYTES / panel;
+
+    panels = panels > PANELS_MAX ? PANELS_MAX : panels ? panels : 1;
+    return panels * LCF_PANEL;
+}
+
+static size_t tasks_of(const lcf_net *net, const net_product *p)
+{
+    const size_t columns = columns_of(net, p);
+
+    return (p->n + columns - 1) / columns;
+}
+
+static void product_columns(const lcf_net *net, const net_product *p, size_t first, size_t n,
+                            void *panels)
+{
+    for (size_t i = 0; i < p->parts_n; i++) {
+        const net_part *part = &p->parts[i];
+        const float *b = part->b + (part->transposed ? first * part->ldb : first);
+
+        lcf_right(net->precision, panels, b, part->ldb, part->transposed, part->k, n);
+        for (size_t r = 0; r < p->m; r += PRODUCT_ROWS)
+            lcf_product(net->precision, p->c + r * p->ldc + first, p->ldc,
+                        net_left_at(net, part->a, r), part->a.ld, panels,
+                        p->m - r < PRODUCT_ROWS ? p->m - r : PRODUCT_ROWS, n, part->k,
+                        p->add || i > 0);
+    }
+}
+
+static lcf_status product_task(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    const product_job *job = arg;
+    const lcf_net_work *w = job->net->work;
+    const net_product *p = job->list;
+    size_t n, first, columns;
+
+    (void)err;
+    for (; task >= (n = tasks_of(job->net, p)); p++)
+        task -= n;
+    columns = columns_of(job->net, p);
+    first = task * columns;
+    product_columns(job->net, p, first, p->n - first < columns ? p->n - first : columns,
+                    w->panels + worker * w->panels_bytes);
+    return LCF_OK;
+}
+
+void net_products(lcf_net *net, const net_product *list, size_t n)
+{
+    product_job job = {net, list, n};
+    size_t tasks = 0;
+
+    for (size_t i = 0; i < n; i++)
+        tasks += tasks_of(net, &list[i]);
+    lcf_pool_run(net->pool, tasks, product_task, &job, NULL);
+}
+
+/* ---- rows ---- */
+
+typedef struct rows_job {
+    lcf_net *net;
+    net_rows f;
+    const void *arg;
+    size_t rows;
+} rows_job;
+
+static lcf_status rows_task(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    const rows_job *job = arg;
+    const size_t first = task * NET_ROW_BLOCK, left = job->rows - first;
+
+    (void)err;
+    job->f(job->net, job->arg, first, left < NET_ROW_BLOCK ? left : NET_ROW_BLOCK, worker);
+    return LCF_OK;
+}
+
+void net_for_rows(lcf_net *net, size_t rows, net_rows f, const void *arg)
+{
+    rows_job job = {net, f, arg, rows};
+
+    lcf_pool_run(net->pool, (rows + NET_ROW_BLOCK - 1) / NET_ROW_BLOCK, rows_task, &job, NULL);
+}
+
+void *net_left_at(const lcf_net *net, net_left left, size_t row)
+{
+    return (char *)left.data + row * left.ld * lcf_operand_bytes(net->precision);
+}
+
+void net_operands(const lcf_net *net, net_left as_is, net_left transposed, const float *x,
+                  size_t ldx, size_t first, size_t rows, size_t cols)
+{
+    const float *from = x + first * ldx;
+
+    if (as_is.data)
+        lcf_left(net->precision, net_left_at(net, as_is, first), as_is.ld, from, ldx, rows, cols);
+    if (transposed.data)
+        lcf_left_transposed(net->precision, transposed.data, transposed.ld, first, from, ldx, rows,
+                            cols);
+}
+
+void net_norm_weight(lcf_net *net, const lcf_net_weight *w, size_t rows)
+{
+    const size_t d = net->config->dim, blocks = (rows + NET_ROW_BLOCK - 1) / NET_ROW_BLOCK;
+
+    if (!w->grad)
+        return;
+    if (net->fresh)
+        memset(w->grad, 0, d * sizeof(*w->grad));
+    for (size_t b = 0; b < blocks; b++)
+        lcf_axpy(w->grad, 1.0f, net->work->dnorm + b * d, d);
+}
+
+/* ---- dropout ---- */
+
+/* A counter run through the finaliser of SplitMix64: element i of stream `key`. source: Steele et
+ * al. 2014 */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+void net_dropout(const lcf_net *net, float *y, const float *x, size_t first, size_t rows,
+                 size_t cols, uint64_t part)
+{
+    const uint64_t key = mix(net->batch->key ^ mix(part));
+    const uint64_t limit = (uint64_t)((double)net->dropout * 4294967296.0);
+    const float scale = 1.0f / (1.0f - net->dropout);
+
+    for (size_t i = 0; i < rows * cols; i++)
+        y[i] = mix(key + first * cols + i) >> 32 < limit ? 0.0f : scale * x[i];
+}
