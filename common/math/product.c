@@ -6,6 +6,7 @@
 
 #include "common/base/status.h"
 #include "common/math/bf16.h"
+#include "common/math/packed.h"
 #include "common/math/simd.h"
 
 #include <math.h>

@@ -6,6 +6,7 @@
 
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
+#include "common/math/packed.h"
 
 #include <stdlib.h>
 #include <string.h>
