@@ -3,7 +3,6 @@
 
 #include "common/base/hash.h"
 #include "common/base/mem.h"
-#include "common/base/rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,10 +26,7 @@ typedef struct maker {
     uint64_t *row_begin; /* [users + 1] into order */
     draft *drafts;
     size_t drafts_n, drafts_capacity;
-    /* For negatives. */
-    lcf_rng rng;
-    uint32_t *touched_by; /* [items] the last user who touched it */
-    uint32_t *untouched;  /* [items] scratch */
+    uint32_t *touched_by; /* [items] the last user who touched it; for negatives */
 } maker;
 
 static int by_time(const void *left, const void *right, void *arg)
@@ -77,31 +73,65 @@ static void order_rows(maker *m)
 
 static void touch(maker *m, uint32_t user)
 {
-    lcf_str id = lcf_strings_get(
-        &(lcf_strings){m->log->user_id.n, m->log->user_id.offsets, m->log->user_id.chars, NULL},
-        user);
-
     for (uint64_t i = m->row_begin[user]; i < m->row_begin[user + 1]; i++)
         m->touched_by[m->log->row_item[m->order[i]]] = user;
-    lcf_rng_seed(&m->rng, m->options->seed, lcf_hash64(id.data, id.len, 0));
 }
 
-/* An item the user never touched, uniformly; 0 when there is none. */
-static uint32_t draw_negative(maker *m, uint32_t user)
+/*
+ * A bucket of n by a key, uniformly. One more bucket takes 1 / (n + 1) of the keys and leaves all
+ * others where they were.
+ *
+ * source   Lamping and Veach 2014 (jump consistent hash)
+ */
+static uint32_t bucket_of(uint64_t key, uint32_t n)
 {
-    uint32_t items_n = (uint32_t)m->log->item_id.n, n = 0;
+    int64_t at = -1, next = 0;
 
-    for (int attempt = 0; attempt < 32; attempt++) {
-        uint32_t item = 1 + (uint32_t)lcf_rng_below(&m->rng, items_n - 1);
+    while (next < (int64_t)n) {
+        at = next;
+        key = key * 2862933555777941757u + 1;
+        next = (int64_t)((double)(at + 1) * (0x1p31 / (double)((key >> 33) + 1)));
+    }
+    return (uint32_t)at;
+}
+
+static uint64_t hash_of(const lcf_intern *ids, uint32_t idx, uint64_t seed)
+{
+    const uint64_t begin = ids->offsets[idx];
+
+    return lcf_hash64(ids->chars + begin, ids->offsets[idx + 1] - begin, seed);
+}
+
+/*
+ * An item the user never touched, uniformly; 0 when there is none. It depends on the positive alone
+ * as far as it can: further rows and items leave the negatives of earlier ones as they were, but
+ * for the few that they take.
+ */
+static uint32_t draw_negative(const maker *m, uint32_t user, uint32_t row)
+{
+    const lcf_raw_log *log = m->log;
+    const uint32_t items_n = (uint32_t)log->item_id.n;
+    uint64_t key[3] = {hash_of(&log->user_id, user, m->options->seed),
+                       hash_of(&log->item_id, log->row_item[row], 0), (uint64_t)log->row_time[row]};
+    uint64_t least = UINT64_MAX;
+    uint32_t best = 0;
+
+    for (uint64_t attempt = 0; attempt < 32; attempt++) {
+        const uint32_t item = 1 + bucket_of(lcf_hash64(key, sizeof(key), attempt), items_n - 1);
 
         if (m->touched_by[item] != user)
             return item;
     }
-    /* A user who touched nearly everything: draw from the list of the rest. */
-    for (uint32_t item = 1; item < items_n; item++)
-        if (m->touched_by[item] != user)
-            m->untouched[n++] = item;
-    return n ? m->untouched[lcf_rng_below(&m->rng, n)] : 0;
+    /* A user who touched nearly everything: the least of the rest by another hash. */
+    for (uint32_t item = 1; item < items_n; item++) {
+        const uint64_t hash = lcf_hash64(key, sizeof(key), UINT64_MAX - item);
+
+        if (m->touched_by[item] != user && hash <= least) {
+            least = hash;
+            best = item;
+        }
+    }
+    return best;
 }
 
 static lcf_status push(maker *m, const draft *d)
@@ -135,7 +165,7 @@ static lcf_status add_drafts(maker *m, uint32_t user, uint64_t position)
     status = push(m, &d);
     if (status || m->log->has_ratings)
         return status;
-    d.item = draw_negative(m, user);
+    d.item = draw_negative(m, user, row);
     d.label = 0;
     if (d.item)
         return push(m, &d);
@@ -261,13 +291,12 @@ static lcf_status allocate(maker *m)
     m->order = lcf_alloc(rows_n, sizeof(*m->order));
     m->row_begin = lcf_alloc_zero(users_n + 1, sizeof(*m->row_begin));
     m->touched_by = lcf_alloc_zero(items_n, sizeof(*m->touched_by));
-    m->untouched = lcf_alloc(items_n, sizeof(*m->untouched));
     s->user_offsets = lcf_alloc_zero(users_n + 1, sizeof(*s->user_offsets));
     s->event_item = lcf_alloc(rows_n, sizeof(*s->event_item));
     s->event_time = lcf_alloc(rows_n, sizeof(*s->event_time));
     s->event_rating = lcf_alloc(rows_n, sizeof(*s->event_rating));
-    return m->order && m->row_begin && m->touched_by && m->untouched && s->user_offsets &&
-                   s->event_item && s->event_time && s->event_rating
+    return m->order && m->row_begin && m->touched_by && s->user_offsets && s->event_item &&
+                   s->event_time && s->event_rating
                ? LCF_OK
                : LCF_ENOMEM;
 }
@@ -277,7 +306,6 @@ static void dispose(maker *m)
     free(m->order);
     free(m->row_begin);
     free(m->touched_by);
-    free(m->untouched);
     free(m->drafts);
 }
 

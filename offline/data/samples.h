@@ -54,8 +54,9 @@ typedef struct lcf_samples {
 /*
  * errors   EINVAL no interaction, no training sample, liked histories without ratings, or the split
  *          of a column that the log lacks; ENOMEM
- * order    a user's negatives depend on the seed, the user's id, the user's own rows and the number
- * of items, not on other users
+ * order    a negative depends on the seed, on its positive's user, item and time, and, for a few, on
+ * the user's other rows and the number of items: a log and a list that grow at their ends keep the
+ * samples that were there, but about one negative in n per item that is added to n
  */
 lcf_status lcf_samples_make(lcf_samples *out, const lcf_raw_log *log,
                             const lcf_sample_options *options, lcf_err *err);

@@ -401,6 +401,76 @@ static void test_negatives_are_local(void **state)
     end(&p);
 }
 
+enum { GROWN_USERS = 30, GROWN_ROWS = 8, GROWN_ITEMS = 60 };
+
+/* A log without ratings of so many rows a user, over so many items. */
+static void write_grown(const place *p, size_t rows, size_t items)
+{
+    lcf_buf list = LCF_BUF_INIT, log = LCF_BUF_INIT;
+
+    lcf_buf_printf(&list, "item_id\ttitle\n");
+    for (size_t i = 0; i < items; i++)
+        lcf_buf_printf(&list, "i%zu\tTitle %zu\n", i, i);
+    lcf_buf_printf(&log, "user_id\titem_id\ttimestamp\n");
+    for (size_t r = 0; r < rows; r++)
+        for (size_t u = 0; u < GROWN_USERS; u++)
+            lcf_buf_printf(&log, "u%zu\ti%zu\t%zu\n", u, (u * 7 + r * 11) % GROWN_ITEMS, r);
+    put(p, "items.tsv", list.data);
+    put(p, "interactions.tsv", log.data);
+    lcf_buf_dispose(&list);
+    lcf_buf_dispose(&log);
+}
+
+static bool holds(const lcf_dataset *d, lcf_hash128 hash)
+{
+    for (size_t i = 0; i < d->samples_n; i++) {
+        const lcf_hash128 other = lcf_dataset_sample_hash(d, i);
+
+        if (!memcmp(other.bytes, hash.bytes, sizeof(hash.bytes)))
+            return true;
+    }
+    return false;
+}
+
+/* A day of rows and items more: indices stay, samples stay but for the few negatives that the new
+ * rows and items take. */
+static void test_growth_keeps_samples(void **state)
+{
+    lcf_dataset before, after;
+    lcf_hash128 *hashes;
+    size_t lost = 0, negatives = 0;
+    place p;
+
+    (void)state;
+    begin(&p);
+    write_grown(&p, GROWN_ROWS, GROWN_ITEMS);
+    prepare_and_open(&before, &p);
+    hashes = calloc(before.samples_n, sizeof(*hashes));
+    assert_non_null(hashes);
+    for (size_t i = 0; i < before.samples_n; i++)
+        hashes[i] = lcf_dataset_sample_hash(&before, i);
+    write_grown(&p, GROWN_ROWS + 1, GROWN_ITEMS + 1);
+    prepare_and_open(&after, &p);
+    for (uint32_t u = 1; u < before.users_n; u++) {
+        const lcf_str id = lcf_strings_get(&before.user_id, u);
+
+        assert_int_equal(lcf_strings_find(&after.user_id, id.data, id.len), u);
+    }
+    for (size_t i = 0; i < before.samples_n; i++) {
+        const bool kept = holds(&after, hashes[i]);
+
+        negatives += !before.sample_label[i];
+        lost += !kept;
+        assert_true(kept || !before.sample_label[i]);
+    }
+    assert_int_equal(negatives, GROWN_USERS * (GROWN_ROWS - 1));
+    assert_true(lost <= negatives / 10); /* 1 of 60 by the item, 1 of 52 by the rows are expected */
+    free(hashes);
+    lcf_dataset_close(&before);
+    lcf_dataset_close(&after);
+    end(&p);
+}
+
 static void test_out_of_memory(void **state)
 {
     place p;
@@ -438,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_up_to_date),
         cmocka_unit_test(test_negatives_are_local),
+        cmocka_unit_test(test_growth_keeps_samples),
         cmocka_unit_test(test_out_of_memory),
     };
 
