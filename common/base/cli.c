@@ -212,16 +212,20 @@ static lcf_status expand(arguments *a, const struct argp *argp, const char *verb
                          char **argv, lcf_err *err)
 {
     lcf_status status = push(a, argv[0], err);
-    int skip;
+    int skip, options_n = 1;
 
-    for (int i = 1; !status && i < argc; i += skip) {
-        const char *path = config_at(argv, argc, i, &skip);
+    while (options_n < argc && strcmp(argv[options_n], "--"))
+        options_n++; /* what stands after -- is no option */
+    for (int i = 1; !status && i < options_n; i += skip) {
+        const char *path = config_at(argv, options_n, i, &skip);
         if (path)
             status = push_config(a, path, argp, verb, err);
     }
     for (int i = 1; !status && i < argc; i += skip)
-        if (!config_at(argv, argc, i, &skip))
+        if (i >= options_n || !config_at(argv, options_n, i, &skip)) {
+            skip = 1;
             status = push(a, argv[i], err);
+        }
     return status;
 }
 

@@ -113,6 +113,35 @@ bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir)
     return same;
 }
 
+/* A copy of an identity without the parameters and inputs of these names; NULL out of memory. */
+static json_t *identity_without(const json_t *identity, const char *const *names)
+{
+    json_t *copy = json_deep_copy(identity);
+
+    for (; copy && *names; names++) {
+        json_object_del(json_object_get(copy, "parameters"), *names);
+        json_object_del(json_object_get(copy, "inputs"), *names);
+    }
+    return copy;
+}
+
+bool lcf_manifest_is_like(const lcf_manifest *m, const char *dir, const char *const *but)
+{
+    json_t *json, *there, *wanted;
+    char id[65];
+    bool same;
+
+    if (lcf_manifest_read(id, &json, dir, NULL))
+        return false;
+    there = identity_without(json_object_get(json, "identity"), but);
+    wanted = identity_without(m->identity, but);
+    same = there && wanted && json_equal(there, wanted);
+    json_decref(there);
+    json_decref(wanted);
+    json_decref(json);
+    return same;
+}
+
 /* ---- the files of a folder ---- */
 
 typedef struct file_list {

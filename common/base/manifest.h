@@ -35,6 +35,9 @@ lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, l
 /* True when `dir` holds an artefact whose manifest has the same verb, version, parameters and
  * inputs. */
 bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir);
+/* The same, but the parameters and inputs of these names (NULL ends them) may differ or be missing:
+ * for what is worth keeping although the data has grown. */
+bool lcf_manifest_is_like(const lcf_manifest *m, const char *dir, const char *const *but);
 /*
  * Writes dir/manifest.json: identity, statistics, and size, SHA-256 and XXH3 of every other file in
  * `dir` (recursively). The id is the SHA-256 of the identity and the file hashes: it changes

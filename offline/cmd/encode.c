@@ -21,6 +21,7 @@ enum {
     OPT_SEED,
     OPT_THREADS,
     OPT_FORCE,
+    OPT_REUSE,
     OPT_JSON,
 };
 
@@ -38,6 +39,8 @@ static const struct argp_option OPTIONS[] = {
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the vectors are the same (default 0)",
      3},
     {"force", OPT_FORCE, NULL, 0, "Also when the vectors are up to date", 3},
+    {"reuse", OPT_REUSE, NULL, 0,
+     "Keep an encoder that was fitted on earlier texts, and encode only what is new", 3},
     {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
     {0},
 };
@@ -112,6 +115,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_FORCE:
         a->encode.force = true;
+        return 0;
+    case OPT_REUSE:
+        a->encode.reuse = true;
         return 0;
     case OPT_JSON:
         a->json = true;

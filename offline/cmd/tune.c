@@ -41,6 +41,7 @@ enum {
     OPT_SEED,
     OPT_THREADS,
     OPT_FORCE,
+    OPT_REUSE,
     OPT_JSON,
 };
 
@@ -85,6 +86,11 @@ static const struct argp_option OPTIONS[] = {
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
      4},
     {"force", OPT_FORCE, NULL, 0, "Start afresh, also when the artefact is up to date", 4},
+    {"reuse", OPT_REUSE, NULL, 0,
+     "Keep a model that these options made from an earlier dataset, and with it every record that "
+     "it "
+     "wrote",
+     4},
     {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 4},
     {0},
 };
@@ -244,6 +250,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_FORCE:
         o->force = true;
         return 0;
+    case OPT_REUSE:
+        o->reuse = true;
+        return 0;
     case OPT_JSON:
         a->json = true;
         return 0;
@@ -265,7 +274,8 @@ static void print_measure(const char *name, double before, double after)
 static void print_summary(const lcf_tune_result *r, const char *out)
 {
     if (r->current) {
-        fprintf(stderr, "%s: up to date, nothing done (--force makes it again)\n", out);
+        fprintf(stderr, "%s: %s, nothing done (--force makes it again)\n", out,
+                r->reused ? "made from an earlier dataset and kept" : "up to date");
         return;
     }
     fprintf(stderr, "%s: %llu steps, %llu tokens in all, %.0f s in this run\n", out,
@@ -277,10 +287,10 @@ static void print_summary(const lcf_tune_result *r, const char *out)
 
 static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
 {
-    json_t *json = json_pack("{s:b, s:I, s:I, s:f, s:o, s:o}", "current", r->current, "steps",
-                             (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds",
-                             r->seconds, "before", lcf_recgen_measures_json(&r->before), "after",
-                             lcf_recgen_measures_json(&r->after));
+    json_t *json = json_pack(
+        "{s:b, s:b, s:I, s:I, s:f, s:o, s:o}", "current", r->current, "reused", r->reused, "steps",
+        (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "before",
+        lcf_recgen_measures_json(&r->before), "after", lcf_recgen_measures_json(&r->after));
     lcf_status status = lcf_cmd_print_json(json, err);
 
     json_decref(json);

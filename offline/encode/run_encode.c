@@ -37,6 +37,8 @@ typedef struct encode_step {
     lcf_str *views;
     float *vectors;
     lcf_encoder *encoder;
+    lcf_embeddings before; /* vectors of records that the encoder made earlier, or none */
+    size_t encoded_n;
     lcf_pool *pool;
     lcf_stage *stage;
 } encode_step;
@@ -93,6 +95,35 @@ static lcf_status make_views(encode_step *s, lcf_err *err)
     return LCF_OK;
 }
 
+/* The row of `before` that holds a text's vector, or (size_t)-1. */
+static size_t known_row(const encode_step *s, size_t text)
+{
+    return s->before.n && text >= s->items_n
+               ? lcf_embeddings_find(&s->before, s->keys[text - s->items_n])
+               : (size_t)-1;
+}
+
+/* Copies the vectors of the texts from `at` on that are known; returns the first that is not. */
+static size_t copy_known(const encode_step *s, size_t at)
+{
+    const size_t dim = lcf_encoder_dim(s->encoder);
+    size_t row;
+
+    for (; at < s->texts.n && (row = known_row(s, at)) != (size_t)-1; at++)
+        memcpy(s->vectors + at * dim, s->before.vectors + row * dim, dim * sizeof(*s->vectors));
+    return at;
+}
+
+/* How many texts from `at` on are not known, up to a step's. */
+static size_t count_new(const encode_step *s, size_t at)
+{
+    size_t n = 0;
+
+    while (n < TEXTS_PER_STEP && at + n < s->texts.n && known_row(s, at + n) == (size_t)-1)
+        n++;
+    return n;
+}
+
 static lcf_status encode_all(encode_step *s, lcf_err *err)
 {
     size_t dim = lcf_encoder_dim(s->encoder), floats;
@@ -104,11 +135,14 @@ static lcf_status encode_all(encode_step *s, lcf_err *err)
     if (!s->vectors)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu vectors of %zu", s->texts.n, dim);
     lcf_progress_start(&progress, "encode", "texts", s->texts.n);
-    for (size_t at = 0; at < s->texts.n && !status; at += TEXTS_PER_STEP) {
-        size_t n = s->texts.n - at < TEXTS_PER_STEP ? s->texts.n - at : TEXTS_PER_STEP;
+    for (size_t at = 0; !status && (at = copy_known(s, at)) < s->texts.n;) {
+        const size_t n = count_new(s, at);
+
         status =
             lcf_encoder_encode(s->vectors + at * dim, s->encoder, s->views + at, n, s->pool, err);
-        lcf_progress_update(&progress, at + n);
+        s->encoded_n += n;
+        at += n;
+        lcf_progress_update(&progress, at);
         if (!status && lcf_stop_requested())
             status = LCF_FAIL(err, LCF_ECANCELED, "stopped by a signal; nothing was written");
     }
@@ -144,9 +178,9 @@ static lcf_status save_encoder(const encode_step *s, lcf_err *err)
 
 static json_t *stats_of(const encode_step *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:I}", "items", (json_int_t)(s->items_n - 1), "records",
-                     (json_int_t)s->records_n, "rejected", (json_int_t)s->rejected_n, "dimensions",
-                     (json_int_t)s->o->lexical.dim);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "items", (json_int_t)(s->items_n - 1), "records",
+                     (json_int_t)s->records_n, "rejected", (json_int_t)s->rejected_n, "encoded",
+                     (json_int_t)(s->encoded_n - 1), "dimensions", (json_int_t)s->o->lexical.dim);
 }
 
 static lcf_status write_all(encode_step *s, lcf_err *err)
@@ -197,7 +231,37 @@ static lcf_status describe(encode_step *s, lcf_err *err)
     return status;
 }
 
-static lcf_status make(encode_step *s, lcf_err *err)
+/* Whether the encoder that is there was fitted with these options, if on other texts; then what is
+ * made with it names it. */
+static lcf_status describe_reuse(bool *reuse, encode_step *s, lcf_err *err)
+{
+    static const char *const data[] = {"dataset", "cot_records", "encoder_file", NULL};
+    char *path = lcf_path_join(s->o->out_dir, "encoder.lcf");
+    lcf_status status = path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of encoder.lcf");
+
+    *reuse = !status && s->o->reuse && lcf_path_exists(path) &&
+             lcf_manifest_is_like(s->manifest, s->o->out_dir, data);
+    if (*reuse)
+        status = lcf_manifest_input(s->manifest, "encoder_file", path, err);
+    free(path);
+    return status;
+}
+
+static lcf_status open_earlier(encode_step *s, lcf_err *err)
+{
+    char *encoder = lcf_path_join(s->o->out_dir, "encoder.lcf");
+    char *cots = lcf_path_join(s->o->out_dir, "cots.lcf");
+    lcf_status status = encoder && cots ? lcf_encoder_open(&s->encoder, encoder, err)
+                                        : LCF_FAIL(err, LCF_ENOMEM, "paths of the vectors");
+
+    if (!status && lcf_path_exists(cots))
+        status = lcf_embeddings_open(&s->before, cots, err);
+    free(encoder);
+    free(cots);
+    return status;
+}
+
+static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
 {
     lcf_status status = gather_items(s, err);
 
@@ -207,7 +271,9 @@ static lcf_status make(encode_step *s, lcf_err *err)
         status = make_views(s, err);
     if (!status)
         status = lcf_pool_create(&s->pool, s->o->threads, err);
-    if (!status)
+    if (!status && reuse)
+        status = open_earlier(s, err);
+    else if (!status)
         status = lcf_encoder_fit_lexical(&s->encoder, s->views + 1, s->texts.n - 1, &s->o->lexical,
                                          s->pool, err);
     if (!status)
@@ -220,6 +286,7 @@ static void encode_dispose(encode_step *s)
     lcf_stage_abandon(s->stage);
     lcf_pool_free(s->pool);
     lcf_encoder_free(s->encoder);
+    lcf_embeddings_close(&s->before);
     lcf_cot_store_close(s->store);
     lcf_dataset_close(&s->dataset);
     lcf_manifest_free(s->manifest);
@@ -235,23 +302,27 @@ lcf_status lcf_encode_run(json_t **stats, bool *current, const lcf_encode_option
 {
     encode_step s = {.o = options};
     lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
+    bool reuse = false;
     lcf_status status = LCF_OK;
 
     *stats = NULL;
-    *current = false;
     if (options->cot_dir)
         status = lcf_cot_store_open(&s.store, options->cot_dir, &reading, err);
     if (!status)
         status = describe(&s, err);
-    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
-        *current = true;
+    *current = !status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir);
+    if (!status && !*current && !options->force) {
+        status = describe_reuse(&reuse, &s, err);
+        *current = reuse && lcf_manifest_is_current(s.manifest, options->out_dir);
+    }
+    if (*current) {
         status = lcf_step_stats(stats, options->out_dir, err);
         goto done;
     }
     if (!status)
         status = lcf_dataset_open(&s.dataset, options->dataset_dir, err);
     if (!status)
-        status = make(&s, err);
+        status = make(&s, reuse, err);
     if (!status)
         *stats = stats_of(&s);
 done:

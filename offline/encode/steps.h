@@ -27,15 +27,20 @@ typedef struct lcf_encode_options {
     lcf_lexical_options lexical;
     size_t threads; /* 0 = as many as there are processors */
     bool force;
+    bool reuse; /* keep the encoder that is there, and the vectors of records that it made */
 } lcf_encode_options;
 #define LCF_ENCODE_OPTIONS_INIT                              \
     {                                                        \
-        NULL, NULL, NULL, LCF_LEXICAL_OPTIONS_INIT, 0, false \
+        NULL, NULL, NULL, LCF_LEXICAL_OPTIONS_INIT, 0, false, false \
     }
 
 /*
  * Fits the encoder on the texts of all items and all records that were not rejected, and writes
  * encoder.lcf, items.lcf (row 0 zeros) and, with a store, cots.lcf.
+ *
+ * With `reuse`, an encoder that was fitted with these options on earlier texts stays, so that
+ * vectors of different nights are comparable, and only new records are encoded: a record's key is
+ * that of its content.
  *
  * *stats receives the counts (json_decref), *current whether nothing had to be done.
  *

@@ -79,6 +79,28 @@ static double share(size_t from, size_t to, size_t n)
     return fmax((double)(to - from) / (double)n, SHARE_MIN);
 }
 
+static double term(double p, double q)
+{
+    return (q - p) * log(q / p);
+}
+
+double lcf_psi_counts(const size_t *before, const size_t *after, size_t n)
+{
+    size_t all_before = 0, all_after = 0;
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        all_before += before[i];
+        all_after += after[i];
+    }
+    if (!all_before || !all_after)
+        return NAN;
+    for (size_t i = 0; i < n; i++)
+        if (before[i] || after[i])
+            sum += term(share(0, before[i], all_before), share(0, after[i], all_after));
+    return sum;
+}
+
 double lcf_psi(const lcf_score_sample *before, const lcf_score_sample *after)
 {
     size_t last_before = 0, last_after = 0;
@@ -91,9 +113,8 @@ double lcf_psi(const lcf_score_sample *before, const lcf_score_sample *after)
         size_t level = k < LCF_PSI_BINS ? level_of(before, at) : LCF_SCORE_LEVELS - 1;
         size_t to_before = before->up_to[level], to_after = after->up_to[level];
         if (to_before > last_before || to_after > last_after) {
-            double p = share(last_before, to_before, before->n);
-            double q = share(last_after, to_after, after->n);
-            sum += (q - p) * log(q / p);
+            sum += term(share(last_before, to_before, before->n),
+                        share(last_after, to_after, after->n));
         }
         last_before = to_before;
         last_after = to_after;

@@ -46,6 +46,13 @@ void lcf_score_sample_dispose(lcf_score_sample *s);
  */
 double lcf_psi(const lcf_score_sample *before, const lcf_score_sample *after);
 
+/*
+ * The same over bins of one's own. NaN when either has no count.
+ *
+ * shapes   before, after [n] counts
+ */
+double lcf_psi_counts(const size_t *before, const size_t *after, size_t n);
+
 /* As a member of report.json, null when there is none. New, or NULL when out of memory. */
 json_t *lcf_score_sample_json(const lcf_score_sample *s);
 

@@ -667,6 +667,19 @@ static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
     return status;
 }
 
+/* Whether the artefact that is there will do: made from just this, or reused. */
+static bool is_made(bool *reused, const tuning *t)
+{
+    static const char *const data[] = {"dataset", NULL};
+
+    if (t->o->force)
+        return false;
+    if (lcf_manifest_is_current(t->manifest, t->o->out))
+        return true;
+    *reused = t->o->reuse && lcf_manifest_is_like(t->manifest, t->o->out, data);
+    return *reused;
+}
+
 lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lcf_err *err)
 {
     tuning t = {.o = options, .general = LCF_GENERAL_INIT};
@@ -677,7 +690,7 @@ lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lc
         return LCF_FAIL(err, LCF_EUSAGE,
                         "steps, batch and checkpoint interval must be positive");
     status = describe(&t, err);
-    if (!status && !options->force && lcf_manifest_is_current(t.manifest, options->out)) {
+    if (!status && is_made(&result->reused, &t)) {
         status = read_result(result, options->out, err);
     } else {
         if (!status)

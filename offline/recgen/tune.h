@@ -33,6 +33,7 @@ typedef struct lcf_tune_options {
     uint64_t seed;
     size_t threads;
     bool force;
+    bool reuse; /* keep a model that was made in this way from another dataset */
 } lcf_tune_options;
 
 /* The defaults: what the demo runs. */
@@ -40,6 +41,7 @@ void lcf_tune_options_init(lcf_tune_options *options);
 
 typedef struct lcf_tune_result {
     bool current; /* nothing was done: the artefact is up to date, its report gives the figures */
+    bool reused;  /* likewise, but it was made from another dataset */
     uint64_t steps, tokens;
     double seconds; /* of training in this process */
     lcf_recgen_measures before, after;
