@@ -14,7 +14,6 @@
 #include "common/model/backbone.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct binmf {
     size_t user_w, user_b, item_w, item_b, extra;
@@ -74,8 +73,8 @@ const ranker_backbone LCF_BACKBONE_BINMF = {
 
 /* ---- the codes themselves ---- */
 
-/* Bits of the rows of one table; row by row, as the forward pass has them. */
-static lcf_status write_codes(uint8_t **out, const lcf_ranker *r, size_t table, size_t n, size_t w,
+/* Bits of the rows of one table. */
+static lcf_status write_codes(uint8_t *out, const lcf_ranker *r, size_t table, size_t n, size_t w,
                               size_t b, lcf_err *err)
 {
     const size_t dim = r->config.dim;
@@ -83,46 +82,28 @@ static lcf_status write_codes(uint8_t **out, const lcf_ranker *r, size_t table, 
     const float *weight = lcf_params_value(&r->params, w), *bias = lcf_params_value(&r->params, b);
     float *z = lcf_alloc(n * dim, sizeof(*z));
 
-    *out = lcf_alloc_zero(n * dim / 8, 1);
-    if (!z || !*out) {
-        free(z);
+    if (!z)
         return LCF_FAIL(err, LCF_ENOMEM, "codes of %zu rows", n);
-    }
     lcf_gemm(z, rows, weight, false, true, n, dim, dim, 1, 0, dim, dim, dim);
     for (size_t i = 0; i < n * dim; i++)
         if (z[i] + bias[i % dim] >= 0.0f)
-            (*out)[i / 8] |= (uint8_t)(0x80u >> i % 8);
+            out[i / 8] |= (uint8_t)(0x80u >> i % 8);
     free(z);
     return LCF_OK;
 }
 
-lcf_status lcf_binmf_codes_of(lcf_binmf_codes *out, const lcf_ranker *r, lcf_err *err)
+lcf_status lcf_binmf_codes(uint8_t *users, uint8_t *items, const lcf_ranker *r, lcf_err *err)
 {
+    const lcf_ranker_config *c = &r->config;
     const binmf *s = r->backbone_state;
     lcf_status status;
 
-    memset(out, 0, sizeof(*out));
     if (r->backbone != &LCF_BACKBONE_BINMF)
         return LCF_FAIL(err, LCF_EINVAL, "a ranker of the backbone %s has no codes; binmf has",
-                        r->config.backbone);
-    if (r->config.dim % 8)
-        return LCF_FAIL(err, LCF_EINVAL, "codes of %u bits, which is no multiple of 8",
-                        r->config.dim);
-    out->bytes = r->config.dim / 8;
-    out->users_n = r->config.users_n;
-    out->items_n = r->config.items_n;
-    status = write_codes(&out->users, r, r->user_table, out->users_n, s->user_w, s->user_b, err);
-    if (!status)
-        status =
-            write_codes(&out->items, r, r->item_table, out->items_n, s->item_w, s->item_b, err);
-    if (status)
-        lcf_binmf_codes_dispose(out);
-    return status;
-}
-
-void lcf_binmf_codes_dispose(lcf_binmf_codes *codes)
-{
-    free(codes->users);
-    free(codes->items);
-    memset(codes, 0, sizeof(*codes));
+                        c->backbone);
+    if (c->dim % 8)
+        return LCF_FAIL(err, LCF_EINVAL, "codes of %u bits, which is no multiple of 8", c->dim);
+    status = write_codes(users, r, r->user_table, c->users_n, s->user_w, s->user_b, err);
+    return status ? status
+                  : write_codes(items, r, r->item_table, c->items_n, s->item_w, s->item_b, err);
 }

@@ -8,17 +8,12 @@
 
 #include <stdint.h>
 
-typedef struct lcf_binmf_codes {
-    size_t bytes; /* of a code, dim / 8; the first element is the highest bit of the first byte */
-    size_t users_n, items_n; /* with the unknown at 0 */
-    uint8_t *users, *items;  /* [users_n, bytes], [items_n, bytes] */
-} lcf_binmf_codes;
-
 /*
+ * Sets the bits of 1 in codes that were all 0; an element's bit is the highest first.
+ *
+ * shapes   users [users_n, dim / 8], items [items_n, dim / 8] of the ranker's configuration
  * errors   EINVAL the ranker is no binmf, or its dim no multiple of 8; ENOMEM
- * memory   the caller disposes *out; empty on failure
  */
-lcf_status lcf_binmf_codes_of(lcf_binmf_codes *out, const lcf_ranker *r, lcf_err *err);
-void lcf_binmf_codes_dispose(lcf_binmf_codes *codes);
+lcf_status lcf_binmf_codes(uint8_t *users, uint8_t *items, const lcf_ranker *r, lcf_err *err);
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * The golden examples of schemas/: they can be read, hold what their schemas list, and are what the
- * program writes today. `test_data_golden DIR` writes embeddings.lcf and predictions.lcf anew.
+ * program writes today. `test_data_golden DIR` writes those of test_written_today anew.
  */
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/manifest.h"
+#include "common/data/codes.h"
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
 #include "common/data/predictions.h"
@@ -127,6 +128,7 @@ static void test_arrays(void **state)
     check_bundle("truth.arrays.json", "examples/raw/truth.lcf");
     check_bundle("embeddings.arrays.json", "examples/embeddings.lcf");
     check_bundle("predictions.arrays.json", "examples/predictions.lcf");
+    check_bundle("codes.arrays.json", "examples/codes.lcf");
 }
 
 static void same_bytes(const char *a, const char *b)
@@ -236,21 +238,28 @@ static lcf_status write_examples(const char *dir, lcf_err *err)
     static const uint32_t user[] = {3, 3, 1};
     static const uint8_t label[] = {1, 0, 0};
     static const float scores[] = {0.75f, 0.5f, 0.125f, 0.625f, 0.25f, 0.5f};
+    static const uint8_t user_codes[] = {0, 0, 172, 16, 254, 1, 0, 255},
+                         item_codes[] = {0, 0, 128, 1, 7, 56};
     const lcf_predictions p = {NULL, 3, 2, row, user, label, seeds, scores};
+    const lcf_codes c = {NULL, 2, 4, 3, user_codes, item_codes};
     char *embeddings = lcf_path_join(dir, "embeddings.lcf");
     char *predictions = lcf_path_join(dir, "predictions.lcf");
+    char *codes = lcf_path_join(dir, "codes.lcf");
     lcf_status status = lcf_embeddings_save(embeddings, vectors, keys, 3, 3, err);
 
     if (!status)
         status = lcf_predictions_save(predictions, &p, err);
+    if (!status)
+        status = lcf_codes_save(codes, &c, err);
     free(embeddings);
     free(predictions);
+    free(codes);
     return status;
 }
 
 static void test_written_today(void **state)
 {
-    static const char *const files[] = {"embeddings.lcf", "predictions.lcf"};
+    static const char *const files[] = {"embeddings.lcf", "predictions.lcf", "codes.lcf"};
     char *golden = schema_path("examples"), *dir = lcf_fixture_dir();
 
     (void)state;

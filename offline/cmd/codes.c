@@ -1,0 +1,113 @@
+/* llmcf codes: users and items as a few bits each. Options only; the work is in
+ * offline/recgen/run_codes.h. */
+#include "offline/recgen/run_codes.h"
+
+#include "common/base/cli.h"
+#include "offline/cmd/summary.h"
+#include "offline/cmd/verbs.h"
+
+#include <stdio.h>
+
+enum { OPT_DATASET = 0x100, OPT_RANKER, OPT_OUT, OPT_TOKENIZER, OPT_FORCE, OPT_JSON };
+
+static const struct argp_option OPTIONS[] = {
+    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
+    {"ranker", OPT_RANKER, "FILE", 0,
+     "Weights of `llmcf train --backbone binmf` on it, such as binmf/best.lcf", 1},
+    {"out", OPT_OUT, "DIR", 0, "The codes; replaced in one step", 1},
+    {"tokenizer", OPT_TOKENIZER, "GGUF", 0, "Also count the tokens that codes take as text", 2},
+    {"force", OPT_FORCE, NULL, 0, "Also when the codes are up to date", 3},
+    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+    {0},
+};
+
+static const char DOC[] =
+    "Writes the binary codes of users and items that a trained binmf has: what collaborative "
+    "filtering knows of them, short enough for a prompt."
+    "\v"
+    "Writes DIR/codes.lcf, manifest.json (schemas/codes.md). As text a code is its bits, or a "
+    "number for each byte with dots between.\n\n"
+    "Example:\n"
+    "  llmcf train --backbone binmf --dataset dataset --out binmf\n"
+    "  llmcf codes --dataset dataset --ranker binmf/best.lcf --out codes";
+
+typedef struct arguments {
+    lcf_codes_options codes;
+    bool json;
+} arguments;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    arguments *a = state->input;
+    lcf_codes_options *o = &a->codes;
+
+    switch (key) {
+    case OPT_DATASET:
+        o->dataset = text;
+        return 0;
+    case OPT_RANKER:
+        o->ranker = text;
+        return 0;
+    case OPT_OUT:
+        o->out = text;
+        return 0;
+    case OPT_TOKENIZER:
+        o->tokenizer = text;
+        return 0;
+    case OPT_FORCE:
+        o->force = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->dataset || !o->ranker || !o->out)
+            argp_error(state, "--dataset, --ranker and --out are needed");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static double real(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static void print_summary(const json_t *stats, const char *out, bool current)
+{
+    const json_t *tokens = json_object_get(stats, "tokens");
+
+    fprintf(stderr, "%s: codes of %lld bits\n", out, lcf_cmd_count(stats, "bits"));
+    fprintf(stderr, "  %8lld users, %lld different codes, %.1f %% of their bits are 1\n",
+            lcf_cmd_count(stats, "users"), lcf_cmd_count(stats, "distinct_users"),
+            100 * real(stats, "user_ones"));
+    fprintf(stderr, "  %8lld items, %lld different codes, %.1f %% of their bits are 1\n",
+            lcf_cmd_count(stats, "items"), lcf_cmd_count(stats, "distinct_items"),
+            100 * real(stats, "item_ones"));
+    if (tokens)
+        fprintf(stderr, "  as text: %.1f tokens as bits, %.1f dotted\n", real(tokens, "bits"),
+                real(tokens, "dotted"));
+    if (current)
+        fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
+}
+
+int lcf_cmd_codes(int argc, char **argv)
+{
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    arguments a = {0};
+    lcf_err err = LCF_ERR_INIT;
+    bool current = false;
+    json_t *stats = NULL;
+    lcf_status status = lcf_cli_parse(&argp, "codes", argc, argv, &a, &err);
+
+    if (!status)
+        status = lcf_codes_step(&stats, &current, &a.codes, &err);
+    if (!status) {
+        print_summary(stats, a.codes.out, current);
+        if (a.json)
+            status = lcf_cmd_print_json(stats, &err);
+    }
+    json_decref(stats);
+    return lcf_cli_finish("codes", status, &err);
+}
