@@ -31,8 +31,9 @@ static const struct argp_option OPTIONS[] = {
 static const char DOC[] =
     "Print the token ids of a text: the whole input, every byte of it, a trailing newline "
     "too.\v"
-    "Reads a GGUF file with a SentencePiece vocabulary (tokenizer.ggml.model = llama); weights "
-    "need not be there. Writes the ids to standard output, separated by spaces. Control tokens "
+    "Reads the vocabulary of a GGUF file: SentencePiece (llama), byte-level BPE (gpt2, with the "
+    "pre-tokenizers gpt-2, llama-bpe, qwen2, smollm) or WordPiece (bert); weights need not be "
+    "there. Writes the ids to standard output, separated by spaces. Control tokens "
     "are never made from text: \"</s>\" in the input is spelled out.\n\n"
     "Example:\n  printf 'Once upon a time' | llmcf tokenize --model recgen/recgen.gguf";
 

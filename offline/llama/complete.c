@@ -69,7 +69,7 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
         float logprob;
         uint32_t id = lcf_sampler_next(sampler, logits, &options->sampling, &rng, &logprob);
         lcf_llama_token token = {id, 0, true};
-        if (id == lcf_tokenizer_eos(m->tokenizer)) {
+        if (lcf_tokenizer_is_end(m->tokenizer, id)) {
             c->finish = LCF_FINISH_STOP;
             break;
         }

@@ -1,6 +1,10 @@
 /*
- * Tokenizer: vocabulary, decoding, reading from and writing to GGUF. Encoding is in
- * tokenizer_encode.c, learning a vocabulary in tokenizer_train.c.
+ * Tokenizer: the vocabulary, and decoding. Reading it from a GGUF and writing it there is in
+ * tokenizer_gguf.c, encoding in tokenizer_encode.c and tokenizer_wordpiece.c, learning a vocabulary
+ * in tokenizer_train.c.
+ *
+ * Every piece is held twice, as the file has it and as it is spelled: " the", where the file has
+ * the space mark or the byte alphabet. Decoding is then nothing but concatenation.
  */
 #include "offline/llama/tokenizer.h"
 
@@ -8,11 +12,8 @@
 #include "common/base/mem.h"
 #include "offline/llama/tokenizer_vocab.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { VOCAB_MAX = 1 << 24 }; /* scores of -rank are exact floats up to here */
 
 void lcf_tokens_dispose(lcf_tokens *t)
 {
@@ -100,14 +101,73 @@ lcf_status lcf_piece_map_add(lcf_piece_map *map, const char *data, size_t len, u
     return LCF_OK;
 }
 
-size_t lcf_char_bytes(const char *s, size_t n)
-{
-    unsigned char lead = (unsigned char)s[0];
-    size_t len = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+/* ---- spelling ----------------------------------------------------------------------------- */
 
-    if (len < 2 || lead > 0xf4 || len > n || !lcf_utf8_valid(s, len))
-        return 1;
-    return len;
+/* Bytes that are printable in Latin-1 stand for themselves; the others, 0..32, 127..160 and 173,
+ * are U+0100 and what follows. */
+static uint32_t char_of_byte(uint32_t b)
+{
+    if (b <= 32)
+        return 256 + b;
+    if (b >= 127 && b <= 160)
+        return 256 + 33 + b - 127;
+    return b == 173 ? 256 + 33 + 34 : b;
+}
+
+/* -1: no character of the alphabet */
+static int byte_of_char(uint32_t c)
+{
+    if (c < 256)
+        return char_of_byte(c) == c ? (int)c : -1;
+    c -= 256;
+    if (c < 33)
+        return (int)c;
+    if (c < 33 + 34)
+        return (int)c - 33 + 127;
+    return c == 33 + 34 ? 173 : -1;
+}
+
+size_t lcf_byte_alphabet_decode(char *out, lcf_str piece)
+{
+    size_t n = 0;
+
+    for (size_t at = 0, len; at < piece.len; at += len) {
+        uint32_t c;
+        int byte;
+        len = lcf_char_read(&c, piece.data + at, piece.len - at);
+        byte = byte_of_char(c);
+        if (byte >= 0) {
+            out[n++] = (char)byte;
+        } else {
+            memcpy(out + n, piece.data + at, len);
+            n += len;
+        }
+    }
+    return n;
+}
+
+void lcf_byte_alphabet_encode(lcf_buf *out, lcf_str bytes)
+{
+    char one[4];
+
+    for (size_t i = 0; i < bytes.len; i++)
+        lcf_buf_append(out, one, lcf_char_write(one, char_of_byte((unsigned char)bytes.data[i])));
+}
+
+static size_t spell_marks(char *out, lcf_str piece)
+{
+    size_t n = 0;
+
+    for (size_t at = 0; at < piece.len;) {
+        if (piece.len - at >= LCF_SPACE_MARK_BYTES &&
+            !memcmp(piece.data + at, LCF_SPACE_MARK, LCF_SPACE_MARK_BYTES)) {
+            out[n++] = ' ';
+            at += LCF_SPACE_MARK_BYTES;
+        } else {
+            out[n++] = piece.data[at++];
+        }
+    }
+    return n;
 }
 
 /* "<0xHH>" to the byte, or -1. */
@@ -131,6 +191,31 @@ static int byte_of_piece(lcf_str piece)
     return value;
 }
 
+/* The spelling of a piece into out [piece.len]; returns its bytes. */
+static size_t spell(char *out, const lcf_tokenizer *t, uint32_t id)
+{
+    lcf_str piece = t->pieces[id];
+
+    switch (t->types[id]) {
+    case LCF_PIECE_BYTE:
+        out[0] = (char)byte_of_piece(piece); /* checked before */
+        return 1;
+    case LCF_PIECE_NORMAL:
+        return t->kind == LCF_TOKENIZER_BPE ? lcf_byte_alphabet_decode(out, piece)
+                                            : spell_marks(out, piece);
+    case LCF_PIECE_USER:
+        if (t->kind != LCF_TOKENIZER_BPE)
+            return spell_marks(out, piece);
+        if (piece.len)
+            memcpy(out, piece.data, piece.len);
+        return piece.len;
+    default:
+        return 0;
+    }
+}
+
+/* ---- creation ----------------------------------------------------------------------------- */
+
 static void note_joins(lcf_tokenizer *t, lcf_str piece)
 {
     for (size_t i = 1; i + LCF_SPACE_MARK_BYTES <= piece.len; i++)
@@ -138,26 +223,58 @@ static void note_joins(lcf_tokenizer *t, lcf_str piece)
             t->joins[(unsigned char)piece.data[i - 1]] = true;
 }
 
+/* "<|im_end|>", "[/INST]", "</s>": what a chat's text must not be able to say by spelling it. */
+static bool is_marker(lcf_str piece)
+{
+    static const char *const MARKERS[] = {"[INST]", "[/INST]", "<<SYS>>",         "<</SYS>>",
+                                          "<s>",    "</s>",    "<start_of_turn>", "<end_of_turn>"};
+
+    for (size_t i = 0; i < sizeof(MARKERS) / sizeof(*MARKERS); i++)
+        if (strlen(MARKERS[i]) == piece.len && !memcmp(MARKERS[i], piece.data, piece.len))
+            return true;
+    return piece.len > 4 && !memcmp(piece.data, "<|", 2) &&
+           !memcmp(piece.data + piece.len - 2, "|>", 2);
+}
+
+/* Into the maps: pieces that text can become, and those with a name. */
+static lcf_status index_text(lcf_tokenizer *t, uint32_t id)
+{
+    lcf_str piece = t->pieces[id], spelled = t->spellings[id];
+    lcf_status status = LCF_OK;
+
+    if (t->types[id] == LCF_PIECE_NORMAL && piece.len) {
+        if (t->kind == LCF_TOKENIZER_BPE) {
+            if (spelled.len == 1 && t->byte_ids[(unsigned char)*spelled.data] == LCF_PIECE_NONE)
+                t->byte_ids[(unsigned char)*spelled.data] = id;
+            return lcf_piece_map_add(&t->map, spelled.data, spelled.len, id);
+        }
+        if (piece.len > t->piece_bytes_max)
+            t->piece_bytes_max = piece.len;
+        note_joins(t, piece);
+        return lcf_piece_map_add(&t->map, piece.data, piece.len, id);
+    }
+    if (t->types[id] == LCF_PIECE_USER && spelled.len) {
+        if (spelled.len > t->user_bytes_max)
+            t->user_bytes_max = spelled.len;
+        t->user_begins[(unsigned char)*spelled.data] = true;
+        status = lcf_piece_map_add(&t->users, spelled.data, spelled.len, id);
+    }
+    if (!status && piece.len &&
+        (t->types[id] == LCF_PIECE_USER || t->types[id] == LCF_PIECE_CONTROL))
+        status = lcf_piece_map_add(&t->specials, piece.data, piece.len, id);
+    return status;
+}
+
 static lcf_status index_piece(lcf_tokenizer *t, uint32_t id, const char *source, lcf_err *err)
 {
-    lcf_str piece = t->pieces[id];
-    int byte;
-
     if (t->types[id] == LCF_PIECE_BYTE) {
-        byte = byte_of_piece(piece);
-        if (byte < 0)
-            return LCF_FAIL(err, LCF_EFORMAT, "%s: byte piece %u is not of the form <0xHH>", source,
-                            id);
+        unsigned char byte = (unsigned char)*t->spellings[id].data;
         if (t->byte_ids[byte] == LCF_PIECE_NONE)
             t->byte_ids[byte] = id;
     } else if (t->types[id] == LCF_PIECE_UNKNOWN && t->unknown == LCF_PIECE_NONE) {
         t->unknown = id;
-    } else if (t->types[id] == LCF_PIECE_NORMAL && piece.len) {
-        if (piece.len > t->piece_bytes_max)
-            t->piece_bytes_max = piece.len;
-        note_joins(t, piece);
-        if (lcf_piece_map_add(&t->map, piece.data, piece.len, id))
-            return LCF_FAIL(err, LCF_ENOMEM, "%s: index of %zu pieces", source, t->vocab_n);
+    } else if (index_text(t, id)) {
+        return LCF_FAIL(err, LCF_ENOMEM, "%s: index of %zu pieces", source, t->vocab_n);
     }
     return LCF_OK;
 }
@@ -166,68 +283,177 @@ static lcf_status index_pieces(lcf_tokenizer *t, const char *source, lcf_err *er
 {
     lcf_status status = lcf_piece_map_init(&t->map, t->vocab_n);
 
+    if (!status)
+        status = lcf_piece_map_init(&t->specials, 0);
+    if (!status)
+        status = lcf_piece_map_init(&t->users, 0);
     if (status)
         return LCF_FAIL(err, status, "%s: index of %zu pieces", source, t->vocab_n);
-    t->unknown = LCF_PIECE_NONE;
     for (size_t i = 0; i < 256; i++)
         t->byte_ids[i] = LCF_PIECE_NONE;
     for (uint32_t id = 0; id < t->vocab_n && !status; id++)
         status = index_piece(t, id, source, err);
-    if (status)
+    if (status || t->kind == LCF_TOKENIZER_WORDPIECE) /* its unknown piece is named by a key */
         return status;
-    for (size_t i = 0; i < 256 && t->unknown == LCF_PIECE_NONE; i++)
-        if (t->byte_ids[i] == LCF_PIECE_NONE)
-            return LCF_FAIL(err, LCF_EFORMAT,
-                            "%s: vocabulary has neither all bytes nor an unknown piece", source);
+    for (size_t i = 0; i < 256; i++)
+        if (t->byte_ids[i] == LCF_PIECE_NONE &&
+            (t->kind == LCF_TOKENIZER_BPE || t->unknown == LCF_PIECE_NONE))
+            return LCF_FAIL(err, LCF_EFORMAT, "%s: no piece for byte %zu%s", source, i,
+                            t->kind == LCF_TOKENIZER_SPM ? " and no unknown piece" : "");
     return LCF_OK;
 }
 
-static lcf_status copy_pieces(lcf_tokenizer *t, const lcf_str *pieces, const float *scores,
-                              const int32_t *types)
+static lcf_status copy_pieces(lcf_tokenizer *t, const lcf_vocab *v)
 {
     size_t bytes_n = 1, at = 0;
 
     for (size_t i = 0; i < t->vocab_n; i++)
-        bytes_n += pieces[i].len;
+        if (!lcf_add_size(&bytes_n, bytes_n, 2 * v->pieces[i].len))
+            return LCF_ENOMEM;
     t->text = lcf_alloc(bytes_n, 1);
     t->pieces = lcf_alloc(t->vocab_n, sizeof(*t->pieces));
-    t->scores = lcf_alloc(t->vocab_n, sizeof(*t->scores));
+    t->spellings = lcf_alloc(t->vocab_n, sizeof(*t->spellings));
+    t->scores = lcf_alloc_zero(t->vocab_n, sizeof(*t->scores));
     t->types = lcf_alloc(t->vocab_n, sizeof(*t->types));
-    if (!t->text || !t->pieces || !t->scores || !t->types)
+    if (!t->text || !t->pieces || !t->spellings || !t->scores || !t->types)
         return LCF_ENOMEM;
     for (size_t i = 0; i < t->vocab_n; i++) {
-        if (pieces[i].len)
-            memcpy(t->text + at, pieces[i].data, pieces[i].len);
-        t->pieces[i] = (lcf_str){t->text + at, pieces[i].len};
-        at += pieces[i].len;
+        if (v->pieces[i].len)
+            memcpy(t->text + at, v->pieces[i].data, v->pieces[i].len);
+        t->pieces[i] = (lcf_str){t->text + at, v->pieces[i].len};
+        at += v->pieces[i].len;
+        t->types[i] = v->types ? v->types[i] : LCF_PIECE_NORMAL;
+        if (t->types[i] == LCF_PIECE_USER && is_marker(t->pieces[i]))
+            t->types[i] = LCF_PIECE_CONTROL;
+        if (v->scores)
+            t->scores[i] = v->scores[i];
     }
-    memcpy(t->scores, scores, t->vocab_n * sizeof(*scores));
-    memcpy(t->types, types, t->vocab_n * sizeof(*types));
     return LCF_OK;
 }
 
-lcf_status lcf_tokenizer_create(lcf_tokenizer **out, const lcf_str *pieces, const float *scores,
-                                const int32_t *types, size_t vocab_n, const char *source,
+static lcf_status spell_pieces(lcf_tokenizer *t, const char *source, lcf_err *err)
+{
+    char *at = t->text;
+
+    for (uint32_t id = 0; id < t->vocab_n; id++) {
+        if (t->types[id] == LCF_PIECE_BYTE && byte_of_piece(t->pieces[id]) < 0)
+            return LCF_FAIL(err, LCF_EFORMAT, "%s: byte piece %u is not of the form <0xHH>", source,
+                            id);
+        at += t->pieces[id].len;
+    }
+    for (uint32_t id = 0; id < t->vocab_n; id++) {
+        t->spellings[id] = (lcf_str){at, spell(at, t, id)};
+        at += t->spellings[id].len;
+    }
+    return LCF_OK;
+}
+
+/* ---- merges ------------------------------------------------------------------------------- */
+
+lcf_merge *lcf_merge_slot(const lcf_tokenizer *t, uint32_t left, uint32_t right)
+{
+    uint64_t key = (uint64_t)left << 32 | right;
+    size_t at = (size_t)((key * 0x9e3779b97f4a7c15u) >> 24) & t->merges_mask;
+
+    for (;; at = (at + 1) & t->merges_mask) {
+        lcf_merge *slot = &t->merges[at];
+        if (slot->left == LCF_PIECE_NONE || (slot->left == left && slot->right == right))
+            return slot;
+    }
+}
+
+/* The piece that text at `s` spells in the byte alphabet; `room` [len] is scratch. */
+static uint32_t find_piece(const lcf_tokenizer *t, char *room, const char *s, size_t len)
+{
+    size_t n = lcf_byte_alphabet_decode(room, (lcf_str){s, len});
+
+    return lcf_piece_map_get(&t->map, room, n);
+}
+
+static lcf_status add_merge(lcf_tokenizer *t, lcf_str text, uint32_t rank, lcf_buf *room,
+                            const char *source, lcf_err *err)
+{
+    const char *gap = text.len > 1 ? memchr(text.data + 1, ' ', text.len - 1) : NULL;
+    size_t left_n = gap ? (size_t)(gap - text.data) : 0;
+    lcf_merge made = {LCF_PIECE_NONE, LCF_PIECE_NONE, LCF_PIECE_NONE, rank}, *slot;
+
+    if (gap) {
+        lcf_buf_reset(room);
+        lcf_buf_append(room, text.data, text.len);
+        if (room->status)
+            return LCF_FAIL(err, LCF_ENOMEM, "%s: merge %u", source, rank);
+        made.left = find_piece(t, room->data, text.data, left_n);
+        made.right = find_piece(t, room->data, gap + 1, text.len - left_n - 1);
+        memmove(room->data, text.data, left_n);
+        memcpy(room->data + left_n, gap + 1, text.len - left_n - 1);
+        room->data[text.len - 1] = 0;
+        made.made = find_piece(t, room->data, room->data, text.len - 1);
+    }
+    if (made.left == LCF_PIECE_NONE || made.right == LCF_PIECE_NONE || made.made == LCF_PIECE_NONE)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: merge %u '%.*s' is not of two pieces that make one",
+                        source, rank, (int)(text.len < 64 ? text.len : 64), text.data);
+    slot = lcf_merge_slot(t, made.left, made.right);
+    if (slot->left == LCF_PIECE_NONE) {
+        *slot = made;
+        t->merges_n++;
+    }
+    return LCF_OK;
+}
+
+static lcf_status index_merges(lcf_tokenizer *t, const lcf_vocab *v, const char *source,
+                               lcf_err *err)
+{
+    lcf_buf room = LCF_BUF_INIT;
+    size_t slots_n = 16;
+    lcf_status status = LCF_OK;
+
+    if (v->merges_n > LCF_VOCAB_MAX)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: %zu merges", source, v->merges_n);
+    while (slots_n < v->merges_n + v->merges_n / 2)
+        slots_n *= 2;
+    t->merges_mask = slots_n - 1;
+    t->merges = lcf_alloc(slots_n, sizeof(*t->merges));
+    if (!t->merges)
+        return LCF_FAIL(err, LCF_ENOMEM, "%s: %zu merges", source, v->merges_n);
+    for (size_t i = 0; i < slots_n; i++)
+        t->merges[i].left = LCF_PIECE_NONE;
+    for (size_t i = 0; i < v->merges_n && !status; i++)
+        status = add_merge(t, v->merges[i], (uint32_t)i, &room, source, err);
+    lcf_buf_dispose(&room);
+    return status;
+}
+
+lcf_status lcf_tokenizer_create(lcf_tokenizer **out, const lcf_vocab *v, const char *source,
                                 lcf_err *err)
 {
     lcf_tokenizer *t = NULL;
     lcf_status status;
 
     *out = NULL;
-    if (!vocab_n || vocab_n > VOCAB_MAX)
+    if (!v->n || v->n > LCF_VOCAB_MAX)
         return LCF_FAIL(err, LCF_EFORMAT, "%s: vocabulary of %zu pieces; 1 to %d are possible",
-                        source, vocab_n, VOCAB_MAX);
+                        source, v->n, LCF_VOCAB_MAX);
     t = lcf_alloc_zero(1, sizeof(*t));
     if (!t)
         return LCF_FAIL(err, LCF_ENOMEM, "%s: tokenizer", source);
-    t->vocab_n = vocab_n;
-    t->adds_prefix_space = t->adds_bos = true;
-    status = copy_pieces(t, pieces, scores, types);
+    t->kind = v->kind;
+    t->vocab_n = v->n;
+    t->pre = v->pre;
+    t->whole_words = v->whole_words;
+    t->bos = t->eos = t->unknown = LCF_PIECE_NONE;
+    t->ends[0] = t->ends[1] = t->ends[2] = LCF_PIECE_NONE;
+    t->adds_prefix_space = v->kind == LCF_TOKENIZER_SPM;
+    t->adds_bos = v->kind != LCF_TOKENIZER_BPE;
+    status = copy_pieces(t, v);
     if (status) {
-        status = LCF_FAIL(err, status, "%s: vocabulary of %zu pieces", source, vocab_n);
+        status = LCF_FAIL(err, status, "%s: vocabulary of %zu pieces", source, v->n);
         goto done;
     }
-    status = index_pieces(t, source, err);
+    status = spell_pieces(t, source, err);
+    if (!status)
+        status = index_pieces(t, source, err);
+    if (!status && v->kind == LCF_TOKENIZER_BPE)
+        status = index_merges(t, v, source, err);
     if (status)
         goto done;
     *out = t;
@@ -242,117 +468,22 @@ void lcf_tokenizer_free(lcf_tokenizer *t)
     if (!t)
         return;
     lcf_piece_map_dispose(&t->map);
+    lcf_piece_map_dispose(&t->specials);
+    lcf_piece_map_dispose(&t->users);
     free(t->text);
     free(t->pieces);
+    free(t->spellings);
     free(t->scores);
     free(t->types);
+    free(t->merges);
     free(t);
 }
 
-/* A key that may be missing; *out then stays. */
-static lcf_status optional_bool(bool *out, const lcf_gguf *g, const char *key, lcf_err *err)
+/* ---- use ---------------------------------------------------------------------------------- */
+
+lcf_tokenizer_kind lcf_tokenizer_kind_of(const lcf_tokenizer *t)
 {
-    return lcf_gguf_bool(out, g, key, NULL) == LCF_EFORMAT ? lcf_gguf_bool(out, g, key, err)
-                                                           : LCF_OK;
-}
-
-static lcf_status special_id(uint32_t *out, const lcf_tokenizer *t, const lcf_gguf *g,
-                             const char *key, uint32_t missing, lcf_err *err)
-{
-    uint64_t id = missing;
-    lcf_status status = lcf_gguf_u64(&id, g, key, NULL);
-
-    if (status && status != LCF_ENOTFOUND)
-        return lcf_gguf_u64(&id, g, key, err);
-    if (id >= t->vocab_n)
-        return LCF_FAIL(err, LCF_EFORMAT, "key '%s': id %llu in a vocabulary of %zu", key,
-                        (unsigned long long)id, t->vocab_n);
-    *out = (uint32_t)id;
-    return LCF_OK;
-}
-
-static lcf_status read_specials(lcf_tokenizer *t, const lcf_gguf *g, lcf_err *err)
-{
-    lcf_status status = special_id(&t->bos, t, g, "tokenizer.ggml.bos_token_id", 1, err);
-
-    if (!status)
-        status = special_id(&t->eos, t, g, "tokenizer.ggml.eos_token_id", 2, err);
-    if (!status)
-        status = optional_bool(&t->adds_prefix_space, g, "tokenizer.ggml.add_space_prefix", err);
-    if (!status)
-        status = optional_bool(&t->adds_bos, g, "tokenizer.ggml.add_bos_token", err);
-    return status;
-}
-
-static lcf_status check_model(const lcf_gguf *g, lcf_err *err)
-{
-    lcf_str model = {NULL, 0};
-    lcf_status status = lcf_gguf_string(&model, g, "tokenizer.ggml.model", err);
-
-    if (status == LCF_ENOTFOUND)
-        return LCF_FAIL(err, LCF_EFORMAT, "the file has no vocabulary (tokenizer.ggml.model)");
-    if (!status && (model.len != 5 || memcmp(model.data, "llama", 5)))
-        return LCF_FAIL(err, LCF_EUNSUPPORTED,
-                        "tokenizer model '%.*s'; only 'llama' (SentencePiece) is supported",
-                        (int)(model.len < 64 ? model.len : 64), model.data);
-    return status;
-}
-
-lcf_status lcf_tokenizer_from_gguf(lcf_tokenizer **out, const lcf_gguf *g, lcf_err *err)
-{
-    const lcf_str *pieces = NULL;
-    const float *scores = NULL;
-    const int32_t *types = NULL;
-    size_t pieces_n = 0, scores_n = 0, types_n = 0;
-    lcf_tokenizer *t = NULL;
-    lcf_status status;
-
-    *out = NULL;
-    status = check_model(g, err);
-    if (!status)
-        status = lcf_gguf_strings(&pieces, &pieces_n, g, "tokenizer.ggml.tokens", err);
-    if (!status)
-        status = lcf_gguf_f32s(&scores, &scores_n, g, "tokenizer.ggml.scores", err);
-    if (!status)
-        status = lcf_gguf_i32s(&types, &types_n, g, "tokenizer.ggml.token_type", err);
-    if (status == LCF_ENOTFOUND)
-        status = LCF_EFORMAT;
-    if (!status && (pieces_n != scores_n || pieces_n != types_n))
-        status = LCF_FAIL(err, LCF_EFORMAT, "vocabulary of %zu pieces, %zu scores and %zu types",
-                          pieces_n, scores_n, types_n);
-    if (!status)
-        status = lcf_tokenizer_create(&t, pieces, scores, types, pieces_n, "vocabulary", err);
-    if (!status)
-        status = read_specials(t, g, err);
-    if (!status) {
-        *out = t;
-        t = NULL;
-    }
-    lcf_tokenizer_free(t);
-    return status;
-}
-
-lcf_status lcf_tokenizer_save(const lcf_tokenizer *t, lcf_gguf_writer *w, lcf_err *err)
-{
-    lcf_status status = lcf_gguf_add_string(w, "tokenizer.ggml.model", "llama", err);
-
-    if (!status)
-        status = lcf_gguf_add_strings(w, "tokenizer.ggml.tokens", t->pieces, t->vocab_n, err);
-    if (!status)
-        status = lcf_gguf_add_f32s(w, "tokenizer.ggml.scores", t->scores, t->vocab_n, err);
-    if (!status)
-        status = lcf_gguf_add_i32s(w, "tokenizer.ggml.token_type", t->types, t->vocab_n, err);
-    if (!status)
-        status = lcf_gguf_add_u32(w, "tokenizer.ggml.bos_token_id", t->bos, err);
-    if (!status)
-        status = lcf_gguf_add_u32(w, "tokenizer.ggml.eos_token_id", t->eos, err);
-    if (!status && t->unknown != LCF_PIECE_NONE)
-        status = lcf_gguf_add_u32(w, "tokenizer.ggml.unknown_token_id", t->unknown, err);
-    if (!status)
-        status = lcf_gguf_add_bool(w, "tokenizer.ggml.add_space_prefix", t->adds_prefix_space, err);
-    if (!status)
-        status = lcf_gguf_add_bool(w, "tokenizer.ggml.add_bos_token", t->adds_bos, err);
-    return status;
+    return t->kind;
 }
 
 size_t lcf_tokenizer_vocab_n(const lcf_tokenizer *t)
@@ -370,34 +501,41 @@ uint32_t lcf_tokenizer_eos(const lcf_tokenizer *t)
     return t->eos;
 }
 
+bool lcf_tokenizer_is_end(const lcf_tokenizer *t, uint32_t id)
+{
+    return id == t->eos || id == t->ends[0] || id == t->ends[1] || id == t->ends[2];
+}
+
 bool lcf_tokenizer_adds_bos(const lcf_tokenizer *t)
 {
     return t->adds_bos;
 }
 
-static void decode_piece(lcf_buf *out, lcf_str piece)
+uint32_t lcf_tokenizer_special(const lcf_tokenizer *t, const char *text, size_t len)
 {
-    size_t at = 0;
+    return lcf_piece_map_get(&t->specials, text, len);
+}
 
-    while (at < piece.len) {
-        if (piece.len - at >= LCF_SPACE_MARK_BYTES &&
-            !memcmp(piece.data + at, LCF_SPACE_MARK, LCF_SPACE_MARK_BYTES)) {
-            lcf_buf_append_char(out, ' ');
-            at += LCF_SPACE_MARK_BYTES;
-        } else {
-            lcf_buf_append_char(out, piece.data[at++]);
-        }
+lcf_status lcf_tokenizer_spell(lcf_tokens *out, const lcf_tokenizer *t, const char *text,
+                               size_t len, lcf_err *err)
+{
+    size_t before_n = out->n;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < len && !status; i++) {
+        uint32_t id = t->byte_ids[(unsigned char)text[i]];
+        status = id == LCF_PIECE_NONE ? LCF_EUNSUPPORTED : lcf_tokens_push(out, id);
     }
+    if (!status)
+        return LCF_OK;
+    out->n = before_n;
+    return LCF_FAIL(err, status, "spelling %zu bytes%s", len,
+                    status == LCF_EUNSUPPORTED ? ": the vocabulary has no pieces for bytes" : "");
 }
 
 void lcf_tokenizer_decode(lcf_buf *out, const lcf_tokenizer *t, const uint32_t *ids, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (ids[i] >= t->vocab_n)
-            continue;
-        if (t->types[ids[i]] == LCF_PIECE_BYTE)
-            lcf_buf_append_char(out, (char)byte_of_piece(t->pieces[ids[i]]));
-        else if (t->types[ids[i]] == LCF_PIECE_NORMAL || t->types[ids[i]] == LCF_PIECE_USER)
-            decode_piece(out, t->pieces[ids[i]]);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < t->vocab_n)
+            lcf_buf_append(out, t->spellings[ids[i]].data, t->spellings[ids[i]].len);
 }

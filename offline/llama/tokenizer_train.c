@@ -22,7 +22,6 @@ enum {
     SPECIALS_N = 3,
     BASE_N = SPECIALS_N + 256,
     PIECE_BYTES_MAX = 48,
-    VOCAB_MAX = 1 << 24,
     COUNT_MIN = 2, /* a pair seen once teaches nothing */
 };
 
@@ -464,6 +463,7 @@ static lcf_status build(lcf_tokenizer **out, const trainer *t, lcf_err *err)
     float *scores = lcf_alloc_zero(vocab_n, sizeof(*scores));
     int32_t *types = lcf_alloc(vocab_n, sizeof(*types));
     char bytes[256][8];
+    lcf_vocab vocab;
     lcf_status status = LCF_ENOMEM;
 
     if (!pieces || !scores || !types) {
@@ -484,7 +484,12 @@ static lcf_status build(lcf_tokenizer **out, const trainer *t, lcf_err *err)
         scores[BASE_N + i] = -(float)i;
         types[BASE_N + i] = LCF_PIECE_NORMAL;
     }
-    status = lcf_tokenizer_create(out, pieces, scores, types, vocab_n, "trained vocabulary", err);
+    vocab = (lcf_vocab){.kind = LCF_TOKENIZER_SPM,
+                        .n = vocab_n,
+                        .pieces = pieces,
+                        .scores = scores,
+                        .types = types};
+    status = lcf_tokenizer_create(out, &vocab, "trained vocabulary", err);
     if (!status) {
         (*out)->bos = 1;
         (*out)->eos = 2;
@@ -538,9 +543,9 @@ lcf_status lcf_tokenizer_train(lcf_tokenizer **out, const lcf_str *texts, size_t
     lcf_status status;
 
     *out = NULL;
-    if (vocab_n < BASE_N || vocab_n > VOCAB_MAX)
+    if (vocab_n < BASE_N || vocab_n > LCF_VOCAB_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "a vocabulary of %zu pieces; %d to %d are possible",
-                        vocab_n, BASE_N, VOCAB_MAX);
+                        vocab_n, BASE_N, LCF_VOCAB_MAX);
     status = init_trainer(&t, vocab_n);
     for (size_t i = 0; i < texts_n && !status; i++)
         status = take_words(&t, texts[i]);

@@ -104,7 +104,7 @@ static lcf_status draw(lcf_decoder *d, size_t seq, const float *logits, lcf_err 
 
     c->logprob += logprob;
     d->active[seq] = false;
-    if (id == lcf_tokenizer_eos(d->model->tokenizer)) {
+    if (lcf_tokenizer_is_end(d->model->tokenizer, id)) {
         c->finished = true;
         return LCF_OK;
     }

@@ -214,9 +214,11 @@ lcf_status lcf_prompt_tokens(lcf_tokens *out, const lcf_tokenizer *tokenizer,
                              const lcf_prompt_options *options, const lcf_dataset *d,
                              const lcf_facts *f, bool explain, lcf_buf *scratch, lcf_err *err)
 {
-    lcf_status status = lcf_tokens_push(out, lcf_tokenizer_bos(tokenizer));
     size_t decide_len;
+    lcf_status status = LCF_OK;
 
+    if (lcf_tokenizer_adds_bos(tokenizer))
+        status = lcf_tokens_push(out, lcf_tokenizer_bos(tokenizer));
     if (status)
         return LCF_FAIL(err, status, "prompt tokens");
     lcf_buf_reset(scratch);
