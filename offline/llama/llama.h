@@ -80,10 +80,19 @@ lcf_status lcf_llama_save(const char *path, const lcf_llama *m, lcf_gguf_type ty
 
 typedef struct lcf_llama_session lcf_llama_session;
 
-/* seqs_max sequences of up to context_n tokens each. errors: ENOMEM (with the bytes wanted), EINVAL
- */
+/* seqs_max sequences of up to context_n tokens each, on the caller's thread alone. errors: ENOMEM
+ * (with the bytes wanted), EINVAL */
 lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m, size_t seqs_max,
                                     size_t context_n, size_t batch_max, lcf_err *err);
+
+typedef struct lcf_llama_session_options {
+    size_t seqs_max, context_n, batch_max;
+    size_t threads; /* that work on a batch together; 0: one per processor */
+} lcf_llama_session_options;
+
+/* As lcf_llama_session_create. The results do not depend on the number of threads. */
+lcf_status lcf_llama_session_open(lcf_llama_session **out, const lcf_llama *m,
+                                  const lcf_llama_session_options *options, lcf_err *err);
 void lcf_llama_session_free(lcf_llama_session *s);
 size_t lcf_llama_session_bytes(const lcf_llama_session *s);
 

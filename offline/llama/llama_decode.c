@@ -9,10 +9,11 @@
  * every sequence as it was.
  */
 #include "common/base/mem.h"
+#include "common/base/team.h"
 #include "common/math/kernels.h"
-#include "common/math/packed.h"
 #include "offline/llama/kv_attention.h"
 #include "offline/llama/llama.h"
+#include "offline/llama/matrix.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,13 +28,8 @@ typedef struct sequence {
 
 enum { TOKENS_AT_ONCE = 8 }; /* of a prompt, against the same keys and values */
 
-typedef struct matrix { /* one or more weights with the same input, their outputs side by side */
-    const float *packed;
-    size_t out;
-} matrix;
-
-typedef struct packed_layer {
-    matrix qkv, wo, gate_up, down;
+typedef struct packed_layer { /* weights with the same input stand side by side */
+    lcf_matrix qkv, wo, gate_up, down;
 } packed_layer;
 
 struct lcf_llama_session {
@@ -50,13 +46,18 @@ struct lcf_llama_session {
     float *angles;      /* [context_n, head_dim] */
     size_t *positions;  /* [batch_max] of the batch's tokens in their sequences */
     float *activations; /* one block, cut up below */
-    float *x, *h, *qkv, *mixed, *gate_up, *scores;
-    float *packed;
+    float *x, *h, *qkv, *mixed, *gate_up;
+    float *scores; /* [threads, scores_n] */
+    size_t scores_n;
+    unsigned char *tiles; /* the input of the next product, as its kernel wants it */
+    unsigned char *weights;
     packed_layer *layers; /* [layers_n] */
-    matrix output;
+    lcf_matrix output;
     float *logits; /* [batch_max, vocab_n] */
+    size_t *runs;  /* [batch_max] where each run of the batch begins */
     size_t bytes_n;
     lcf_kv_attend_fn attend;
+    lcf_team *team;
 };
 
 /* ---- life cycle --------------------------------------------------------------------------- */
@@ -157,130 +158,184 @@ static void rope_angles(float *cos_sin, const lcf_llama *m, size_t position)
     }
 }
 
+static size_t tiles_of(size_t rows)
+{
+    return (rows + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
+}
+
 static lcf_status create_activations(lcf_llama_session *s)
 {
     const lcf_llama_config *c = &s->m->config;
     size_t n = s->batch_max, q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
-    size_t group = c->heads_n / c->kv_heads_n;
-    size_t scores_n = lcf_kv_scratch_n(TOKENS_AT_ONCE * group, s->context_n, s->value_dim);
-    size_t row, total;
+    size_t group = c->heads_n / c->kv_heads_n, row, total;
     float *next;
 
     row = 2 * lines(c->dim) + lines(q + 2 * kv) + lines(q) + lines(2 * c->ffn_dim);
-    if (!lcf_mul_size(&total, row, n) || !lcf_add_size(&total, total, scores_n))
+    s->scores_n = lines(lcf_kv_scratch_n(TOKENS_AT_ONCE * group, s->context_n, s->value_dim));
+    if (!lcf_mul_size(&total, row, n))
         return LCF_ENOMEM;
     s->activations = account(s, total, sizeof(float));
+    s->scores = account(s, s->scores_n * lcf_team_threads(s->team), sizeof(float));
     s->positions = account(s, n, sizeof(*s->positions));
+    s->runs = account(s, n, sizeof(*s->runs));
     s->angles = account(s, s->context_n * c->head_dim, sizeof(*s->angles));
     s->logits = lcf_mul_size(&total, n, c->vocab_n) ? account(s, total, sizeof(float)) : NULL;
-    if (!s->activations || !s->positions || !s->angles || !s->logits)
+    if (!s->activations || !s->scores || !s->positions || !s->runs || !s->angles || !s->logits)
         return LCF_ENOMEM;
     next = s->activations;
     s->x = next;
     s->h = next += n * lines(c->dim);
     s->qkv = next += n * lines(c->dim);
     s->mixed = next += n * lines(q + 2 * kv);
-    s->gate_up = next += n * lines(q);
-    s->scores = next + n * lines(2 * c->ffn_dim);
+    s->gate_up = next + n * lines(q);
     for (size_t p = 0; p < s->context_n; p++)
         rope_angles(s->angles + p * c->head_dim, s->m, p);
     return LCF_OK;
 }
 
-enum { ROWS_AT_ONCE = LCF_PANEL };
+/* ---- weights ---- */
 
-/* Packs weights side by side at *next; rows: [ROWS_AT_ONCE, in] scratch. */
-static matrix make_matrix(float **next, float *rows, const lcf_llama_matrix *const *parts)
+enum { PARTS_MAX = 4 };
+typedef const lcf_llama_matrix *parts[PARTS_MAX]; /* ending with NULL */
+
+/* The matrices of the network in the order in which they are used: four per layer, the output. */
+static lcf_matrix *matrix_at(lcf_llama_session *s, size_t idx, parts p)
 {
-    size_t in = parts[0]->cols, n;
-    matrix w = {*next, 0};
+    const lcf_llama_layer *l = &s->m->layers[idx / 4];
+    packed_layer *packed = &s->layers[idx / 4];
 
-    for (size_t i = 0; parts[i]; i++)
-        for (size_t first = 0; first < parts[i]->rows; first += n, w.out += n) {
-            n = parts[i]->rows - first;
-            n = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE;
-            lcf_llama_matrix_rows(rows, parts[i], first, n);
-            lcf_pack(*next, rows, in, w.out, in, n);
-        }
-    *next += lcf_packed_n(in, w.out);
-    return w;
+    memset(p, 0, sizeof(parts));
+    if (idx == 4 * s->m->config.layers_n) {
+        p[0] = &s->m->output;
+        return &s->output;
+    }
+    switch (idx % 4) {
+    case 0:
+        p[0] = &l->wq;
+        p[1] = &l->wk;
+        p[2] = &l->wv;
+        return &packed->qkv;
+    case 1:
+        p[0] = &l->wo;
+        return &packed->wo;
+    case 2:
+        p[0] = &l->w_gate;
+        p[1] = &l->w_up;
+        return &packed->gate_up;
+    default:
+        p[0] = &l->w_down;
+        return &packed->down;
+    }
 }
 
-static size_t packed_floats(const lcf_llama_config *c)
-{
-    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+typedef struct packing {
+    lcf_matrix *w;
+    const lcf_llama_matrix *const *parts;
+    float *scratch; /* [threads, scratch_n] */
+    size_t scratch_n;
+} packing;
 
-    return lcf_packed_n(c->dim, c->vocab_n) +
-           c->layers_n * (lcf_packed_n(c->dim, q + 2 * kv) + lcf_packed_n(q, c->dim) +
-                          lcf_packed_n(c->dim, 2 * c->ffn_dim) + lcf_packed_n(c->ffn_dim, c->dim));
+enum { PANELS_AT_ONCE = 8 };
+
+static void pack_panels(void *arg, size_t task, size_t member)
+{
+    const packing *p = arg;
+    size_t end = (task + 1) * PANELS_AT_ONCE;
+
+    for (size_t i = task * PANELS_AT_ONCE; i < end && i < p->w->panels_n; i++)
+        lcf_matrix_pack(p->w, i, p->parts, p->scratch + member * p->scratch_n);
 }
 
-#define PARTS(...) ((const lcf_llama_matrix *const[]){__VA_ARGS__, NULL})
-
-static lcf_status create_matrices(lcf_llama_session *s)
+static lcf_status pack_all(lcf_llama_session *s, size_t in_max)
 {
-    const lcf_llama *m = s->m;
-    const lcf_llama_config *c = &m->config;
-    size_t q = c->heads_n * c->head_dim, n = packed_floats(c);
-    size_t in_max = c->dim > q ? c->dim : q;
-    float *next, *rows;
+    size_t threads = lcf_team_threads(s->team), n = 4 * s->m->config.layers_n + 1;
+    packing p = {.scratch_n = lcf_matrix_scratch_n(in_max)};
+    unsigned char *next = s->weights;
 
-    in_max = in_max > c->ffn_dim ? in_max : c->ffn_dim;
-    rows = lcf_alloc_aligned(ROWS_AT_ONCE * in_max, sizeof(*rows));
-    s->layers = account(s, c->layers_n, sizeof(*s->layers));
-    s->packed = account(s, n, sizeof(float));
-    if (!rows || !s->layers || !s->packed) {
-        free(rows);
+    p.scratch = lcf_alloc(threads * p.scratch_n, sizeof(*p.scratch));
+    if (!p.scratch)
         return LCF_ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        parts of;
+        p.w = matrix_at(s, i, of);
+        p.parts = of;
+        p.w->data = next;
+        next += lcf_matrix_bytes(p.w);
+        lcf_team_run(s->team, (p.w->panels_n + PANELS_AT_ONCE - 1) / PANELS_AT_ONCE, pack_panels,
+                     &p);
     }
-    memset(s->packed, 0, n * sizeof(float));
-    next = s->packed;
-    for (size_t i = 0; i < c->layers_n; i++) {
-        const lcf_llama_layer *l = &m->layers[i];
-        s->layers[i] = (packed_layer){
-            make_matrix(&next, rows, PARTS(&l->wq, &l->wk, &l->wv)),
-            make_matrix(&next, rows, PARTS(&l->wo)),
-            make_matrix(&next, rows, PARTS(&l->w_gate, &l->w_up)),
-            make_matrix(&next, rows, PARTS(&l->w_down)),
-        };
-    }
-    s->output = make_matrix(&next, rows, PARTS(&m->output));
-    free(rows);
+    free(p.scratch);
     return LCF_OK;
 }
 
-lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m, size_t seqs_max,
-                                    size_t context_n, size_t batch_max, lcf_err *err)
+/* Bytes of a batch's tiles as the input of w. */
+static size_t input_bytes(const lcf_llama_session *s, const lcf_matrix *w)
 {
+    return tiles_of(s->batch_max) * lcf_matrix_tile_bytes(w->kind, w->in);
+}
+
+static lcf_status create_matrices(lcf_llama_session *s)
+{
+    size_t n = 4 * s->m->config.layers_n + 1, total = 0, tiles_n = 0, in_max = 0;
+
+    s->layers = account(s, s->m->config.layers_n, sizeof(*s->layers));
+    if (!s->layers)
+        return LCF_ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        parts of;
+        lcf_matrix *w = matrix_at(s, i, of);
+        size_t out = 0;
+        for (size_t p = 0; of[p]; p++)
+            out += of[p]->rows;
+        *w = lcf_matrix_of(lcf_matrix_kind_of(of), of[0]->cols, out);
+        total += lcf_matrix_bytes(w);
+        tiles_n = input_bytes(s, w) > tiles_n ? input_bytes(s, w) : tiles_n;
+        in_max = w->in > in_max ? w->in : in_max;
+    }
+    s->tiles = account(s, tiles_n, 1);
+    s->weights = account(s, total, 1);
+    if (!s->tiles || !s->weights)
+        return LCF_ENOMEM;
+    use_huge_pages(s->weights, total);
+    return pack_all(s, in_max);
+}
+
+lcf_status lcf_llama_session_open(lcf_llama_session **out, const lcf_llama *m,
+                                  const lcf_llama_session_options *options, lcf_err *err)
+{
+    const lcf_llama_session_options *o = options;
     lcf_llama_session *s = NULL;
     lcf_status status;
 
     *out = NULL;
-    if (!seqs_max || !context_n || !batch_max || seqs_max > UINT32_MAX)
+    if (!o->seqs_max || !o->context_n || !o->batch_max || o->seqs_max > UINT32_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "session of %zu sequences, %zu positions, batches of %zu",
-                        seqs_max, context_n, batch_max);
-    if (context_n > m->config.context_n)
+                        o->seqs_max, o->context_n, o->batch_max);
+    if (o->context_n > m->config.context_n)
         return LCF_FAIL(err, LCF_EINVAL, "context of %zu tokens, but the model was made for %zu",
-                        context_n, m->config.context_n);
+                        o->context_n, m->config.context_n);
     s = lcf_alloc_zero(1, sizeof(*s));
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "session handle");
     s->m = m;
-    s->seqs_max = seqs_max;
-    s->context_n = context_n;
-    s->batch_max = batch_max;
+    s->seqs_max = o->seqs_max;
+    s->context_n = o->context_n;
+    s->batch_max = o->batch_max;
     s->attend = lcf_kv_attend_best();
+    status = lcf_team_create(&s->team, o->threads, err);
+    if (status)
+        goto done;
     status = create_cache(s);
     if (!status)
         status = create_activations(s);
     if (!status)
         status = create_matrices(s);
     if (status) {
-        status =
-            LCF_FAIL(err, status,
-                     "KV cache and scratch for %zu sequences of %zu tokens in batches of %zu: "
-                     "%zu bytes of cache alone",
-                     seqs_max, context_n, batch_max, s->pages_n * s->page_floats * sizeof(float));
+        status = LCF_FAIL(err, status,
+                          "KV cache and scratch for %zu sequences of %zu tokens in batches of %zu: "
+                          "%zu bytes of cache alone",
+                          s->seqs_max, s->context_n, s->batch_max,
+                          s->pages_n * s->page_floats * sizeof(float));
         goto done;
     }
     *out = s;
@@ -288,6 +343,14 @@ lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m,
 done:
     lcf_llama_session_free(s);
     return status;
+}
+
+lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m, size_t seqs_max,
+                                    size_t context_n, size_t batch_max, lcf_err *err)
+{
+    const lcf_llama_session_options options = {seqs_max, context_n, batch_max, 1};
+
+    return lcf_llama_session_open(out, m, &options, err);
 }
 
 void lcf_llama_session_free(lcf_llama_session *s)
@@ -302,9 +365,13 @@ void lcf_llama_session_free(lcf_llama_session *s)
     free(s->angles);
     free(s->positions);
     free(s->activations);
-    free(s->packed);
+    free(s->scores);
+    free(s->runs);
+    free(s->tiles);
+    free(s->weights);
     free(s->layers);
     free(s->logits);
+    lcf_team_free(s->team);
     free(s);
 }
 
@@ -392,12 +459,121 @@ static void store(const lcf_llama_session *s, const sequence *seq, size_t positi
 
 /* ---- the network -------------------------------------------------------------------------- */
 
-/* y = x w^T, or y += x w^T; ldx and ldy floats lie between rows. */
-static void multiply(float *y, size_t ldy, const float *x, size_t ldx, const matrix *w, size_t n,
-                     size_t in, bool accumulate)
+/* A batch on its way: what the phases share. Every phase is cut into tasks that write what is
+ * theirs alone. */
+typedef struct pass {
+    lcf_llama_session *s;
+    const lcf_llama_token *tokens;
+    size_t n, runs_n, tasks_n;
+    size_t layer;
+    /* a product */
+    const lcf_matrix *w;
+    float *y;
+    size_t ldy, rows;
+    bool add;
+    /* a phase over tiles */
+    const float *x, *norm;
+    size_t ldx;
+} pass;
+
+enum { TASKS_PER_THREAD = 24 };
+
+/* Runs items in as many tasks as balance the threads; the phase gets its part by `share`. */
+static void run_phase(pass *p, lcf_team_task task, size_t items_n)
 {
-    lcf_packed_linear(y, ldy, x, ldx, w->packed, NULL, n, in, w->out,
-                      accumulate ? LCF_PACKED_ADD : 0);
+    size_t threads = lcf_team_threads(p->s->team);
+
+    p->tasks_n = threads > 1 ? threads * TASKS_PER_THREAD : 1;
+    p->tasks_n = items_n < p->tasks_n ? items_n : p->tasks_n;
+    lcf_team_run(p->s->team, p->tasks_n, task, p);
+}
+
+/* The items [begin, end) of one task. */
+static size_t share(const pass *p, size_t task, size_t items_n)
+{
+    return items_n * task / p->tasks_n;
+}
+
+static void multiply_task(void *arg, size_t task, size_t member)
+{
+    const pass *p = arg;
+    size_t panels_n = p->w->panels_n;
+
+    (void)member;
+    lcf_matrix_multiply(p->y, p->ldy, p->w, p->s->tiles, p->rows, share(p, task, panels_n),
+                        share(p, task + 1, panels_n), p->add);
+}
+
+/* y [rows, w->out] = tiles w^T, or y += */
+static void multiply(pass *p, float *y, size_t ldy, const lcf_matrix *w, size_t rows, bool add)
+{
+    p->w = w;
+    p->y = y;
+    p->ldy = ldy;
+    p->rows = rows;
+    p->add = add;
+    run_phase(p, multiply_task, w->panels_n);
+}
+
+/* The rows of the batch that stand in a tile. */
+static size_t tile_rows(const pass *p, size_t tile)
+{
+    size_t left = p->rows - tile * LCF_MATRIX_TILE;
+
+    return left < LCF_MATRIX_TILE ? left : LCF_MATRIX_TILE;
+}
+
+static void *tile_at(const pass *p, size_t tile)
+{
+    return p->s->tiles + tile * lcf_matrix_tile_bytes(p->w->kind, p->w->in);
+}
+
+/* x, normalised when there is a norm, becomes the input of w. */
+static void input_task(void *arg, size_t task, size_t member)
+{
+    const pass *p = arg;
+    const lcf_llama_config *c = &p->s->m->config;
+
+    (void)member;
+    for (size_t i = share(p, task, tiles_of(p->rows)); i < share(p, task + 1, tiles_of(p->rows));
+         i++) {
+        size_t first = i * LCF_MATRIX_TILE, rows = tile_rows(p, i), ldx = p->ldx;
+        const float *x = p->x + first * ldx;
+        if (p->norm) {
+            lcf_rmsnorm(p->s->h + first * c->dim, x, p->norm, rows, c->dim, c->norm_eps);
+            x = p->s->h + first * c->dim;
+            ldx = c->dim;
+        }
+        lcf_matrix_tile(tile_at(p, i), p->w, x, ldx, rows);
+    }
+}
+
+static void make_input(pass *p, const lcf_matrix *w, const float *x, size_t ldx, size_t rows,
+                       const float *norm)
+{
+    p->w = w;
+    p->x = x;
+    p->ldx = ldx;
+    p->rows = rows;
+    p->norm = norm;
+    run_phase(p, input_task, tiles_of(rows));
+}
+
+/* gate and up become the input of `down`. */
+static void swiglu_task(void *arg, size_t task, size_t member)
+{
+    const pass *p = arg;
+    size_t ffn = p->s->m->config.ffn_dim;
+
+    (void)member;
+    for (size_t i = share(p, task, tiles_of(p->rows)); i < share(p, task + 1, tiles_of(p->rows));
+         i++) {
+        size_t rows = tile_rows(p, i);
+        float *gate = p->s->gate_up + i * LCF_MATRIX_TILE * 2 * ffn;
+        for (size_t r = 0; r < rows; r++)
+            lcf_swiglu(gate + r * 2 * ffn, gate + r * 2 * ffn, gate + r * 2 * ffn + ffn, ffn);
+        lcf_matrix_tile(tile_at(p, i), p->w, gate, 2 * ffn, rows);
+    }
 }
 
 static void add(float *x, const float *bias, size_t n)
@@ -423,13 +599,16 @@ static void rotate(float *x, size_t heads, const lcf_llama_config *c, const floa
 }
 
 /* Adds biases, rotates queries and keys, and puts keys and values into the cache. */
-static void store_batch(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens, size_t n)
+static void store_task(void *arg, size_t task, size_t member)
 {
+    const pass *p = arg;
+    const lcf_llama_session *s = p->s;
     const lcf_llama_config *c = &s->m->config;
-    const lcf_llama_layer *l = &s->m->layers[layer];
+    const lcf_llama_layer *l = &s->m->layers[p->layer];
     size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
 
-    for (size_t i = 0; i < n; i++) {
+    (void)member;
+    for (size_t i = share(p, task, p->n); i < share(p, task + 1, p->n); i++) {
         const float *angles = s->angles + s->positions[i] * c->head_dim;
         float *row = s->qkv + i * (q + 2 * kv);
         add(row, l->bq, q);
@@ -437,8 +616,8 @@ static void store_batch(lcf_llama_session *s, size_t layer, const lcf_llama_toke
         add(row + q + kv, l->bv, kv);
         rotate(row, c->heads_n + c->kv_heads_n, c, angles); /* queries and keys, side by side */
         for (size_t head = 0; head < c->kv_heads_n; head++)
-            store(s, &s->seqs[tokens[i].seq], s->positions[i],
-                  (layer * c->kv_heads_n + head) * s->head_floats, row + q + head * c->head_dim,
+            store(s, &s->seqs[p->tokens[i].seq], s->positions[i],
+                  (p->layer * c->kv_heads_n + head) * s->head_floats, row + q + head * c->head_dim,
                   row + q + kv + head * c->head_dim);
     }
 }
@@ -453,49 +632,59 @@ static size_t run_length(const lcf_llama_token *tokens, size_t i, size_t n)
     return length;
 }
 
-static void attend_batch(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens,
-                         size_t n)
+static void find_runs(pass *p)
 {
+    p->runs_n = 0;
+    for (size_t i = 0; i < p->n; i += run_length(p->tokens, i, p->n))
+        p->s->runs[p->runs_n++] = i;
+}
+
+/* An item is one run of tokens and one key-value head. */
+static void attend_task(void *arg, size_t task, size_t member)
+{
+    const pass *p = arg;
+    lcf_llama_session *s = p->s;
     const lcf_llama_config *c = &s->m->config;
-    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim, length;
-    size_t group = c->heads_n / c->kv_heads_n;
+    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    size_t group = c->heads_n / c->kv_heads_n, items_n = p->runs_n * c->kv_heads_n;
     float scale = (float)(1 / sqrt((double)c->head_dim));
 
-    for (size_t i = 0; i < n; i += length) {
-        length = run_length(tokens, i, n);
-        for (size_t head = 0; head < c->kv_heads_n; head++) {
-            lcf_kv_view view = {s->seqs[tokens[i].seq].pages,
-                                (layer * c->kv_heads_n + head) * s->head_floats, c->head_dim,
-                                s->value_dim};
-            size_t at = head * group * c->head_dim;
-            lcf_kv_queries queries = {
-                s->mixed + i * q + at, s->qkv + i * (q + 2 * kv) + at, q, q + 2 * kv, length, group,
-                s->positions[i] + 1};
-            s->attend(&queries, &view, scale, s->scores);
-        }
+    for (size_t item = share(p, task, items_n); item < share(p, task + 1, items_n); item++) {
+        size_t i = s->runs[item / c->kv_heads_n], head = item % c->kv_heads_n;
+        size_t at = head * group * c->head_dim;
+        lcf_kv_view view = {s->seqs[p->tokens[i].seq].pages,
+                            (p->layer * c->kv_heads_n + head) * s->head_floats, c->head_dim,
+                            s->value_dim};
+        lcf_kv_queries queries = {s->mixed + i * q + at,
+                                  s->qkv + i * (q + 2 * kv) + at,
+                                  q,
+                                  q + 2 * kv,
+                                  run_length(p->tokens, i, p->n),
+                                  group,
+                                  s->positions[i] + 1};
+        s->attend(&queries, &view, scale, s->scores + member * s->scores_n);
     }
 }
 
-static void run_layer(lcf_llama_session *s, size_t layer, const lcf_llama_token *tokens, size_t n)
+static void run_layer(pass *p)
 {
+    lcf_llama_session *s = p->s;
     const lcf_llama_config *c = &s->m->config;
-    const lcf_llama_layer *l = &s->m->layers[layer];
-    const packed_layer *p = &s->layers[layer];
-    size_t q = c->heads_n * c->head_dim, ffn = c->ffn_dim;
+    const lcf_llama_layer *l = &s->m->layers[p->layer];
+    const packed_layer *w = &s->layers[p->layer];
 
-    lcf_rmsnorm(s->h, s->x, l->attn_norm, n, c->dim, c->norm_eps);
-    multiply(s->qkv, p->qkv.out, s->h, c->dim, &p->qkv, n, c->dim, false);
-    store_batch(s, layer, tokens, n);
-    attend_batch(s, layer, tokens, n);
-    multiply(s->x, c->dim, s->mixed, q, &p->wo, n, q, true);
+    make_input(p, &w->qkv, s->x, c->dim, p->n, l->attn_norm);
+    multiply(p, s->qkv, w->qkv.out, &w->qkv, p->n, false);
+    run_phase(p, store_task, p->n);
+    run_phase(p, attend_task, p->runs_n * c->kv_heads_n);
+    make_input(p, &w->wo, s->mixed, w->wo.in, p->n, NULL);
+    multiply(p, s->x, c->dim, &w->wo, p->n, true);
 
-    lcf_rmsnorm(s->h, s->x, l->ffn_norm, n, c->dim, c->norm_eps);
-    multiply(s->gate_up, 2 * ffn, s->h, c->dim, &p->gate_up, n, c->dim, false);
-    for (size_t i = 0; i < n; i++) {
-        float *gate = s->gate_up + i * 2 * ffn;
-        lcf_swiglu(gate, gate, gate + ffn, ffn);
-    }
-    multiply(s->x, c->dim, s->gate_up, 2 * ffn, &p->down, n, ffn, true);
+    make_input(p, &w->gate_up, s->x, c->dim, p->n, l->ffn_norm);
+    multiply(p, s->gate_up, 2 * c->ffn_dim, &w->gate_up, p->n, false);
+    p->w = &w->down;
+    run_phase(p, swiglu_task, tiles_of(p->n));
+    multiply(p, s->x, c->dim, &w->down, p->n, true);
 }
 
 /* Nothing is changed unless the whole batch fits. */
@@ -531,34 +720,45 @@ static void append_positions(lcf_llama_session *s, const lcf_llama_token *tokens
     }
 }
 
-static void compute_logits(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n)
+static void embed_task(void *arg, size_t task, size_t member)
 {
-    const lcf_llama_config *c = &s->m->config;
-    size_t wanted = 0;
+    const pass *p = arg;
+    const lcf_llama *m = p->s->m;
 
-    for (size_t i = 0; i < n; i++)
-        if (tokens[i].want_logits)
-            lcf_rmsnorm(s->h + wanted++ * c->dim, s->x + i * c->dim, s->m->final_norm, 1, c->dim,
-                        c->norm_eps);
-    if (wanted)
-        multiply(s->logits, c->vocab_n, s->h, c->dim, &s->output, wanted, c->dim, false);
+    (void)member;
+    for (size_t i = share(p, task, p->n); i < share(p, task + 1, p->n); i++)
+        lcf_llama_matrix_rows(p->s->x + i * m->config.dim, &m->embed, p->tokens[i].id, 1);
+}
+
+static void compute_logits(pass *p)
+{
+    lcf_llama_session *s = p->s;
+    size_t dim = s->m->config.dim, wanted = 0;
+
+    for (size_t i = 0; i < p->n; i++) /* rows that are wanted move to the front */
+        if (p->tokens[i].want_logits)
+            memmove(s->x + wanted++ * dim, s->x + i * dim, dim * sizeof(*s->x));
+    if (!wanted)
+        return;
+    make_input(p, &s->output, s->x, dim, wanted, s->m->final_norm);
+    multiply(p, s->logits, s->output.out, &s->output, wanted, false);
 }
 
 lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
                             const lcf_llama_token *tokens, size_t n, lcf_err *err)
 {
-    const lcf_llama_config *c = &s->m->config;
+    pass p = {.s = s, .tokens = tokens, .n = n};
     lcf_status status = check_batch(s, tokens, n, err);
 
     *logits = NULL;
     if (status)
         return status;
     append_positions(s, tokens, n);
-    for (size_t i = 0; i < n; i++)
-        lcf_llama_matrix_rows(s->x + i * c->dim, &s->m->embed, tokens[i].id, 1);
-    for (size_t layer = 0; layer < c->layers_n; layer++)
-        run_layer(s, layer, tokens, n);
-    compute_logits(s, tokens, n);
+    find_runs(&p);
+    run_phase(&p, embed_task, n);
+    for (p.layer = 0; p.layer < s->m->config.layers_n; p.layer++)
+        run_layer(&p);
+    compute_logits(&p);
     *logits = s->logits;
     return LCF_OK;
 }

@@ -1,0 +1,348 @@
+/*
+ * Packing weights and activations, and choosing kernels; see the header for the layouts.
+ */
+#include "offline/llama/matrix.h"
+
+#include "common/math/kernels.h"
+#include "offline/llama/half.h"
+
+#include <math.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { Q8_BYTES = 34, Q4_BYTES = 18 }; /* of a block in the file: an f16 scale and the values */
+
+static const lcf_gguf_type TYPE_OF[LCF_MATRIX_KINDS_N] = {LCF_GGUF_F32, LCF_GGUF_F16, LCF_GGUF_BF16,
+                                                          LCF_GGUF_Q8_0, LCF_GGUF_Q4_0};
+
+/* ---- kinds and sizes ---- */
+
+lcf_matrix_kind lcf_matrix_kind_of(const lcf_llama_matrix *const *parts)
+{
+    bool same = true;
+
+    for (size_t i = 1; parts[i]; i++)
+        same = same && parts[i]->type == parts[0]->type;
+    for (size_t kind = 0; same && kind < LCF_MATRIX_KINDS_N; kind++)
+        if (TYPE_OF[kind] == parts[0]->type)
+            return (lcf_matrix_kind)kind;
+    return parts[0]->cols % LCF_MATRIX_BLOCK ? LCF_MATRIX_F32 : LCF_MATRIX_Q8;
+}
+
+lcf_matrix lcf_matrix_of(lcf_matrix_kind kind, size_t in, size_t out)
+{
+    size_t bytes = lcf_matrix_scale_bytes(in);
+
+    switch (kind) {
+    case LCF_MATRIX_F32:
+        bytes = in * LCF_MATRIX_PANEL * sizeof(float);
+        break;
+    case LCF_MATRIX_F16:
+        bytes = in * LCF_MATRIX_PANEL * sizeof(uint16_t);
+        break;
+    case LCF_MATRIX_BF16:
+        bytes = (in + 1) / 2 * 2 * LCF_MATRIX_PANEL * sizeof(uint16_t);
+        break;
+    case LCF_MATRIX_Q8:
+        bytes += in * LCF_MATRIX_PANEL;
+        break;
+    case LCF_MATRIX_Q4:
+        bytes += in * LCF_MATRIX_PANEL / 2;
+        break;
+    case LCF_MATRIX_KINDS_N:
+        break;
+    }
+    return (lcf_matrix){
+        kind, in, out, (out + LCF_MATRIX_PANEL - 1) / LCF_MATRIX_PANEL, (bytes + 63) / 64 * 64,
+        NULL};
+}
+
+/* ---- weights ---- */
+
+/* A row as f32, and the same row in the type of the file: both at most 4 bytes per value. */
+size_t lcf_matrix_scratch_n(size_t in)
+{
+    return 2 * in;
+}
+
+static void pack_bytes(unsigned char *panel, const unsigned char *row, size_t in, size_t size)
+{
+    for (size_t k = 0; k < in; k++)
+        memcpy(panel + k * LCF_MATRIX_PANEL * size, row + k * size, size);
+}
+
+static void pack_pairs(unsigned char *panel, const unsigned char *row, size_t in)
+{
+    for (size_t k = 0; k < in; k++)
+        memcpy(panel + k / 2 * 4 * LCF_MATRIX_PANEL + k % 2 * 2, row + 2 * k, 2);
+}
+
+/* Scales to the front of the panel, values four by four; `flip` turns them from signed to offset.
+ */
+static void pack_blocks(unsigned char *panel, const unsigned char *row, size_t in, size_t lane,
+                        size_t block_bytes, unsigned char flip)
+{
+    unsigned char *to = panel + lcf_matrix_scale_bytes(in) + 4 * lane;
+
+    for (size_t i = 0; i < in / LCF_MATRIX_BLOCK; i++, row += block_bytes) {
+        memcpy(panel + (i * LCF_MATRIX_PANEL + lane) * 2, row, 2);
+        for (size_t b = 2; b < block_bytes; b += 4, to += 4 * LCF_MATRIX_PANEL)
+            for (size_t k = 0; k < 4; k++)
+                to[k] = row[b + k] ^ flip;
+    }
+}
+
+static void pack_row(lcf_matrix *w, unsigned char *panel, size_t lane, const unsigned char *row)
+{
+    switch (w->kind) {
+    case LCF_MATRIX_F32:
+        pack_bytes(panel + 4 * lane, row, w->in, 4);
+        break;
+    case LCF_MATRIX_F16:
+        pack_bytes(panel + 2 * lane, row, w->in, 2);
+        break;
+    case LCF_MATRIX_BF16:
+        pack_pairs(panel + 4 * lane, row, w->in);
+        break;
+    case LCF_MATRIX_Q8:
+        pack_blocks(panel, row, w->in, lane, Q8_BYTES, 0x80);
+        break;
+    case LCF_MATRIX_Q4:
+        pack_blocks(panel, row, w->in, lane, Q4_BYTES, 0);
+        break;
+    case LCF_MATRIX_KINDS_N:
+        break;
+    }
+}
+
+/* Row `idx` of a weight in the type of the kind: where it lies, or converted into scratch. */
+static const unsigned char *row_as(lcf_gguf_type type, const lcf_llama_matrix *part, size_t idx,
+                                   float *scratch)
+{
+    if (part->type == type)
+        return (const unsigned char *)part->data + idx * lcf_gguf_type_bytes(type, part->cols);
+    lcf_llama_matrix_rows(scratch, part, idx, 1);
+    if (type == LCF_GGUF_F32)
+        return (const unsigned char *)scratch;
+    lcf_gguf_quantize(scratch + part->cols, type, scratch, part->cols);
+    return (const unsigned char *)(scratch + part->cols);
+}
+
+void lcf_matrix_pack(lcf_matrix *w, size_t panel, const lcf_llama_matrix *const *parts,
+                     float *scratch)
+{
+    unsigned char *to = w->data + panel * w->panel_bytes;
+    size_t row = panel * LCF_MATRIX_PANEL;
+
+    memset(to, 0, w->panel_bytes);
+    while (*parts && row >= (*parts)->rows)
+        row -= (*parts++)->rows;
+    for (size_t lane = 0; lane < LCF_MATRIX_PANEL && *parts; lane++) {
+        pack_row(w, to, lane, row_as(TYPE_OF[w->kind], *parts, row++, scratch));
+        if (row == (*parts)->rows) {
+            row = 0;
+            parts++;
+        }
+    }
+}
+
+/* ---- activations ---- */
+
+size_t lcf_matrix_tile_bytes(lcf_matrix_kind kind, size_t in)
+{
+    size_t pairs = (in + 1) / 2;
+
+    switch (kind) {
+    case LCF_MATRIX_BF16:
+        return pairs * LCF_MATRIX_TILE * 4;
+    case LCF_MATRIX_Q8:
+    case LCF_MATRIX_Q4:
+        return in / LCF_MATRIX_BLOCK * LCF_MATRIX_TILE * 40;
+    default:
+        return in * LCF_MATRIX_TILE * sizeof(float);
+    }
+}
+
+static void tile_floats(float *tile, const float *x, size_t ldx, size_t in, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < in; k++)
+            tile[k * rows + r] = x[r * ldx + k];
+}
+
+static void tile_pairs(uint16_t *tile, const float *x, size_t ldx, size_t in, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t k = 0; k < in; k++)
+            tile[(k / 2 * rows + r) * 2 + k % 2] = lcf_bf16_narrow(x[r * ldx + k]);
+        if (in % 2)
+            tile[(in / 2 * rows + r) * 2 + 1] = 0;
+    }
+}
+
+/* 32 values of one row, x / scale rounded to nearest even; returns their sum. */
+static int32_t quantize_block(int8_t values[LCF_MATRIX_BLOCK], float *scale, const float *x)
+{
+    enum { LANES = 8 };
+    float largest[LANES] = {0}, most = 0, inverse;
+    int32_t sum = 0;
+
+    for (size_t k = 0; k < LCF_MATRIX_BLOCK; k += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            largest[j] = fabsf(x[k + j]) > largest[j] ? fabsf(x[k + j]) : largest[j];
+    for (size_t j = 0; j < LANES; j++)
+        most = largest[j] > most ? largest[j] : most;
+    *scale = most / 127;
+    inverse = most > 1e-30f ? 127 / most : 0;
+    for (size_t k = 0; k < LCF_MATRIX_BLOCK; k++) {
+        values[k] = (int8_t)lrintf(x[k] * inverse);
+        sum += values[k];
+    }
+    return sum;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static int32_t quantize_block_avx2(int8_t values[LCF_MATRIX_BLOCK],
+                                                                   float *scale, const float *x)
+{
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    __m256 a = _mm256_loadu_ps(x), b = _mm256_loadu_ps(x + 8);
+    __m256 c = _mm256_loadu_ps(x + 16), d = _mm256_loadu_ps(x + 24), inverse;
+    __m256 ab = _mm256_max_ps(_mm256_and_ps(a, magnitude), _mm256_and_ps(b, magnitude));
+    __m256 cd = _mm256_max_ps(_mm256_and_ps(c, magnitude), _mm256_and_ps(d, magnitude));
+    __m256 eight = _mm256_max_ps(ab, cd);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    float most = _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+    __m256i low, high, bytes, sums;
+    __m128i half;
+
+    *scale = most / 127;
+    inverse = _mm256_set1_ps(most > 1e-30f ? 127 / most : 0);
+    low = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(a, inverse)),
+                             _mm256_cvtps_epi32(_mm256_mul_ps(b, inverse)));
+    high = _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(c, inverse)),
+                              _mm256_cvtps_epi32(_mm256_mul_ps(d, inverse)));
+    sums = _mm256_madd_epi16(_mm256_add_epi16(low, high), _mm256_set1_epi16(1));
+    half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1));
+    /* packing works on halves of a vector: put the groups of four back into their order */
+    bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
+                                        _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)values, bytes);
+    return _mm_cvtsi128_si32(half);
+}
+#endif
+
+static void tile_blocks(unsigned char *tile, const float *x, size_t ldx, size_t in, size_t rows,
+                        int32_t zero)
+{
+    int32_t (*quantize)(int8_t *, float *, const float *) = quantize_block;
+
+#if defined(__x86_64__)
+    if (lcf_simd_best() >= LCF_SIMD_AVX2)
+        quantize = quantize_block_avx2;
+#endif
+    for (size_t k = 0; k < in; k += LCF_MATRIX_BLOCK, tile += 40 * rows)
+        for (size_t r = 0; r < rows; r++) {
+            int8_t values[LCF_MATRIX_BLOCK];
+            float scale;
+            int32_t offset = -zero * quantize(values, &scale, x + r * ldx + k);
+            memcpy(tile + 4 * r, &offset, sizeof(offset));
+            memcpy(tile + 4 * (rows + r), &scale, sizeof(scale));
+            for (size_t g = 0; g < LCF_MATRIX_BLOCK / 4; g++)
+                memcpy(tile + 4 * ((2 + g) * rows + r), values + 4 * g, 4);
+        }
+}
+
+void lcf_matrix_tile(void *tile, const lcf_matrix *w, const float *x, size_t ldx, size_t rows)
+{
+    switch (w->kind) {
+    case LCF_MATRIX_F32:
+    case LCF_MATRIX_F16:
+        tile_floats(tile, x, ldx, w->in, rows);
+        break;
+    case LCF_MATRIX_BF16:
+        tile_pairs(tile, x, ldx, w->in, rows);
+        break;
+    case LCF_MATRIX_Q8:
+        tile_blocks(tile, x, ldx, w->in, rows, 128);
+        break;
+    case LCF_MATRIX_Q4:
+        tile_blocks(tile, x, ldx, w->in, rows, 8);
+        break;
+    case LCF_MATRIX_KINDS_N:
+        break;
+    }
+}
+
+/* ---- kernels ---- */
+
+static const lcf_matrix_kernel KERNELS[][LCF_MATRIX_KINDS_N] = {
+    {lcf_matrix_f32_baseline, lcf_matrix_f16_baseline, lcf_matrix_bf16_baseline,
+     lcf_matrix_q8_baseline, lcf_matrix_q4_baseline},
+#if defined(__x86_64__)
+    {lcf_matrix_f32_avx2, lcf_matrix_f16_avx2, lcf_matrix_bf16_avx2, lcf_matrix_q8_avx2,
+     lcf_matrix_q4_avx2},
+    {lcf_matrix_f32_avx512, lcf_matrix_f16_avx512, lcf_matrix_bf16_avx512bf16,
+     lcf_matrix_q8_avx512vnni, lcf_matrix_q4_avx512vnni},
+#endif
+};
+
+static lcf_matrix_level level_max = LCF_MATRIX_AVX512;
+
+void lcf_matrix_limit(lcf_matrix_level level)
+{
+    level_max = level;
+}
+
+lcf_matrix_kernel lcf_matrix_kernel_at(lcf_matrix_kind kind, lcf_matrix_level level)
+{
+    bool runs = level == LCF_MATRIX_BASELINE;
+
+#if defined(__x86_64__)
+    if (level == LCF_MATRIX_AVX2)
+        runs = lcf_simd_best() >= LCF_SIMD_AVX2 && __builtin_cpu_supports("f16c");
+    if (level == LCF_MATRIX_AVX512)
+        runs = lcf_simd_best() >= LCF_SIMD_AVX512 &&
+               (kind != LCF_MATRIX_BF16 || __builtin_cpu_supports("avx512bf16")) &&
+               ((kind != LCF_MATRIX_Q8 && kind != LCF_MATRIX_Q4) ||
+                __builtin_cpu_supports("avx512vnni"));
+#endif
+    return runs ? KERNELS[level][kind] : NULL;
+}
+
+static lcf_matrix_kernel best_kernel(lcf_matrix_kind kind)
+{
+    lcf_matrix_level level = level_max;
+
+    while (!lcf_matrix_kernel_at(kind, level))
+        level--; /* there is always the baseline */
+    return lcf_matrix_kernel_at(kind, level);
+}
+
+void lcf_matrix_multiply(float *y, size_t ldy, const lcf_matrix *w, const void *tiles, size_t n,
+                         size_t begin, size_t end, bool add)
+{
+    const size_t tile_bytes = lcf_matrix_tile_bytes(w->kind, w->in);
+    const lcf_matrix_kernel kernel = best_kernel(w->kind);
+
+    for (size_t p = begin; p < end; p++) {
+        size_t first = p * LCF_MATRIX_PANEL, lanes = w->out - first;
+        lcf_matrix_job job = {
+            .ldy = ldy, .panel = w->data + p * w->panel_bytes, .in = w->in, .add = add};
+        job.lanes = lanes < LCF_MATRIX_PANEL ? lanes : LCF_MATRIX_PANEL;
+        job.next = p + 1 < end ? job.panel + w->panel_bytes : job.panel;
+        job.tile = tiles;
+        for (size_t r = 0; r < n; r += job.rows) {
+            job.rows = n - r < LCF_MATRIX_TILE ? n - r : LCF_MATRIX_TILE;
+            job.y = y + r * ldy + first;
+            kernel(&job);
+            job.tile += tile_bytes;
+            job.next = job.panel; /* is asked for once */
+        }
+    }
+}
