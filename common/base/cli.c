@@ -102,6 +102,9 @@ static bool is_option(const struct argp *argp, const char *key)
     for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc); o++)
         if (o->name && !strcmp(o->name, key))
             return true;
+    for (const struct argp_child *c = argp->children; c && c->argp; c++)
+        if (is_option(c->argp, key))
+            return true;
     return !strcmp(key, "quiet") || !strcmp(key, "verbose");
 }
 
