@@ -134,7 +134,7 @@ static const char *bare_field(lcf_rows *rows, size_t *at)
     size_t begin = *at, i = begin, end;
 
     for (; i < rows->bytes_n && rows->data[i] != rows->separator && rows->data[i] != '\n'; i++)
-        if (rows->data[i] == '"')
+        if (rows->data[i] == '"' && !rows->bare_quotes)
             return "a quote inside an unquoted field";
     end = i;
     if (i == rows->bytes_n || rows->data[i] == '\n')

@@ -35,6 +35,7 @@ typedef struct lcf_rows {
     size_t next_line; /* of the byte at `at` */
     char separator;
     bool quoted;
+    bool bare_quotes; /* set after init: a quote inside an unquoted field is a character */
     lcf_str fields[LCF_ROW_FIELDS_MAX];
     size_t fields_n;
     const char *reason;  /* static */
