@@ -3,6 +3,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "offline/cmd/mixture_options.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -13,19 +14,13 @@
 enum {
     OPT_DATASET = 0x100,
     OPT_OUT,
-    OPT_GENERAL,
     OPT_MODEL,
     OPT_STEPS,
     OPT_MINUTES,
     OPT_BATCH,
-    OPT_CUTOFF,
     OPT_LR,
     OPT_WARMUP,
     OPT_DECAY,
-    OPT_LOSS,
-    OPT_DECIDE_WEIGHT,
-    OPT_EXPLAIN_WEIGHT,
-    OPT_GENERAL_WEIGHT,
     OPT_DIM,
     OPT_LAYERS,
     OPT_HEADS,
@@ -34,9 +29,10 @@ enum {
     OPT_VOCAB,
     OPT_CONTEXT,
     OPT_TYPE,
-    OPT_TEMPLATE,
-    OPT_HISTORY,
     OPT_EVAL_ROWS,
+    OPT_CHOICE,
+    OPT_CHOICE_ROWS,
+    OPT_DRY_RUN,
     OPT_CHECKPOINT,
     OPT_SEED,
     OPT_THREADS,
@@ -48,10 +44,6 @@ enum {
 static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
     {"out", OPT_OUT, "DIR", 0, "The artefact; replaced in one step", 1},
-    {"general", OPT_GENERAL, "FILE", 0,
-     "General instructions to mix in (JSON list or JSON lines of instruction, input, output); may "
-     "be given several times",
-     1},
     {"model", OPT_MODEL, "FILE.gguf", 0, "Go on from this LLaMA (default: a new, small one)", 1},
     {"steps", OPT_STEPS, "N", 0, "Optimizer steps (default 1000)", 2},
     {"minutes", OPT_MINUTES, "M", 0,
@@ -59,16 +51,9 @@ static const struct argp_option OPTIONS[] = {
      "machine",
      2},
     {"batch", OPT_BATCH, "ROWS", 0, "Rows of one step (default 8)", 2},
-    {"cutoff", OPT_CUTOFF, "TOKENS", 0, "Longest row (default 384)", 2},
     {"lr", OPT_LR, "RATE", 0, "Peak learning rate (default 0.003)", 2},
     {"warmup", OPT_WARMUP, "STEPS", 0, "Linear warm-up, then a cosine (default 30)", 2},
     {"weight-decay", OPT_DECAY, "RATE", 0, "Of AdamW (default 0.01)", 2},
-    {"loss", OPT_LOSS, "WHERE", 0, "Count the loss on all tokens or on the answer (default all)",
-     2},
-    {"decide-weight", OPT_DECIDE_WEIGHT, "W", 0, "Share of Yes / No rows (default 0.25)", 2},
-    {"explain-weight", OPT_EXPLAIN_WEIGHT, "W", 0, "Share of chain-of-thought rows (default 0.75)",
-     2},
-    {"general-weight", OPT_GENERAL_WEIGHT, "W", 0, "Share of general rows (default 0.25)", 2},
     {"dim", OPT_DIM, "N", 0, "Width of a new model (default 192)", 3},
     {"layers", OPT_LAYERS, "N", 0, "Layers (default 6)", 3},
     {"heads", OPT_HEADS, "N", 0, "Attention heads (default: dim / 32)", 3},
@@ -78,9 +63,10 @@ static const struct argp_option OPTIONS[] = {
     {"context", OPT_CONTEXT, "TOKENS", 0, "Context of a new model (default 512)", 3},
     {"type", OPT_TYPE, "NAME", 0, "Of the written matrices: f32, f16, bf16 or q8_0 (default f32)",
      3},
-    {"template", OPT_TEMPLATE, "NAME", 0, "Prompts: recgen or llama2 (default recgen)", 3},
-    {"history", OPT_HISTORY, "N", 0, "History items in a prompt (default 8)", 3},
     {"eval-rows", OPT_EVAL_ROWS, "N", 0, "Held-out rows for the AUC (default 400)", 4},
+    {"choice", OPT_CHOICE, "DIR", 0,
+     "Also measure multiple choice, five-shot: a folder with dev/ and val/ as MMLU's", 4},
+    {"choice-rows", OPT_CHOICE_ROWS, "N", 0, "Questions, over all subjects (default 0: all)", 4},
     {"checkpoint-every", OPT_CHECKPOINT, "STEPS", 0, "Saved in OUT.work (default 100)", 4},
     {"seed", OPT_SEED, "N", 0, "Of weights, order and wording (default 1)", 4},
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
@@ -91,6 +77,8 @@ static const struct argp_option OPTIONS[] = {
      "it "
      "wrote",
      4},
+    {"dry-run", OPT_DRY_RUN, NULL, 0,
+     "Read the sources, print the mixture's rows, tokens and what the cutoff takes, and stop", 4},
     {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 4},
     {0},
 };
@@ -99,8 +87,9 @@ static const char DOC[] =
     "Tunes RecGen-LLaMA: a language model that answers Yes or No for a user and an item and writes "
     "the reasoning behind a known decision."
     "\v"
-    "The rows are a mixture of recommendation instructions, chain-of-thought targets and, with "
-    "--general, instructions of any kind. Without a larger model at hand the chain-of-thought "
+    "The rows are a mixture of any number of sources (--source): recommendation instructions and "
+    "chain-of-thought targets made from the dataset, and instructions, conversations or plain text "
+    "from files. Without a larger model at hand the chain-of-thought "
     "targets are composed from the data (a bootstrap teacher: most loved categories, brands and "
     "items, related items, match, variety, decision); what `llmcf generate` writes later is the "
     "tuned model's own text.\n\n"
@@ -109,15 +98,16 @@ static const char DOC[] =
     "Checkpoints are kept in OUT.work; after a stop (SIGTERM: exit code 75) or a crash the same "
     "command goes on and ends with the same bytes.\n\n"
     "Example:\n"
-    "  llmcf tune --dataset dataset --out recgen --general alpaca.json --steps 2000";
+    "  llmcf tune --dataset dataset --out recgen --steps 2000 --mix rec=0.8 \\\n"
+    "    --source decide --source explain,weight=3 --source alpaca:alpaca.json";
 
 typedef struct arguments {
     lcf_tune_options tune;
+    lcf_mixture_arguments mixture;
     bool json;
 } arguments;
 
 #define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
-#define WEIGHT(option) lcf_cli_f64(state, option, text, 0.0, 1e6)
 
 static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tune_options *o)
 {
@@ -128,7 +118,6 @@ static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tu
                  {"f16", LCF_GGUF_F16},
                  {"bf16", LCF_GGUF_BF16},
                  {"q8_0", LCF_GGUF_Q8_0}};
-    lcf_err err = LCF_ERR_INIT;
 
     switch (key) {
     case OPT_DIM:
@@ -160,13 +149,6 @@ static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tu
             }
         argp_error(state, "--type must be f32, f16, bf16 or q8_0, not '%s'", text);
         return 0;
-    case OPT_TEMPLATE:
-        if (lcf_dialect_parse(&o->mixture.prompt.dialect, text, &err))
-            argp_error(state, "--template: %s", err.text);
-        return 0;
-    case OPT_HISTORY:
-        o->mixture.prompt.history_n = SIZE("history", 1, LCF_HISTORY_MAX);
-        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -184,9 +166,6 @@ static error_t parse_training(int key, char *text, struct argp_state *state, lcf
     case OPT_BATCH:
         o->batch_rows = SIZE("batch", 1, 65536);
         return 0;
-    case OPT_CUTOFF:
-        o->mixture.cutoff = SIZE("cutoff", 32, 131072);
-        return 0;
     case OPT_LR:
         o->learning_rate = (float)lcf_cli_f64(state, "lr", text, 0.0, 10.0);
         return 0;
@@ -195,20 +174,6 @@ static error_t parse_training(int key, char *text, struct argp_state *state, lcf
         return 0;
     case OPT_DECAY:
         o->weight_decay = (float)lcf_cli_f64(state, "weight-decay", text, 0.0, 10.0);
-        return 0;
-    case OPT_LOSS:
-        if (strcmp(text, "all") && strcmp(text, "answer"))
-            argp_error(state, "--loss must be 'all' or 'answer', not '%s'", text);
-        o->mixture.loss_on_prompt = !strcmp(text, "all");
-        return 0;
-    case OPT_DECIDE_WEIGHT:
-        o->mixture.weight[LCF_DECIDE] = WEIGHT("decide-weight");
-        return 0;
-    case OPT_EXPLAIN_WEIGHT:
-        o->mixture.weight[LCF_EXPLAIN] = WEIGHT("explain-weight");
-        return 0;
-    case OPT_GENERAL_WEIGHT:
-        o->mixture.weight[LCF_GENERAL] = WEIGHT("general-weight");
         return 0;
     default:
         return parse_model(key, text, state, o);
@@ -221,22 +186,29 @@ static error_t parse(int key, char *text, struct argp_state *state)
     lcf_tune_options *o = &a->tune;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->mixture;
+        return 0;
     case OPT_DATASET:
         o->dataset = text;
         return 0;
     case OPT_OUT:
         o->out = text;
         return 0;
-    case OPT_GENERAL:
-        if (o->general_n == LCF_TUNE_GENERAL_MAX)
-            argp_error(state, "--general may be given %d times", LCF_TUNE_GENERAL_MAX);
-        o->general[o->general_n++] = text;
-        return 0;
     case OPT_MODEL:
         o->base = text;
         return 0;
     case OPT_EVAL_ROWS:
         o->measure.auc_rows = SIZE("eval-rows", 0, 1u << 30);
+        return 0;
+    case OPT_CHOICE:
+        o->measure.choice_dir = text;
+        return 0;
+    case OPT_CHOICE_ROWS:
+        o->measure.choice_rows = SIZE("choice-rows", 0, 1u << 30);
+        return 0;
+    case OPT_DRY_RUN:
+        o->dry_run = true;
         return 0;
     case OPT_CHECKPOINT:
         o->checkpoint_every = lcf_cli_u64(state, "checkpoint-every", text, 1, 1u << 30);
@@ -257,8 +229,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->json = true;
         return 0;
     case ARGP_KEY_END:
-        if (!o->dataset || !o->out)
-            argp_error(state, "--dataset and --out are needed");
+        if (!o->out || (!o->dataset && !o->sources.n))
+            argp_error(state, "--out and --dataset or a --source are needed");
         return 0;
     default:
         return parse_training(key, text, state, o);
@@ -269,6 +241,40 @@ static void print_measure(const char *name, double before, double after)
 {
     if (isfinite(after))
         fprintf(stderr, "  %-22s %10.4f -> %10.4f\n", name, before, after);
+}
+
+/* What the model will see, before it is trained. */
+static void print_mixture(const json_t *mixture)
+{
+    const json_t *s;
+    size_t i;
+
+    fprintf(stderr, "  %-9s %-8s %6s %9s %8s %10s %8s %9s\n", "source", "group", "share", "rows",
+            "held out", "tokens/row", "answer", "truncated");
+    json_array_foreach(mixture, i, s)
+    {
+        fprintf(stderr, "  %-9s %-8s %6.3f %9lld %8lld %10.1f %8.1f %8.1f%%\n",
+                json_string_value(json_object_get(s, "kind")),
+                json_string_value(json_object_get(s, "group")),
+                json_number_value(json_object_get(s, "share")),
+                (long long)json_integer_value(json_object_get(s, "rows")),
+                (long long)json_integer_value(json_object_get(s, "held_out")),
+                json_number_value(json_object_get(s, "tokens_per_row")),
+                json_number_value(json_object_get(s, "answer_tokens_per_row")),
+                100.0 * json_number_value(json_object_get(s, "truncated")));
+    }
+}
+
+static void print_choice(const lcf_tune_result *r)
+{
+    const lcf_choice_result *after = &r->after.choice;
+
+    if (!after->rows)
+        return;
+    print_measure("multiple choice", r->before.choice.accuracy, after->accuracy);
+    fprintf(stderr, "  %-22s %10.4f .. %.4f (%zu questions, %.1f examples each)\n",
+            "  of guessing, 95 %", after->chance_low, after->chance_high, after->rows,
+            after->shots);
 }
 
 static void print_summary(const lcf_tune_result *r, const char *out)
@@ -283,14 +289,16 @@ static void print_summary(const lcf_tune_result *r, const char *out)
     print_measure("Yes/No AUC", r->before.auc, r->after.auc);
     print_measure("CoT perplexity", r->before.cot_perplexity, r->after.cot_perplexity);
     print_measure("general perplexity", r->before.general_perplexity, r->after.general_perplexity);
+    print_choice(r);
 }
 
 static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
 {
-    json_t *json = json_pack(
-        "{s:b, s:b, s:I, s:I, s:f, s:o, s:o}", "current", r->current, "reused", r->reused, "steps",
-        (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds", r->seconds, "before",
-        lcf_recgen_measures_json(&r->before), "after", lcf_recgen_measures_json(&r->after));
+    json_t *json = json_pack("{s:b, s:b, s:O?, s:I, s:I, s:f, s:o, s:o}", "current", r->current,
+                             "reused", r->reused, "mixture", r->mixture, "steps",
+                             (json_int_t)r->steps, "tokens", (json_int_t)r->tokens, "seconds",
+                             r->seconds, "before", lcf_recgen_measures_json(&r->before), "after",
+                             lcf_recgen_measures_json(&r->after));
     lcf_status status = lcf_cmd_print_json(json, err);
 
     json_decref(json);
@@ -299,21 +307,28 @@ static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
 
 int lcf_cmd_tune(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const struct argp_child children[] = {
+        {&LCF_MIXTURE_ARGP, 0, "What the model is tuned on:", 5}, {0}};
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, children, NULL, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
-    lcf_tune_result result;
+    lcf_tune_result result = {.mixture = NULL};
     lcf_status status;
 
     lcf_tune_options_init(&a.tune);
+    a.mixture = (lcf_mixture_arguments){&a.tune.sources, &a.tune.mixture};
     status = lcf_cli_parse(&argp, "tune", argc, argv, &a, &err);
     lcf_stop_install();
     if (!status)
         status = lcf_tune(&result, &a.tune, &err);
     if (!status) {
-        print_summary(&result, a.tune.out);
+        if (a.tune.dry_run)
+            print_mixture(result.mixture);
+        else
+            print_summary(&result, a.tune.out);
         if (a.json)
             status = print_json(&result, &err);
     }
+    lcf_tune_result_dispose(&result);
     return lcf_cli_finish("tune", status, &err);
 }

@@ -3,64 +3,24 @@
 
 #include "common/base/mem.h"
 #include "offline/recgen/mixture.h"
+#include "offline/recgen/probe.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+static const char *const YES_NO[] = {" Yes", " No"};
 
 struct lcf_judge {
     const lcf_dataset *d;
     const lcf_prompt_options *prompt;
     const lcf_tokenizer *tokenizer;
-    size_t context_n;
-    lcf_tokens common;            /* what Yes and No begin with alike */
-    uint32_t yes, no;             /* the first tokens that differ */
-    lcf_llama_session **sessions; /* [workers_n] */
+    lcf_answers answers; /* Yes, No */
+    lcf_probe *probe;
     size_t workers_n;
     /* of the run in progress */
     const size_t *samples;
     float *logits;
 };
-
-static lcf_status find_answers(lcf_judge *j, lcf_err *err)
-{
-    lcf_tokens yes = LCF_TOKENS_INIT, no = LCF_TOKENS_INIT;
-    size_t at = 0;
-    lcf_status status = lcf_tokenizer_encode(&yes, j->tokenizer, " Yes", 4, false, err);
-
-    if (!status)
-        status = lcf_tokenizer_encode(&no, j->tokenizer, " No", 3, false, err);
-    if (status)
-        goto done;
-    while (at < yes.n && at < no.n && yes.ids[at] == no.ids[at])
-        at++;
-    if (at == yes.n || at == no.n) {
-        status = LCF_FAIL(err, LCF_EUNSUPPORTED, "Yes and No have no differing token");
-        goto done;
-    }
-    for (size_t i = 0; i < at && !status; i++)
-        status = lcf_tokens_push(&j->common, yes.ids[i]);
-    j->yes = yes.ids[at];
-    j->no = no.ids[at];
-done:
-    lcf_tokens_dispose(&yes);
-    lcf_tokens_dispose(&no);
-    return status;
-}
-
-static lcf_status open_sessions(lcf_judge *j, const lcf_llama *model, size_t workers_n,
-                                lcf_err *err)
-{
-    lcf_status status = LCF_OK;
-
-    j->sessions = lcf_alloc_zero(workers_n, sizeof(*j->sessions));
-    if (!j->sessions)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu sessions", workers_n);
-    j->workers_n = workers_n;
-    for (size_t i = 0; i < workers_n && !status; i++)
-        status =
-            lcf_llama_session_create(&j->sessions[i], model, 1, j->context_n, j->context_n, err);
-    return status;
-}
 
 lcf_status lcf_judge_create(lcf_judge **out, const lcf_llama *model, const lcf_tokenizer *tokenizer,
                             const lcf_dataset *d, const lcf_prompt_options *prompt,
@@ -75,10 +35,10 @@ lcf_status lcf_judge_create(lcf_judge **out, const lcf_llama *model, const lcf_t
     j->d = d;
     j->prompt = prompt;
     j->tokenizer = tokenizer;
-    j->context_n = context_n;
-    status = find_answers(j, err);
+    j->workers_n = workers_n;
+    status = lcf_answers_find(&j->answers, tokenizer, YES_NO, 2, err);
     if (!status)
-        status = open_sessions(j, model, workers_n, err);
+        status = lcf_probe_create(&j->probe, model, context_n, workers_n, err);
     if (!status) {
         *out = j;
         j = NULL;
@@ -91,31 +51,9 @@ void lcf_judge_free(lcf_judge *j)
 {
     if (!j)
         return;
-    for (size_t i = 0; i < j->workers_n; i++)
-        lcf_llama_session_free(j->sessions[i]);
-    free(j->sessions);
-    lcf_tokens_dispose(&j->common);
+    lcf_probe_free(j->probe);
+    lcf_answers_dispose(&j->answers);
     free(j);
-}
-
-/* log p(Yes) - log p(No) after these tokens; the normaliser cancels. */
-static lcf_status ask(float *logit, const lcf_judge *j, lcf_llama_session *session,
-                      const lcf_tokens *tokens, lcf_err *err)
-{
-    lcf_llama_token *batch = lcf_alloc(tokens->n, sizeof(*batch));
-    const float *logits;
-    lcf_status status;
-
-    if (!batch)
-        return LCF_FAIL(err, LCF_ENOMEM, "prompt of %zu tokens", tokens->n);
-    for (size_t i = 0; i < tokens->n; i++)
-        batch[i] = (lcf_llama_token){tokens->ids[i], 0, i + 1 == tokens->n};
-    lcf_llama_seq_reset(session, 0);
-    status = lcf_llama_decode(&logits, session, batch, tokens->n, err);
-    if (!status)
-        *logit = logits[j->yes] - logits[j->no];
-    free(batch);
-    return status;
 }
 
 static lcf_status judge_one(void *arg, size_t task, size_t worker, lcf_err *err)
@@ -123,21 +61,25 @@ static lcf_status judge_one(void *arg, size_t task, size_t worker, lcf_err *err)
     lcf_judge *j = arg;
     lcf_tokens tokens = LCF_TOKENS_INIT;
     lcf_buf text = LCF_BUF_INIT;
+    size_t context_n = lcf_probe_context(j->probe);
+    const float *logits;
     lcf_status status;
     lcf_facts f;
 
     lcf_facts_of(&f, j->d, NULL, j->prompt->history_n, j->samples[task]);
     status = lcf_prompt_tokens(&tokens, j->tokenizer, j->prompt, j->d, &f, false, &text, err);
-    for (size_t i = 0; i < j->common.n && !status; i++)
-        status = lcf_tokens_push(&tokens, j->common.ids[i]);
-    if (!status && tokens.n > j->context_n) {
+    for (size_t i = 0; i < j->answers.common.n && !status; i++)
+        status = lcf_tokens_push(&tokens, j->answers.common.ids[i]);
+    if (!status && tokens.n > context_n) {
         /* Too long: its end, with the target, is what must be seen. Keep <s>. */
-        memmove(tokens.ids + 1, tokens.ids + tokens.n - (j->context_n - 1),
-                (j->context_n - 1) * sizeof(*tokens.ids));
-        tokens.n = j->context_n;
+        memmove(tokens.ids + 1, tokens.ids + tokens.n - (context_n - 1),
+                (context_n - 1) * sizeof(*tokens.ids));
+        tokens.n = context_n;
     }
     if (!status)
-        status = ask(&j->logits[task], j, j->sessions[worker], &tokens, err);
+        status = lcf_probe_ask(&logits, j->probe, worker, tokens.ids, tokens.n, err);
+    if (!status) /* the normaliser of log p cancels */
+        j->logits[task] = logits[j->answers.ids[0]] - logits[j->answers.ids[1]];
     lcf_tokens_dispose(&tokens);
     lcf_buf_dispose(&text);
     return status;

@@ -1,16 +1,16 @@
-/* Held-out measures; the rows of the first are judged (judge.h), those of the others packed. */
+/* Held-out measures; the rows of the first are judged (judge.h), those of the others probed. */
 #include "offline/recgen/measure.h"
 
 #include "common/base/mem.h"
 #include "offline/eval/auc.h"
 #include "offline/recgen/judge.h"
-#include "offline/recgen/pack.h"
+#include "offline/recgen/probe.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_PER_PASS 16 /* of perplexity: bounds the memory of the tape */
+#define ROWS_PER_PASS 64 /* of perplexity: bounds the rows that are held at once */
 
 /* ---- AUC ---- */
 
@@ -39,11 +39,11 @@ static lcf_status spread(auc_run *r, const lcf_dataset *d, size_t n, lcf_err *er
 }
 
 static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
-                              const lcf_tokenizer *tokenizer, const lcf_dataset *d,
-                              const lcf_prompt_options *prompt, const lcf_measure_options *options,
-                              lcf_pool *pool, lcf_err *err)
+                              const lcf_tokenizer *tokenizer, const lcf_sources *sources,
+                              const lcf_measure_options *options, lcf_pool *pool, lcf_err *err)
 {
-    size_t all = d->split_begin[LCF_VALID + 1] - d->split_begin[LCF_VALID];
+    const lcf_dataset *d = lcf_sources_dataset(sources);
+    size_t all = d ? d->split_begin[LCF_VALID + 1] - d->split_begin[LCF_VALID] : 0;
     size_t n = options->auc_rows < all ? options->auc_rows : all;
     auc_run r = {NULL, NULL, NULL, NULL};
     lcf_judge *judge = NULL;
@@ -55,8 +55,9 @@ static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
         return LCF_OK;
     status = spread(&r, d, n, err);
     if (!status)
-        status = lcf_judge_create(&judge, model, tokenizer, d, prompt, options->context_n,
-                                  lcf_pool_threads(pool), err);
+        status =
+            lcf_judge_create(&judge, model, tokenizer, d, &lcf_sources_get_options(sources)->prompt,
+                             options->context_n, lcf_pool_threads(pool), err);
     if (!status)
         status = lcf_judge_run(r.logits, judge, r.samples, n, pool, err);
     if (!status)
@@ -71,79 +72,145 @@ static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
 
 /* ---- perplexity ---- */
 
-typedef struct passes { /* rows gathered for one forward pass */
+typedef struct perplexity { /* rows gathered, and what they gave */
+    lcf_probe *probe;
+    lcf_pool *pool;
     lcf_row rows[ROWS_PER_PASS];
+    double nll[ROWS_PER_PASS];
+    uint64_t targets_n[ROWS_PER_PASS];
     size_t n;
-    lcf_pack pack;
-    double nll;
-    uint64_t targets_n;
-} passes;
+    double nll_sum;
+    uint64_t targets_sum;
+} perplexity;
 
-static lcf_status flush(passes *p, lcf_llama_trainer *trainer, lcf_pool *pool, lcf_err *err)
+static lcf_status probe_row(void *arg, size_t task, size_t worker, lcf_err *err)
 {
-    double nll = 0.0;
-    uint64_t targets_n = 0;
-    lcf_status status;
+    perplexity *p = arg;
+    const lcf_row *row = &p->rows[task];
 
-    if (!p->n)
-        return LCF_OK;
-    lcf_pack_fill(&p->pack, p->rows, p->n);
-    status = lcf_llama_trainer_eval(&nll, &targets_n, trainer, p->pack.seqs, p->pack.n, pool, err);
-    p->nll += nll;
-    p->targets_n += targets_n;
+    return lcf_probe_row(&p->nll[task], &p->targets_n[task], p->probe, worker, row->tokens.ids,
+                         row->targets, row->tokens.n, err);
+}
+
+static lcf_status flush(perplexity *p, lcf_err *err)
+{
+    lcf_status status = lcf_pool_run(p->pool, p->n, probe_row, p, err);
+
+    for (size_t i = 0; i < p->n && !status; i++) {
+        p->nll_sum += p->nll[i];
+        p->targets_sum += p->targets_n[i];
+    }
     p->n = 0;
     return status;
 }
 
-static lcf_status measure_perplexity(double *perplexity, uint64_t *targets_n,
-                                     lcf_llama_trainer *trainer, lcf_mixture *mixture,
-                                     lcf_source source, size_t begin, size_t all, size_t n,
-                                     size_t cutoff, lcf_pool *pool, lcf_err *err)
+/* Takes over what `built` says of the next row. */
+static lcf_status keep(perplexity *p, lcf_status built, lcf_err *err)
 {
-    passes p = {.n = 0};
-    lcf_status status = lcf_pack_init(&p.pack, ROWS_PER_PASS, cutoff, err);
+    if (built)
+        return built;
+    return ++p->n == ROWS_PER_PASS ? flush(p, err) : LCF_OK;
+}
 
-    n = n < all ? n : all;
-    for (size_t i = 0; i < n && !status; i++) {
-        size_t idx = begin + (size_t)((double)i * (double)all / (double)n);
-        status = lcf_mixture_held_out(&p.rows[p.n], mixture, source, idx, err);
-        if (!status && ++p.n == ROWS_PER_PASS)
-            status = flush(&p, trainer, pool, err);
-    }
-    if (!status)
-        status = flush(&p, trainer, pool, err);
-    *targets_n = p.targets_n;
-    *perplexity = p.targets_n ? exp(p.nll / (double)p.targets_n) : NAN;
-    for (size_t i = 0; i < ROWS_PER_PASS; i++)
-        lcf_row_dispose(&p.rows[i]);
-    lcf_pack_dispose(&p.pack);
+/* The figures of the rows kept since the last call. */
+static lcf_status finish(double *value, uint64_t *tokens, perplexity *p, lcf_err *err)
+{
+    lcf_status status = flush(p, err);
+
+    *value = p->targets_sum ? exp(p->nll_sum / (double)p->targets_sum) : NAN;
+    *tokens = p->targets_sum;
+    p->nll_sum = 0.0;
+    p->targets_sum = 0;
     return status;
 }
 
-/* ---- both ---- */
-
-lcf_status lcf_recgen_measure(lcf_recgen_measures *out, lcf_llama_trainer *trainer,
-                              lcf_mixture *mixture, const lcf_dataset *d,
-                              const lcf_prompt_options *prompt, lcf_tokenizer *tokenizer,
-                              const lcf_measure_options *options, lcf_pool *pool, lcf_err *err)
+static lcf_status measure_cot(lcf_recgen_measures *out, perplexity *p, lcf_mixture *mixture,
+                              const lcf_dataset *d, size_t n, lcf_err *err)
 {
-    size_t valid = d->split_begin[LCF_VALID], valid_n = d->split_begin[LCF_VALID + 1] - valid;
-    lcf_llama model;
-    lcf_status status = lcf_llama_trainer_model(&model, trainer, tokenizer, err);
+    size_t begin = d ? d->split_begin[LCF_VALID] : 0;
+    size_t all = d ? d->split_begin[LCF_VALID + 1] - begin : 0;
+    lcf_status status = LCF_OK;
+
+    n = n < all ? n : all;
+    for (size_t i = 0; i < n && !status; i++) {
+        size_t sample = begin + (size_t)((double)i * (double)all / (double)n);
+        status = keep(
+            p, lcf_mixture_sample(&p->rows[p->n], mixture, LCF_SOURCE_EXPLAIN, sample, err), err);
+    }
+    return status ? status : finish(&out->cot_perplexity, &out->cot_tokens, p, err);
+}
+
+/* Row `at` of the held-out rows of all general sources, one after another. */
+static lcf_status held_out(lcf_row *row, lcf_mixture *mixture, const lcf_sources *sources,
+                           size_t at, lcf_err *err)
+{
+    size_t source = 0;
+
+    for (;; source++) {
+        lcf_source_info info = lcf_sources_info(sources, source);
+        size_t held = info.spec->rec ? 0 : info.held_n;
+        if (at < held)
+            break;
+        at -= held;
+    }
+    return lcf_mixture_held_out(row, mixture, source, at, err);
+}
+
+static lcf_status measure_general(lcf_recgen_measures *out, perplexity *p, lcf_mixture *mixture,
+                                  const lcf_sources *sources, size_t n, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+    size_t all = 0;
+
+    for (size_t i = 0; i < lcf_sources_n(sources); i++) {
+        lcf_source_info info = lcf_sources_info(sources, i);
+        all += info.spec->rec ? 0 : info.held_n;
+    }
+    n = n < all ? n : all;
+    for (size_t i = 0; i < n && !status; i++) {
+        size_t at = (size_t)((double)i * (double)all / (double)n);
+        status = keep(p, held_out(&p->rows[p->n], mixture, sources, at, err), err);
+    }
+    return status ? status : finish(&out->general_perplexity, &out->general_tokens, p, err);
+}
+
+static lcf_status measure_perplexities(lcf_recgen_measures *out, const lcf_llama *model,
+                                       lcf_mixture *mixture, const lcf_sources *sources,
+                                       const lcf_measure_options *options, lcf_pool *pool,
+                                       lcf_err *err)
+{
+    perplexity p = {.pool = pool};
+    lcf_status status =
+        lcf_probe_create(&p.probe, model, options->context_n, lcf_pool_threads(pool), err);
+
+    if (!status)
+        status =
+            measure_cot(out, &p, mixture, lcf_sources_dataset(sources), options->cot_rows, err);
+    if (!status)
+        status = measure_general(out, &p, mixture, sources, options->general_rows, err);
+    for (size_t i = 0; i < ROWS_PER_PASS; i++)
+        lcf_row_dispose(&p.rows[i]);
+    lcf_probe_free(p.probe);
+    return status;
+}
+
+/* ---- all ---- */
+
+lcf_status lcf_recgen_measure(lcf_recgen_measures *out, const lcf_llama *model,
+                              const lcf_tokenizer *tokenizer, lcf_mixture *mixture,
+                              const lcf_sources *sources, const lcf_measure_options *options,
+                              lcf_pool *pool, lcf_err *err)
+{
+    lcf_status status;
 
     memset(out, 0, sizeof(*out));
-    if (status)
-        return status;
-    status = measure_auc(out, &model, tokenizer, d, prompt, options, pool, err);
+    out->choice.accuracy = NAN;
+    status = measure_auc(out, model, tokenizer, sources, options, pool, err);
     if (!status)
-        status = measure_perplexity(&out->cot_perplexity, &out->cot_tokens, trainer, mixture,
-                                    LCF_EXPLAIN, valid, valid_n, options->cot_rows,
-                                    options->context_n, pool, err);
-    if (!status)
-        status = measure_perplexity(&out->general_perplexity, &out->general_tokens, trainer,
-                                    mixture, LCF_GENERAL, 0, lcf_mixture_held_out_n(mixture),
-                                    options->general_rows, options->context_n, pool, err);
-    lcf_llama_trainer_model_dispose(&model);
+        status = measure_perplexities(out, model, mixture, sources, options, pool, err);
+    if (!status && options->choice_dir)
+        status = lcf_choice_measure(&out->choice, model, tokenizer, options->choice_dir,
+                                    options->choice_rows, model->config.context_n, pool, err);
     return status;
 }
 
@@ -154,9 +221,53 @@ static json_t *number(double value)
 
 json_t *lcf_recgen_measures_json(const lcf_recgen_measures *m)
 {
-    return json_pack("{s:o, s:I, s:o, s:I, s:o, s:I}", "auc", number(m->auc), "auc_rows",
-                     (json_int_t)m->auc_rows, "cot_perplexity", number(m->cot_perplexity),
-                     "cot_tokens", (json_int_t)m->cot_tokens, "general_perplexity",
-                     number(m->general_perplexity), "general_tokens",
-                     (json_int_t)m->general_tokens);
+    const lcf_choice_result *c = &m->choice;
+    json_t *json =
+        json_pack("{s:o, s:I, s:o, s:I, s:o, s:I}", "auc", number(m->auc), "auc_rows",
+                  (json_int_t)m->auc_rows, "cot_perplexity", number(m->cot_perplexity),
+                  "cot_tokens", (json_int_t)m->cot_tokens, "general_perplexity",
+                  number(m->general_perplexity), "general_tokens", (json_int_t)m->general_tokens);
+
+    if (json && c->rows &&
+        json_object_set_new(json, "choice",
+                            json_pack("{s:o, s:I, s:f, s:I, s:f, s:f}", "accuracy",
+                                      number(c->accuracy), "rows", (json_int_t)c->rows, "shots",
+                                      c->shots, "cut", (json_int_t)c->cut_n, "chance_low",
+                                      c->chance_low, "chance_high", c->chance_high))) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+static double kept(const json_t *measures, const char *key)
+{
+    const json_t *value = json_object_get(measures, key);
+
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static uint64_t kept_n(const json_t *measures, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(measures, key));
+}
+
+lcf_recgen_measures lcf_recgen_measures_of_json(const json_t *json)
+{
+    const json_t *choice = json_object_get(json, "choice");
+
+    return (lcf_recgen_measures){
+        .auc = kept(json, "auc"),
+        .auc_rows = (size_t)kept_n(json, "auc_rows"),
+        .cot_perplexity = kept(json, "cot_perplexity"),
+        .cot_tokens = kept_n(json, "cot_tokens"),
+        .general_perplexity = kept(json, "general_perplexity"),
+        .general_tokens = kept_n(json, "general_tokens"),
+        .choice = {.accuracy = kept(choice, "accuracy"),
+                   .rows = (size_t)kept_n(choice, "rows"),
+                   .shots = kept(choice, "shots"),
+                   .cut_n = (size_t)kept_n(choice, "cut"),
+                   .chance_low = kept(choice, "chance_low"),
+                   .chance_high = kept(choice, "chance_high")},
+    };
 }

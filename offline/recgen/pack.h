@@ -8,6 +8,7 @@
 #ifndef LCF_OFFLINE_RECGEN_PACK_H
 #define LCF_OFFLINE_RECGEN_PACK_H
 
+#include "offline/llama/llama_train.h"
 #include "offline/recgen/mixture.h"
 
 typedef struct lcf_pack {

@@ -20,7 +20,7 @@
 #define VOCABULARY_ROWS 4000 /* samples that a new vocabulary is learned from */
 #define CURVE_POINTS 50      /* of the loss in the report */
 #define REPLAN_STEPS 10      /* with a time limit, look at the clock so often */
-#define STATISTICS_ROWS 256  /* looked at for the figures printed before training */
+#define STATISTICS_ROWS 256  /* of a source, looked at for the figures given before training */
 
 typedef struct tuning {
     const lcf_tune_options *o;
@@ -29,7 +29,7 @@ typedef struct tuning {
     char *work, *checkpoint;
     lcf_dataset d;
     lcf_related *related;
-    lcf_general general;
+    lcf_sources *sources;
     lcf_llama *base;
     lcf_tokenizer *own_tokenizer; /* NULL with a base model */
     lcf_tokenizer *tokenizer;
@@ -41,7 +41,7 @@ typedef struct tuning {
     lcf_pack pack;
     /* What the report needs and a resumed run must know. */
     lcf_recgen_measures before;
-    json_t *before_json, *curve;
+    json_t *before_json, *curve, *mixture_json;
     double window_loss;
     uint64_t window_n, tokens, truncated;
 } tuning;
@@ -54,6 +54,7 @@ void lcf_tune_options_init(lcf_tune_options *o)
         .vocab_n = 4096,
         .context_n = 512,
         .type = LCF_GGUF_F32,
+        .sources = LCF_SOURCES_OPTIONS_INIT,
         .mixture = LCF_MIXTURE_OPTIONS_INIT,
         .batch_rows = 8,
         .steps = 1000,
@@ -64,6 +65,12 @@ void lcf_tune_options_init(lcf_tune_options *o)
         .measure = LCF_MEASURE_OPTIONS_INIT,
         .seed = 1,
     };
+}
+
+void lcf_tune_result_dispose(lcf_tune_result *result)
+{
+    json_decref(result->mixture);
+    result->mixture = NULL;
 }
 
 /* ---- identity and inputs ---- */
@@ -98,17 +105,12 @@ static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, 
                    {"cutoff", (double)o->mixture.cutoff},
                    {"learning_rate", o->learning_rate},
                    {"weight_decay", o->weight_decay},
-                   {"weight_decide", o->mixture.weight[LCF_DECIDE]},
-                   {"weight_explain", o->mixture.weight[LCF_EXPLAIN]},
-                   {"weight_general", o->mixture.weight[LCF_GENERAL]},
                    {"loss_on_prompt", o->mixture.loss_on_prompt},
                    {"eval_rows", (double)o->measure.auc_rows},
+                   {"choice_rows", (double)o->measure.choice_rows},
                    {"seed", (double)o->seed}};
-    char version[LCF_PROMPT_VERSION_BYTES];
-    lcf_status status;
+    lcf_status status = lcf_sources_describe(m, &o->sources, err);
 
-    lcf_prompt_version(version, &o->mixture.prompt);
-    status = lcf_manifest_param_str(m, "prompt", version, err);
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && !status; i++)
         status = lcf_manifest_param_f64(m, figures[i].name, figures[i].value, err);
     return status;
@@ -119,13 +121,8 @@ static lcf_status describe(tuning *t, lcf_err *err)
     const lcf_tune_options *o = t->o;
     lcf_status status = lcf_manifest_create(&t->manifest, "tune", err);
 
-    if (!status)
+    if (!status && o->dataset)
         status = lcf_manifest_input(t->manifest, "dataset", o->dataset, err);
-    for (size_t i = 0; i < o->general_n && !status; i++) {
-        char role[32];
-        snprintf(role, sizeof(role), "general-%zu", i);
-        status = lcf_manifest_input(t->manifest, role, o->general[i], err);
-    }
     if (!status)
         status = describe_model(t->manifest, o, err);
     if (!status)
@@ -136,12 +133,15 @@ static lcf_status describe(tuning *t, lcf_err *err)
 static lcf_status open_inputs(tuning *t, lcf_err *err)
 {
     const lcf_tune_options *o = t->o;
-    lcf_status status = lcf_dataset_open(&t->d, o->dataset, err);
+    lcf_sources_options sources = o->sources;
+    lcf_status status = o->dataset ? lcf_dataset_open(&t->d, o->dataset, err) : LCF_OK;
 
-    if (!status)
+    sources.seed = o->seed;
+    if (!status && o->dataset)
         status = lcf_related_create(&t->related, &t->d, err);
-    for (size_t i = 0; i < o->general_n && !status; i++)
-        status = lcf_general_load(&t->general, o->general[i], err);
+    if (!status)
+        status =
+            lcf_sources_open(&t->sources, o->dataset ? &t->d : NULL, t->related, &sources, err);
     if (!status)
         status = lcf_pool_create(&t->pool, o->threads, err);
     return status;
@@ -200,8 +200,7 @@ static lcf_status make_model(tuning *t, lcf_err *err)
         t->config = t->base->config;
         return lcf_llama_trainer_from(&t->trainer, t->base, &train, err);
     }
-    status = lcf_vocabulary_train(&t->own_tokenizer, &t->d, t->related, &t->general,
-                                  &o->mixture.prompt, o->vocab_n, VOCABULARY_ROWS, err);
+    status = lcf_vocabulary_train(&t->own_tokenizer, t->sources, o->vocab_n, VOCABULARY_ROWS, err);
     if (status)
         return status;
     t->tokenizer = t->own_tokenizer;
@@ -213,50 +212,63 @@ static lcf_status make_model(tuning *t, lcf_err *err)
 static lcf_status make_batches(tuning *t, lcf_err *err)
 {
     const lcf_tune_options *o = t->o;
-    lcf_mixture_options mixture = o->mixture;
     lcf_status status;
 
-    mixture.seed = o->seed;
-    if (mixture.cutoff > t->config.context_n)
+    if (o->mixture.cutoff > t->config.context_n)
         return LCF_FAIL(err, LCF_EUSAGE, "rows of %zu tokens for a model with a context of %zu",
-                        mixture.cutoff, t->config.context_n);
+                        o->mixture.cutoff, t->config.context_n);
     t->rows = lcf_alloc_zero(o->batch_rows, sizeof(*t->rows));
     if (!t->rows)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", o->batch_rows);
-    status = lcf_mixture_create(&t->mixture, &t->d, t->related, &t->general, t->tokenizer, &mixture,
-                                err);
-    return status ? status : lcf_pack_init(&t->pack, o->batch_rows, mixture.cutoff, err);
+    status = lcf_mixture_create(&t->mixture, t->sources, t->tokenizer, &o->mixture, err);
+    return status ? status : lcf_pack_init(&t->pack, o->batch_rows, o->mixture.cutoff, err);
+}
+
+/* One source's figures; *mean_tokens: of a row. */
+static lcf_status look_at(double *mean_tokens, tuning *t, size_t source, lcf_err *err)
+{
+    lcf_source_info info = lcf_sources_info(t->sources, source);
+    lcf_mixture_statistics s;
+    lcf_status status = lcf_mixture_look(&s, t->mixture, source, STATISTICS_ROWS, err);
+
+    if (status)
+        return status;
+    *mean_tokens = s.tokens;
+    lcf_log(LCF_LOG_INFO,
+            "mixture source=%s share=%.3f rows=%zu held_out=%zu without_answer=%zu "
+            "tokens_per_row=%.1f answer_tokens=%.1f truncated=%.3f looked_at=%zu",
+            info.spec->text, info.share, info.rows_n, info.held_n, info.empty_n, s.tokens,
+            s.answer_tokens, s.truncated, s.looked_n);
+    return json_array_append_new(t->mixture_json,
+                                 json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I}",
+                                           "kind", lcf_source_kind_name(info.spec->kind), "group",
+                                           info.spec->rec ? "rec" : "general", "share", info.share,
+                                           "rows", (json_int_t)info.rows_n, "held_out",
+                                           (json_int_t)info.held_n, "without_answer",
+                                           (json_int_t)info.empty_n, "tokens_per_row", s.tokens,
+                                           "answer_tokens_per_row", s.answer_tokens, "truncated",
+                                           s.truncated, "looked_at", (json_int_t)s.looked_n))
+               ? LCF_FAIL(err, LCF_ENOMEM, "statistics of the mixture")
+               : LCF_OK;
 }
 
 static lcf_status log_statistics(tuning *t, lcf_err *err)
 {
-    static const char *const NAMES[] = {"decide", "explain", "general"};
-    uint64_t rows[LCF_SOURCES_N] = {0}, tokens[LCF_SOURCES_N] = {0}, all = 0;
     lcf_status status = LCF_OK;
+    double mean = 0.0;
 
-    for (size_t i = 0; i < STATISTICS_ROWS && !status; i++) {
-        lcf_source source;
-        status = lcf_mixture_next(&t->rows[0], &source, t->mixture, err);
-        if (status)
-            return status;
-        rows[source]++;
-        tokens[source] += t->rows[0].tokens.n;
-        all += t->rows[0].tokens.n;
+    t->mixture_json = json_array();
+    for (size_t i = 0; i < lcf_sources_n(t->sources) && !status; i++) {
+        double tokens = 0.0;
+        status = look_at(&tokens, t, i, err);
+        mean += lcf_sources_info(t->sources, i).share * tokens;
     }
-    for (size_t i = 0; i < LCF_SOURCES_N; i++)
-        if (rows[i])
-            lcf_log(LCF_LOG_INFO,
-                    "mixture source=%s rows=%zu share=%.2f tokens_per_row=%.0f token_share=%.2f",
-                    NAMES[i], lcf_mixture_rows_n(t->mixture, (lcf_source)i),
-                    (double)rows[i] / STATISTICS_ROWS, (double)tokens[i] / (double)rows[i],
-                    (double)tokens[i] / (double)all);
     lcf_log(LCF_LOG_INFO,
             "model parameters=%zu vocab=%zu dim=%zu layers=%zu steps=%llu rows_per_step=%zu "
-            "tokens_planned=%.0f general_held_out=%zu general_empty=%zu",
+            "tokens_planned=%.0f",
             lcf_llama_trainer_params(t->trainer)->values_n, t->config.vocab_n, t->config.dim,
             t->config.layers_n, (unsigned long long)t->o->steps, t->o->batch_rows,
-            (double)all / STATISTICS_ROWS * (double)(t->o->steps * t->o->batch_rows),
-            lcf_mixture_held_out_n(t->mixture), t->general.empty_n);
+            mean * (double)(t->o->steps * t->o->batch_rows));
     return status;
 }
 
@@ -389,10 +401,16 @@ static lcf_status open_work(tuning *t, lcf_err *err)
 static lcf_status measure(lcf_recgen_measures *out, tuning *t, lcf_err *err)
 {
     lcf_measure_options options = t->o->measure;
+    lcf_llama model;
+    lcf_status status = lcf_llama_trainer_model(&model, t->trainer, t->tokenizer, err);
 
+    if (status)
+        return status;
     options.context_n = t->o->mixture.cutoff;
-    return lcf_recgen_measure(out, t->trainer, t->mixture, &t->d, &t->o->mixture.prompt,
-                              t->tokenizer, &options, t->pool, err);
+    status = lcf_recgen_measure(out, &model, t->tokenizer, t->mixture, t->sources, &options,
+                                t->pool, err);
+    lcf_llama_trainer_model_dispose(&model);
+    return status;
 }
 
 static lcf_status start_afresh(tuning *t, lcf_err *err)
@@ -480,8 +498,9 @@ static lcf_status train(tuning *t, lcf_err *err)
     uint64_t first_tokens = t->tokens, planned = o->steps;
     double start_s = lcf_clock_s(), loss = 0.0;
     lcf_progress progress;
-    lcf_status status = lcf_mixture_seek(t->mixture, step * o->batch_rows, err);
+    lcf_status status = LCF_OK;
 
+    lcf_mixture_seek(t->mixture, step * o->batch_rows);
     lcf_progress_start(&progress, "tune", "steps", planned);
     while (!status && step < planned) {
         status = one_step(&loss, t, err);
@@ -511,16 +530,17 @@ static json_t *report_of(const tuning *t, const lcf_recgen_measures *after)
     char version[LCF_PROMPT_VERSION_BYTES];
     json_t *model;
 
-    lcf_prompt_version(version, &t->o->mixture.prompt);
+    lcf_prompt_version(version, &t->o->sources.prompt);
     model = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "parameters",
                       (json_int_t)lcf_llama_trainer_params(t->trainer)->values_n, "vocab",
                       (json_int_t)c->vocab_n, "dim", (json_int_t)c->dim, "layers",
                       (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n, "kv_heads",
                       (json_int_t)c->kv_heads_n, "ffn", (json_int_t)c->ffn_dim, "context",
                       (json_int_t)c->context_n);
-    return json_pack("{s:s, s:I, s:o, s:s, s:I, s:I, s:I, s:O, s:o, s:O}", "format",
-                     "llmcf-tuning-report", "version", (json_int_t)1, "model", model, "prompt",
-                     version, "steps", (json_int_t)lcf_llama_trainer_step_n(t->trainer), "tokens",
+    return json_pack("{s:s, s:I, s:o, s:s, s:O, s:I, s:I, s:I, s:O, s:o, s:O}", "format",
+                     "llmcf-tuning-report", "version", (json_int_t)2, "model", model, "prompt",
+                     version, "mixture", t->mixture_json, "steps",
+                     (json_int_t)lcf_llama_trainer_step_n(t->trainer), "tokens",
                      (json_int_t)t->tokens, "rows_truncated", (json_int_t)t->truncated, "before",
                      t->before_json, "after", lcf_recgen_measures_json(after), "loss", t->curve);
 }
@@ -579,12 +599,13 @@ static void dispose(tuning *t)
     lcf_llama_trainer_free(t->trainer);
     lcf_tokenizer_free(t->own_tokenizer);
     lcf_llama_close(t->base);
-    lcf_general_dispose(&t->general);
+    lcf_sources_free(t->sources);
     lcf_related_free(t->related);
     lcf_dataset_close(&t->d);
     lcf_pool_free(t->pool);
     json_decref(t->before_json);
     json_decref(t->curve);
+    json_decref(t->mixture_json);
     lcf_manifest_free(t->manifest);
     lcf_lock_release(t->lock);
     free(t->work);
@@ -602,29 +623,10 @@ static lcf_status prepare(tuning *t, lcf_err *err)
         status = make_batches(t, err);
     if (!status)
         status = log_statistics(t, err);
-    if (!status)
-        status = resume(t, &resumed, err);
+    if (status || t->o->dry_run)
+        return status;
+    status = resume(t, &resumed, err);
     return status || resumed ? status : start_afresh(t, err);
-}
-
-static double kept(const json_t *measures, const char *key)
-{
-    const json_t *value = json_object_get(measures, key);
-
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-/* The measures as they were kept, by a run before this one perhaps. */
-static lcf_recgen_measures measures_of(const json_t *json)
-{
-    return (lcf_recgen_measures){
-        .auc = kept(json, "auc"),
-        .auc_rows = (size_t)json_integer_value(json_object_get(json, "auc_rows")),
-        .cot_perplexity = kept(json, "cot_perplexity"),
-        .cot_tokens = (uint64_t)json_integer_value(json_object_get(json, "cot_tokens")),
-        .general_perplexity = kept(json, "general_perplexity"),
-        .general_tokens = (uint64_t)json_integer_value(json_object_get(json, "general_tokens")),
-    };
 }
 
 /* The result of an artefact that is up to date, from its report. */
@@ -640,8 +642,9 @@ static lcf_status read_result(lcf_tune_result *result, const char *dir, lcf_err 
     if (!status)
         status = lcf_json_u64(&result->tokens, report, "tokens", err);
     result->current = true;
-    result->before = measures_of(json_object_get(report, "before"));
-    result->after = measures_of(json_object_get(report, "after"));
+    result->before = lcf_recgen_measures_of_json(json_object_get(report, "before"));
+    result->after = lcf_recgen_measures_of_json(json_object_get(report, "after"));
+    result->mixture = json_incref(json_object_get(report, "mixture"));
     json_decref(report);
     free(path);
     return status;
@@ -652,7 +655,8 @@ static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
     double start_s;
     lcf_status status = prepare(t, err);
 
-    if (status)
+    result->mixture = json_incref(t->mixture_json);
+    if (status || t->o->dry_run)
         return status;
     start_s = lcf_clock_s();
     status = train(t, err);
@@ -663,7 +667,7 @@ static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
         status = write_artefact(t, &result->after, err);
     result->steps = lcf_llama_trainer_step_n(t->trainer);
     result->tokens = t->tokens;
-    result->before = measures_of(t->before_json);
+    result->before = lcf_recgen_measures_of_json(t->before_json);
     return status;
 }
 
@@ -682,22 +686,23 @@ static bool is_made(bool *reused, const tuning *t)
 
 lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lcf_err *err)
 {
-    tuning t = {.o = options, .general = LCF_GENERAL_INIT};
+    tuning t = {.o = options};
     lcf_status status;
 
     memset(result, 0, sizeof(*result));
     if (!options->steps || !options->batch_rows || !options->checkpoint_every)
-        return LCF_FAIL(err, LCF_EUSAGE,
-                        "steps, batch and checkpoint interval must be positive");
+        return LCF_FAIL(err, LCF_EUSAGE, "steps, batch and checkpoint interval must be positive");
     status = describe(&t, err);
-    if (!status && is_made(&result->reused, &t)) {
+    if (!status && !options->dry_run && is_made(&result->reused, &t)) {
         status = read_result(result, options->out, err);
     } else {
-        if (!status)
+        if (!status && !options->dry_run)
             status = open_work(&t, err);
         if (!status)
             status = run(result, &t, err);
     }
+    if (status)
+        lcf_tune_result_dispose(result);
     dispose(&t);
     return status;
 }

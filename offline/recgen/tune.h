@@ -14,16 +14,14 @@
 #include "common/base/manifest.h"
 #include "offline/recgen/measure.h"
 
-#define LCF_TUNE_GENERAL_MAX 16
-
 typedef struct lcf_tune_options {
-    const char *dataset, *out;
-    const char *general[LCF_TUNE_GENERAL_MAX]; /* instruction files */
-    size_t general_n;
+    const char *dataset; /* may be NULL where every source is a file */
+    const char *out;
     const char *base; /* GGUF to go on from, or NULL: a new model */
     /* A new model; 0 takes the value that goes with dim. */
     size_t dim, layers_n, heads_n, kv_heads_n, ffn_dim, vocab_n, context_n;
-    lcf_gguf_type type; /* of the matrices in the written file */
+    lcf_gguf_type type;          /* of the matrices in the written file */
+    lcf_sources_options sources; /* their seed is the one below */
     lcf_mixture_options mixture;
     size_t batch_rows;
     uint64_t steps, warmup_steps, checkpoint_every;
@@ -33,7 +31,8 @@ typedef struct lcf_tune_options {
     uint64_t seed;
     size_t threads;
     bool force;
-    bool reuse; /* keep a model that was made in this way from another dataset */
+    bool reuse;   /* keep a model that was made in this way from another dataset */
+    bool dry_run; /* look at the mixture; train and write nothing */
 } lcf_tune_options;
 
 /* The defaults: what the demo runs. */
@@ -43,9 +42,11 @@ typedef struct lcf_tune_result {
     bool current; /* nothing was done: the artefact is up to date, its report gives the figures */
     bool reused;  /* likewise, but it was made from another dataset */
     uint64_t steps, tokens;
-    double seconds; /* of training in this process */
-    lcf_recgen_measures before, after;
+    double seconds;                    /* of training in this process */
+    lcf_recgen_measures before, after; /* a run with dry_run has neither */
+    json_t *mixture;                   /* as in the report */
 } lcf_tune_result;
+void lcf_tune_result_dispose(lcf_tune_result *result);
 
 /*
  * errors   ECANCELED a signal (checkpoint saved: run again to go on); EDIVERGED loss not finite

@@ -58,6 +58,6 @@ test "$(exit_code "$LLMCF" tune --out x)" = 2
 test "$(exit_code "$LLMCF" tune $TUNE --out x --dim 33 --heads 4)" = 2
 test "$(exit_code "$LLMCF" tune $TUNE --out x --model raw/items.tsv)" = 1
 printf '[{"instruction": "a"}]' >bad.json
-test "$(exit_code "$LLMCF" tune $TUNE --out x --general bad.json)" = 1
-grep -q 'bad.json, row 1: "output" must be a string' log || fail "message"
+test "$(exit_code "$LLMCF" tune $TUNE --out x --source decide --source alpaca:bad.json)" = 1
+grep -q 'bad.json:1: "output" must be a string' log || fail "message"
 [ ! -e x ] || fail "an artefact of a failed run"

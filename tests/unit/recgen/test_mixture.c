@@ -1,4 +1,4 @@
-/* General instructions, the mixture and packing: right rows, right targets, the same after a seek.
+/* Dialogues, sources, the mixture and packing: right rows, right targets, the same after a seek.
  */
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -17,38 +17,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char GENERAL[] =
-    "[{\"instruction\": \"Name a colour\", \"input\": \"\", \"output\": \"Green\"},"
-    " {\"instruction\": \"Add\", \"input\": \"1 and 2\", \"output\": \"3\"},"
+static const char ALPACA[] =
+    "[{\"instruction\": \"Name a colour\", \"input\": \"\", \"output\": \"Green\"},\n"
+    " {\"instruction\": \"Add\", \"input\": \"1 and 2\", \"output\": \"3\"},\n"
     " {\"instruction\": \"Nothing to say\", \"output\": \"\"}]";
 
 typedef struct world {
-    char *dir;
+    char *dir, *counts; /* the dataset; a file of 40 instructions */
+    char counting[512]; /* the source that it is */
     lcf_dataset d;
     lcf_related *related;
-    lcf_general general;
     lcf_tokenizer *tokenizer;
-    lcf_mixture_options options;
+    lcf_sources_options options; /* decide .25, explain .75, counting .25 */
 } world;
+
+static void add_source(lcf_sources_options *o, const char *text)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_source_parse(&o->list[o->n++], text, &err), LCF_OK);
+}
+
+static lcf_sources *new_sources(const world *w, const lcf_sources_options *options)
+{
+    lcf_sources *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_sources_open(&s, &w->d, w->related, options, &err), LCF_OK);
+    return s;
+}
 
 static int open_world(void **state)
 {
-    static world w = {.general = LCF_GENERAL_INIT, .options = LCF_MIXTURE_OPTIONS_INIT};
+    static world w = {.options = LCF_SOURCES_OPTIONS_INIT};
+    lcf_buf text = LCF_BUF_INIT;
     lcf_err err = LCF_ERR_INIT;
+    lcf_sources *sources;
 
     w.dir = lcf_fixture_dir();
     assert_int_equal(lcf_fixture_write_dataset(w.dir, NULL, &err), LCF_OK);
     assert_int_equal(lcf_dataset_open(&w.d, w.dir, &err), LCF_OK);
     assert_int_equal(lcf_related_create(&w.related, &w.d, &err), LCF_OK);
-    for (size_t i = 0; i < 40; i++) {
-        char row[128];
-        snprintf(row, sizeof(row), "{\"instruction\": \"Count to %zu\", \"output\": \"%zu\"}\n", i,
-                 i);
-        assert_int_equal(lcf_general_parse(&w.general, row, strlen(row), "rows", &err), LCF_OK);
-    }
-    assert_int_equal(lcf_vocabulary_train(&w.tokenizer, &w.d, w.related, &w.general,
-                                          &w.options.prompt, 400, 100, &err),
-                     LCF_OK);
+    w.counts = lcf_path_join(w.dir, "counts.jsonl");
+    for (size_t i = 0; i < 40; i++)
+        lcf_buf_printf(&text, "{\"instruction\": \"Count to %zu\", \"output\": \"%zu\"}\n", i, i);
+    assert_int_equal(lcf_file_write(w.counts, text.data, text.len, &err), LCF_OK);
+    lcf_buf_dispose(&text);
+    snprintf(w.counting, sizeof(w.counting), "alpaca:%s,weight=0.25,hold=0.2", w.counts);
+    add_source(&w.options, "decide,weight=0.25");
+    add_source(&w.options, "explain,weight=0.75");
+    add_source(&w.options, w.counting);
+    sources = new_sources(&w, &w.options);
+    assert_int_equal(lcf_vocabulary_train(&w.tokenizer, sources, 400, 100, &err), LCF_OK);
+    lcf_sources_free(sources);
     *state = &w;
     return 0;
 }
@@ -58,26 +79,26 @@ static int close_world(void **state)
     world *w = *state;
 
     lcf_tokenizer_free(w->tokenizer);
-    lcf_general_dispose(&w->general);
     lcf_related_free(w->related);
     lcf_dataset_close(&w->d);
     lcf_dir_remove(w->dir, NULL);
+    free(w->counts);
     free(w->dir);
     return 0;
 }
 
-static lcf_mixture *new_mixture(const world *w, const lcf_mixture_options *options)
+static lcf_mixture *new_mixture(const world *w, const lcf_sources *sources, size_t cutoff)
 {
+    lcf_mixture_options options = LCF_MIXTURE_OPTIONS_INIT;
     lcf_mixture *m;
     lcf_err err = LCF_ERR_INIT;
 
-    assert_int_equal(
-        lcf_mixture_create(&m, &w->d, w->related, &w->general, w->tokenizer, options, &err),
-        LCF_OK);
+    options.cutoff = cutoff ? cutoff : options.cutoff;
+    assert_int_equal(lcf_mixture_create(&m, sources, w->tokenizer, &options, &err), LCF_OK);
     return m;
 }
 
-/* ---- general instructions ---- */
+/* ---- dialogues ---- */
 
 static void same(lcf_str got, const char *want)
 {
@@ -85,61 +106,337 @@ static void same(lcf_str got, const char *want)
     assert_memory_equal(got.data, want, got.len);
 }
 
-static void test_general_forms(void **state)
+static void parse(lcf_dialogues *g, lcf_dialogue_form form, const char *text)
 {
-    static const char lines[] =
-        "{\"instruction\": \"Shorten\", \"instances\": [{\"input\": \"a\", \"output\": \"b\"}, "
-        "{\"input\": \"c\", \"output\": \"d\"}]}\n\n{\"instruction\": \"x\", \"output\": \"y\"}\n";
-    lcf_general g = LCF_GENERAL_INIT;
     lcf_err err = LCF_ERR_INIT;
 
+    assert_int_equal(lcf_dialogues_parse(g, form, text, strlen(text), "rows", &err), LCF_OK);
+}
+
+static void turn_is(const lcf_dialogues *g, size_t row, size_t turn, lcf_role role,
+                    const char *text)
+{
+    assert_true(turn < lcf_dialogues_turns_n(g, row));
+    assert_int_equal(lcf_dialogues_turn(g, row, turn).role, role);
+    same(lcf_dialogues_turn(g, row, turn).text, text);
+}
+
+static void test_alpaca(void **state)
+{
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+
     (void)state;
-    assert_int_equal(lcf_general_parse(&g, GENERAL, strlen(GENERAL), "list", &err), LCF_OK);
+    parse(&g, LCF_FORM_ALPACA, ALPACA);
     assert_int_equal(g.n, 2);
     assert_int_equal(g.empty_n, 1);
-    assert_int_equal(lcf_general_parse(&g, lines, strlen(lines), "lines", &err), LCF_OK);
+    parse(&g, LCF_FORM_ALPACA,
+          "{\"instruction\": \"Shorten\", \"instances\": [{\"input\": \"a\", \"output\": \"b\"}, "
+          "{\"input\": \"c\", \"output\": \"d\"}]}\n\n{\"instruction\": \"x\", \"output\": "
+          "\"y\", \"system\": \"s\"}\n");
     assert_int_equal(g.n, 5);
-    same(lcf_general_get(&g, 1).instruction, "Add");
-    same(lcf_general_get(&g, 1).input, "1 and 2");
-    same(lcf_general_get(&g, 1).output, "3");
-    same(lcf_general_get(&g, 3).instruction, "Shorten");
-    same(lcf_general_get(&g, 3).input, "c");
-    same(lcf_general_get(&g, 3).output, "d");
-    same(lcf_general_get(&g, 4).input, "");
-    lcf_general_dispose(&g);
+    assert_int_equal(lcf_dialogues_turns_n(&g, 0), 2);
+    turn_is(&g, 1, 0, LCF_ROLE_USER, "Add");
+    turn_is(&g, 1, 1, LCF_ROLE_INPUT, "1 and 2");
+    turn_is(&g, 1, 2, LCF_ROLE_ASSISTANT, "3");
+    turn_is(&g, 3, 0, LCF_ROLE_USER, "Shorten");
+    turn_is(&g, 3, 2, LCF_ROLE_ASSISTANT, "d");
+    turn_is(&g, 4, 0, LCF_ROLE_SYSTEM, "s");
+    lcf_dialogues_dispose(&g);
 }
 
-static void general_refused(const char *text, const char *part)
+static void test_conversations(void **state)
 {
-    lcf_general g = LCF_GENERAL_INIT;
-    lcf_err err = LCF_ERR_INIT;
-
-    assert_int_equal(lcf_general_parse(&g, text, strlen(text), "rows.json", &err), LCF_EFORMAT);
-    assert_non_null(strstr(err.text, "rows.json"));
-    assert_non_null(strstr(err.text, part));
-    lcf_general_dispose(&g);
-}
-
-static void test_general_refused(void **state)
-{
-    (void)state;
-    general_refused("[{\"output\": \"x\"}]", "row 1: \"instruction\" must be a string");
-    general_refused("[{\"instruction\": \"x\", \"output\": 3}]", "\"output\" must be a string");
-    general_refused("[{\"instruction\": \"x\", \"input\": [], \"output\": \"y\"}]", "\"input\"");
-    general_refused("[3]", "row 1: not an object");
-    general_refused("[{\"instruction\": \"x\", \"instances\": 1}]", "\"instances\" must be a list");
-    general_refused("{\"instruction\": \"x\", \"output\": \"y\"}\n{\"instruc", "line 2");
-    general_refused("[", "rows.json");
-}
-
-static void test_general_file(void **state)
-{
-    lcf_general g = LCF_GENERAL_INIT;
-    lcf_err err = LCF_ERR_INIT;
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
 
     (void)state;
-    assert_int_equal(lcf_general_load(&g, "no-such-file.json", &err), LCF_ENOENT);
-    lcf_general_dispose(&g);
+    parse(&g, LCF_FORM_SHAREGPT,
+          "[{\"system\": \"s\", \"conversations\": [{\"from\": \"human\", \"value\": \"a\"}, "
+          "{\"from\": \"gpt\", \"value\": \"b\"}, {\"from\": \"human\", \"value\": \"c\"}, "
+          "{\"from\": \"gpt\", \"value\": \"d\"}, {\"from\": \"human\", \"value\": \"e\"}]}]");
+    parse(&g, LCF_FORM_OPENAI,
+          "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", "
+          "\"content\": \"r\"}]}\n");
+    assert_int_equal(g.n, 2);
+    assert_int_equal(lcf_dialogues_turns_n(&g, 0), 5); /* the last word of the user has no answer */
+    turn_is(&g, 0, 0, LCF_ROLE_SYSTEM, "s");
+    turn_is(&g, 0, 3, LCF_ROLE_USER, "c");
+    turn_is(&g, 0, 4, LCF_ROLE_ASSISTANT, "d");
+    turn_is(&g, 1, 0, LCF_ROLE_USER, "q");
+    turn_is(&g, 1, 1, LCF_ROLE_ASSISTANT, "r");
+    lcf_dialogues_dispose(&g);
+}
+
+static void test_text(void **state)
+{
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    parse(&g, LCF_FORM_TEXT, "\nOne\ntwo.\n\n \nThree.");
+    assert_int_equal(g.n, 2);
+    turn_is(&g, 0, 0, LCF_ROLE_ASSISTANT, "One\ntwo.");
+    turn_is(&g, 1, 0, LCF_ROLE_ASSISTANT, "Three.");
+    for (size_t i = 0; i < 500; i++)
+        lcf_buf_append_text(&text, "word ");
+    parse(&g, LCF_FORM_TEXT, text.data);
+    assert_int_equal(g.n, 5); /* 2500 bytes */
+    for (size_t i = 2; i < g.n; i++)
+        assert_true(lcf_dialogues_turn(&g, i, 0).text.len <= LCF_TEXT_ROW_BYTES_MAX);
+    assert_int_equal(lcf_dialogues_parse(&g, LCF_FORM_TEXT, "fine\n\n\xff", 7, "t.txt", &err),
+                     LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "t.txt:3: not UTF-8"));
+    lcf_buf_dispose(&text);
+    lcf_dialogues_dispose(&g);
+}
+
+static void refused(lcf_dialogue_form form, const char *text, const char *part)
+{
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_dialogues_parse(&g, form, text, strlen(text), "r.json", &err),
+                     LCF_EFORMAT);
+    if (!strstr(err.text, part))
+        fail_msg("'%s' is not in '%s'", part, err.text);
+    lcf_dialogues_dispose(&g);
+}
+
+#define TURN(from, value) "{\"from\": \"" from "\", \"value\": \"" value "\"}"
+
+static void test_refused(void **state)
+{
+    (void)state;
+    refused(LCF_FORM_ALPACA, "[{\"output\": \"x\"}]", "r.json:1: \"instruction\" must be a string");
+    refused(LCF_FORM_ALPACA,
+            "[\n{\"instruction\": \"x}\", \"output\": \"[\\\"\"},\n\n{\"instruction\": \"x\"}]",
+            "r.json:4: \"output\" must be a string");
+    refused(LCF_FORM_ALPACA, "[{\"instruction\": \"x\", \"output\": 3}]", "\"output\" must be");
+    refused(LCF_FORM_ALPACA, "[{\"instruction\": \"x\", \"input\": [], \"output\": \"y\"}]",
+            "\"input\"");
+    refused(LCF_FORM_ALPACA, "[3]", "r.json:1: not an object");
+    refused(LCF_FORM_ALPACA, "[{\"instruction\": \"x\", \"instances\": 1}]",
+            "\"instances\" must be a list");
+    refused(LCF_FORM_ALPACA, "{\"instruction\": \"x\", \"output\": \"y\"}\n{\"instruc",
+            "r.json:2: ");
+    refused(LCF_FORM_ALPACA, "[", "r.json");
+    refused(LCF_FORM_SHAREGPT, "{\"conversations\": []}", "r.json:1: no answer of the assistant");
+    refused(LCF_FORM_SHAREGPT, "{\"conversations\": [" TURN("human", "a") "]}",
+            "no answer of the assistant");
+    refused(LCF_FORM_SHAREGPT, "\n{\"conversations\": [" TURN("gpt", "a") "]}",
+            "r.json:2: turn 1: user and assistant must take turns");
+    refused(LCF_FORM_SHAREGPT, "{\"conversations\": [" TURN("tool", "a") "]}", "role 'tool'");
+    refused(LCF_FORM_OPENAI, "{\"messages\": [{\"role\": \"user\", \"content\": null}]}",
+            "\"content\" must be a string");
+    refused(LCF_FORM_OPENAI, "{\"conversations\": []}", "\"messages\" must be a list");
+}
+
+static void test_file(void **state)
+{
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_int_equal(lcf_dialogues_load(&g, LCF_FORM_ALPACA, "no-such-file.json", &err),
+                     LCF_ENOENT);
+    lcf_dialogues_dispose(&g);
+}
+
+/* ---- templates ---- */
+
+static void segment_is(const lcf_segments *s, size_t idx, const char *text)
+{
+    assert_true(idx < s->n);
+    same(lcf_segments_text(s, idx), text);
+}
+
+/* To the byte what TALLRec's code prints, the comment within its text included. */
+static void test_alpaca_template(void **state)
+{
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_dialogue_trim trim = {0, 0};
+    lcf_segments s = {.n = 0};
+
+    (void)state;
+    parse(&g, LCF_FORM_ALPACA, ALPACA);
+    assert_int_equal(lcf_chat_segments(&s, LCF_CHAT_ALPACA, &g, 1, &trim, NULL), LCF_OK);
+    assert_int_equal(s.n, 2);
+    segment_is(&s, 0,
+               "Below is an instruction that describes a task, paired with an input that provides "
+               "further context. Write a response that appropriately completes the request.  # "
+               "noqa: E501\n\n### Instruction:\nAdd\n\n### Input:\n1 and 2\n\n### Response:\n");
+    segment_is(&s, 1, "3");
+    assert_true(s.list[1].answer && s.list[1].closes && s.list[0].opens && !s.list[1].opens);
+    lcf_segments_dispose(&s);
+    lcf_dialogues_dispose(&g);
+}
+
+static void test_conversation_templates(void **state)
+{
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_dialogue_trim trim = {0, 0};
+    lcf_segments s = {.n = 0};
+
+    (void)state;
+    parse(&g, LCF_FORM_SHAREGPT,
+          "{\"system\": \"Be brief\", \"conversations\": [" TURN("human", "one") ", " TURN(
+              "gpt", "1") ", " TURN("human", "and two") ", " TURN("gpt", "2") "]}");
+    assert_int_equal(lcf_chat_segments(&s, LCF_CHAT_LLAMA2, &g, 0, &trim, NULL), LCF_OK);
+    assert_int_equal(s.n, 4);
+    segment_is(&s, 0, "[INST] <<SYS>>\nBe brief\n<</SYS>>\n\none [/INST]");
+    segment_is(&s, 1, " 1");
+    segment_is(&s, 2, "[INST] and two [/INST]");
+    segment_is(&s, 3, " 2");
+    assert_true(s.list[2].opens && s.list[1].closes);
+    trim = (lcf_dialogue_trim){1, 2}; /* the first exchange goes, the last loses its beginning */
+    lcf_segments_reset(&s);
+    assert_int_equal(lcf_chat_segments(&s, LCF_CHAT_RECGEN, &g, 0, &trim, NULL), LCF_OK);
+    assert_int_equal(s.n, 2);
+    segment_is(&s, 0, "Be brief\nInstruction: two\nAnswer:");
+    segment_is(&s, 1, " 2");
+    lcf_segments_dispose(&s);
+    lcf_dialogues_dispose(&g);
+}
+
+/* ---- sources ---- */
+
+static void spec_refused(const char *text, const char *part)
+{
+    lcf_source_spec spec;
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_source_parse(&spec, text, &err), LCF_EUSAGE);
+    if (!strstr(err.text, part))
+        fail_msg("'%s' is not in '%s'", part, err.text);
+}
+
+static void test_specs(void **state)
+{
+    lcf_source_spec s;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_int_equal(
+        lcf_source_parse(&s, "alpaca:a/b.json,rows=64,part=0.5,hold=0,group=rec", &err), LCF_OK);
+    assert_int_equal(s.kind, LCF_SOURCE_ALPACA);
+    same(s.path, "a/b.json");
+    assert_int_equal(s.rows, 64);
+    assert_true(s.part == 0.5 && s.hold == 0.0 && s.weight == 1.0 && s.share == 0.0 && s.rec);
+    assert_int_equal(lcf_source_parse(&s, "next,share=0.3", &err), LCF_OK);
+    assert_true(s.share == 0.3 && s.rec);
+    assert_int_equal(lcf_source_parse(&s, "text:t.txt", &err), LCF_OK);
+    assert_true(s.hold == 0.05 && !s.rec);
+    spec_refused("poems:x", "no kind of source 'poems'");
+    spec_refused("alpaca", "alpaca needs :PATH");
+    spec_refused("decide:x", "decide takes no path");
+    spec_refused("decide,weight=-1", "weight takes a number from 0");
+    spec_refused("decide,share=2", "share takes");
+    spec_refused("decide,rows=0", "rows takes");
+    spec_refused("decide,colour=red", "'colour'");
+    spec_refused("decide,hold=0.1", "hold is for files");
+    spec_refused("text:t,group=other", "group is rec or general");
+}
+
+static double share_of(const lcf_sources *s, size_t i)
+{
+    return lcf_sources_info(s, i).share;
+}
+
+static void test_shares(void **state)
+{
+    world *w = *state;
+    lcf_sources_options o = w->options;
+    lcf_sources *s = new_sources(w, &o);
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_true(fabs(share_of(s, 0) - 0.2) < 1e-12);
+    assert_true(fabs(share_of(s, 1) - 0.6) < 1e-12);
+    lcf_sources_free(s);
+    o.list[2].share = 0.5; /* the rest is divided by the weights */
+    s = new_sources(w, &o);
+    assert_true(fabs(share_of(s, 0) - 0.125) < 1e-12 && fabs(share_of(s, 2) - 0.5) < 1e-12);
+    lcf_sources_free(s);
+    o.rec_share = 0.9;
+    s = new_sources(w, &o);
+    assert_true(fabs(share_of(s, 0) - 0.225) < 1e-12 && fabs(share_of(s, 2) - 0.1) < 1e-12);
+    lcf_sources_free(s);
+    o.n = 2;
+    assert_int_equal(lcf_sources_open(&s, &w->d, w->related, &o, &err), LCF_EINVAL);
+    o.rec_share = NAN;
+    o.list[0].share = 0.8;
+    o.list[1].share = 0.4;
+    assert_int_equal(lcf_sources_open(&s, &w->d, w->related, &o, &err), LCF_EUSAGE);
+    o.list[0].share = o.list[1].share = 0.0;
+    o.list[0].weight = o.list[1].weight = 0.0;
+    assert_int_equal(lcf_sources_open(&s, &w->d, w->related, &o, &err), LCF_EINVAL);
+    assert_int_equal(lcf_sources_open(&s, NULL, NULL, &w->options, &err), LCF_EUSAGE);
+}
+
+/* A part of the rows: as many as asked for, other ones for another seed, never a held-out one. */
+static void test_parts(void **state)
+{
+    world *w = *state;
+    lcf_sources_options o = w->options;
+    lcf_sources *s, *other;
+    size_t same_n = 0;
+
+    o.list[2].rows = 8;
+    o.list[0].part = 0.5;
+    s = new_sources(w, &o);
+    o.seed = 2;
+    other = new_sources(w, &o);
+    assert_int_equal(lcf_sources_info(s, 2).rows_n, 8);
+    assert_int_equal(lcf_sources_info(s, 0).rows_n, (lcf_sources_info(s, 1).rows_n + 1) / 2);
+    for (size_t i = 0; i < 8; i++) {
+        same_n += lcf_sources_row(s, 2, i) == lcf_sources_row(other, 2, i);
+        for (size_t j = 0; j < lcf_sources_info(s, 2).held_n; j++)
+            assert_int_not_equal(lcf_sources_row(s, 2, i), lcf_sources_held(s, 2, j));
+    }
+    assert_true(same_n < 8);
+    lcf_sources_free(s);
+    lcf_sources_free(other);
+}
+
+static char *row_text(const lcf_sources *s, size_t source, size_t idx)
+{
+    lcf_segments segments = {.n = 0};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_trim trim;
+
+    lcf_trim_init(&trim, s);
+    assert_int_equal(
+        lcf_sources_segments(&segments, s, source, lcf_sources_row(s, source, idx), &trim, 0, &err),
+        LCF_OK);
+    free(segments.list);
+    return lcf_buf_take(&segments.text);
+}
+
+static void test_next_and_rating(void **state)
+{
+    world *w = *state;
+    lcf_sources_options o = LCF_SOURCES_OPTIONS_INIT;
+    lcf_sources *s;
+    char *text;
+    lcf_sample sample;
+    lcf_buf title = LCF_BUF_INIT;
+
+    add_source(&o, "next");
+    add_source(&o, "rating");
+    s = new_sources(w, &o);
+    sample = lcf_dataset_sample(&w->d, lcf_sources_row(s, 0, 0));
+    assert_int_equal(sample.label, 1);
+    text = row_text(s, 0, 0);
+    lcf_buf_append_text(&title, "\nAnswer: ");
+    lcf_prompt_title(&title, &o.prompt, &w->d.catalogue, sample.item);
+    assert_non_null(strstr(text, "\nLiked: "));
+    assert_string_equal(strstr(text, "\nAnswer: "), title.data);
+    free(text);
+    text = row_text(s, 1, 0);
+    assert_non_null(strstr(text, "\nTarget: "));
+    assert_true(strtod(strstr(text, "\nAnswer: ") + 9, NULL) >= 0.5);
+    free(text);
+    lcf_buf_dispose(&title);
+    lcf_sources_free(s);
 }
 
 /* ---- mixture ---- */
@@ -147,16 +444,17 @@ static void test_general_file(void **state)
 static void test_seek_is_the_same_run(void **state)
 {
     world *w = *state;
-    lcf_mixture *run = new_mixture(w, &w->options);
+    lcf_sources *sources = new_sources(w, &w->options);
+    lcf_mixture *run = new_mixture(w, sources, 0);
     lcf_row a = {LCF_TOKENS_INIT, NULL, 0}, b = {LCF_TOKENS_INIT, NULL, 0};
     lcf_err err = LCF_ERR_INIT;
 
     for (uint64_t slot = 0; slot < 400; slot++) {
-        lcf_source sa, sb;
+        size_t sa, sb;
         assert_int_equal(lcf_mixture_next(&a, &sa, run, &err), LCF_OK);
         if (slot % 57 == 0) {
-            lcf_mixture *other = new_mixture(w, &w->options);
-            assert_int_equal(lcf_mixture_seek(other, slot, &err), LCF_OK);
+            lcf_mixture *other = new_mixture(w, sources, 0);
+            lcf_mixture_seek(other, slot);
             assert_int_equal(lcf_mixture_next(&b, &sb, other, &err), LCF_OK);
             assert_int_equal(sa, sb);
             assert_int_equal(a.tokens.n, b.tokens.n);
@@ -168,43 +466,34 @@ static void test_seek_is_the_same_run(void **state)
     lcf_row_dispose(&a);
     lcf_row_dispose(&b);
     lcf_mixture_free(run);
+    lcf_sources_free(sources);
 }
 
-/* One epoch of a source shows each of its rows once, whatever else is drawn in between. */
+/* One epoch of a source shows each of its rows once, whatever else is drawn in between; the others
+ * come by their shares. */
 static void test_epochs(void **state)
 {
     world *w = *state;
-    lcf_mixture_options options = w->options;
-    lcf_mixture *m;
-    lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
-    lcf_err err = LCF_ERR_INIT;
-    uint64_t seen[64] = {0};
-    size_t n, drawn = 0, before = 0;
+    lcf_sources *sources = new_sources(w, &w->options);
+    lcf_mixture *m = new_mixture(w, sources, 0);
+    size_t n = lcf_sources_info(sources, 2).rows_n, drawn = 0, slots = 0, explained = 0;
+    size_t seen[64] = {0};
 
-    options.weight[LCF_EXPLAIN] = 0.1;
-    m = new_mixture(w, &options);
-    n = lcf_mixture_rows_n(m, LCF_GENERAL);
     assert_true(n > 20 && n < 40);
-    assert_int_equal(n + lcf_mixture_held_out_n(m), 40);
-    while (drawn < 2 * n) {
-        lcf_source source;
-        lcf_buf text = LCF_BUF_INIT;
-        unsigned long number;
-        assert_int_equal(lcf_mixture_next(&row, &source, m, &err), LCF_OK);
-        if (source != LCF_GENERAL)
+    assert_int_equal(n + lcf_sources_info(sources, 2).held_n, 40);
+    for (; drawn < 5 * n; slots++) {
+        lcf_slot slot = lcf_mixture_draw(m);
+        explained += slot.source == 1;
+        if (slot.source != 2)
             continue;
-        lcf_tokenizer_decode(&text, w->tokenizer, row.tokens.ids, row.tokens.n);
-        number = strtoul(strstr(text.data, "Count to ") + 9, NULL, 10);
-        assert_true(number < 40);
-        assert_int_equal(seen[number], drawn / n);
-        seen[number]++;
+        assert_int_equal(seen[slot.row], drawn / n);
+        seen[slot.row]++;
         drawn++;
-        before += seen[number] == 1;
-        lcf_buf_dispose(&text);
     }
-    assert_int_equal(before, n);
-    lcf_row_dispose(&row);
+    assert_true(fabs((double)drawn / (double)slots - 0.2) < 0.05);
+    assert_true(fabs((double)explained / (double)slots - 0.6) < 0.05);
     lcf_mixture_free(m);
+    lcf_sources_free(sources);
 }
 
 static char *counted_text(const world *w, const lcf_row *row)
@@ -226,21 +515,22 @@ static char *counted_text(const world *w, const lcf_row *row)
 static void test_targets(void **state)
 {
     world *w = *state;
-    lcf_mixture *m = new_mixture(w, &w->options);
+    lcf_sources *sources = new_sources(w, &w->options);
+    lcf_mixture *m = new_mixture(w, sources, 0);
     lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
     lcf_err err = LCF_ERR_INIT;
     size_t valid = w->d.split_begin[LCF_VALID];
     bool yes = lcf_dataset_sample(&w->d, valid).label;
     char *text;
 
-    assert_int_equal(lcf_mixture_held_out(&row, m, LCF_DECIDE, valid, &err), LCF_OK);
+    assert_int_equal(lcf_mixture_sample(&row, m, LCF_SOURCE_DECIDE, valid, &err), LCF_OK);
     text = counted_text(w, &row);
     assert_string_equal(text, yes ? " Yes" : " No");
     assert_int_equal(row.tokens.ids[0], lcf_tokenizer_bos(w->tokenizer));
     assert_int_equal(row.tokens.ids[row.tokens.n - 1], lcf_tokenizer_eos(w->tokenizer));
     free(text);
 
-    assert_int_equal(lcf_mixture_held_out(&row, m, LCF_EXPLAIN, valid, &err), LCF_OK);
+    assert_int_equal(lcf_mixture_sample(&row, m, LCF_SOURCE_EXPLAIN, valid, &err), LCF_OK);
     text = counted_text(w, &row);
     assert_memory_equal(text, yes ? " Yes " : " No ", yes ? 5 : 4);
     assert_non_null(strstr(text, yes ? " Yes." : " No."));
@@ -248,60 +538,117 @@ static void test_targets(void **state)
     assert_null(strstr(text, "Target:"));
     free(text);
 
-    assert_int_equal(lcf_mixture_held_out(&row, m, LCF_GENERAL, 0, &err), LCF_OK);
+    assert_int_equal(lcf_mixture_held_out(&row, m, 2, 0, &err), LCF_OK);
     text = counted_text(w, &row);
     assert_non_null(strpbrk(text, "0123456789"));
     assert_null(strstr(text, "Count"));
     free(text);
     lcf_row_dispose(&row);
     lcf_mixture_free(m);
+    lcf_sources_free(sources);
 }
 
+/* Of a conversation every answer counts, and </s> behind it; of plain text all but <s>. */
+static void test_conversation_targets(void **state)
+{
+    static const char chat[] = "{\"conversations\": [" TURN("human", "Count to 1") ", " TURN(
+        "gpt", "1") ", " TURN("human", "Count to 2") ", " TURN("gpt", "2") "]}\n";
+    world *w = *state;
+    char *path = lcf_path_join(w->dir, "chat.jsonl"), spec[600], text_spec[600], *text;
+    lcf_sources_options o = LCF_SOURCES_OPTIONS_INIT;
+    lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_sources *sources;
+    lcf_mixture *m;
+    size_t counted = 0, closed = 0;
+
+    assert_int_equal(lcf_file_write(path, chat, strlen(chat), &err), LCF_OK);
+    snprintf(spec, sizeof(spec), "sharegpt:%s,hold=0", path);
+    snprintf(text_spec, sizeof(text_spec), "text:%s,hold=0", path);
+    add_source(&o, spec);
+    add_source(&o, text_spec);
+    sources = new_sources(w, &o);
+    m = new_mixture(w, sources, 0);
+    assert_int_equal(lcf_mixture_row(&row, m, 0, 0, &err), LCF_OK);
+    text = counted_text(w, &row);
+    assert_string_equal(text, " 1 2");
+    free(text);
+    for (size_t i = 0; i < row.tokens.n; i++)
+        closed += row.targets[i] == (int32_t)lcf_tokenizer_eos(w->tokenizer);
+    assert_int_equal(closed, 2);
+    assert_int_equal(lcf_mixture_row(&row, m, 1, 0, &err), LCF_OK);
+    for (size_t i = 0; i < row.tokens.n; i++)
+        counted += row.targets[i] >= 0;
+    assert_int_equal(counted, row.tokens.n - 1);
+    lcf_row_dispose(&row);
+    lcf_mixture_free(m);
+    lcf_sources_free(sources);
+    free(path);
+}
+
+/* A row that is too long names less of the history before it loses anything else. */
 static void test_cutoff(void **state)
 {
     world *w = *state;
-    lcf_mixture_options options = w->options;
+    lcf_sources *sources = new_sources(w, &w->options);
+    lcf_mixture *whole = new_mixture(w, sources, 0), *cut;
     lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
     lcf_err err = LCF_ERR_INIT;
-    lcf_mixture *m;
+    size_t longest = 0, n = 0;
+    char *text;
 
-    options.cutoff = 40;
-    m = new_mixture(w, &options);
+    for (size_t i = 0; i < lcf_sources_info(sources, 0).rows_n; i++) {
+        assert_int_equal(lcf_mixture_row(&row, whole, 0, i, &err), LCF_OK);
+        if (row.tokens.n > n) {
+            n = row.tokens.n;
+            longest = i;
+        }
+    }
+    cut = new_mixture(w, sources, n - 1);
+    assert_int_equal(lcf_mixture_row(&row, cut, 0, longest, &err), LCF_OK);
+    assert_true(row.tokens.n < n);
+    text = counted_text(w, &row);
+    assert_true(!strcmp(text, " Yes") || !strcmp(text, " No")); /* the answer is all there */
+    free(text);
+    lcf_mixture_free(cut);
+    cut = new_mixture(w, sources, 40);
     for (size_t i = 0; i < 50; i++) {
-        assert_int_equal(lcf_mixture_next(&row, NULL, m, &err), LCF_OK);
+        assert_int_equal(lcf_mixture_next(&row, NULL, cut, &err), LCF_OK);
         assert_true(row.tokens.n <= 40);
     }
-    assert_true(lcf_mixture_truncated_n(m) > 0);
+    assert_true(lcf_mixture_truncated_n(cut) > 0);
     lcf_row_dispose(&row);
-    lcf_mixture_free(m);
+    lcf_mixture_free(cut);
+    lcf_mixture_free(whole);
+    lcf_sources_free(sources);
 }
 
-/* Without general instructions their weight goes to nobody; without any weight nothing can be
- * drawn. */
-static void test_weights(void **state)
+static void test_statistics(void **state)
 {
     world *w = *state;
-    lcf_mixture_options options = w->options;
-    lcf_mixture *m = NULL;
+    lcf_sources *sources = new_sources(w, &w->options);
+    lcf_mixture *m = new_mixture(w, sources, 0), *tight = new_mixture(w, sources, 16);
+    size_t n = lcf_sources_info(sources, 2).rows_n, tokens = 0;
+    lcf_mixture_statistics look;
     lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
     lcf_err err = LCF_ERR_INIT;
-    size_t decide = 0;
 
-    assert_int_equal(lcf_mixture_create(&m, &w->d, w->related, NULL, w->tokenizer, &options, &err),
-                     LCF_OK);
-    for (size_t i = 0; i < 1000; i++) {
-        lcf_source source;
-        assert_int_equal(lcf_mixture_next(&row, &source, m, &err), LCF_OK);
-        assert_int_not_equal(source, LCF_GENERAL);
-        decide += source == LCF_DECIDE;
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(lcf_mixture_row(&row, m, 2, i, &err), LCF_OK);
+        tokens += row.tokens.n;
     }
-    assert_in_range(decide, 200, 300); /* a quarter of 1000 */
-    lcf_mixture_free(m);
-    memset(options.weight, 0, sizeof(options.weight));
-    assert_int_equal(
-        lcf_mixture_create(&m, &w->d, w->related, &w->general, w->tokenizer, &options, &err),
-        LCF_EINVAL);
+    assert_int_equal(lcf_mixture_look(&look, m, 2, 1000, &err), LCF_OK);
+    assert_int_equal(look.looked_n, n);
+    assert_true(fabs(look.tokens - (double)tokens / (double)n) < 1e-9);
+    assert_true(look.truncated == 0.0 && look.answer_tokens > 1.0);
+    assert_int_equal(lcf_mixture_look(&look, tight, 1, 5, &err), LCF_OK);
+    assert_int_equal(look.looked_n, 5);
+    assert_true(look.truncated == 1.0 && look.tokens == 16.0);
+    assert_int_equal(lcf_mixture_truncated_n(tight), 0);
     lcf_row_dispose(&row);
+    lcf_mixture_free(m);
+    lcf_mixture_free(tight);
+    lcf_sources_free(sources);
 }
 
 /* ---- packing ---- */
@@ -332,7 +679,9 @@ static void test_packed_is_alone(void **state)
 {
     enum { ROWS = 12 };
     world *w = *state;
-    lcf_mixture *m = new_mixture(w, &w->options);
+    const size_t cutoff = 384;
+    lcf_sources *sources = new_sources(w, &w->options);
+    lcf_mixture *m = new_mixture(w, sources, cutoff);
     lcf_llama_trainer *trainer = new_trainer(w);
     lcf_row rows[ROWS] = {{LCF_TOKENS_INIT, NULL, 0}};
     lcf_pool *pool;
@@ -342,7 +691,7 @@ static void test_packed_is_alone(void **state)
     uint64_t packed_n, alone_n = 0, tokens = 0, held = 0;
 
     assert_int_equal(lcf_pool_create(&pool, 1, &err), LCF_OK);
-    assert_int_equal(lcf_pack_init(&pack, ROWS, w->options.cutoff, &err), LCF_OK);
+    assert_int_equal(lcf_pack_init(&pack, ROWS, cutoff, &err), LCF_OK);
     for (size_t i = 0; i < ROWS; i++) {
         double nll;
         uint64_t n;
@@ -370,6 +719,7 @@ static void test_packed_is_alone(void **state)
     lcf_pool_free(pool);
     lcf_llama_trainer_free(trainer);
     lcf_mixture_free(m);
+    lcf_sources_free(sources);
 }
 
 static void test_without_memory(void **state)
@@ -377,21 +727,22 @@ static void test_without_memory(void **state)
     world *w = *state;
 
     for (uint64_t n = 1;; n++) {
+        lcf_mixture_options options = LCF_MIXTURE_OPTIONS_INIT;
+        lcf_sources *sources = NULL;
         lcf_mixture *m = NULL;
         lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
-        lcf_general g = LCF_GENERAL_INIT;
         lcf_err err = LCF_ERR_INIT;
         lcf_status status;
         lcf_alloc_fail_at(n);
-        status = lcf_general_parse(&g, GENERAL, strlen(GENERAL), "list", &err);
+        status = lcf_sources_open(&sources, &w->d, w->related, &w->options, &err);
         if (!status)
-            status = lcf_mixture_create(&m, &w->d, w->related, &g, w->tokenizer, &w->options, &err);
+            status = lcf_mixture_create(&m, sources, w->tokenizer, &options, &err);
         if (!status)
             status = lcf_mixture_next(&row, NULL, m, &err);
         lcf_alloc_fail_at(0);
         lcf_row_dispose(&row);
         lcf_mixture_free(m);
-        lcf_general_dispose(&g);
+        lcf_sources_free(sources);
         if (!status)
             break;
         assert_int_equal(status, LCF_ENOMEM);
@@ -402,12 +753,25 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_general_forms),   cmocka_unit_test(test_general_refused),
-        cmocka_unit_test(test_general_file),    cmocka_unit_test(test_seek_is_the_same_run),
-        cmocka_unit_test(test_epochs),          cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_cutoff),          cmocka_unit_test(test_weights),
-
-        cmocka_unit_test(test_packed_is_alone), cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_alpaca),
+        cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_alpaca_template),
+        cmocka_unit_test(test_conversation_templates),
+        cmocka_unit_test(test_specs),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_next_and_rating),
+        cmocka_unit_test(test_seek_is_the_same_run),
+        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_conversation_targets),
+        cmocka_unit_test(test_cutoff),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_packed_is_alone),
+        cmocka_unit_test(test_without_memory),
     };
 
     return cmocka_run_group_tests(tests, open_world, close_world);

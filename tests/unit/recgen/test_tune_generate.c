@@ -68,6 +68,8 @@ static int open_world(void **state)
     assert_true(result.tokens > 0);
     assert_true(isfinite(result.before.auc) && isfinite(result.after.auc));
     assert_true(result.after.cot_perplexity < result.before.cot_perplexity);
+    assert_int_equal(json_array_size(result.mixture), 2);
+    lcf_tune_result_dispose(&result);
     *state = &w;
     return 0;
 }
@@ -101,6 +103,8 @@ static void test_tune_is_current(void **state)
     tiny(&options, w);
     assert_int_equal(lcf_tune(&result, &options, &err), LCF_OK);
     assert_true(result.current);
+    assert_int_equal(json_array_size(result.mixture), 2);
+    lcf_tune_result_dispose(&result);
     assert_int_equal(lcf_manifest_verify(w->recgen, &err), LCF_OK);
 }
 
@@ -133,7 +137,7 @@ static void test_tune_goes_on_from_a_model(void **state)
     lcf_tune_options options;
     lcf_tune_result result;
     lcf_err err = LCF_ERR_INIT;
-    lcf_buf rows = LCF_BUF_INIT;
+    lcf_buf rows = LCF_BUF_INIT, source = LCF_BUF_INIT;
 
     for (int i = 0; i < 60; i++)
         lcf_buf_printf(&rows, "{\"instruction\": \"Count to %d\", \"output\": \"%d\"}\n", i, i);
@@ -141,12 +145,17 @@ static void test_tune_goes_on_from_a_model(void **state)
     tiny(&options, w);
     options.out = out;
     options.base = w->gguf;
-    options.general[options.general_n++] = general;
+    lcf_buf_printf(&source, "alpaca:%s,hold=0.2", general);
+    assert_int_equal(lcf_source_parse(&options.sources.list[0], "decide", &err), LCF_OK);
+    assert_int_equal(lcf_source_parse(&options.sources.list[1], source.data, &err), LCF_OK);
+    options.sources.n = 2;
     if (lcf_tune(&result, &options, &err))
         fail_msg("%s", err.text);
     assert_true(isfinite(result.before.general_perplexity));
     assert_true(result.after.general_perplexity < result.before.general_perplexity);
+    lcf_tune_result_dispose(&result);
     lcf_buf_dispose(&rows);
+    lcf_buf_dispose(&source);
     free(general);
     free(out);
 }
@@ -363,6 +372,7 @@ static void test_tune_without_memory(void **state)
         lcf_alloc_fail_at(n);
         status = lcf_tune(&result, &options, &err);
         lcf_alloc_fail_at(0);
+        lcf_tune_result_dispose(&result);
         if (!status)
             break;
         assert_int_equal(err.status, status);
