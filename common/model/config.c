@@ -161,7 +161,7 @@ lcf_status lcf_example_order_parse(lcf_example_order *out, const char *name, lcf
 
 lcf_example_options lcf_ranker_retrieval(const lcf_ranker_config *c)
 {
-    return (lcf_example_options){c->k, c->balanced, c->mode, c->by};
+    return (lcf_example_options){c->k, c->balanced, c->mode, c->by, 0.0};
 }
 
 /* The one list of what a configuration holds besides the names of its parts: u32 fields. */

@@ -80,11 +80,13 @@ typedef struct lcf_example_options {
     bool balanced; /* k/2 of each label (label 1 gets the odd one) instead of the best k */
     lcf_retrieval_mode mode;
     lcf_retrieval_by by;
+    double deadline_s; /* of lcf_clock_s, 0: none. Queries of a request that are not looked at until
+                          then get no examples: no part of the rule */
 } lcf_example_options;
 
-#define LCF_EXAMPLE_OPTIONS_INIT                              \
-    {                                                         \
-        4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH \
+#define LCF_EXAMPLE_OPTIONS_INIT                                   \
+    {                                                              \
+        4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0 \
     }
 
 /* "same-user", "strict"; "both", "history", "target". errors: EINVAL no such name */

@@ -88,5 +88,9 @@ bool lcf_examples_are_shared(const lcf_example_query *queries, size_t n);
 lcf_status lcf_examples_search_shared(uint32_t *ids, float *scores, const lcf_examples *e,
                                       const lcf_example_query *queries, size_t n,
                                       const lcf_example_options *options, lcf_err *err);
+/* Whether the options' deadline has passed. */
+bool lcf_examples_late(const lcf_example_options *options);
+/* n places of no example; scores may be NULL. */
+void lcf_examples_none(uint32_t *ids, float *scores, size_t n);
 
 #endif

@@ -7,6 +7,7 @@
  * errors together. Otherwise more is fetched, and at last everything looked at.
  */
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "common/store/examples.h"
 #include "common/store/examples_index.h"
 
@@ -113,6 +114,18 @@ void lcf_best_add(lcf_best *best, uint32_t example, float score)
     }
     best->ids[at] = example;
     best->scores[at] = score;
+}
+
+bool lcf_examples_late(const lcf_example_options *options)
+{
+    return options->deadline_s != 0.0 && lcf_clock_s() > options->deadline_s;
+}
+
+void lcf_examples_none(uint32_t *ids, float *scores, size_t n)
+{
+    memset(ids, 0xff, n * sizeof(*ids)); /* LCF_EXAMPLE_NONE */
+    if (scores)
+        memset(scores, 0, n * sizeof(*scores));
 }
 
 void lcf_best_init(lcf_best best[2], const lcf_example_options *options)

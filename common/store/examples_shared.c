@@ -268,9 +268,14 @@ lcf_status lcf_examples_search_shared(uint32_t *ids, float *scores, const lcf_ex
         status = allocate(&s, err);
     if (!status)
         fill_user_parts(&s, &queries[0]);
-    for (size_t at = 0; at < n && !status; at += BLOCK)
+    for (size_t at = 0; at < n && !status; at += BLOCK) {
+        if (lcf_examples_late(options)) {
+            lcf_examples_none(ids + at * k, scores ? scores + at * k : NULL, (n - at) * k);
+            break;
+        }
         search_block(ids + at * k, scores ? scores + at * k : NULL, &s, queries + at,
                      n - at < BLOCK ? n - at : BLOCK);
+    }
     free(s.user_part);
     free(s.most[0]);
     free(s.most[1]);

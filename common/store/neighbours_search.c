@@ -25,6 +25,7 @@
 
 enum {
     LEADERS = 2048, /* examples by falling first part that a search looks at */
+    LOOK = 16,      /* queries between two looks at the clock */
     GROUP = 64,     /* examples that share an entry in the search for leaders */
 };
 
@@ -364,7 +365,9 @@ static lcf_status search_unsettled(uint32_t *ids, float *scores, lcf_neighbours_
     uint32_t k = options->k;
     lcf_status status = LCF_OK;
 
-    if (s->unsettled_n)
+    if (s->unsettled_n && lcf_examples_late(options))
+        lcf_examples_none(s->ids, s->scores, s->unsettled_n * k);
+    else if (s->unsettled_n)
         status =
             lcf_examples_search(s->ids, s->scores, e, s->unsettled, s->unsettled_n, options, err);
     for (size_t i = 0; !status && i < s->unsettled_n; i++) {
@@ -397,6 +400,11 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
     for (size_t i = 0; i < n; i++) {
         lcf_best best[2];
         bool settled = true;
+
+        if (i % LOOK == 0 && lcf_examples_late(options)) {
+            lcf_examples_none(ids + i * k, scores ? scores + i * k : NULL, (n - i) * k);
+            break;
+        }
         lcf_best_init(best, options);
         for (unsigned label = 0; settled && label < 2; label++)
             settled = search_label(&best[label], &w, items[i], label, queries[i].target_vec);

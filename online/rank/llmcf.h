@@ -70,12 +70,14 @@ typedef struct lcf_rank_request {
     size_t candidates_n;           /* 1 .. LCF_RANK_CANDIDATES_MAX */
     const lcf_rank_value *context; /* what is known of the moment; fields left out have no value */
     size_t context_n;
-    const char *arm; /* NULL: the snapshot's default arm */
-    uint32_t k;      /* examples per candidate, <= the model's; 0: the model's */
-    size_t top;      /* results returned; 0: all */
-    int64_t time;    /* seconds since 1970 of the decision; 0: now */
-    bool strict;     /* with time: every example must be earlier, not only the user's own */
-    bool explain;    /* also the examples of every result */
+    const char *arm;   /* NULL: the snapshot's default arm */
+    uint32_t k;        /* examples per candidate, <= the model's; 0: the model's */
+    size_t top;        /* results returned; 0: all */
+    int64_t time;      /* seconds since 1970 of the decision; 0: now */
+    bool strict;       /* with time: every example must be earlier, not only the user's own */
+    double deadline_s; /* of CLOCK_MONOTONIC, in seconds, for the answer; 0: none. Where it comes
+                          near, candidates at the end of the request get the backbone's score */
+    bool explain;      /* also the examples of every result */
 } lcf_rank_request;
 
 typedef struct lcf_rank_example {
@@ -94,7 +96,8 @@ typedef struct lcf_rank_result {
     const char *item_id, *title;
     float score;          /* probability */
     const char *degraded; /* NULL, or why this is not the arm's full answer: "unknown_item" (scored
-                             as an item without features), "no_examples" (the backbone's score) */
+                             as an item without features), "no_examples" and "deadline" (the
+                             backbone's score) */
     const lcf_rank_example *examples; /* with explain */
     size_t examples_n;                /* used for the score; 0 in a backbone arm */
     float score_no_examples; /* of lcf_rank_explain: the score, had no example been found */

@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the time until a request's deadline: when looking for examples ends, and when reading them
+ * does; the rest is for the backbone and the answer. */
+#define RETRIEVE_SHARE 0.4
+#define ICT_SHARE 0.75
+#define DEADLINE_BLOCK 48 /* candidates between two looks at the clock */
 #define ARENA_BLOCK_BYTES ((size_t)256 << 10)
 
 _Static_assert(sizeof(((lcf_rank_info *)0)->arms) / sizeof(char *) == LCF_ARMS_MAX,
@@ -77,12 +82,13 @@ static bool context_alloc(lcf_rank_context *c, size_t text_dim)
     c->examples = lcf_alloc(n * k, sizeof(*c->examples));
     c->similarities = lcf_alloc(n * k, sizeof(*c->similarities));
     c->degraded = lcf_alloc(n, sizeof(*c->degraded));
+    c->plain = lcf_alloc(n, sizeof(*c->plain));
     c->rows = lcf_alloc(n, sizeof(*c->rows));
     c->row_candidate = lcf_alloc(n, sizeof(*c->row_candidate));
     c->row_score = lcf_alloc(n, sizeof(*c->row_score));
     c->places = lcf_alloc(n, sizeof(*c->places));
     return c->history_vec && c->item && c->queries && c->examples && c->similarities &&
-           c->degraded && c->rows && c->row_candidate && c->row_score && c->places;
+           c->degraded && c->plain && c->rows && c->row_candidate && c->row_score && c->places;
 }
 
 /* The snapshot's fields with room for the values of a request. */
@@ -147,6 +153,7 @@ void lcf_rank_context_free(lcf_rank_context *c)
     free(c->examples);
     free(c->similarities);
     free(c->degraded);
+    free(c->plain);
     free(c->rows);
     free(c->row_candidate);
     free(c->row_score);
@@ -307,6 +314,14 @@ static void widen_rows(uint32_t *ids, float *similarities, size_t n, uint32_t wa
         }
 }
 
+/* The moment by which that share of the request's time is over; 0: never. */
+static double share_of_time(const rank_job *j, double share)
+{
+    const double deadline_s = j->request->deadline_s;
+
+    return deadline_s == 0.0 ? 0.0 : j->start_s + share * fmax(deadline_s - j->start_s, 0.0);
+}
+
 static lcf_status retrieve(rank_job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
@@ -327,6 +342,7 @@ static lcf_status retrieve(rank_job *j, lcf_err *err)
         q->target_vec = vectors->vectors + (size_t)c->item[i] * vectors->dim;
     }
     options.k = r->k ? r->k : j->k;
+    options.deadline_s = share_of_time(j, RETRIEVE_SHARE);
     if (r->strict)
         options.mode = LCF_RETRIEVE_STRICT;
     status = c->neighbours
@@ -378,27 +394,25 @@ lcf_ranker_row lcf_rank_row(const rank_job *j, size_t candidate)
                             .context = 1};
 }
 
-/* Scores the candidates that do (or do not) go through the backbone with one model. */
-static lcf_status score_rows(rank_job *j, size_t arm, bool fallback, lcf_err *err)
+/* Scores n candidates from `first` on with one model, those that are (or are not) plain. */
+static lcf_status score_rows(rank_job *j, size_t arm, bool plain, size_t first, size_t end,
+                             lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     lcf_ranker *ranker = j->data->arms[arm].ranker;
-    bool examples = reads_examples(ranker);
     const lcf_ranker_source source = lcf_rank_source(j);
     size_t n = 0;
     lcf_status status;
 
-    for (size_t i = 0; i < j->request->candidates_n; i++) {
-        if (j->k && (examples_of(j, i) == 0) != fallback)
+    for (size_t i = first; i < end; i++) {
+        if (c->plain[i] != plain)
             continue;
         c->rows[n] = lcf_rank_row(j, i);
-        if (examples) {
+        if (!plain && j->retrieved) {
             c->rows[n].examples = c->examples + i * j->k;
             c->rows[n].similarities = c->similarities + i * j->k;
         }
         c->row_candidate[n++] = (uint32_t)i;
-        if (fallback)
-            c->degraded[i] = "no_examples";
     }
     if (n == 0)
         return LCF_OK;
@@ -417,16 +431,53 @@ size_t lcf_rank_fallback_arm(const rank_job *j)
     return backbone == RANK_NO_ARM ? j->arm : backbone;
 }
 
+static bool is_past(double moment_s)
+{
+    return moment_s != 0.0 && lcf_clock_s() > moment_s;
+}
+
+/* Candidates from `first` on that are not yet: the backbone answers for them. */
+static void make_plain(rank_job *j, size_t first, const char *reason)
+{
+    for (size_t i = first; i < j->request->candidates_n; i++)
+        if (!j->c->plain[i]) {
+            j->c->plain[i] = true;
+            j->c->degraded[i] = reason;
+        }
+}
+
+/* The candidates with examples, as many as there is time for. */
+static lcf_status score_read(rank_job *j, lcf_err *err)
+{
+    const size_t n = j->request->candidates_n;
+    const double until_s = j->k ? share_of_time(j, ICT_SHARE) : 0.0;
+    const size_t block = until_s == 0.0 ? n : DEADLINE_BLOCK;
+    lcf_status status = LCF_OK;
+
+    for (size_t at = 0; at < n && !status; at += block) {
+        if (is_past(until_s)) {
+            make_plain(j, at, "deadline");
+            break;
+        }
+        status = score_rows(j, j->arm, false, at, n - at < block ? n : at + block, err);
+    }
+    return status;
+}
+
 static lcf_status score(rank_job *j, lcf_err *err)
 {
+    const size_t n = j->request->candidates_n;
+    const bool late = is_past(share_of_time(j, RETRIEVE_SHARE));
     lcf_status status;
 
-    for (size_t i = 0; i < j->request->candidates_n; i++)
+    for (size_t i = 0; i < n; i++) {
         j->c->places[i] = (rank_place){0.0f, (uint32_t)i};
-    status = score_rows(j, j->arm, false, err);
-    if (status || !j->k)
-        return status;
-    return score_rows(j, lcf_rank_fallback_arm(j), true, err);
+        j->c->plain[i] = j->k && examples_of(j, i) == 0;
+        if (j->c->plain[i])
+            j->c->degraded[i] = late && j->data->has_examples ? "deadline" : "no_examples";
+    }
+    status = score_read(j, err);
+    return status ? status : score_rows(j, lcf_rank_fallback_arm(j), true, 0, n, err);
 }
 
 /* ---- scores -> response ---- */
@@ -493,7 +544,7 @@ static lcf_status fill_result(lcf_rank_result *result, rank_job *j, rank_place p
         return LCF_FAIL(err, LCF_ENOMEM, "response");
     result->score = p.score;
     result->degraded = j->c->degraded[p.candidate];
-    result->examples_n = examples_of(j, p.candidate);
+    result->examples_n = j->c->plain[p.candidate] ? 0 : examples_of(j, p.candidate);
     return j->request->explain && result->examples_n ? lcf_rank_list_examples(result, j, err)
                                                      : LCF_OK;
 }
@@ -525,9 +576,10 @@ static lcf_status respond(lcf_rank_response *out, rank_job *j, lcf_err *err)
 
 lcf_status lcf_rank_run(lcf_rank_response *out, rank_job *j, lcf_err *err)
 {
-    double start_s = lcf_clock_s(), retrieve_s, score_s;
+    double retrieve_s, score_s;
     lcf_status status;
 
+    j->start_s = lcf_clock_s();
     memset(out, 0, sizeof(*out));
     lcf_flush_denormals();
     lcf_arena_reset(j->c->arena);
@@ -540,10 +592,10 @@ lcf_status lcf_rank_run(lcf_rank_response *out, rank_job *j, lcf_err *err)
     score_s = lcf_clock_s();
     if (!status)
         status = respond(out, j, err);
-    out->retrieve_ms = (retrieve_s - start_s) * 1e3;
+    out->retrieve_ms = (retrieve_s - j->start_s) * 1e3;
     out->ict_ms = j->side_s * 1e3;
     out->score_ms = (score_s - retrieve_s) * 1e3;
-    out->total_ms = (lcf_clock_s() - start_s) * 1e3;
+    out->total_ms = (lcf_clock_s() - j->start_s) * 1e3;
     return status;
 }
 

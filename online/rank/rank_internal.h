@@ -40,6 +40,7 @@ struct lcf_rank_context {
     uint32_t *examples;                 /* [candidates, k of the model] */
     float *similarities;
     const char **degraded;
+    bool *plain; /* without examples: the backbone answers */
     lcf_ranker_row *rows;
     uint32_t *row_candidate;
     float *row_score;
@@ -58,7 +59,8 @@ typedef struct rank_job {
     size_t arm;
     uint32_t user, k; /* k of the arm's model: the row length of `examples` */
     bool retrieved;
-    double side_s; /* of the arm's side module */
+    double start_s; /* of lcf_clock_s */
+    double side_s;  /* of the arm's side module */
 } rank_job;
 
 /* lcf_rank, and what the request became on the way. */

@@ -18,7 +18,7 @@ static const char *const REJECTIONS[LCF_REJECTIONS_N] = {
     "deadline",    "draining",  "out_of_memory",      "internal",
     "other"};
 static const char *const DEGRADATIONS[LCF_DEGRADATIONS_N] = {
-    "unknown_item", "no_examples", "no_example_index", "unknown_user", "other"};
+    "unknown_item", "no_examples", "deadline", "no_example_index", "unknown_user", "other"};
 static const char *const STAGES[LCF_STAGES_N] = {"queue", "parse",    "retrieve",
                                                  "ict",   "backbone", "serialise"};
 static const double BOUNDS_S[LCF_BUCKETS_N] = {.00001, .000025, .00005, .0001, .00025, .0005,

@@ -17,7 +17,7 @@
 
 #define LCF_BUCKETS_N 18
 #define LCF_CODES_N 12
-#define LCF_DEGRADATIONS_N 5
+#define LCF_DEGRADATIONS_N 6
 #define LCF_REJECTIONS_N 13
 
 /* The stages of an answer, in their order. */

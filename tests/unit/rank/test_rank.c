@@ -692,28 +692,6 @@ static void the_most_candidates(void **state)
     assert_int_equal(rank(&request).results_n, LCF_RANK_CANDIDATES_MAX);
 }
 
-/* The first request after this one that takes memory fails: none does, whoever asks. */
-static void nothing_is_allocated_after_warm_up(void **state)
-{
-    static const char *const arms[] = {"din", "din-ict"};
-    static const char *const users[] = {"u2", "u5", "nobody", "u12"};
-
-    (void)state;
-    for (size_t arm = 0; arm < 2; arm++) {
-        lcf_rank_request request = {
-            .user_id = "u1", .candidates = ALL, .candidates_n = 10, .arm = arms[arm]};
-
-        rank(&request);
-        lcf_alloc_fail_at(1);
-        for (size_t i = 0; i < 4; i++) {
-            request.user_id = users[i];
-            request.candidates_n = 10 - i;
-            rank(&request);
-        }
-        lcf_alloc_fail_at(0);
-    }
-}
-
 static void out_of_memory(void **state)
 {
     lcf_rank_request request = {
@@ -761,7 +739,6 @@ int main(void)
         cmocka_unit_test(finds_users_and_items),
         cmocka_unit_test(refusals),
         cmocka_unit_test(the_most_candidates),
-        cmocka_unit_test(nothing_is_allocated_after_warm_up),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(every_side_module),
     };

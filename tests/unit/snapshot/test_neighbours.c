@@ -95,15 +95,15 @@ static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, 
 static void compare_all(const fixture *f, size_t users_n)
 {
     static const lcf_example_options options[] = {
-        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH},
-        {4, true, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_BOTH},
-        {3, false, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH},
-        {1, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH},
-        {16, true, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_BOTH},
+        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0},
+        {4, true, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_BOTH, 0.0},
+        {3, false, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0},
+        {1, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0},
+        {16, true, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_BOTH, 0.0},
     };
     static const lcf_example_options others[] = {
-        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_HISTORY},
-        {5, false, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_TARGET},
+        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_HISTORY, 0.0},
+        {5, false, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_TARGET, 0.0},
     };
     int64_t middle = f->examples.time[f->examples.n / 2];
     size_t queries = 0, unsettled = 0;

@@ -213,7 +213,7 @@ static void compare_all(size_t n, size_t dim, uint32_t users, size_t distinct, s
         for (int balanced = 0; balanced < 2; balanced++)
             for (int mode = 0; mode < 2; mode++) {
                 lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode,
-                                         (lcf_retrieval_by)((k + (unsigned)mode) % 3)};
+                                         (lcf_retrieval_by)((k + (unsigned)mode) % 3), 0.0};
                 compare(&e, q, queries_n, &o);
             }
     free(q);
@@ -248,7 +248,7 @@ static void compare_request(const lcf_examples *e, size_t n, uint64_t seed)
         for (int balanced = 0; balanced < 2; balanced++)
             for (int mode = 0; mode < 2; mode++) {
                 lcf_example_options o = {k, balanced != 0, (lcf_retrieval_mode)mode,
-                                         (lcf_retrieval_by)((k + (unsigned)mode) % 3)};
+                                         (lcf_retrieval_by)((k + (unsigned)mode) % 3), 0.0};
                 compare(e, q, n, &o);
             }
     free(q);
@@ -573,7 +573,7 @@ static void test_rule_as_json(void **state)
         "{\"balanced\": true, \"by\": \"item\", \"k\": 4, \"mode\": \"strict\"}",
         "{\"balanced\": true, \"by\": \"both\", \"k\": 4, \"mode\": \"\"}",
     };
-    lcf_example_options back, o = {7, false, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_TARGET};
+    lcf_example_options back, o = {7, false, LCF_RETRIEVE_STRICT, LCF_RETRIEVE_BY_TARGET, 0.0};
     json_t *json = lcf_example_options_to_json(&o);
 
     (void)state;
