@@ -3,9 +3,12 @@
  * offline/recgen/generate.h.
  */
 #include "offline/recgen/generate.h"
+#include "offline/recgen/ranks.h"
 
 #include "common/base/cli.h"
+#include "common/base/file.h"
 #include "common/base/progress.h"
+#include "offline/cmd/job_options.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -13,63 +16,42 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-    OPT_DATASET = 0x100,
-    OPT_MODEL,
+    OPT_MODEL = 0x100,
     OPT_COT,
-    OPT_SHARE,
-    OPT_ROWS,
-    OPT_CANDIDATES,
-    OPT_TEMPERATURE,
-    OPT_TOP_K,
-    OPT_TOP_P,
-    OPT_MAX_TOKENS,
-    OPT_TEMPLATE,
-    OPT_HISTORY,
-    OPT_BATCH,
-    OPT_SEED,
     OPT_ENDPOINT,
-    OPT_MODEL_NAME,
-    OPT_API,
     OPT_KEY_FILE,
     OPT_CONCURRENCY,
     OPT_RETRIES,
     OPT_RETRY_WAIT,
     OPT_CONNECT_TIMEOUT,
     OPT_TIMEOUT,
+    OPT_MAX_ROWS,
+    OPT_MAX_TOTAL_TOKENS,
+    OPT_DEADLINE,
+    OPT_MIN_FREE_DISK,
+    OPT_BATCH,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
 };
 
 static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
     {"model", OPT_MODEL, "FILE.gguf", 0, "RecGen-LLaMA, or any larger GGUF LLaMA", 1},
     {"out", OPT_COT, "DIR", 0, "The store; grows in place", 1},
     {"cot", OPT_COT, "DIR", OPTION_ALIAS, NULL, 1},
-    {"share", OPT_SHARE, "SHARE", 0, "Of the training rows, chosen by hash (default 0.1)", 2},
-    {"rows", OPT_ROWS, "N", 0, "At most so many rows; 0 = no limit (default 0)", 2},
-    {"candidates", OPT_CANDIDATES, "N", 0, "Per row; the best one is kept (default 3)", 2},
-    {"temperature", OPT_TEMPERATURE, "T", 0, "0 is greedy (default 0.6)", 2},
-    {"top-k", OPT_TOP_K, "K", 0, "0 switches it off (default 50)", 2},
-    {"top-p", OPT_TOP_P, "P", 0, "1 switches it off (default 1)", 2},
-    {"max-tokens", OPT_MAX_TOKENS, "N", 0, "Longest candidate (default 160)", 2},
-    {"template", OPT_TEMPLATE, "NAME", 0,
-     "Prompts: recgen (a model of `llmcf tune`) or llama2 (a chat model) (default recgen)", 2},
-    {"history", OPT_HISTORY, "N", 0, "History items in a prompt (default 8)", 2},
-    {"seed", OPT_SEED, "N", 0, "Of the choice of rows and of sampling (default 1)", 2},
     {"batch", OPT_BATCH, "ROWS", 0, "Rows of one group: decoded and committed together (default 8)",
      3},
+    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the records are the same (default 0)",
+     3},
+    {"force", OPT_FORCE, NULL, 0, "Look into the store also when its manifest is up to date", 3},
+    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
     {"endpoint", OPT_ENDPOINT, "URL", 0,
      "Instead of --model: an OpenAI-compatible server such as http://localhost:8000/v1 (vLLM, "
      "SGLang, llama.cpp)",
-     4},
-    {"model-name", OPT_MODEL_NAME, "NAME", 0, "The model as the endpoint calls it", 4},
-    {"api", OPT_API, "API", 0,
-     "chat (messages; the server adds the chat markers) or completions (the prompt as --template "
-     "has it) (default chat)",
      4},
     {"api-key-file", OPT_KEY_FILE, "FILE", 0,
      "Its first line is the API key (default: LLMCF_API_KEY in the environment, if any)", 4},
@@ -82,10 +64,12 @@ static const struct argp_option OPTIONS[] = {
      4},
     {"connect-timeout", OPT_CONNECT_TIMEOUT, "SECONDS", 0, "(default 10)", 4},
     {"timeout", OPT_TIMEOUT, "SECONDS", 0, "Of one request (default 600)", 4},
-    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the records are the same (default 0)",
-     3},
-    {"force", OPT_FORCE, NULL, 0, "Look into the store also when its manifest is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
+    {"max-rows", OPT_MAX_ROWS, "N", 0, "Ends well after N rows of this run", 5},
+    {"max-total-tokens", OPT_MAX_TOTAL_TOKENS, "N", 0,
+     "Ends well once this run has generated N tokens", 5},
+    {"deadline", OPT_DEADLINE, "HH:MM", 0, "Ends well at the next such local time", 5},
+    {"min-free-disk", OPT_MIN_FREE_DISK, "SIZE", 0,
+     "Ends well when less is free where the store is, e.g. 500M or 20G", 5},
     {0},
 };
 
@@ -102,6 +86,12 @@ static const char DOC[] =
     "rows is one transaction: kill -9 loses at most the groups in flight, the same command "
     "generates exactly what is missing. SIGTERM finishes the groups in flight and exits with 75.\n"
     "`llmcf store export` prints records.\n\n"
+    "A budget (--max-rows, --max-total-tokens, --deadline, --min-free-disk) that is used up ends "
+    "the run with exit code 0: what is under way is finished and committed, the next run goes "
+    "on.\n\n"
+    "--shard I/N takes a part of the rows, by the hash of their keys; `llmcf store merge` joins "
+    "the stores. Started by mpirun or srun as one of several, each process takes its shard by "
+    "itself, writes to OUT/shard-I-of-N and leaves out what OUT already holds.\n\n"
     "With --endpoint the texts come from a server. An answered row is committed before another is "
     "asked for; rows that the server refuses, or does not answer after all retries (exit code 75), "
     "are left for the next run. Redirects are not followed: the API key stays with the address it "
@@ -110,7 +100,9 @@ static const char DOC[] =
     "  llmcf generate --dataset dataset --model recgen/recgen.gguf \\\n"
     "    --out cot --share 0.1\n"
     "  llmcf generate --dataset dataset --endpoint http://gpu7:8000/v1 \\\n"
-    "    --model-name llama-3.1-8b --template llama2 --concurrency 32 --out cot";
+    "    --model-name llama-3.1-8b --template llama2 --concurrency 32 --out cot\n"
+    "  mpirun -n 4 llmcf generate --dataset dataset --model m.gguf --out cot\n"
+    "  llmcf store merge cot/shard-*-of-4 --cot cot";
 
 #define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
 
@@ -122,20 +114,9 @@ typedef struct arguments {
 static error_t parse_endpoint(int key, char *text, struct argp_state *state,
                               lcf_endpoint_options *o)
 {
-    lcf_err err = LCF_ERR_INIT;
-
     switch (key) {
     case OPT_ENDPOINT:
         o->url = text;
-        return 0;
-    case OPT_MODEL_NAME:
-        if (!*text || strlen(text) >= LCF_OPENAI_MODEL_BYTES)
-            argp_error(state, "--model-name must have 1 to %d bytes", LCF_OPENAI_MODEL_BYTES - 1);
-        o->model_name = text;
-        return 0;
-    case OPT_API:
-        if (lcf_openai_api_parse(&o->api, text, &err))
-            argp_error(state, "--api: %s", err.text);
         return 0;
     case OPT_KEY_FILE:
         o->key_file = text;
@@ -160,33 +141,24 @@ static error_t parse_endpoint(int key, char *text, struct argp_state *state,
     }
 }
 
-static error_t parse_sampling(int key, char *text, struct argp_state *state,
-                              lcf_generate_options *o)
+static error_t parse_budget(int key, char *text, struct argp_state *state, lcf_generate_options *o)
 {
     lcf_err err = LCF_ERR_INIT;
 
     switch (key) {
-    case OPT_CANDIDATES:
-        o->candidates_n = SIZE("candidates", 1, 256);
+    case OPT_MAX_ROWS:
+        o->budget.rows_max = lcf_cli_u64(state, "max-rows", text, 1, INT64_MAX);
         return 0;
-    case OPT_TEMPERATURE:
-        o->sampling.temperature = (float)lcf_cli_f64(state, "temperature", text, 0.0, 100.0);
+    case OPT_MAX_TOTAL_TOKENS:
+        o->budget.tokens_max = lcf_cli_u64(state, "max-total-tokens", text, 1, INT64_MAX);
         return 0;
-    case OPT_TOP_K:
-        o->sampling.top_k = (uint32_t)lcf_cli_u64(state, "top-k", text, 0, UINT32_MAX);
+    case OPT_DEADLINE:
+        if (lcf_deadline_parse(&o->budget.deadline, text, time(NULL), &err))
+            argp_error(state, "--deadline: %s", err.text);
         return 0;
-    case OPT_TOP_P:
-        o->sampling.top_p = (float)lcf_cli_f64(state, "top-p", text, 1e-6, 1.0);
-        return 0;
-    case OPT_MAX_TOKENS:
-        o->tokens_max = SIZE("max-tokens", 1, 65536);
-        return 0;
-    case OPT_TEMPLATE:
-        if (lcf_dialect_parse(&o->prompt.dialect, text, &err))
-            argp_error(state, "--template: %s", err.text);
-        return 0;
-    case OPT_HISTORY:
-        o->prompt.history_n = SIZE("history", 1, LCF_HISTORY_MAX);
+    case OPT_MIN_FREE_DISK:
+        if (lcf_bytes_parse(&o->budget.free_disk_bytes_min, text, &err))
+            argp_error(state, "--min-free-disk: %s", err.text);
         return 0;
     default:
         return parse_endpoint(key, text, state, &o->endpoint);
@@ -209,8 +181,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     lcf_generate_options *o = &a->generate;
 
     switch (key) {
-    case OPT_DATASET:
-        o->dataset = text;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = o;
         return 0;
     case OPT_MODEL:
         o->model = text;
@@ -218,17 +190,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_COT:
         o->out = text;
         return 0;
-    case OPT_SHARE:
-        o->share = lcf_cli_f64(state, "share", text, 1e-9, 1.0);
-        return 0;
-    case OPT_ROWS:
-        o->rows_max = SIZE("rows", 0, SIZE_MAX);
-        return 0;
     case OPT_BATCH:
         o->batch_rows = SIZE("batch", 1, 4096);
-        return 0;
-    case OPT_SEED:
-        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
         return 0;
     case OPT_THREADS:
         o->threads = SIZE("threads", 0, 1024);
@@ -243,7 +206,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         check(o, state);
         return 0;
     default:
-        return parse_sampling(key, text, state, o);
+        return parse_budget(key, text, state, o);
     }
 }
 
@@ -269,7 +232,8 @@ static void print_summary(const lcf_generate_result *r, const char *out)
         fprintf(stderr, "  %llu requests, %llu of them without a good answer\n",
                 (unsigned long long)r->engine.requests_n, (unsigned long long)r->engine.failures_n);
     if (r->rows_left)
-        fprintf(stderr, "  %llu rows are left; the same command goes on\n",
+        fprintf(stderr, "  %s%s%llu rows are left; the same command goes on\n",
+                r->budget ? r->budget : "", r->budget ? " is reached: " : "",
                 (unsigned long long)r->rows_left);
 }
 
@@ -277,25 +241,54 @@ static lcf_status print_json(const lcf_generate_result *r, lcf_err *err)
 {
     json_t *score = isfinite(r->score_mean) ? json_real(r->score_mean) : json_null();
     json_t *json = json_pack(
-        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "current", r->current,
+        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?, s:o, s:f}", "current", r->current,
         "rows_chosen", (json_int_t)r->rows_chosen, "rows_present", (json_int_t)r->rows_present,
         "rows_generated", (json_int_t)r->rows_generated, "rows_rejected",
         (json_int_t)r->rows_rejected, "rows_left", (json_int_t)r->rows_left, "rows_refused",
         (json_int_t)r->engine.rows_refused, "requests", (json_int_t)r->engine.requests_n,
         "requests_failed", (json_int_t)r->engine.failures_n, "tokens_generated",
-        (json_int_t)r->tokens_generated, "score_mean", score, "seconds", r->seconds);
+        (json_int_t)r->tokens_generated, "budget", r->budget, "score_mean", score, "seconds",
+        r->seconds);
     lcf_status status = lcf_cmd_print_json(json, err);
 
     json_decref(json);
     return status;
 }
 
+/* One of several processes that mpirun or srun started takes a shard of its own, in a folder of its
+ * own; what the store already holds is not asked for again. *folder: for the caller to free. */
+static lcf_status take_place(char **folder, lcf_generate_options *o, lcf_err *err)
+{
+    char *data = NULL;
+    lcf_rank place;
+    bool found;
+    lcf_status status = o->choice.shards_n ? LCF_OK : lcf_rank_find(&found, &place, err);
+
+    if (status || o->choice.shards_n || !found)
+        return status;
+    o->choice.shard = place.rank + 1;
+    o->choice.shards_n = place.ranks_n;
+    *folder = lcf_shard_folder(o->out, o->choice.shard, place.ranks_n);
+    data = lcf_path_join(o->out, "data.mdb");
+    if (!*folder || !data)
+        status = LCF_FAIL(err, LCF_ENOMEM, "folder of the shard");
+    else if (!o->skip_in && lcf_path_exists(data))
+        o->skip_in = o->out;
+    lcf_log(LCF_LOG_INFO, "generate rank %zu of %zu by %s writes to %s", place.rank, place.ranks_n,
+            place.launcher, *folder ? *folder : "");
+    o->out = *folder;
+    free(data);
+    return status;
+}
+
 int lcf_cmd_generate(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const struct argp_child children[] = {{&lcf_cmd_job_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {OPTIONS, parse, NULL, DOC, children, NULL, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
     lcf_generate_result result;
+    char *folder = NULL;
     lcf_status status;
 
     lcf_generate_options_init(&a.generate);
@@ -303,11 +296,14 @@ int lcf_cmd_generate(int argc, char **argv)
     lcf_stop_install();
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes fails the write, as a full disk does */
     if (!status)
+        status = take_place(&folder, &a.generate, &err);
+    if (!status)
         status = lcf_generate(&result, &a.generate, &err);
     if (!status) {
         print_summary(&result, a.generate.out);
         if (a.json)
             status = print_json(&result, &err);
     }
+    free(folder);
     return lcf_cli_finish("generate", status, &err);
 }

@@ -37,7 +37,7 @@ static const char DOC[] =
     "  get KEY      one record, as JSON; KEY is 32 hexadecimal digits\n"
     "  export       all records as JSON lines in key order: equal stores give equal lines\n"
     "  import FILE  adds exported records (- is stdin); those there already stay as they are\n"
-    "  merge DIR    adds the records of another store, such as a shard's; conflicts are named, and "
+    "  merge DIR... adds the records of other stores, such as shards; conflicts are named, and "
     "fail the run once all else is merged\n"
     "  verify       reads every record and names each damaged one: checksums, dictionaries, and "
     "that "
@@ -54,7 +54,7 @@ static const char DOC[] =
     "  llmcf store export --cot cot --sample 10 | jq -r '.score, .text'\n"
     "  llmcf store export --cot cot | zstd >cot.jsonl.zst\n"
     "  zstd -dc cot.jsonl.zst | llmcf store import - --cot copy\n"
-    "  llmcf store merge shard-2 --cot cot\n"
+    "  llmcf store merge cot/shard-*-of-8 --cot cot\n"
     "  llmcf store gc --keep-days 180 --cot cot";
 
 typedef struct action action;
@@ -62,12 +62,13 @@ typedef struct action action;
 typedef struct arguments {
     const action *action;
     const char *cot, *out, *operand, *keep_model;
+    lcf_cli_texts operands; /* all of them; `operand` is the first */
     lcf_hash128 key;
     uint64_t sample, seed, keep_days;
 } arguments;
 
 struct action {
-    const char *name, *operand; /* what it takes besides options, or NULL */
+    const char *name, *operand; /* what it takes besides options, or NULL; "...": several */
     lcf_status (*run)(const arguments *a, lcf_err *err);
 };
 
@@ -335,15 +336,17 @@ static lcf_status run_merge(const arguments *a, lcf_err *err)
 {
     lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
     lcf_cot_merge_counts counts = {0, 0, 0};
-    lcf_cot_store *to = NULL, *from = NULL;
-    lcf_status status = lcf_cot_store_open(&from, a->operand, &reading, err);
+    lcf_cot_store *to = NULL;
+    lcf_status status = open_store(&to, a, true, err);
 
-    if (!status)
-        status = open_store(&to, a, true, err);
-    if (!status)
-        status = lcf_cot_store_merge(&counts, to, from, name_conflict, NULL, err);
+    for (size_t i = 0; i < a->operands.n && !status; i++) {
+        lcf_cot_store *from = NULL;
+        status = lcf_cot_store_open(&from, a->operands.list[i], &reading, err);
+        if (!status)
+            status = lcf_cot_store_merge(&counts, to, from, name_conflict, NULL, err);
+        lcf_cot_store_close(from);
+    }
     lcf_cot_store_close(to);
-    lcf_cot_store_close(from);
     return status ? status : summarise(&counts, err);
 }
 
@@ -385,7 +388,7 @@ static lcf_status run_gc(const arguments *a, lcf_err *err)
 
 static const action ACTIONS[] = {
     {"stats", NULL, run_stats},     {"get", "KEY", run_get},        {"export", NULL, run_export},
-    {"import", "FILE", run_import}, {"merge", "DIR", run_merge},    {"verify", NULL, run_verify},
+    {"import", "FILE", run_import}, {"merge", "DIR...", run_merge}, {"verify", NULL, run_verify},
     {"repair", NULL, run_repair},   {"compact", NULL, run_compact}, {"gc", NULL, run_gc},
 };
 
@@ -400,14 +403,18 @@ static void parse_action(arguments *a, const char *text, struct argp_state *stat
 
 static void check(arguments *a, struct argp_state *state)
 {
+    size_t taken;
+
     if (!a->action)
         argp_error(state, "an action is needed, such as stats; --help lists them");
     if (!a->cot)
         argp_error(state, "--cot is needed");
+    a->operand = a->operands.n ? a->operands.list[0] : NULL;
     if (a->action->operand && !a->operand)
         argp_error(state, "%s needs a %s", a->action->name, a->action->operand);
-    if (!a->action->operand && a->operand)
-        argp_error(state, "%s takes no '%s'", a->action->name, a->operand);
+    taken = !a->action->operand ? 0 : strstr(a->action->operand, "...") ? SIZE_MAX : 1;
+    if (a->operands.n > taken)
+        argp_error(state, "%s takes no '%s'", a->action->name, a->operands.list[taken]);
     if (a->action->run == run_get)
         parse_key(a, a->operand, state);
 }
@@ -438,10 +445,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)
             parse_action(a, text, state);
-        else if (state->arg_num == 1)
-            a->operand = text;
         else
-            return ARGP_ERR_UNKNOWN;
+            lcf_cli_texts_add(&a->operands, state, text);
         return 0;
     case ARGP_KEY_END:
         check(a, state);
@@ -453,7 +458,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 int lcf_cmd_store(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "ACTION [KEY|FILE|DIR]", DOC, NULL,
+    static const struct argp argp = {OPTIONS, parse, "ACTION [KEY|FILE|DIR...]", DOC, NULL,
                                      NULL,    NULL};
     arguments a = {.seed = 1, .keep_days = UINT64_MAX};
     lcf_err err = LCF_ERR_INIT;
@@ -461,5 +466,6 @@ int lcf_cmd_store(int argc, char **argv)
 
     if (!status)
         status = a.action->run(&a, &err);
+    lcf_cli_texts_dispose(&a.operands);
     return lcf_cli_finish("store", status, &err);
 }

@@ -20,13 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct chosen { /* a row to explain */
-    uint64_t hash;      /* that chose it */
-    size_t sample;
-    lcf_hash128 sample_hash, key;
+typedef struct slot {     /* what becomes of a chosen row */
     bool present;         /* in the store already */
     size_t group, record; /* where its record goes */
-} chosen;
+} slot;
 
 typedef struct group { /* rows [begin, end) of the chosen ones, committed together */
     size_t begin, end;
@@ -42,15 +39,16 @@ typedef struct generation {
     lcf_dataset d;
     lcf_related *related;
     lcf_engine *engine;
-    lcf_cot_store *store;
-    chosen *rows;
-    size_t rows_n, rows_capacity;
+    lcf_cot_store *store, *other; /* the other one is only looked into; may be NULL */
+    lcf_chosen_rows chosen;
+    slot *slots; /* [chosen.n] */
     group *groups;
     size_t groups_n;
     char version[LCF_PROMPT_VERSION_BYTES], sampling[LCF_SAMPLING_TEXT_BYTES];
     lcf_provenance provenance;
     pthread_mutex_t mutex;       /* over all below, over the groups' states and `result` */
     size_t take_group, take_row; /* the next row to hand out; take_row counts within all rows */
+    uint64_t taken_n, tokens_n;  /* rows handed out; tokens of those that came back */
     size_t commit_group;         /* the first group that is not committed */
     lcf_progress progress;
     double score_sum;
@@ -59,8 +57,7 @@ typedef struct generation {
 void lcf_generate_options_init(lcf_generate_options *o)
 {
     *o = (lcf_generate_options){
-        .share = 0.1,
-        .seed = 1,
+        .choice = {.share = 0.1, .seed = 1},
         .candidates_n = 3,
         .tokens_max = 160,
         .batch_rows = 8,
@@ -75,82 +72,36 @@ void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_opt
     snprintf(out, LCF_SAMPLING_TEXT_BYTES,
              "temperature=%.6g top_k=%u top_p=%.6g candidates=%zu max_tokens=%zu seed=%llu",
              (double)o->sampling.temperature, o->sampling.top_k, (double)o->sampling.top_p,
-             o->candidates_n, o->tokens_max, (unsigned long long)o->seed);
-}
-
-lcf_hash128 lcf_cot_key(lcf_hash128 sample, const char *prompt_version, const char *model_id,
-                        const char *sampling)
-{
-    char bytes[16 + LCF_PROMPT_VERSION_BYTES + LCF_OPENAI_ID_BYTES + LCF_SAMPLING_TEXT_BYTES];
-    const char *const parts[] = {prompt_version, model_id, sampling};
-    size_t n = sizeof(sample.bytes);
-
-    memcpy(bytes, sample.bytes, n);
-    for (size_t i = 0; i < 3; i++) {
-        size_t len = strlen(parts[i]) + 1; /* the NUL ends a part */
-        LCF_ASSERT(n + len <= sizeof(bytes));
-        memcpy(bytes + n, parts[i], len);
-        n += len;
-    }
-    return lcf_hash128_of(bytes, n);
+             o->candidates_n, o->tokens_max, (unsigned long long)o->choice.seed);
 }
 
 /* ---- which rows ---- */
 
-static int by_hash(const void *a, const void *b)
+static lcf_status is_present(bool *out, lcf_cot_store *store, lcf_hash128 key, lcf_err *err)
 {
-    const chosen *x = a, *y = b;
+    lcf_status status = store ? lcf_cot_store_has(store, key, err) : LCF_ENOTFOUND;
 
-    if (x->hash != y->hash)
-        return x->hash < y->hash ? -1 : 1;
-    return memcmp(x->sample_hash.bytes, y->sample_hash.bytes, 16);
+    *out = !status;
+    return status == LCF_ENOTFOUND ? LCF_OK : status;
 }
 
-static int by_sample(const void *a, const void *b)
-{
-    const chosen *x = a, *y = b;
-
-    return (x->sample > y->sample) - (x->sample < y->sample);
-}
-
-static lcf_status choose_rows(generation *g, lcf_err *err)
-{
-    double threshold = g->o->share * 0x1p64;
-    size_t begin = g->d.split_begin[LCF_TRAIN], end = g->d.split_begin[LCF_TRAIN + 1];
-
-    for (size_t i = begin; i < end; i++) {
-        lcf_hash128 hash = lcf_dataset_sample_hash(&g->d, i);
-        uint64_t u = lcf_hash64(hash.bytes, sizeof(hash.bytes), g->o->seed);
-        if ((double)u >= threshold)
-            continue;
-        if (lcf_grow((void **)&g->rows, &g->rows_capacity, g->rows_n + 1, sizeof(*g->rows)))
-            return LCF_FAIL(err, LCF_ENOMEM, "%zu chosen rows", g->rows_n + 1);
-        g->rows[g->rows_n++] =
-            (chosen){.hash = u,
-                     .sample = i,
-                     .sample_hash = hash,
-                     .key = lcf_cot_key(hash, g->version, g->engine->model_id, g->sampling)};
-    }
-    if (g->o->rows_max && g->rows_n > g->o->rows_max) {
-        qsort(g->rows, g->rows_n, sizeof(*g->rows), by_hash);
-        g->rows_n = g->o->rows_max;
-        qsort(g->rows, g->rows_n, sizeof(*g->rows), by_sample);
-    }
-    return LCF_OK;
-}
-
-/* Marks what is in the store. Rows of equal content have one key, and so one record. */
+/* Marks what is in a store. Rows of equal content have one key, and so one record. */
 static lcf_status look_up(generation *g, lcf_err *err)
 {
-    for (size_t i = 0; i < g->rows_n; i++) {
-        lcf_status status = lcf_cot_store_has(g->store, g->rows[i].key, err);
-        if (status && status != LCF_ENOTFOUND)
-            return status;
-        g->rows[i].present = !status;
-        g->result->rows_present += !status;
+    lcf_status status = LCF_OK;
+
+    g->slots = lcf_alloc_zero(g->chosen.n + 1, sizeof(*g->slots));
+    if (!g->slots)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu chosen rows", g->chosen.n);
+    for (size_t i = 0; i < g->chosen.n && !status; i++) {
+        slot *s = &g->slots[i];
+        status = is_present(&s->present, g->store, g->chosen.rows[i].key, err);
+        if (!status && !s->present)
+            status = is_present(&s->present, g->other, g->chosen.rows[i].key, err);
+        g->result->rows_present += s->present;
     }
-    g->result->rows_chosen = g->rows_n;
-    return LCF_OK;
+    g->result->rows_chosen = g->chosen.n;
+    return status;
 }
 
 /* Rows of one commit. What an endpoint has answered is paid for: it is kept at once. */
@@ -163,17 +114,17 @@ static lcf_status form_groups(generation *g, lcf_err *err)
 {
     size_t batch = commit_rows(g->o);
 
-    g->groups = lcf_alloc_zero(g->rows_n / batch + 1, sizeof(*g->groups));
+    g->groups = lcf_alloc_zero(g->chosen.n / batch + 1, sizeof(*g->groups));
     if (!g->groups)
-        return LCF_FAIL(err, LCF_ENOMEM, "groups of %zu rows", g->rows_n);
-    for (size_t begin = 0; begin < g->rows_n; begin += batch) {
+        return LCF_FAIL(err, LCF_ENOMEM, "groups of %zu rows", g->chosen.n);
+    for (size_t begin = 0; begin < g->chosen.n; begin += batch) {
         group *gr = &g->groups[g->groups_n];
-        size_t end = begin + batch < g->rows_n ? begin + batch : g->rows_n;
+        size_t end = begin + batch < g->chosen.n ? begin + batch : g->chosen.n;
         *gr = (group){.begin = begin, .end = end};
         for (size_t i = begin; i < end; i++)
-            if (!g->rows[i].present) {
-                g->rows[i].group = g->groups_n;
-                g->rows[i].record = gr->missing_n++;
+            if (!g->slots[i].present) {
+                g->slots[i].group = g->groups_n;
+                g->slots[i].record = gr->missing_n++;
             }
         g->groups_n += gr->missing_n > 0;
     }
@@ -242,40 +193,74 @@ static lcf_status commit_ready(generation *g, lcf_err *err)
     return status;
 }
 
-/* After a stop or a failure: groups behind a gap are finished work too. */
+/* Leaves the rows of a group that are done. */
+static void gather_done(group *gr)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < gr->missing_n; i++)
+        if (gr->records[i].text)
+            gr->records[n++] = gr->records[i];
+    gr->missing_n = n;
+}
+
+/* After a stop, a budget or a failure: what is done behind a gap, or of a group, is kept too. */
 static lcf_status commit_rest(generation *g, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
-    for (size_t i = g->commit_group; i < g->groups_n && !status; i++)
-        if (is_ready(&g->groups[i]))
-            status = commit(g, &g->groups[i], err);
+    for (size_t i = 0; i < g->groups_n && !status; i++) {
+        group *gr = &g->groups[i];
+        if (!gr->records || gr->committed)
+            continue;
+        gather_done(gr);
+        status = commit(g, gr, err);
+    }
     return status;
 }
 
 /* ---- the engine's job ---- */
 
+/* Under the mutex: whether to begin nothing more, rows_n having been begun. */
+static bool is_over(generation *g, uint64_t rows_n)
+{
+    const char *budget = lcf_budget_reached(&g->o->budget, rows_n, g->tokens_n, g->o->out);
+
+    if (budget)
+        g->result->budget = budget;
+    return budget || lcf_stop_requested();
+}
+
 static bool stopping(void *arg)
 {
-    (void)arg;
-    return lcf_stop_requested();
+    generation *g = arg;
+    bool over;
+
+    pthread_mutex_lock(&g->mutex);
+    over = is_over(g, 0); /* rows that were begun are finished, however many were allowed */
+    pthread_mutex_unlock(&g->mutex);
+    return over;
 }
 
 /* Under the mutex: the numbers of up to n rows of one group. */
 static size_t hand_out(generation *g, lcf_ask *out, size_t n)
 {
+    const uint64_t rows_max = g->o->budget.rows_max;
     size_t taken = 0;
 
-    if (g->take_group == g->groups_n || stopping(g))
+    if (g->take_group == g->groups_n || is_over(g, g->taken_n))
         return 0;
+    if (rows_max && n > rows_max - g->taken_n)
+        n = (size_t)(rows_max - g->taken_n);
     for (const group *gr = &g->groups[g->take_group]; taken < n && g->take_row < gr->end;
          g->take_row++)
-        if (!g->rows[g->take_row].present)
+        if (!g->slots[g->take_row].present)
             out[taken++].row = g->take_row;
-    while (g->take_row < g->groups[g->take_group].end && g->rows[g->take_row].present)
+    while (g->take_row < g->groups[g->take_group].end && g->slots[g->take_row].present)
         g->take_row++;
     if (g->take_row == g->groups[g->take_group].end && ++g->take_group < g->groups_n)
         g->take_row = g->groups[g->take_group].begin;
+    g->taken_n += taken;
     return taken;
 }
 
@@ -287,10 +272,10 @@ static size_t take(void *arg, lcf_ask *out, size_t n)
     n = hand_out(g, out, n);
     pthread_mutex_unlock(&g->mutex);
     for (size_t i = 0; i < n; i++) {
-        out[i].key = g->rows[out[i].row].key;
+        out[i].key = g->chosen.rows[out[i].row].key;
         out[i].history_n = g->o->prompt.history_n;
         lcf_facts_of(&out[i].facts, &g->d, g->related, out[i].history_n,
-                     g->rows[out[i].row].sample);
+                     g->chosen.rows[out[i].row].sample);
     }
     return n;
 }
@@ -302,19 +287,20 @@ static bool shorten(void *arg, lcf_ask *ask)
     if (ask->history_n == 1)
         return false;
     ask->history_n = (ask->history_n + 1) / 2;
-    lcf_facts_of(&ask->facts, &g->d, g->related, ask->history_n, g->rows[ask->row].sample);
+    lcf_facts_of(&ask->facts, &g->d, g->related, ask->history_n, g->chosen.rows[ask->row].sample);
     return true;
 }
 
 /* Under the mutex. */
-static lcf_status add_record(generation *g, group *gr, size_t slot, lcf_cot_record *record,
+static lcf_status add_record(generation *g, group *gr, size_t at, lcf_cot_record *record,
                              lcf_err *err)
 {
     if (!gr->records)
         gr->records = lcf_alloc_zero(gr->missing_n, sizeof(*gr->records));
     if (!gr->records)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu records", gr->missing_n);
-    gr->records[slot] = *record;
+    gr->records[at] = *record;
+    g->tokens_n += record->tokens_generated;
     memset(record, 0, sizeof(*record)); /* its strings are the group's now */
     gr->done_n++;
     if (!is_ready(gr))
@@ -327,14 +313,15 @@ static lcf_status done(void *arg, const lcf_ask *ask, const lcf_answer *answers,
                        size_t prompt_tokens_n, lcf_err *err)
 {
     generation *g = arg;
-    const chosen *row = &g->rows[ask->row];
+    const lcf_chosen *row = &g->chosen.rows[ask->row];
+    const slot *place = &g->slots[ask->row];
     lcf_cot_record record;
     lcf_status status = lcf_record_make(&record, &g->provenance, ask, row->sample_hash, answers,
                                         answers_n, prompt_tokens_n, err);
 
     if (!status) {
         pthread_mutex_lock(&g->mutex);
-        status = add_record(g, &g->groups[row->group], row->record, &record, err);
+        status = add_record(g, &g->groups[place->group], place->record, &record, err);
         pthread_mutex_unlock(&g->mutex);
     }
     lcf_record_dispose(&record);
@@ -354,6 +341,17 @@ static lcf_status describe_model(generation *g, lcf_err *err)
     return lcf_manifest_param_str(g->manifest, "endpoint_model", id, err);
 }
 
+static lcf_status describe_shard(generation *g, lcf_err *err)
+{
+    const lcf_row_choice *c = &g->o->choice;
+    char text[64];
+
+    if (!c->shards_n)
+        return LCF_OK;
+    snprintf(text, sizeof(text), "%zu/%zu", c->shard, c->shards_n);
+    return lcf_manifest_param_str(g->manifest, "shard", text, err);
+}
+
 static lcf_status describe(generation *g, lcf_err *err)
 {
     const lcf_generate_options *o = g->o;
@@ -370,9 +368,11 @@ static lcf_status describe(generation *g, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_str(g->manifest, "sampling", g->sampling, err);
     if (!status)
-        status = lcf_manifest_param_f64(g->manifest, "share", o->share, err);
+        status = lcf_manifest_param_f64(g->manifest, "share", o->choice.share, err);
     if (!status)
-        status = lcf_manifest_param_i64(g->manifest, "rows", (int64_t)o->rows_max, err);
+        status = lcf_manifest_param_i64(g->manifest, "rows", (int64_t)o->choice.rows_max, err);
+    if (!status)
+        status = describe_shard(g, err);
     if (!status)
         status = lcf_manifest_param_i64(g->manifest, "batch", (int64_t)commit_rows(o), err);
     return status;
@@ -393,22 +393,33 @@ static lcf_status open_engine(generation *g, lcf_err *err)
     return status;
 }
 
+static lcf_status open_stores(generation *g, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_status status = LCF_OK;
+
+    if (g->o->skip_in)
+        status = lcf_cot_store_open(&g->other, g->o->skip_in, &options, err);
+    if (!status)
+        status = lcf_dir_create(g->o->out, err);
+    options.write = true;
+    return status ? status : lcf_cot_store_open(&g->store, g->o->out, &options, err);
+}
+
 static lcf_status open_inputs(generation *g, lcf_err *err)
 {
-    lcf_cot_store_options store = LCF_COT_STORE_OPTIONS_INIT;
     lcf_status status = lcf_dataset_open(&g->d, g->o->dataset, err);
 
-    store.write = true;
     if (!status)
         status = open_engine(g, err);
     if (!status)
         status = lcf_related_create(&g->related, &g->d, err);
+    if (!status) {
+        const lcf_row_source source = {g->version, g->engine->model_id, g->sampling};
+        status = lcf_rows_choose(&g->chosen, &g->d, &g->o->choice, &source, err);
+    }
     if (!status)
-        status = choose_rows(g, err);
-    if (!status)
-        status = lcf_dir_create(g->o->out, err);
-    if (!status)
-        status = lcf_cot_store_open(&g->store, g->o->out, &store, err);
+        status = open_stores(g, err);
     if (!status)
         status = look_up(g, err);
     return status ? status : form_groups(g, err);
@@ -447,6 +458,8 @@ static lcf_status generate_missing(generation *g, lcf_err *err)
     rest = commit_rest(g, status ? &rest_err : err);
     lcf_progress_end(&g->progress);
     result->rows_left = result->rows_chosen - result->rows_present - result->rows_generated;
+    if (!result->rows_left)
+        result->budget = NULL;
     if (!status && !rest && result->rows_left && lcf_stop_requested())
         status = LCF_FAIL(err, LCF_ECANCELED,
                           "stopped; what was generated is stored, the same command goes on");
@@ -478,8 +491,10 @@ static void dispose(generation *g)
     for (size_t i = 0; i < g->groups_n; i++)
         free_records(&g->groups[i]);
     free(g->groups);
-    free(g->rows);
+    lcf_chosen_rows_dispose(&g->chosen);
+    free(g->slots);
     lcf_cot_store_close(g->store);
+    lcf_cot_store_close(g->other);
     lcf_engine_free(g->engine);
     lcf_related_free(g->related);
     lcf_dataset_close(&g->d);
@@ -489,8 +504,6 @@ static void dispose(generation *g)
 
 static lcf_status check_options(const lcf_generate_options *o, lcf_err *err)
 {
-    if (!(o->share > 0.0 && o->share <= 1.0))
-        return LCF_FAIL(err, LCF_EUSAGE, "a share of %g; it must be in (0, 1]", o->share);
     if (!o->candidates_n || !o->tokens_max || !o->batch_rows || !o->prompt.history_n)
         return LCF_FAIL(err, LCF_EUSAGE,
                         "candidates, max-tokens, batch and history must be positive");

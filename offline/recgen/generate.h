@@ -2,19 +2,21 @@
  * Generation: dataset + GGUF LLaMA -> chain-of-thought store, the whole step behind `llmcf
  * generate`.
  *
- * A row is chosen by a hash of its content and the seed, so rows that are added later do not change
- * the choice of the others. A record's key is XXH3-128 of (sample hash, prompt version, model id,
- * sampling parameters): what is in the store is never generated again.
+ * rows.h says which rows are chosen. A record's key is XXH3-128 of (sample hash, prompt version,
+ * model id, sampling parameters): what is in the store is never generated again.
  *
  * What is guaranteed: the chosen rows, in dataset order, are cut into groups of `batch_rows`; a
  * group is decoded by one worker and committed in one transaction, groups in order. Killed at any
  * moment and started again, the store ends up with the records of an undisturbed run: whole groups
  * are missing or there. Where a part of a group is there already (rows came in between), only the
- * missing rows are generated; those present stay as they are. Threads do not change any record.
+ * missing rows are generated; those present stay as they are. A run that ends early commits what is
+ * done. Threads do not change any record.
  *
  * With an endpoint each row is a group of its own, committed as soon as it is answered and before
  * its place in flight is given to another: killed, at most `concurrency` answers are lost. A row
  * that the endpoint refuses is left, counted and asked for again by the next run.
+ *
+ * A budget that is used up ends the run well: what is under way is committed, the rest is left.
  *
  * source   llm-cf.md section 3, schemas/cot_record.md
  */
@@ -22,7 +24,9 @@
 #define LCF_OFFLINE_RECGEN_GENERATE_H
 
 #include "common/store/cot_store.h"
+#include "offline/recgen/budget.h"
 #include "offline/recgen/endpoint.h"
+#include "offline/recgen/rows.h"
 
 #include <stdio.h>
 
@@ -30,9 +34,9 @@ typedef struct lcf_generate_options {
     const char *dataset, *out;
     const char *model; /* a GGUF file; without one, the endpoint's */
     lcf_endpoint_options endpoint;
-    double share;    /* of the training rows, in (0, 1] */
-    size_t rows_max; /* at most so many of them (those of the lowest hash); 0 = no limit */
-    uint64_t seed;
+    const char *skip_in; /* another store: rows that are in it are left alone; NULL = none */
+    lcf_row_choice choice;
+    lcf_budget budget;
     size_t candidates_n, tokens_max, batch_rows;
     lcf_sampling sampling;
     lcf_prompt_options prompt;
@@ -50,6 +54,7 @@ typedef struct lcf_generate_result {
     uint64_t rows_left;        /* chosen, and not in the store yet: the next run goes on */
     uint64_t tokens_generated; /* over all candidates */
     double score_mean;         /* of the generated rows that were not rejected; NaN without any */
+    const char *budget; /* that ended the run before its last row: an option's name, or NULL */
     double seconds;
     lcf_engine_stats engine;
 } lcf_generate_result;
@@ -62,9 +67,6 @@ typedef struct lcf_generate_result {
 lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options *options,
                         lcf_err *err);
 
-/* The key of a sample's record; sampling is the text of lcf_sampling_text. */
-lcf_hash128 lcf_cot_key(lcf_hash128 sample, const char *prompt_version, const char *model_id,
-                        const char *sampling);
 #define LCF_SAMPLING_TEXT_BYTES 160
 /* e.g. "temperature=0.6 top_k=50 top_p=1 candidates=3 max_tokens=160 seed=1" */
 void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *options);

@@ -195,7 +195,7 @@ static void small(lcf_generate_options *o, const world *w, const char *out)
     o->dataset = w->dataset;
     o->model = w->gguf;
     o->out = out;
-    o->share = 0.4;
+    o->choice.share = 0.4;
     o->tokens_max = 24;
     o->batch_rows = 4;
     o->threads = 1;
@@ -274,14 +274,14 @@ static void test_growing_share(void **state)
     lcf_generate_result first, second;
 
     small(&options, w, out);
-    options.share = 0.2;
+    options.choice.share = 0.2;
     generate(&first, &options);
-    options.share = 0.6;
+    options.choice.share = 0.6;
     generate(&second, &options);
     assert_true(first.rows_generated > 0);
     assert_int_equal(second.rows_present, first.rows_generated);
     assert_int_equal(second.rows_generated, second.rows_chosen - second.rows_present);
-    options.rows_max = 5;
+    options.choice.rows_max = 5;
     generate(&second, &options);
     assert_int_equal(second.rows_chosen, 5);
     assert_int_equal(second.rows_generated, 0);
@@ -313,7 +313,7 @@ static void test_generate_refuses(void **state)
     char *out = lcf_path_join(w->dir, "refused");
 
     small(&options, w, out);
-    options.share = 0.0;
+    options.choice.share = 0.0;
     assert_int_equal(lcf_generate(&result, &options, &err), LCF_EUSAGE);
     small(&options, w, out);
     options.tokens_max = 4000; /* beyond the model's context */
@@ -334,7 +334,7 @@ static void test_generate_without_memory(void **state)
     lcf_generate_result result;
 
     small(&options, w, full);
-    options.share = 0.1;
+    options.choice.share = 0.1;
     generate(&result, &options);
     options.out = out;
     for (uint64_t n = 1;; n += 1 + n / 8) {
