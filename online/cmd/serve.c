@@ -1,6 +1,7 @@
 /* llmcf-serve: the ranking server. The main thread waits for signals. */
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "online/cmd/service.h"
 #include "online/server/server.h"
 
 #include <errno.h>
@@ -24,6 +25,9 @@ enum {
     OPT_IDLE_TIMEOUT,
     OPT_LINGER,
     OPT_QUEUE,
+    OPT_DEADLINE,
+    OPT_TOKEN_FILE,
+    OPT_USER,
     OPT_EXAMPLE_USERS,
     OPT_REQUEST_LOG,
     OPT_LOG_SHARE,
@@ -53,6 +57,14 @@ static const struct argp_option OPTIONS[] = {
     {"linger", OPT_LINGER, "SECONDS", 0,
      "After SIGTERM open connections may still send a request for so long (default 1)", 3},
     {"queue", OPT_QUEUE, "N", 0, "Requests that wait for a worker; more are 429 (default 256)", 3},
+    {"deadline", OPT_DEADLINE, "MS", 0,
+     "Of a request that names none in " LCF_TIMEOUT_HEADER ", in milliseconds; a request that "
+     "waited longer for a worker is 429 (default 0: none)",
+     3},
+    {"token-file", OPT_TOKEN_FILE, "FILE", 0,
+     "Bearer tokens, one a line, that everything but health asks for", 3},
+    {"user", OPT_USER, "NAME", 0,
+     "Become this user once the sockets are open and the tokens are read", 3},
     {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
      "Name the users of examples in explanations: they are other people", 3},
     {"request-log", OPT_REQUEST_LOG, "FILE", 0,
@@ -74,11 +86,18 @@ static const char DOC[] =
     "  GET  /          a page for people: choose a user, see the ranking and why\n"
     "  GET  /healthz      200 and the generation, 503 while stopping\n"
     "  GET  /metrics      Prometheus text\n"
-    "  /v2/...            Open Inference Protocol: a model is an arm\n\n"
+    "  /v2/...            Open Inference Protocol: a model is an arm\n"
+    "  POST /v1/admin/reload, /v1/admin/snapshot   over the Unix socket only: open the snapshot "
+    "again, "
+    "serve the generation that is named\n\n"
     "A new `current` is opened and verified beside the running one and put in place between "
     "requests; a damaged one is refused with a log line and the old one keeps serving. SIGHUP "
     "opens it again now. SIGTERM answers what is in flight and exits with 0.\n\n"
-    "There is no authentication: bind it to 127.0.0.1 or a Unix socket and put a proxy before it.\n"
+    "There is no TLS: bind it to 127.0.0.1 or a Unix socket and put a proxy before it. Under "
+    "systemd it "
+    "answers on the sockets it is handed (llmcf-serve.socket), says when it is ready, and is "
+    "restarted "
+    "when it hangs.\n"
     "\nExample:\n"
     "  llmcf serve --snapshot snapshots --listen 127.0.0.1:8080 &\n"
     "  curl -d '{\"user_id\": \"7\", \"candidates\": [\"1\", \"2\"]}' 127.0.0.1:8080/v1/rank";
@@ -106,6 +125,9 @@ static error_t parse_limit(int key, char *text, struct argp_state *state, lcf_se
         return 0;
     case OPT_LINGER:
         o->linger_s = lcf_cli_f64(state, "linger", text, 0.0, 3600.0);
+        return 0;
+    case OPT_DEADLINE:
+        o->deadline_s = (double)lcf_cli_u64(state, "deadline", text, 0, LCF_TIMEOUT_MS_MAX) / 1e3;
         return 0;
     case OPT_QUEUE:
         o->queue_max = lcf_cli_u64(state, "queue", text, 0, 100000);
@@ -135,6 +157,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_THREADS:
         o->threads = lcf_cli_u64(state, "threads", text, 1, 256);
         return 0;
+    case OPT_TOKEN_FILE:
+        o->token_file = text;
+        return 0;
+    case OPT_USER:
+        o->user = text;
+        return 0;
     case OPT_EXAMPLE_USERS:
         o->example_users = true;
         return 0;
@@ -148,7 +176,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         o->log_bytes_max = lcf_cli_u64(state, "log-bytes", text, 4096, INT64_MAX);
         return 0;
     case ARGP_KEY_END:
-        if (!o->listen && !o->unix_path)
+        if (!o->listen && !o->unix_path && !o->inherited_n)
             o->listen = "127.0.0.1:8080";
         return 0;
     default:
@@ -165,26 +193,59 @@ static void announce(const lcf_server *s, const lcf_server_options *o)
                 lcf_server_port(s));
     if (o->unix_path)
         lcf_log(LCF_LOG_INFO, "listening on unix:%s", o->unix_path);
+    if (o->inherited_n)
+        lcf_log(LCF_LOG_INFO, "listening on %zu sockets that were handed over", o->inherited_n);
+}
+
+/* What a wait may take, so that whoever watches us hears in time. */
+static struct timespec tick(double watchdog_s)
+{
+    const double s = watchdog_s > 0.0 && watchdog_s < 4.0 ? watchdog_s / 4.0 : 1.0;
+
+    return (struct timespec){(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
 }
 
 /* Until SIGTERM or SIGINT. */
 static void serve(lcf_server *s, const sigset_t *signals)
 {
-    const struct timespec second = {1, 0};
+    const double watchdog_s = lcf_service_watchdog_s();
+    const struct timespec wait = tick(watchdog_s);
+    uint64_t reload = 0; /* that was asked for and is not over */
 
+    lcf_service_ready();
     for (;;) {
-        int signal_number = sigtimedwait(signals, NULL, &second);
+        const int signal_number = sigtimedwait(signals, NULL, &wait);
+        bool changed;
+
         if (signal_number == SIGTERM || signal_number == SIGINT)
             return;
-        if (signal_number == SIGHUP)
-            lcf_server_reload(s, true);
+        if (signal_number == SIGHUP) {
+            lcf_service_reloading();
+            reload = lcf_server_reload(s, true);
+        }
+        if (reload && lcf_server_reloaded(&changed, s, reload)) {
+            lcf_service_ready();
+            reload = 0;
+        }
+        if (watchdog_s > 0.0 && lcf_server_alive(s, watchdog_s / 2.0))
+            lcf_service_alive();
     }
+}
+
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL); /* before any thread: they all inherit it */
 }
 
 int main(int argc, char **argv)
 {
     static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
     lcf_server_options options = LCF_SERVER_OPTIONS_INIT;
+    int inherited[LCF_SERVICE_SOCKETS_MAX];
     lcf_server *server = NULL;
     lcf_err err = LCF_ERR_INIT;
     sigset_t signals;
@@ -192,17 +253,17 @@ int main(int argc, char **argv)
 
     lcf_cli_start(argc, argv);
     options.snapshot = "snapshots";
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread: they all inherit it */
-    status = lcf_cli_parse(&argp, "serve", argc, argv, &options, &err);
+    options.inherited = inherited;
+    block_signals(&signals);
+    status = lcf_service_sockets(inherited, &options.inherited_n, &err);
+    if (!status)
+        status = lcf_cli_parse(&argp, "serve", argc, argv, &options, &err);
     if (!status)
         status = lcf_server_start(&server, &options, &err);
     if (!status) {
         announce(server, &options);
         serve(server, &signals);
+        lcf_service_stopping();
         lcf_log(LCF_LOG_INFO, "stopping");
         lcf_server_stop(server);
     }

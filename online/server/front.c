@@ -311,7 +311,7 @@ static bool enqueue(lcf_front *f, struct evhttp_request *req, const lcf_route *r
     }
     job->route = route;
     job->q = *q;
-    job->q.path = NULL;
+    job->q.path = job->q.authorization = job->q.timeout = NULL; /* the connection's */
     job->q.body = lcf_buf_text(&job->in);
     job->req = req;
     evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_close, job);
@@ -354,7 +354,7 @@ static lcf_method method_of(struct evhttp_request *req)
     }
 }
 
-static lcf_request request_of(struct evhttp_request *req)
+static lcf_request request_of(struct evhttp_request *req, const connection *c)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
@@ -367,6 +367,9 @@ static lcf_request request_of(struct evhttp_request *req)
                          .body = body ? body : "",
                          .body_bytes = body ? bytes : 0,
                          .duplicate_length = has_duplicate_length(headers),
+                         .over_unix = c && c->is_unix,
+                         .authorization = evhttp_find_header(headers, "Authorization"),
+                         .timeout = evhttp_find_header(headers, LCF_TIMEOUT_HEADER),
                          .arrived_s = lcf_clock_s()};
 }
 
@@ -384,6 +387,8 @@ static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answ
     evhttp_add_header(headers, "Content-Type", answer->type);
     if (answer->allow)
         evhttp_add_header(headers, "Allow", answer->allow);
+    if (code == 401)
+        evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
     if (code == 429 || code == 503)
         evhttp_add_header(headers, "Retry-After", "1");
     if (*request_id)
@@ -400,7 +405,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     lcf_front *f = arg;
     lcf_handler *h = &f->handler;
     connection *c = find_connection(f, req);
-    lcf_request q = request_of(req);
+    lcf_request q = request_of(req, c);
     const lcf_route *route;
     lcf_answer answer;
 

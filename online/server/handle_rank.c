@@ -19,12 +19,13 @@ static void log_request(lcf_handler *h, const lcf_rank_response *response)
         lcf_request_log_write(log, &h->line, h->request_id, &h->wire.request, response);
 }
 
-lcf_status lcf_handler_rank(lcf_handler *h, lcf_err *err)
+lcf_status lcf_handler_rank(lcf_handler *h, const lcf_request *q, lcf_err *err)
 {
     lcf_status status;
 
     h->parsed_s = lcf_clock_s();
     lcf_handler_refresh(h);
+    h->wire.request.deadline_s = q->deadline_s;
     status = lcf_rank(&h->response, h->context, &h->wire.request, err);
     if (status)
         return status;
@@ -44,7 +45,7 @@ lcf_answer lcf_handle_rank(lcf_handler *h, const lcf_request *q)
         lcf_wire_parse(&h->wire, q->body, q->body_bytes, "body", o->candidates_max, &err);
 
     if (!status)
-        status = lcf_handler_rank(h, &err);
+        status = lcf_handler_rank(h, q, &err);
     if (status)
         return lcf_answer_refused(h, status, &err);
     lcf_recorder_keep(h->shared->recorder, q->body, q->body_bytes);

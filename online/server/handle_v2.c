@@ -349,7 +349,7 @@ lcf_answer lcf_handle_v2_infer(lcf_handler *h, const lcf_request *q)
         return fail(h, 404, "not_found", "the snapshot has no such arm");
     status = parse(&in, h, q, &err);
     if (!status)
-        status = lcf_handler_rank(h, &err);
+        status = lcf_handler_rank(h, q, &err);
     if (status)
         return refused(h, status, &err);
     return respond(h, q, &in, &h->response);

@@ -45,7 +45,10 @@ const char *lcf_answer_reason(int code)
         int code;
         const char *reason;
     } REASONS[] = {{200, "OK"},
+                   {202, "Accepted"},
                    {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
                    {413, "Payload Too Large"},

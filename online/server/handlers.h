@@ -41,7 +41,10 @@ typedef struct lcf_request {
     const char *body; /* never NULL */
     size_t body_bytes;
     bool duplicate_length;               /* it named its length more than once */
-    double arrived_s;                    /* when it had been read */
+    bool over_unix;                      /* it came over the Unix socket */
+    const char *authorization, *timeout; /* headers or NULL. For lcf_admit alone */
+    double deadline_s; /* when nobody waits for the answer any more; 0: there is none */
+    double arrived_s;  /* when it had been read */
     char parameter[LCF_PARAMETER_BYTES]; /* what stands at the "*" of the route's path */
 } lcf_request;
 
@@ -73,8 +76,8 @@ void lcf_handler_dispose(lcf_handler *h);
 void lcf_handler_refresh(lcf_handler *h);
 
 /*
- * The route of a request that may go on, and its q->parameter; or NULL, and its answer: not found,
- * not allowed, too large.
+ * The route of a request that may go on, its q->parameter and its q->deadline_s; or NULL, and its
+ * answer: not found, not allowed, too large.
  */
 const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q);
 /* Answers a request that was admitted. */
@@ -99,7 +102,7 @@ int lcf_answer_code(lcf_status status);
  *
  * errors   those of lcf_rank
  */
-lcf_status lcf_handler_rank(lcf_handler *h, lcf_err *err);
+lcf_status lcf_handler_rank(lcf_handler *h, const lcf_request *q, lcf_err *err);
 
 lcf_answer lcf_handle_health(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_snapshot(lcf_handler *h, const lcf_request *q);
@@ -112,6 +115,8 @@ lcf_answer lcf_handle_page_css(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_page_js(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_users(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_items(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_reload(lcf_handler *h, const lcf_request *q);
+lcf_answer lcf_handle_switch(lcf_handler *h, const lcf_request *q);
 /* Open Inference Protocol, version 2; their errors are {"error": text}. */
 lcf_answer lcf_handle_v2_server(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_v2_live(lcf_handler *h, const lcf_request *q);

@@ -20,6 +20,8 @@ static const lcf_route ROUTES[] = {
     {LCF_METHOD_GET, "/page.css", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_page_css},
     {LCF_METHOD_GET, "/page.js", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_page_js},
     {LCF_METHOD_GET, "/v1/snapshot", LCF_ROUTE_INLINE, lcf_handle_snapshot},
+    {LCF_METHOD_POST, "/v1/admin/reload", LCF_ROUTE_INLINE | LCF_ROUTE_ADMIN, lcf_handle_reload},
+    {LCF_METHOD_POST, "/v1/admin/snapshot", LCF_ROUTE_INLINE | LCF_ROUTE_ADMIN, lcf_handle_switch},
     {LCF_METHOD_GET, "/healthz", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN, lcf_handle_health},
     {LCF_METHOD_GET, "/metrics", LCF_ROUTE_INLINE, lcf_handle_metrics},
     {LCF_METHOD_GET, "/v2", LCF_ROUTE_INLINE, lcf_handle_v2_server},
@@ -93,19 +95,21 @@ static lcf_answer not_found(lcf_handler *h)
     return answer;
 }
 
-static lcf_answer method_not_allowed(lcf_handler *h, bool get, bool post)
+static lcf_answer method_not_allowed(lcf_handler *h, unsigned methods)
 {
+    static const char *const ALLOW[] = {"", "GET, HEAD", "POST", "GET, HEAD, POST"};
     lcf_answer answer = lcf_answer_fail(h, 405, "method_not_allowed",
                                         "this path takes another method, see the Allow header");
 
-    answer.allow = get && post ? "GET, HEAD, POST" : get ? "GET, HEAD" : "POST";
+    answer.allow = ALLOW[methods];
     return answer;
 }
 
-static const lcf_route *find_route(lcf_answer *answer, lcf_handler *h, lcf_request *q)
+/* The route, or NULL and the methods that the path has: 1 << lcf_method, none where there is no
+ * such path. */
+static const lcf_route *find_route(unsigned *methods, lcf_request *q)
 {
-    bool get = false, post = false;
-
+    *methods = 0;
     for (size_t i = 0; q->path && i < ROUTES_N; i++) {
         const lcf_route *r = &ROUTES[i];
 
@@ -113,30 +117,80 @@ static const lcf_route *find_route(lcf_answer *answer, lcf_handler *h, lcf_reque
             continue;
         if (r->method == q->method)
             return r;
-        get |= r->method == LCF_METHOD_GET;
-        post |= r->method == LCF_METHOD_POST;
+        *methods |= 1u << r->method;
     }
-    *answer = get || post ? method_not_allowed(h, get, post) : not_found(h);
     return NULL;
+}
+
+static lcf_answer too_large(lcf_handler *h)
+{
+    char text[96];
+
+    snprintf(text, sizeof(text), "the body has more than %zu bytes",
+             h->shared->options.body_bytes_max);
+    return lcf_answer_fail(h, 413, "too_large", text);
+}
+
+/* The header's milliseconds, or the server's. */
+static bool read_deadline(lcf_request *q, double default_s)
+{
+    uint64_t ms;
+
+    if (q->timeout &&
+        (!lcf_parse_u64(q->timeout, strlen(q->timeout), &ms) || ms < 1 || ms > LCF_TIMEOUT_MS_MAX))
+        return false;
+    if (q->timeout)
+        q->deadline_s = q->arrived_s + (double)ms / 1e3;
+    else if (default_s > 0.0)
+        q->deadline_s = q->arrived_s + default_s;
+    return true;
+}
+
+/* False, and its answer, where the request may not come this way. */
+static bool may_pass(lcf_answer *answer, lcf_handler *h, const lcf_route *route,
+                     const lcf_request *q)
+{
+    const unsigned flags = route ? route->flags : 0;
+
+    if (!(flags & LCF_ROUTE_OPEN) && !lcf_access_allows(h->shared->access, q->authorization)) {
+        *answer = lcf_answer_fail(h, 401, "unauthorized", "a bearer token is needed");
+        return false;
+    }
+    if (flags & LCF_ROUTE_ADMIN && !q->over_unix) {
+        *answer = lcf_answer_fail(h, 403, "admin_only", "this is asked over the Unix socket");
+        return false;
+    }
+    return true;
 }
 
 const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q)
 {
+    const lcf_route *route;
+    unsigned methods;
+
     if (q->duplicate_length) {
         *answer = lcf_answer_fail(h, 400, "bad_request", "more than one Content-Length");
         answer->close = true;
         return NULL;
     }
     if (q->body_bytes > h->shared->options.body_bytes_max) {
-        char text[96];
-
-        snprintf(text, sizeof(text), "the body has more than %zu bytes",
-                 h->shared->options.body_bytes_max);
-        *answer = lcf_answer_fail(h, 413, "too_large", text);
+        *answer = too_large(h);
         answer->close = true;
         return NULL;
     }
-    return find_route(answer, h, q);
+    route = find_route(&methods, q);
+    if (!may_pass(answer, h, route, q))
+        return NULL;
+    if (!route) {
+        *answer = methods ? method_not_allowed(h, methods) : not_found(h);
+        return NULL;
+    }
+    if (!read_deadline(q, h->shared->options.deadline_s)) {
+        *answer = lcf_answer_fail(h, 400, "bad_request",
+                                  LCF_TIMEOUT_HEADER " is a number of milliseconds");
+        return NULL;
+    }
+    return route;
 }
 
 /* What lcf_handler_rank leaves to be counted. */

@@ -6,9 +6,11 @@
 #include "common/base/progress.h"
 #include "common/base/str.h"
 #include "online/server/front.h"
+#include "online/server/privileges.h"
 #include "online/server/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -31,6 +33,8 @@ struct lcf_server {
     size_t listeners_n;
     int port;
     char *unix_path; /* ours to remove */
+    uint64_t beats;  /* of the front, when they were last seen to change */
+    double beaten_s;
 };
 
 static lcf_status listen_on(lcf_server *s, int fd, const struct sockaddr *address,
@@ -55,6 +59,8 @@ static int port_of(int fd)
     socklen_t n = sizeof(address);
 
     if (getsockname(fd, (struct sockaddr *)&address, &n) < 0)
+        return 0;
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
         return 0;
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
                                                : ((struct sockaddr_in *)&address)->sin_port);
@@ -125,7 +131,7 @@ static lcf_status remove_stale(const struct sockaddr_un *address, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status listen_unix(lcf_server *s, const char *path, lcf_err *err)
+static lcf_status listen_unix(lcf_server *s, const char *path, const lcf_user *user, lcf_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     lcf_status status;
@@ -143,7 +149,48 @@ static lcf_status listen_unix(lcf_server *s, const char *path, lcf_err *err)
     if (status)
         return status;
     s->unix_path = lcf_strdup(path);
-    return s->unix_path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of the socket");
+    if (!s->unix_path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of the socket");
+    if (chmod(path, 0660) < 0 || (user && chown(path, user->uid, user->gid) < 0))
+        return LCF_FAIL_ERRNO(err, "cannot give %s its owner and its rights", path);
+    return LCF_OK;
+}
+
+static lcf_status inherit(lcf_server *s, const int *fds, size_t n, lcf_err *err)
+{
+    if (n > LCF_LISTENERS_MAX - s->listeners_n)
+        return LCF_FAIL(err, LCF_ELIMIT, "%zu sockets were handed over; at most %d are taken", n,
+                        LCF_LISTENERS_MAX - 2);
+    for (size_t i = 0; i < n; i++) {
+        if (fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK) < 0)
+            return LCF_FAIL_ERRNO(err, "socket %d that was handed over", fds[i]);
+        s->listeners[s->listeners_n++] = (lcf_listener){.fd = fds[i], .inherited = true};
+        if (!s->port)
+            s->port = port_of(fds[i]);
+    }
+    return LCF_OK;
+}
+
+/* With the rights that were given to us; what comes after needs less. */
+static lcf_status open_sockets(lcf_server *s, lcf_err *err)
+{
+    const lcf_server_options *o = &s->shared.options;
+    lcf_user user;
+    lcf_status status = o->user ? lcf_user_find(&user, o->user, err) : LCF_OK;
+
+    if (!status && !o->listen && !o->unix_path && !o->inherited_n)
+        status = LCF_FAIL(err, LCF_EINVAL, "a server needs an address or a Unix socket");
+    if (!status && o->token_file)
+        status = lcf_access_open(&s->shared.access, o->token_file, err);
+    if (!status && o->listen)
+        status = listen_tcp(s, o->listen, err);
+    if (!status && o->unix_path)
+        status = listen_unix(s, o->unix_path, o->user ? &user : NULL, err);
+    if (!status)
+        status = inherit(s, o->inherited, o->inherited_n, err);
+    if (!status && o->user)
+        status = lcf_user_become(&user, err);
+    return status;
 }
 
 void lcf_shared_wake_front(lcf_shared *shared)
@@ -202,7 +249,7 @@ static lcf_status open_snapshot(lcf_server *s, lcf_err *err)
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err)
 {
     lcf_server *s = lcf_alloc_zero(1, sizeof(*s));
-    lcf_status status = LCF_OK;
+    lcf_status status;
 
     *out = NULL;
     if (!s)
@@ -213,8 +260,7 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     lcf_queue_init(&s->shared.queue);
     lcf_queue_init(&s->shared.done);
     (void)signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of its write */
-    if (!options->listen && !options->unix_path)
-        status = LCF_FAIL(err, LCF_EINVAL, "a server needs an address or a Unix socket");
+    status = open_sockets(s, err);
     if (!status)
         status = lcf_recorder_create(&s->shared.recorder, err);
     if (!status)
@@ -222,10 +268,6 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     if (!status && options->request_log)
         status = lcf_request_log_open(&s->shared.request_log, options->request_log,
                                       options->log_share, options->log_bytes_max, err);
-    if (!status && options->listen)
-        status = listen_tcp(s, options->listen, err);
-    if (!status && options->unix_path)
-        status = listen_unix(s, options->unix_path, err);
     if (!status)
         status = create_threads(s, err);
     if (!status) {
@@ -234,6 +276,21 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     }
     lcf_server_stop(s);
     return status;
+}
+
+bool lcf_server_alive(lcf_server *s, double limit_s)
+{
+    const uint64_t beats = atomic_load_explicit(&s->shared.front_beats, memory_order_relaxed);
+    const double now_s = lcf_clock_s();
+
+    if (beats != s->beats || s->beaten_s == 0.0) {
+        s->beats = beats;
+        s->beaten_s = now_s;
+    }
+    for (size_t i = 0; i < s->shared.workers_n; i++)
+        if (lcf_worker_busy_s(s->workers[i]) > limit_s)
+            return false;
+    return now_s - s->beaten_s <= limit_s;
 }
 
 int lcf_server_port(const lcf_server *s)
@@ -287,6 +344,7 @@ void lcf_server_stop(lcf_server *s)
     lcf_queue_dispose(&s->shared.done);
     lcf_reloader_free(s->shared.reloader);
     lcf_recorder_free(s->shared.recorder);
+    lcf_access_close(s->shared.access);
     lcf_request_log_close(s->shared.request_log);
     free(s->workers);
     free(s->shared.metrics);

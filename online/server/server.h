@@ -32,27 +32,41 @@ typedef struct lcf_server_options {
     double request_timeout_s; /* first to last byte of a request, and again for its answer */
     double idle_timeout_s;    /* of a connection between requests */
     double linger_s;          /* how long after stop open connections may still send a request */
+    double deadline_s;        /* of a request that names none, from its being read; 0: none */
     size_t queue_max;         /* requests that wait for a worker; more are 429 */
-    bool example_users;       /* user ids in explanations */
-    const char *request_log;  /* a file (request_log.h), or NULL */
-    double log_share;         /* of the ranking requests that it keeps */
-    uint64_t log_bytes_max;   /* of one of its files */
+    const char *token_file;   /* bearer tokens that everything but health asks for, or NULL */
+    const char *user;         /* to become once the sockets are open, or NULL */
+    const int *inherited;     /* [inherited_n] listening sockets to answer on as well */
+    size_t inherited_n;
+    bool example_users;      /* user ids in explanations */
+    const char *request_log; /* a file (request_log.h), or NULL */
+    double log_share;        /* of the ranking requests that it keeps */
+    uint64_t log_bytes_max;  /* of one of its files */
 } lcf_server_options;
+
+/* The header with which a request says for how long its answer is of use. */
+#define LCF_TIMEOUT_HEADER "X-Request-Timeout-Ms"
+#define LCF_TIMEOUT_MS_MAX 3600000
 
 #define LCF_SERVER_OPTIONS_INIT                                                               \
     {                                                                                         \
         NULL, 1.0, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, \
-            1000, 10.0, 60.0, 1.0, 256, false, NULL, 1.0, (uint64_t)256 << 20                 \
+            1000, 10.0, 60.0, 1.0, 0.0, 256, NULL, NULL, NULL, 0, false, NULL, 1.0,           \
+            (uint64_t)256 << 20                                                               \
     }
 
 typedef struct lcf_server lcf_server;
 
 /*
- * errors   those of lcf_rank_open; EINVAL an address that cannot be read; EBUSY another server
- * answers on the Unix socket; EIO the address cannot be taken; ENOMEM
- * threads  SIGTERM, SIGINT and SIGHUP should be blocked before, so that no worker receives them
+ * errors   those of lcf_rank_open; EINVAL an address that cannot be read, no such user; EFORMAT the
+ * file of tokens holds none; EBUSY another server answers on the Unix socket; EIO the address
+ * cannot be taken, or the user; ENOMEM threads  SIGTERM, SIGINT and SIGHUP should be blocked
+ * before, so that no worker receives them
  */
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err);
+/* Whether all threads have moved within limit_s, and none has been answering one request for
+ * longer. For a watchdog: one thread, not more often than every 0.1 s. */
+bool lcf_server_alive(lcf_server *s, double limit_s);
 /* The port of the TCP socket; 0 without one. */
 int lcf_server_port(const lcf_server *s);
 /*

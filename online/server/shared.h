@@ -2,6 +2,7 @@
 #ifndef LCF_ONLINE_SERVER_SHARED_H
 #define LCF_ONLINE_SERVER_SHARED_H
 
+#include "online/server/access.h"
 #include "online/server/metrics.h"
 #include "online/server/queue.h"
 #include "online/server/reload.h"
@@ -15,6 +16,7 @@ typedef struct lcf_shared {
     lcf_server_options options;
     lcf_reloader *reloader;
     lcf_recorder *recorder;
+    lcf_access *access;           /* NULL: everybody may */
     lcf_request_log *request_log; /* NULL: none is kept */
     size_t workers_n;
     lcf_metrics **metrics; /* [metrics_n] one block per thread that answers */

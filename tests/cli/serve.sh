@@ -1,30 +1,9 @@
 # llmcf serve: life of the process. What it answers in detail is in tests/unit/server.
-set -u
-server=
-fail() { echo "FAILED: $*" >&2; cat log >&2; [ -z "$server" ] || kill $server; exit 1; }
-command -v curl >/dev/null || exit 77
-"$LCF_BIN_DIR/make_world" world || fail make_world
-publish() {
-    "$LLMCF" publish --quiet --dataset world/dataset --vectors world/vectors --examples world/examples --cot world/cot \
-        --arm din=world/din.lcf --arm din-ict=world/ict.lcf --root snapshots --force "$@" 2>>log || fail publish
-}
-: >log
-publish --generation one
+. "$LCF_SOURCE_DIR/tests/cli/serve_lib.sh"
 "$LLMCF" serve --snapshot snapshots --listen 127.0.0.1:0 --unix "$PWD/s" --threads 2 --max-body 2000 \
     --request-log requests.jsonl --log-bytes 6000 >>log 2>&1 &
 server=$!
-wait_for() { # until the command succeeds, 60 s
-    for _ in $(seq 600); do
-        "$@" && return 0
-        kill -0 $server 2>/dev/null || fail "the server has ended"
-        sleep 0.1
-    done
-    return 1
-}
-wait_for grep -q "listening on http://" log || fail "it does not say where it listens"
-url=$(sed -n 's/.*listening on \(http:[^" ]*\).*/\1/p' log | head -1)
-ask() { curl -s -o answer -w '%{http_code}' --max-time 10 "$@"; }
-serves() { [ "$(curl -s --max-time 5 "$url/healthz" | jq -r .generation)" = "$1" ]; }
+started
 
 [ "$(ask "$url/healthz")" = 200 ] || fail healthz
 [ "$(ask -d '{"user_id": "u2", "candidates": ["i1", "i2"]}' "$url/v1/rank")" = 200 ] || fail rank
@@ -87,11 +66,8 @@ wait_for refused_twice || fail "SIGHUP did not try again"
 ln -s one snapshots/next && mv -T snapshots/next snapshots/current
 wait_for serves one || fail "a roll back is not served"
 
-kill -TERM $server
-wait $server
-[ $? = 0 ] || fail "SIGTERM ended it with an error"
+stop
 [ ! -e s ] || fail "its socket is left"
-server=
 "$LLMCF" serve --snapshot nowhere --listen 127.0.0.1:0 2>err && fail "it starts without a snapshot"
 grep -q "publish one first" err || fail "$(cat err)"
 "$LLMCF" serve --threads none 2>err

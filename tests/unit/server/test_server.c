@@ -465,6 +465,44 @@ static void a_full_queue_refuses(void **state)
     lcf_server_stop(s);
 }
 
+/* Many candidates, so that the first takes longer than the others wait. */
+static void late_requests_are_not_answered(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_buf body = LCF_BUF_INIT, text = LCF_BUF_INIT;
+    size_t late = 0;
+    int fds[6];
+    lcf_server *s;
+
+    (void)state;
+    o.threads = 1;
+    s = start(&o);
+    lcf_buf_append_text(&body, "{\"user_id\": \"u2\", \"candidates\": [\"i1\"");
+    for (int i = 1; i < 2000; i++)
+        lcf_buf_printf(&body, ", \"i%d\"", i % 15 + 1);
+    lcf_buf_append_text(&body, "]}");
+    lcf_buf_printf(&text,
+                   "POST /v1/rank HTTP/1.1\r\nHost: x\r\n" LCF_TIMEOUT_HEADER
+                   ": 1\r\nContent-Length: %zu\r\n\r\n%s",
+                   body.len, body.data);
+    for (int i = 0; i < 6; i++) {
+        fds[i] = connect_tcp(s);
+        send_all(fds[i], text.data, text.len);
+    }
+    for (int i = 0; i < 6; i++) {
+        reply r = read_reply(fds[i]);
+
+        late += r.code == 429 && strstr(lcf_buf_text(&r.body), "\"deadline\"");
+        assert_true(r.code == 429 || r.code == 200);
+        lcf_buf_dispose(&r.body);
+        close(fds[i]);
+    }
+    assert_true(late > 0);
+    lcf_buf_dispose(&body);
+    lcf_buf_dispose(&text);
+    lcf_server_stop(s);
+}
+
 static void more_connections_wait(void **state)
 {
     lcf_server_options o = options_of_test();
@@ -501,6 +539,7 @@ int main(void)
         cmocka_unit_test(requests_in_flight_are_answered),
         cmocka_unit_test(no_request_is_lost),
         cmocka_unit_test(a_full_queue_refuses),
+        cmocka_unit_test(late_requests_are_not_answered),
         cmocka_unit_test(more_connections_wait),
     };
 
