@@ -10,8 +10,8 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/math/kernels.h"
+#include "offline/cmd/inspect_model.h"
 #include "offline/cmd/verbs.h"
-#include "offline/llama/llama.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,26 +19,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_SYSTEM = 256, KEY_JSON };
+enum { KEY_SYSTEM = 256, KEY_TENSORS, KEY_JSON };
 
 typedef struct options {
     const char *path;
-    bool system, json;
+    bool system, tensors, json;
 } options;
 
 static const struct argp_option OPTIONS[] = {
     {"system", KEY_SYSTEM, 0, 0, "Describe this machine and program instead of a file", 0},
+    {"tensors", KEY_TENSORS, 0, 0, "Of a model: list every tensor with type, dimensions and bytes",
+     0},
     {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
     {0},
 };
 
 static const char DOC[] =
-    "Show what a file or folder holds: a model (GGUF), a bundle (.lcf: datasets, embeddings, "
+    "Show what a file or folder holds: a model (GGUF; of several files name the first), a bundle "
+    "(.lcf: datasets, embeddings, "
     "ranker weights, predictions), or an artefact folder with its manifest.\v"
     "Reads only; bundles and manifests are verified against their checksums. With --system it "
     "tells the processor's vector features, the BLAS core in use (a slow fallback is pointed "
     "out) and versions.\n\n"
     "Examples:\n  llmcf inspect recgen/recgen.gguf\n  llmcf inspect --json dataset\n"
+    "  llmcf inspect --tensors recgen/recgen.gguf\n"
     "  llmcf inspect --system";
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -48,6 +52,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case KEY_SYSTEM:
         o->system = true;
+        return 0;
+    case KEY_TENSORS:
+        o->tensors = true;
         return 0;
     case KEY_JSON:
         o->json = true;
@@ -85,85 +92,6 @@ static json_t *dims_json(const uint64_t *dims, uint32_t dims_n)
     for (uint32_t d = 0; d < dims_n; d++)
         json_array_append_new(list, json_integer((json_int_t)dims[d]));
     return list;
-}
-
-/* Tensors by type: how many, how many weights and bytes. */
-static json_t *types_json(const lcf_gguf *g)
-{
-    json_t *types = json_object();
-
-    for (size_t i = 0; i < lcf_gguf_tensors_n(g); i++) {
-        const lcf_gguf_tensor *t = lcf_gguf_tensor_at(g, i);
-        const char *name = lcf_gguf_type_name(t->type);
-        json_t *row = json_object_get(types, name);
-        uint64_t tensors_n = 1, weights_n = t->n, bytes_n = t->bytes_n;
-        if (row) {
-            tensors_n += (uint64_t)json_integer_value(json_object_get(row, "tensors"));
-            weights_n += (uint64_t)json_integer_value(json_object_get(row, "weights"));
-            bytes_n += (uint64_t)json_integer_value(json_object_get(row, "bytes"));
-        }
-        row = json_object();
-        set_n(row, "tensors", tensors_n);
-        set_n(row, "weights", weights_n);
-        set_n(row, "bytes", bytes_n);
-        json_object_set_new(types, name, row);
-    }
-    return types;
-}
-
-static void set_key(json_t *out, const char *name, const lcf_gguf *g, const char *key)
-{
-    lcf_str text;
-    uint64_t n;
-    double f;
-
-    if (!lcf_gguf_string(&text, g, key, NULL))
-        json_object_set_new(out, name, json_stringn(text.data, text.len));
-    else if (!lcf_gguf_u64(&n, g, key, NULL))
-        set_n(out, name, n);
-    else if (!lcf_gguf_f64(&f, g, key, NULL))
-        json_object_set_new(out, name, json_real(f));
-}
-
-static lcf_status describe_gguf(json_t *out, const char *path, lcf_err *err)
-{
-    static const char *const KEYS[][2] = {
-        {"architecture", "general.architecture"},
-        {"name", "general.name"},
-        {"context_length", "llama.context_length"},
-        {"embedding_length", "llama.embedding_length"},
-        {"layers", "llama.block_count"},
-        {"feed_forward_length", "llama.feed_forward_length"},
-        {"heads", "llama.attention.head_count"},
-        {"kv_heads", "llama.attention.head_count_kv"},
-        {"head_length", "llama.rope.dimension_count"},
-        {"norm_eps", "llama.attention.layer_norm_rms_epsilon"},
-        {"rope_theta", "llama.rope.freq_base"},
-        {"tokenizer", "tokenizer.ggml.model"},
-        {"bos_id", "tokenizer.ggml.bos_token_id"},
-        {"eos_id", "tokenizer.ggml.eos_token_id"},
-    };
-    const lcf_str *pieces;
-    size_t pieces_n = 0, weights_n = 0;
-    lcf_gguf *g;
-    lcf_status status = lcf_gguf_open(&g, path, err);
-
-    if (status)
-        return status;
-    set_text(out, "kind", "gguf");
-    set_n(out, "version", lcf_gguf_version(g));
-    set_n(out, "bytes", lcf_gguf_bytes_n(g));
-    for (size_t i = 0; i < sizeof(KEYS) / sizeof(*KEYS); i++)
-        set_key(out, KEYS[i][0], g, KEYS[i][1]);
-    if (!lcf_gguf_strings(&pieces, &pieces_n, g, "tokenizer.ggml.tokens", NULL))
-        set_n(out, "vocabulary", pieces_n);
-    for (size_t i = 0; i < lcf_gguf_tensors_n(g); i++)
-        weights_n += lcf_gguf_tensor_at(g, i)->n;
-    set_n(out, "tensors", lcf_gguf_tensors_n(g));
-    set_n(out, "weights", weights_n);
-    json_object_set_new(out, "types", types_json(g));
-    lcf_gguf_close(g);
-    return LCF_OK;
 }
 
 static const char *dtype_text(lcf_dtype dtype)
@@ -230,7 +158,7 @@ static lcf_status describe_folder(json_t *out, const char *path, lcf_err *err)
     return status;
 }
 
-static lcf_status describe_path(json_t *out, const char *path, lcf_err *err)
+static lcf_status describe_path(json_t *out, const char *path, bool tensors, lcf_err *err)
 {
     char magic[4] = {0};
     struct stat info;
@@ -247,7 +175,7 @@ static lcf_status describe_path(json_t *out, const char *path, lcf_err *err)
     n = fread(magic, 1, sizeof(magic), f);
     fclose(f);
     if (n == sizeof(magic) && !memcmp(magic, "GGUF", 4))
-        return describe_gguf(out, path, err);
+        return lcf_inspect_model(out, path, tensors, err);
     return describe_bundle(out, path, err);
 }
 
@@ -344,7 +272,7 @@ static lcf_status run(const options *o, lcf_err *err)
     if (o->system)
         describe_system(out);
     else
-        status = describe_path(out, o->path, err);
+        status = describe_path(out, o->path, o->tensors, err);
     if (!status && o->json) {
         json_dumpf(out, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(7));
         putchar('\n');
@@ -363,7 +291,7 @@ static lcf_status run(const options *o, lcf_err *err)
 int lcf_cmd_inspect(int argc, char **argv)
 {
     static const struct argp ARGP = {OPTIONS, parse, "[PATH]", DOC, NULL, NULL, NULL};
-    options o = {NULL, false, false};
+    options o = {NULL, false, false, false};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&ARGP, "inspect", argc, argv, &o, &err);
 

@@ -35,6 +35,8 @@ two=$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-toke
 [ "$("$LLMCF" inspect --json "$model" | jq -c '[.kind, .version, .architecture, .layers, .types.F32.tensors, .vocabulary]')" = \
     '["gguf",3,"llama",1,11,10]' ] || fail "inspect of a model"
 "$LLMCF" inspect "$model" | grep -q '^architecture: llama$' || fail "inspect in lines"
+[ "$("$LLMCF" inspect --json --tensors "$model" | jq -c '[.chat_template, .special_tokens.bos.piece, .tensor_list["blk.0.attn_k.weight"].dims]')" = \
+    '["none","<s>",[4,2]]' ] || fail "inspect --tensors"
 [ "$("$LLMCF" inspect --system --json 2>/dev/null | jq -r '.kind')" = system ] || fail "inspect --system"
 if grep -q avx2 /proc/cpuinfo; then
     [ "$("$LLMCF" inspect --system --json | jq -r .blas_fast)" = true ] || fail "OpenBLAS runs a fallback core"
