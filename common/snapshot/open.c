@@ -11,10 +11,14 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
+#include "common/snapshot/root.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { CLAIM_TRIES = 10 };
 
 lcf_status lcf_snapshot_resolve(char **out, const char *path, lcf_err *err)
 {
@@ -52,14 +56,6 @@ done:
 
 /* ---- snapshot.json ---- */
 
-/* A name that is a file name of its own: no separators, no leading dot. */
-static bool name_is_plain(const char *name, size_t bytes_max)
-{
-    size_t n = strlen(name);
-
-    return n > 0 && n < bytes_max && name[0] != '.' && !strchr(name, '/');
-}
-
 static lcf_status read_arms(lcf_snapshot *s, const json_t *json, lcf_err *err)
 {
     const json_t *arms = json_object_get(json, "arms");
@@ -76,7 +72,7 @@ static lcf_status read_arms(lcf_snapshot *s, const json_t *json, lcf_err *err)
     json_array_foreach(arms, idx, value)
     {
         const char *name = json_string_value(value);
-        if (!name || !name_is_plain(name, LCF_ARM_NAME_BYTES))
+        if (!name || !snapshot_name_is_plain(name, LCF_ARM_NAME_BYTES))
             return LCF_FAIL(err, LCF_EFORMAT, "'arms'[%zu] is not a name", idx);
         memcpy(s->arms[idx].name, name, strlen(name) + 1);
         if (!strcmp(name, default_arm))
@@ -105,7 +101,7 @@ static lcf_status read_description(lcf_snapshot *s, bool *has_cots, const char *
                           (unsigned long long)format, LCF_SNAPSHOT_FORMAT);
     if (!status)
         status = lcf_json_str(&generation, json, "generation", err);
-    if (!status && !name_is_plain(generation, LCF_GENERATION_BYTES))
+    if (!status && !snapshot_name_is_plain(generation, LCF_GENERATION_BYTES))
         status = LCF_FAIL(err, LCF_EFORMAT, "'generation' is not a name");
     if (!status)
         status = read_arms(s, json, err);
@@ -329,6 +325,7 @@ lcf_status lcf_snapshot_open_stage(lcf_snapshot **out, const char *dir, lcf_err 
     *out = NULL;
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "snapshot handle");
+    s->claim_fd = -1;
     status = open_parts(s, dir, err);
     if (status)
         lcf_snapshot_close(s);
@@ -337,10 +334,27 @@ lcf_status lcf_snapshot_open_stage(lcf_snapshot **out, const char *dir, lcf_err 
     return status;
 }
 
+/* The folder that `path` names, claimed. Between looking up `current` and the claim it may have
+ * moved and the folder been retired: then it is looked up again. */
+static lcf_status claim(char **dir, int *fd, const char *path, lcf_err *err)
+{
+    lcf_status status = LCF_ENOENT;
+
+    for (int i = 0; i < CLAIM_TRIES && status == LCF_ENOENT; i++) {
+        free(*dir);
+        status = lcf_snapshot_resolve(dir, path, err);
+        if (status)
+            return status;
+        status = snapshot_claim(fd, *dir, err);
+    }
+    return status;
+}
+
 lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
 {
     char *dir = NULL, id[65];
-    lcf_status status = lcf_snapshot_resolve(&dir, path, err);
+    int fd = -1;
+    lcf_status status = claim(&dir, &fd, path, err);
 
     *out = NULL;
     if (!status)
@@ -349,8 +363,13 @@ lcf_status lcf_snapshot_open(lcf_snapshot **out, const char *path, lcf_err *err)
         status = lcf_manifest_read(id, NULL, dir, err);
     if (!status)
         status = lcf_snapshot_open_stage(out, dir, err);
-    if (!status)
+    if (!status) {
         memcpy((*out)->id, id, sizeof(id));
+        (*out)->claim_fd = fd;
+        fd = -1;
+    }
+    if (fd >= 0)
+        close(fd);
     free(dir);
     return status;
 }
@@ -369,5 +388,7 @@ void lcf_snapshot_close(lcf_snapshot *s)
     lcf_embeddings_close(&s->item_vectors);
     lcf_user_histories_close(&s->users);
     lcf_catalogue_close(&s->catalogue);
+    if (s->claim_fd >= 0)
+        close(s->claim_fd);
     free(s);
 }

@@ -11,18 +11,12 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
+#include "common/snapshot/copy.h"
+#include "common/snapshot/root.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define RETIRED_PREFIX ".retired-"
-#define STAGE_MARK ".tmp." /* in the name of a folder that is being written */
 
 typedef struct publisher {
     const lcf_publish_options *options;
@@ -34,16 +28,6 @@ typedef struct publisher {
 } publisher;
 
 /* ---- checks ---- */
-
-static bool name_is_plain(const char *name, size_t bytes_max)
-{
-    size_t n = strlen(name);
-
-    for (size_t i = 0; i < n; i++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", name[i]))
-            return false;
-    return n > 0 && n < bytes_max && name[0] != '.';
-}
 
 static const char *default_arm(const lcf_publish_options *o)
 {
@@ -58,7 +42,7 @@ static lcf_status check_arms(const lcf_publish_options *o, lcf_err *err)
         return LCF_FAIL(err, LCF_EINVAL, "%zu arms; 1 to %d can be published", o->arms_n,
                         LCF_ARMS_MAX);
     for (size_t i = 0; i < o->arms_n; i++) {
-        if (!name_is_plain(o->arms[i].name, LCF_ARM_NAME_BYTES))
+        if (!snapshot_name_is_plain(o->arms[i].name, LCF_ARM_NAME_BYTES))
             return LCF_FAIL(err, LCF_EINVAL,
                             "arm name '%s': up to %d letters, digits, '-', '_' and '.', not "
                             "beginning with a dot",
@@ -76,13 +60,9 @@ static lcf_status check_arms(const lcf_publish_options *o, lcf_err *err)
 
 static lcf_status check_options(const lcf_publish_options *o, lcf_err *err)
 {
-    if (!name_is_plain(o->generation, LCF_GENERATION_BYTES) || !strcmp(o->generation, "current") ||
-        !strcmp(o->generation, "publish.lock") || strstr(o->generation, STAGE_MARK))
-        return LCF_FAIL(err, LCF_EINVAL,
-                        "generation '%s': letters, digits, '-', '_' and '.', not beginning with a "
-                        "dot, and not current",
-                        o->generation);
-    return check_arms(o, err);
+    lcf_status status = snapshot_check_name(o->generation, err);
+
+    return status ? status : check_arms(o, err);
 }
 
 /* ---- manifest ---- */
@@ -126,62 +106,15 @@ static lcf_status describe(lcf_manifest *m, const lcf_publish_options *o, lcf_er
 
 /* ---- writing ---- */
 
-static lcf_status copy_stream(FILE *to, FILE *from, const char *name, lcf_err *err)
-{
-    char block[1 << 16];
-    size_t n;
-
-    while ((n = fread(block, 1, sizeof(block), from)) > 0)
-        if (fwrite(block, 1, n, to) != n)
-            return LCF_FAIL_ERRNO(err, "cannot write %s", name);
-    return ferror(from) ? LCF_FAIL(err, LCF_EIO, "cannot read %s", name) : LCF_OK;
-}
-
-/* A copy, not a link: what happens to an artefact afterwards must not reach a snapshot. Committing
- * the stage flushes it to disk. */
-static lcf_status copy_file(const char *to, const char *from, lcf_err *err)
-{
-    FILE *in = fopen(from, "rbe"), *out = NULL;
-    lcf_status status;
-
-    if (!in)
-        return LCF_FAIL_ERRNO(err, "cannot open %s", from);
-    out = fopen(to, "wbe");
-    status = out ? copy_stream(out, in, from, err) : LCF_FAIL_ERRNO(err, "cannot create %s", to);
-    if (out && fclose(out) != 0 && !status)
-        status = LCF_FAIL_ERRNO(err, "cannot write %s", to);
-    fclose(in);
-    return status;
-}
-
 static lcf_status copy_into(const char *dir, const char *name, const char *from_dir,
                             const char *from_name, lcf_err *err)
 {
     char *to = lcf_path_join(dir, name), *from = lcf_path_join(from_dir, from_name);
-    lcf_status status =
-        to && from ? copy_file(to, from, err) : LCF_FAIL(err, LCF_ENOMEM, "path of %s", name);
+    lcf_status status = to && from ? snapshot_copy_file(to, from, err)
+                                   : LCF_FAIL(err, LCF_ENOMEM, "path of %s", name);
 
     free(to);
     free(from);
-    return status;
-}
-
-/* Every regular file of a flat folder but its manifest: the snapshot has its own. */
-static lcf_status copy_folder(const char *to, const char *from, lcf_err *err)
-{
-    lcf_status status = lcf_dir_create(to, err);
-    DIR *d;
-    struct dirent *e;
-
-    if (status)
-        return status;
-    d = opendir(from);
-    if (!d)
-        return LCF_FAIL_ERRNO(err, "cannot open folder %s", from);
-    while (!status && (e = readdir(d)))
-        if (e->d_name[0] != '.' && strcmp(e->d_name, "manifest.json"))
-            status = copy_into(to, e->d_name, from, e->d_name, err);
-    closedir(d);
     return status;
 }
 
@@ -229,7 +162,7 @@ static lcf_status write_examples(const char *dir, const lcf_publish_options *o, 
     if (!examples || !cots)
         status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
     if (!status && o->examples_dir)
-        status = copy_folder(examples, o->examples_dir, err);
+        status = snapshot_copy_folder(examples, o->examples_dir, err);
     if (!status && o->cot_dir) {
         status = lcf_cot_store_open(&store, o->cot_dir, &options, err);
         if (!status)
@@ -279,32 +212,35 @@ static lcf_status write_arms(const char *dir, const lcf_publish_options *o, lcf_
         lcf_buf path = LCF_BUF_INIT;
         lcf_buf_printf(&path, "%s/%s.lcf", arms, o->arms[i].name);
         status = path.status ? LCF_FAIL(err, path.status, "path of arm %s", o->arms[i].name)
-                             : copy_file(path.data, o->arms[i].weights_path, err);
+                             : snapshot_copy_file(path.data, o->arms[i].weights_path, err);
         lcf_buf_dispose(&path);
     }
     free(arms);
     return status;
 }
 
-static lcf_status write_description(const char *dir, const lcf_publish_options *o,
-                                    bool has_neighbours, bool has_fields, lcf_err *err)
+static lcf_status write_description(const char *dir, const publisher *p, bool has_neighbours,
+                                    bool has_fields, lcf_err *err)
 {
-    char *path = lcf_path_join(dir, "snapshot.json");
+    const lcf_publish_options *o = p->options;
+    char *path = lcf_path_join(dir, "snapshot.json"), *parent = NULL;
     json_t *arms = json_array(), *json = NULL;
-    lcf_status status = LCF_OK;
+    lcf_status status = snapshot_current(&parent, p->root, err);
 
     for (size_t i = 0; i < o->arms_n; i++)
         if (json_array_append_new(arms, json_string(o->arms[i].name)) < 0)
             status = LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
     if (!status)
-        json = json_pack("{s:i, s:s, s:s, s:O, s:b, s:b, s:b, s:b, s:b}", "format",
-                         LCF_SNAPSHOT_FORMAT, "generation", o->generation, "default_arm",
-                         default_arm(o), "arms", arms, "has_examples", o->examples_dir != NULL,
-                         "has_neighbours", has_neighbours, "has_cots", o->cot_dir != NULL,
-                         "has_knowledge", o->knowledge_dir != NULL, "has_fields", (int)has_fields);
+        json = json_pack("{s:i, s:s?, s:s?, s:s, s:s, s:O, s:b, s:b, s:b, s:b, s:b}", "format",
+                         LCF_SNAPSHOT_FORMAT, "parent", parent, "gate", o->gate, "generation",
+                         o->generation, "default_arm", default_arm(o), "arms", arms, "has_examples",
+                         o->examples_dir != NULL, "has_neighbours", has_neighbours, "has_cots",
+                         o->cot_dir != NULL, "has_knowledge", o->knowledge_dir != NULL,
+                         "has_fields", (int)has_fields);
     if (!status)
         status = path && json ? lcf_json_save(path, json, err)
                               : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
+    free(parent);
     json_decref(arms);
     json_decref(json);
     free(path);
@@ -357,7 +293,7 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
     if (!status)
         status = write_arms(dir, o, err);
     if (!status)
-        status = write_description(dir, o, has_neighbours, has_fields, err);
+        status = write_description(dir, p, has_neighbours, has_fields, err);
     if (!status) {
         status = write_tokens(dir, err);
         if (status)
@@ -376,156 +312,7 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
     return status;
 }
 
-/* ---- current ---- */
-
-static lcf_status sync_folder(const char *path, lcf_err *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    lcf_status status = LCF_OK;
-
-    if (fd < 0 || fsync(fd) < 0)
-        status = LCF_FAIL_ERRNO(err, "cannot flush folder %s", path);
-    if (fd >= 0)
-        close(fd);
-    return status;
-}
-
-static lcf_status move_current(const char *root, const char *generation, lcf_err *err)
-{
-    char *current = lcf_path_join(root, "current"), *next = lcf_path_join(root, ".current.tmp");
-    lcf_status status = LCF_OK;
-
-    if (!current || !next)
-        status = LCF_FAIL(err, LCF_ENOMEM, "path of current");
-    else if ((unlink(next) < 0 && errno != ENOENT) || symlink(generation, next) < 0 ||
-             rename(next, current) < 0)
-        status = LCF_FAIL_ERRNO(err, "cannot make %s point to %s", current, generation);
-    if (!status)
-        status = sync_folder(root, err);
-    free(current);
-    free(next);
-    return status;
-}
-
-/* ---- retiring ---- */
-
-typedef struct generation {
-    char *name;
-    struct timespec time; /* of its snapshot.json */
-} generation;
-
-typedef struct generations {
-    generation *list;
-    size_t n, capacity;
-} generations;
-
-static int newest_first(const void *a, const void *b)
-{
-    const generation *x = a, *y = b;
-
-    if (x->time.tv_sec != y->time.tv_sec)
-        return x->time.tv_sec < y->time.tv_sec ? 1 : -1;
-    if (x->time.tv_nsec != y->time.tv_nsec)
-        return x->time.tv_nsec < y->time.tv_nsec ? 1 : -1;
-    return strcmp(y->name, x->name);
-}
-
-static lcf_status add_generation(generations *all, const char *root, const char *name, lcf_err *err)
-{
-    struct stat st;
-    lcf_buf path = LCF_BUF_INIT;
-    lcf_status status = LCF_OK;
-
-    lcf_buf_printf(&path, "%s/%s/snapshot.json", root, name);
-    if (path.status)
-        status = LCF_FAIL(err, LCF_ENOMEM, "list of generations");
-    else if (lstat(path.data, &st) == 0) {
-        status = lcf_grow((void **)&all->list, &all->capacity, all->n + 1, sizeof(*all->list));
-        char *copy = status ? NULL : lcf_strdup(name);
-        if (!copy)
-            status = LCF_FAIL(err, LCF_ENOMEM, "list of generations");
-        else
-            all->list[all->n++] = (generation){copy, st.st_mtim};
-    }
-    lcf_buf_dispose(&path);
-    return status;
-}
-
-static lcf_status remove_generation(const char *root, const char *name, lcf_err *err)
-{
-    lcf_buf from = LCF_BUF_INIT, to = LCF_BUF_INIT;
-    lcf_status status = LCF_OK;
-
-    lcf_buf_printf(&from, "%s/%s", root, name);
-    lcf_buf_printf(&to, "%s/" RETIRED_PREFIX "%s", root, name);
-    if (from.status || to.status)
-        status = LCF_FAIL(err, LCF_ENOMEM, "path of generation %s", name);
-    else if (rename(from.data, to.data) < 0)
-        status = LCF_FAIL_ERRNO(err, "cannot retire %s", from.data);
-    else
-        status = lcf_dir_remove(to.data, err);
-    lcf_buf_dispose(&from);
-    lcf_buf_dispose(&to);
-    return status;
-}
-
-/* Lists the generations of the root, removing what a killed publisher left half written or half
- * removed: the lock is ours, so nobody is at work on it. */
-static lcf_status list_generations(generations *all, const char *root, const char *current,
-                                   lcf_err *err)
-{
-    lcf_status status = LCF_OK;
-    DIR *d = opendir(root);
-    struct dirent *e;
-
-    if (!d)
-        return LCF_FAIL_ERRNO(err, "cannot open folder %s", root);
-    while (!status && (e = readdir(d))) {
-        if (!strncmp(e->d_name, RETIRED_PREFIX, strlen(RETIRED_PREFIX)) ||
-            strstr(e->d_name, STAGE_MARK)) {
-            char *path = lcf_path_join(root, e->d_name);
-            status = path ? lcf_dir_remove(path, err) : LCF_FAIL(err, LCF_ENOMEM, "a path");
-            free(path);
-        } else if (e->d_name[0] != '.' && strcmp(e->d_name, "current") &&
-                   strcmp(e->d_name, current)) {
-            status = add_generation(all, root, e->d_name, err);
-        }
-    }
-    closedir(d);
-    return status;
-}
-
-static lcf_status retire(size_t *retired_n, const char *root, const char *current, size_t keep,
-                         lcf_err *err)
-{
-    generations all = {NULL, 0, 0};
-    lcf_status status = list_generations(&all, root, current, err);
-
-    if (!status && all.n)
-        qsort(all.list, all.n, sizeof(*all.list), newest_first);
-    for (size_t i = keep; !status && i < all.n; i++) {
-        status = remove_generation(root, all.list[i].name, err);
-        *retired_n += !status;
-    }
-    for (size_t i = 0; i < all.n; i++)
-        free(all.list[i].name);
-    free(all.list);
-    return status;
-}
-
 /* ---- publish ---- */
-
-static lcf_status take_lock(publisher *p, lcf_err *err)
-{
-    char *path = lcf_path_join(p->root, "publish.lock");
-    lcf_status status =
-        path ? lcf_dir_create(p->root, err) : LCF_FAIL(err, LCF_ENOMEM, "path of the lock");
-
-    if (!status)
-        status = lcf_lock_acquire(&p->lock, path, err);
-    free(path);
-    return status;
-}
 
 static lcf_status set_generation(lcf_publish_result *out, const char *name, lcf_err *err)
 {
@@ -585,11 +372,11 @@ static lcf_status make_current(publisher *p, lcf_publish_result *out, lcf_err *e
     else if (o->force || !target_is_same(p, out))
         status = LCF_FAIL(err, LCF_EEXIST, "%s exists; a generation is never changed", p->target);
     if (!status)
-        status = move_current(p->root, o->generation, err);
+        status = snapshot_move_current(p->root, o->generation, "publish", o->gate, err);
     if (!status)
         status = set_generation(out, o->generation, err);
     if (!status)
-        status = retire(&out->retired_n, p->root, o->generation, o->keep, err);
+        status = snapshot_root_retire(&out->retired_n, &out->in_use_n, p->root, o->keep, err);
     return status;
 }
 
@@ -601,7 +388,7 @@ lcf_status lcf_snapshot_publish(lcf_publish_result *out, const char *root,
 
     memset(out, 0, sizeof(*out));
     if (!status)
-        status = take_lock(&p, err);
+        status = snapshot_root_lock(&p.lock, root, err);
     if (!status)
         status = lcf_manifest_create(&p.manifest, "publish", err);
     if (!status)

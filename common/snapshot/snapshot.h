@@ -11,11 +11,12 @@
  *                          arms/<name>.lcf
  *                          tokens/<name>.lcf  of arms that have tokens
  *   <root>/current -> <generation>         moved atomically by publish
- *   <root>/publish.lock                    held by the one publisher
+ *   <root>/publish.lock                    held by the one who changes the root
+ *   <root>/history.jsonl                   every move of `current`
  *
  * Life cycle: publish writes a generation; open -> read ... -> close. Opening verifies the manifest
- * (sizes and checksums of all files) before anything is used. An open snapshot survives the removal
- * of its folder. It is read only and may be shared between threads.
+ * (sizes and checksums of all files) before anything is used. A snapshot is read only, may be
+ * shared between threads, and is not retired while it is open.
  *
  * source   schemas/snapshot.md
  */
@@ -58,7 +59,8 @@ lcf_status lcf_user_histories_save(const char *path, const lcf_dataset *d, lcf_e
 
 typedef struct lcf_snapshot {
     char generation[LCF_GENERATION_BYTES];
-    char id[65]; /* of the manifest */
+    char id[65];  /* of the manifest */
+    int claim_fd; /* keeps its folder from being retired; -1: none */
     lcf_catalogue catalogue;
     lcf_user_histories users;
     lcf_embeddings item_vectors;
@@ -112,6 +114,7 @@ typedef struct lcf_publish_options {
     const char *generation;  /* name of the new folder, e.g. "20261122T020000Z" */
     size_t keep;             /* older generations kept besides current; SIZE_MAX keeps all */
     bool force;              /* publish even when current was made from just these inputs */
+    const char *gate; /* for the record: "passed", "forced" (it was not), NULL (there was none) */
 } lcf_publish_options;
 
 typedef struct lcf_publish_result {
@@ -119,17 +122,50 @@ typedef struct lcf_publish_result {
     char id[65];
     bool unchanged; /* current was made from just these inputs: nothing was written */
     size_t retired_n;
+    size_t in_use_n; /* older than `keep` generations, but somebody reads them */
 } lcf_publish_result;
 
 /*
  * Writes a generation, opens it as a server would, then moves `current` and removes what is older
- * than `keep` generations. A failure or a kill leaves `current` as it was; what a killed publisher
- * left behind, the next one removes.
+ * than `keep` generations and not open. A failure or a kill leaves `current` as it was; what a
+ * killed publisher left behind, the next one removes.
  *
  * errors   EEXIST that generation exists, made otherwise or with force; EBUSY another publisher;
  * EINVAL names or arms that cannot be published; those of the inputs; EIO, ENOSPC
  */
 lcf_status lcf_snapshot_publish(lcf_publish_result *out, const char *root,
                                 const lcf_publish_options *options, lcf_err *err);
+
+/*
+ * Every file of a generation by SHA-256, and that it opens; *out receives its name and id.
+ *
+ * errors   as lcf_snapshot_open
+ */
+lcf_status lcf_snapshot_verify(lcf_publish_result *out, const char *path, lcf_err *err);
+/*
+ * Verifies an earlier generation, then moves `current` to it.
+ *
+ * to       its name; NULL: what was current when the present one was published
+ * errors   ENOENT there is none, or not any more; EBUSY another changes the root; those of
+ * lcf_snapshot_verify
+ */
+lcf_status lcf_snapshot_rollback(lcf_publish_result *out, const char *root, const char *to,
+                                 lcf_err *err);
+/*
+ * A generation that was made elsewhere: verified in dir, copied into the root and verified there
+ * (one that was copied to its place in the root already is taken as it is), then made current.
+ *
+ * errors   EEXIST another generation of that name; EBUSY; those of lcf_snapshot_verify; EIO, ENOSPC
+ */
+lcf_status lcf_snapshot_import(lcf_publish_result *out, const char *root, const char *dir,
+                               size_t keep, lcf_err *err);
+/*
+ * Removes all but the newest `keep` generations besides current. One that a reader has open, in any
+ * process of this machine, stays and is counted.
+ *
+ * errors   ENOENT no root; EBUSY; EIO
+ */
+lcf_status lcf_snapshot_retire(size_t *retired_n, size_t *in_use_n, const char *root, size_t keep,
+                               lcf_err *err);
 
 #endif

@@ -24,6 +24,8 @@ enum {
     OPT_KEEP,
     OPT_FORCE,
     OPT_JSON,
+    OPT_IMPORT,
+    OPT_VERIFY,
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -42,7 +44,17 @@ static const struct argp_option OPTIONS[] = {
     {"generation", OPT_GENERATION, "NAME", 0, "Name of the new folder (default: UTC time)", 2},
     {"report", OPT_REPORT, "FILE", 0,
      "report.json of evaluate: publish only when its gate was passed, else exit with 3", 2},
-    {"keep", OPT_KEEP, "N", 0, "Older generations kept besides the new one (default 3)", 2},
+    {"keep", OPT_KEEP, "N", 0,
+     "Older generations kept besides the new one, and besides those that somebody reads (default "
+     "3)",
+     2},
+    {"import", OPT_IMPORT, "DIR", 0,
+     "Publish a generation that was made elsewhere: a copy of its folder", 2},
+    {"verify", OPT_VERIFY, "DIR", 0,
+     "Change nothing: check every file of a generation, or of a root's current one, by SHA-256, "
+     "and "
+     "that it opens",
+     2},
     {"force", OPT_FORCE, NULL, 0, "Also when the gate failed, or when nothing changed", 3},
     {"json", OPT_JSON, NULL, 0, "Print what was published as JSON on stdout", 3},
     {0},
@@ -53,19 +65,24 @@ static const char DOC[] =
     "\v"
     "Copies the parts into ROOT/GENERATION, opens it as a server would, and only then moves "
     "ROOT/current to it. Whatever fails, `current` stays as it was. When `current` was made from "
-    "just these inputs nothing is done.\n\n"
-    "Example:\n"
+    "just these inputs nothing is done. A gate that was not passed is refused; --force publishes "
+    "all the same, and the snapshot says so.\n\n"
+    "A generation may be made on one machine and served on others: copy its folder (rsync, an "
+    "object store), then --import it there. It is verified before `current` moves.\n\n"
+    "Examples:\n"
     "  llmcf publish --dataset dataset --vectors vectors \\\n"
     "    --examples examples --cot cot \\\n"
     "    --arm backbone=ranker-backbone/best.lcf \\\n"
     "    --arm ict=ranker-ict/best.lcf \\\n"
-    "    --report report/report.json --root snapshots";
+    "    --report report/report.json --root snapshots\n"
+    "  rsync -a snapshots/20261122T020000Z web1:/srv/incoming/\n"
+    "  llmcf publish --import /srv/incoming/20261122T020000Z --root /srv/snapshots";
 
 typedef struct arguments {
     lcf_publish_options publish;
     lcf_snapshot_arm arms[LCF_ARMS_MAX];
     char generation[32];
-    const char *root, *report;
+    const char *root, *report, *import, *verify;
     bool json;
 } arguments;
 
@@ -88,6 +105,10 @@ static void check(arguments *a, struct argp_state *state)
     time_t now = time(NULL);
     struct tm utc;
 
+    if (a->import && a->verify)
+        argp_error(state, "either --import or --verify");
+    if (a->import || a->verify)
+        return;
     if (!a->publish.dataset_dir || !a->publish.vectors_dir || !a->publish.arms_n)
         argp_error(state, "--dataset, --vectors and at least one --arm are needed");
     if (!a->publish.generation && gmtime_r(&now, &utc) &&
@@ -117,6 +138,12 @@ static error_t parse_publication(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_FORCE:
         a->publish.force = true;
+        return 0;
+    case OPT_IMPORT:
+        a->import = text;
+        return 0;
+    case OPT_VERIFY:
+        a->verify = text;
         return 0;
     case OPT_JSON:
         a->json = true;
@@ -157,8 +184,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-/* errors: EGATE the report's gate was not passed; EFORMAT not a report */
-static lcf_status check_gate(const char *path, bool force, lcf_err *err)
+/* *gate: for the record. errors: EGATE the report's gate was not passed; EFORMAT not a report */
+static lcf_status check_gate(const char **record, const char *path, bool force, lcf_err *err)
 {
     const json_t *gate, *passed;
     json_t *report;
@@ -181,8 +208,21 @@ static lcf_status check_gate(const char *path, bool force, lcf_err *err)
                           "the gate of %s was not passed: current stays as it is (--force "
                           "publishes all the same)",
                           path);
+    *record = json_is_true(passed) ? "passed" : "forced";
     json_decref(report);
     return status;
+}
+
+static void print_result(const arguments *a, const lcf_publish_result *r)
+{
+    if (a->verify)
+        fprintf(stderr, "%s: generation %s is whole\n", a->verify, r->generation);
+    else if (r->unchanged)
+        fprintf(stderr, "%s/%s: up to date, nothing done (--force publishes again)\n", a->root,
+                r->generation);
+    else
+        fprintf(stderr, "%s/current -> %s (%zu older generations removed, %zu more are in use)\n",
+                a->root, r->generation, r->retired_n, r->in_use_n);
 }
 
 static lcf_status report_result(const arguments *a, const lcf_publish_result *r, lcf_err *err)
@@ -190,22 +230,28 @@ static lcf_status report_result(const arguments *a, const lcf_publish_result *r,
     json_t *json;
     lcf_status status;
 
-    if (r->unchanged)
-        fprintf(stderr, "%s/%s: up to date, nothing done (--force publishes again)\n", a->root,
-                r->generation);
-    else
-        fprintf(stderr, "%s/current -> %s (%zu arms, default %s; %zu older generations removed)\n",
-                a->root, r->generation, a->publish.arms_n,
-                a->publish.default_arm ? a->publish.default_arm
-                                       : a->arms[a->publish.arms_n - 1].name,
-                r->retired_n);
+    print_result(a, r);
     if (!a->json)
         return LCF_OK;
-    json = json_pack("{s:s, s:s, s:b, s:I}", "generation", r->generation, "id", r->id, "unchanged",
-                     r->unchanged, "retired", (json_int_t)r->retired_n);
+    json = json_pack("{s:s, s:s, s:b, s:I, s:I}", "generation", r->generation, "id", r->id,
+                     "unchanged", r->unchanged, "retired", (json_int_t)r->retired_n, "in_use",
+                     (json_int_t)r->in_use_n);
     status = lcf_cmd_print_json(json, err);
     json_decref(json);
     return status;
+}
+
+static lcf_status run(lcf_publish_result *result, arguments *a, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    if (a->verify)
+        return lcf_snapshot_verify(result, a->verify, err);
+    if (a->import)
+        return lcf_snapshot_import(result, a->root, a->import, a->publish.keep, err);
+    if (a->report)
+        status = check_gate(&a->publish.gate, a->report, a->publish.force, err);
+    return status ? status : lcf_snapshot_publish(result, a->root, &a->publish, err);
 }
 
 int lcf_cmd_publish(int argc, char **argv)
@@ -219,10 +265,8 @@ int lcf_cmd_publish(int argc, char **argv)
     a.publish.keep = 3;
     a.publish.arms = a.arms;
     status = lcf_cli_parse(&argp, "publish", argc, argv, &a, &err);
-    if (!status && a.report)
-        status = check_gate(a.report, a.publish.force, &err);
     if (!status)
-        status = lcf_snapshot_publish(&result, a.root, &a.publish, &err);
+        status = run(&result, &a, &err);
     if (!status)
         status = report_result(&a, &result, &err);
     return lcf_cli_finish("publish", status, &err);

@@ -30,6 +30,8 @@
     X("ope", lcf_cmd_ope, "what another policy would have earned, from a log")             \
     X("experiment", lcf_cmd_experiment, "what live users say of two arms")                 \
     X("publish", lcf_cmd_publish, "put a snapshot in place for rank and serve")            \
+    X("rollback", lcf_cmd_rollback, "take a publication back")                             \
+    X("retire", lcf_cmd_retire, "remove old snapshots that nobody reads")                  \
     X("night", lcf_cmd_night, "keep the books of the nightly run")                         \
     X("inspect", lcf_cmd_inspect, "show what a file, a folder or this machine holds")      \
     /* the end of the list */

@@ -15,7 +15,7 @@ publish() {
         --arm din=world/din.lcf --arm din-ict=world/ict.lcf --root snapshots "$@"
 }
 
-expect 0 "Example:" "$LLMCF" publish --help
+expect 0 "Examples:" "$LLMCF" publish --help
 expect 2 "needed" "$LLMCF" publish --dataset world/dataset
 expect 2 "NAME=FILE" "$LLMCF" publish --arm din
 echo '{"gate": {"passed": false}}' >failed.json
@@ -39,7 +39,31 @@ head -c 3000 world/ict.lcf >torn.lcf
 expect 1 "arms/din-ict.lcf: 3000 bytes" "$LLMCF" publish --dataset world/dataset --vectors world/vectors --examples world/examples \
     --arm din-ict=torn.lcf --root snapshots --generation three
 [ "$(readlink snapshots/current)" = two ] || fail "a failure moved current"
-[ "$(ls snapshots | tr '\n' ' ')" = "current one publish.lock two " ] || fail "left behind: $(ls -a snapshots)"
+[ "$(ls snapshots | tr '\n' ' ')" = "current history.jsonl one publish.lock two " ] || fail "left behind: $(ls -a snapshots)"
+
+# What was forced says so; it can be taken back; old generations go when they are told to.
+[ "$(jq -r .gate snapshots/one/snapshot.json) $(jq -r .gate snapshots/two/snapshot.json)" = "passed forced" ] || fail "the gate is not on record"
+[ "$(jq -r .parent snapshots/two/snapshot.json)" = one ] || fail "no parent"
+expect 0 "current -> one" "$LLMCF" rollback --root snapshots
+expect 1 "does not say" "$LLMCF" rollback --root snapshots
+expect 0 "current -> two" "$LLMCF" rollback --root snapshots --to two
+[ "$(jq -rc '[.action, .from, .to, .gate]' snapshots/history.jsonl | tail -3 | tr '\n' ' ')" = \
+    '["publish","one","two","forced"] ["rollback","two","one",null] ["rollback","one","two",null] ' ] || fail "$(cat snapshots/history.jsonl)"
+expect 0 "0 generations removed" "$LLMCF" retire --root snapshots --keep 1
+
+# Another machine: copied by whatever copies folders, verified there.
+mkdir -p incoming
+cp -r snapshots/two incoming/two
+expect 0 "two is whole" "$LLMCF" publish --verify incoming/two
+expect 0 "current -> two" "$LLMCF" publish --import incoming/two --root elsewhere
+"$LLMCF" rank --snapshot elsewhere --request <(echo '{"user_id": "u2", "candidates": ["i1"]}') >/dev/null || fail "rank on the other machine"
+mkdir -p there && cp -r snapshots/two there/two # to its place in the root
+expect 0 "current -> two" "$LLMCF" publish --import there/two --root there
+cp -r snapshots/one incoming/one
+rm incoming/one/arms/din.lcf # a copy that was cut short
+expect 1 "arms/din.lcf is missing" "$LLMCF" publish --import incoming/one --root elsewhere
+expect 1 "arms/din.lcf is missing" "$LLMCF" publish --verify incoming/one
+[ "$(readlink elsewhere/current)" = two ] && [ ! -e elsewhere/one ] || fail "a copy that was cut short arrived"
 
 # Two at a time: the second tries again later.
 exec 8>>snapshots/publish.lock

@@ -66,6 +66,15 @@ wait_for refused_twice || fail "SIGHUP did not try again"
 ln -s one snapshots/next && mv -T snapshots/next snapshots/current
 wait_for serves one || fail "a roll back is not served"
 
+# What a server has open is not retired, whatever is current; once it has moved on, it is.
+kill -STOP $server
+publish --generation newest --keep 0
+[ -d snapshots/one ] && [ ! -e snapshots/two ] || fail "retired under the server, or not at all: $(ls snapshots)"
+kill -CONT $server
+wait_for serves newest || fail "the newest is not served"
+retired() { "$LLMCF" retire --root snapshots --keep 0 2>err && [ ! -e snapshots/one ]; }
+wait_for retired || fail "one is in use for ever: $(cat err)"
+
 stop
 [ ! -e s ] || fail "its socket is left"
 "$LLMCF" serve --snapshot nowhere --listen 127.0.0.1:0 2>err && fail "it starts without a snapshot"

@@ -178,11 +178,13 @@ static void old_generations_go(void **state)
     publication_dispose(&p);
 }
 
-static void an_open_snapshot_survives_its_folder(void **state)
+/* What somebody reads is not retired, until it is closed. */
+static void an_open_snapshot_keeps_its_folder(void **state)
 {
     publication p;
     lcf_snapshot *s;
     lcf_cot_record *record;
+    size_t retired_n, in_use_n;
     lcf_err err;
 
     (void)state;
@@ -192,13 +194,109 @@ static void an_open_snapshot_survives_its_folder(void **state)
     assert_ok(publish(&p, "a", &err), &err);
     assert_ok(lcf_snapshot_open(&s, p.root, &err), &err);
     assert_ok(publish(&p, "b", &err), &err);
-    assert_false(exists(&p, "a"));
+    assert_true(exists(&p, "a"));
+    assert_int_equal(p.result.in_use_n, 1);
+    assert_int_equal(p.result.retired_n, 0);
     assert_int_equal(s->item_vectors.vectors[0], 0);
     assert_ok(lcf_cot_store_get(&record, s->cots, s->examples.key[0], &err), &err);
     assert_non_null(strstr(record->text, "Example 0"));
     free(record);
     lcf_snapshot_close(s);
+    assert_ok(lcf_snapshot_retire(&retired_n, &in_use_n, p.root, 0, &err), &err);
+    assert_int_equal(retired_n, 1);
+    assert_int_equal(in_use_n, 0);
+    assert_false(exists(&p, "a"));
     publication_dispose(&p);
+}
+
+static char *join(const publication *p, const char *name)
+{
+    char *path = lcf_path_join(p->root, name);
+
+    assert_non_null(path);
+    return path;
+}
+
+/* Overwrites one byte of a file. */
+static void damage(const char *dir, const char *name)
+{
+    char *path = lcf_path_join(dir, name);
+    FILE *f = fopen(path, "r+b");
+
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 300, SEEK_SET), 0);
+    assert_true(fputc('X', f) != EOF);
+    assert_int_equal(fclose(f), 0);
+    free(path);
+}
+
+static void rollback_goes_to_what_was_current(void **state)
+{
+    publication p;
+    lcf_publish_result result;
+    char *dir;
+    lcf_err err;
+
+    (void)state;
+    publication_init(&p);
+    p.options.force = true;
+    assert_int_equal(lcf_snapshot_rollback(&result, p.root, NULL, &err), LCF_ENOENT);
+    assert_ok(publish(&p, "a", &err), &err);
+    assert_int_equal(lcf_snapshot_rollback(&result, p.root, NULL, &err), LCF_ENOENT);
+    assert_ok(publish(&p, "b", &err), &err);
+    assert_ok(publish(&p, "c", &err), &err);
+    assert_ok(lcf_snapshot_rollback(&result, p.root, NULL, &err), &err);
+    assert_string_equal(result.generation, "b");
+    assert_current(&p, "b");
+    assert_ok(lcf_snapshot_rollback(&result, p.root, NULL, &err), &err);
+    assert_current(&p, "a");
+    assert_ok(lcf_snapshot_rollback(&result, p.root, "c", &err), &err);
+    assert_current(&p, "c");
+    assert_int_equal(lcf_snapshot_rollback(&result, p.root, "../c", &err), LCF_EINVAL);
+    assert_int_equal(lcf_snapshot_rollback(&result, p.root, "d", &err), LCF_ENOENT);
+    dir = join(&p, "a");
+    damage(dir, "items.lcf");
+    free(dir);
+    assert_int_equal(lcf_snapshot_rollback(&result, p.root, "a", &err), LCF_ECHECKSUM);
+    assert_current(&p, "c");
+    publication_dispose(&p);
+}
+
+/* Copied to another root, or to its place in it, and verified there. */
+static void a_generation_can_be_brought_in(void **state)
+{
+    publication made, served;
+    lcf_publish_result result;
+    char *from, *place, *items;
+    lcf_err err;
+
+    (void)state;
+    publication_init(&made);
+    publication_init(&served);
+    assert_ok(publish(&made, "one", &err), &err);
+    from = join(&made, "one");
+    assert_ok(lcf_snapshot_import(&result, served.root, from, 3, &err), &err);
+    assert_current(&served, "one");
+    assert_string_equal(result.id, made.result.id);
+    assert_ok(lcf_snapshot_import(&result, served.root, from, 3, &err), &err);
+    place = join(&served, "one");
+    assert_ok(lcf_snapshot_import(&result, served.root, place, 3, &err), &err);
+    made.options.force = true;
+    assert_ok(publish(&made, "two", &err), &err);
+    free(from);
+    from = join(&made, "two");
+    items = lcf_path_join(from, "items.lcf");
+    damage(from, "items.lcf");
+    assert_int_equal(lcf_snapshot_import(&result, served.root, from, 3, &err), LCF_ECHECKSUM);
+    assert_int_equal(remove(items), 0);
+    assert_int_equal(lcf_snapshot_import(&result, served.root, from, 3, &err), LCF_ECHECKSUM);
+    assert_current(&served, "one");
+    assert_false(exists(&served, "two"));
+    free(items);
+    free(place);
+    free(from);
+    publication_dispose(&made);
+    publication_dispose(&served);
 }
 
 /* A killed publisher leaves a stage or a half removed generation: the next one clears both. */
@@ -518,7 +616,9 @@ int main(void)
         cmocka_unit_test(publishes_and_opens),
         cmocka_unit_test(same_inputs_change_nothing),
         cmocka_unit_test(old_generations_go),
-        cmocka_unit_test(an_open_snapshot_survives_its_folder),
+        cmocka_unit_test(an_open_snapshot_keeps_its_folder),
+        cmocka_unit_test(rollback_goes_to_what_was_current),
+        cmocka_unit_test(a_generation_can_be_brought_in),
         cmocka_unit_test(debris_is_removed),
         cmocka_unit_test(resumes_before_current),
         cmocka_unit_test(failure_leaves_current),
