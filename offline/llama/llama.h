@@ -87,7 +87,9 @@ lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m,
 
 typedef struct lcf_llama_session_options {
     size_t seqs_max, context_n, batch_max;
-    size_t threads; /* that work on a batch together; 0: one per processor */
+    size_t threads;      /* that work on a batch together; 0: one per processor */
+    bool kv_f16;         /* the KV cache as F16, not F32: half the memory, rounded to 11 bits */
+    size_t kv_bytes_max; /* of the KV cache; 0: as much as all sequences together can fill */
 } lcf_llama_session_options;
 
 /* As lcf_llama_session_create. The results do not depend on the number of threads. */
@@ -107,15 +109,22 @@ typedef struct lcf_llama_token {
  * those that want them, in the order of the batch.
  *
  * shapes   *logits [wanted, vocab_n], owned by the session, valid until the next call
- * errors   ELIMIT a sequence is full or n > batch_max; EINVAL id or seq out of range
+ * errors   ELIMIT a sequence or the cache is full, or n > batch_max; EINVAL id or seq out of range
  */
 lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
                             const lcf_llama_token *tokens, size_t n, lcf_err *err);
-/* dst becomes a copy of src (prompt shared by several candidates): full pages of the cache are
- * shared, not copied. reset empties a sequence. */
-void lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src);
+/*
+ * dst becomes the first len tokens of src, at most its length (a prompt shared by several
+ * candidates, an instruction shared by many prompts): full pages of the cache are shared, not
+ * copied. False when the cache has no page left for the rest; dst is then empty. reset empties a
+ * sequence.
+ */
+bool lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src, size_t len);
 void lcf_llama_seq_reset(lcf_llama_session *s, uint32_t seq);
 size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq);
+/* The cache is handed out in pages of so many tokens of one sequence; and how many are left. */
+#define LCF_LLAMA_PAGE 32
+size_t lcf_llama_pages_free(const lcf_llama_session *s);
 
 typedef struct lcf_sampling {
     float temperature; /* 0 = greedy */

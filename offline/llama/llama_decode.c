@@ -4,27 +4,19 @@
  * token's result is the same bits in any batch: every sum is taken in an order that depends on its
  * own sequence alone.
  *
- * Invariants: a page belongs to as many sequences as refs[page] says; only a sequence's last,
- * partly filled page is written, and it belongs to that sequence alone. A call that fails leaves
- * every sequence as it was.
+ * Invariant: a call that fails leaves every sequence as it was.
  */
 #include "common/base/mem.h"
 #include "common/base/team.h"
 #include "common/math/kernels.h"
-#include "offline/llama/kv_attention.h"
+#include "offline/llama/huge_pages.h"
+#include "offline/llama/kv_cache.h"
 #include "offline/llama/llama.h"
 #include "offline/llama/matrix.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-typedef struct sequence {
-    float **pages; /* [pages_max], the first ceil(len / LCF_KV_PAGE) are set */
-    size_t len;
-    size_t added; /* tokens of the batch that is being checked */
-} sequence;
 
 enum { TOKENS_AT_ONCE = 8 }; /* of a prompt, against the same keys and values */
 
@@ -34,15 +26,8 @@ typedef struct packed_layer { /* weights with the same input stand side by side 
 
 struct lcf_llama_session {
     const lcf_llama *m;
-    size_t seqs_max, context_n, batch_max;
-    size_t pages_max; /* per sequence */
-    size_t value_dim, head_floats, page_floats;
-    size_t pages_n;              /* of all sequences */
-    float *pages;                /* [pages_n, page_floats], touched only as far as used */
-    float **page_table;          /* [seqs_max, pages_max] */
-    uint32_t *refs, *free_pages; /* [pages_n] */
-    size_t free_n;
-    sequence *seqs;     /* [seqs_max] */
+    size_t context_n, batch_max;
+    lcf_kv_cache cache;
     float *angles;      /* [context_n, head_dim] */
     size_t *positions;  /* [batch_max] of the batch's tokens in their sequences */
     float *activations; /* one block, cut up below */
@@ -56,16 +41,10 @@ struct lcf_llama_session {
     float *logits; /* [batch_max, vocab_n] */
     size_t *runs;  /* [batch_max] where each run of the batch begins */
     size_t bytes_n;
-    lcf_kv_attend_fn attend;
     lcf_team *team;
 };
 
 /* ---- life cycle --------------------------------------------------------------------------- */
-
-static size_t pages_of(size_t len)
-{
-    return (len + LCF_KV_PAGE - 1) / LCF_KV_PAGE;
-}
 
 /* n * size bytes on the session's account; NULL when there is no memory or no such number. */
 static void *account(lcf_llama_session *s, size_t n, size_t size)
@@ -75,48 +54,6 @@ static void *account(lcf_llama_session *s, size_t n, size_t size)
     if (p)
         s->bytes_n += n * size;
     return p;
-}
-
-/* Attention walks through the whole cache at every step: fewer, larger pages of the system spare
- * address translation. Only a hint: failing costs nothing but speed. */
-static void use_huge_pages(void *start, size_t bytes_n)
-{
-    const uintptr_t page = 4096, first = ((uintptr_t)start + page - 1) & ~(page - 1);
-    const uintptr_t end = ((uintptr_t)start + bytes_n) & ~(page - 1);
-
-    if (end > first)
-        (void)!madvise((void *)first, end - first, MADV_HUGEPAGE);
-}
-
-static lcf_status create_cache(lcf_llama_session *s)
-{
-    const lcf_llama_config *c = &s->m->config;
-    size_t per_layer, floats_n, table_n;
-
-    s->pages_max = pages_of(s->context_n);
-    s->value_dim = (c->head_dim + LCF_KV_LANES - 1) / LCF_KV_LANES * LCF_KV_LANES;
-    s->head_floats = (c->head_dim + s->value_dim) * LCF_KV_PAGE;
-    if (!lcf_mul_size(&per_layer, s->head_floats, c->kv_heads_n) ||
-        !lcf_mul_size(&s->page_floats, per_layer, c->layers_n) ||
-        !lcf_mul_size(&s->pages_n, s->seqs_max, s->pages_max) || s->pages_n > UINT32_MAX ||
-        !lcf_mul_size(&floats_n, s->pages_n, s->page_floats))
-        return LCF_ENOMEM;
-    table_n = s->pages_n;
-    s->pages = account(s, floats_n, sizeof(*s->pages));
-    if (s->pages)
-        use_huge_pages(s->pages, floats_n * sizeof(*s->pages));
-    s->page_table = account(s, table_n, sizeof(*s->page_table));
-    s->refs = account(s, table_n, sizeof(*s->refs));
-    s->free_pages = account(s, table_n, sizeof(*s->free_pages));
-    s->seqs = account(s, s->seqs_max, sizeof(*s->seqs));
-    if (!s->pages || !s->page_table || !s->refs || !s->free_pages || !s->seqs)
-        return LCF_ENOMEM;
-    for (size_t i = 0; i < table_n; i++)
-        s->free_pages[i] = (uint32_t)(table_n - 1 - i); /* the lowest page is taken first */
-    s->free_n = table_n;
-    for (size_t i = 0; i < s->seqs_max; i++)
-        s->seqs[i] = (sequence){s->page_table + i * s->pages_max, 0, 0};
-    return LCF_OK;
 }
 
 static size_t lines(size_t floats_n) /* rounded up to a cache line */
@@ -171,7 +108,7 @@ static lcf_status create_activations(lcf_llama_session *s)
     float *next;
 
     row = 2 * lines(c->dim) + lines(q + 2 * kv) + lines(q) + lines(2 * c->ffn_dim);
-    s->scores_n = lines(lcf_kv_scratch_n(TOKENS_AT_ONCE * group, s->context_n, s->value_dim));
+    s->scores_n = lines(lcf_kv_scratch_n(TOKENS_AT_ONCE * group, s->context_n, s->cache.value_dim));
     if (!lcf_mul_size(&total, row, n))
         return LCF_ENOMEM;
     s->activations = account(s, total, sizeof(float));
@@ -296,7 +233,7 @@ static lcf_status create_matrices(lcf_llama_session *s)
     s->weights = account(s, total, 1);
     if (!s->tiles || !s->weights)
         return LCF_ENOMEM;
-    use_huge_pages(s->weights, total);
+    lcf_use_huge_pages(s->weights, total);
     return pack_all(s, in_max);
 }
 
@@ -304,7 +241,9 @@ lcf_status lcf_llama_session_open(lcf_llama_session **out, const lcf_llama *m,
                                   const lcf_llama_session_options *options, lcf_err *err)
 {
     const lcf_llama_session_options *o = options;
+    const lcf_llama_config *c = &m->config;
     lcf_llama_session *s = NULL;
+    lcf_kv_options cache;
     lcf_status status;
 
     *out = NULL;
@@ -318,24 +257,23 @@ lcf_status lcf_llama_session_open(lcf_llama_session **out, const lcf_llama *m,
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "session handle");
     s->m = m;
-    s->seqs_max = o->seqs_max;
     s->context_n = o->context_n;
     s->batch_max = o->batch_max;
-    s->attend = lcf_kv_attend_best();
+    cache = (lcf_kv_options){o->seqs_max, o->context_n,    c->layers_n, c->kv_heads_n,
+                             c->head_dim, o->kv_bytes_max, o->kv_f16};
     status = lcf_team_create(&s->team, o->threads, err);
+    if (!status)
+        status = lcf_kv_cache_init(&s->cache, &cache, err);
     if (status)
         goto done;
-    status = create_cache(s);
-    if (!status)
-        status = create_activations(s);
+    status = create_activations(s);
     if (!status)
         status = create_matrices(s);
     if (status) {
         status = LCF_FAIL(err, status,
-                          "KV cache and scratch for %zu sequences of %zu tokens in batches of %zu: "
-                          "%zu bytes of cache alone",
-                          s->seqs_max, s->context_n, s->batch_max,
-                          s->pages_n * s->page_floats * sizeof(float));
+                          "packed weights and scratch for batches of %zu tokens and a context of "
+                          "%zu; the KV cache has taken %zu bytes",
+                          s->batch_max, s->context_n, s->cache.bytes_n);
         goto done;
     }
     *out = s;
@@ -348,7 +286,8 @@ done:
 lcf_status lcf_llama_session_create(lcf_llama_session **out, const lcf_llama *m, size_t seqs_max,
                                     size_t context_n, size_t batch_max, lcf_err *err)
 {
-    const lcf_llama_session_options options = {seqs_max, context_n, batch_max, 1};
+    const lcf_llama_session_options options = {
+        .seqs_max = seqs_max, .context_n = context_n, .batch_max = batch_max, .threads = 1};
 
     return lcf_llama_session_open(out, m, &options, err);
 }
@@ -357,11 +296,7 @@ void lcf_llama_session_free(lcf_llama_session *s)
 {
     if (!s)
         return;
-    free(s->pages);
-    free(s->page_table);
-    free(s->refs);
-    free(s->free_pages);
-    free(s->seqs);
+    lcf_kv_cache_dispose(&s->cache);
     free(s->angles);
     free(s->positions);
     free(s->activations);
@@ -377,84 +312,28 @@ void lcf_llama_session_free(lcf_llama_session *s)
 
 size_t lcf_llama_session_bytes(const lcf_llama_session *s)
 {
-    return s->bytes_n;
-}
-
-/* ---- pages -------------------------------------------------------------------------------- */
-
-static uint32_t page_idx(const lcf_llama_session *s, const float *page)
-{
-    return (uint32_t)((size_t)(page - s->pages) / s->page_floats);
-}
-
-/* There is always one: no sequence holds more than pages_max. */
-static float *take_page(lcf_llama_session *s)
-{
-    uint32_t idx;
-
-    LCF_ASSERT(s->free_n);
-    idx = s->free_pages[--s->free_n];
-    s->refs[idx] = 1;
-    return s->pages + idx * s->page_floats;
-}
-
-static void drop_page(lcf_llama_session *s, const float *page)
-{
-    uint32_t idx = page_idx(s, page);
-
-    if (--s->refs[idx] == 0)
-        s->free_pages[s->free_n++] = idx;
+    return s->bytes_n + s->cache.bytes_n;
 }
 
 void lcf_llama_seq_reset(lcf_llama_session *s, uint32_t seq)
 {
-    LCF_ASSERT(seq < s->seqs_max);
-    for (size_t i = pages_of(s->seqs[seq].len); i > 0; i--)
-        drop_page(s, s->seqs[seq].pages[i - 1]);
-    s->seqs[seq].len = 0;
+    lcf_kv_reset(&s->cache, seq);
 }
 
-void lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src)
+bool lcf_llama_seq_copy(lcf_llama_session *s, uint32_t dst, uint32_t src, size_t len)
 {
-    sequence *to, *from;
-    size_t full;
-
-    LCF_ASSERT(dst < s->seqs_max && src < s->seqs_max);
-    if (dst == src)
-        return;
-    lcf_llama_seq_reset(s, dst);
-    to = &s->seqs[dst];
-    from = &s->seqs[src];
-    full = from->len / LCF_KV_PAGE;
-    for (size_t i = 0; i < full; i++) {
-        to->pages[i] = from->pages[i];
-        s->refs[page_idx(s, to->pages[i])]++;
-    }
-    if (from->len % LCF_KV_PAGE) {
-        to->pages[full] = take_page(s);
-        memcpy(to->pages[full], from->pages[full], s->page_floats * sizeof(float));
-    }
-    to->len = from->len;
+    return lcf_kv_copy(&s->cache, dst, src, len);
 }
 
 size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq)
 {
-    LCF_ASSERT(seq < s->seqs_max);
-    return s->seqs[seq].len;
+    LCF_ASSERT(seq < s->cache.seqs_max);
+    return s->cache.seqs[seq].len;
 }
 
-/* Writes the key and value of one token and head at `position` of the sequence. */
-static void store(const lcf_llama_session *s, const sequence *seq, size_t position, size_t offset,
-                  const float *key, const float *value)
+size_t lcf_llama_pages_free(const lcf_llama_session *s)
 {
-    size_t head_dim = s->m->config.head_dim, at = position % LCF_KV_PAGE;
-    float *k = seq->pages[position / LCF_KV_PAGE] + offset;
-    float *v = k + head_dim * LCF_KV_PAGE + at * s->value_dim;
-
-    for (size_t d = 0; d < head_dim; d++)
-        k[d * LCF_KV_PAGE + at] = key[d];
-    memcpy(v, value, head_dim * sizeof(*v));
-    memset(v + head_dim, 0, (s->value_dim - head_dim) * sizeof(*v));
+    return s->cache.free_n;
 }
 
 /* ---- the network -------------------------------------------------------------------------- */
@@ -615,10 +494,11 @@ static void store_task(void *arg, size_t task, size_t member)
         add(row + q, l->bk, kv);
         add(row + q + kv, l->bv, kv);
         rotate(row, c->heads_n + c->kv_heads_n, c, angles); /* queries and keys, side by side */
-        for (size_t head = 0; head < c->kv_heads_n; head++)
-            store(s, &s->seqs[p->tokens[i].seq], s->positions[i],
-                  (p->layer * c->kv_heads_n + head) * s->head_floats, row + q + head * c->head_dim,
-                  row + q + kv + head * c->head_dim);
+        for (size_t head = 0; head < c->kv_heads_n; head++) {
+            lcf_kv_view view = lcf_kv_view_of(&s->cache, p->tokens[i].seq, p->layer, head);
+            const float *key = row + q + head * c->head_dim;
+            s->cache.kernels->store(&view, s->positions[i], key, key + kv);
+        }
     }
 }
 
@@ -652,9 +532,7 @@ static void attend_task(void *arg, size_t task, size_t member)
     for (size_t item = share(p, task, items_n); item < share(p, task + 1, items_n); item++) {
         size_t i = s->runs[item / c->kv_heads_n], head = item % c->kv_heads_n;
         size_t at = head * group * c->head_dim;
-        lcf_kv_view view = {s->seqs[p->tokens[i].seq].pages,
-                            (p->layer * c->kv_heads_n + head) * s->head_floats, c->head_dim,
-                            s->value_dim};
+        lcf_kv_view view = lcf_kv_view_of(&s->cache, p->tokens[i].seq, p->layer, head);
         lcf_kv_queries queries = {s->mixed + i * q + at,
                                   s->qkv + i * (q + 2 * kv) + at,
                                   q,
@@ -662,7 +540,7 @@ static void attend_task(void *arg, size_t task, size_t member)
                                   run_length(p->tokens, i, p->n),
                                   group,
                                   s->positions[i] + 1};
-        s->attend(&queries, &view, scale, s->scores + member * s->scores_n);
+        s->cache.kernels->attend(&queries, &view, scale, s->scores + member * s->scores_n);
     }
 }
 
@@ -687,37 +565,40 @@ static void run_layer(pass *p)
     multiply(p, s->x, c->dim, &w->down, p->n, true);
 }
 
-/* Nothing is changed unless the whole batch fits. */
-static lcf_status check_batch(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n,
-                              lcf_err *err)
+static lcf_status check_tokens(const lcf_llama_session *s, const lcf_llama_token *tokens, size_t n,
+                               lcf_err *err)
 {
     if (n > s->batch_max)
         return LCF_FAIL(err, LCF_ELIMIT, "batch of %zu tokens; this session takes %zu", n,
                         s->batch_max);
     for (size_t i = 0; i < n; i++)
-        if (tokens[i].id >= s->m->config.vocab_n || tokens[i].seq >= s->seqs_max)
+        if (tokens[i].id >= s->m->config.vocab_n || tokens[i].seq >= s->cache.seqs_max)
             return LCF_FAIL(err, LCF_EINVAL,
                             "token %zu of the batch: id %u of %zu, sequence %u of %zu", i,
-                            tokens[i].id, s->m->config.vocab_n, tokens[i].seq, s->seqs_max);
-    for (size_t i = 0; i < n; i++)
-        s->seqs[tokens[i].seq].added = 0;
-    for (size_t i = 0; i < n; i++) {
-        sequence *seq = &s->seqs[tokens[i].seq];
-        if (seq->len + ++seq->added > s->context_n)
-            return LCF_FAIL(err, LCF_ELIMIT, "sequence %u is full: %zu tokens", tokens[i].seq,
-                            s->context_n);
-    }
+                            tokens[i].id, s->m->config.vocab_n, tokens[i].seq, s->cache.seqs_max);
     return LCF_OK;
 }
 
-static void append_positions(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n)
+/* Nothing is changed unless the whole batch fits. */
+static lcf_status check_room(lcf_llama_session *s, const lcf_llama_token *tokens, size_t n,
+                             lcf_err *err)
 {
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < n; i++)
+        s->cache.seqs[tokens[i].seq].added = 0;
     for (size_t i = 0; i < n; i++) {
-        sequence *seq = &s->seqs[tokens[i].seq];
-        if (seq->len % LCF_KV_PAGE == 0)
-            seq->pages[seq->len / LCF_KV_PAGE] = take_page(s);
-        s->positions[i] = seq->len++;
+        lcf_kv_sequence *seq = &s->cache.seqs[tokens[i].seq];
+        wanted -= lcf_kv_pages_wanted(&s->cache, tokens[i].seq, seq->added);
+        if (seq->len + ++seq->added > s->context_n)
+            return LCF_FAIL(err, LCF_ELIMIT, "sequence %u is full: %zu tokens", tokens[i].seq,
+                            s->context_n);
+        wanted += lcf_kv_pages_wanted(&s->cache, tokens[i].seq, seq->added);
     }
+    if (wanted > s->cache.free_n)
+        return LCF_FAIL(err, LCF_ELIMIT, "the KV cache has %zu pages left, the batch needs %zu",
+                        s->cache.free_n, wanted);
+    return LCF_OK;
 }
 
 static void embed_task(void *arg, size_t task, size_t member)
@@ -748,12 +629,15 @@ lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
                             const lcf_llama_token *tokens, size_t n, lcf_err *err)
 {
     pass p = {.s = s, .tokens = tokens, .n = n};
-    lcf_status status = check_batch(s, tokens, n, err);
+    lcf_status status = check_tokens(s, tokens, n, err);
 
     *logits = NULL;
+    if (!status)
+        status = check_room(s, tokens, n, err);
     if (status)
         return status;
-    append_positions(s, tokens, n);
+    for (size_t i = 0; i < n; i++)
+        s->positions[i] = lcf_kv_append(&s->cache, tokens[i].seq);
     find_runs(&p);
     run_phase(&p, embed_task, n);
     for (p.layer = 0; p.layer < s->m->config.layers_n; p.layer++)
@@ -761,19 +645,4 @@ lcf_status lcf_llama_decode(const float **logits, lcf_llama_session *s,
     compute_logits(&p);
     *logits = s->logits;
     return LCF_OK;
-}
-
-lcf_kv_attend_fn lcf_kv_attend_best(void)
-{
-#if defined(__x86_64__)
-    switch (lcf_simd_best()) {
-    case LCF_SIMD_AVX512:
-        return lcf_kv_attend_avx512;
-    case LCF_SIMD_AVX2:
-        return lcf_kv_attend_avx2;
-    case LCF_SIMD_BASELINE:
-        break;
-    }
-#endif
-    return lcf_kv_attend_baseline;
 }

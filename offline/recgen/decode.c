@@ -122,8 +122,9 @@ static lcf_status branch(lcf_decoder *d, size_t row, const float *logits, lcf_er
     lcf_status status = LCF_OK;
 
     for (size_t c = 0; c < d->options.candidates_n && !status; c++) {
-        if (c)
-            lcf_llama_seq_copy(d->session, (uint32_t)(first + c), (uint32_t)first);
+        if (c && !lcf_llama_seq_copy(d->session, (uint32_t)(first + c), (uint32_t)first,
+                                     lcf_llama_seq_len(d->session, (uint32_t)first)))
+            return LCF_FAIL(err, LCF_ELIMIT, "the KV cache is full");
         status = draw(d, first + c, logits, err);
     }
     return status;

@@ -106,7 +106,8 @@ static void prefill(lcf_llama_session *s, const lcf_llama *m, size_t prompts_n)
         }
     }
     for (uint32_t seq = (uint32_t)prompts_n; seq < SEQS; seq++)
-        lcf_llama_seq_copy(s, seq, (uint32_t)(seq * prompts_n / SEQS));
+        if (!lcf_llama_seq_copy(s, seq, (uint32_t)(seq * prompts_n / SEQS), PROMPT))
+            exit(1); /* there is room for all */
 }
 
 typedef struct decode_times {

@@ -59,7 +59,11 @@ static void check(lcf_status status, const lcf_err *err)
 static lcf_llama_session *open_session(const lcf_llama *m, size_t seqs, size_t batch,
                                        size_t threads)
 {
-    lcf_llama_session_options o = {seqs, seqs == 1 ? PREFILL : PROMPT + STEPS, batch, threads};
+    lcf_llama_session_options o = {.seqs_max = seqs,
+                                   .context_n = seqs == 1 ? PREFILL : PROMPT + STEPS,
+                                   .batch_max = batch,
+                                   .threads = threads,
+                                   .kv_f16 = true};
     lcf_err err = LCF_ERR_INIT;
     lcf_llama_session *s;
 

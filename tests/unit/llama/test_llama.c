@@ -373,9 +373,9 @@ static void test_copies(void **state)
         wanted_a = naive_forward(m, a, N);
         wanted_b = naive_forward(m, b, N);
         feed(s, a, shared, 0, &logits);
-        lcf_llama_seq_copy(s, 2, 0);
-        lcf_llama_seq_copy(s, 1, 2);
-        lcf_llama_seq_copy(s, 1, 1);
+        assert_true(lcf_llama_seq_copy(s, 2, 0, shared));
+        assert_true(lcf_llama_seq_copy(s, 1, 2, shared));
+        assert_true(lcf_llama_seq_copy(s, 1, 1, shared));
         lcf_llama_seq_reset(s, 2);
         assert_int_equal(lcf_llama_seq_len(s, 1), shared);
         for (size_t t = shared; t < N; t++) {
@@ -384,7 +384,7 @@ static void test_copies(void **state)
             feed(s, b + t, 1, 1, &logits);
             assert_near(logits, wanted_b + t * vocab_n, vocab_n, 1e-4);
         }
-        lcf_llama_seq_copy(s, 2, 1);
+        assert_true(lcf_llama_seq_copy(s, 2, 1, N));
         for (uint32_t q = 0; q < 3; q++)
             lcf_llama_seq_reset(s, q);
         for (uint32_t q = 0; q < 3; q++) { /* every page must have come back */
@@ -434,11 +434,37 @@ static void test_limits(void **state)
     lcf_llama_close(m);
 }
 
-/* One token alone and with its successors, in every instruction set, against plain arithmetic. */
-static void check_attention(lcf_kv_attend_fn attend, float *const *table, size_t tokens)
+enum { LEN = 71, TOKENS = 6, GROUP = 3, HEAD = 21, VALUE = 32, ATTENTION_PAGES = 3 };
+
+typedef struct attention { /* one head's cache, and what was stored in it */
+    float keys[LEN + TOKENS][HEAD], values[LEN + TOKENS][HEAD];
+    unsigned char bytes[ATTENTION_PAGES][LCF_KV_PAGE * (HEAD + VALUE) * sizeof(float)];
+    unsigned char *table[ATTENTION_PAGES];
+    lcf_kv_view view;
+} attention;
+
+static void fill_attention(attention *a, const lcf_kv_kernels *kernels)
 {
-    enum { LEN = 71, TOKENS = 6, GROUP = 3, HEAD = 20, VALUE = 32 };
-    lcf_kv_view kv = {table, 0, HEAD, VALUE};
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, 4, 0);
+    memset(a->bytes, 0xff, sizeof(a->bytes)); /* NaNs: nothing may depend on them */
+    for (size_t i = 0; i < ATTENTION_PAGES; i++)
+        a->table[i] = a->bytes[(i + 2) % ATTENTION_PAGES];
+    a->view = (lcf_kv_view){a->table, 0, HEAD, VALUE};
+    for (size_t t = 0; t < LEN + TOKENS; t++) {
+        for (size_t d = 0; d < HEAD; d++) {
+            a->keys[t][d] = (float)lcf_rng_normal(&rng);
+            a->values[t][d] = (float)lcf_rng_normal(&rng);
+        }
+        kernels->store(&a->view, t, a->keys[t], a->values[t]);
+    }
+}
+
+/* A token alone and with its successors against plain arithmetic. */
+static void check_attention(const attention *a, const lcf_kv_kernels *kernels, size_t tokens,
+                            double tolerance)
+{
     float q[TOKENS * GROUP * HEAD], out[TOKENS * GROUP * HEAD];
     float scratch[TOKENS * GROUP * (96 + VALUE)];
     lcf_kv_queries queries = {out, q, GROUP * HEAD, GROUP * HEAD, tokens, GROUP, LEN};
@@ -449,50 +475,86 @@ static void check_attention(lcf_kv_attend_fn attend, float *const *table, size_t
         q[i] = (float)lcf_rng_normal(&rng);
     assert_true(lcf_kv_scratch_n(tokens * GROUP, LEN + tokens - 1, VALUE) * sizeof(float) <=
                 sizeof(scratch));
-    attend(&queries, &kv, 0.25f, scratch);
+    kernels->attend(&queries, &a->view, 0.25f, scratch);
     for (size_t r = 0; r < tokens * GROUP; r++) {
         double wanted[HEAD] = {0}, sum = 0;
         for (size_t t = 0; t < LEN + r / GROUP; t++) {
-            const float *page = table[t / 32];
             double score = 0;
             for (size_t d = 0; d < HEAD; d++)
-                score += (double)q[r * HEAD + d] * page[d * 32 + t % 32];
+                score += (double)q[r * HEAD + d] * a->keys[t][d];
             score = exp(score * 0.25);
             sum += score;
             for (size_t d = 0; d < HEAD; d++)
-                wanted[d] += score * page[HEAD * 32 + t % 32 * VALUE + d];
+                wanted[d] += score * a->values[t][d];
         }
         for (size_t d = 0; d < HEAD; d++)
-            assert_true(fabs(out[r * HEAD + d] - wanted[d] / sum) < 1e-5);
+            assert_true(fabs(out[r * HEAD + d] - wanted[d] / sum) < tolerance);
     }
 }
 
 static void test_attention_levels(void **state)
 {
-    static float pages[3][LCF_KV_PAGE * (20 + 32)];
-    float *table[] = {pages[2], pages[0], pages[1]};
-    lcf_rng rng;
+    static attention a;
 
     (void)state;
-    lcf_rng_seed(&rng, 4, 0);
-    for (size_t p = 0; p < 3; p++)
-        for (size_t i = 0; i < sizeof(pages[p]) / sizeof(float); i++)
-            pages[p][i] = (float)lcf_rng_normal(&rng);
-    for (size_t tokens = 1; tokens <= 6; tokens++) {
-        check_attention(lcf_kv_attend_baseline, table, tokens);
-        check_attention(lcf_kv_attend_best(), table, tokens);
-#if defined(__x86_64__)
-        if (lcf_simd_best() >= LCF_SIMD_AVX2)
-            check_attention(lcf_kv_attend_avx2, table, tokens);
-#endif
-    }
+    for (int f16 = 0; f16 < 2; f16++)
+        for (int level = LCF_KV_BASELINE; level <= LCF_KV_AVX512; level++) {
+            const lcf_kv_kernels *kernels = lcf_kv_kernels_at(f16, (lcf_kv_level)level);
+            if (!kernels)
+                continue;
+            fill_attention(&a, kernels);
+            for (size_t tokens = 1; tokens <= TOKENS; tokens++)
+                check_attention(&a, kernels, tokens, f16 ? 2e-3 : 1e-5);
+        }
+    assert_non_null(lcf_kv_kernels_best(true));
+}
+
+/* A cache with room for a part of the sequences: a batch that does not fit changes nothing, and
+ * pages that come back are used again. */
+static void test_cache_budget(void **state)
+{
+    enum { CONTEXT = 64, SEQS = 4 };
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m = open_fixture(&o);
+    lcf_llama_session_options options = {
+        .seqs_max = SEQS, .context_n = CONTEXT, .batch_max = 64, .threads = 1, .kv_f16 = true};
+    const size_t page = 2 * 2 * 32 * (10 + 16) * 2; /* layers, heads, positions, K and V, F16 */
+    lcf_llama_session *s;
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    lcf_llama_token token = {1, 1, true};
+    uint32_t ids[CONTEXT];
+
+    (void)state;
+    random_ids(ids, CONTEXT, m, 3);
+    options.kv_bytes_max = 2 * page - 1;
+    assert_int_equal(lcf_llama_session_open(&s, m, &options, NULL), LCF_EINVAL);
+    options.kv_bytes_max = 3 * page;
+    assert_ok(lcf_llama_session_open(&s, m, &options, &err), &err);
+    assert_int_equal(lcf_llama_pages_free(s), 3);
+    feed(s, ids, 40, 0, &logits);
+    assert_int_equal(lcf_llama_pages_free(s), 1);
+    assert_true(lcf_llama_seq_copy(s, 1, 0, 32));
+    assert_int_equal(lcf_llama_pages_free(s), 1);
+    feed(s, ids, 1, 2, &logits);
+    assert_false(lcf_llama_seq_copy(s, 3, 0, 40));
+    assert_int_equal(lcf_llama_seq_len(s, 3), 0);
+    assert_int_equal(lcf_llama_decode(&logits, s, &token, 1, &err), LCF_ELIMIT);
+    assert_int_equal(lcf_llama_seq_len(s, 1), 32);
+    lcf_llama_seq_reset(s, 2);
+    assert_ok(lcf_llama_decode(&logits, s, &token, 1, &err), &err);
+    lcf_llama_seq_reset(s, 0);
+    assert_int_equal(lcf_llama_pages_free(s), 1);
+    lcf_llama_session_free(s);
+    lcf_llama_close(m);
 }
 
 /* The same bits whether a token comes alone, with its prompt, or among other sequences. */
-static void check_batch_invariance(const lcf_llama *m, size_t threads)
+static void check_batch_invariance(const lcf_llama *m, size_t threads, bool f16)
 {
     enum { N = 50 };
-    const lcf_llama_session_options options = {3, N, 2 * N, threads};
+    const lcf_llama_session_options options = {
+        .seqs_max = 3, .context_n = N, .batch_max = 2 * N, .threads = threads, .kv_f16 = f16};
     size_t row = m->config.vocab_n;
     float *alone = lcf_alloc(N * row, sizeof(*alone));
     lcf_llama_token batch[2 * N];
@@ -529,7 +591,8 @@ static void check_batch_invariance(const lcf_llama *m, size_t threads)
 static void check_same_in_step(const lcf_llama *m, size_t seqs, size_t threads)
 {
     enum { N = 34, SEQS_MAX = 32 };
-    const lcf_llama_session_options options = {SEQS_MAX + 1, N, SEQS_MAX, threads};
+    const lcf_llama_session_options options = {
+        .seqs_max = SEQS_MAX + 1, .context_n = N, .batch_max = SEQS_MAX, .threads = threads};
     size_t bytes = m->config.vocab_n * sizeof(float);
     float *alone = lcf_alloc(m->config.vocab_n, sizeof(*alone));
     lcf_llama_session *s;
@@ -569,7 +632,7 @@ static void test_batch_invariance(void **state)
         o.type = TYPES[i];
         m = open_fixture(&o);
         for (size_t threads = 1; threads <= 3; threads += 2) {
-            check_batch_invariance(m, threads);
+            check_batch_invariance(m, threads, threads > 1);
             for (size_t q = 0; q < sizeof(SEQS) / sizeof(*SEQS); q++)
                 check_same_in_step(m, SEQS[q], threads);
         }
@@ -937,19 +1000,13 @@ int main(int argc, char **argv)
 {
     const fixture_options small = {LCF_GGUF_F16, 16, 4, 2, 8, 24, 2, 64, false, 23};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_naive),
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_attention_levels),
-        cmocka_unit_test(test_batch_invariance),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_same_model_same_bytes),
-        cmocka_unit_test(test_altered_files),
-        cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_schema_keys),
-        cmocka_unit_test(test_schema_example),
+        cmocka_unit_test(test_against_naive),   cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_batches),         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_attention_levels),
+        cmocka_unit_test(test_cache_budget),    cmocka_unit_test(test_batch_invariance),
+        cmocka_unit_test(test_types),           cmocka_unit_test(test_same_model_same_bytes),
+        cmocka_unit_test(test_altered_files),   cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_schema_keys),     cmocka_unit_test(test_schema_example),
         cmocka_unit_test(test_reference_model),
     };
 
