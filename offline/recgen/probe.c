@@ -89,9 +89,8 @@ lcf_status lcf_probe_ask(const float **logits, lcf_probe *p, size_t idx, const u
     worker *w = &p->workers[idx];
 
     LCF_ASSERT(n > 0);
-    lcf_llama_seq_reset(w->session, 1);
-    if (lcf_llama_seq_len(w->session, 0))
-        lcf_llama_seq_copy(w->session, 1, 0);
+    if (!lcf_llama_seq_copy(w->session, 1, 0, lcf_llama_seq_len(w->session, 0)))
+        return LCF_FAIL(err, LCF_ELIMIT, "the KV cache has no page left");
     return append(logits, w, 1, tokens, n, err);
 }
 
