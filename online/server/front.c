@@ -354,6 +354,14 @@ static lcf_method method_of(struct evhttp_request *req)
     }
 }
 
+/* Whether a header names that media type, alone or among others. */
+static bool names_type(const struct evkeyvalq *headers, const char *header, const char *type)
+{
+    const char *value = evhttp_find_header(headers, header);
+
+    return value && strcasestr(value, type);
+}
+
 static lcf_request request_of(struct evhttp_request *req, const connection *c)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
@@ -367,6 +375,8 @@ static lcf_request request_of(struct evhttp_request *req, const connection *c)
                          .body = body ? body : "",
                          .body_bytes = body ? bytes : 0,
                          .duplicate_length = has_duplicate_length(headers),
+                         .binary = names_type(headers, "Content-Type", LCF_WIRE_BINARY_TYPE),
+                         .wants_binary = names_type(headers, "Accept", LCF_WIRE_BINARY_TYPE),
                          .over_unix = c && c->is_unix,
                          .authorization = evhttp_find_header(headers, "Authorization"),
                          .timeout = evhttp_find_header(headers, LCF_TIMEOUT_HEADER),

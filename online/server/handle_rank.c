@@ -1,7 +1,7 @@
 /*
  * POST /v1/rank, and the ranking that all handlers which rank share.
  *
- * source   schemas/rank_request.md, schemas/rank_response.md
+ * source   schemas/rank_request.md, schemas/rank_response.md, schemas/rank_binary.md
  */
 #include "online/server/handlers.h"
 
@@ -42,14 +42,19 @@ lcf_answer lcf_handle_rank(lcf_handler *h, const lcf_request *q)
     lcf_err err = LCF_ERR_INIT;
     lcf_answer answer;
     lcf_status status =
-        lcf_wire_parse(&h->wire, q->body, q->body_bytes, "body", o->candidates_max, &err);
+        q->binary
+            ? lcf_wire_parse_binary(&h->wire, q->body, q->body_bytes, o->candidates_max, &err)
+            : lcf_wire_parse(&h->wire, q->body, q->body_bytes, "body", o->candidates_max, &err);
 
     if (!status)
         status = lcf_handler_rank(h, q, &err);
     if (status)
         return lcf_answer_refused(h, status, &err);
-    lcf_recorder_keep(h->shared->recorder, q->body, q->body_bytes);
-    answer = lcf_answer_ok(h, LCF_TYPE_JSON);
-    lcf_wire_write(&h->body, &h->response, &wire);
+    lcf_recorder_keep(h->shared->recorder, q->body, q->body_bytes, q->binary);
+    answer = lcf_answer_ok(h, q->wants_binary ? LCF_WIRE_BINARY_TYPE : LCF_TYPE_JSON);
+    if (q->wants_binary)
+        lcf_wire_write_binary(&h->body, &h->response);
+    else
+        lcf_wire_write(&h->body, &h->response, &wire);
     return answer;
 }

@@ -83,6 +83,7 @@ int lcf_answer_code(lcf_status status)
     case LCF_EINVAL:
     case LCF_EFORMAT:
     case LCF_ELIMIT:
+    case LCF_EVERSION:
         return 400;
     case LCF_ENOTFOUND:
         return 404;

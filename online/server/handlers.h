@@ -9,7 +9,7 @@
 #define LCF_ONLINE_SERVER_HANDLERS_H
 
 #include "common/base/str.h"
-#include "online/rank/wire.h"
+#include "online/rank/wire_binary.h"
 #include "online/server/request_log.h"
 #include "online/server/shared.h"
 
@@ -40,8 +40,9 @@ typedef struct lcf_request {
     const char *path; /* without query; NULL: not parsable. For lcf_admit alone */
     const char *body; /* never NULL */
     size_t body_bytes;
-    bool duplicate_length;               /* it named its length more than once */
-    bool over_unix;                      /* it came over the Unix socket */
+    bool duplicate_length;     /* it named its length more than once */
+    bool binary, wants_binary; /* the body is, and the answer should be, LCF_WIRE_BINARY_TYPE */
+    bool over_unix;            /* it came over the Unix socket */
     const char *authorization, *timeout; /* headers or NULL. For lcf_admit alone */
     double deadline_s; /* when nobody waits for the answer any more; 0: there is none */
     double arrived_s;  /* when it had been read */

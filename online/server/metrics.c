@@ -3,6 +3,7 @@
 #include "online/server/metrics.h"
 
 #include "common/base/cli.h"
+#include "online/rank/wire_binary.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -17,8 +18,6 @@ static const char *const REJECTIONS[LCF_REJECTIONS_N] = {
     "admin_only",  "not_found", "method_not_allowed", "queue_full",
     "deadline",    "draining",  "out_of_memory",      "internal",
     "other"};
-static const char *const DEGRADATIONS[LCF_DEGRADATIONS_N] = {
-    "unknown_item", "no_examples", "deadline", "no_example_index", "unknown_user", "other"};
 static const char *const STAGES[LCF_STAGES_N] = {"queue", "parse",    "retrieve",
                                                  "ict",   "backbone", "serialise"};
 static const double BOUNDS_S[LCF_BUCKETS_N] = {.00001, .000025, .00005, .0001, .00025, .0005,
@@ -72,11 +71,10 @@ void lcf_metrics_rank(lcf_metrics *m, const lcf_rank_response *response, size_t 
         observe(&m->stages[i], stages_s[i]);
     add(&m->candidates, candidates_n);
     if (response->degraded)
-        count_name(m->degraded_requests, DEGRADATIONS, LCF_DEGRADATIONS_N, response->degraded);
+        add(&m->degraded_requests[lcf_wire_degraded(response->degraded)], 1);
     for (size_t i = 0; i < response->results_n; i++)
         if (response->results[i].degraded)
-            count_name(m->degraded, DEGRADATIONS, LCF_DEGRADATIONS_N,
-                       response->results[i].degraded);
+            add(&m->degraded[lcf_wire_degraded(response->results[i].degraded)], 1);
 }
 
 /* ---- text ---- */
@@ -191,12 +189,12 @@ static void write_ranking(lcf_buf *out, lcf_metrics *const *threads, size_t n)
     write_one(out, "llmcf_rank_candidates_total", "counter", "Candidates scored.", SUM(candidates));
     head(out, "llmcf_degraded_results_total", "counter",
          "Results that are not the arm's full answer, by reason.");
-    write_named(out, threads, n, offsetof(lcf_metrics, degraded), "llmcf_degraded_results_total",
-                DEGRADATIONS, LCF_DEGRADATIONS_N);
+    write_named(out, threads, n, offsetof(lcf_metrics, degraded[1]), "llmcf_degraded_results_total",
+                LCF_WIRE_DEGRADED + 1, LCF_WIRE_DEGRADED_N - 1);
     head(out, "llmcf_degraded_requests_total", "counter",
          "Requests that are degraded as a whole, by reason.");
-    write_named(out, threads, n, offsetof(lcf_metrics, degraded_requests),
-                "llmcf_degraded_requests_total", DEGRADATIONS, LCF_DEGRADATIONS_N);
+    write_named(out, threads, n, offsetof(lcf_metrics, degraded_requests[1]),
+                "llmcf_degraded_requests_total", LCF_WIRE_DEGRADED + 1, LCF_WIRE_DEGRADED_N - 1);
 }
 
 static uint64_t resident_bytes(void)

@@ -8,7 +8,7 @@
 #define LCF_ONLINE_SERVER_METRICS_H
 
 #include "common/base/str.h"
-#include "online/rank/llmcf.h"
+#include "online/rank/wire_binary.h"
 #include "online/server/reload.h"
 
 #include <stdatomic.h>
@@ -17,7 +17,6 @@
 
 #define LCF_BUCKETS_N 18
 #define LCF_CODES_N 12
-#define LCF_DEGRADATIONS_N 6
 #define LCF_REJECTIONS_N 13
 
 /* The stages of an answer, in their order. */
@@ -42,8 +41,8 @@ typedef struct lcf_metrics {
     lcf_histogram rank;                          /* answers to requests that rank */
     lcf_histogram stages[LCF_STAGES_N];          /* of the same */
     _Atomic uint64_t candidates;
-    _Atomic uint64_t degraded[LCF_DEGRADATIONS_N]; /* returned candidates, by reason */
-    _Atomic uint64_t degraded_requests[LCF_DEGRADATIONS_N];
+    _Atomic uint64_t degraded[LCF_WIRE_DEGRADED_N]; /* returned candidates, by reason */
+    _Atomic uint64_t degraded_requests[LCF_WIRE_DEGRADED_N];
     _Atomic uint64_t
         deadlines; /* connections closed because a request or an answer took too long */
     _Atomic uint64_t connections; /* now open */

@@ -2,7 +2,7 @@
 #include "online/server/recorder.h"
 
 #include "common/base/mem.h"
-#include "online/rank/wire.h"
+#include "online/rank/wire_binary.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,10 @@
 struct lcf_recorder {
     _Atomic uint64_t seen;
     pthread_mutex_t mutex;
-    lcf_buf bodies[LCF_RECORDED_N];
+    struct {
+        lcf_buf body;
+        bool binary;
+    } kept[LCF_RECORDED_N];
 };
 
 lcf_status lcf_recorder_create(lcf_recorder **out, lcf_err *err)
@@ -30,20 +33,21 @@ void lcf_recorder_free(lcf_recorder *r)
     if (!r)
         return;
     for (size_t i = 0; i < LCF_RECORDED_N; i++)
-        lcf_buf_dispose(&r->bodies[i]);
+        lcf_buf_dispose(&r->kept[i].body);
     pthread_mutex_destroy(&r->mutex);
     free(r);
 }
 
-void lcf_recorder_keep(lcf_recorder *r, const char *body, size_t n)
+void lcf_recorder_keep(lcf_recorder *r, const char *body, size_t n, bool binary)
 {
     const uint64_t seen = atomic_fetch_add_explicit(&r->seen, 1, memory_order_relaxed);
     const bool wanted = seen < LCF_RECORDED_N || seen % LCF_RECORDED_EVERY == 0;
-    lcf_buf *to;
+    const size_t idx = seen < LCF_RECORDED_N ? seen : seen / LCF_RECORDED_EVERY % LCF_RECORDED_N;
+    lcf_buf *to = &r->kept[idx].body;
 
     if (!wanted || pthread_mutex_trylock(&r->mutex))
         return;
-    to = &r->bodies[seen < LCF_RECORDED_N ? seen : seen / LCF_RECORDED_EVERY % LCF_RECORDED_N];
+    r->kept[idx].binary = binary;
     lcf_buf_reset(to);
     lcf_buf_append(to, body, n);
     if (to->status)
@@ -55,13 +59,18 @@ static void replay(lcf_recorder *r, size_t idx, lcf_wire_request *wire, lcf_buf 
                    lcf_rank_context *c)
 {
     lcf_rank_response response;
+    bool binary;
 
     lcf_buf_reset(body);
     pthread_mutex_lock(&r->mutex);
-    lcf_buf_append(body, r->bodies[idx].data, r->bodies[idx].len);
+    lcf_buf_append(body, r->kept[idx].body.data, r->kept[idx].body.len);
+    binary = r->kept[idx].binary;
     pthread_mutex_unlock(&r->mutex);
-    if (body->len &&
-        !lcf_wire_parse(wire, body->data, body->len, "recorded", LCF_RANK_CANDIDATES_MAX, NULL))
+    if (!body->len)
+        return;
+    if (!(binary ? lcf_wire_parse_binary(wire, body->data, body->len, LCF_RANK_CANDIDATES_MAX, NULL)
+                 : lcf_wire_parse(wire, body->data, body->len, "recorded", LCF_RANK_CANDIDATES_MAX,
+                                  NULL)))
         (void)lcf_rank(&response, c, &wire->request, NULL);
 }
 

@@ -16,7 +16,7 @@ typedef struct lcf_recorder lcf_recorder;
 lcf_status lcf_recorder_create(lcf_recorder **out, lcf_err *err);
 void lcf_recorder_free(lcf_recorder *r); /* NULL is fine */
 /* Keeps the body of a request that was answered, or not. */
-void lcf_recorder_keep(lcf_recorder *r, const char *body, size_t n);
+void lcf_recorder_keep(lcf_recorder *r, const char *body, size_t n, bool binary);
 /*
  * Ranks them with `c`, whatever comes of it, and once the largest request there may be, of unknown
  * items: from then on the context has all the memory that it takes.

@@ -5,6 +5,7 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "online/rank/wire_binary.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -43,6 +44,55 @@ static void answers(void **state)
     assert_non_null(strstr(r.body.data, "llmcf_rank_candidates_total 3\n"));
     assert_non_null(strstr(r.body.data, "llmcf_snapshot_info{generation=\"one\","));
     lcf_buf_dispose(&r.body);
+    lcf_server_stop(s);
+}
+
+/* In bytes, and what the answer is in is asked for apart. */
+static void speaks_in_bytes(void **state)
+{
+    static const char *const candidates[] = {"i1", "i2", "i3"};
+    const lcf_rank_request request = {.user_id = "u2", .candidates = candidates, .candidates_n = 3};
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    lcf_buf bytes = LCF_BUF_INIT, text = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    int fd = connect_tcp(s);
+    reply r;
+
+    (void)state;
+    assert_ok(lcf_wire_write_request_binary(&bytes, &request, &err), &err);
+    for (int binary = 0; binary < 2; binary++) {
+        lcf_buf_reset(&text);
+        lcf_buf_printf(&text,
+                       "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s"
+                       "Content-Length: %zu\r\n\r\n",
+                       LCF_WIRE_BINARY_TYPE, binary ? "Accept: " LCF_WIRE_BINARY_TYPE "\r\n" : "",
+                       bytes.len);
+        lcf_buf_append(&text, bytes.data, bytes.len);
+        send_all(fd, text.data, text.len);
+        r = read_reply(fd);
+        assert_int_equal(r.code, 200);
+        if (binary) {
+            assert_non_null(strstr(r.head, "Content-Type: " LCF_WIRE_BINARY_TYPE));
+            assert_memory_equal(r.body.data, "LCFR\1\0\0\0\3\0\0\0", 12);
+            assert_int_equal(r.body.len, 32 + 3 * 12 + sizeof("one") + sizeof("din-ict"));
+            lcf_buf_dispose(&r.body);
+        } else {
+            expect(r, 200, "\"results\":[{");
+        }
+    }
+    bytes.data[4] = 9;
+    lcf_buf_reset(&text);
+    lcf_buf_printf(&text,
+                   "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n"
+                   "Content-Length: %zu\r\n\r\n",
+                   LCF_WIRE_BINARY_TYPE, bytes.len);
+    lcf_buf_append(&text, bytes.data, bytes.len);
+    send_all(fd, text.data, text.len);
+    expect(read_reply(fd), 400, "version 9, this program reads 1");
+    close(fd);
+    lcf_buf_dispose(&bytes);
+    lcf_buf_dispose(&text);
     lcf_server_stop(s);
 }
 
@@ -526,6 +576,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),
+        cmocka_unit_test(speaks_in_bytes),
         cmocka_unit_test(degraded_answers),
         cmocka_unit_test(refusals),
         cmocka_unit_test(limits),

@@ -1,0 +1,269 @@
+/* Layouts are those of schemas/rank_binary.layout.json; fields are little-endian. */
+#include "online/rank/wire_binary.h"
+
+#include "common/base/mem.h"
+
+#include <endian.h>
+#include <string.h>
+
+#define FLAG_HISTORY 1u
+#define FLAG_STRICT 2u
+
+typedef struct request_header {
+    char magic[4];
+    uint16_t version, flags;
+    uint32_t candidates_n, history_n, context_n;
+    uint16_t k, top;
+    int64_t time;
+} request_header;
+_Static_assert(sizeof(request_header) == 32, "as it is on the wire");
+
+typedef struct response_header {
+    char magic[4];
+    uint16_t version, degraded;
+    uint32_t results_n, degraded_n;
+    float retrieve_ms, ict_ms, score_ms, total_ms;
+} response_header;
+_Static_assert(sizeof(response_header) == 32, "as it is on the wire");
+
+typedef struct response_record {
+    uint32_t candidate;
+    float score;
+    uint16_t examples_n, degraded;
+} response_record;
+_Static_assert(sizeof(response_record) == 12, "as it is on the wire");
+
+static const char REQUEST_MAGIC[4] = {'L', 'C', 'F', 'Q'};
+static const char RESPONSE_MAGIC[4] = {'L', 'C', 'F', 'R'};
+
+const char *const LCF_WIRE_DEGRADED[LCF_WIRE_DEGRADED_N] = {
+    "", "unknown_item", "no_examples", "deadline", "no_example_index", "unknown_user", "other"};
+
+uint16_t lcf_wire_degraded(const char *reason)
+{
+    uint16_t i = 0;
+
+    while (reason && i + 1 < LCF_WIRE_DEGRADED_N && strcmp(reason, LCF_WIRE_DEGRADED[i]))
+        i++;
+    return i;
+}
+
+/* ---- requests ---- */
+
+/* Bytes that are still to be read. */
+typedef struct reader {
+    const char *at, *end;
+} reader;
+
+/* The string at hand, which ends with a NUL. */
+static lcf_status read_string(const char **out, reader *r, const char *name, size_t bytes_max,
+                              lcf_err *err)
+{
+    const size_t left = (size_t)(r->end - r->at);
+    const size_t n = strnlen(r->at, left < bytes_max + 1 ? left : bytes_max + 1);
+
+    if (n == left)
+        return LCF_FAIL(err, LCF_EFORMAT, "body: the bytes end within %s", name);
+    if (n > bytes_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: %s is longer than %zu bytes", name, bytes_max);
+    if (!lcf_utf8_valid(r->at, n))
+        return LCF_FAIL(err, LCF_EFORMAT, "body: %s is not UTF-8", name);
+    *out = r->at;
+    r->at += n + 1;
+    return LCF_OK;
+}
+
+static lcf_status read_header(request_header *h, reader *r, lcf_err *err)
+{
+    if ((size_t)(r->end - r->at) < sizeof(*h))
+        return LCF_FAIL(err, LCF_EFORMAT, "body: %zu bytes are no request",
+                        (size_t)(r->end - r->at));
+    memcpy(h, r->at, sizeof(*h));
+    r->at += sizeof(*h);
+    h->version = le16toh(h->version);
+    h->flags = le16toh(h->flags);
+    h->candidates_n = le32toh(h->candidates_n);
+    h->history_n = le32toh(h->history_n);
+    h->context_n = le32toh(h->context_n);
+    h->k = le16toh(h->k);
+    h->top = le16toh(h->top);
+    h->time = (int64_t)le64toh((uint64_t)h->time);
+    if (memcmp(h->magic, REQUEST_MAGIC, sizeof(h->magic)))
+        return LCF_FAIL(err, LCF_EFORMAT, "body: it does not begin with LCFQ");
+    if (h->version != LCF_WIRE_BINARY_VERSION)
+        return LCF_FAIL(err, LCF_EVERSION, "body: version %u, this program reads %d", h->version,
+                        LCF_WIRE_BINARY_VERSION);
+    if (h->flags & ~(FLAG_HISTORY | FLAG_STRICT))
+        return LCF_FAIL(err, LCF_EFORMAT, "body: unknown flags %#x", h->flags);
+    if (h->history_n && !(h->flags & FLAG_HISTORY))
+        return LCF_FAIL(err, LCF_EFORMAT, "body: a history without its flag");
+    return LCF_OK;
+}
+
+static lcf_status check_header(const request_header *h, size_t candidates_max, lcf_err *err)
+{
+    if (h->candidates_n < 1 || h->candidates_n > candidates_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: %u candidates; 1 to %zu are allowed",
+                        h->candidates_n, candidates_max);
+    if (h->history_n > LCF_WIRE_HISTORY_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: a history of %u items; at most %d are allowed",
+                        h->history_n, LCF_WIRE_HISTORY_MAX);
+    if (h->context_n > LCF_WIRE_CONTEXT_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: a context of %u values; at most %d are allowed",
+                        h->context_n, LCF_WIRE_CONTEXT_MAX);
+    if (h->k > LCF_WIRE_EXAMPLES_K_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: k is %u; at most %d are allowed", h->k,
+                        LCF_WIRE_EXAMPLES_K_MAX);
+    if (h->top > LCF_RANK_CANDIDATES_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: top is %u; at most %d are allowed", h->top,
+                        LCF_RANK_CANDIDATES_MAX);
+    if (h->time < 0 || h->time == INT64_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: the time is out of range");
+    return LCF_OK;
+}
+
+static lcf_status read_ids(const char **ids, size_t n, reader *r, const char *name, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < n && !status; i++)
+        status = read_string(&ids[i], r, name, LCF_WIRE_ID_BYTES_MAX, err);
+    return status;
+}
+
+static lcf_status read_strings(lcf_wire_request *w, const request_header *h, reader *r,
+                               lcf_err *err)
+{
+    lcf_status status = read_string(&w->request.user_id, r, "user_id", LCF_WIRE_ID_BYTES_MAX, err);
+
+    if (!status)
+        status = read_string(&w->request.arm, r, "arm", LCF_WIRE_ARM_BYTES_MAX, err);
+    if (!status)
+        status = read_ids(w->ids, h->candidates_n, r, "a candidate", err);
+    if (!status)
+        status = read_ids(w->ids + h->candidates_n, h->history_n, r, "the history", err);
+    for (size_t i = 0; i < h->context_n && !status; i++) {
+        status =
+            read_string(&w->values[i].name, r, "a name of the context", LCF_WIRE_ID_BYTES_MAX, err);
+        if (!status)
+            status = read_string(&w->values[i].value, r, "a value of the context",
+                                 LCF_WIRE_VALUE_BYTES_MAX, err);
+    }
+    if (!status && r->at != r->end)
+        status =
+            LCF_FAIL(err, LCF_EFORMAT, "body: %zu bytes are left over", (size_t)(r->end - r->at));
+    return status;
+}
+
+lcf_status lcf_wire_parse_binary(lcf_wire_request *w, const void *bytes, size_t n,
+                                 size_t candidates_max, lcf_err *err)
+{
+    reader r = {bytes, (const char *)bytes + n};
+    request_header h;
+    lcf_status status;
+
+    lcf_wire_adopt(w, NULL);
+    status = read_header(&h, &r, err);
+    if (!status)
+        status = check_header(&h, candidates_max, err);
+    if (status)
+        return status;
+    if (lcf_grow((void **)&w->ids, &w->ids_capacity, (size_t)h.candidates_n + h.history_n,
+                 sizeof(*w->ids)) ||
+        lcf_grow((void **)&w->values, &w->values_capacity, (size_t)h.context_n + 1,
+                 sizeof(*w->values)))
+        return LCF_FAIL(err, LCF_ENOMEM, "ids of the request");
+    status = read_strings(w, &h, &r, err);
+    if (status) {
+        lcf_wire_adopt(w, NULL);
+        return status;
+    }
+    w->request.arm = *w->request.arm ? w->request.arm : NULL;
+    w->request.candidates = w->ids;
+    w->request.candidates_n = h.candidates_n;
+    w->request.history = h.flags & FLAG_HISTORY ? w->ids + h.candidates_n : NULL;
+    w->request.history_n = h.history_n;
+    w->request.context = h.context_n ? w->values : NULL;
+    w->request.context_n = h.context_n;
+    w->request.k = h.k;
+    w->request.top = h.top;
+    w->request.time = h.time;
+    w->request.strict = h.flags & FLAG_STRICT;
+    return LCF_OK;
+}
+
+static void append_string(lcf_buf *out, const char *text)
+{
+    lcf_buf_append(out, text ? text : "", text ? strlen(text) + 1 : 1);
+}
+
+lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *request,
+                                         lcf_err *err)
+{
+    request_header h = {.version = htole16(LCF_WIRE_BINARY_VERSION),
+                        .flags = htole16((uint16_t)((request->history ? FLAG_HISTORY : 0u) |
+                                                    (request->strict ? FLAG_STRICT : 0u))),
+                        .candidates_n = htole32((uint32_t)request->candidates_n),
+                        .history_n = htole32((uint32_t)request->history_n),
+                        .context_n = htole32((uint32_t)request->context_n),
+                        .k = htole16((uint16_t)request->k),
+                        .top = htole16((uint16_t)request->top),
+                        .time = (int64_t)htole64((uint64_t)request->time)};
+
+    if (request->candidates_n > UINT32_MAX || request->history_n > UINT32_MAX ||
+        request->context_n > UINT32_MAX || request->k > UINT16_MAX || request->top > UINT16_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "the request is larger than the format can say");
+    memcpy(h.magic, REQUEST_MAGIC, sizeof(h.magic));
+    lcf_buf_append(out, &h, sizeof(h));
+    append_string(out, request->user_id);
+    append_string(out, request->arm);
+    for (size_t i = 0; i < request->candidates_n; i++)
+        append_string(out, request->candidates[i]);
+    for (size_t i = 0; request->history && i < request->history_n; i++)
+        append_string(out, request->history[i]);
+    for (size_t i = 0; i < request->context_n; i++) {
+        append_string(out, request->context[i].name);
+        append_string(out, request->context[i].value);
+    }
+    return LCF_OK;
+}
+
+/* ---- responses ---- */
+
+static float le_float(double value)
+{
+    const float f = (float)value;
+    uint32_t bits;
+    float out;
+
+    memcpy(&bits, &f, sizeof(bits));
+    bits = htole32(bits);
+    memcpy(&out, &bits, sizeof(out));
+    return out;
+}
+
+void lcf_wire_write_binary(lcf_buf *out, const lcf_rank_response *response)
+{
+    response_header h = {.version = htole16(LCF_WIRE_BINARY_VERSION),
+                         .degraded = htole16(lcf_wire_degraded(response->degraded)),
+                         .results_n = htole32((uint32_t)response->results_n),
+                         .degraded_n = htole32((uint32_t)response->degraded_n),
+                         .retrieve_ms = le_float(response->retrieve_ms),
+                         .ict_ms = le_float(response->ict_ms),
+                         .score_ms = le_float(response->score_ms),
+                         .total_ms = le_float(response->total_ms)};
+
+    memcpy(h.magic, RESPONSE_MAGIC, sizeof(h.magic));
+    lcf_buf_append(out, &h, sizeof(h));
+    for (size_t i = 0; i < response->results_n; i++) {
+        const lcf_rank_result *from = &response->results[i];
+        const response_record to = {.candidate = htole32((uint32_t)from->candidate),
+                                    .score = le_float((double)from->score),
+                                    .examples_n = htole16((uint16_t)from->examples_n),
+                                    .degraded = htole16(lcf_wire_degraded(from->degraded))};
+
+        lcf_buf_append(out, &to, sizeof(to));
+    }
+    append_string(out, response->generation);
+    append_string(out, response->arm);
+}
