@@ -20,9 +20,10 @@ typedef struct tensor_spec {
     size_t rows, cols;        /* rows = 1 for a vector */
     lcf_llama_matrix *matrix; /* where it goes: one of the two */
     const float **vector;
+    bool optional; /* NULL, or the embedding for the output, where the file has none */
 } tensor_spec;
 
-enum { MODEL_TENSORS = 3, LAYER_TENSORS = 9 };
+enum { MODEL_TENSORS = 4, LAYER_TENSORS = 12, LAYER_TENSORS_MIN = 9 };
 
 static size_t specs_n(const lcf_llama_config *c)
 {
@@ -39,21 +40,29 @@ static tensor_spec layer_spec(lcf_llama *m, size_t layer, size_t which)
         size_t rows, cols;
         lcf_llama_matrix *matrix;
         const float **vector;
+        bool optional;
     } table[LAYER_TENSORS] = {
-        {"attn_norm", 1, c->dim, NULL, &l->attn_norm},
-        {"attn_q", q, c->dim, &l->wq, NULL},
-        {"attn_k", kv, c->dim, &l->wk, NULL},
-        {"attn_v", kv, c->dim, &l->wv, NULL},
-        {"attn_output", c->dim, q, &l->wo, NULL},
-        {"ffn_norm", 1, c->dim, NULL, &l->ffn_norm},
-        {"ffn_gate", c->ffn_dim, c->dim, &l->w_gate, NULL},
-        {"ffn_up", c->ffn_dim, c->dim, &l->w_up, NULL},
-        {"ffn_down", c->dim, c->ffn_dim, &l->w_down, NULL},
+        {"attn_norm.weight", 1, c->dim, NULL, &l->attn_norm, false},
+        {"attn_q.weight", q, c->dim, &l->wq, NULL, false},
+        {"attn_k.weight", kv, c->dim, &l->wk, NULL, false},
+        {"attn_v.weight", kv, c->dim, &l->wv, NULL, false},
+        {"attn_output.weight", c->dim, q, &l->wo, NULL, false},
+        {"ffn_norm.weight", 1, c->dim, NULL, &l->ffn_norm, false},
+        {"ffn_gate.weight", c->ffn_dim, c->dim, &l->w_gate, NULL, false},
+        {"ffn_up.weight", c->ffn_dim, c->dim, &l->w_up, NULL, false},
+        {"ffn_down.weight", c->dim, c->ffn_dim, &l->w_down, NULL, false},
+        {"attn_q.bias", 1, q, NULL, &l->bq, !c->rope_halves},
+        {"attn_k.bias", 1, kv, NULL, &l->bk, !c->rope_halves},
+        {"attn_v.bias", 1, kv, NULL, &l->bv, !c->rope_halves},
     };
-    tensor_spec spec = {
-        {0}, table[which].rows, table[which].cols, table[which].matrix, table[which].vector};
+    tensor_spec spec = {{0},
+                        table[which].rows,
+                        table[which].cols,
+                        table[which].matrix,
+                        table[which].vector,
+                        table[which].optional};
 
-    snprintf(spec.name, sizeof(spec.name), "blk.%zu.%s.weight", layer, table[which].name);
+    snprintf(spec.name, sizeof(spec.name), "blk.%zu.%s", layer, table[which].name);
     return spec;
 }
 
@@ -63,11 +72,13 @@ static tensor_spec spec_at(lcf_llama *m, size_t idx)
 
     switch (idx) {
     case 0:
-        return (tensor_spec){"token_embd.weight", c->vocab_n, c->dim, &m->embed, NULL};
+        return (tensor_spec){"token_embd.weight", c->vocab_n, c->dim, &m->embed, NULL, false};
     case 1:
-        return (tensor_spec){"output_norm.weight", 1, c->dim, NULL, &m->final_norm};
+        return (tensor_spec){"output_norm.weight", 1, c->dim, NULL, &m->final_norm, false};
     case 2:
-        return (tensor_spec){"output.weight", c->vocab_n, c->dim, &m->output, NULL};
+        return (tensor_spec){"output.weight", c->vocab_n, c->dim, &m->output, NULL, true};
+    case 3:
+        return (tensor_spec){"rope_freqs.weight", 1, c->head_dim / 2, NULL, &m->rope_factors, true};
     default:
         idx -= MODEL_TENSORS;
         return layer_spec(m, idx / LAYER_TENSORS, idx % LAYER_TENSORS);
@@ -76,109 +87,187 @@ static tensor_spec spec_at(lcf_llama *m, size_t idx)
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-/* A size key, 1 .. SIZE_MAX_CONFIG; `missing` where there is no such key (0: it must be there). */
-static lcf_status read_size(size_t *out, const lcf_gguf *g, const char *key, size_t missing,
-                            lcf_err *err)
+/* The keys of an architecture: "<architecture>.<name>". */
+typedef struct config_reader { /* also serves to write them */
+    const lcf_gguf *g;
+    const char *architecture;
+    char key[96];
+    lcf_err *err;
+} config_reader;
+
+static const char *key_of(config_reader *r, const char *name)
 {
+    snprintf(r->key, sizeof(r->key), "%s.%s", r->architecture, name);
+    return r->key;
+}
+
+/* A size, 1 .. SIZE_MAX_CONFIG; `missing` where there is no such key (0: it must be there). */
+static lcf_status read_size(size_t *out, config_reader *r, const char *name, size_t missing)
+{
+    const char *key = key_of(r, name);
     uint64_t value = missing;
-    lcf_status status = lcf_gguf_u64(&value, g, key, NULL);
+    lcf_status status = lcf_gguf_u64(&value, r->g, key, NULL);
 
     if (status && (status != LCF_ENOTFOUND || !missing)) {
-        status = lcf_gguf_u64(&value, g, key, err);
-        return status == LCF_ENOTFOUND ? LCF_FAIL(err, LCF_EFORMAT, "key '%s' is missing", key)
+        status = lcf_gguf_u64(&value, r->g, key, r->err);
+        return status == LCF_ENOTFOUND ? LCF_FAIL(r->err, LCF_EFORMAT, "key '%s' is missing", key)
                                        : status;
     }
     if (!value || value > SIZE_MAX_CONFIG)
-        return LCF_FAIL(err, LCF_EFORMAT, "key '%s': %llu is not in 1 .. %d", key,
+        return LCF_FAIL(r->err, LCF_EFORMAT, "key '%s': %llu is not in 1 .. %d", key,
                         (unsigned long long)value, SIZE_MAX_CONFIG);
     *out = (size_t)value;
     return LCF_OK;
 }
 
-static lcf_status read_positive(float *out, const lcf_gguf *g, const char *key, double missing,
-                                lcf_err *err)
+static lcf_status read_positive(float *out, config_reader *r, const char *name, double missing)
 {
+    const char *key = key_of(r, name);
     double value = missing;
-    lcf_status status = lcf_gguf_f64(&value, g, key, NULL);
+    lcf_status status = lcf_gguf_f64(&value, r->g, key, NULL);
 
     if (status && (status != LCF_ENOTFOUND || missing <= 0)) {
-        status = lcf_gguf_f64(&value, g, key, err);
-        return status == LCF_ENOTFOUND ? LCF_FAIL(err, LCF_EFORMAT, "key '%s' is missing", key)
+        status = lcf_gguf_f64(&value, r->g, key, r->err);
+        return status == LCF_ENOTFOUND ? LCF_FAIL(r->err, LCF_EFORMAT, "key '%s' is missing", key)
                                        : status;
     }
     if (!(value > 0 && value < 1e30))
-        return LCF_FAIL(err, LCF_EFORMAT, "key '%s': %g is out of range", key, value);
+        return LCF_FAIL(r->err, LCF_EFORMAT, "key '%s': %g is out of range", key, value);
     *out = (float)value;
     return LCF_OK;
 }
 
-static lcf_status check_architecture(const lcf_gguf *g, lcf_err *err)
+static bool str_is(lcf_str s, const char *text)
+{
+    return s.len == strlen(text) && !memcmp(s.data, text, s.len);
+}
+
+static int shown(lcf_str s)
+{
+    return (int)(s.len < 64 ? s.len : 64);
+}
+
+static lcf_status read_architecture(lcf_llama_config *c, config_reader *r)
 {
     lcf_str text = {NULL, 0};
     uint64_t experts = 0;
-    lcf_status status = lcf_gguf_string(&text, g, "general.architecture", err);
+    lcf_status status = lcf_gguf_string(&text, r->g, "general.architecture", r->err);
 
     if (status)
         return status == LCF_ENOTFOUND ? LCF_EFORMAT : status;
-    if (text.len != 5 || memcmp(text.data, "llama", 5))
-        return LCF_FAIL(err, LCF_EUNSUPPORTED, "architecture '%.*s'; only 'llama' is supported",
-                        (int)(text.len < 64 ? text.len : 64), text.data);
-    if (!lcf_gguf_u64(&experts, g, "llama.expert_count", NULL) && experts)
-        return LCF_FAIL(err, LCF_EUNSUPPORTED, "llama.expert_count %llu: mixtures of experts",
+    if (!str_is(text, "llama") && !str_is(text, "qwen2"))
+        return LCF_FAIL(r->err, LCF_EUNSUPPORTED,
+                        "architecture '%.*s'; 'llama' and 'qwen2' are supported", shown(text),
+                        text.data);
+    c->rope_halves = str_is(text, "qwen2");
+    r->architecture = c->rope_halves ? "qwen2" : "llama";
+    if (!lcf_gguf_u64(&experts, r->g, key_of(r, "expert_count"), NULL) && experts)
+        return LCF_FAIL(r->err, LCF_EUNSUPPORTED, "%s %llu: mixtures of experts", r->key,
                         (unsigned long long)experts);
-    if (!lcf_gguf_string(&text, g, "llama.rope.scaling.type", NULL) &&
-        (text.len != 4 || memcmp(text.data, "none", 4)))
-        return LCF_FAIL(err, LCF_EUNSUPPORTED, "llama.rope.scaling.type '%.*s'",
-                        (int)(text.len < 64 ? text.len : 64), text.data);
     return LCF_OK;
 }
 
-static lcf_status check_heads(const lcf_llama_config *c, const lcf_gguf *g, lcf_err *err)
+static lcf_status read_llama3_scaling(lcf_llama_config *c, config_reader *r)
+{
+    lcf_status status = read_positive(&c->rope_low_freq, r, "rope.scaling.low_freq_factor", 1);
+
+    c->rope_scaling = LCF_ROPE_LLAMA3;
+    if (!status)
+        status = read_positive(&c->rope_high_freq, r, "rope.scaling.high_freq_factor", 4);
+    if (!status)
+        status = read_size(&c->rope_original_n, r, "rope.scaling.original_context_length", 0);
+    if (!status && c->rope_high_freq <= c->rope_low_freq)
+        return LCF_FAIL(r->err, LCF_EFORMAT, "%s: frequency factors %g and %g are out of order",
+                        r->architecture, (double)c->rope_low_freq, (double)c->rope_high_freq);
+    return status;
+}
+
+/* Files of today say rope.scaling.type, older ones rope.scale_linear alone. */
+static lcf_status read_scaling(lcf_llama_config *c, config_reader *r)
+{
+    lcf_str type = {"none", 4};
+    lcf_status status = lcf_gguf_string(&type, r->g, key_of(r, "rope.scaling.type"), NULL);
+
+    if (status == LCF_ENOTFOUND) {
+        status = read_positive(&c->rope_factor, r, "rope.scale_linear", 1);
+        c->rope_scaling = c->rope_factor != 1 ? LCF_ROPE_LINEAR : LCF_ROPE_PLAIN;
+        return status;
+    }
+    if (status)
+        return lcf_gguf_string(&type, r->g, r->key, r->err);
+    if (str_is(type, "none"))
+        return LCF_OK;
+    if (!str_is(type, "linear") && !str_is(type, "llama3"))
+        return LCF_FAIL(r->err, LCF_EUNSUPPORTED,
+                        "%s '%.*s'; none, linear and llama3 are supported", r->key, shown(type),
+                        type.data);
+    c->rope_scaling = LCF_ROPE_LINEAR;
+    status = read_positive(&c->rope_factor, r, "rope.scaling.factor", 0);
+    return status || str_is(type, "linear") ? status : read_llama3_scaling(c, r);
+}
+
+static lcf_status check_heads(const lcf_llama_config *c, config_reader *r)
 {
     size_t rotated = 0, value_dim = 0;
-    lcf_status status = read_size(&rotated, g, "llama.rope.dimension_count", c->head_dim, err);
+    lcf_status status = read_size(&rotated, r, "rope.dimension_count", c->head_dim);
 
     if (!status)
-        status = read_size(&value_dim, g, "llama.attention.value_length", c->head_dim, err);
+        status = read_size(&value_dim, r, "attention.value_length", c->head_dim);
     if (status)
         return status;
     if (c->heads_n % c->kv_heads_n)
-        return LCF_FAIL(err, LCF_EFORMAT, "%zu heads do not share %zu key-value heads evenly",
+        return LCF_FAIL(r->err, LCF_EFORMAT, "%zu heads do not share %zu key-value heads evenly",
                         c->heads_n, c->kv_heads_n);
     if (rotated != c->head_dim || value_dim != c->head_dim || c->head_dim % 2)
-        return LCF_FAIL(err, LCF_EUNSUPPORTED,
+        return LCF_FAIL(r->err, LCF_EUNSUPPORTED,
                         "head size %zu with %zu rotated and values of %zu; they must be equal and "
                         "even",
                         c->head_dim, rotated, value_dim);
     return LCF_OK;
 }
 
+/* A token that sees no farther than a window sees everything within a context of that size. */
+static lcf_status limit_to_window(lcf_llama_config *c, config_reader *r)
+{
+    size_t window = 0;
+    lcf_status status = read_size(&window, r, "attention.sliding_window", c->context_n);
+
+    if (!status && window < c->context_n)
+        c->context_n = window;
+    return status;
+}
+
 static lcf_status read_config(lcf_llama_config *c, const lcf_gguf *g, lcf_err *err)
 {
-    lcf_status status = check_architecture(g, err);
+    config_reader r = {.g = g, .err = err};
+    lcf_status status = read_architecture(c, &r);
 
     if (!status)
-        status = read_size(&c->context_n, g, "llama.context_length", 0, err);
+        status = read_size(&c->context_n, &r, "context_length", 0);
     if (!status)
-        status = read_size(&c->dim, g, "llama.embedding_length", 0, err);
+        status = limit_to_window(c, &r);
     if (!status)
-        status = read_size(&c->layers_n, g, "llama.block_count", 0, err);
+        status = read_size(&c->dim, &r, "embedding_length", 0);
     if (!status)
-        status = read_size(&c->ffn_dim, g, "llama.feed_forward_length", 0, err);
+        status = read_size(&c->layers_n, &r, "block_count", 0);
     if (!status)
-        status = read_size(&c->heads_n, g, "llama.attention.head_count", 0, err);
+        status = read_size(&c->ffn_dim, &r, "feed_forward_length", 0);
     if (!status)
-        status = read_size(&c->kv_heads_n, g, "llama.attention.head_count_kv", c->heads_n, err);
+        status = read_size(&c->heads_n, &r, "attention.head_count", 0);
     if (!status)
-        status = read_size(&c->head_dim, g, "llama.attention.key_length",
-                           c->dim / c->heads_n ? c->dim / c->heads_n : 1, err);
+        status = read_size(&c->kv_heads_n, &r, "attention.head_count_kv", c->heads_n);
     if (!status)
-        status = read_positive(&c->norm_eps, g, "llama.attention.layer_norm_rms_epsilon", 0, err);
+        status = read_size(&c->head_dim, &r, "attention.key_length",
+                           c->dim / c->heads_n ? c->dim / c->heads_n : 1);
     if (!status)
-        status = read_positive(&c->rope_theta, g, "llama.rope.freq_base", 10000, err);
+        status = read_positive(&c->norm_eps, &r, "attention.layer_norm_rms_epsilon", 0);
     if (!status)
-        status = check_heads(c, g, err);
-    if (!status && c->layers_n > lcf_gguf_tensors_n(g) / LAYER_TENSORS)
+        status = read_positive(&c->rope_theta, &r, "rope.freq_base", 10000);
+    if (!status)
+        status = read_scaling(c, &r);
+    if (!status)
+        status = check_heads(c, &r);
+    if (!status && c->layers_n > lcf_gguf_tensors_n(g) / LAYER_TENSORS_MIN)
         return LCF_FAIL(err, LCF_EFORMAT, "%zu layers, but only %zu tensors", c->layers_n,
                         lcf_gguf_tensors_n(g));
     return status;
@@ -206,8 +295,8 @@ static lcf_status check_wanted(lcf_llama *m, size_t *widened_n, bool *seen, lcf_
     for (size_t i = 0; i < specs_n(&m->config) && !status; i++) {
         tensor_spec spec = spec_at(m, i);
         const lcf_gguf_tensor *t = lcf_gguf_tensor_find(m->gguf, spec.name);
-        if (!t && spec.matrix == &m->output)
-            continue; /* tied */
+        if (!t && spec.optional)
+            continue;
         if (!t)
             return LCF_FAIL(err, LCF_EFORMAT, "tensor '%s' is missing", spec.name);
         status = check_tensor(t, &spec, err);
@@ -232,7 +321,7 @@ static lcf_status check_tensors(lcf_llama *m, size_t *widened_n, lcf_err *err)
     status = check_wanted(m, widened_n, seen, err);
     for (size_t i = 0; i < tensors_n && !status; i++)
         if (!seen[i])
-            status = LCF_FAIL(err, LCF_EUNSUPPORTED, "tensor '%s' is no part of a plain LLaMA",
+            status = LCF_FAIL(err, LCF_EUNSUPPORTED, "tensor '%s' is no part of a LLaMA or Qwen 2",
                               lcf_gguf_tensor_at(m->gguf, i)->name);
     free(seen);
     return status;
@@ -253,7 +342,8 @@ static lcf_status bind_tensors(lcf_llama *m, size_t widened_n, lcf_err *err)
         tensor_spec spec = spec_at(m, i);
         const lcf_gguf_tensor *t = lcf_gguf_tensor_find(m->gguf, spec.name);
         if (!t) {
-            *spec.matrix = m->embed;
+            if (spec.matrix)
+                *spec.matrix = m->embed; /* tied */
         } else if (spec.matrix) {
             *spec.matrix = (lcf_llama_matrix){t->data, t->type, spec.rows, spec.cols};
         } else if (t->type == LCF_GGUF_F32) {
@@ -274,6 +364,25 @@ void lcf_llama_matrix_rows(float *out, const lcf_llama_matrix *w, size_t first, 
     lcf_gguf_dequantize(out, &t, first * w->cols, n * w->cols);
 }
 
+/* What single tensors cannot show: biases everywhere or nowhere, and factors that divide. */
+static lcf_status check_options(const lcf_llama *m, lcf_err *err)
+{
+    bool biased = m->layers[0].bq != NULL;
+
+    for (size_t i = 0; i < m->config.layers_n; i++) {
+        const lcf_llama_layer *l = &m->layers[i];
+        if ((l->bq != NULL) != biased || (l->bk != NULL) != biased || (l->bv != NULL) != biased)
+            return LCF_FAIL(err, LCF_EFORMAT,
+                            "layer %zu: biases of q, k and v must stand in every layer or in none",
+                            i);
+    }
+    for (size_t i = 0; m->rope_factors && i < m->config.head_dim / 2; i++)
+        if (!(m->rope_factors[i] > 0 && m->rope_factors[i] < 1e30f))
+            return LCF_FAIL(err, LCF_EFORMAT, "tensor 'rope_freqs.weight': factor %g",
+                            (double)m->rope_factors[i]);
+    return LCF_OK;
+}
+
 static lcf_status load(lcf_llama *m, const char *path, lcf_err *err)
 {
     size_t widened_n = 0;
@@ -292,6 +401,8 @@ static lcf_status load(lcf_llama *m, const char *path, lcf_err *err)
     }
     if (!status)
         status = bind_tensors(m, widened_n, err);
+    if (!status)
+        status = check_options(m, err);
     if (status) {
         lcf_err_prefix(err, "%s", path);
         return status;
@@ -331,39 +442,70 @@ void lcf_llama_close(lcf_llama *m)
 
 /* ---- saving ------------------------------------------------------------------------------- */
 
+static lcf_status save_size(lcf_gguf_writer *w, config_reader *r, const char *name, size_t value)
+{
+    if (value > UINT32_MAX)
+        return LCF_FAIL(r->err, LCF_EINVAL, "%s is too large", key_of(r, name));
+    return lcf_gguf_add_u32(w, key_of(r, name), (uint32_t)value, r->err);
+}
+
+static lcf_status save_scaling(lcf_gguf_writer *w, config_reader *r, const lcf_llama_config *c)
+{
+    bool llama3 = c->rope_scaling == LCF_ROPE_LLAMA3;
+    lcf_status status = LCF_OK;
+
+    if (c->rope_scaling == LCF_ROPE_PLAIN)
+        return LCF_OK;
+    status = lcf_gguf_add_string(w, key_of(r, "rope.scaling.type"), llama3 ? "llama3" : "linear",
+                                 r->err);
+    if (!status)
+        status = lcf_gguf_add_f32(w, key_of(r, "rope.scaling.factor"), c->rope_factor, r->err);
+    if (!status && llama3)
+        status = lcf_gguf_add_f32(w, key_of(r, "rope.scaling.low_freq_factor"), c->rope_low_freq,
+                                  r->err);
+    if (!status && llama3)
+        status = lcf_gguf_add_f32(w, key_of(r, "rope.scaling.high_freq_factor"), c->rope_high_freq,
+                                  r->err);
+    if (!status && llama3)
+        status = save_size(w, r, "rope.scaling.original_context_length", c->rope_original_n);
+    return status;
+}
+
 static lcf_status save_config(lcf_gguf_writer *w, const lcf_llama_config *c, lcf_gguf_type type,
                               const char *name, lcf_err *err)
 {
     const struct {
-        const char *key;
+        const char *name;
         size_t value;
     } sizes[] = {
-        {"llama.vocab_size", c->vocab_n},
-        {"llama.context_length", c->context_n},
-        {"llama.embedding_length", c->dim},
-        {"llama.block_count", c->layers_n},
-        {"llama.feed_forward_length", c->ffn_dim},
-        {"llama.attention.head_count", c->heads_n},
-        {"llama.attention.head_count_kv", c->kv_heads_n},
-        {"llama.attention.key_length", c->head_dim},
-        {"llama.attention.value_length", c->head_dim},
-        {"llama.rope.dimension_count", c->head_dim},
-        {"general.file_type", lcf_gguf_file_type(type)},
-        {"general.quantization_version", 2},
+        {"vocab_size", c->vocab_n},
+        {"context_length", c->context_n},
+        {"embedding_length", c->dim},
+        {"block_count", c->layers_n},
+        {"feed_forward_length", c->ffn_dim},
+        {"attention.head_count", c->heads_n},
+        {"attention.head_count_kv", c->kv_heads_n},
+        {"attention.key_length", c->head_dim},
+        {"attention.value_length", c->head_dim},
+        {"rope.dimension_count", c->head_dim},
     };
-    lcf_status status = lcf_gguf_add_string(w, "general.architecture", "llama", err);
+    config_reader r = {.architecture = c->rope_halves ? "qwen2" : "llama", .err = err};
+    lcf_status status = lcf_gguf_add_string(w, "general.architecture", r.architecture, err);
 
     if (!status)
         status = lcf_gguf_add_string(w, "general.name", name, err);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && !status; i++)
-        status = sizes[i].value <= UINT32_MAX
-                     ? lcf_gguf_add_u32(w, sizes[i].key, (uint32_t)sizes[i].value, err)
-                     : LCF_FAIL(err, LCF_EINVAL, "%s is too large", sizes[i].key);
+        status = save_size(w, &r, sizes[i].name, sizes[i].value);
     if (!status)
-        status = lcf_gguf_add_f32(w, "llama.attention.layer_norm_rms_epsilon", c->norm_eps, err);
+        status = lcf_gguf_add_u32(w, "general.file_type", lcf_gguf_file_type(type), err);
     if (!status)
-        status = lcf_gguf_add_f32(w, "llama.rope.freq_base", c->rope_theta, err);
-    return status;
+        status = lcf_gguf_add_u32(w, "general.quantization_version", 2, err);
+    if (!status)
+        status =
+            lcf_gguf_add_f32(w, key_of(&r, "attention.layer_norm_rms_epsilon"), c->norm_eps, err);
+    if (!status)
+        status = lcf_gguf_add_f32(w, key_of(&r, "rope.freq_base"), c->rope_theta, err);
+    return status ? status : save_scaling(w, &r, c);
 }
 
 /* Norms stay F32; a row that the type's blocks do not divide becomes F16, as elsewhere. */
@@ -376,6 +518,8 @@ static lcf_gguf_type type_of(const tensor_spec *spec, lcf_gguf_type type)
 
 static bool is_saved(const tensor_spec *spec, const lcf_llama *view)
 {
+    if (spec->vector)
+        return *spec->vector != NULL;
     return spec->matrix != &view->output || !view->config.tied;
 }
 

@@ -1,6 +1,7 @@
 /*
  * Fuzz target: a GGUF file, and the vocabulary and model in it. Whatever is accepted is also used.
  */
+#include "offline/llama/chat.h"
 #include "offline/llama/gguf.h"
 #include "offline/llama/llama.h"
 
@@ -56,15 +57,28 @@ static void use_tensors(const lcf_gguf *g)
     }
 }
 
+static void use_chat(const lcf_gguf *g, const lcf_tokenizer *t)
+{
+    static const char SAID[] = "the [/INST] <|im_end|> cat";
+    lcf_tokens ids = LCF_TOKENS_INIT;
+    lcf_chat chat;
+
+    lcf_chat_of_gguf(&chat, g);
+    (void)!lcf_chat_encode(&ids, t, chat, (lcf_str){"s", 1}, (lcf_str){SAID, sizeof(SAID) - 1},
+                           NULL);
+    lcf_tokens_dispose(&ids);
+}
+
 static void use_tokenizer(const lcf_gguf *g)
 {
-    static const char TEXT[] = " the cat </s> caf\xc3\xa9\xff";
+    static const char TEXT[] = " the cat </s> <tab>caf\xc3\xa9\xff";
     lcf_tokens ids = LCF_TOKENS_INIT;
     lcf_buf back = LCF_BUF_INIT;
     lcf_tokenizer *t;
 
     if (lcf_tokenizer_from_gguf(&t, g, NULL))
         return;
+    use_chat(g, t);
     if (!lcf_tokenizer_encode(&ids, t, TEXT, sizeof(TEXT) - 1, true, NULL))
         lcf_tokenizer_decode(&back, t, ids.ids, ids.n);
     for (size_t i = 0; i < ids.n; i++)

@@ -55,7 +55,7 @@ def vocabulary(version_bytes):
             (b"tokenizer.ggml.bos_token_id", U32, 1)], len(pieces + words)
 
 
-def model(version, kind):
+def model(version, kind, arch=b"llama", extra_keys=(), extra_tensors=()):
     keys, vocab_n = vocabulary(False)
     keys += [(b"general.architecture", STRING, b"llama"), (b"llama.context_length", U32, 8), (b"llama.embedding_length", U32, 4),
              (b"llama.block_count", U32, 1), (b"llama.feed_forward_length", U16, 4), (b"llama.attention.head_count", U8, 2),
@@ -64,7 +64,32 @@ def model(version, kind):
     for name, dims in (("attn_norm", (4,)), ("ffn_norm", (4,)), ("attn_q", (4, 4)), ("attn_k", (4, 2)), ("attn_v", (4, 2)),
                        ("attn_output", (4, 4)), ("ffn_gate", (4, 4)), ("ffn_up", (4, 4)), ("ffn_down", (4, 4))):
         tensors.append((b"blk.0.%s.weight" % name.encode(), dims, kind if len(dims) > 1 else 0))
-    return gguf(version, keys, tensors)
+    keys = [(k.replace(b"llama.", arch + b"."), t, arch if k == b"general.architecture" else v) for k, t, v in keys]
+    return gguf(version, keys + list(extra_keys), tensors + list(extra_tensors))
+
+
+def byte_level():
+    """A byte-level vocabulary with a few merges, a control and a user-defined piece."""
+    plain = [b for b in range(256) if 33 <= b <= 126 or (b >= 161 and b != 173)]
+    others = [b for b in range(256) if b not in plain]
+    names = {b: chr(b) for b in plain}
+    names.update({b: chr(256 + i) for i, b in enumerate(others)})
+    pieces = [names[b].encode() for b in range(256)] + [b"th", b"the", b"\xc4\xa0the", b"<|im_end|>", b"<tab>"]
+    return [(b"tokenizer.ggml.model", STRING, b"gpt2"), (b"tokenizer.ggml.pre", STRING, b"qwen2"),
+            (b"tokenizer.ggml.tokens", ARRAY, (STRING, pieces)),
+            (b"tokenizer.ggml.token_type", ARRAY, (I32, [1] * 259 + [3, 4])),
+            (b"tokenizer.ggml.merges", ARRAY, (STRING, [b"t h", b"th e", b"\xc4\xa0 the"])),
+            (b"tokenizer.ggml.eos_token_id", U32, 259),
+            (b"tokenizer.chat_template", STRING, b"<|im_start|>{{ content }}<|im_end|>")]
+
+
+def wordpiece():
+    mark = b"\xe2\x96\x81"
+    pieces = [b"[UNK]", b"[CLS]", b"[SEP]", mark + b"the", mark + b"caf", b"e", mark + b"cat", b"s", mark + b"<", mark + b"/"]
+    return [(b"tokenizer.ggml.model", STRING, b"bert"), (b"tokenizer.ggml.tokens", ARRAY, (STRING, pieces)),
+            (b"tokenizer.ggml.token_type", ARRAY, (I32, [3, 3, 3] + [1] * 7)),
+            (b"tokenizer.ggml.cls_token_id", U32, 1), (b"tokenizer.ggml.seperator_token_id", U32, 2),
+            (b"tokenizer.ggml.unknown_token_id", U32, 0)]
 
 
 def main():
@@ -76,6 +101,15 @@ def main():
         "types_v2": gguf(2, [], every_type), "aligned_v3": gguf(3, [(b"general.alignment", U32, 64)], every_type[:2], 64),
         "vocabulary_v3": gguf(3, vocabulary(True)[0], []), "model_v1": model(1, 0), "model_v3": model(3, 0),
         "model_f16": model(3, 1), "model_bf16": model(3, 30),
+        "model_qwen2": model(3, 0, b"qwen2", extra_tensors=[(b"blk.0.attn_%s.bias" % n, (d,), 0) for n, d in
+                                                            ((b"q", 4), (b"k", 2), (b"v", 2))]),
+        "model_llama3": model(3, 0, extra_keys=[(b"llama.rope.scaling.type", STRING, b"llama3"),
+                                                (b"llama.rope.scaling.factor", F32, 8.0),
+                                                (b"llama.rope.scaling.original_context_length", U32, 8)]),
+        "model_freqs": model(3, 0, extra_keys=[(b"llama.rope.scaling.type", STRING, b"linear"),
+                                               (b"llama.rope.scaling.factor", F32, 2.0)],
+                             extra_tensors=[(b"rope_freqs.weight", (1,), 0)]),
+        "byte_level_v3": gguf(3, byte_level(), []), "wordpiece_v2": gguf(2, wordpiece(), []),
         "deep_array": gguf(3, [(b"a", ARRAY, (ARRAY, []))], []), "empty": b"", "magic": b"GGUF",
     }
     for name, data in files.items():

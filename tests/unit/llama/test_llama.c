@@ -748,7 +748,10 @@ static void test_altered_files(void **state)
     assert_int_equal(open_altered(NULL, "blk.0.ffn_up.weight", NULL, &err), LCF_EFORMAT);
     assert_non_null(strstr(err.text, "blk.0.ffn_up.weight"));
     err.status = LCF_OK;
-    assert_int_equal(open_altered(NULL, NULL, "rope_freqs.weight", &err), LCF_EUNSUPPORTED);
+    assert_int_equal(open_altered(NULL, NULL, "blk.0.attn_output.bias", &err), LCF_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "blk.0.attn_output.bias"));
+    err.status = LCF_OK;
+    assert_int_equal(open_altered(NULL, NULL, "rope_freqs.weight", &err), LCF_EFORMAT); /* zeros */
     assert_non_null(strstr(err.text, "rope_freqs.weight"));
 }
 
