@@ -1,6 +1,6 @@
 /*
  * llmcf: one program, many verbs. A verb that is not built in here but stands beside this program
- * as llmcf-<verb> (rank and serve, which belong to the online side) is executed in its place.
+ * as llmcf-<verb> (rank, serve and others, which belong to the online side) is executed in its place.
  */
 #include "common/base/cli.h"
 #include "common/base/mem.h"
@@ -26,6 +26,7 @@ static const verb VERBS[] = {LCF_VERBS(VERB_ROW){NULL, NULL, NULL}};
 static const verb ONLINE_VERBS[] = {
     {"rank", NULL, "rank candidates for a user from a snapshot"},
     {"serve", NULL, "answer ranking requests over HTTP"},
+    {"load", NULL, "measure a server under a load that does not wait for it"},
     {NULL, NULL, NULL},
 };
 
