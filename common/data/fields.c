@@ -290,6 +290,8 @@ static lcf_status check_definition(const lcf_fields *fields, size_t i, lcf_err *
 {
     const lcf_field *f = &fields->list[i];
 
+    if (f->kind == LCF_FIELD_VECTOR && f->owner == LCF_FIELD_CONTEXT)
+        return LCF_FAIL(err, LCF_EFORMAT, "vectors belong to users and items");
     if (f->kind == LCF_FIELD_VECTOR)
         return f->dim && !f->table_rows && f->table == LCF_FIELD_TABLE_OWN
                    ? LCF_OK

@@ -326,6 +326,34 @@ static void files_that_lie_are_refused(void **state)
     end(&p);
 }
 
+/* A request brings its context as texts: nothing could ever fill a vector of it. */
+static void a_vector_of_the_context_is_refused(void **state)
+{
+    static const float vectors[] = {0.0f, 0.0f, 1.0f, 2.0f};
+    lcf_fields fields = {.n = 1,
+                         .list = {{.name = "mood",
+                                   .owner = LCF_FIELD_USER,
+                                   .kind = LCF_FIELD_VECTOR,
+                                   .dim = 2,
+                                   .frozen = true,
+                                   .entities_n = 2,
+                                   .vectors = vectors}}};
+    place p;
+    lcf_fields read;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    begin(&p);
+    assert_int_equal(lcf_fields_save(p.out, &fields, &err), LCF_OK);
+    assert_int_equal(lcf_fields_open(&read, p.out, &err), LCF_OK);
+    lcf_fields_close(&read);
+    fields.list[0].owner = LCF_FIELD_CONTEXT;
+    assert_int_equal(lcf_fields_save(p.out, &fields, &err), LCF_OK);
+    assert_int_equal(lcf_fields_open(&read, p.out, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "field 0 (mood): vectors belong to users and items"));
+    end(&p);
+}
+
 static void out_of_memory_leaves_all_or_nothing(void **state)
 {
     place p;
@@ -358,6 +386,7 @@ int main(void)
         cmocka_unit_test(shared_tables_share_rows),
         cmocka_unit_test(a_table_may_be_empty),
         cmocka_unit_test(files_that_lie_are_refused),
+        cmocka_unit_test(a_vector_of_the_context_is_refused),
         cmocka_unit_test(out_of_memory_leaves_all_or_nothing),
     };
 
