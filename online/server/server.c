@@ -319,6 +319,8 @@ static void stop_threads(lcf_server *s)
     if (s->unix_path)
         (void)unlink(s->unix_path); /* nobody finds it any more */
     atomic_store(&s->shared.draining, true);
+    for (size_t i = 0; i < s->listeners_n; i++)
+        close(s->listeners[i].fd); /* the front has its own, and closes them when it has accepted */
     if (s->front) {
         lcf_shared_wake_front(&s->shared);
         lcf_front_join(s->front);
@@ -336,8 +338,6 @@ void lcf_server_stop(lcf_server *s)
     if (!s)
         return;
     stop_threads(s);
-    for (size_t i = 0; i < s->listeners_n; i++)
-        close(s->listeners[i].fd);
     if (s->shared.front_fd >= 0)
         close(s->shared.front_fd);
     lcf_queue_dispose(&s->shared.queue);
