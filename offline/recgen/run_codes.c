@@ -86,11 +86,9 @@ static double ones_share(const uint8_t *codes, size_t n)
     return n ? (double)ones / (8.0 * (double)n) : 0.0;
 }
 
-static size_t code_bytes; /* of what qsort compares */
-
-static int by_code(const void *a, const void *b)
+static int by_code(const void *a, const void *b, void *bytes)
 {
-    return memcmp(a, b, code_bytes);
+    return memcmp(a, b, *(const size_t *)bytes);
 }
 
 /* How many different codes there are; -1 when out of memory. */
@@ -102,8 +100,7 @@ static json_int_t distinct_n(const uint8_t *codes, size_t n, size_t bytes)
     if (!sorted)
         return -1;
     memcpy(sorted, codes, n * bytes);
-    code_bytes = bytes;
-    qsort(sorted, n, bytes, by_code);
+    qsort_r(sorted, n, bytes, by_code, &bytes);
     for (size_t i = 1; i < n; i++)
         distinct += memcmp(sorted + i * bytes, sorted + (i - 1) * bytes, bytes) != 0;
     free(sorted);
