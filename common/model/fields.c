@@ -11,14 +11,18 @@ lcf_status lcf_ranker_declare_tables(lcf_ranker *r, lcf_err *err)
                   {"item.table", &r->item_table, c->items_n},
                   {"brand.table", &r->brand_table, c->brands_n},
                   {"category.table", &r->category_table, c->categories_n}};
-    static const size_t tables_n[] = {
-        [RANKER_TABLES_ALL] = 4, [RANKER_TABLES_IDS] = 2, [RANKER_TABLES_NONE] = 0};
+    static const struct {
+        size_t begin, end;
+    } used[] = {[RANKER_TABLES_ALL] = {0, 4},
+                [RANKER_TABLES_IDS] = {0, 2},
+                [RANKER_TABLES_ITEMS] = {1, 2},
+                [RANKER_TABLES_NONE] = {0, 0}};
     lcf_status status = LCF_OK;
 
     r->user_dim = c->dim;
     r->item_dim = 3 * (size_t)c->dim;
     r->tables = r->side->forward ? RANKER_TABLES_ALL : r->backbone->tables;
-    for (size_t i = 0; i < tables_n[r->tables] && !status; i++)
+    for (size_t i = used[r->tables].begin; i < used[r->tables].end && !status; i++)
         status =
             lcf_ranker_add_table(tables[i].idx, r, tables[i].name, tables[i].rows, c->dim, err);
     if (!status && r->tables == RANKER_TABLES_ALL && c->history_labels)

@@ -38,6 +38,7 @@ typedef struct ranker_frozen {
 typedef enum ranker_tables {
     RANKER_TABLES_ALL,
     RANKER_TABLES_IDS, /* of users and items */
+    RANKER_TABLES_ITEMS,
     RANKER_TABLES_NONE,
 } ranker_tables;
 

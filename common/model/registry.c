@@ -12,6 +12,7 @@ extern const ranker_backbone LCF_BACKBONE_XDEEPFM;
 extern const ranker_backbone LCF_BACKBONE_AUTOINT;
 extern const ranker_backbone LCF_BACKBONE_DCN;
 extern const ranker_backbone LCF_BACKBONE_DCNV2;
+extern const ranker_backbone LCF_BACKBONE_SASREC;
 extern const ranker_backbone LCF_BACKBONE_DIN;
 extern const ranker_backbone LCF_BACKBONE_BST;
 extern const ranker_side LCF_SIDE_ICT, LCF_SIDE_ICT_NOCOT, LCF_SIDE_ICT_MEAN;
@@ -20,7 +21,7 @@ extern const ranker_side LCF_SIDE_TEXT, LCF_SIDE_KNN, LCF_SIDE_KAR;
 static const ranker_backbone *const BACKBONES[] = {
     &LCF_BACKBONE_LR,     &LCF_BACKBONE_FM,      &LCF_BACKBONE_MF,      &LCF_BACKBONE_BINMF,
     &LCF_BACKBONE_DEEPFM, &LCF_BACKBONE_XDEEPFM, &LCF_BACKBONE_AUTOINT, &LCF_BACKBONE_DCN,
-    &LCF_BACKBONE_DCNV2,  &LCF_BACKBONE_DIN,     &LCF_BACKBONE_BST,
+    &LCF_BACKBONE_DCNV2,  &LCF_BACKBONE_SASREC,  &LCF_BACKBONE_DIN,     &LCF_BACKBONE_BST,
 };
 
 static const ranker_side NONE = {.kind = {"none", "the backbone alone"}};

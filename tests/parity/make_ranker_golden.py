@@ -24,7 +24,7 @@ K, HEADS = 4, 2
 EXAMPLES, HISTORY_MAX, NONE = 8, 20, -1
 CATALOGUE_ITEMS = ITEMS + 1  # one item newer than the weights
 LEARNING_RATE, WEIGHT_DECAY, STEPS = 0.01, 1e-4, 3
-BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst", "binmf")
+BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst", "binmf", "sasrec")
 
 
 def sizes(din):
@@ -114,7 +114,17 @@ def backbone_shapes(backbone, ict):
         s = {"code.user.w": (DIM, DIM), "code.user.b": (DIM,), "code.item.w": (DIM, DIM), "code.item.b": (DIM,)}
         if ict:
             s["code.extra.w"] = (1, DIM)
-    if backbone not in ("lr", "fm", "mf", "binmf"):
+    if backbone == "sasrec":
+        s = {"sequence.position": (HISTORY_MAX, DIM)}
+        for i in range(2):
+            for name, shape in {"norm1.w": (DIM,), "norm1.b": (DIM,), "q.w": (DIM, DIM), "q.b": (DIM,), "k.w": (DIM, DIM), "v.w": (DIM, DIM),
+                                "v.b": (DIM,), "o.w": (DIM, DIM), "o.b": (DIM,), "norm2.w": (DIM,), "norm2.b": (DIM,), "ffn1.w": (DIM, DIM),
+                                "ffn1.b": (DIM,), "ffn2.w": (DIM, DIM), "ffn2.b": (DIM,)}.items():
+                s[f"sequence.{i}.{name}"] = shape
+        s.update({"sequence.norm.w": (DIM,), "sequence.norm.b": (DIM,)})
+        if ict:
+            s["sequence.extra.w"] = (1, DIM)
+    if backbone not in ("lr", "fm", "mf", "binmf", "sasrec"):
         s.update(head_shapes(wide))
     if backbone == "xdeepfm":
         maps = fields
@@ -148,7 +158,9 @@ def shapes(backbone, ict):
     s = {}
     if backbone != "lr" or ict:
         s = {"user.table": (USERS, DIM), "item.table": (ITEMS, DIM)}
-    if backbone not in ("lr", "mf", "binmf") or ict:
+    if backbone == "sasrec" and not ict:
+        del s["user.table"]
+    if backbone not in ("lr", "mf", "binmf", "sasrec") or ict:
         s.update({"brand.table": (BRANDS, DIM), "category.table": (CATEGORIES, DIM)})
     s.update(backbone_shapes(backbone, ict))
     if not ict:
@@ -289,8 +301,27 @@ class Model:
         z = torch.tanh(self.p[f"code.{owner}.w"] @ e + self.p[f"code.{owner}.b"])
         return z + (torch.where(z >= 0, 1.0, -1.0) - z).detach()
 
+    def sequence(self, history):
+        """Kang and McAuley 2018, two blocks of one head; the last state. No history: the unknown item."""
+        p, items = self.p, [i if i < ITEMS else 0 for i in history] or [0]
+        w = lambda i, n: p[f"sequence.{i}.{n}"]
+        norm = lambda x, n: F.layer_norm(x, (DIM,), p[f"sequence.{n}.w"], p[f"sequence.{n}.b"], eps=1e-8)
+        x = torch.stack([self.table("item.table", i) for i in items]) * np.sqrt(DIM) + p["sequence.position"][:len(items)]
+        past = torch.ones(len(items), len(items), dtype=torch.bool).tril()
+        for i in range(2):
+            q = norm(x, f"{i}.norm1")
+            scores = (q @ w(i, "q.w").T + w(i, "q.b")) @ (x @ w(i, "k.w").T).T / np.sqrt(DIM)
+            mixed = scores.masked_fill(~past, float("-inf")).softmax(-1) @ (x @ w(i, "v.w").T + w(i, "v.b"))
+            n = norm(q + mixed @ w(i, "o.w").T + w(i, "o.b"), f"{i}.norm2")
+            x = n + torch.relu(n @ w(i, "ffn1.w").T + w(i, "ffn1.b")) @ w(i, "ffn2.w").T + w(i, "ffn2.b")
+        return norm(x[-1], "norm")
+
     def logit(self, user, item, history, extra):
-        b, e = self.backbone, self.table("user.table", user)
+        b = self.backbone
+        if b == "sasrec":
+            dot = self.sequence(history) @ self.table("item.table", item)
+            return dot if extra is None else dot + self.p["sequence.extra.w"][0] @ extra
+        e = self.table("user.table", user)
         if b == "mf":
             return e @ self.table("item.table", item) + self.linear(user, item, extra, ids_only=True)
         if b == "binmf":

@@ -171,7 +171,7 @@ const char *ranker_world_arm(size_t i)
         "din",     "ict",         "lr",     "lr_ict",     "fm",      "fm_ict",
         "mf",      "mf_ict",      "deepfm", "deepfm_ict", "xdeepfm", "xdeepfm_ict",
         "autoint", "autoint_ict", "dcn",    "dcn_ict",    "dcnv2",   "dcnv2_ict",
-        "bst",     "bst_ict",     "binmf",  "binmf_ict"};
+        "bst",     "bst_ict",     "binmf",  "binmf_ict",  "sasrec",  "sasrec_ict"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }
@@ -276,12 +276,12 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     c.order = w->order;
     c.history_labels = w->history_labels;
     for (size_t i = 0; i < 4; i++) {
-        *rows[i] = 1; /* MF takes no brands and categories */
+        *rows[i] = 1; /* some backbones take not all of them */
         take_dim(rows[i], w, tables[i][0], 0);
         take_dim(rows[i], w, tables[i][1], 0);
     }
     c.text_dim = c.cot_dim = (uint32_t)w->item_vectors.dim;
-    take_dim(&c.dim, w, "user.table", 1);
+    take_dim(&c.dim, w, "item.table", 1);
     c.dropout = 0.0f;
     take_backbone_sizes(&c, w);
     take_dim(&c.text_hidden, w, "text.0.w", 0);
