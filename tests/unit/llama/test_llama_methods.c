@@ -1,0 +1,468 @@
+/*
+ * How a LLaMA is trained: LoRA and what it leaves alone, gradients against finite differences,
+ * checkpointing, accumulation, dropout, optimizers, bf16, and exact resume of each.
+ */
+#include "common/base/mem.h"
+#include "offline/llama/llama_train.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SEQS 5
+#define LENGTH 21
+#define VOCAB 61
+
+static const lcf_llama_config config = {.vocab_n = VOCAB,
+                                        .dim = 24,
+                                        .layers_n = 2,
+                                        .heads_n = 4,
+                                        .kv_heads_n = 2,
+                                        .head_dim = 6,
+                                        .ffn_dim = 40,
+                                        .context_n = 64,
+                                        .rope_theta = 10000.0f,
+                                        .norm_eps = 1e-5f,
+                                        .tied = false};
+
+static lcf_llama_train_options full(void)
+{
+    lcf_llama_train_options o = LCF_LLAMA_TRAIN_OPTIONS_INIT;
+
+    o.seed = 3;
+    o.peak_lr = 1e-2f;
+    o.warmup_steps = 2;
+    o.total_steps = 12;
+    return o;
+}
+
+static lcf_llama_train_options lora(void)
+{
+    lcf_llama_train_options o = full();
+
+    o.lora = (lcf_lora_options){3, 6.0f, 0.0f, "attn_*,ffn_down"};
+    return o;
+}
+
+typedef struct data {
+    uint32_t tokens[SEQS][LENGTH];
+    int32_t targets[SEQS][LENGTH];
+    lcf_train_seq seqs[SEQS];
+} data;
+
+static void data_make(data *d, uint64_t seed)
+{
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, seed, 0);
+    for (size_t s = 0; s < SEQS; s++) {
+        for (size_t i = 0; i < LENGTH; i++) {
+            d->tokens[s][i] = (uint32_t)lcf_rng_below(&rng, VOCAB);
+            d->targets[s][i] = i % 3 ? (int32_t)lcf_rng_below(&rng, VOCAB) : -1;
+        }
+        d->seqs[s] = (lcf_train_seq){d->tokens[s], d->targets[s], NULL, NULL, LENGTH - s};
+    }
+}
+
+static lcf_pool *pool_of(size_t threads)
+{
+    lcf_pool *pool;
+
+    assert_int_equal(lcf_pool_create(&pool, threads, NULL), LCF_OK);
+    return pool;
+}
+
+static lcf_llama_trainer *trainer_of(const lcf_llama_train_options *o)
+{
+    lcf_llama_trainer *t;
+    lcf_err err = LCF_ERR_INIT;
+
+    if (lcf_llama_trainer_create(&t, &config, o, &err))
+        fail_msg("%s", err.text);
+    return t;
+}
+
+/* Steps [from, to), each of two groups. Returns the last loss. */
+static double train(lcf_llama_trainer *t, uint64_t from, uint64_t to, lcf_pool *pool)
+{
+    double loss = 0;
+    data d;
+
+    for (uint64_t step = from; step < to; step++) {
+        data_make(&d, step);
+        assert_int_equal(lcf_llama_trainer_accumulate(t, d.seqs, 2, 0, false, pool, NULL), LCF_OK);
+        assert_int_equal(
+            lcf_llama_trainer_accumulate(t, d.seqs + 2, SEQS - 2, 1, true, pool, NULL), LCF_OK);
+        assert_int_equal(lcf_llama_trainer_apply(&loss, t, pool, NULL), LCF_OK);
+    }
+    return loss;
+}
+
+static void assert_same_weights(lcf_llama_trainer *a, lcf_llama_trainer *b)
+{
+    const lcf_params *pa = lcf_llama_trainer_params(a), *pb = lcf_llama_trainer_params(b);
+
+    assert_int_equal(pa->values_n, pb->values_n);
+    assert_memory_equal(pa->values, pb->values, pa->values_n * sizeof(float));
+}
+
+static double loss_of(lcf_llama_trainer *t, const data *d, lcf_pool *pool)
+{
+    double nll;
+    uint64_t n;
+
+    assert_int_equal(lcf_llama_trainer_eval(&nll, &n, t, d->seqs, SEQS, pool, NULL), LCF_OK);
+    return nll;
+}
+
+/* The gradients of a trainer, checked at some places of every parameter. */
+static void check_gradients(const lcf_llama_train_options *o)
+{
+    lcf_llama_train_options still = *o;
+    lcf_pool *pool = pool_of(2);
+    lcf_llama_trainer *t;
+    lcf_params *p;
+    const lcf_grads *g;
+    double loss;
+    lcf_rng rng;
+    data d;
+
+    still.peak_lr = 0.0f; /* a step then changes nothing */
+    t = trainer_of(&still);
+    p = lcf_llama_trainer_params(t);
+    lcf_rng_seed(&rng, 8, 0);
+    for (size_t i = 0; i < p->list_n; i++) /* far from where gradients vanish (B = 0) */
+        for (size_t j = 0; j < p->list[i].n; j++)
+            lcf_params_value(p, i)[j] += 0.3f * (float)lcf_rng_normal(&rng);
+    data_make(&d, 50);
+    assert_int_equal(lcf_llama_trainer_step(&loss, t, d.seqs, SEQS, pool, NULL), LCF_OK);
+    g = lcf_llama_trainer_grads(t);
+    for (size_t i = 0; i < p->list_n; i++)
+        for (size_t k = 0; k < 4; k++) {
+            const size_t j = (size_t)lcf_rng_below(&rng, p->list[i].n);
+            const float h = 4e-3f, got = g->values[p->list[i].offset + j];
+            float *x = lcf_params_value(p, i) + j, at = *x;
+            double up, down, want;
+
+            *x = at + h;
+            up = loss_of(t, &d, pool);
+            *x = at - h;
+            down = loss_of(t, &d, pool);
+            *x = at;
+            want = (up - down) / (2.0 * h);
+            if (fabs(want - got) > 2e-2 + 1e-2 * fabs(want))
+                fail_msg("%s[%zu]: %g, by differences %g", p->list[i].name, j, got, want);
+        }
+    lcf_llama_trainer_free(t);
+    lcf_pool_free(pool);
+}
+
+static void test_gradients(void **state)
+{
+    const lcf_llama_train_options whole = full(), adapters = lora();
+
+    (void)state;
+    check_gradients(&whole);
+    check_gradients(&adapters);
+}
+
+/* The base stays, bit for bit; an adapter begins as nothing, then learns. */
+static void test_lora_trains_adapters_alone(void **state)
+{
+    lcf_llama_train_options whole = full(), adapters = lora();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *t, *base = trainer_of(&whole);
+    const lcf_params *p = lcf_llama_trainer_params(base);
+    size_t all, trained, all_base, trained_base;
+    double before, after;
+    data d;
+
+    (void)state;
+    adapters.peak_lr = 0.05f;
+    adapters.total_steps = 60;
+    t = trainer_of(&adapters);
+    data_make(&d, 0);
+    before = loss_of(t, &d, pool);
+    assert_true(before == loss_of(base, &d, pool));
+    lcf_llama_trainer_count(&all, &trained, t);
+    lcf_llama_trainer_count(&all_base, &trained_base, base);
+    assert_int_equal(all, all_base);
+    assert_int_equal(trained_base, all_base);
+    /* rank 3 x (in + out) of q, k, v, output and down, twice */
+    assert_int_equal(trained, 2 * 3 * ((24 + 24) + 2 * (24 + 12) + (24 + 24) + (40 + 24)));
+    train(t, 0, 12, pool);
+    for (size_t i = 0; i < p->list_n; i++)
+        assert_memory_equal(lcf_llama_trainer_weight(t, p->list[i].name),
+                            lcf_params_value(p, i), p->list[i].n * sizeof(float));
+    for (uint64_t i = 0; i < 30; i++)
+        assert_int_equal(lcf_llama_trainer_step(&after, t, d.seqs, SEQS, pool, NULL), LCF_OK);
+    if (!(loss_of(t, &d, pool) < 0.985 * before)) /* a random base says little whatever is put in */
+        fail_msg("%g -> %g", before, loss_of(t, &d, pool));
+    lcf_llama_trainer_free(base);
+    lcf_llama_trainer_free(t);
+    lcf_pool_free(pool);
+}
+
+/* The model of a trainer with adapters is the merged one. */
+static void test_merged_model(void **state)
+{
+    lcf_llama_train_options adapters = lora(), whole = full();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *t = trainer_of(&adapters), *merged;
+    lcf_llama m;
+    data d;
+
+    (void)state;
+    train(t, 0, 10, pool);
+    data_make(&d, 90);
+    assert_int_equal(lcf_llama_trainer_model(&m, t, NULL, NULL), LCF_OK);
+    assert_int_equal(lcf_llama_trainer_from(&merged, &m, &whole, NULL), LCF_OK);
+    assert_true(fabs(loss_of(t, &d, pool) - loss_of(merged, &d, pool)) < 1e-3);
+    lcf_llama_trainer_model_dispose(&m);
+    lcf_llama_trainer_free(merged);
+    lcf_llama_trainer_free(t);
+    lcf_pool_free(pool);
+}
+
+static void test_frozen_embeddings(void **state)
+{
+    lcf_llama_train_options o = full();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *t, *start;
+    size_t n = VOCAB * config.dim * sizeof(float);
+
+    (void)state;
+    start = trainer_of(&o);
+    o.freeze_embeddings = true;
+    t = trainer_of(&o);
+    /* the rest is drawn otherwise when the tables are apart: only what is frozen is compared */
+    assert_int_equal(lcf_params_find(lcf_llama_trainer_params(t), "token_embd.weight"),
+                     (size_t)-1);
+    assert_int_equal(lcf_params_find(lcf_llama_trainer_params(t), "output.weight"), (size_t)-1);
+    assert_memory_equal(lcf_llama_trainer_weight(t, "token_embd.weight"),
+                        lcf_llama_trainer_weight(start, "token_embd.weight"), n);
+    train(t, 0, 3, pool);
+    assert_memory_equal(lcf_llama_trainer_weight(t, "token_embd.weight"),
+                        lcf_llama_trainer_weight(start, "token_embd.weight"), n);
+    lcf_llama_trainer_free(start);
+    lcf_llama_trainer_free(t);
+    lcf_pool_free(pool);
+}
+
+/* The same bits with checkpointing, and on any number of threads. */
+static void check_same(const lcf_llama_train_options *o)
+{
+    lcf_llama_train_options other = *o;
+    lcf_pool *one = pool_of(1), *three = pool_of(3);
+    lcf_llama_trainer *a = trainer_of(o), *b = trainer_of(o), *c;
+
+    other.checkpointing = true;
+    c = trainer_of(&other);
+    assert_true(train(a, 0, 4, one) == train(b, 0, 4, three));
+    assert_same_weights(a, b);
+    train(c, 0, 4, three);
+    assert_same_weights(a, c);
+    lcf_llama_trainer_free(a);
+    lcf_llama_trainer_free(b);
+    lcf_llama_trainer_free(c);
+    lcf_pool_free(one);
+    lcf_pool_free(three);
+}
+
+/* Every method goes on from a checkpoint as if it had never stopped. */
+static void check_resume(const lcf_llama_train_options *o)
+{
+    lcf_llama_train_options other = *o;
+    lcf_pool *pool = pool_of(2);
+    lcf_llama_trainer *whole = trainer_of(o), *first = trainer_of(o), *second;
+    char path[] = "train_methods.lcf";
+
+    train(whole, 0, 8, pool);
+    train(first, 0, 4, pool);
+    assert_int_equal(lcf_llama_trainer_save(first, path, NULL), LCF_OK);
+    lcf_llama_trainer_free(first);
+    second = trainer_of(&other);
+    for (size_t i = 0; i < lcf_llama_trainer_params(second)->list_n; i++)
+        lcf_params_value(lcf_llama_trainer_params(second), i)[0] = 7.0f; /* all must be replaced */
+    assert_int_equal(lcf_llama_trainer_load(second, path, NULL), LCF_OK);
+    assert_int_equal(lcf_llama_trainer_step_n(second), 4);
+    train(second, 4, 8, pool);
+    assert_same_weights(whole, second);
+    unlink(path);
+    lcf_llama_trainer_free(whole);
+    lcf_llama_trainer_free(second);
+    lcf_pool_free(pool);
+}
+
+/* All ways to train that can be told apart. */
+static size_t methods(lcf_llama_train_options out[8])
+{
+    size_t n = 0;
+
+    out[n++] = full();
+    out[n] = full();
+    out[n].optimizer = LCF_TRAIN_SGD;
+    out[n++].schedule = LCF_LR_LINEAR;
+    out[n] = full();
+    out[n++].precision = LCF_PRECISION_BF16;
+    out[n] = full();
+    out[n++].freeze_embeddings = true;
+    out[n++] = lora();
+    out[n] = lora();
+    out[n].schedule = LCF_LR_CONSTANT;
+    out[n++].lora.dropout = 0.3f;
+    out[n] = lora();
+    out[n].lora.dropout = 0.3f;
+    out[n].optimizer = LCF_TRAIN_SGD;
+    out[n++].precision = LCF_PRECISION_BF16;
+    return n;
+}
+
+static void test_same_bits(void **state)
+{
+    lcf_llama_train_options list[8];
+    size_t n = methods(list);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        check_same(&list[i]);
+}
+
+static void test_resume(void **state)
+{
+    lcf_llama_train_options list[8];
+    size_t n = methods(list);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        check_resume(&list[i]);
+}
+
+/* Groups add up to the step of all their sequences. */
+static void test_accumulation(void **state)
+{
+    lcf_llama_train_options o = full();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *a = trainer_of(&o), *b = trainer_of(&o);
+    double at_once, in_groups;
+    data d;
+
+    (void)state;
+    data_make(&d, 0);
+    in_groups = train(a, 0, 1, pool);
+    assert_int_equal(lcf_llama_trainer_step(&at_once, b, d.seqs, SEQS, pool, NULL), LCF_OK);
+    assert_true(fabs(at_once - in_groups) < 1e-6);
+    for (size_t i = 0; i < lcf_llama_trainer_params(a)->values_n; i++)
+        assert_true(fabsf(lcf_llama_trainer_grads(a)->values[i] -
+                          lcf_llama_trainer_grads(b)->values[i]) < 1e-4f);
+    lcf_llama_trainer_free(a);
+    lcf_llama_trainer_free(b);
+    lcf_pool_free(pool);
+}
+
+/* bf16 products give the same training to their precision. */
+static void test_bf16(void **state)
+{
+    lcf_llama_train_options o = full();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *a, *b;
+    double loss_a, loss_b;
+
+    (void)state;
+    a = trainer_of(&o);
+    o.precision = LCF_PRECISION_BF16;
+    b = trainer_of(&o);
+    loss_a = train(a, 0, 12, pool);
+    loss_b = train(b, 0, 12, pool);
+    assert_true(loss_a != loss_b);
+    assert_true(fabs(loss_a - loss_b) < 0.02 * loss_a);
+    lcf_llama_trainer_free(a);
+    lcf_llama_trainer_free(b);
+    lcf_pool_free(pool);
+}
+
+static void test_dropout(void **state)
+{
+    lcf_llama_train_options o = lora(), other;
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *a = trainer_of(&o), *b, *c;
+    data d;
+
+    (void)state;
+    o.lora.dropout = 0.5f;
+    b = trainer_of(&o);
+    other = o;
+    other.seed++;
+    c = trainer_of(&other);
+    memcpy(lcf_llama_trainer_params(c)->values, lcf_llama_trainer_params(b)->values,
+           lcf_llama_trainer_params(b)->values_n * sizeof(float));
+    data_make(&d, 3);
+    train(a, 0, 3, pool);
+    train(b, 0, 3, pool);
+    assert_true(loss_of(a, &d, pool) != loss_of(b, &d, pool)); /* it drops */
+    assert_true(loss_of(b, &d, pool) == loss_of(b, &d, pool)); /* but not in evaluation */
+    lcf_llama_trainer_free(a);
+    lcf_llama_trainer_free(b);
+    lcf_llama_trainer_free(c);
+    lcf_pool_free(pool);
+}
+
+static void expect_refused(lcf_llama_trainer *t, const char *path, const char *says)
+{
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_llama_trainer_load(t, path, &err), LCF_EFORMAT);
+    if (!strstr(err.text, says))
+        fail_msg("'%s' does not say '%s'", err.text, says);
+}
+
+static void test_other_methods_are_refused(void **state)
+{
+    lcf_llama_train_options whole = full(), adapters = lora(), sgd = full();
+    lcf_llama_trainer *a = trainer_of(&whole), *b = trainer_of(&adapters), *c;
+    char path[] = "train_refused.lcf";
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    sgd.optimizer = LCF_TRAIN_SGD;
+    c = trainer_of(&sgd);
+    assert_int_equal(lcf_llama_trainer_save(a, path, NULL), LCF_OK);
+    expect_refused(b, path, "a whole model");
+    expect_refused(c, path, "another optimizer than SGD");
+    assert_int_equal(lcf_llama_trainer_save(b, path, NULL), LCF_OK);
+    expect_refused(a, path, "of adapters");
+    unlink(path);
+    lcf_llama_trainer_free(a);
+    lcf_llama_trainer_free(b);
+    lcf_llama_trainer_free(c);
+    adapters.lora.targets = "attn_x,*gate?";
+    assert_int_equal(lcf_llama_trainer_create(&b, &config, &adapters, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "ffn_gate"));
+    adapters.lora.dropout = 1.0f;
+    assert_int_equal(lcf_llama_trainer_create(&b, &config, &adapters, &err), LCF_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_lora_trains_adapters_alone),
+        cmocka_unit_test(test_merged_model),
+        cmocka_unit_test(test_frozen_embeddings),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_other_methods_are_refused),
+    };
+
+    lcf_flush_denormals();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,195 @@
+/*
+ * Products of training: operands in either order, any shape, f32 and bf16; the fast bf16 kernels
+ * against the portable ones, and both against sums in double of what the operands hold.
+ */
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/math/product.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MAX 150
+
+static lcf_rng rng;
+static float a[MAX * MAX], b[MAX * MAX], b_t[MAX * MAX], a_t[MAX * MAX];
+
+static float widen(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float y;
+
+    memcpy(&y, &bits, sizeof(y));
+    return y;
+}
+
+/* What an operand holds of x. */
+static float held(lcf_precision precision, float x)
+{
+    uint16_t y[2];
+
+    if (precision == LCF_PRECISION_F32)
+        return x;
+    lcf_left(precision, y, 2, &x, 1, 1, 1);
+    return widen(y[0]);
+}
+
+static void fill(size_t m, size_t n, size_t k)
+{
+    for (size_t i = 0; i < m * k; i++)
+        a[i] = (float)lcf_rng_normal(&rng);
+    for (size_t i = 0; i < k * n; i++)
+        b[i] = (float)lcf_rng_normal(&rng);
+    for (size_t i = 0; i < m; i++)
+        for (size_t p = 0; p < k; p++)
+            a_t[p * m + i] = a[i * k + p];
+    for (size_t p = 0; p < k; p++)
+        for (size_t j = 0; j < n; j++)
+            b_t[j * k + p] = b[p * n + j];
+}
+
+/* C = A B with each operand made from either order; c [m, n]. */
+static void product(float *c, lcf_precision precision, size_t m, size_t n, size_t k, bool a_turned,
+                    bool b_turned, bool add)
+{
+    const size_t ld = lcf_left_ld(k);
+    void *left = lcf_alloc_aligned(m * ld, sizeof(float));
+    void *right = lcf_alloc_aligned(lcf_right_n(precision, k, n), sizeof(float));
+
+    assert_non_null(left);
+    assert_non_null(right);
+    memset(left, 0xff, m * ld * sizeof(float)); /* what is not written would be NaN */
+    if (a_turned) { /* in two parts, as threads do */
+        const size_t first = k / 2 / 2 * 2;
+        lcf_left_transposed(precision, left, ld, 0, a_t, m, first, m);
+        lcf_left_transposed(precision, left, ld, first, a_t + first * m, m, k - first, m);
+    } else {
+        lcf_left(precision, left, ld, a, k, m, k);
+    }
+    lcf_right(precision, right, b_turned ? b_t : b, b_turned ? k : n, b_turned, k, n);
+    lcf_product(precision, c, n, left, ld, right, m, n, k, add);
+    free(left);
+    free(right);
+}
+
+static void check(lcf_precision precision, size_t m, size_t n, size_t k)
+{
+    static float c[MAX * MAX], first[MAX * MAX];
+
+    fill(m, n, k);
+    for (size_t turned = 0; turned < 4; turned++) {
+        const bool add = turned % 2;
+
+        for (size_t i = 0; i < m * n; i++)
+            c[i] = add ? 1.0f : NAN;
+        product(c, precision, m, n, k, turned & 1, turned & 2, add);
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) {
+                double want = add, size = 1;
+
+                for (size_t p = 0; p < k; p++) {
+                    double x = (double)held(precision, a[i * k + p]) *
+                               held(precision, b[p * n + j]);
+                    want += x;
+                    size += fabs(x);
+                }
+                assert_true(fabs(want - c[i * n + j]) < 1e-6 * size);
+            }
+        if (turned == 0)
+            memcpy(first, c, m * n * sizeof(*c));
+        if (turned == 2) /* how an operand was made does not matter, to the bit */
+            assert_memory_equal(first, c, m * n * sizeof(*c));
+    }
+}
+
+static size_t size_up_to(size_t n)
+{
+    return 1 + (size_t)lcf_rng_below(&rng, n);
+}
+
+static void check_all(lcf_precision precision)
+{
+    lcf_rng_seed(&rng, 5, 0);
+    for (size_t i = 0; i < 30; i++)
+        check(precision, size_up_to(40), size_up_to(MAX), size_up_to(MAX));
+    check(precision, 96, 64, 64);
+}
+
+static void test_products(void **state)
+{
+    (void)state;
+    check_all(LCF_PRECISION_F32);
+    check_all(LCF_PRECISION_BF16);
+    lcf_bf16_force_portable(true);
+    check_all(LCF_PRECISION_BF16);
+    lcf_bf16_force_portable(false);
+}
+
+/* Rounding to bf16 is the portable one's, to the bit; denormals are zero. */
+static void test_rounding(void **state)
+{
+    enum { N = 4000 };
+    static float x[N];
+    static uint16_t fast[N], portable[N];
+
+    (void)state;
+    lcf_rng_seed(&rng, 6, 0);
+    for (size_t i = 0; i < N; i++) {
+        uint32_t bits = (uint32_t)lcf_rng_below(&rng, UINT32_MAX);
+        memcpy(&x[i], &bits, sizeof(bits));
+    }
+    x[0] = 0.0f, x[1] = -0.0f, x[2] = INFINITY, x[3] = -INFINITY, x[4] = 1e-40f, x[5] = 3.4e38f;
+    lcf_left(LCF_PRECISION_BF16, fast, N, x, N, 1, N);
+    lcf_bf16_force_portable(true);
+    lcf_left(LCF_PRECISION_BF16, portable, N, x, N, 1, N);
+    lcf_bf16_force_portable(false);
+    for (size_t i = 0; i < N; i++) {
+        if (isnan(x[i])) {
+            assert_true(isnan(widen(fast[i])) && isnan(widen(portable[i])));
+            continue;
+        }
+        assert_int_equal(fast[i], portable[i]);
+        if (isnormal(x[i]) && isfinite(widen(fast[i])))
+            assert_true(fabsf(widen(fast[i]) - x[i]) <= ldexpf(fabsf(x[i]), -8));
+    }
+}
+
+static void check_kept(void)
+{
+    const float x[] = {0.0f, 1.0f, -2.5f, 65504.0f, 1e9f, -1e9f, 6.1e-5f, 5.96e-8f, 0.3333333f};
+    const float want[] = {0.0f,     1.0f,           -2.5f,          65504.0f,  65504.0f,
+                          -65504.0f, 6.0975551605e-5f, 5.9604644775e-8f, 0.33325195f};
+    const size_t n = sizeof(x) / sizeof(x[0]);
+    uint16_t kept[16];
+    float y[16];
+
+    lcf_keep(LCF_PRECISION_BF16, kept, x, n);
+    lcf_kept(LCF_PRECISION_BF16, y, kept, n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(fabsf(y[i] - want[i]) <= 1e-6f * fabsf(want[i]));
+}
+
+static void test_kept(void **state)
+{
+    (void)state;
+    check_kept();
+    lcf_bf16_force_portable(true);
+    check_kept();
+    lcf_bf16_force_portable(false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_kept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
