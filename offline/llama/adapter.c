@@ -66,7 +66,8 @@ lcf_status lcf_adapter_save(const char *path, const lcf_llama_trainer *t, const 
 
 /* ---- reading ---- */
 
-/* blk.N.NAME.weight.lora_a: its layer, matrix and half ('a' or 'b'); false when it is no such name. */
+/* blk.N.NAME.weight.lora_a: its layer, matrix and half ('a' or 'b'); false when it is no such name.
+ */
 static bool parse_name(size_t *layer, size_t *which, char *half, const char *text)
 {
     char name[LCF_GGUF_NAME_BYTES];
@@ -85,7 +86,8 @@ static const lcf_gguf_tensor *find(const lcf_adapter *a, size_t layer, size_t wh
 {
     char name[LCF_GGUF_NAME_BYTES];
 
-    snprintf(name, sizeof(name), "blk.%zu.%s.weight.lora_%c", layer, train_matrix_name(which), half);
+    snprintf(name, sizeof(name), "blk.%zu.%s.weight.lora_%c", layer, train_matrix_name(which),
+             half);
     return lcf_gguf_tensor_find(a->gguf, name);
 }
 
@@ -99,12 +101,13 @@ static lcf_status note_tensor(lcf_adapter *a, bool *seen, size_t *layers_n,
 
     if (!parse_name(&layer, &which, &half, x->name))
         return LCF_FAIL(err, LCF_EUNSUPPORTED,
-                        "%s: tensor %s is no adapter of a LLaMA's attention or FFN matrix",
-                        a->path, x->name);
+                        "%s: tensor %s is no adapter of a LLaMA's attention or FFN matrix", a->path,
+                        x->name);
     if (x->dims_n != 2 || !lcf_gguf_type_readable(x->type) ||
         !find(a, layer, which, half == 'a' ? 'b' : 'a'))
-        return LCF_FAIL(err, LCF_EFORMAT, "%s: tensor %s is no matrix, or its other half is missing",
-                        a->path, x->name);
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "%s: tensor %s is no matrix, or its other half is missing", a->path,
+                        x->name);
     rank = x->dims[half == 'a' ? 1 : 0];
     if (!rank || rank > 65536 || (a->options.rank && rank != a->options.rank))
         return LCF_FAIL(err, LCF_EUNSUPPORTED,
@@ -176,7 +179,7 @@ lcf_status lcf_adapter_open(lcf_adapter **out, const char *path, lcf_err *err)
 
     *out = NULL;
     if (a)
-        a->path = lcf_str_copy(path);
+        a->path = lcf_strdup(path);
     if (!a || !a->path) {
         lcf_adapter_close(a);
         return LCF_FAIL(err, LCF_ENOMEM, "adapter");

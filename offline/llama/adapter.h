@@ -3,8 +3,8 @@
  * `lora`, adapter.lora.alpha its scale times the rank; the tensors of matrix NAME.weight are
  * NAME.weight.lora_a [rank, in] and NAME.weight.lora_b [out, rank].
  *
- * We add llmcf.adapter.base, the id of the model that the adapter was trained for (lcf_llama.id): an
- * adapter that has it is refused for any other. source: schemas/adapter.md
+ * We add llmcf.adapter.base, the id of the model that the adapter was trained for (lcf_llama.id):
+ * an adapter that has it is refused for any other. source: schemas/adapter.md
  */
 #ifndef LCF_OFFLINE_LLAMA_ADAPTER_H
 #define LCF_OFFLINE_LLAMA_ADAPTER_H

@@ -128,8 +128,8 @@ static double train_speed(lcf_llama_trainer *t, const shape *s, lcf_pool *pool, 
         targets[i] = (int32_t)lcf_rng_below(&rng, s->vocab_n);
     }
     for (size_t i = 0; i < s->seqs; i++)
-        seqs[i] = (lcf_train_seq){tokens + i * s->length, targets + i * s->length, NULL, NULL,
-                                  s->length};
+        seqs[i] =
+            (lcf_train_seq){tokens + i * s->length, targets + i * s->length, NULL, NULL, s->length};
     for (size_t step = 0; step < steps + WARM_UP; step++) {
         double start = lcf_clock_s();
 
@@ -198,8 +198,9 @@ int main(int argc, char **argv)
             }
     lcf_pool_free(pool);
     if (!any)
-        fprintf(stderr, "usage: bench_llama_train [demo|15m|110m|124m f32|bf16 [STEPS, 1 to %d "
-                        "[THREADS]]]\n",
+        fprintf(stderr,
+                "usage: bench_llama_train [demo|15m|110m|124m f32|bf16 [STEPS, 1 to %d "
+                "[THREADS]]]\n",
                 STEPS_MAX);
     return any ? 0 : 2;
 }

@@ -97,8 +97,8 @@ static double train(lcf_llama_trainer *t, uint64_t from, uint64_t to, lcf_pool *
     for (uint64_t step = from; step < to; step++) {
         data_make(&d, step);
         assert_int_equal(lcf_llama_trainer_accumulate(t, d.seqs, 2, 0, false, pool, NULL), LCF_OK);
-        assert_int_equal(
-            lcf_llama_trainer_accumulate(t, d.seqs + 2, SEQS - 2, 1, true, pool, NULL), LCF_OK);
+        assert_int_equal(lcf_llama_trainer_accumulate(t, d.seqs + 2, SEQS - 2, 1, true, pool, NULL),
+                         LCF_OK);
         assert_int_equal(lcf_llama_trainer_apply(&loss, t, pool, NULL), LCF_OK);
     }
     return loss;
@@ -198,8 +198,8 @@ static void test_lora_trains_adapters_alone(void **state)
     assert_int_equal(trained, 2 * 3 * ((24 + 24) + 2 * (24 + 12) + (24 + 24) + (40 + 24)));
     train(t, 0, 12, pool);
     for (size_t i = 0; i < p->list_n; i++)
-        assert_memory_equal(lcf_llama_trainer_weight(t, p->list[i].name),
-                            lcf_params_value(p, i), p->list[i].n * sizeof(float));
+        assert_memory_equal(lcf_llama_trainer_weight(t, p->list[i].name), lcf_params_value(p, i),
+                            p->list[i].n * sizeof(float));
     for (uint64_t i = 0; i < 30; i++)
         assert_int_equal(lcf_llama_trainer_step(&after, t, d.seqs, SEQS, pool, NULL), LCF_OK);
     if (!(loss_of(t, &d, pool) < 0.985 * before)) /* a random base says little whatever is put in */
@@ -242,8 +242,7 @@ static void test_frozen_embeddings(void **state)
     o.freeze_embeddings = true;
     t = trainer_of(&o);
     /* the rest is drawn otherwise when the tables are apart: only what is frozen is compared */
-    assert_int_equal(lcf_params_find(lcf_llama_trainer_params(t), "token_embd.weight"),
-                     (size_t)-1);
+    assert_int_equal(lcf_params_find(lcf_llama_trainer_params(t), "token_embd.weight"), (size_t)-1);
     assert_int_equal(lcf_params_find(lcf_llama_trainer_params(t), "output.weight"), (size_t)-1);
     assert_memory_equal(lcf_llama_trainer_weight(t, "token_embd.weight"),
                         lcf_llama_trainer_weight(start, "token_embd.weight"), n);
@@ -451,16 +450,11 @@ static void test_other_methods_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_lora_trains_adapters_alone),
-        cmocka_unit_test(test_merged_model),
-        cmocka_unit_test(test_frozen_embeddings),
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_accumulation),
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_other_methods_are_refused),
+        cmocka_unit_test(test_gradients),    cmocka_unit_test(test_lora_trains_adapters_alone),
+        cmocka_unit_test(test_merged_model), cmocka_unit_test(test_frozen_embeddings),
+        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_dropout),      cmocka_unit_test(test_other_methods_are_refused),
     };
 
     lcf_flush_denormals();

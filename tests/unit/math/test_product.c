@@ -64,7 +64,7 @@ static void product(float *c, lcf_precision precision, size_t m, size_t n, size_
     assert_non_null(left);
     assert_non_null(right);
     memset(left, 0xff, m * ld * sizeof(float)); /* what is not written would be NaN */
-    if (a_turned) { /* in two parts, as threads do */
+    if (a_turned) {                             /* in two parts, as threads do */
         const size_t first = k / 2 / 2 * 2;
         lcf_left_transposed(precision, left, ld, 0, a_t, m, first, m);
         lcf_left_transposed(precision, left, ld, first, a_t + first * m, m, k - first, m);
@@ -93,8 +93,8 @@ static void check(lcf_precision precision, size_t m, size_t n, size_t k)
                 double want = add, size = 1;
 
                 for (size_t p = 0; p < k; p++) {
-                    double x = (double)held(precision, a[i * k + p]) *
-                               held(precision, b[p * n + j]);
+                    double x =
+                        (double)held(precision, a[i * k + p]) * held(precision, b[p * n + j]);
                     want += x;
                     size += fabs(x);
                 }
@@ -162,8 +162,9 @@ static void test_rounding(void **state)
 static void check_kept(void)
 {
     const float x[] = {0.0f, 1.0f, -2.5f, 65504.0f, 1e9f, -1e9f, 6.1e-5f, 5.96e-8f, 0.3333333f};
-    const float want[] = {0.0f,     1.0f,           -2.5f,          65504.0f,  65504.0f,
-                          -65504.0f, 6.0975551605e-5f, 5.9604644775e-8f, 0.33325195f};
+    const float want[] = {
+        0.0f,       1.0f, -2.5f, 65504.0f, 65504.0f, -65504.0f, 6.0975551605e-5f, 5.9604644775e-8f,
+        0.33325195f};
     const size_t n = sizeof(x) / sizeof(x[0]);
     uint16_t kept[16];
     float y[16];
