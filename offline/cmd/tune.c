@@ -3,6 +3,7 @@
 
 #include "common/base/cli.h"
 #include "common/base/progress.h"
+#include "offline/cmd/method_options.h"
 #include "offline/cmd/mixture_options.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
@@ -18,9 +19,6 @@ enum {
     OPT_STEPS,
     OPT_MINUTES,
     OPT_BATCH,
-    OPT_LR,
-    OPT_WARMUP,
-    OPT_DECAY,
     OPT_DIM,
     OPT_LAYERS,
     OPT_HEADS,
@@ -50,10 +48,8 @@ static const struct argp_option OPTIONS[] = {
      "Make only the steps that fit into so much training time; the result then depends on the "
      "machine",
      2},
-    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one step (default 8)", 2},
-    {"lr", OPT_LR, "RATE", 0, "Peak learning rate (default 0.003)", 2},
-    {"warmup", OPT_WARMUP, "STEPS", 0, "Linear warm-up, then a cosine (default 30)", 2},
-    {"weight-decay", OPT_DECAY, "RATE", 0, "Of AdamW (default 0.01)", 2},
+    {"batch", OPT_BATCH, "ROWS", 0,
+     "Rows of one group (default 8); a step has --accumulate groups in every process", 2},
     {"dim", OPT_DIM, "N", 0, "Width of a new model (default 192)", 3},
     {"layers", OPT_LAYERS, "N", 0, "Layers (default 6)", 3},
     {"heads", OPT_HEADS, "N", 0, "Attention heads (default: dim / 32)", 3},
@@ -97,13 +93,20 @@ static const char DOC[] =
     "perplexity and general perplexity, before and after), manifest.json.\n"
     "Checkpoints are kept in OUT.work; after a stop (SIGTERM: exit code 75) or a crash the same "
     "command goes on and ends with the same bytes.\n\n"
+    "With --lora-rank only small matrices beside the chosen ones of --model are trained; OUT then "
+    "also holds them, as adapter.gguf (llama.cpp's layout), and recgen.gguf is the merged model. "
+    "Started by mpirun, the processes share the groups of every step, and the first one writes: "
+    "`mpirun -n 2 llmcf tune --accumulate 1 ...` makes the steps of `llmcf tune --accumulate 2 "
+    "...`.\n\n"
     "Example:\n"
     "  llmcf tune --dataset dataset --out recgen --steps 2000 --mix rec=0.8 \\\n"
-    "    --source decide --source explain,weight=3 --source alpaca:alpaca.json";
+    "    --source decide --source explain,weight=3 --source alpaca:alpaca.json\n"
+    "  llmcf tune --dataset dataset --model base.gguf --out tuned --lora-rank 8";
 
 typedef struct arguments {
     lcf_tune_options tune;
     lcf_mixture_arguments mixture;
+    lcf_method_arguments method;
     bool json;
 } arguments;
 
@@ -166,15 +169,6 @@ static error_t parse_training(int key, char *text, struct argp_state *state, lcf
     case OPT_BATCH:
         o->batch_rows = SIZE("batch", 1, 65536);
         return 0;
-    case OPT_LR:
-        o->learning_rate = (float)lcf_cli_f64(state, "lr", text, 0.0, 10.0);
-        return 0;
-    case OPT_WARMUP:
-        o->warmup_steps = lcf_cli_u64(state, "warmup", text, 0, 1u << 30);
-        return 0;
-    case OPT_DECAY:
-        o->weight_decay = (float)lcf_cli_f64(state, "weight-decay", text, 0.0, 10.0);
-        return 0;
     default:
         return parse_model(key, text, state, o);
     }
@@ -188,6 +182,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &a->mixture;
+        state->child_inputs[1] = &a->method;
         return 0;
     case OPT_DATASET:
         o->dataset = text;
@@ -308,20 +303,30 @@ static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
 int lcf_cmd_tune(int argc, char **argv)
 {
     static const struct argp_child children[] = {
-        {&LCF_MIXTURE_ARGP, 0, "What the model is tuned on:", 5}, {0}};
+        {&LCF_MIXTURE_ARGP, 0, "What the model is tuned on:", 5},
+        {&LCF_METHOD_ARGP, 0, "How it is tuned:", 6},
+        {0}};
     static const struct argp argp = {OPTIONS, parse, NULL, DOC, children, NULL, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
     lcf_tune_result result = {.mixture = NULL};
     lcf_status status;
+    bool first;
+    int code;
 
     lcf_tune_options_init(&a.tune);
     a.mixture = (lcf_mixture_arguments){&a.tune.sources, &a.tune.mixture};
+    a.method = (lcf_method_arguments){&a.tune.train, &a.tune.accumulate, &a.tune.adapter};
     status = lcf_cli_parse(&argp, "tune", argc, argv, &a, &err);
     lcf_stop_install();
+    if (!status && lcf_comm_wanted())
+        status = lcf_comm_open(&a.tune.train.comm, &err);
+    first = !a.tune.train.comm || a.tune.train.comm->rank == 0;
+    if (!first)
+        lcf_log_set_level(LCF_LOG_ERROR);
     if (!status)
         status = lcf_tune(&result, &a.tune, &err);
-    if (!status) {
+    if (!status && first) {
         if (a.tune.dry_run)
             print_mixture(result.mixture);
         else
@@ -330,5 +335,7 @@ int lcf_cmd_tune(int argc, char **argv)
             status = print_json(&result, &err);
     }
     lcf_tune_result_dispose(&result);
-    return lcf_cli_finish("tune", status, &err);
+    code = lcf_cli_finish("tune", status, &err); /* says what went wrong before all are ended */
+    lcf_comm_close(a.tune.train.comm, status);
+    return code;
 }

@@ -654,16 +654,34 @@ static void embed(lcf_net *net)
                d * sizeof(float));
 }
 
-static void embed_backward(lcf_net *net)
+/*
+ * The rows of the table's gradient that this micro-batch adds to are put aside, so that its own sum
+ * is complete before it meets what was there: as if it had been computed in another process.
+ */
+static void embed_put_aside(lcf_net *net)
 {
     const size_t d = net->config->dim;
+
+    for (size_t r = 0; r < net->batch->rows && net->embed.grad && !net->fresh; r++) {
+        float *grad = net->embed.grad + net->batch->ids[r] * d;
+
+        memcpy(net->work->embed_rows + r * d, grad, d * sizeof(*grad));
+        memset(grad, 0, d * sizeof(*grad)); /* so that an id that comes again puts zeros aside */
+    }
+}
+
+static void embed_backward(lcf_net *net)
+{
+    const size_t d = net->config->dim, rows = net->batch->rows;
 
     if (!net->embed.grad)
         return;
     if (net->fresh && net->embed.grad != net->output.grad)
         memset(net->embed.grad, 0, net->config->vocab_n * d * sizeof(float));
-    for (size_t r = 0; r < net->batch->rows; r++)
+    for (size_t r = 0; r < rows; r++)
         lcf_axpy(net->embed.grad + net->batch->ids[r] * d, 1.0f, net->work->dx + r * d, d);
+    for (size_t r = 0; r < rows && !net->fresh; r++)
+        lcf_axpy(net->embed.grad + net->batch->ids[r] * d, 1.0f, net->work->embed_rows + r * d, d);
 }
 
 static lcf_status done(const lcf_net *net, size_t part, lcf_err *err)
@@ -730,6 +748,8 @@ lcf_status lcf_net_run(double *nll, lcf_net *net, const lcf_net_batch *batch, bo
     embed(net);
     for (size_t l = 0; l < net->config->layers_n; l++)
         layer_forward(net, l);
+    if (train)
+        embed_put_aside(net);
     *nll = net_head(net, train ? net->work->dx_rows : NULL, net->work->x[net->config->layers_n]);
     net->dropout = dropout;
     return train ? backward(net, err) : LCF_OK;

@@ -121,6 +121,7 @@ static void carve_shared(carver *c, lcf_net *net, size_t rows)
         w->small[s].dt_rows = carve_f32(c, rows, net->rank);
     }
     w->dx = carve_f32(c, rows, f->dim);
+    w->embed_rows = carve_f32(c, rows, f->dim);
     w->dq = carve_f32(c, rows, q);
     w->dk = carve_f32(c, rows, kv);
     w->dv = carve_f32(c, rows, kv);
@@ -336,13 +337,16 @@ void net_operands(const lcf_net *net, net_left as_is, net_left transposed, const
 void net_norm_weight(lcf_net *net, const lcf_net_weight *w, size_t rows)
 {
     const size_t d = net->config->dim, blocks = (rows + NET_ROW_BLOCK - 1) / NET_ROW_BLOCK;
+    float *sum = net->work->dnorm;
 
     if (!w->grad)
         return;
+    for (size_t b = 1; b < blocks; b++)
+        lcf_axpy(sum, 1.0f, sum + b * d, d);
     if (net->fresh)
-        memset(w->grad, 0, d * sizeof(*w->grad));
-    for (size_t b = 0; b < blocks; b++)
-        lcf_axpy(w->grad, 1.0f, net->work->dnorm + b * d, d);
+        memcpy(w->grad, sum, d * sizeof(*sum));
+    else
+        lcf_axpy(w->grad, 1.0f, sum, d);
 }
 
 /* ---- dropout ---- */

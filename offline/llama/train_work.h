@@ -49,6 +49,8 @@ typedef struct lcf_net_work {
     float *input, *input_dropped; /* [rows, wide] an input again */
     float *dh, *dh_dropped;       /* [rows, wide] its gradient */
     float *dx;                    /* [rows, D] of the residual stream */
+    float
+        *embed_rows; /* [rows, D] the table's gradient before this micro-batch, where it has rows */
     float *dq, *dk, *dv, *datt;
     float *x_rows, *att_rows, *dx_rows; /* [targets, .] of the last layer: rows that count */
     float *dnorm;                       /* [row blocks, D] */

@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "offline/llama/adapter.h"
 #include "offline/recgen/pack.h"
 
 #include <math.h>
@@ -34,6 +35,7 @@ typedef struct tuning {
     lcf_tokenizer *own_tokenizer; /* NULL with a base model */
     lcf_tokenizer *tokenizer;
     lcf_llama_config config;
+    lcf_adapter *adapter;
     lcf_llama_trainer *trainer;
     lcf_mixture *mixture;
     lcf_pool *pool;
@@ -57,14 +59,46 @@ void lcf_tune_options_init(lcf_tune_options *o)
         .sources = LCF_SOURCES_OPTIONS_INIT,
         .mixture = LCF_MIXTURE_OPTIONS_INIT,
         .batch_rows = 8,
+        .accumulate = 1,
+        .train = LCF_LLAMA_TRAIN_OPTIONS_INIT,
         .steps = 1000,
-        .warmup_steps = 30,
         .checkpoint_every = 100,
-        .learning_rate = 3e-3f,
-        .weight_decay = 0.01f,
         .measure = LCF_MEASURE_OPTIONS_INIT,
         .seed = 1,
     };
+    o->train.peak_lr = 3e-3f;
+    o->train.warmup_steps = 30;
+}
+
+/* ---- processes ---- */
+
+/* One process writes and talks. */
+static bool is_first(const tuning *t)
+{
+    return !t->o->train.comm || t->o->train.comm->rank == 0;
+}
+
+static size_t processes_of(const lcf_tune_options *o)
+{
+    return o->train.comm ? o->train.comm->size : 1;
+}
+
+/* Groups of rows in a step, over all processes. */
+static size_t groups_of(const lcf_tune_options *o)
+{
+    return o->accumulate * processes_of(o);
+}
+
+/* *value of all processes becomes that of the first. */
+static lcf_status agree(const tuning *t, double *value, lcf_err *err)
+{
+    lcf_comm *comm = t->o->train.comm;
+
+    if (!comm)
+        return LCF_OK;
+    if (!is_first(t))
+        *value = 0.0;
+    return comm->sum_f64(comm, value, 1, err);
 }
 
 void lcf_tune_result_dispose(lcf_tune_result *result)
@@ -99,18 +133,33 @@ static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, 
         const char *name;
         double value;
     } figures[] = {{"steps", (double)o->steps},
-                   {"warmup", (double)o->warmup_steps},
+                   {"warmup", (double)o->train.warmup_steps},
                    {"minutes", o->minutes},
                    {"batch", (double)o->batch_rows},
+                   {"groups", (double)groups_of(o)},
                    {"cutoff", (double)o->mixture.cutoff},
-                   {"learning_rate", o->learning_rate},
-                   {"weight_decay", o->weight_decay},
+                   {"learning_rate", o->train.peak_lr},
+                   {"learning_rate_floor", o->train.floor_lr},
+                   {"weight_decay", o->train.weight_decay},
+                   {"clip_norm", o->train.clip_norm},
+                   {"momentum", o->train.momentum},
+                   {"optimizer", (double)o->train.optimizer},
+                   {"schedule", (double)o->train.schedule},
+                   {"precision", (double)o->train.precision},
+                   {"freeze_embeddings", o->train.freeze_embeddings},
+                   {"lora_rank", (double)o->train.lora.rank},
+                   {"lora_alpha", o->train.lora.alpha},
+                   {"lora_dropout", o->train.lora.dropout},
                    {"loss_on_prompt", o->mixture.loss_on_prompt},
                    {"eval_rows", (double)o->measure.auc_rows},
                    {"choice_rows", (double)o->measure.choice_rows},
                    {"seed", (double)o->seed}};
     lcf_status status = lcf_sources_describe(m, &o->sources, err);
 
+    if (!status && o->adapter)
+        status = lcf_manifest_input(m, "adapter", o->adapter, err);
+    if (!status)
+        status = lcf_manifest_param_str(m, "lora_targets", o->train.lora.targets, err);
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && !status; i++)
         status = lcf_manifest_param_f64(m, figures[i].name, figures[i].value, err);
     return status;
@@ -181,25 +230,36 @@ static lcf_status check_config(const lcf_llama_config *c, lcf_err *err)
     return LCF_OK;
 }
 
+/* A trainer of the base's weights, or of an adapter beside them. */
+static lcf_status trainer_of_base(tuning *t, lcf_llama_train_options *train, lcf_err *err)
+{
+    const lcf_tune_options *o = t->o;
+    lcf_status status = lcf_llama_open(&t->base, o->base, err);
+
+    if (status)
+        return status;
+    t->tokenizer = t->base->tokenizer;
+    t->config = t->base->config;
+    if (o->adapter) {
+        status = lcf_adapter_open(&t->adapter, o->adapter, err);
+        if (status)
+            return status;
+        lcf_adapter_options(&train->lora, t->adapter);
+    }
+    status = lcf_llama_trainer_from(&t->trainer, t->base, train, err);
+    return status || !o->adapter ? status : lcf_adapter_put(t->trainer, t->adapter, err);
+}
+
 static lcf_status make_model(tuning *t, lcf_err *err)
 {
     const lcf_tune_options *o = t->o;
-    lcf_llama_train_options train = LCF_LLAMA_TRAIN_OPTIONS_INIT;
+    lcf_llama_train_options train = o->train;
     lcf_status status;
 
     train.seed = o->seed;
-    train.peak_lr = o->learning_rate;
-    train.weight_decay = o->weight_decay;
-    train.warmup_steps = o->warmup_steps;
     train.total_steps = o->steps;
-    if (o->base) {
-        status = lcf_llama_open(&t->base, o->base, err);
-        if (status)
-            return status;
-        t->tokenizer = t->base->tokenizer;
-        t->config = t->base->config;
-        return lcf_llama_trainer_from(&t->trainer, t->base, &train, err);
-    }
+    if (o->base)
+        return trainer_of_base(t, &train, err);
     status = lcf_vocabulary_train(&t->own_tokenizer, t->sources, o->vocab_n, VOCABULARY_ROWS, err);
     if (status)
         return status;
@@ -254,6 +314,8 @@ static lcf_status look_at(double *mean_tokens, tuning *t, size_t source, lcf_err
 
 static lcf_status log_statistics(tuning *t, lcf_err *err)
 {
+    const size_t rows = t->o->batch_rows * groups_of(t->o);
+    size_t all, trained;
     lcf_status status = LCF_OK;
     double mean = 0.0;
 
@@ -263,12 +325,14 @@ static lcf_status log_statistics(tuning *t, lcf_err *err)
         status = look_at(&tokens, t, i, err);
         mean += lcf_sources_info(t->sources, i).share * tokens;
     }
+    lcf_llama_trainer_count(&all, &trained, t->trainer);
     lcf_log(LCF_LOG_INFO,
-            "model parameters=%zu vocab=%zu dim=%zu layers=%zu steps=%llu rows_per_step=%zu "
-            "tokens_planned=%.0f",
-            lcf_llama_trainer_params(t->trainer)->values_n, t->config.vocab_n, t->config.dim,
-            t->config.layers_n, (unsigned long long)t->o->steps, t->o->batch_rows,
-            mean * (double)(t->o->steps * t->o->batch_rows));
+            "model parameters=%zu trained=%zu vocab=%zu dim=%zu layers=%zu precision=%s steps=%llu "
+            "rows_per_step=%zu processes=%zu tokens_planned=%.0f",
+            all, trained, t->config.vocab_n, t->config.dim, t->config.layers_n,
+            t->o->train.precision == LCF_PRECISION_BF16 ? "bf16" : "f32",
+            (unsigned long long)t->o->steps, rows, processes_of(t->o),
+            mean * (double)(t->o->steps * rows));
     return status;
 }
 
@@ -300,8 +364,11 @@ static lcf_status save_state(tuning *t, uint64_t step, lcf_err *err)
 static lcf_status save_checkpoint(tuning *t, uint64_t *last, lcf_err *err)
 {
     uint64_t step = lcf_llama_trainer_step_n(t->trainer);
-    lcf_status status = save_state(t, step, err);
+    lcf_status status;
 
+    if (!is_first(t))
+        return LCF_OK;
+    status = save_state(t, step, err);
     if (!status)
         status = lcf_llama_trainer_save(t->trainer, t->checkpoint, err);
     if (!status && *last != step) {
@@ -350,13 +417,14 @@ static lcf_status load_state(tuning *t, uint64_t step, lcf_err *err)
  */
 static lcf_status resume(tuning *t, bool *resumed, lcf_err *err)
 {
+    double found = !t->o->force && lcf_manifest_is_current(t->manifest, t->work) &&
+                   lcf_path_exists(t->checkpoint);
+    lcf_status status = agree(t, &found, err);
     uint64_t step;
-    lcf_status status;
 
     *resumed = false;
-    if (t->o->force || !lcf_manifest_is_current(t->manifest, t->work) ||
-        !lcf_path_exists(t->checkpoint))
-        return LCF_OK;
+    if (status || found == 0.0)
+        return status;
     status = lcf_llama_trainer_load(t->trainer, t->checkpoint, err);
     step = lcf_llama_trainer_step_n(t->trainer);
     if (!status)
@@ -389,8 +457,8 @@ static lcf_status open_work(tuning *t, lcf_err *err)
         free(lock);
         return LCF_FAIL(err, LCF_ENOMEM, "path of the work folder");
     }
-    status = lcf_dir_create(t->work, err);
-    if (!status)
+    status = is_first(t) ? lcf_dir_create(t->work, err) : LCF_OK;
+    if (!status && is_first(t))
         status = lcf_lock_acquire(&t->lock, lock, err);
     free(lock);
     return status;
@@ -415,7 +483,7 @@ static lcf_status measure(lcf_recgen_measures *out, tuning *t, lcf_err *err)
 
 static lcf_status start_afresh(tuning *t, lcf_err *err)
 {
-    lcf_status status = measure(&t->before, t, err);
+    lcf_status status = is_first(t) ? measure(&t->before, t, err) : LCF_OK;
 
     if (status)
         return status;
@@ -425,6 +493,8 @@ static lcf_status start_afresh(tuning *t, lcf_err *err)
     t->curve = json_array();
     if (!t->before_json || !t->curve)
         return LCF_FAIL(err, LCF_ENOMEM, "tuning report");
+    if (!is_first(t))
+        return LCF_OK;
     unlink(t->checkpoint); /* of a run with other inputs */
     return lcf_manifest_write(t->manifest, t->work, err);
 }
@@ -445,20 +515,35 @@ static lcf_status record_loss(tuning *t, uint64_t step, double loss, lcf_err *er
     return LCF_OK;
 }
 
+/* Draws the rows of one group of the step; its gradient where the group is this process's. */
+static lcf_status one_group(tuning *t, size_t group, lcf_err *err)
+{
+    const lcf_tune_options *o = t->o;
+    const size_t rank = o->train.comm ? o->train.comm->rank : 0;
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < o->batch_rows && !status; i++) {
+        status = lcf_mixture_next(&t->rows[i], NULL, t->mixture, err);
+        t->tokens += t->rows[i].tokens.n;
+    }
+    if (status || group / o->accumulate != rank)
+        return status;
+    lcf_pack_fill(&t->pack, t->rows, o->batch_rows);
+    return lcf_llama_trainer_accumulate(t->trainer, t->pack.seqs, t->pack.n, group,
+                                        (group + 1) % o->accumulate == 0, t->pool, err);
+}
+
 static lcf_status one_step(double *loss, tuning *t, lcf_err *err)
 {
     uint64_t truncated = lcf_mixture_truncated_n(t->mixture);
     lcf_status status = LCF_OK;
 
-    for (size_t i = 0; i < t->o->batch_rows && !status; i++) {
-        status = lcf_mixture_next(&t->rows[i], NULL, t->mixture, err);
-        t->tokens += t->rows[i].tokens.n;
-    }
+    for (size_t group = 0; group < groups_of(t->o) && !status; group++)
+        status = one_group(t, group, err);
     if (status)
         return status;
     t->truncated += lcf_mixture_truncated_n(t->mixture) - truncated;
-    lcf_pack_fill(&t->pack, t->rows, t->o->batch_rows);
-    status = lcf_llama_trainer_step(loss, t->trainer, t->pack.seqs, t->pack.n, t->pool, err);
+    status = lcf_llama_trainer_apply(loss, t->trainer, t->pool, err);
     if (status == LCF_EDIVERGED)
         lcf_err_prefix(err, "step %llu; the checkpoint in %s stands, try a lower --lr",
                        (unsigned long long)lcf_llama_trainer_step_n(t->trainer) + 1, t->work);
@@ -467,17 +552,32 @@ static lcf_status one_step(double *loss, tuning *t, lcf_err *err)
 
 /* The steps that a run with a time limit can make, from its speed so far: the learning rate is to
  * come down by its end. */
-static uint64_t replan(tuning *t, uint64_t step, uint64_t made, double start_s)
+static lcf_status replan(uint64_t *planned, tuning *t, uint64_t step, uint64_t made, double start_s,
+                         lcf_err *err)
 {
     double used = lcf_clock_s() - start_s, left = 60.0 * t->o->minutes - used;
-    uint64_t planned = t->o->steps;
+    double steps = (double)t->o->steps;
+    lcf_status status;
 
     if (left <= 0.0)
-        return step;
-    if (left / used * (double)made < (double)(planned - step))
-        planned = step + (uint64_t)(left / used * (double)made);
-    lcf_llama_trainer_plan(t->trainer, planned);
-    return planned;
+        steps = (double)step;
+    else if (left / used * (double)made < steps - (double)step)
+        steps = floor((double)step + left / used * (double)made);
+    status = agree(t, &steps, err);
+    *planned = (uint64_t)steps;
+    lcf_llama_trainer_plan(t->trainer, *planned);
+    return status;
+}
+
+/* Has any process been asked to stop? */
+static lcf_status stop_asked(bool *asked, const tuning *t, lcf_err *err)
+{
+    lcf_comm *comm = t->o->train.comm;
+    double sum = lcf_stop_requested();
+    lcf_status status = comm ? comm->sum_f64(comm, &sum, 1, err) : LCF_OK;
+
+    *asked = sum > 0.0;
+    return status;
 }
 
 static lcf_status stop(tuning *t, uint64_t step, uint64_t *last, lcf_err *err)
@@ -497,10 +597,11 @@ static lcf_status train(tuning *t, lcf_err *err)
     uint64_t first = lcf_llama_trainer_step_n(t->trainer), step = first, last = first;
     uint64_t first_tokens = t->tokens, planned = o->steps;
     double start_s = lcf_clock_s(), loss = 0.0;
+    bool stopping = false;
     lcf_progress progress;
     lcf_status status = LCF_OK;
 
-    lcf_mixture_seek(t->mixture, step * o->batch_rows);
+    lcf_mixture_seek(t->mixture, step * o->batch_rows * groups_of(o));
     lcf_progress_start(&progress, "tune", "steps", planned);
     while (!status && step < planned) {
         status = one_step(&loss, t, err);
@@ -509,13 +610,16 @@ static lcf_status train(tuning *t, lcf_err *err)
         if (status)
             break;
         if (o->minutes > 0.0 && (step - first) % REPLAN_STEPS == 0)
-            progress.total = planned = replan(t, step, step - first, start_s);
+            status = replan(&planned, t, step, step - first, start_s, err);
+        progress.total = planned;
         lcf_progress_note(&progress, "loss %.3f %.0f tokens/s", loss,
                           (double)(t->tokens - first_tokens) / (lcf_clock_s() - start_s));
         lcf_progress_update(&progress, step);
-        if (lcf_stop_requested() && step < planned)
+        if (!status)
+            status = stop_asked(&stopping, t, err);
+        if (!status && stopping && step < planned)
             status = stop(t, step, &last, err);
-        else if (step % o->checkpoint_every == 0)
+        else if (!status && step % o->checkpoint_every == 0)
             status = save_checkpoint(t, &last, err);
     }
     lcf_progress_end(&progress);
@@ -528,21 +632,37 @@ static json_t *report_of(const tuning *t, const lcf_recgen_measures *after)
 {
     const lcf_llama_config *c = &t->config;
     char version[LCF_PROMPT_VERSION_BYTES];
+    size_t all, trained;
     json_t *model;
 
     lcf_prompt_version(version, &t->o->sources.prompt);
-    model = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "parameters",
-                      (json_int_t)lcf_llama_trainer_params(t->trainer)->values_n, "vocab",
-                      (json_int_t)c->vocab_n, "dim", (json_int_t)c->dim, "layers",
-                      (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n, "kv_heads",
-                      (json_int_t)c->kv_heads_n, "ffn", (json_int_t)c->ffn_dim, "context",
-                      (json_int_t)c->context_n);
+    lcf_llama_trainer_count(&all, &trained, t->trainer);
+    model =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "parameters", (json_int_t)all,
+                  "trained", (json_int_t)trained, "vocab", (json_int_t)c->vocab_n, "dim",
+                  (json_int_t)c->dim, "layers", (json_int_t)c->layers_n, "heads",
+                  (json_int_t)c->heads_n, "kv_heads", (json_int_t)c->kv_heads_n, "ffn",
+                  (json_int_t)c->ffn_dim, "context", (json_int_t)c->context_n);
     return json_pack("{s:s, s:I, s:o, s:s, s:O, s:I, s:I, s:I, s:O, s:o, s:O}", "format",
-                     "llmcf-tuning-report", "version", (json_int_t)2, "model", model, "prompt",
+                     "llmcf-tuning-report", "version", (json_int_t)3, "model", model, "prompt",
                      version, "mixture", t->mixture_json, "steps",
                      (json_int_t)lcf_llama_trainer_step_n(t->trainer), "tokens",
                      (json_int_t)t->tokens, "rows_truncated", (json_int_t)t->truncated, "before",
                      t->before_json, "after", lcf_recgen_measures_json(after), "loss", t->curve);
+}
+
+static lcf_status write_adapter(const tuning *t, const char *dir, lcf_err *err)
+{
+    char *path;
+    lcf_status status;
+
+    if (!t->o->train.lora.rank && !t->o->adapter)
+        return LCF_OK;
+    path = lcf_path_join(dir, "adapter.gguf");
+    status = path ? lcf_adapter_save(path, t->trainer, "RecGen-LLaMA", err)
+                  : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    free(path);
+    return status;
 }
 
 static lcf_status write_files(tuning *t, const char *dir, const lcf_recgen_measures *after,
@@ -563,6 +683,8 @@ static lcf_status write_files(tuning *t, const char *dir, const lcf_recgen_measu
         goto done;
     status = lcf_llama_save(gguf, &model, t->o->type, "RecGen-LLaMA", err);
     lcf_llama_trainer_model_dispose(&model);
+    if (!status)
+        status = write_adapter(t, dir, err);
     if (!status)
         status = lcf_json_save(report_path, report, err);
     if (!status)
@@ -597,6 +719,7 @@ static void dispose(tuning *t)
     lcf_pack_dispose(&t->pack);
     lcf_mixture_free(t->mixture);
     lcf_llama_trainer_free(t->trainer);
+    lcf_adapter_close(t->adapter);
     lcf_tokenizer_free(t->own_tokenizer);
     lcf_llama_close(t->base);
     lcf_sources_free(t->sources);
@@ -661,9 +784,9 @@ static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
     start_s = lcf_clock_s();
     status = train(t, err);
     result->seconds = lcf_clock_s() - start_s;
-    if (!status)
+    if (!status && is_first(t))
         status = measure(&result->after, t, err);
-    if (!status)
+    if (!status && is_first(t))
         status = write_artefact(t, &result->after, err);
     result->steps = lcf_llama_trainer_step_n(t->trainer);
     result->tokens = t->tokens;
@@ -690,8 +813,12 @@ lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lc
     lcf_status status;
 
     memset(result, 0, sizeof(*result));
-    if (!options->steps || !options->batch_rows || !options->checkpoint_every)
-        return LCF_FAIL(err, LCF_EUSAGE, "steps, batch and checkpoint interval must be positive");
+    if (!options->steps || !options->batch_rows || !options->accumulate ||
+        !options->checkpoint_every)
+        return LCF_FAIL(err, LCF_EUSAGE,
+                        "steps, batch, accumulation and checkpoint interval must be positive");
+    if ((options->train.lora.rank || options->adapter) && !options->base)
+        return LCF_FAIL(err, LCF_EUSAGE, "an adapter needs the --model that it adapts");
     status = describe(&t, err);
     if (!status && !options->dry_run && is_made(&result->reused, &t)) {
         status = read_result(result, options->out, err);

@@ -4,7 +4,8 @@
  * A run keeps its checkpoints in "<out>.work/" and resumes from the last one when it is started
  * again in the same way; the artefact appears under `out` when it is complete. Stopped and resumed
  * gives the same bytes as undisturbed, at any thread count; only a time limit makes the result
- * depend on the machine.
+ * depend on the machine. Several processes (train.comm) make the steps together, each computing its
+ * own groups of rows; the first one alone writes.
  *
  * source   schemas/recgen.md
  */
@@ -12,6 +13,7 @@
 #define LCF_OFFLINE_RECGEN_TUNE_H
 
 #include "common/base/manifest.h"
+#include "offline/llama/llama_train.h"
 #include "offline/recgen/measure.h"
 
 typedef struct lcf_tune_options {
@@ -23,10 +25,12 @@ typedef struct lcf_tune_options {
     lcf_gguf_type type;          /* of the matrices in the written file */
     lcf_sources_options sources; /* their seed is the one below */
     lcf_mixture_options mixture;
-    size_t batch_rows;
-    uint64_t steps, warmup_steps, checkpoint_every;
+    size_t batch_rows; /* of a group; a step has `accumulate` groups in every process */
+    size_t accumulate;
+    lcf_llama_train_options train; /* seed and total_steps are those of the run */
+    const char *adapter; /* GGUF to start from: it says rank, alpha and targets; or NULL */
+    uint64_t steps, checkpoint_every;
     double minutes; /* make only the steps that fit; 0 = no limit */
-    float learning_rate, weight_decay;
     lcf_measure_options measure;
     uint64_t seed;
     size_t threads;
@@ -49,6 +53,8 @@ typedef struct lcf_tune_result {
 void lcf_tune_result_dispose(lcf_tune_result *result);
 
 /*
+ * With LoRA the artefact holds the merged recgen.gguf and adapter.gguf.
+ *
  * errors   ECANCELED a signal (checkpoint saved: run again to go on); EDIVERGED loss not finite
  * (the last checkpoint stands); EBUSY another run works on the same artefact; those of the files
  */

@@ -3,7 +3,7 @@
  * checkpointing, accumulation, dropout, optimizers, bf16, and exact resume of each.
  */
 #include "common/base/mem.h"
-#include "offline/llama/llama_train.h"
+#include "offline/llama/adapter.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -447,14 +447,148 @@ static void test_other_methods_are_refused(void **state)
     assert_int_equal(lcf_llama_trainer_create(&b, &config, &adapters, &err), LCF_EINVAL);
 }
 
+/* ---- adapters as files ---- */
+
+static void test_adapter_file(void **state)
+{
+    lcf_llama_train_options o = lora(), from = full();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *t = trainer_of(&o), *again;
+    char path[] = "methods_adapter.gguf";
+    lcf_adapter *a;
+    data d;
+
+    (void)state;
+    train(t, 0, 5, pool);
+    assert_int_equal(lcf_adapter_save(path, t, "test", NULL), LCF_OK);
+    assert_int_equal(lcf_adapter_open(&a, path, NULL), LCF_OK);
+    lcf_adapter_options(&from.lora, a);
+    assert_int_equal(from.lora.rank, 3);
+    assert_true(from.lora.alpha == 6.0f);
+    assert_string_equal(from.lora.targets, "attn_q,attn_k,attn_v,attn_output,ffn_down");
+    again = trainer_of(&from);
+    assert_int_equal(lcf_adapter_put(again, a, NULL), LCF_OK);
+    assert_same_weights(t, again);
+    data_make(&d, 4);
+    assert_true(loss_of(t, &d, pool) == loss_of(again, &d, pool));
+    lcf_adapter_close(a);
+    unlink(path);
+    lcf_llama_trainer_free(t);
+    lcf_llama_trainer_free(again);
+    lcf_pool_free(pool);
+}
+
+/* A GGUF file with these tensors, all of value 1. */
+static void write_adapter(const char *path, const char *type, const char *const *names,
+                          const uint64_t (*dims)[2], size_t n)
+{
+    static float ones[4096];
+    lcf_gguf_writer *w;
+
+    for (size_t i = 0; i < 4096; i++)
+        ones[i] = 1.0f;
+    assert_int_equal(lcf_gguf_create(&w, path, NULL), LCF_OK);
+    assert_int_equal(lcf_gguf_add_string(w, "general.architecture", "llama", NULL), LCF_OK);
+    assert_int_equal(lcf_gguf_add_string(w, "general.type", "adapter", NULL), LCF_OK);
+    assert_int_equal(lcf_gguf_add_string(w, "adapter.type", type, NULL), LCF_OK);
+    assert_int_equal(lcf_gguf_add_f32(w, "adapter.lora.alpha", 4.0f, NULL), LCF_OK);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(lcf_gguf_add_tensor(w, names[i], LCF_GGUF_F32, dims[i], 2, ones, NULL),
+                         LCF_OK);
+    assert_int_equal(lcf_gguf_commit(w, NULL), LCF_OK);
+}
+
+static void expect_bad_adapter(const char *type, const char *const *names,
+                               const uint64_t (*dims)[2], size_t n, const char *says)
+{
+    char path[] = "methods_bad.gguf";
+    lcf_err err = LCF_ERR_INIT;
+    lcf_adapter *a;
+
+    write_adapter(path, type, names, dims, n);
+    assert_true(lcf_adapter_open(&a, path, &err) != LCF_OK);
+    assert_null(a);
+    if (!strstr(err.text, says))
+        fail_msg("'%s' does not say '%s'", err.text, says);
+    unlink(path);
+}
+
+static void test_bad_adapters(void **state)
+{
+    static const char *const names[] = {"blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_b",
+                                        "blk.1.attn_q.weight.lora_a", "blk.1.attn_q.weight.lora_b",
+                                        "blk.0.attn_norm.weight.lora_a"};
+    static const uint64_t dims[][2] = {{24, 2}, {2, 24}, {24, 3}, {3, 24}, {24, 2}};
+    static const uint64_t huge[][2] = {{24, 2}, {2, 30}, {24, 2}, {2, 30}};
+    char path[] = "methods_bad.gguf";
+    lcf_llama_train_options o = full();
+    lcf_llama_trainer *t;
+    lcf_adapter *a;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    expect_bad_adapter("aura", names, dims, 2, "no LoRA adapter");
+    expect_bad_adapter("lora", names, dims, 0, "0 tensors");
+    expect_bad_adapter("lora", names, dims, 1, "other half");
+    expect_bad_adapter("lora", names, dims, 4, "rank 3");
+    expect_bad_adapter("lora", names + 4, dims + 4, 1, "attn_norm");
+    expect_bad_adapter("lora", names + 2, dims + 2, 2, "every layer");
+    write_adapter(path, "lora", names, huge, 4); /* out of attn_q is 24 in our model */
+    assert_int_equal(lcf_adapter_open(&a, path, NULL), LCF_OK);
+    lcf_adapter_options(&o.lora, a);
+    t = trainer_of(&o);
+    assert_int_equal(lcf_adapter_put(t, a, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "[30, 2], this model takes [24, 2]"));
+    lcf_adapter_close(a);
+    lcf_llama_trainer_free(t);
+    unlink(path);
+}
+
+/* schemas/examples/adapter.gguf, which this writes when LCF_GOLDEN_WRITE is set. */
+static void test_golden_adapter(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    lcf_llama_train_options o = full();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *t, *golden;
+    lcf_adapter *a;
+    lcf_err err = LCF_ERR_INIT;
+    char path[4096];
+
+    (void)state;
+    if (!source)
+        skip();
+    snprintf(path, sizeof(path), "%s/schemas/examples/adapter.gguf", source);
+    o.lora.rank = 2;
+    t = trainer_of(&o);
+    train(t, 0, 2, pool);
+    if (getenv("LCF_GOLDEN_WRITE"))
+        assert_int_equal(lcf_adapter_save(path, t, "example", NULL), LCF_OK);
+    if (lcf_adapter_open(&a, path, &err))
+        fail_msg("%s", err.text);
+    lcf_adapter_options(&o.lora, a);
+    assert_string_equal(o.lora.targets, "attn_q,attn_v");
+    golden = trainer_of(&o);
+    assert_int_equal(lcf_adapter_put(golden, a, NULL), LCF_OK);
+    for (size_t i = 0; i < lcf_llama_trainer_params(t)->values_n; i++)
+        assert_true(fabsf(lcf_llama_trainer_params(t)->values[i] -
+                          lcf_llama_trainer_params(golden)->values[i]) < 1e-3f);
+    lcf_adapter_close(a);
+    lcf_llama_trainer_free(t);
+    lcf_llama_trainer_free(golden);
+    lcf_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),    cmocka_unit_test(test_lora_trains_adapters_alone),
-        cmocka_unit_test(test_merged_model), cmocka_unit_test(test_frozen_embeddings),
-        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_dropout),      cmocka_unit_test(test_other_methods_are_refused),
+        cmocka_unit_test(test_gradients),      cmocka_unit_test(test_lora_trains_adapters_alone),
+        cmocka_unit_test(test_merged_model),   cmocka_unit_test(test_frozen_embeddings),
+        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_accumulation),   cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_dropout),        cmocka_unit_test(test_other_methods_are_refused),
+        cmocka_unit_test(test_adapter_file),   cmocka_unit_test(test_bad_adapters),
+        cmocka_unit_test(test_golden_adapter),
     };
 
     lcf_flush_denormals();

@@ -39,7 +39,7 @@ static void tiny(lcf_tune_options *o, const world *w)
     o->context_n = 320;
     o->mixture.cutoff = 256;
     o->steps = 4;
-    o->warmup_steps = 1;
+    o->train.warmup_steps = 1;
     o->batch_rows = 4;
     o->checkpoint_every = 2;
     o->measure.auc_rows = 8;
@@ -179,7 +179,7 @@ static void test_tune_refuses(void **state)
     assert_int_equal(lcf_tune(&result, &options, &err), LCF_EUSAGE);
     tiny(&options, w);
     options.out = out;
-    options.learning_rate = 1e30f;
+    options.train.peak_lr = 1e30f;
     options.steps = 50;
     assert_int_equal(lcf_tune(&result, &options, &err), LCF_EDIVERGED);
     assert_non_null(strstr(err.text, "step"));
