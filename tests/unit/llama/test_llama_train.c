@@ -495,7 +495,7 @@ static void test_schema(void **state)
         else
             snprintf(name, sizeof(name), "%s", text);
         array = lcf_bundle_find(bundle, name);
-        if (json_is_true(json_object_get(row, "optional"))) {
+        if (strstr(json_string_value(json_object_get(row, "doc")), "optional:")) {
             assert_null(array); /* of other methods than the example's */
             continue;
         }
