@@ -34,6 +34,8 @@ enum {
     OPT_DEADLINE,
     OPT_MIN_FREE_DISK,
     OPT_BATCH,
+    OPT_SLOTS,
+    OPT_KV_MEM,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
@@ -43,7 +45,12 @@ static const struct argp_option OPTIONS[] = {
     {"model", OPT_MODEL, "FILE.gguf", 0, "RecGen-LLaMA, or any larger GGUF LLaMA", 1},
     {"out", OPT_COT, "DIR", 0, "The store; grows in place", 1},
     {"cot", OPT_COT, "DIR", OPTION_ALIAS, NULL, 1},
-    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one group: decoded and committed together (default 8)",
+    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one group, committed together (default 8)", 3},
+    {"slots", OPT_SLOTS, "N", 0,
+     "Candidates that are decoded side by side; the records are the same (default 32)", 3},
+    {"kv-mem", OPT_KV_MEM, "SIZE", 0,
+     "Memory for keys and values, e.g. 2G; fewer rows at a time where it is short (default: what "
+     "the slots can use)",
      3},
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the records are the same (default 0)",
      3},
@@ -175,6 +182,18 @@ static void check(const lcf_generate_options *o, struct argp_state *state)
         argp_error(state, "--endpoint needs --model-name");
 }
 
+static size_t parse_memory(struct argp_state *state, const char *text)
+{
+    lcf_err err = LCF_ERR_INIT;
+    uint64_t bytes = 0;
+
+    if (lcf_bytes_parse(&bytes, text, &err))
+        argp_error(state, "--kv-mem: %s", err.text);
+    if (!bytes || bytes > SIZE_MAX)
+        argp_error(state, "--kv-mem: %s is out of range", text);
+    return (size_t)bytes;
+}
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *a = state->input;
@@ -192,6 +211,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_BATCH:
         o->batch_rows = SIZE("batch", 1, 4096);
+        return 0;
+    case OPT_SLOTS:
+        o->slots = SIZE("slots", 1, 4096);
+        return 0;
+    case OPT_KV_MEM:
+        o->kv_bytes_max = parse_memory(state, text);
         return 0;
     case OPT_THREADS:
         o->threads = SIZE("threads", 0, 1024);
@@ -228,6 +253,10 @@ static void print_summary(const lcf_generate_result *r, const char *out)
     if (r->rows_rejected)
         fprintf(stderr, "  %llu rows without a good candidate\n",
                 (unsigned long long)r->rows_rejected);
+    if (r->engine.tokens_served)
+        fprintf(stderr, "  %llu tokens computed for %llu served: the rest was shared\n",
+                (unsigned long long)r->engine.tokens_computed,
+                (unsigned long long)r->engine.tokens_served);
     if (r->engine.requests_n)
         fprintf(stderr, "  %llu requests, %llu of them without a good answer\n",
                 (unsigned long long)r->engine.requests_n, (unsigned long long)r->engine.failures_n);
@@ -241,13 +270,15 @@ static lcf_status print_json(const lcf_generate_result *r, lcf_err *err)
 {
     json_t *score = isfinite(r->score_mean) ? json_real(r->score_mean) : json_null();
     json_t *json = json_pack(
-        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?, s:o, s:f}", "current", r->current,
-        "rows_chosen", (json_int_t)r->rows_chosen, "rows_present", (json_int_t)r->rows_present,
-        "rows_generated", (json_int_t)r->rows_generated, "rows_rejected",
-        (json_int_t)r->rows_rejected, "rows_left", (json_int_t)r->rows_left, "rows_refused",
-        (json_int_t)r->engine.rows_refused, "requests", (json_int_t)r->engine.requests_n,
-        "requests_failed", (json_int_t)r->engine.failures_n, "tokens_generated",
-        (json_int_t)r->tokens_generated, "budget", r->budget, "score_mean", score, "seconds",
+        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?, s:o, s:f}", "current",
+        r->current, "rows_chosen", (json_int_t)r->rows_chosen, "rows_present",
+        (json_int_t)r->rows_present, "rows_generated", (json_int_t)r->rows_generated,
+        "rows_rejected", (json_int_t)r->rows_rejected, "rows_left", (json_int_t)r->rows_left,
+        "rows_refused", (json_int_t)r->engine.rows_refused, "requests",
+        (json_int_t)r->engine.requests_n, "requests_failed", (json_int_t)r->engine.failures_n,
+        "tokens_generated", (json_int_t)r->tokens_generated, "tokens_served",
+        (json_int_t)r->engine.tokens_served, "tokens_computed",
+        (json_int_t)r->engine.tokens_computed, "budget", r->budget, "score_mean", score, "seconds",
         r->seconds);
     lcf_status status = lcf_cmd_print_json(json, err);
 

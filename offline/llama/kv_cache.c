@@ -29,6 +29,21 @@ static void *account(lcf_kv_cache *c, size_t n, size_t size)
     return p;
 }
 
+static size_t value_dim_of(size_t head_dim)
+{
+    return (head_dim + LCF_KV_LANES - 1) / LCF_KV_LANES * LCF_KV_LANES;
+}
+
+static size_t head_bytes_of(size_t head_dim, bool f16)
+{
+    return (head_dim + value_dim_of(head_dim)) * LCF_KV_PAGE * (f16 ? 2 : 4);
+}
+
+size_t lcf_kv_page_bytes(size_t layers_n, size_t kv_heads_n, size_t head_dim, bool f16)
+{
+    return layers_n * kv_heads_n * head_bytes_of(head_dim, f16);
+}
+
 /* Sizes; false when one is no number. */
 static bool plan(lcf_kv_cache *c, const lcf_kv_options *o)
 {
@@ -39,8 +54,8 @@ static bool plan(lcf_kv_cache *c, const lcf_kv_options *o)
     c->context_n = o->context_n;
     c->kv_heads_n = o->kv_heads_n;
     c->head_dim = o->head_dim;
-    c->value_dim = (o->head_dim + LCF_KV_LANES - 1) / LCF_KV_LANES * LCF_KV_LANES;
-    c->head_bytes = (o->head_dim + c->value_dim) * LCF_KV_PAGE * c->kernels->size;
+    c->value_dim = value_dim_of(o->head_dim);
+    c->head_bytes = head_bytes_of(o->head_dim, o->f16);
     c->pages_max = pages_of(o->context_n);
     if (!lcf_mul_size(&per_layer, c->head_bytes, o->kv_heads_n) ||
         !lcf_mul_size(&c->page_bytes, per_layer, o->layers_n) ||

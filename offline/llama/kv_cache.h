@@ -43,6 +43,9 @@ typedef struct lcf_kv_options {
 lcf_status lcf_kv_cache_init(lcf_kv_cache *c, const lcf_kv_options *options, lcf_err *err);
 void lcf_kv_cache_dispose(lcf_kv_cache *c);
 
+/* Bytes of one page, sizes as in a checked configuration. */
+size_t lcf_kv_page_bytes(size_t layers_n, size_t kv_heads_n, size_t head_dim, bool f16);
+
 /* Empties a sequence. */
 void lcf_kv_reset(lcf_kv_cache *c, uint32_t seq);
 /* dst becomes the first len tokens of src, len <= its length: full pages are shared, the rest of

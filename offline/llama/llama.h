@@ -13,6 +13,7 @@
 
 #include "common/base/rng.h"
 #include "common/base/status.h"
+#include "common/base/team.h"
 #include "offline/llama/gguf.h"
 #include "offline/llama/tokenizer.h"
 
@@ -125,6 +126,9 @@ size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq);
 /* The cache is handed out in pages of so many tokens of one sequence; and how many are left. */
 #define LCF_LLAMA_PAGE 32
 size_t lcf_llama_pages_free(const lcf_llama_session *s);
+size_t lcf_llama_page_bytes(const lcf_llama *m, bool f16);
+/* The session's threads, for work between two batches. */
+lcf_team *lcf_llama_session_team(lcf_llama_session *s);
 
 typedef struct lcf_sampling {
     float temperature; /* 0 = greedy */

@@ -331,6 +331,18 @@ size_t lcf_llama_seq_len(const lcf_llama_session *s, uint32_t seq)
     return s->cache.seqs[seq].len;
 }
 
+size_t lcf_llama_page_bytes(const lcf_llama *m, bool f16)
+{
+    const lcf_llama_config *c = &m->config;
+
+    return lcf_kv_page_bytes(c->layers_n, c->kv_heads_n, c->head_dim, f16);
+}
+
+lcf_team *lcf_llama_session_team(lcf_llama_session *s)
+{
+    return s->team;
+}
+
 size_t lcf_llama_pages_free(const lcf_llama_session *s)
 {
     return s->cache.free_n;

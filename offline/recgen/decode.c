@@ -1,64 +1,173 @@
 /*
- * Batched sampling of candidates; see the header. Sequence row * candidates_n + c holds candidate
- * c; candidate 0's sequence is the one that reads the prompt.
+ * Continuous batching of candidates; see the header. Row r has the sequence r * (candidates_n + 1)
+ * for its prompt, followed by one for each candidate.
+ *
+ * Invariants: `reserved` pages of the cache are enough for all that is under way to run to its end;
+ * the prompt of a kept row stays readable after the row is done, until its place or its pages are
+ * wanted.
  */
 #include "offline/recgen/decode.h"
 
 #include "common/base/mem.h"
+#include "common/base/team.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFILL_BATCH 256 /* tokens of one prefill call */
+enum { PREFILL_BATCH = 256 }; /* prompt tokens of one step, beside those that decode */
+enum { SHARED_MIN = 8 };      /* tokens: less is not worth a copy of a page */
+
+typedef struct candidate {
+    lcf_candidate result;
+    lcf_rng rng;
+    uint32_t next; /* the token to feed */
+    bool active;
+} candidate;
+
+typedef enum row_state {
+    ROW_FREE,
+    ROW_READING, /* its prompt */
+    ROW_DECODING,
+    ROW_KEPT, /* done: its prompt can be shared */
+} row_state;
+
+typedef struct row {
+    lcf_decoder_row row;
+    row_state state;
+    size_t read;           /* tokens of the prompt that are in the cache */
+    size_t left;           /* candidates that have not ended */
+    size_t pages;          /* reserved */
+    candidate *candidates; /* [candidates_n] */
+} row;
+
+typedef struct draw { /* one candidate's next token, from these logits */
+    row *of;
+    size_t candidate;
+    const float *logits;
+    uint32_t id;
+    float logprob;
+} draw;
 
 struct lcf_decoder {
     const lcf_llama *model;
-    lcf_decoder_options options;
-    size_t prompt_max, seqs_max, batch_max;
+    lcf_decoder_options o;
+    size_t prompt_max, rows_n, batch_max, pages_n, reserved;
     lcf_llama_session *session;
-    lcf_sampler *sampler;
+    lcf_sampler **samplers; /* [threads] */
+    size_t samplers_n;
     lcf_llama_token *batch; /* [batch_max] */
-    size_t *wanted;         /* [batch_max] the row or sequence behind each row of logits */
-    lcf_candidate *cands;   /* [seqs_max] */
-    lcf_rng *rngs;          /* [seqs_max] */
-    uint32_t *next;         /* [seqs_max] the token to feed */
-    bool *active;           /* [seqs_max] */
+    row **wanted;           /* [batch_max] whose logits come back, */
+    size_t *wanted_of;      /* [batch_max] and of which candidate: candidates_n for the prompt */
+    draw *draws;            /* [slots + candidates_n] */
+    row *rows;              /* [rows_n] */
+    row *kept;              /* NULL or the row whose state is ROW_KEPT */
+    lcf_decoder_row coming; /* taken from the source, waiting for room */
+    bool has_coming, exhausted;
+    lcf_candidate *results; /* [candidates_n] scratch for `done` */
+    lcf_decoder_stats stats;
 };
+
+/* ---- life cycle ---- */
+
+static size_t pages_of(size_t tokens)
+{
+    return (tokens + LCF_LLAMA_PAGE - 1) / LCF_LLAMA_PAGE;
+}
+
+/* Pages that a row can come to need: the prompt's, and each candidate's beyond the shared ones. */
+static size_t pages_of_row(const lcf_decoder *d, size_t prompt_n)
+{
+    size_t own = pages_of(prompt_n + d->o.tokens_max) - prompt_n / LCF_LLAMA_PAGE;
+
+    return pages_of(prompt_n) + d->o.candidates_n * own;
+}
+
+static lcf_status open_session(lcf_decoder *d, lcf_err *err)
+{
+    size_t n = d->o.candidates_n;
+    size_t page = lcf_llama_page_bytes(d->model, true), rows = (d->o.slots + n - 1) / n;
+    lcf_llama_session_options options = {
+        .seqs_max = d->rows_n * (n + 1),
+        .batch_max = d->batch_max,
+        .threads = d->o.threads,
+        .kv_f16 = true,
+    };
+
+    d->pages_n = rows * pages_of_row(d, d->prompt_max);
+    if (d->o.kv_bytes_max && d->o.kv_bytes_max / page < d->pages_n)
+        d->pages_n = d->o.kv_bytes_max / page;
+    while (d->prompt_max && pages_of_row(d, d->prompt_max) > d->pages_n)
+        d->prompt_max--;
+    if (!d->prompt_max)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "a KV cache of %zu bytes has no room for %zu candidates of %zu tokens: a "
+                        "page of %d takes %zu bytes",
+                        d->o.kv_bytes_max, n, d->o.tokens_max, LCF_LLAMA_PAGE, page);
+    options.context_n = d->prompt_max + d->o.tokens_max;
+    options.kv_bytes_max = d->pages_n * page;
+    return lcf_llama_session_open(&d->session, d->model, &options, err);
+}
+
+static lcf_status open_samplers(lcf_decoder *d, lcf_err *err)
+{
+    size_t n = lcf_team_threads(lcf_llama_session_team(d->session));
+    lcf_status status = LCF_OK;
+
+    d->samplers = lcf_alloc_zero(n, sizeof(*d->samplers));
+    if (!d->samplers)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu samplers", n);
+    d->samplers_n = n;
+    for (size_t i = 0; i < n && !status; i++)
+        status = lcf_sampler_create(&d->samplers[i], d->model->config.vocab_n, err);
+    return status;
+}
+
+static lcf_status allocate(lcf_decoder *d, lcf_err *err)
+{
+    size_t n = d->o.candidates_n;
+    bool good = true;
+
+    d->batch = lcf_alloc(d->batch_max, sizeof(*d->batch));
+    d->wanted = lcf_alloc(d->batch_max, sizeof(*d->wanted));
+    d->wanted_of = lcf_alloc(d->batch_max, sizeof(*d->wanted_of));
+    d->draws = lcf_alloc(d->rows_n * n, sizeof(*d->draws));
+    d->results = lcf_alloc(n, sizeof(*d->results));
+    d->rows = lcf_alloc_zero(d->rows_n, sizeof(*d->rows));
+    for (size_t r = 0; d->rows && r < d->rows_n && good; r++) {
+        d->rows[r].candidates = lcf_alloc_zero(n, sizeof(candidate));
+        good = d->rows[r].candidates;
+    }
+    if (!d->batch || !d->wanted || !d->wanted_of || !d->draws || !d->results || !d->rows || !good)
+        return LCF_FAIL(err, LCF_ENOMEM, "decoder of %zu rows", d->rows_n);
+    return LCF_OK;
+}
 
 lcf_status lcf_decoder_create(lcf_decoder **out, const lcf_llama *model,
                               const lcf_decoder_options *options, lcf_err *err)
 {
-    size_t context = model->config.context_n;
+    size_t context = model->config.context_n, n = options->candidates_n;
     lcf_decoder *d = NULL;
     lcf_status status;
 
     *out = NULL;
-    if (!options->rows_max || !options->candidates_n || !options->tokens_max ||
-        options->tokens_max + 8 > context)
+    if (!n || !options->tokens_max || options->tokens_max + 8 > context)
         return LCF_FAIL(err, LCF_EINVAL, "%zu new tokens for a model with a context of %zu",
                         options->tokens_max, context);
     d = lcf_alloc_zero(1, sizeof(*d));
     if (!d)
         return LCF_FAIL(err, LCF_ENOMEM, "decoder");
     d->model = model;
-    d->options = *options;
+    d->o = *options;
+    d->o.slots = options->slots ? options->slots : LCF_DECODER_SLOTS;
+    d->o.slots = d->o.slots < n ? n : d->o.slots;
     d->prompt_max = context - options->tokens_max;
-    d->seqs_max = options->rows_max * options->candidates_n;
-    d->batch_max = d->seqs_max > PREFILL_BATCH ? d->seqs_max : PREFILL_BATCH;
-    d->batch = lcf_alloc(d->batch_max, sizeof(*d->batch));
-    d->wanted = lcf_alloc(d->batch_max, sizeof(*d->wanted));
-    d->cands = lcf_alloc_zero(d->seqs_max, sizeof(*d->cands));
-    d->rngs = lcf_alloc(d->seqs_max, sizeof(*d->rngs));
-    d->next = lcf_alloc(d->seqs_max, sizeof(*d->next));
-    d->active = lcf_alloc_zero(d->seqs_max, sizeof(*d->active));
-    status = d->batch && d->wanted && d->cands && d->rngs && d->next && d->active
-                 ? LCF_OK
-                 : LCF_FAIL(err, LCF_ENOMEM, "decoder of %zu sequences", d->seqs_max);
+    d->rows_n = d->o.slots + 1; /* each has a candidate under way; one is kept */
+    d->batch_max = d->o.slots + PREFILL_BATCH;
+    status = allocate(d, err);
     if (!status)
-        status = lcf_sampler_create(&d->sampler, model->config.vocab_n, err);
+        status = open_session(d, err);
     if (!status)
-        status =
-            lcf_llama_session_create(&d->session, model, d->seqs_max, context, d->batch_max, err);
+        status = open_samplers(d, err);
     if (status) {
         lcf_decoder_free(d);
         return status;
@@ -71,16 +180,23 @@ void lcf_decoder_free(lcf_decoder *d)
 {
     if (!d)
         return;
-    for (size_t i = 0; d->cands && i < d->seqs_max; i++)
-        lcf_tokens_dispose(&d->cands[i].tokens);
+    for (size_t r = 0; d->rows && r < d->rows_n; r++) {
+        lcf_tokens_dispose(&d->rows[r].row.prompt);
+        for (size_t c = 0; d->rows[r].candidates && c < d->o.candidates_n; c++)
+            lcf_tokens_dispose(&d->rows[r].candidates[c].result.tokens);
+        free(d->rows[r].candidates);
+    }
+    for (size_t i = 0; i < d->samplers_n; i++)
+        lcf_sampler_free(d->samplers[i]);
+    free(d->samplers);
     lcf_llama_session_free(d->session);
-    lcf_sampler_free(d->sampler);
+    lcf_tokens_dispose(&d->coming.prompt);
     free(d->batch);
     free(d->wanted);
-    free(d->cands);
-    free(d->rngs);
-    free(d->next);
-    free(d->active);
+    free(d->wanted_of);
+    free(d->draws);
+    free(d->results);
+    free(d->rows);
     free(d);
 }
 
@@ -89,124 +205,312 @@ size_t lcf_decoder_prompt_max(const lcf_decoder *d)
     return d->prompt_max;
 }
 
-const lcf_candidate *lcf_decoder_candidate(const lcf_decoder *d, size_t row, size_t candidate)
+size_t lcf_decoder_rows_max(const lcf_decoder *d)
 {
-    return &d->cands[row * d->options.candidates_n + candidate];
+    return d->rows_n;
 }
 
-/* Draws the next token of one candidate; it ends at </s> or when it is full. */
-static lcf_status draw(lcf_decoder *d, size_t seq, const float *logits, lcf_err *err)
+const lcf_decoder_stats *lcf_decoder_stats_of(const lcf_decoder *d)
 {
-    lcf_candidate *c = &d->cands[seq];
-    float logprob = 0.0f;
-    uint32_t id =
-        lcf_sampler_next(d->sampler, logits, &d->options.sampling, &d->rngs[seq], &logprob);
+    return &d->stats;
+}
 
-    c->logprob += logprob;
-    d->active[seq] = false;
-    if (lcf_tokenizer_is_end(d->model->tokenizer, id)) {
-        c->finished = true;
-        return LCF_OK;
+/* ---- rows ---- */
+
+static uint32_t prompt_seq(const lcf_decoder *d, const row *r)
+{
+    return (uint32_t)((size_t)(r - d->rows) * (d->o.candidates_n + 1));
+}
+
+static uint32_t candidate_seq(const lcf_decoder *d, const row *r, size_t c)
+{
+    return prompt_seq(d, r) + 1 + (uint32_t)c;
+}
+
+static void release(lcf_decoder *d, row *r)
+{
+    for (size_t i = 0; i <= d->o.candidates_n; i++)
+        lcf_llama_seq_reset(d->session, prompt_seq(d, r) + (uint32_t)i);
+    d->reserved -= r->pages;
+    r->pages = 0;
+    r->state = ROW_FREE;
+    if (d->kept == r)
+        d->kept = NULL;
+}
+
+/* A row that is done stays as the one kept; the one kept before goes. */
+static void keep(lcf_decoder *d, row *r)
+{
+    size_t pages = pages_of(r->row.prompt.n);
+
+    if (d->kept)
+        release(d, d->kept);
+    d->reserved -= r->pages - pages;
+    r->pages = pages;
+    r->state = ROW_KEPT;
+    d->kept = r;
+}
+
+static size_t common_beginning(const lcf_tokens *a, const lcf_tokens *b)
+{
+    size_t n = a->n < b->n ? a->n : b->n, at = 0;
+
+    while (at < n && a->ids[at] == b->ids[at])
+        at++;
+    return at;
+}
+
+/*
+ * The row that has read the longest beginning of the coming prompt, and how long that is; the last
+ * token is always computed, since its logits are wanted. *later: a row that is still reading will
+ * have a longer one.
+ */
+static row *find_shared(size_t *len, bool *later, lcf_decoder *d)
+{
+    size_t promised = 0;
+    row *best = NULL;
+
+    *len = 0;
+    for (size_t i = 0; i < d->rows_n; i++) {
+        row *r = &d->rows[i];
+        size_t n = r->state == ROW_FREE ? 0 : common_beginning(&r->row.prompt, &d->coming.prompt);
+        n = n < d->coming.prompt.n ? n : d->coming.prompt.n - 1;
+        promised = n > promised ? n : promised;
+        n = n < r->read ? n : r->read;
+        if (n > *len) {
+            *len = n;
+            best = r;
+        }
     }
-    if (lcf_tokens_push(&c->tokens, id))
-        return LCF_FAIL(err, LCF_ENOMEM, "generated tokens");
-    d->next[seq] = id;
-    d->active[seq] = c->tokens.n < d->options.tokens_max;
+    *later = promised >= *len + SHARED_MIN;
+    return best;
+}
+
+static lcf_status take_coming(lcf_decoder *d, const lcf_decoder_source *source, lcf_err *err)
+{
+    bool any = false;
+    lcf_status status;
+
+    if (d->has_coming || d->exhausted)
+        return LCF_OK;
+    d->coming.prompt.n = 0;
+    status = source->next(source->arg, &d->coming, &any, err);
+    if (status)
+        return status;
+    d->exhausted = !any;
+    d->has_coming = any;
+    if (any && (!d->coming.prompt.n || d->coming.prompt.n > d->prompt_max))
+        return LCF_FAIL(err, LCF_EINVAL, "prompt of %zu tokens, room for %zu", d->coming.prompt.n,
+                        d->prompt_max);
     return LCF_OK;
 }
 
-/* The first token of each candidate of a row whose prompt has been read. */
-static lcf_status branch(lcf_decoder *d, size_t row, const float *logits, lcf_err *err)
+/* The coming row takes a free place, and what another has read. */
+static void place(lcf_decoder *d, row *shared, size_t len)
 {
-    size_t first = row * d->options.candidates_n;
+    row *r = d->rows;
+    lcf_tokens used;
+    uint64_t seed = 0;
+
+    while (r->state != ROW_FREE)
+        r++;
+    used = r->row.prompt; /* the two exchange their room for tokens */
+    r->row = d->coming;
+    d->coming.prompt = used;
+    d->has_coming = false;
+    r->state = ROW_READING;
+    r->left = d->o.candidates_n;
+    r->pages = pages_of_row(d, r->row.prompt.n);
+    r->read = 0;
+    d->reserved += r->pages;
+    if (len >= SHARED_MIN &&
+        lcf_llama_seq_copy(d->session, prompt_seq(d, r), prompt_seq(d, shared), len))
+        r->read = len;
+    for (size_t i = 0; i < 8; i++)
+        seed = seed << 8 | r->row.key.bytes[i];
+    for (size_t c = 0; c < d->o.candidates_n; c++) {
+        candidate *one = &r->candidates[c];
+        one->result.tokens.n = 0;
+        one->result.finished = false;
+        one->result.logprob = 0;
+        lcf_rng_seed(&one->rng, seed, c);
+    }
+}
+
+/* Candidates that are under way or will be. */
+static size_t slots_used(const lcf_decoder *d)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->rows_n; i++)
+        if (d->rows[i].state == ROW_READING || d->rows[i].state == ROW_DECODING)
+            n += d->rows[i].left;
+    return n;
+}
+
+/* Takes rows from the source as long as there is room for them. */
+static lcf_status admit(lcf_decoder *d, const lcf_decoder_source *source, lcf_err *err)
+{
     lcf_status status = LCF_OK;
 
-    for (size_t c = 0; c < d->options.candidates_n && !status; c++) {
-        if (c && !lcf_llama_seq_copy(d->session, (uint32_t)(first + c), (uint32_t)first,
-                                     lcf_llama_seq_len(d->session, (uint32_t)first)))
-            return LCF_FAIL(err, LCF_ELIMIT, "the KV cache is full");
-        status = draw(d, first + c, logits, err);
+    while (!status && slots_used(d) + d->o.candidates_n <= d->o.slots) {
+        size_t len, pages;
+        bool later;
+        row *shared;
+        status = take_coming(d, source, err);
+        if (status || !d->has_coming)
+            break;
+        pages = pages_of_row(d, d->coming.prompt.n);
+        if (d->reserved + pages > d->pages_n && d->kept)
+            release(d, d->kept);
+        if (d->reserved + pages > d->pages_n)
+            break;
+        shared = find_shared(&len, &later, d);
+        if (later)
+            break;
+        place(d, shared, len);
     }
     return status;
 }
 
-static lcf_status flush_prefill(lcf_decoder *d, size_t n, size_t wanted_n, lcf_err *err)
-{
-    const float *logits = NULL;
-    lcf_status status = n ? lcf_llama_decode(&logits, d->session, d->batch, n, err) : LCF_OK;
+/* ---- steps ---- */
 
-    for (size_t i = 0; i < wanted_n && !status; i++)
-        status = branch(d, d->wanted[i], logits + i * d->model->config.vocab_n, err);
-    return status;
+static void want(lcf_decoder *d, size_t *wanted_n, row *r, size_t of)
+{
+    d->wanted[*wanted_n] = r;
+    d->wanted_of[(*wanted_n)++] = of;
 }
 
-static lcf_status prefill(lcf_decoder *d, const lcf_tokens *prompts, size_t rows_n, lcf_err *err)
+/* The batch of a step: every active candidate, then as much of the prompts as there is room for. */
+static size_t fill_batch(lcf_decoder *d, size_t *wanted_n)
 {
-    size_t n = 0, wanted_n = 0;
-    lcf_status status = LCF_OK;
+    size_t n = 0;
 
-    for (size_t row = 0; row < rows_n && !status; row++) {
-        uint32_t seq = (uint32_t)(row * d->options.candidates_n);
-        if (!prompts[row].n || prompts[row].n > d->prompt_max)
-            return LCF_FAIL(err, LCF_EINVAL, "prompt of %zu tokens, room for %zu", prompts[row].n,
-                            d->prompt_max);
-        for (size_t i = 0; i < prompts[row].n && !status; i++) {
-            bool last = i + 1 == prompts[row].n;
-            d->batch[n++] = (lcf_llama_token){prompts[row].ids[i], seq, last};
-            if (last)
-                d->wanted[wanted_n++] = row;
-            if (n == PREFILL_BATCH) {
-                status = flush_prefill(d, n, wanted_n, err);
-                n = wanted_n = 0;
+    *wanted_n = 0;
+    for (row *r = d->rows; r < d->rows + d->rows_n; r++)
+        for (size_t c = 0; r->state == ROW_DECODING && c < d->o.candidates_n; c++)
+            if (r->candidates[c].active) {
+                d->batch[n++] =
+                    (lcf_llama_token){r->candidates[c].next, candidate_seq(d, r, c), true};
+                want(d, wanted_n, r, c);
             }
+    for (row *r = d->rows; r < d->rows + d->rows_n; r++)
+        while (r->state == ROW_READING && r->read < r->row.prompt.n && n < d->batch_max) {
+            bool last = r->read + 1 == r->row.prompt.n;
+            d->batch[n++] = (lcf_llama_token){r->row.prompt.ids[r->read++], prompt_seq(d, r), last};
+            d->stats.prompt_computed++;
+            if (last)
+                want(d, wanted_n, r, d->o.candidates_n);
         }
-    }
-    return status ? status : flush_prefill(d, n, wanted_n, err);
+    return n;
 }
 
-/* One more token for every active candidate; *n is how many there were. */
-static lcf_status step(size_t *n, lcf_decoder *d, lcf_err *err)
+/* A row whose prompt is read: every candidate goes on from it. */
+static lcf_status branch(lcf_decoder *d, row *r, lcf_err *err)
+{
+    for (size_t c = 0; c < d->o.candidates_n; c++) {
+        if (!lcf_llama_seq_copy(d->session, candidate_seq(d, r, c), prompt_seq(d, r),
+                                r->row.prompt.n))
+            return LCF_FAIL(err, LCF_ELIMIT, "the KV cache has no page left");
+        r->candidates[c].active = true;
+    }
+    r->state = ROW_DECODING;
+    d->stats.prompt_tokens += r->row.prompt.n * d->o.candidates_n;
+    return LCF_OK;
+}
+
+static lcf_status plan_draws(lcf_decoder *d, const float *logits, size_t wanted_n, size_t *draws_n,
+                             lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    *draws_n = 0;
+    for (size_t i = 0; i < wanted_n && !status; i++, logits += d->model->config.vocab_n) {
+        row *r = d->wanted[i];
+        size_t first = d->wanted_of[i], end = first + 1;
+        if (first == d->o.candidates_n) {
+            status = branch(d, r, err);
+            end = first;
+            first = 0;
+        }
+        for (size_t c = first; c < end; c++)
+            d->draws[(*draws_n)++] = (draw){.of = r, .candidate = c, .logits = logits};
+    }
+    return status;
+}
+
+static void draw_task(void *arg, size_t task, size_t member)
+{
+    lcf_decoder *d = arg;
+    draw *w = &d->draws[task];
+    candidate *c = &w->of->candidates[w->candidate];
+
+    w->id = lcf_sampler_next(d->samplers[member], w->logits, &d->o.sampling, &c->rng, &w->logprob);
+}
+
+static lcf_status hand_over(lcf_decoder *d, row *r, const lcf_decoder_source *source, lcf_err *err)
+{
+    lcf_status status;
+
+    for (size_t c = 0; c < d->o.candidates_n; c++)
+        d->results[c] = r->candidates[c].result;
+    status = source->done(source->arg, &r->row, d->results, err);
+    keep(d, r);
+    return status;
+}
+
+/* A candidate ends at </s> or when it is full; a row with its last candidate. */
+static lcf_status accept(lcf_decoder *d, const draw *w, const lcf_decoder_source *source,
+                         lcf_err *err)
+{
+    row *r = w->of;
+    candidate *c = &r->candidates[w->candidate];
+
+    c->result.logprob += w->logprob;
+    c->next = w->id;
+    c->result.finished = w->id == lcf_tokenizer_eos(d->model->tokenizer);
+    if (!c->result.finished) {
+        if (lcf_tokens_push(&c->result.tokens, w->id))
+            return LCF_FAIL(err, LCF_ENOMEM, "generated tokens");
+        d->stats.made_tokens++;
+    }
+    c->active = !c->result.finished && c->result.tokens.n < d->o.tokens_max;
+    if (c->active)
+        return LCF_OK;
+    lcf_llama_seq_reset(d->session, candidate_seq(d, r, w->candidate));
+    return --r->left ? LCF_OK : hand_over(d, r, source, err);
+}
+
+static lcf_status step(lcf_decoder *d, const lcf_decoder_source *source, lcf_err *err)
 {
     const float *logits;
-    lcf_status status;
+    size_t wanted_n, draws_n, n = fill_batch(d, &wanted_n);
+    lcf_status status = lcf_llama_decode(&logits, d->session, d->batch, n, err);
 
-    *n = 0;
-    for (size_t seq = 0; seq < d->seqs_max; seq++)
-        if (d->active[seq]) {
-            d->batch[*n] = (lcf_llama_token){d->next[seq], (uint32_t)seq, true};
-            d->wanted[(*n)++] = seq;
-        }
-    if (!*n)
-        return LCF_OK;
-    status = lcf_llama_decode(&logits, d->session, d->batch, *n, err);
-    for (size_t i = 0; i < *n && !status; i++)
-        status = draw(d, d->wanted[i], logits + i * d->model->config.vocab_n, err);
+    d->stats.steps++;
+    if (!status)
+        status = plan_draws(d, logits, wanted_n, &draws_n, err);
+    if (status)
+        return status;
+    lcf_team_run(lcf_llama_session_team(d->session), draws_n, draw_task, d);
+    for (size_t i = 0; i < draws_n && !status; i++)
+        status = accept(d, &d->draws[i], source, err);
     return status;
 }
 
-lcf_status lcf_decoder_run(lcf_decoder *d, const lcf_tokens *prompts, const lcf_hash128 *keys,
-                           size_t rows_n, lcf_err *err)
+lcf_status lcf_decoder_run(lcf_decoder *d, const lcf_decoder_source *source, lcf_err *err)
 {
-    size_t n = 1;
-    lcf_status status;
+    lcf_status status = LCF_OK;
 
-    LCF_ASSERT(rows_n <= d->options.rows_max);
-    for (size_t seq = 0; seq < d->seqs_max; seq++) {
-        size_t row = seq / d->options.candidates_n;
-        uint64_t seed = 0;
-        d->cands[seq].tokens.n = 0;
-        d->cands[seq].finished = false;
-        d->cands[seq].logprob = 0.0;
-        d->active[seq] = false;
-        lcf_llama_seq_reset(d->session, (uint32_t)seq);
-        if (row >= rows_n)
-            continue;
-        for (size_t i = 0; i < 8; i++)
-            seed = seed << 8 | keys[row].bytes[i];
-        lcf_rng_seed(&d->rngs[seq], seed, seq % d->options.candidates_n);
+    d->has_coming = d->exhausted = false;
+    while (!status) {
+        status = admit(d, source, err);
+        if (status || !slots_used(d))
+            break;
+        status = step(d, source, err);
     }
-    status = prefill(d, prompts, rows_n, err);
-    while (!status && n)
-        status = step(&n, d, err);
+    for (size_t i = 0; i < d->rows_n; i++) /* nothing is kept from run to run */
+        if (d->rows[i].state != ROW_FREE)
+            release(d, &d->rows[i]);
     return status;
 }

@@ -1,12 +1,17 @@
 /*
- * Candidates: a group of prompts is prefilled, each prompt's KV cache is copied to its candidates,
- * and all candidates of the group are sampled side by side until each has ended.
+ * Candidates: several texts for each of many prompts, decoded side by side in one session.
  *
- * The draws of a candidate come from a generator seeded by (its row's key, candidate number), so
- * they do not depend on which thread decodes the group or what was decoded before. Composition of a
- * group is fixed by its rows alone: same rows, same bits.
+ * Rows come from a source when there is room: a number of candidates at a time (slots), and pages
+ * of the KV cache for the longest they can become. A row's prompt is read once, in pieces beside
+ * the candidates that decode, starting from the longest beginning that another row has read
+ * already; its candidates go on from it. A candidate leaves when it ends, a row when all of its
+ * candidates have.
  *
- * Life cycle: create per worker -> run per group ... -> free. One thread each.
+ * The draws of a candidate come from a generator seeded by (its row's key, candidate number), and
+ * the network gives a token the same bits in any batch: the texts depend on prompt and key alone,
+ * not on slots, threads, memory or the order of rows.
+ *
+ * Life cycle: create -> run ... -> free. One caller; the session has threads of its own.
  */
 #ifndef LCF_OFFLINE_RECGEN_DECODE_H
 #define LCF_OFFLINE_RECGEN_DECODE_H
@@ -16,11 +21,15 @@
 
 typedef struct lcf_decoder lcf_decoder;
 
+#define LCF_DECODER_SLOTS 32 /* unless said otherwise */
+
 typedef struct lcf_decoder_options {
-    size_t rows_max;     /* prompts of a group */
     size_t candidates_n; /* per prompt */
     size_t tokens_max;   /* new tokens of a candidate */
     lcf_sampling sampling;
+    size_t slots;        /* candidates side by side; at least one row's; 0: LCF_DECODER_SLOTS */
+    size_t threads;      /* 0: one per processor */
+    size_t kv_bytes_max; /* of the KV cache; 0: as much as the slots can use */
 } lcf_decoder_options;
 
 typedef struct lcf_candidate {
@@ -29,19 +38,42 @@ typedef struct lcf_candidate {
     double logprob;    /* sum over its tokens */
 } lcf_candidate;
 
-/* errors: ENOMEM; EINVAL the model's context has no room for tokens_max */
+typedef struct lcf_decoder_row {
+    size_t id;       /* the source's */
+    lcf_hash128 key; /* seeds the draws */
+    lcf_tokens prompt;
+} lcf_decoder_row;
+
+typedef struct lcf_decoder_source {
+    void *arg;
+    /* Fills in *row (its prompt is empty, with room from before), 1 to prompt_max tokens; *any:
+     * there was one. After false it is not asked again in this run. */
+    lcf_status (*next)(void *arg, lcf_decoder_row *row, bool *any, lcf_err *err);
+    /* candidates [candidates_n], valid during the call */
+    lcf_status (*done)(void *arg, const lcf_decoder_row *row, const lcf_candidate *candidates,
+                       lcf_err *err);
+} lcf_decoder_source;
+
+typedef struct lcf_decoder_stats {
+    uint64_t prompt_tokens;   /* of all prompts, once for each candidate */
+    uint64_t prompt_computed; /* of these, that went through the network */
+    uint64_t made_tokens;     /* of all candidates */
+    uint64_t steps;           /* batches */
+} lcf_decoder_stats;
+
+/* errors: ENOMEM; EINVAL the model's context has no room for tokens_max, or the memory none for one
+ * row */
 lcf_status lcf_decoder_create(lcf_decoder **out, const lcf_llama *model,
                               const lcf_decoder_options *options, lcf_err *err);
 void lcf_decoder_free(lcf_decoder *d);
 /* Longest prompt that leaves room for tokens_max. */
 size_t lcf_decoder_prompt_max(const lcf_decoder *d);
-/*
- * shapes   prompts [rows_n], keys [rows_n]; rows_n <= rows_max; each prompt has 1 to prompt_max
- * tokens
- */
-lcf_status lcf_decoder_run(lcf_decoder *d, const lcf_tokens *prompts, const lcf_hash128 *keys,
-                           size_t rows_n, lcf_err *err);
-/* The result of the last run; valid until the next. */
-const lcf_candidate *lcf_decoder_candidate(const lcf_decoder *d, size_t row, size_t candidate);
+/* Rows that it can be working on at once. */
+size_t lcf_decoder_rows_max(const lcf_decoder *d);
+/* Until the source has no more rows and all are done. errors: those of the source, EINVAL a prompt
+ * that is empty or too long, ENOMEM */
+lcf_status lcf_decoder_run(lcf_decoder *d, const lcf_decoder_source *source, lcf_err *err);
+/* Of all runs. */
+const lcf_decoder_stats *lcf_decoder_stats_of(const lcf_decoder *d);
 
 #endif

@@ -29,7 +29,6 @@ typedef struct lcf_answer { /* one candidate, as the model wrote it */
 /* What an engine works for. Every function may be called from any thread. */
 typedef struct lcf_job {
     void *arg;
-    size_t groups_n; /* groups of rows left: more workers than that have nothing to do */
     /*
      * Up to n rows of one group, in order. 0: none is left, or the job is to stop; what was taken
      * is still finished.
@@ -51,6 +50,9 @@ typedef struct lcf_job {
 typedef struct lcf_engine_stats {    /* zero where they say nothing */
     uint64_t requests_n, failures_n; /* sent to an endpoint; of these, without a good answer */
     uint64_t rows_refused;           /* that the endpoint will never answer */
+    /* the local engine: tokens of all prompts (once per candidate) and candidates, and of these,
+     * that went through the network: the rest was shared */
+    uint64_t tokens_served, tokens_computed;
 } lcf_engine_stats;
 
 typedef struct lcf_engine lcf_engine;
@@ -69,8 +71,9 @@ typedef struct lcf_engine_options {
     const lcf_prompt_options *prompt;
     size_t candidates_n, tokens_max; /* per row; new tokens of a candidate */
     lcf_sampling sampling;
-    size_t batch_rows; /* rows that are decoded side by side by one worker */
-    size_t threads;    /* 0 = all processors */
+    size_t threads;      /* 0 = all processors */
+    size_t slots;        /* local: candidates that are decoded side by side; 0: as decode.h says */
+    size_t kv_bytes_max; /* local: of the KV cache; 0: as much as the slots can use */
 } lcf_engine_options;
 
 /* The model of a GGUF file. errors: as lcf_llama_open; run: as lcf_decoder_create, lcf_decoder_run,

@@ -381,8 +381,8 @@ static lcf_status describe(generation *g, lcf_err *err)
 static lcf_status open_engine(generation *g, lcf_err *err)
 {
     const lcf_generate_options *o = g->o;
-    lcf_engine_options options = {&g->d,       &o->prompt,    o->candidates_n, o->tokens_max,
-                                  o->sampling, o->batch_rows, o->threads};
+    lcf_engine_options options = {&g->d,       &o->prompt, o->candidates_n, o->tokens_max,
+                                  o->sampling, o->threads, o->slots,        o->kv_bytes_max};
     lcf_status status = o->endpoint.url
                             ? lcf_engine_remote_create(&g->engine, &options, &o->endpoint, err)
                             : lcf_engine_local_create(&g->engine, &options, o->model, err);
@@ -441,7 +441,7 @@ static lcf_status remove_manifest(const generation *g, lcf_err *err)
 
 static lcf_status generate_missing(generation *g, lcf_err *err)
 {
-    const lcf_job job = {g, g->groups_n, take, stopping, shorten, done};
+    const lcf_job job = {g, take, stopping, shorten, done};
     lcf_generate_result *result = g->result;
     lcf_err rest_err = LCF_ERR_INIT;
     lcf_status status = remove_manifest(g, err), rest;

@@ -6,11 +6,11 @@
  * model id, sampling parameters): what is in the store is never generated again.
  *
  * What is guaranteed: the chosen rows, in dataset order, are cut into groups of `batch_rows`; a
- * group is decoded by one worker and committed in one transaction, groups in order. Killed at any
+ * group is committed in one transaction, groups in order. Killed at any
  * moment and started again, the store ends up with the records of an undisturbed run: whole groups
  * are missing or there. Where a part of a group is there already (rows came in between), only the
  * missing rows are generated; those present stay as they are. A run that ends early commits what is
- * done. Threads do not change any record.
+ * done. Threads, slots and memory do not change any record.
  *
  * With an endpoint each row is a group of its own, committed as soon as it is answered and before
  * its place in flight is given to another: killed, at most `concurrency` answers are lost. A row
@@ -41,7 +41,9 @@ typedef struct lcf_generate_options {
     lcf_sampling sampling;
     lcf_prompt_options prompt;
     size_t threads;
-    bool force; /* look into the store even when the manifest says that all is there */
+    size_t slots;        /* candidates decoded side by side; 0: as decode.h says */
+    size_t kv_bytes_max; /* of the KV cache; 0: as much as the slots can use */
+    bool force;          /* look into the store even when the manifest says that all is there */
 } lcf_generate_options;
 void lcf_generate_options_init(lcf_generate_options *options);
 

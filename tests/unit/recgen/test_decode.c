@@ -1,0 +1,246 @@
+/*
+ * Continuous batching: every candidate is what its prompt and key alone give, whatever the slots,
+ * threads, memory and order; what prompts begin with alike is computed once.
+ */
+#include "common/base/mem.h"
+#include "offline/recgen/decode.h"
+#include "tests/unit/llama/fixture.h"
+#include "tests/unit/test.h"
+
+#define PATH "test_decode.gguf"
+
+enum { ROWS = 11, CANDIDATES = 3, TOKENS = 20, PROMPT_MAX = 70, SHARED = 40 };
+
+typedef struct world {
+    lcf_llama *m;
+    uint32_t prompts[ROWS][PROMPT_MAX];
+    size_t prompt_n[ROWS];
+    uint32_t texts[ROWS][CANDIDATES][TOKENS]; /* as they must be */
+    size_t text_n[ROWS][CANDIDATES];
+} world;
+
+typedef struct feeder { /* a source that goes through the rows and checks what comes back */
+    const world *w;
+    size_t next, done_n;
+    bool backwards;
+    bool seen[ROWS];
+} feeder;
+
+static lcf_hash128 key_of(size_t row)
+{
+    return lcf_hash128_of(&row, sizeof(row));
+}
+
+static uint64_t seed_of(size_t row)
+{
+    lcf_hash128 key = key_of(row);
+    uint64_t seed = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        seed = seed << 8 | key.bytes[i];
+    return seed;
+}
+
+/* One candidate by itself: the definition. */
+static void expect(world *w, size_t row, size_t c, lcf_llama_session *s, lcf_sampler *sampler)
+{
+    const lcf_sampling sampling = LCF_SAMPLING_INIT;
+    lcf_llama_token batch[PROMPT_MAX];
+    lcf_err err = LCF_ERR_INIT;
+    const float *logits;
+    lcf_rng rng;
+    size_t n = w->prompt_n[row];
+
+    lcf_rng_seed(&rng, seed_of(row), c);
+    lcf_llama_seq_reset(s, 0);
+    for (size_t i = 0; i < n; i++)
+        batch[i] = (lcf_llama_token){w->prompts[row][i], 0, i + 1 == n};
+    assert_ok(lcf_llama_decode(&logits, s, batch, n, &err), &err);
+    for (w->text_n[row][c] = 0; w->text_n[row][c] < TOKENS;) {
+        uint32_t id = lcf_sampler_next(sampler, logits, &sampling, &rng, NULL);
+        if (id == lcf_tokenizer_eos(w->m->tokenizer))
+            break;
+        w->texts[row][c][w->text_n[row][c]++] = id;
+        batch[0] = (lcf_llama_token){id, 0, true};
+        assert_ok(lcf_llama_decode(&logits, s, batch, 1, &err), &err);
+    }
+}
+
+static int setup(void **state)
+{
+    fixture_options o = FIXTURE_OPTIONS_INIT;
+    const lcf_llama_session_options options = {.seqs_max = 1,
+                                               .context_n = PROMPT_MAX + TOKENS,
+                                               .batch_max = PROMPT_MAX,
+                                               .threads = 1,
+                                               .kv_f16 = true};
+    world *w = lcf_alloc_zero(1, sizeof(*w));
+    lcf_llama_session *s;
+    lcf_sampler *sampler;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_rng rng;
+
+    assert_non_null(w);
+    o.type = LCF_GGUF_Q8_0;
+    fixture_write(PATH, &o);
+    assert_ok(lcf_llama_open(&w->m, PATH, &err), &err);
+    lcf_rng_seed(&rng, 2, 0);
+    for (size_t r = 0; r < ROWS; r++) {
+        w->prompt_n[r] = r == 7 ? SHARED : SHARED + 1 + lcf_rng_below(&rng, PROMPT_MAX - SHARED);
+        for (size_t i = 0; i < w->prompt_n[r]; i++)
+            w->prompts[r][i] = i < SHARED && r
+                                   ? w->prompts[0][i]
+                                   : 3 + (uint32_t)lcf_rng_below(&rng, w->m->config.vocab_n - 3);
+        w->prompts[r][SHARED] = 3 + (uint32_t)r; /* no two agree any farther */
+    }
+    assert_ok(lcf_llama_session_open(&s, w->m, &options, &err), &err);
+    assert_ok(lcf_sampler_create(&sampler, w->m->config.vocab_n, &err), &err);
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t c = 0; c < CANDIDATES; c++)
+            expect(w, r, c, s, sampler);
+    lcf_sampler_free(sampler);
+    lcf_llama_session_free(s);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world *w = *state;
+
+    lcf_llama_close(w->m);
+    free(w);
+    return 0;
+}
+
+static lcf_status next(void *arg, lcf_decoder_row *row, bool *any, lcf_err *err)
+{
+    feeder *f = arg;
+
+    *any = f->next < ROWS;
+    if (!*any)
+        return LCF_OK;
+    row->id = f->backwards ? ROWS - 1 - f->next : f->next;
+    f->next++;
+    row->key = key_of(row->id);
+    for (size_t i = 0; i < f->w->prompt_n[row->id]; i++)
+        if (lcf_tokens_push(&row->prompt, f->w->prompts[row->id][i]))
+            return LCF_FAIL(err, LCF_ENOMEM, "prompt");
+    return LCF_OK;
+}
+
+static lcf_status done(void *arg, const lcf_decoder_row *row, const lcf_candidate *candidates,
+                       lcf_err *err)
+{
+    feeder *f = arg;
+
+    (void)err;
+    assert_false(f->seen[row->id]);
+    f->seen[row->id] = true;
+    f->done_n++;
+    for (size_t c = 0; c < CANDIDATES; c++) {
+        assert_int_equal(candidates[c].tokens.n, f->w->text_n[row->id][c]);
+        assert_memory_equal(candidates[c].tokens.ids, f->w->texts[row->id][c],
+                            candidates[c].tokens.n * sizeof(uint32_t));
+        assert_int_equal(candidates[c].finished, candidates[c].tokens.n < TOKENS);
+    }
+    return LCF_OK;
+}
+
+static lcf_decoder_stats run(const world *w, const lcf_decoder_options *options, bool backwards)
+{
+    feeder f = {.w = w, .backwards = backwards};
+    const lcf_decoder_source source = {&f, next, done};
+    lcf_decoder_stats stats;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_decoder *d;
+
+    assert_ok(lcf_decoder_create(&d, w->m, options, &err), &err);
+    assert_ok(lcf_decoder_run(d, &source, &err), &err);
+    assert_int_equal(f.done_n, ROWS);
+    f = (feeder){.w = w, .backwards = !backwards}; /* a decoder can be used again */
+    assert_ok(lcf_decoder_run(d, &source, &err), &err);
+    assert_int_equal(f.done_n, ROWS);
+    stats = *lcf_decoder_stats_of(d);
+    lcf_decoder_free(d);
+    return stats;
+}
+
+static void test_same_texts(void **state)
+{
+    static const size_t SLOTS[] = {3, 5, 9, 100};
+    const world *w = *state;
+    const size_t page = lcf_llama_page_bytes(w->m, true);
+
+    for (size_t i = 0; i < sizeof(SLOTS) / sizeof(*SLOTS); i++)
+        for (size_t threads = 1; threads <= 3; threads += 2) {
+            lcf_decoder_options options = {.candidates_n = CANDIDATES,
+                                           .tokens_max = TOKENS,
+                                           .sampling = LCF_SAMPLING_INIT,
+                                           .slots = SLOTS[i],
+                                           .threads = threads};
+            run(w, &options, threads > 1);
+            options.kv_bytes_max = 14 * page; /* hardly more than one row at a time */
+            run(w, &options, false);
+        }
+}
+
+static void test_shared_beginnings(void **state)
+{
+    const world *w = *state;
+    lcf_decoder_options options = {.candidates_n = CANDIDATES,
+                                   .tokens_max = TOKENS,
+                                   .sampling = LCF_SAMPLING_INIT,
+                                   .slots = 9,
+                                   .threads = 1};
+    lcf_decoder_stats stats = run(w, &options, false);
+    uint64_t all = 0;
+
+    for (size_t r = 0; r < ROWS; r++)
+        all += w->prompt_n[r];
+    assert_int_equal(stats.prompt_tokens, 2 * CANDIDATES * all);
+    /* what all rows begin with is read once in each of the two runs; the last token of a prompt is
+     * always computed, which row 7 shows */
+    assert_int_equal(stats.prompt_computed, 2 * (all - (ROWS - 1) * SHARED + 1));
+}
+
+static void test_limits(void **state)
+{
+    const world *w = *state;
+    lcf_decoder_options options = {.candidates_n = CANDIDATES,
+                                   .tokens_max = TOKENS,
+                                   .sampling = LCF_SAMPLING_INIT,
+                                   .kv_bytes_max = 3 * lcf_llama_page_bytes(w->m, true)};
+    lcf_decoder *d;
+
+    assert_int_equal(lcf_decoder_create(&d, w->m, &options, NULL), LCF_EINVAL);
+    assert_null(d);
+    options.kv_bytes_max *= 2; /* a shorter prompt than the model's context has room for */
+    assert_int_equal(lcf_decoder_create(&d, w->m, &options, NULL), LCF_OK);
+    assert_in_range(lcf_decoder_prompt_max(d), 1, w->m->config.context_n - TOKENS - 1);
+    lcf_decoder_free(d);
+    options.tokens_max = w->m->config.context_n;
+    assert_int_equal(lcf_decoder_create(&d, w->m, &options, NULL), LCF_EINVAL);
+    options.tokens_max = TOKENS;
+    options.kv_bytes_max = 0;
+    for (uint64_t n = 1;; n++) {
+        lcf_status status;
+        lcf_alloc_fail_at(n);
+        status = lcf_decoder_create(&d, w->m, &options, NULL);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+    }
+    lcf_decoder_free(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_texts),
+        cmocka_unit_test(test_shared_beginnings),
+        cmocka_unit_test(test_limits),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
