@@ -43,6 +43,24 @@ void lcf_hash128_hex(char out[33], lcf_hash128 hash)
     hex(out, hash.bytes, sizeof(hash.bytes));
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool lcf_hash128_parse(lcf_hash128 *out, const char *text)
+{
+    if (strlen(text) != 2 * sizeof(out->bytes))
+        return false;
+    for (size_t i = 0; i < sizeof(out->bytes); i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out->bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 lcf_status lcf_sha256_hex(char out[LCF_SHA256_HEX_BYTES], const void *data, size_t n, lcf_err *err)
 {
     uint8_t digest[32];

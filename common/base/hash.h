@@ -7,6 +7,7 @@
 
 #include "common/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,8 @@ uint64_t lcf_hash64(const void *data, size_t n, uint64_t seed);
 lcf_hash128 lcf_hash128_of(const void *data, size_t n);
 /* 32 lower-case hexadecimal digits and a NUL into out. */
 void lcf_hash128_hex(char out[33], lcf_hash128 hash);
+/* The reverse; false when `text` is anything else than 32 lower-case hexadecimal digits. */
+bool lcf_hash128_parse(lcf_hash128 *out, const char *text);
 
 /* SHA-256 of bytes or of a file, as 64 hexadecimal digits and a NUL. */
 lcf_status lcf_sha256_hex(char out[LCF_SHA256_HEX_BYTES], const void *data, size_t n, lcf_err *err);

@@ -72,23 +72,6 @@ struct action {
     lcf_status (*run)(const arguments *a, lcf_err *err);
 };
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void parse_key(arguments *a, const char *text, struct argp_state *state)
-{
-    if (strlen(text) != 2 * sizeof(a->key.bytes))
-        argp_error(state, "a key is 32 hexadecimal digits, not '%s'", text);
-    for (size_t i = 0; i < sizeof(a->key.bytes); i++) {
-        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            argp_error(state, "a key is 32 hexadecimal digits, not '%s'", text);
-        a->key.bytes[i] = (uint8_t)(high << 4 | low);
-    }
-}
-
 /* Prints and releases. */
 static lcf_status print_json(json_t *json, lcf_err *err)
 {
@@ -415,8 +398,8 @@ static void check(arguments *a, struct argp_state *state)
     taken = !a->action->operand ? 0 : strstr(a->action->operand, "...") ? SIZE_MAX : 1;
     if (a->operands.n > taken)
         argp_error(state, "%s takes no '%s'", a->action->name, a->operands.list[taken]);
-    if (a->action->run == run_get)
-        parse_key(a, a->operand, state);
+    if (a->action->run == run_get && !lcf_hash128_parse(&a->key, a->operand))
+        argp_error(state, "a key is 32 hexadecimal digits, not '%s'", a->operand);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)

@@ -11,6 +11,8 @@
     X("prepare", lcf_cmd_prepare, "turn a raw log into a dataset")                         \
     X("tune", lcf_cmd_tune, "make the language model from a dataset")                      \
     X("generate", lcf_cmd_generate, "write chains of thought for training rows")           \
+    X("export-requests", lcf_cmd_export_requests, "the same job as files of requests")     \
+    X("import-responses", lcf_cmd_import_responses, "their answers into the store")        \
     X("store", lcf_cmd_store, "look after a chain-of-thought store")                       \
     X("judge", lcf_cmd_judge, "ask the language model Yes or No about rows")               \
     X("encode", lcf_cmd_encode, "turn texts and chains of thought into vectors")           \
