@@ -32,6 +32,8 @@ enum {
     OPT_REQUEST_LOG,
     OPT_LOG_SHARE,
     OPT_LOG_BYTES,
+    OPT_ARMS,
+    OPT_SHADOW,
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -67,6 +69,15 @@ static const struct argp_option OPTIONS[] = {
      "Become this user once the sockets are open and the tokens are read", 3},
     {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
      "Name the users of examples in explanations: they are other people", 3},
+    {"arms", OPT_ARMS, "NAME=SHARE,...", 0,
+     "Split the users that ask for no arm between arms, by a hash of their id, e.g. "
+     "llm-cf=90,backbone=10 (default: the snapshot's default arm for all)",
+     4},
+    {"shadow", OPT_SHADOW, "ARM=FILE", 0,
+     "Let another arm score what is logged, too, when nobody else wants the processor, into a log "
+     "of "
+     "its own for `llmcf ope --target scores:FILE`",
+     4},
     {"request-log", OPT_REQUEST_LOG, "FILE", 0,
      "Append what was asked and shown, a JSON line each (schemas/request_log.md), for `llmcf ope`; "
      "answers then carry X-Request-Id",
@@ -171,6 +182,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_LOG_SHARE:
         o->log_share = lcf_cli_f64(state, "log-share", text, 0.0, 1.0);
+        return 0;
+    case OPT_ARMS:
+        o->arms = text;
+        return 0;
+    case OPT_SHADOW:
+        o->shadow = text;
         return 0;
     case OPT_LOG_BYTES:
         o->log_bytes_max = lcf_cli_u64(state, "log-bytes", text, 4096, INT64_MAX);

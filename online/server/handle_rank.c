@@ -8,28 +8,36 @@
 #include "common/base/progress.h"
 
 /* Names the request, and keeps what was asked and shown where it is among the share. */
-static void log_request(lcf_handler *h, const lcf_rank_response *response)
+static void log_request(lcf_handler *h, double arm_propensity)
 {
     lcf_request_log *log = h->shared->request_log;
 
+    h->logged = false;
     if (!log)
         return;
     lcf_request_log_next_id(h->request_id, log);
-    if (lcf_request_log_wants(log, h->request_id))
-        lcf_request_log_write(log, &h->line, h->request_id, &h->wire.request, response);
+    h->logged = lcf_request_log_wants(log, h->request_id);
+    if (h->logged)
+        lcf_request_log_write(log, &h->line, h->request_id, &h->wire.request, &h->response,
+                              arm_propensity);
 }
 
 lcf_status lcf_handler_rank(lcf_handler *h, const lcf_request *q, lcf_err *err)
 {
+    lcf_rank_request *r = &h->wire.request;
+    double arm_propensity = 1.0;
     lcf_status status;
 
     h->parsed_s = lcf_clock_s();
     lcf_handler_refresh(h);
-    h->wire.request.deadline_s = q->deadline_s;
-    status = lcf_rank(&h->response, h->context, &h->wire.request, err);
+    r->deadline_s = q->deadline_s;
+    if (!r->arm)
+        r->arm = lcf_arm_split_of(&arm_propensity, &h->shared->split, r->user_id,
+                                  h->generation->snapshot);
+    status = lcf_rank(&h->response, h->context, r, err);
     if (status)
         return status;
-    log_request(h, &h->response);
+    log_request(h, arm_propensity);
     h->ranked = true;
     h->ranked_s = lcf_clock_s();
     return LCF_OK;
@@ -51,6 +59,8 @@ lcf_answer lcf_handle_rank(lcf_handler *h, const lcf_request *q)
     if (status)
         return lcf_answer_refused(h, status, &err);
     lcf_recorder_keep(h->shared->recorder, q->body, q->body_bytes, q->binary);
+    if (h->shared->shadow && h->logged)
+        lcf_shadow_offer(h->shared->shadow, h->request_id, q->body, q->body_bytes, q->binary);
     answer = lcf_answer_ok(h, q->wants_binary ? LCF_WIRE_BINARY_TYPE : LCF_TYPE_JSON);
     if (q->wants_binary)
         lcf_wire_write_binary(&h->body, &h->response);

@@ -197,6 +197,8 @@ lcf_answer lcf_handle_metrics(lcf_handler *h, const lcf_request *q)
     (void)q;
     lcf_reloader_state(&state, shared->reloader);
     global.reloads = state.counts;
+    if (shared->shadow)
+        lcf_shadow_counts_of(&global.shadow, shared->shadow);
     lcf_rank_info_of(&global.snapshot, g->snapshot);
     lcf_metrics_write(&h->body, shared->metrics, shared->metrics_n, &global);
     lcf_generation_release(g);

@@ -24,6 +24,7 @@ typedef struct lcf_handler {
     lcf_rank_context *context;
     lcf_rank_response response; /* of lcf_handler_rank */
     bool ranked;                /* by the request being answered */
+    bool logged;                /* the last one that was ranked is in the request log */
     double parsed_s, ranked_s;  /* when */
     lcf_wire_request wire;
     lcf_buf body;                          /* of the answer */

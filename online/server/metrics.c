@@ -209,6 +209,17 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static void write_shadow(lcf_buf *out, const lcf_shadow_counts *counts)
+{
+    head(out, "llmcf_shadow_requests_total", "counter",
+         "Logged requests that another arm scored, too, or was to.");
+    lcf_buf_printf(out, "llmcf_shadow_requests_total{result=\"done\"} %" PRIu64 "\n", counts->done);
+    lcf_buf_printf(out, "llmcf_shadow_requests_total{result=\"dropped\"} %" PRIu64 "\n",
+                   counts->dropped);
+    lcf_buf_printf(out, "llmcf_shadow_requests_total{result=\"failed\"} %" PRIu64 "\n",
+                   counts->failed);
+}
+
 static void write_snapshot(lcf_buf *out, const lcf_metrics_global *g)
 {
     head(out, "llmcf_snapshot_info", "gauge", "The snapshot that answers.");
@@ -243,6 +254,7 @@ void lcf_metrics_write(lcf_buf *out, lcf_metrics *const *threads, size_t n,
     lcf_buf_append_text(out, "llmcf_build_info{version=\"" LCF_VERSION "\",compiler=");
     write_label(out, __VERSION__);
     lcf_buf_append_text(out, "} 1\n");
+    write_shadow(out, &global->shadow);
     write_one(out, "llmcf_workers", "gauge", "Threads that rank.", global->workers);
     write_one(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
               resident_bytes());

@@ -10,6 +10,7 @@
 #include "common/base/str.h"
 #include "online/rank/wire_binary.h"
 #include "online/server/reload.h"
+#include "online/server/shadow.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -54,6 +55,7 @@ typedef struct lcf_metrics_global {
     int64_t loaded_time; /* seconds since 1970 */
     lcf_reload_counts reloads;
     uint64_t workers;
+    lcf_shadow_counts shadow;
 } lcf_metrics_global;
 
 void lcf_metrics_code(lcf_metrics *m, int code);

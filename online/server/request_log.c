@@ -165,9 +165,28 @@ static void write_context(lcf_buf *out, const lcf_rank_request *request)
     lcf_buf_append_char(out, '}');
 }
 
+/* What else a replay needs to ask the same. */
+static void write_asked(lcf_buf *out, const lcf_rank_request *request)
+{
+    if (request->time)
+        lcf_buf_printf(out, ",\"asked_time\":%" PRId64, request->time);
+    if (request->strict)
+        lcf_buf_append_text(out, ",\"strict\":true");
+    if (request->k)
+        lcf_buf_printf(out, ",\"k\":%" PRIu32, request->k);
+    if (!request->history)
+        return;
+    lcf_buf_append_text(out, ",\"history\":[");
+    for (size_t i = 0; i < request->history_n; i++) {
+        lcf_buf_append_text(out, i ? "," : "");
+        lcf_wire_write_string(out, request->history[i]);
+    }
+    lcf_buf_append_char(out, ']');
+}
+
 /* The ranking is deterministic: every item is where it stands with probability 1. */
 static void write_line(lcf_buf *out, const char *id, const lcf_rank_request *request,
-                       const lcf_rank_response *response)
+                       const lcf_rank_response *response, double arm_propensity)
 {
     lcf_buf_reset(out);
     lcf_buf_printf(out, "{\"kind\":\"request\",\"version\":1,\"request_id\":\"%s\"", id);
@@ -176,24 +195,29 @@ static void write_line(lcf_buf *out, const char *id, const lcf_rank_request *req
     lcf_buf_printf(out, ",\"time\":%lld", (long long)time(NULL));
     write_member(out, "generation", response->generation);
     write_member(out, "arm", response->arm);
-    lcf_buf_append_text(out, ",\"policy\":\"ranking\"");
+    lcf_buf_printf(out, ",\"arm_propensity\":%.9g,\"policy\":\"ranking\"", arm_propensity);
     write_context(out, request);
+    write_asked(out, request);
     lcf_buf_append_text(out, ",\"candidates\":[");
     for (size_t i = 0; i < response->results_n; i++) {
         lcf_buf_append_text(out, i ? ",{\"item_id\":" : "{\"item_id\":");
         lcf_wire_write_string(out, response->results[i].item_id);
-        lcf_buf_printf(out, ",\"score\":%.9g,\"position\":%zu,\"propensity\":1}",
+        lcf_buf_printf(out, ",\"score\":%.9g,\"position\":%zu,\"propensity\":1",
                        (double)response->results[i].score, i + 1);
+        if (response->results[i].degraded)
+            write_member(out, "degraded", response->results[i].degraded);
+        lcf_buf_append_char(out, '}');
     }
     lcf_buf_append_text(out, "]}\n");
 }
 
 void lcf_request_log_write(lcf_request_log *log, lcf_buf *line, const char *id,
-                           const lcf_rank_request *request, const lcf_rank_response *response)
+                           const lcf_rank_request *request, const lcf_rank_response *response,
+                           double arm_propensity)
 {
     lcf_status status;
 
-    write_line(line, id, request, response);
+    write_line(line, id, request, response, arm_propensity);
     pthread_mutex_lock(&log->mutex);
     status = line->status ? line->status : append(log, line);
     if (status && !log->complained)

@@ -33,8 +33,9 @@ void lcf_request_log_close(lcf_request_log *log); /* NULL is fine */
 void lcf_request_log_next_id(char out[LCF_REQUEST_ID_BYTES], lcf_request_log *log);
 /* Whether the request of that id is among the share: the same answer every time. */
 bool lcf_request_log_wants(const lcf_request_log *log, const char *id);
-/* Appends one line; `line` is scratch. */
+/* Appends one line; `line` is scratch. arm_propensity: of this user's getting the arm. */
 void lcf_request_log_write(lcf_request_log *log, lcf_buf *line, const char *id,
-                           const lcf_rank_request *request, const lcf_rank_response *response);
+                           const lcf_rank_request *request, const lcf_rank_response *response,
+                           double arm_propensity);
 
 #endif

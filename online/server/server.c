@@ -237,13 +237,38 @@ static void on_new_snapshot(void *arg)
 static lcf_status open_snapshot(lcf_server *s, lcf_err *err)
 {
     const lcf_reload_options options = {.path = s->shared.options.snapshot,
-                                        .contexts_n = s->shared.workers_n,
+                                        .contexts_n = s->shared.workers_n +
+                                                      (s->shared.options.shadow != NULL),
                                         .watch_s = s->shared.options.watch_s,
                                         .recorder = s->shared.recorder,
                                         .changed = on_new_snapshot,
                                         .arg = &s->shared};
 
     return lcf_reloader_create(&s->shared.reloader, &options, err);
+}
+
+/* "ARM=FILE" */
+static lcf_status start_shadow(lcf_server *s, lcf_err *err)
+{
+    const lcf_server_options *o = &s->shared.options;
+    const char *equals = strchr(o->shadow, '=');
+    char *arm = equals ? lcf_strndup(o->shadow, (size_t)(equals - o->shadow)) : NULL;
+    lcf_shadow_options options = {.arm = arm,
+                                  .path = equals ? equals + 1 : NULL,
+                                  .log_bytes_max = o->log_bytes_max,
+                                  .reloader = s->shared.reloader,
+                                  .context_idx = s->shared.workers_n};
+    lcf_status status;
+
+    if (!equals || !*arm || !*options.path)
+        status = LCF_FAIL(err, LCF_EINVAL, "'%s' is no shadow; write ARM=FILE", o->shadow);
+    else if (!o->request_log)
+        status =
+            LCF_FAIL(err, LCF_EINVAL, "a shadow scores what is logged: it needs a request log");
+    else
+        status = lcf_shadow_start(&s->shared.shadow, &options, err);
+    free(arm);
+    return status;
 }
 
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err)
@@ -268,6 +293,10 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     if (!status && options->request_log)
         status = lcf_request_log_open(&s->shared.request_log, options->request_log,
                                       options->log_share, options->log_bytes_max, err);
+    if (!status && options->arms)
+        status = lcf_arm_split_parse(&s->shared.split, options->arms, err);
+    if (!status && options->shadow)
+        status = start_shadow(s, err);
     if (!status)
         status = create_threads(s, err);
     if (!status) {
@@ -342,6 +371,7 @@ void lcf_server_stop(lcf_server *s)
         close(s->shared.front_fd);
     lcf_queue_dispose(&s->shared.queue);
     lcf_queue_dispose(&s->shared.done);
+    lcf_shadow_stop(s->shared.shadow);
     lcf_reloader_free(s->shared.reloader);
     lcf_recorder_free(s->shared.recorder);
     lcf_access_close(s->shared.access);

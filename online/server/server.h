@@ -42,6 +42,8 @@ typedef struct lcf_server_options {
     const char *request_log; /* a file (request_log.h), or NULL */
     double log_share;        /* of the ranking requests that it keeps */
     uint64_t log_bytes_max;  /* of one of its files */
+    const char *arms;   /* "llm-cf=90,backbone=10": who asks for no arm (arm_split.h), or NULL */
+    const char *shadow; /* "ARM=FILE": scores what is logged, too (shadow.h), or NULL */
 } lcf_server_options;
 
 /* The header with which a request says for how long its answer is of use. */
@@ -52,7 +54,7 @@ typedef struct lcf_server_options {
     {                                                                                         \
         NULL, 1.0, NULL, NULL, 0, (size_t)1 << 20, (size_t)16 << 10, LCF_RANK_CANDIDATES_MAX, \
             1000, 10.0, 60.0, 1.0, 0.0, 256, NULL, NULL, NULL, 0, false, NULL, 1.0,           \
-            (uint64_t)256 << 20                                                               \
+            (uint64_t)256 << 20, NULL, NULL                                                   \
     }
 
 typedef struct lcf_server lcf_server;

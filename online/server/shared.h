@@ -3,11 +3,13 @@
 #define LCF_ONLINE_SERVER_SHARED_H
 
 #include "online/server/access.h"
+#include "online/server/arm_split.h"
 #include "online/server/metrics.h"
 #include "online/server/queue.h"
 #include "online/server/reload.h"
 #include "online/server/request_log.h"
 #include "online/server/server.h"
+#include "online/server/shadow.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,6 +20,8 @@ typedef struct lcf_shared {
     lcf_recorder *recorder;
     lcf_access *access;           /* NULL: everybody may */
     lcf_request_log *request_log; /* NULL: none is kept */
+    lcf_arm_split split;          /* of users between arms */
+    lcf_shadow *shadow;           /* NULL: there is none */
     size_t workers_n;
     lcf_metrics **metrics; /* [metrics_n] one block per thread that answers */
     size_t metrics_n;

@@ -1,0 +1,212 @@
+/*
+ * The shadow's queue and thread.
+ *
+ * Invariant: slots [first, first + n) of the ring, modulo its size, are filled; the thread
+ * exchanges the buffer of the first against its own before it works, so that it holds the lock for
+ * no longer than that.
+ */
+#include "online/server/shadow.h"
+
+#include "common/base/mem.h"
+#include "common/base/pool.h"
+#include "common/base/progress.h"
+#include "online/rank/wire.h"
+#include "online/rank/wire_binary.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct shadow_request {
+    char id[LCF_REQUEST_ID_BYTES];
+    lcf_buf body;
+    bool binary;
+} shadow_request;
+
+struct lcf_shadow {
+    lcf_shadow_options options;
+    char *arm;
+    lcf_request_log *log;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t filled;
+    shadow_request ring[LCF_SHADOW_QUEUE];
+    size_t first, n;
+    lcf_shadow_counts counts;
+    bool stop;
+};
+
+/* ---- the thread ---- */
+
+static lcf_status rank_and_log(lcf_shadow *s, const shadow_request *q, lcf_wire_request *wire,
+                               lcf_buf *line)
+{
+    lcf_generation *g = lcf_reloader_acquire(s->options.reloader);
+    lcf_rank_response response;
+    lcf_status status = q->binary ? lcf_wire_parse_binary(wire, q->body.data, q->body.len,
+                                                          LCF_RANK_CANDIDATES_MAX, NULL)
+                                  : lcf_wire_parse(wire, q->body.data, q->body.len, "shadow",
+                                                   LCF_RANK_CANDIDATES_MAX, NULL);
+
+    wire->request.arm = s->arm;
+    wire->request.k = 0; /* those of the other arm may be more than this one reads */
+    wire->request.top = 0;
+    wire->request.explain = false;
+    if (!status)
+        status = lcf_rank(&response, g->contexts[s->options.context_idx], &wire->request, NULL);
+    if (!status)
+        lcf_request_log_write(s->log, line, q->id, &wire->request, &response, 1.0);
+    lcf_generation_release(g);
+    return status;
+}
+
+/* The next request into *q; false at the end. */
+static bool take(lcf_shadow *s, shadow_request *q)
+{
+    shadow_request *first;
+    bool stop;
+
+    pthread_mutex_lock(&s->mutex);
+    while (!s->n && !s->stop)
+        pthread_cond_wait(&s->filled, &s->mutex);
+    stop = s->stop;
+    if (!stop) {
+        const shadow_request spare = *q;
+
+        first = &s->ring[s->first];
+        *q = *first;
+        *first = spare;
+        s->first = (s->first + 1) % LCF_SHADOW_QUEUE;
+        s->n--;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return !stop;
+}
+
+static void *run(void *arg)
+{
+    const struct sched_param idle = {0};
+    lcf_shadow *s = arg;
+    shadow_request q = {.body = LCF_BUF_INIT};
+    lcf_buf line = LCF_BUF_INIT;
+    lcf_wire_request wire;
+
+    lcf_flush_denormals();
+    (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &idle); /* runs when nobody else does */
+    lcf_wire_init(&wire);
+    while (take(s, &q)) {
+        const lcf_status status = rank_and_log(s, &q, &wire, &line);
+
+        pthread_mutex_lock(&s->mutex);
+        s->counts.done += !status;
+        s->counts.failed += status != LCF_OK;
+        pthread_mutex_unlock(&s->mutex);
+    }
+    lcf_wire_dispose(&wire);
+    lcf_buf_dispose(&line);
+    lcf_buf_dispose(&q.body);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static lcf_status check_arm(const lcf_shadow_options *options, lcf_err *err)
+{
+    lcf_generation *g = lcf_reloader_acquire(options->reloader);
+    lcf_rank_info info;
+    bool known = false;
+
+    lcf_rank_info_of(&info, g->snapshot);
+    for (size_t i = 0; i < info.arms_n; i++)
+        known |= !strcmp(info.arms[i], options->arm);
+    lcf_generation_release(g);
+    return known ? LCF_OK
+                 : LCF_FAIL(err, LCF_EINVAL, "the snapshot has no arm \"%s\" for the shadow",
+                            options->arm);
+}
+
+lcf_status lcf_shadow_start(lcf_shadow **out, const lcf_shadow_options *options, lcf_err *err)
+{
+    lcf_shadow *s = lcf_alloc_zero(1, sizeof(*s));
+    lcf_status status;
+
+    *out = NULL;
+    if (!s)
+        return LCF_FAIL(err, LCF_ENOMEM, "shadow");
+    s->options = *options;
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->filled, NULL);
+    s->arm = lcf_strdup(options->arm);
+    status = s->arm ? check_arm(options, err) : LCF_FAIL(err, LCF_ENOMEM, "shadow");
+    if (!status)
+        status = lcf_request_log_open(&s->log, options->path, 1.0, options->log_bytes_max, err);
+    if (!status) {
+        errno = pthread_create(&s->thread, NULL, run, s);
+        s->started = !errno;
+        if (errno)
+            status = LCF_FAIL_ERRNO(err, "cannot start the shadow's thread");
+    }
+    if (!status) {
+        *out = s;
+        s = NULL;
+    }
+    lcf_shadow_stop(s);
+    return status;
+}
+
+void lcf_shadow_stop(lcf_shadow *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->mutex);
+    s->stop = true;
+    pthread_cond_signal(&s->filled);
+    pthread_mutex_unlock(&s->mutex);
+    if (s->started)
+        pthread_join(s->thread, NULL);
+    for (size_t i = 0; i < LCF_SHADOW_QUEUE; i++)
+        lcf_buf_dispose(&s->ring[i].body);
+    lcf_request_log_close(s->log);
+    pthread_mutex_destroy(&s->mutex);
+    pthread_cond_destroy(&s->filled);
+    free(s->arm);
+    free(s);
+}
+
+/* ---- for others ---- */
+
+void lcf_shadow_offer(lcf_shadow *s, const char *request_id, const char *body, size_t n,
+                      bool binary)
+{
+    shadow_request *to;
+
+    pthread_mutex_lock(&s->mutex);
+    if (s->n == LCF_SHADOW_QUEUE) {
+        s->counts.dropped++;
+        pthread_mutex_unlock(&s->mutex);
+        return;
+    }
+    to = &s->ring[(s->first + s->n) % LCF_SHADOW_QUEUE];
+    memcpy(to->id, request_id, strlen(request_id) + 1);
+    to->binary = binary;
+    lcf_buf_reset(&to->body);
+    lcf_buf_append(&to->body, body, n);
+    if (to->body.status) {
+        lcf_buf_dispose(&to->body);
+        s->counts.dropped++;
+    } else {
+        s->n++;
+        pthread_cond_signal(&s->filled);
+    }
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void lcf_shadow_counts_of(lcf_shadow_counts *out, lcf_shadow *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    *out = s->counts;
+    pthread_mutex_unlock(&s->mutex);
+}
