@@ -139,6 +139,83 @@ static lcf_status sync_parent(const char *path, lcf_err *err)
     return status;
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+lcf_status lcf_dir_remove(const char *path, lcf_err *err)
+{
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
+        return LCF_FAIL_ERRNO(err, "cannot remove %s", path);
+    return LCF_OK;
+}
+
+/* ---- what killed writers leave ---- */
+
+/* ".tmp.", a number, a dot, a number: what temporary_name appends. */
+static bool is_temporary(const char *end)
+{
+    static const char mark[] = ".tmp.";
+    size_t n;
+
+    if (strncmp(end, mark, sizeof(mark) - 1))
+        return false;
+    end += sizeof(mark) - 1;
+    n = strspn(end, "0123456789");
+    if (!n || end[n] != '.')
+        return false;
+    end += n + 1;
+    n = strspn(end, "0123456789");
+    return n && !end[n];
+}
+
+/* A temporary file or folder that nobody has a flock on is nobody's. */
+static void remove_if_left(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (!flock(fd, LOCK_EX | LOCK_NB))
+        (void)lcf_dir_remove(path, NULL);
+    close(fd);
+}
+
+/* Removes what killed writers of this path have left beside it; as far as it can, for it is only
+ * room. */
+static void remove_leftovers(const char *path)
+{
+    char *parent = lcf_strdup(path), *slash = parent ? strrchr(parent, '/') : NULL;
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    const char *folder = slash ? (slash > parent ? parent : "/") : ".";
+    const size_t n = strlen(name);
+    struct dirent *entry;
+    DIR *dir;
+
+    if (slash)
+        *slash = '\0';
+    dir = parent ? opendir(folder) : NULL;
+    while (dir && (entry = readdir(dir))) {
+        char *left;
+
+        if (strncmp(entry->d_name, name, n) || !is_temporary(entry->d_name + n))
+            continue;
+        left = lcf_path_join(folder, entry->d_name);
+        if (left)
+            remove_if_left(left);
+        free(left);
+    }
+    if (dir)
+        closedir(dir);
+    free(parent);
+}
+
+/* ---- files ---- */
+
 struct lcf_out {
     char *path, *temporary;
     FILE *stream;
@@ -158,11 +235,13 @@ lcf_status lcf_out_open(lcf_out **out, const char *path, lcf_err *err)
         status = LCF_FAIL(err, LCF_ENOMEM, "output %s", path);
         goto done;
     }
+    remove_leftovers(path);
     o->stream = fopen(o->temporary, "wbe");
     if (!o->stream) {
         status = LCF_FAIL_ERRNO(err, "cannot create %s", o->temporary);
         goto done;
     }
+    (void)flock(fileno(o->stream), LOCK_SH | LOCK_NB); /* somebody is at work on it */
     *out = o;
     o = NULL;
     status = LCF_OK;
@@ -179,14 +258,10 @@ FILE *lcf_out_stream(lcf_out *out)
 lcf_status lcf_out_commit(lcf_out *out, lcf_err *err)
 {
     lcf_status status = LCF_OK;
-    int failed;
 
     if (fflush(out->stream) || ferror(out->stream) || fsync(fileno(out->stream)) < 0)
         status = LCF_FAIL_ERRNO(err, "cannot write %s", out->path);
-    failed = fclose(out->stream);
-    out->stream = NULL;
-    if (!status && failed)
-        status = LCF_FAIL_ERRNO(err, "cannot write %s", out->path);
+    /* While it is open, and so locked. */
     if (!status && rename(out->temporary, out->path) < 0)
         status = LCF_FAIL_ERRNO(err, "cannot rename %s to %s", out->temporary, out->path);
     if (!status) {
@@ -260,24 +335,28 @@ lcf_status lcf_dir_create(const char *path, lcf_err *err)
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-lcf_status lcf_dir_remove(const char *path, lcf_err *err)
-{
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
-        return LCF_FAIL_ERRNO(err, "cannot remove %s", path);
-    return LCF_OK;
-}
-
 struct lcf_stage {
     char *path, *temporary;
+    int fd; /* of the temporary folder, with a shared flock on it: somebody is at work there */
 };
+
+/* Makes the temporary folder and says that it is in use. */
+static lcf_status begin_temporary(lcf_stage *s, lcf_err *err)
+{
+    lcf_status status = lcf_dir_remove(s->temporary, err);
+
+    if (!status)
+        status = lcf_dir_create(s->temporary, err);
+    if (status)
+        return status;
+    s->fd = open(s->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->fd < 0)
+        return LCF_FAIL_ERRNO(err, "cannot open folder %s", s->temporary);
+    if (flock(s->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return LCF_FAIL(err, LCF_EBUSY, "another process writes %s; try again when it has ended",
+                        s->path);
+    return LCF_OK;
+}
 
 /* The commit will remove what is at `path`: it must be nothing, an empty folder, or an artefact. */
 static lcf_status check_replaceable(const char *path, lcf_err *err)
@@ -310,16 +389,17 @@ lcf_status lcf_stage_open(lcf_stage **out, const char *path, lcf_err *err)
     *out = NULL;
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "output folder %s", path);
+    s->fd = -1;
     s->path = without_slash(path);
     s->temporary = s->path ? temporary_name(s->path) : NULL;
     if (!s->temporary)
         status = LCF_FAIL(err, LCF_ENOMEM, "output folder %s", path);
     if (!status)
         status = check_replaceable(s->path, err);
-    if (!status)
-        status = lcf_dir_remove(s->temporary, err);
-    if (!status)
-        status = lcf_dir_create(s->temporary, err);
+    if (!status) {
+        remove_leftovers(s->path);
+        status = begin_temporary(s, err);
+    }
     if (status) {
         lcf_stage_abandon(s);
         return status;
@@ -372,6 +452,8 @@ void lcf_stage_abandon(lcf_stage *stage)
         return;
     if (stage->temporary)
         (void)lcf_dir_remove(stage->temporary, NULL);
+    if (stage->fd >= 0)
+        close(stage->fd);
     free(stage->temporary);
     free(stage->path);
     free(stage);

@@ -44,6 +44,8 @@ lcf_status lcf_file_write_text(const char *dir, const char *name, const lcf_buf 
 /*
  * A folder that appears under its name only when complete: create files in lcf_stage_path, then
  * commit (fsync, atomic exchange with an existing folder of that name, removal of the old one).
+ * Opening also removes what killed writers of that folder have left behind; a stage that is in use
+ * has a shared flock.
  *
  * errors   EEXIST at open: a folder of that name holds files but no manifest.json, so it is none of
  * ours to remove

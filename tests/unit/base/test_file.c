@@ -185,12 +185,60 @@ static void verify_names_the_damaged_file(void **state)
     test_folder_remove(dir);
 }
 
+static bool is_there(const char *dir, const char *name)
+{
+    char *path = lcf_path_join(dir, name);
+    const bool there = lcf_path_exists(path);
+
+    free(path);
+    return there;
+}
+
+/* What killed writers left goes; what somebody writes, and what is named almost alike, stays. */
+static void leftovers_go(void **state)
+{
+    char *dir = test_folder(), *target = lcf_path_join(dir, "made"),
+         *file = lcf_path_join(dir, "f");
+    char *left = lcf_path_join(dir, "made.tmp.999999.0");
+    char *other = lcf_path_join(dir, "made.tmp.backup");
+    lcf_stage *first, *second;
+    lcf_out *out, *another;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_ok(lcf_dir_create(left, &err), &err);
+    assert_ok(lcf_dir_create(other, &err), &err);
+    write_text(left, "data", "x");
+    write_text(other, "data", "x");
+    write_text(dir, "f.tmp.999999.7", "x");
+    assert_ok(lcf_stage_open(&first, target, &err), &err);
+    assert_false(lcf_path_exists(left));
+    assert_true(lcf_path_exists(other));
+    assert_ok(lcf_stage_open(&second, target, &err), &err);
+    assert_true(lcf_path_exists(lcf_stage_path(first)));
+    lcf_stage_abandon(first);
+    lcf_stage_abandon(second);
+    assert_ok(lcf_out_open(&out, file, &err), &err);
+    assert_false(is_there(dir, "f.tmp.999999.7"));
+    assert_ok(lcf_out_open(&another, file, &err), &err);
+    lcf_out_abandon(another);
+    fputs("new", lcf_out_stream(out));
+    assert_ok(lcf_out_commit(out, &err), &err);
+    assert_text(dir, "f", "new");
+    free(left);
+    free(other);
+    free(file);
+    free(target);
+    test_folder_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_abandoned_output_leaves_the_old_file),
         cmocka_unit_test(a_folder_is_exchanged_whole),
         cmocka_unit_test(a_folder_of_others_is_not_replaced),
+        cmocka_unit_test(leftovers_go),
         cmocka_unit_test(a_lock_is_held_once),
         cmocka_unit_test(a_manifest_knows_what_it_was_made_from),
         cmocka_unit_test(verify_names_the_damaged_file),
