@@ -19,13 +19,15 @@ enum {
     KEY_TOP_P,
     KEY_SEED,
     KEY_NO_BOS,
+    KEY_CHAT,
+    KEY_SYSTEM,
     KEY_JSON
 };
 
 typedef struct options {
     const char *model, *prompt;
     lcf_complete_options complete;
-    bool json;
+    bool json, chat_auto;
 } options;
 
 static const struct argp_option OPTIONS[] = {
@@ -37,6 +39,12 @@ static const struct argp_option OPTIONS[] = {
     {"top-p", KEY_TOP_P, "P", 0, "... and among those that make up the share P (1)", 0},
     {"seed", KEY_SEED, "N", 0, "Of the draws: the same seed gives the same text (1)", 0},
     {"no-bos", KEY_NO_BOS, 0, 0, "Leave out the <s> that the model puts before a text", 0},
+    {"chat-template", KEY_CHAT, "NAME", 0,
+     "The prompt is a message to a chat model: llama2, llama3, chatml, zephyr, mistral, or auto "
+     "for "
+     "what the file says (plain: a text to continue)",
+     0},
+    {"system", KEY_SYSTEM, "TEXT", 0, "With a chat template: what is said once, before it", 0},
     {"json", KEY_JSON, 0, 0,
      "Print an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)", 0},
     {0},
@@ -46,13 +54,15 @@ static const char DOC[] =
     "Continue a text with a LLaMA model in a GGUF file.\v"
     "Writes the prompt and its continuation to standard output. Log probabilities are natural, "
     "under the model's unmodified distribution. The text ends at --max-tokens, when the model "
-    "ends it, or when its context is full.\n\n"
+    "ends it, or when its context is full. A prompt's text is never read as a marker of the chat "
+    "template.\n\n"
     "Example:\n  llmcf complete --model recgen/recgen.gguf \\\n"
     "    --prompt 'Once upon a time' --max-tokens 64 --temperature 0 --json";
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     options *o = state->input;
+    lcf_err err = LCF_ERR_INIT;
 
     switch (key) {
     case KEY_MODEL:
@@ -75,6 +85,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_SEED:
         o->complete.seed = lcf_cli_u64(state, "seed", arg, 0, UINT64_MAX);
+        return 0;
+    case KEY_CHAT:
+        o->chat_auto = !strcmp(arg, "auto");
+        if (!o->chat_auto && lcf_template_parse(&o->complete.chat, arg, &err))
+            argp_error(state, "--chat-template: %s", err.text);
+        return 0;
+    case KEY_SYSTEM:
+        o->complete.system = arg;
         return 0;
     case KEY_NO_BOS:
         o->complete.bos = false;
@@ -145,12 +163,16 @@ static lcf_status print_json(const lcf_completion *c, lcf_err *err)
 static lcf_status run(const options *o, lcf_err *err)
 {
     lcf_llama *m = NULL;
-    lcf_completion c;
+    lcf_complete_options complete = o->complete;
+    lcf_completion c = {0};
     lcf_status status = lcf_llama_open(&m, o->model, err);
 
     if (status)
         return status;
-    status = lcf_complete(&c, m, o->prompt, strlen(o->prompt), &o->complete, err);
+    if (o->chat_auto)
+        status = lcf_template_of_file(&complete.chat, o->model, err);
+    if (!status)
+        status = lcf_complete(&c, m, o->prompt, strlen(o->prompt), &complete, err);
     if (!status && o->json) {
         status = print_json(&c, err);
     } else if (!status) {
@@ -167,7 +189,7 @@ static lcf_status run(const options *o, lcf_err *err)
 int lcf_cmd_complete(int argc, char **argv)
 {
     static const struct argp ARGP = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
-    options o = {NULL, NULL, LCF_COMPLETE_OPTIONS_INIT, false};
+    options o = {NULL, NULL, LCF_COMPLETE_OPTIONS_INIT, false, false};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&ARGP, "complete", argc, argv, &o, &err);
 

@@ -22,6 +22,7 @@
 enum {
     OPT_MODEL = 0x100,
     OPT_COT,
+    OPT_CHAT,
     OPT_ENDPOINT,
     OPT_KEY_FILE,
     OPT_CONCURRENCY,
@@ -56,6 +57,10 @@ static const struct argp_option OPTIONS[] = {
      3},
     {"force", OPT_FORCE, NULL, 0, "Look into the store also when its manifest is up to date", 3},
     {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
+    {"chat-template", OPT_CHAT, "NAME", 0,
+     "How --model wants messages marked: plain, llama2, llama3, chatml, zephyr, mistral, or auto "
+     "for what the file says (default auto)",
+     2},
     {"endpoint", OPT_ENDPOINT, "URL", 0,
      "Instead of --model: an OpenAI-compatible server such as http://localhost:8000/v1 (vLLM, "
      "SGLang, llama.cpp)",
@@ -115,6 +120,7 @@ static const char DOC[] =
 
 typedef struct arguments {
     lcf_generate_options generate;
+    const char *chat; /* NULL: as the model says */
     bool json;
 } arguments;
 
@@ -172,8 +178,20 @@ static error_t parse_budget(int key, char *text, struct argp_state *state, lcf_g
     }
 }
 
-static void check(const lcf_generate_options *o, struct argp_state *state)
+/* The model's chat template: what was asked for, or what its file says. */
+static lcf_status choose_chat(arguments *a, lcf_err *err)
 {
+    lcf_template *chat = &a->generate.prompt.chat;
+
+    if (a->chat)
+        return lcf_template_parse(chat, a->chat, err);
+    return a->generate.model ? lcf_template_of_file(chat, a->generate.model, err) : LCF_OK;
+}
+
+static void check(const lcf_generate_options *o, const char *chat, struct argp_state *state)
+{
+    if (chat && o->endpoint.url)
+        argp_error(state, "--chat-template is for --model: a server marks messages itself");
     if (!o->dataset || !o->out || (!o->model && !o->endpoint.url))
         argp_error(state, "--dataset, --out and either --model or --endpoint are needed");
     if (o->model && o->endpoint.url)
@@ -197,9 +215,15 @@ static size_t parse_memory(struct argp_state *state, const char *text)
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     arguments *a = state->input;
+    lcf_err err = LCF_ERR_INIT;
     lcf_generate_options *o = &a->generate;
 
     switch (key) {
+    case OPT_CHAT:
+        a->chat = strcmp(text, "auto") ? text : NULL;
+        if (a->chat && choose_chat(a, &err))
+            argp_error(state, "--chat-template: %s", err.text);
+        return 0;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = o;
         return 0;
@@ -228,7 +252,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->json = true;
         return 0;
     case ARGP_KEY_END:
-        check(o, state);
+        check(o, a->chat, state);
         return 0;
     default:
         return parse_budget(key, text, state, o);
@@ -328,6 +352,8 @@ int lcf_cmd_generate(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes fails the write, as a full disk does */
     if (!status)
         status = take_place(&folder, &a.generate, &err);
+    if (!status)
+        status = choose_chat(&a, &err);
     if (!status)
         status = lcf_generate(&result, &a.generate, &err);
     if (!status) {

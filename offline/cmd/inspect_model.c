@@ -164,13 +164,13 @@ static void add_vocabulary(json_t *out, const lcf_gguf *g)
 
 static void add_chat(json_t *out, const lcf_gguf *g)
 {
-    lcf_chat chat;
-    bool known = lcf_chat_of_gguf(&chat, g);
+    lcf_template chat;
+    bool known = lcf_template_of_gguf(&chat, g);
 
     json_object_set_new(out, "chat_template",
-                        json_string(!known                   ? "unknown"
-                                    : chat == LCF_CHAT_PLAIN ? "none"
-                                                             : lcf_chat_name(chat)));
+                        json_string(!known                       ? "unknown"
+                                    : chat == LCF_TEMPLATE_PLAIN ? "none"
+                                                                 : lcf_template_name(chat)));
 }
 
 lcf_status lcf_inspect_model(json_t *out, const char *path, bool tensors, lcf_err *err)

@@ -8,6 +8,7 @@
 #include "offline/llama/chat.h"
 
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 
 #include <string.h>
 
@@ -22,45 +23,45 @@ typedef struct form {
 } form;
 
 static const form FORMS[] = {
-    [LCF_CHAT_PLAIN] = {"plain", SYSTEM USER, USER, {NULL}},
-    [LCF_CHAT_LLAMA2] = {"llama2",
-                         "[INST] <<SYS>>\n" SYSTEM "\n<</SYS>>\n\n" USER " [/INST]",
-                         "[INST] " USER " [/INST]",
-                         {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", NULL}},
-    [LCF_CHAT_LLAMA3] = {"llama3",
-                         "<|start_header_id|>system<|end_header_id|>\n\n" SYSTEM
-                         "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n" USER
-                         "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-                         "<|start_header_id|>user<|end_header_id|>\n\n" USER
-                         "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-                         {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", NULL}},
-    [LCF_CHAT_CHATML] = {"chatml",
-                         "<|im_start|>system\n" SYSTEM "<|im_end|>\n<|im_start|>user\n" USER
-                         "<|im_end|>\n<|im_start|>assistant\n",
-                         "<|im_start|>user\n" USER "<|im_end|>\n<|im_start|>assistant\n",
-                         {"<|im_start|>", "<|im_end|>", NULL}},
-    [LCF_CHAT_ZEPHYR] = {"zephyr",
-                         "<|system|>\n" SYSTEM "</s>\n<|user|>\n" USER "</s>\n<|assistant|>\n",
-                         "<|user|>\n" USER "</s>\n<|assistant|>\n",
-                         {"<|system|>", "<|user|>", "<|assistant|>", "</s>", NULL}},
-    [LCF_CHAT_MISTRAL] = {"mistral",
-                          "[INST] " SYSTEM "\n\n" USER " [/INST]",
-                          "[INST] " USER " [/INST]",
-                          {"[INST]", "[/INST]", NULL}},
+    [LCF_TEMPLATE_PLAIN] = {"plain", SYSTEM USER, USER, {NULL}},
+    [LCF_TEMPLATE_LLAMA2] = {"llama2",
+                             "[INST] <<SYS>>\n" SYSTEM "\n<</SYS>>\n\n" USER " [/INST]",
+                             "[INST] " USER " [/INST]",
+                             {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", NULL}},
+    [LCF_TEMPLATE_LLAMA3] = {"llama3",
+                             "<|start_header_id|>system<|end_header_id|>\n\n" SYSTEM
+                             "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n" USER
+                             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+                             "<|start_header_id|>user<|end_header_id|>\n\n" USER
+                             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+                             {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", NULL}},
+    [LCF_TEMPLATE_CHATML] = {"chatml",
+                             "<|im_start|>system\n" SYSTEM "<|im_end|>\n<|im_start|>user\n" USER
+                             "<|im_end|>\n<|im_start|>assistant\n",
+                             "<|im_start|>user\n" USER "<|im_end|>\n<|im_start|>assistant\n",
+                             {"<|im_start|>", "<|im_end|>", NULL}},
+    [LCF_TEMPLATE_ZEPHYR] = {"zephyr",
+                             "<|system|>\n" SYSTEM "</s>\n<|user|>\n" USER "</s>\n<|assistant|>\n",
+                             "<|user|>\n" USER "</s>\n<|assistant|>\n",
+                             {"<|system|>", "<|user|>", "<|assistant|>", "</s>", NULL}},
+    [LCF_TEMPLATE_MISTRAL] = {"mistral",
+                              "[INST] " SYSTEM "\n\n" USER " [/INST]",
+                              "[INST] " USER " [/INST]",
+                              {"[INST]", "[/INST]", NULL}},
 };
 
 enum { FORMS_N = sizeof(FORMS) / sizeof(*FORMS) };
 
-const char *lcf_chat_name(lcf_chat chat)
+const char *lcf_template_name(lcf_template chat)
 {
     return FORMS[chat].name;
 }
 
-lcf_status lcf_chat_parse(lcf_chat *out, const char *name, lcf_err *err)
+lcf_status lcf_template_parse(lcf_template *out, const char *name, lcf_err *err)
 {
     for (size_t i = 0; i < FORMS_N; i++)
         if (!strcmp(FORMS[i].name, name)) {
-            *out = (lcf_chat)i;
+            *out = (lcf_template)i;
             return LCF_OK;
         }
     return LCF_FAIL(err, LCF_EUSAGE,
@@ -72,23 +73,37 @@ static bool holds(lcf_str text, const char *part)
     return memmem(text.data, text.len, part, strlen(part)) != NULL;
 }
 
-bool lcf_chat_of_gguf(lcf_chat *out, const lcf_gguf *g)
+bool lcf_template_of_gguf(lcf_template *out, const lcf_gguf *g)
 {
     lcf_str text;
 
-    *out = LCF_CHAT_PLAIN;
+    *out = LCF_TEMPLATE_PLAIN;
     if (lcf_gguf_string(&text, g, "tokenizer.chat_template", NULL) || !text.len)
         return true;
     if (holds(text, "<|im_start|>") && holds(text, "<|im_end|>"))
-        *out = LCF_CHAT_CHATML;
+        *out = LCF_TEMPLATE_CHATML;
     else if (holds(text, "<|start_header_id|>") && holds(text, "<|eot_id|>"))
-        *out = LCF_CHAT_LLAMA3;
+        *out = LCF_TEMPLATE_LLAMA3;
     else if (holds(text, "[INST]"))
-        *out = holds(text, "<<SYS>>") ? LCF_CHAT_LLAMA2 : LCF_CHAT_MISTRAL;
+        *out = holds(text, "<<SYS>>") ? LCF_TEMPLATE_LLAMA2 : LCF_TEMPLATE_MISTRAL;
     else if (holds(text, "<|user|>") && holds(text, "<|assistant|>") &&
              (holds(text, "</s>") || holds(text, "eos_token")))
-        *out = LCF_CHAT_ZEPHYR;
-    return *out != LCF_CHAT_PLAIN;
+        *out = LCF_TEMPLATE_ZEPHYR;
+    return *out != LCF_TEMPLATE_PLAIN;
+}
+
+lcf_status lcf_template_of_file(lcf_template *out, const char *path, lcf_err *err)
+{
+    lcf_gguf *g;
+    lcf_status status = lcf_gguf_open(&g, path, err);
+
+    if (status)
+        return status;
+    if (!lcf_template_of_gguf(out, g))
+        lcf_log(LCF_LOG_WARN, "msg=\"%s: its chat template is none of those known; plain is used\"",
+                path);
+    lcf_gguf_close(g);
+    return LCF_OK;
 }
 
 /* ---- encoding ----------------------------------------------------------------------------- */
@@ -185,8 +200,8 @@ static lcf_status put_template(writer *w, const char *text, lcf_str system, lcf_
     return status ? status : end_run(w);
 }
 
-lcf_status lcf_chat_encode(lcf_tokens *out, const lcf_tokenizer *t, lcf_chat chat, lcf_str system,
-                           lcf_str user, lcf_err *err)
+lcf_status lcf_template_encode(lcf_tokens *out, const lcf_tokenizer *t, lcf_template chat,
+                               lcf_str system, lcf_str user, lcf_err *err)
 {
     const form *f = &FORMS[chat];
     writer w = {t, f, out, LCF_BUF_INIT, true, err};

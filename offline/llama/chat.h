@@ -14,24 +14,28 @@
 #include "offline/llama/gguf.h"
 #include "offline/llama/tokenizer.h"
 
-typedef enum lcf_chat {
-    LCF_CHAT_PLAIN, /* no markers: a text to continue */
-    LCF_CHAT_LLAMA2,
-    LCF_CHAT_LLAMA3,
-    LCF_CHAT_CHATML,
-    LCF_CHAT_ZEPHYR,
-    LCF_CHAT_MISTRAL,
-} lcf_chat;
+typedef enum lcf_template {
+    LCF_TEMPLATE_PLAIN, /* no markers: a text to continue */
+    LCF_TEMPLATE_LLAMA2,
+    LCF_TEMPLATE_LLAMA3,
+    LCF_TEMPLATE_CHATML,
+    LCF_TEMPLATE_ZEPHYR,
+    LCF_TEMPLATE_MISTRAL,
+} lcf_template;
 
 /* "plain", "llama2", ... */
-const char *lcf_chat_name(lcf_chat chat);
+const char *lcf_template_name(lcf_template chat);
 /* errors: EUSAGE no such template; the message lists them */
-lcf_status lcf_chat_parse(lcf_chat *out, const char *name, lcf_err *err);
+lcf_status lcf_template_parse(lcf_template *out, const char *name, lcf_err *err);
 /*
  * The template of a file, recognised by the markers in tokenizer.chat_template; PLAIN where there
  * is none. false: there is one that is none of these, and *out is PLAIN.
  */
-bool lcf_chat_of_gguf(lcf_chat *out, const lcf_gguf *g);
+bool lcf_template_of_gguf(lcf_template *out, const lcf_gguf *g);
+
+/* The same of a file that is opened for it; one that is none of these is a line in the log. errors:
+ * as lcf_gguf_open */
+lcf_status lcf_template_of_file(lcf_template *out, const char *path, lcf_err *err);
 
 /*
  * Appends a conversation up to where the model answers: <s> where the model wants it, what is said
@@ -40,7 +44,7 @@ bool lcf_chat_of_gguf(lcf_chat *out, const lcf_gguf *g);
  * errors   ELIMIT text of 512 MiB and more; EUNSUPPORTED a marker is in a message, is text, and the
  *          vocabulary has no pieces for bytes; ENOMEM
  */
-lcf_status lcf_chat_encode(lcf_tokens *out, const lcf_tokenizer *t, lcf_chat chat, lcf_str system,
-                           lcf_str user, lcf_err *err);
+lcf_status lcf_template_encode(lcf_tokens *out, const lcf_tokenizer *t, lcf_template chat,
+                               lcf_str system, lcf_str user, lcf_err *err);
 
 #endif

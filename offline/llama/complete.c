@@ -30,6 +30,16 @@ lcf_status lcf_prompt_encode(lcf_tokens *out, const lcf_tokenizer *t, const char
     return lcf_tokenizer_encode(out, t, text, len, true, err);
 }
 
+static lcf_status encode_prompt(lcf_tokens *out, const lcf_tokenizer *t, const char *prompt,
+                                size_t len, const lcf_complete_options *o, lcf_err *err)
+{
+    lcf_str system = {o->system, o->system ? strlen(o->system) : 0};
+
+    if (o->chat == LCF_TEMPLATE_PLAIN)
+        return lcf_prompt_encode(out, t, prompt, len, o->bos, err);
+    return lcf_template_encode(out, t, o->chat, system, (lcf_str){prompt, len}, err);
+}
+
 void lcf_completion_dispose(lcf_completion *c)
 {
     lcf_tokens_dispose(&c->prompt);
@@ -99,7 +109,7 @@ lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *pro
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
-    status = lcf_prompt_encode(&out->prompt, m->tokenizer, prompt, len, options->bos, err);
+    status = encode_prompt(&out->prompt, m->tokenizer, prompt, len, options, err);
     if (status)
         return status;
     if (!out->prompt.n)

@@ -4,17 +4,20 @@
 #ifndef LCF_OFFLINE_LLAMA_COMPLETE_H
 #define LCF_OFFLINE_LLAMA_COMPLETE_H
 
+#include "offline/llama/chat.h"
 #include "offline/llama/llama.h"
 
 typedef struct lcf_complete_options {
     size_t tokens_max;
     lcf_sampling sampling;
     uint64_t seed;
-    bool bos; /* begin with <s> where the model wants it */
+    bool bos;           /* begin with <s> where the model wants it */
+    lcf_template chat;  /* PLAIN: the prompt is a text to continue */
+    const char *system; /* with a chat template: what is said once; NULL = nothing */
 } lcf_complete_options;
-#define LCF_COMPLETE_OPTIONS_INIT       \
-    {                                   \
-        128, LCF_SAMPLING_INIT, 1, true \
+#define LCF_COMPLETE_OPTIONS_INIT                                 \
+    {                                                             \
+        128, LCF_SAMPLING_INIT, 1, true, LCF_TEMPLATE_PLAIN, NULL \
     }
 
 typedef enum lcf_finish {

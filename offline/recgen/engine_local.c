@@ -25,6 +25,27 @@ typedef struct local {
     lcf_buf prompt, text; /* scratch; texts of one row */
 } local;
 
+/* The row's prompt: the dialect's text, or its messages in the model's chat template. */
+static lcf_status encode_prompt(lcf_tokens *out, local *l, const lcf_facts *facts, lcf_err *err)
+{
+    const lcf_tokenizer *tokenizer = l->model->tokenizer;
+    lcf_buf system = LCF_BUF_INIT;
+    lcf_status status;
+
+    if (l->o.prompt->chat == LCF_TEMPLATE_PLAIN)
+        return lcf_prompt_tokens(out, tokenizer, l->o.prompt, l->o.dataset, facts, true, &l->prompt,
+                                 err);
+    lcf_buf_reset(&l->prompt);
+    lcf_prompt_chat(&system, &l->prompt, l->o.prompt, l->o.dataset, facts);
+    status = system.status || l->prompt.status ? LCF_FAIL(err, LCF_ENOMEM, "prompt text") : LCF_OK;
+    if (!status)
+        status = lcf_template_encode(out, tokenizer, l->o.prompt->chat,
+                                     (lcf_str){lcf_buf_text(&system), system.len},
+                                     (lcf_str){lcf_buf_text(&l->prompt), l->prompt.len}, err);
+    lcf_buf_dispose(&system);
+    return status;
+}
+
 /* The row's prompt, with as much history as the model's context has room for. */
 static lcf_status make_prompt(lcf_tokens *prompt, local *l, lcf_ask *ask, lcf_err *err)
 {
@@ -33,8 +54,7 @@ static lcf_status make_prompt(lcf_tokens *prompt, local *l, lcf_ask *ask, lcf_er
     for (;;) {
         lcf_status status;
         prompt->n = 0;
-        status = lcf_prompt_tokens(prompt, l->model->tokenizer, l->o.prompt, l->o.dataset,
-                                   &ask->facts, true, &l->prompt, err);
+        status = encode_prompt(prompt, l, &ask->facts, err);
         if (status || prompt->n <= room)
             return status;
         if (!l->job->shorten(l->job->arg, ask))

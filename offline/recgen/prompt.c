@@ -50,8 +50,11 @@ const char *lcf_dialect_name(lcf_dialect dialect)
 
 void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_options *options)
 {
-    snprintf(out, LCF_PROMPT_VERSION_BYTES, "%s-1 history=%zu title=%zu",
-             lcf_dialect_name(options->dialect), options->history_n, options->title_bytes_max);
+    bool chat = options->chat != LCF_TEMPLATE_PLAIN;
+
+    snprintf(out, LCF_PROMPT_VERSION_BYTES, "%s-1 history=%zu title=%zu%s%s",
+             lcf_dialect_name(options->dialect), options->history_n, options->title_bytes_max,
+             chat ? " chat=" : "", chat ? lcf_template_name(options->chat) : "");
 }
 
 const char *lcf_prompt_answer(uint8_t label)

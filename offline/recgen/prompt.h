@@ -22,6 +22,7 @@
 #ifndef LCF_OFFLINE_RECGEN_PROMPT_H
 #define LCF_OFFLINE_RECGEN_PROMPT_H
 
+#include "offline/llama/chat.h"
 #include "offline/recgen/facts.h"
 
 typedef enum lcf_dialect { LCF_DIALECT_RECGEN = 0, LCF_DIALECT_LLAMA2 = 1 } lcf_dialect;
@@ -30,10 +31,11 @@ typedef struct lcf_prompt_options {
     lcf_dialect dialect;
     size_t history_n;       /* most recent items shown, 1 .. LCF_HISTORY_MAX */
     size_t title_bytes_max; /* longer titles are cut at a word */
+    lcf_template chat;      /* the local model's; PLAIN: the dialect's own marks, as text */
 } lcf_prompt_options;
-#define LCF_PROMPT_OPTIONS_INIT   \
-    {                             \
-        LCF_DIALECT_RECGEN, 8, 48 \
+#define LCF_PROMPT_OPTIONS_INIT                       \
+    {                                                 \
+        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN \
     }
 
 /* errors: EUSAGE no such dialect */
@@ -41,7 +43,7 @@ lcf_status lcf_dialect_parse(lcf_dialect *out, const char *name, lcf_err *err);
 const char *lcf_dialect_name(lcf_dialect dialect);
 
 #define LCF_PROMPT_VERSION_BYTES 64
-/* e.g. "recgen-1 history=8 title=48" */
+/* e.g. "recgen-1 history=8 title=48", and " chat=chatml" where there is a template */
 void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_options *options);
 
 /* Appends "Will the user like the target?"; the answer is lcf_prompt_answer. */

@@ -68,7 +68,16 @@ say "a changed model invalidates, a larger share adds"
     jq -e --argjson rows "$rows" '.rows_present == $rows and .rows_generated > 0' >/dev/null ||
     fail "a larger share"
 
+say "a chat template is part of what was asked"
+"$LLMCF" generate $GENERATE --out chat --share 0.02 --chat-template zephyr 2>>log
+"$LLMCF" store export --cot chat 2>>log | jq -s -e 'length > 0 and all(.prompt | endswith(" chat=zephyr"))' >/dev/null ||
+    fail "the template is not in the prompt's version"
+"$LLMCF" generate $GENERATE --out auto --share 0.02 2>>log
+"$LLMCF" generate $GENERATE --out auto --share 0.02 --chat-template plain --json 2>>log | jq -e .current >/dev/null ||
+    fail "a model without a template gets plain prompts"
+
 say "refusals"
+test "$(exit_code "$LLMCF" generate $GENERATE --out x --chat-template poem)" = 2
 test "$(exit_code "$LLMCF" generate --dataset dataset)" = 2
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --template poem)" = 2
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --share 0)" = 2

@@ -31,6 +31,12 @@ two=$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-toke
 [ "$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-tokens 99 --temperature 0 --json | jq -r .finish)" = context ] ||
     fail "the context must end a text"
 
+# chat templates: by name, and none in this file
+chat() { "$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt t --max-tokens 1 --json "$@" | jq -c .prompt_ids; }
+[ "$(chat --chat-template auto)" = "$(chat)" ] || fail "no template means plain"
+expect_failure 1 'context is 8' "$LLMCF" complete --model "$model" --prompt x --system y --chat-template zephyr
+expect_failure 2 'chatml' "$LLMCF" complete --model "$model" --prompt x --chat-template poem
+
 # inspect
 [ "$("$LLMCF" inspect --json "$model" | jq -c '[.kind, .version, .architecture, .layers, .types.F32.tensors, .vocabulary]')" = \
     '["gguf",3,"llama",1,11,10]' ] || fail "inspect of a model"

@@ -61,11 +61,11 @@ static void use_chat(const lcf_gguf *g, const lcf_tokenizer *t)
 {
     static const char SAID[] = "the [/INST] <|im_end|> cat";
     lcf_tokens ids = LCF_TOKENS_INIT;
-    lcf_chat chat;
+    lcf_template chat;
 
-    lcf_chat_of_gguf(&chat, g);
-    (void)!lcf_chat_encode(&ids, t, chat, (lcf_str){"s", 1}, (lcf_str){SAID, sizeof(SAID) - 1},
-                           NULL);
+    lcf_template_of_gguf(&chat, g);
+    (void)!lcf_template_encode(&ids, t, chat, (lcf_str){"s", 1}, (lcf_str){SAID, sizeof(SAID) - 1},
+                               NULL);
     lcf_tokens_dispose(&ids);
 }
 
