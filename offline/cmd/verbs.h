@@ -10,6 +10,8 @@
     X("simulate", lcf_cmd_simulate, "make up a shop and its log")                          \
     X("prepare", lcf_cmd_prepare, "turn a raw log into a dataset")                         \
     X("tune", lcf_cmd_tune, "make the language model from a dataset")                      \
+    X("measure", lcf_cmd_measure, "what a language model can do, on held-out rows")        \
+    X("export-sft", lcf_cmd_export_sft, "a tuning mixture for another trainer")            \
     X("generate", lcf_cmd_generate, "write chains of thought for training rows")           \
     X("export-requests", lcf_cmd_export_requests, "the same job as files of requests")     \
     X("import-responses", lcf_cmd_import_responses, "their answers into the store")        \

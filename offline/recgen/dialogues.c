@@ -383,14 +383,21 @@ lcf_status lcf_dialogues_parse(lcf_dialogues *g, lcf_dialogue_form form, const c
     return status;
 }
 
-lcf_status lcf_dialogues_add_text(lcf_dialogues *g, const char *text, lcf_err *err)
+lcf_status lcf_dialogues_add(lcf_dialogues *g, const lcf_turn *turns, size_t n, lcf_err *err)
 {
-    reader r = {g, LCF_FORM_TEXT, "text", 0, false, 0, 0};
-    lcf_status status;
+    reader r = {g, LCF_FORM_TEXT, "row", 0, false, 0, 0};
+    lcf_status status = LCF_OK;
 
     row_begin(&r);
-    status = add_turn(&r, LCF_ROLE_ASSISTANT, (lcf_str){text, strlen(text)}, err);
+    for (size_t i = 0; i < n && !status; i++)
+        status = add_turn(&r, turns[i].role, turns[i].text, err);
     return status ? status : row_end(&r, err);
+}
+
+void lcf_dialogues_reset(lcf_dialogues *g)
+{
+    lcf_buf_reset(&g->text);
+    g->n = g->turns_n = g->empty_n = 0;
 }
 
 lcf_status lcf_dialogues_load(lcf_dialogues *g, lcf_dialogue_form form, const char *path,

@@ -71,8 +71,10 @@ lcf_status lcf_dialogues_load(lcf_dialogues *g, lcf_dialogue_form form, const ch
 /* The same from bytes at hand; `source` names them in messages. */
 lcf_status lcf_dialogues_parse(lcf_dialogues *g, lcf_dialogue_form form, const char *text,
                                size_t len, const char *source, lcf_err *err);
-/* Appends a row of plain text, whatever its length. */
-lcf_status lcf_dialogues_add_text(lcf_dialogues *g, const char *text, lcf_err *err);
+/* Appends one row of these turns, whatever their length; it must keep the invariant. */
+lcf_status lcf_dialogues_add(lcf_dialogues *g, const lcf_turn *turns, size_t n, lcf_err *err);
+/* Takes all rows away; the memory is kept. */
+void lcf_dialogues_reset(lcf_dialogues *g);
 size_t lcf_dialogues_turns_n(const lcf_dialogues *g, size_t row);
 /* Its text is valid until the next load. */
 lcf_turn lcf_dialogues_turn(const lcf_dialogues *g, size_t row, size_t turn);

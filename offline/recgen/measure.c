@@ -74,13 +74,15 @@ static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
 
 typedef struct perplexity { /* rows gathered, and what they gave */
     lcf_probe *probe;
+    const lcf_tokenizer *tokenizer;
     lcf_pool *pool;
     lcf_row rows[ROWS_PER_PASS];
     double nll[ROWS_PER_PASS];
     uint64_t targets_n[ROWS_PER_PASS];
     size_t n;
     double nll_sum;
-    uint64_t targets_sum;
+    uint64_t targets_sum, bytes_sum;
+    lcf_buf text; /* scratch */
 } perplexity;
 
 static lcf_status probe_row(void *arg, size_t task, size_t worker, lcf_err *err)
@@ -104,23 +106,38 @@ static lcf_status flush(perplexity *p, lcf_err *err)
     return status;
 }
 
+/* The bytes that a row's targets spell. */
+static void count_bytes(perplexity *p, const lcf_row *row)
+{
+    lcf_buf_reset(&p->text);
+    for (size_t i = 0; i < row->tokens.n; i++)
+        if (row->targets[i] >= 0)
+            lcf_tokenizer_decode(&p->text, p->tokenizer, (const uint32_t *)&row->targets[i], 1);
+    p->bytes_sum += p->text.len;
+}
+
 /* Takes over what `built` says of the next row. */
 static lcf_status keep(perplexity *p, lcf_status built, lcf_err *err)
 {
     if (built)
         return built;
+    count_bytes(p, &p->rows[p->n]);
+    if (p->text.status)
+        return LCF_FAIL(err, p->text.status, "text of a held-out row");
     return ++p->n == ROWS_PER_PASS ? flush(p, err) : LCF_OK;
 }
 
 /* The figures of the rows kept since the last call. */
-static lcf_status finish(double *value, uint64_t *tokens, perplexity *p, lcf_err *err)
+static lcf_status finish(double *value, double *bits_per_byte, uint64_t *tokens, perplexity *p,
+                         lcf_err *err)
 {
     lcf_status status = flush(p, err);
 
+    *bits_per_byte = p->bytes_sum ? p->nll_sum / log(2.0) / (double)p->bytes_sum : NAN;
     *value = p->targets_sum ? exp(p->nll_sum / (double)p->targets_sum) : NAN;
     *tokens = p->targets_sum;
     p->nll_sum = 0.0;
-    p->targets_sum = 0;
+    p->targets_sum = p->bytes_sum = 0;
     return status;
 }
 
@@ -130,6 +147,7 @@ static lcf_status measure_cot(lcf_recgen_measures *out, perplexity *p, lcf_mixtu
     size_t begin = d ? d->split_begin[LCF_VALID] : 0;
     size_t all = d ? d->split_begin[LCF_VALID + 1] - begin : 0;
     lcf_status status = LCF_OK;
+    double unused;
 
     n = n < all ? n : all;
     for (size_t i = 0; i < n && !status; i++) {
@@ -137,7 +155,7 @@ static lcf_status measure_cot(lcf_recgen_measures *out, perplexity *p, lcf_mixtu
         status = keep(
             p, lcf_mixture_sample(&p->rows[p->n], mixture, LCF_SOURCE_EXPLAIN, sample, err), err);
     }
-    return status ? status : finish(&out->cot_perplexity, &out->cot_tokens, p, err);
+    return status ? status : finish(&out->cot_perplexity, &unused, &out->cot_tokens, p, err);
 }
 
 /* Row `at` of the held-out rows of all general sources, one after another. */
@@ -171,15 +189,18 @@ static lcf_status measure_general(lcf_recgen_measures *out, perplexity *p, lcf_m
         size_t at = (size_t)((double)i * (double)all / (double)n);
         status = keep(p, held_out(&p->rows[p->n], mixture, sources, at, err), err);
     }
-    return status ? status : finish(&out->general_perplexity, &out->general_tokens, p, err);
+    return status ? status
+                  : finish(&out->general_perplexity, &out->general_bits_per_byte,
+                           &out->general_tokens, p, err);
 }
 
 static lcf_status measure_perplexities(lcf_recgen_measures *out, const lcf_llama *model,
-                                       lcf_mixture *mixture, const lcf_sources *sources,
+                                       const lcf_tokenizer *tokenizer, lcf_mixture *mixture,
+                                       const lcf_sources *sources,
                                        const lcf_measure_options *options, lcf_pool *pool,
                                        lcf_err *err)
 {
-    perplexity p = {.pool = pool};
+    perplexity p = {.pool = pool, .tokenizer = tokenizer, .text = LCF_BUF_INIT};
     lcf_status status =
         lcf_probe_create(&p.probe, model, options->context_n, lcf_pool_threads(pool), err);
 
@@ -190,6 +211,7 @@ static lcf_status measure_perplexities(lcf_recgen_measures *out, const lcf_llama
         status = measure_general(out, &p, mixture, sources, options->general_rows, err);
     for (size_t i = 0; i < ROWS_PER_PASS; i++)
         lcf_row_dispose(&p.rows[i]);
+    lcf_buf_dispose(&p.text);
     lcf_probe_free(p.probe);
     return status;
 }
@@ -207,7 +229,7 @@ lcf_status lcf_recgen_measure(lcf_recgen_measures *out, const lcf_llama *model,
     out->choice.accuracy = NAN;
     status = measure_auc(out, model, tokenizer, sources, options, pool, err);
     if (!status)
-        status = measure_perplexities(out, model, mixture, sources, options, pool, err);
+        status = measure_perplexities(out, model, tokenizer, mixture, sources, options, pool, err);
     if (!status && options->choice_dir)
         status = lcf_choice_measure(&out->choice, model, tokenizer, options->choice_dir,
                                     options->choice_rows, model->config.context_n, pool, err);
@@ -222,11 +244,12 @@ static json_t *number(double value)
 json_t *lcf_recgen_measures_json(const lcf_recgen_measures *m)
 {
     const lcf_choice_result *c = &m->choice;
-    json_t *json =
-        json_pack("{s:o, s:I, s:o, s:I, s:o, s:I}", "auc", number(m->auc), "auc_rows",
-                  (json_int_t)m->auc_rows, "cot_perplexity", number(m->cot_perplexity),
-                  "cot_tokens", (json_int_t)m->cot_tokens, "general_perplexity",
-                  number(m->general_perplexity), "general_tokens", (json_int_t)m->general_tokens);
+    json_t *json = json_pack("{s:o, s:I, s:o, s:I, s:o, s:o, s:I}", "auc", number(m->auc),
+                             "auc_rows", (json_int_t)m->auc_rows, "cot_perplexity",
+                             number(m->cot_perplexity), "cot_tokens", (json_int_t)m->cot_tokens,
+                             "general_perplexity", number(m->general_perplexity),
+                             "general_bits_per_byte", number(m->general_bits_per_byte),
+                             "general_tokens", (json_int_t)m->general_tokens);
 
     if (json && c->rows &&
         json_object_set_new(json, "choice",
@@ -262,6 +285,7 @@ lcf_recgen_measures lcf_recgen_measures_of_json(const json_t *json)
         .cot_perplexity = kept(json, "cot_perplexity"),
         .cot_tokens = kept_n(json, "cot_tokens"),
         .general_perplexity = kept(json, "general_perplexity"),
+        .general_bits_per_byte = kept(json, "general_bits_per_byte"),
         .general_tokens = kept_n(json, "general_tokens"),
         .choice = {.accuracy = kept(choice, "accuracy"),
                    .rows = (size_t)kept_n(choice, "rows"),

@@ -20,7 +20,9 @@ typedef struct lcf_recgen_measures {
     uint64_t cot_tokens;
     double general_perplexity; /* NaN when no general row was held out */
     uint64_t general_tokens;
-    lcf_choice_result choice; /* accuracy NaN when it was not asked for */
+    double general_bits_per_byte; /* the same rows' information over their bytes: what can be
+                                     compared between models of different vocabularies */
+    lcf_choice_result choice;     /* accuracy NaN when it was not asked for */
 } lcf_recgen_measures;
 
 typedef struct lcf_measure_options {

@@ -125,7 +125,9 @@ static lcf_status keep_record(void *arg, const lcf_cot_record *record, lcf_err *
                  sizeof(*s->samples)))
         return LCF_FAIL(err, LCF_ENOMEM, "chains of thought");
     s->samples[s->dialogues.n] = key->sample;
-    return lcf_dialogues_add_text(&s->dialogues, record->text, err);
+    return lcf_dialogues_add(&s->dialogues,
+                             &(lcf_turn){LCF_ROLE_ASSISTANT, {record->text, strlen(record->text)}},
+                             1, err);
 }
 
 static lcf_status read_store(cot_reading *c, const char *path, lcf_err *err)
@@ -512,38 +514,54 @@ static void append_titles(lcf_buf *out, const lcf_prompt_options *prompt, const 
 }
 
 /* next and rating: an instruction like one of a file, in the template of those. */
+typedef struct task_text {
+    const char *instruction;
+    lcf_buf input, answer;
+} task_text;
+
+static lcf_status make_task(task_text *t, const lcf_sources *s, const lcf_prompt_options *prompt,
+                            bool rating, size_t sample, lcf_err *err)
+{
+    const lcf_catalogue *c = &s->d->catalogue;
+    lcf_facts f;
+
+    t->instruction = rating ? "Given what the user liked and did not like, say how the user rates "
+                              "the target item. Answer with a number."
+                            : "Given what the user liked and did not like, name the item that the "
+                              "user chooses next.";
+    lcf_facts_of(&f, s->d, NULL, prompt->history_n, sample);
+    append_titles(&t->input, prompt, c, f.rated ? "Liked:" : "Chosen:", f.liked, f.liked_n);
+    append_titles(&t->input, prompt, c, "Not liked:", f.disliked, f.disliked_n);
+    if (rating) {
+        append_titles(&t->input, prompt, c, "Target:", &f.sample.item, 1);
+        lcf_buf_printf(&t->answer, "%g", (double)sample_rating(s->d, sample));
+    } else {
+        lcf_prompt_title(&t->answer, prompt, c, f.sample.item);
+    }
+    if (t->input.len)
+        t->input.data[--t->input.len] = '\0'; /* the last newline */
+    if (t->input.status || t->answer.status)
+        return LCF_FAIL(err, LCF_ENOMEM, "training row");
+    return LCF_OK;
+}
+
+static lcf_str text_of(const lcf_buf *buf)
+{
+    return (lcf_str){lcf_buf_text(buf), buf->len};
+}
+
 static lcf_status task_segments(lcf_segments *out, const lcf_sources *s,
                                 const lcf_prompt_options *prompt, bool rating, size_t sample,
                                 lcf_err *err)
 {
-    const lcf_catalogue *c = &s->d->catalogue;
-    lcf_buf input = LCF_BUF_INIT, answer = LCF_BUF_INIT;
-    lcf_status status;
-    lcf_facts f;
+    task_text t = {NULL, LCF_BUF_INIT, LCF_BUF_INIT};
+    lcf_status status = make_task(&t, s, prompt, rating, sample, err);
 
-    lcf_facts_of(&f, s->d, NULL, prompt->history_n, sample);
-    append_titles(&input, prompt, c, f.rated ? "Liked:" : "Chosen:", f.liked, f.liked_n);
-    append_titles(&input, prompt, c, "Not liked:", f.disliked, f.disliked_n);
-    if (rating) {
-        append_titles(&input, prompt, c, "Target:", &f.sample.item, 1);
-        lcf_buf_printf(&answer, "%g", (double)sample_rating(s->d, sample));
-    } else {
-        lcf_prompt_title(&answer, prompt, c, f.sample.item);
-    }
-    if (input.len)
-        input.data[--input.len] = '\0'; /* the last newline */
-    status = input.status || answer.status ? LCF_FAIL(err, LCF_ENOMEM, "training row") : LCF_OK;
     if (!status)
-        status = lcf_chat_exchange(
-            out, s->options.chat, (lcf_str){"", 0},
-            view(rating ? "Given what the user liked and did not like, say how the user rates the "
-                          "target item. Answer with a number."
-                        : "Given what the user liked and did not like, name the item that the user "
-                          "chooses next."),
-            (lcf_str){lcf_buf_text(&input), input.len},
-            (lcf_str){lcf_buf_text(&answer), answer.len}, true, err);
-    lcf_buf_dispose(&input);
-    lcf_buf_dispose(&answer);
+        status = lcf_chat_exchange(out, s->options.chat, (lcf_str){"", 0}, view(t.instruction),
+                                   text_of(&t.input), text_of(&t.answer), true, err);
+    lcf_buf_dispose(&t.input);
+    lcf_buf_dispose(&t.answer);
     return status;
 }
 
@@ -569,6 +587,111 @@ lcf_status lcf_sources_segments(lcf_segments *out, const lcf_sources *s, size_t 
     default:
         return lcf_chat_segments(out, s->options.chat, &one->dialogues, row, &trim->dialogue, err);
     }
+}
+
+/* ---- rows as dialogues ---- */
+
+static lcf_status task_dialogue(lcf_dialogues *out, const lcf_sources *s, bool rating,
+                                size_t sample, lcf_err *err)
+{
+    task_text t = {NULL, LCF_BUF_INIT, LCF_BUF_INIT};
+    lcf_status status = make_task(&t, s, &s->options.prompt, rating, sample, err);
+    lcf_turn turns[] = {{LCF_ROLE_USER, view(t.instruction)},
+                        {LCF_ROLE_INPUT, text_of(&t.input)},
+                        {LCF_ROLE_ASSISTANT, text_of(&t.answer)}};
+
+    if (!status)
+        status = lcf_dialogues_add(out, turns, 3, err);
+    lcf_buf_dispose(&t.input);
+    lcf_buf_dispose(&t.answer);
+    return status;
+}
+
+static lcf_status file_dialogue(lcf_dialogues *out, const lcf_dialogues *g, uint32_t row,
+                                lcf_err *err)
+{
+    size_t n = lcf_dialogues_turns_n(g, row);
+    lcf_turn *turns = lcf_alloc(n, sizeof(*turns));
+    lcf_status status;
+
+    if (!turns)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu turns", n);
+    for (size_t i = 0; i < n; i++)
+        turns[i] = lcf_dialogues_turn(g, row, i);
+    status = lcf_dialogues_add(out, turns, n, err);
+    free(turns);
+    return status;
+}
+
+/* Takes `open` from the start and `close` from the end of a text that has both. */
+static bool unwrap(lcf_str *text, const char *open, const char *close)
+{
+    size_t a = strlen(open), b = strlen(close);
+
+    if (text->len < a + b || memcmp(text->data, open, a) ||
+        memcmp(text->data + text->len - b, close, b))
+        return false;
+    *text = (lcf_str){text->data + a, text->len - a - b};
+    return true;
+}
+
+/* The turns of a prompt: in the llama2 dialect without its markers, which no name in it can hold.
+ */
+static size_t prompt_turns(lcf_turn *turns, lcf_str text)
+{
+    static const char end[] = "\n<</SYS>>\n\n";
+    const char *system_end;
+    size_t n;
+
+    turns[0] = (lcf_turn){LCF_ROLE_USER, text};
+    if (!unwrap(&turns[0].text, "[INST] ", " [/INST]"))
+        return 1;
+    text = turns[0].text;
+    system_end = memmem(text.data, text.len, end, strlen(end));
+    if (!system_end || !unwrap(&text, "<<SYS>>\n", ""))
+        return 1;
+    n = (size_t)(system_end - text.data);
+    turns[0] = (lcf_turn){LCF_ROLE_SYSTEM, {text.data, n}};
+    turns[1] = (lcf_turn){LCF_ROLE_USER, {system_end + strlen(end), text.len - n - strlen(end)}};
+    return 2;
+}
+
+static lcf_status segments_dialogue(lcf_dialogues *out, const lcf_segments *segments, lcf_err *err)
+{
+    lcf_turn turns[8];
+    size_t n = 0;
+
+    for (size_t i = 0; i < segments->n; i++) {
+        lcf_str text = lcf_segments_text(segments, i);
+        LCF_ASSERT(n + 2 <= sizeof(turns) / sizeof(turns[0]));
+        if (!segments->list[i].answer) {
+            n += prompt_turns(turns + n, text);
+            continue;
+        }
+        unwrap(&text, " ", "");
+        turns[n++] = (lcf_turn){LCF_ROLE_ASSISTANT, text};
+    }
+    return lcf_dialogues_add(out, turns, n, err);
+}
+
+lcf_status lcf_sources_dialogue(lcf_dialogues *out, const lcf_sources *s, size_t idx, uint32_t row,
+                                uint64_t teacher_seed, lcf_err *err)
+{
+    const source *one = &s->list[idx];
+    lcf_segments segments = {.n = 0};
+    lcf_status status;
+    lcf_trim trim;
+
+    if (!lcf_source_is_of_dataset(one->spec.kind))
+        return file_dialogue(out, &one->dialogues, row, err);
+    if (one->spec.kind == LCF_SOURCE_NEXT || one->spec.kind == LCF_SOURCE_RATING)
+        return task_dialogue(out, s, one->spec.kind == LCF_SOURCE_RATING, row, err);
+    lcf_trim_init(&trim, s);
+    status = lcf_sources_segments(&segments, s, idx, row, &trim, teacher_seed, err);
+    if (!status)
+        status = segments_dialogue(out, &segments, err);
+    lcf_segments_dispose(&segments);
+    return status;
 }
 
 lcf_status lcf_sources_sample(lcf_segments *out, const lcf_sources *s, lcf_source_kind kind,

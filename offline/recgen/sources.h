@@ -135,7 +135,11 @@ bool lcf_trim_more(lcf_trim *trim, const lcf_sources *s, size_t source, uint32_t
 lcf_status lcf_sources_segments(lcf_segments *out, const lcf_sources *s, size_t source,
                                 uint32_t row, const lcf_trim *trim, uint64_t teacher_seed,
                                 lcf_err *err);
-/* The same of any sample of the dataset, also of one that is not trained on: `decide` or `explain`.
+/* The row as a dialogue, without the markers of a template, appended to *out: for other programs.
+ */
+lcf_status lcf_sources_dialogue(lcf_dialogues *out, const lcf_sources *s, size_t source,
+                                uint32_t row, uint64_t teacher_seed, lcf_err *err);
+/* Segments of any sample of the dataset, also of one that is not trained on: `decide` or `explain`.
  */
 lcf_status lcf_sources_sample(lcf_segments *out, const lcf_sources *s, lcf_source_kind kind,
                               size_t sample, uint64_t teacher_seed, lcf_err *err);
