@@ -29,6 +29,8 @@ enum {
     GROUP = 64,     /* examples that share an entry in the search for leaders */
 };
 
+#define NO_TWIN UINT32_MAX
+
 /* Examples of one label by falling first part, lower index first among equals; found one by one, as
  * far as somebody asks. */
 typedef struct leaders {
@@ -56,7 +58,8 @@ struct lcf_neighbours_scratch {
     /* [queries_max] of the queries that the lists do not settle */
     lcf_example_query *unsettled;
     uint32_t *unsettled_at;
-    uint32_t *ids; /* [queries_max, LCF_EXAMPLES_K_MAX] */
+    uint32_t *twin; /* [queries_max] an earlier query that is the same, or NO_TWIN */
+    uint32_t *ids;  /* [queries_max, LCF_EXAMPLES_K_MAX] */
     float *scores;
 };
 
@@ -88,10 +91,11 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         s->leaders = lcf_alloc_zero(2, sizeof(*s->leaders));
         s->unsettled = lcf_alloc(queries_max, sizeof(*s->unsettled));
         s->unsettled_at = lcf_alloc(queries_max, sizeof(*s->unsettled_at));
+        s->twin = lcf_alloc(queries_max, sizeof(*s->twin));
         s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
         s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
         whole = s->first && s->item_part && s->exact_of && s->exact && s->leaders && s->unsettled &&
-                s->unsettled_at && s->ids && s->scores;
+                s->unsettled_at && s->twin && s->ids && s->scores;
     }
     for (int label = 0; whole && label < 2; label++) {
         s->leaders[label].best = lcf_alloc(s->groups_n, sizeof(float));
@@ -120,6 +124,7 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
     free(s->leaders);
     free(s->unsettled);
     free(s->unsettled_at);
+    free(s->twin);
     free(s->ids);
     free(s->scores);
     free(s);
@@ -378,6 +383,39 @@ static lcf_status search_unsettled(uint32_t *ids, float *scores, lcf_neighbours_
     return status;
 }
 
+static bool is_same(const lcf_example_query *a, const lcf_example_query *b)
+{
+    return a->user == b->user && a->time == b->time && a->history_vec == b->history_vec &&
+           a->target_vec == b->target_vec &&
+           !memcmp(&a->sample_hash, &b->sample_hash, sizeof(a->sample_hash));
+}
+
+/*
+ * An earlier query that asks the same: the one before, or, of an unknown item, the first of those.
+ * Whole requests of unknown items would else settle the same question, the dearest there is, again
+ * and again.
+ */
+static uint32_t find_twin(const uint32_t *items, const lcf_example_query *queries, size_t i,
+                          size_t unknown)
+{
+    const size_t twin = items[i] ? i - 1 : unknown;
+
+    return i && twin < i && items[twin] == items[i] && is_same(&queries[twin], &queries[i])
+               ? (uint32_t)twin
+               : NO_TWIN;
+}
+
+static void copy_twins(uint32_t *ids, float *scores, const uint32_t *twin, size_t n, uint32_t k)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (twin[i] == NO_TWIN)
+            continue;
+        memcpy(ids + i * k, ids + (size_t)twin[i] * k, k * sizeof(*ids));
+        if (scores)
+            memcpy(scores + i * k, scores + (size_t)twin[i] * k, k * sizeof(*scores));
+    }
+}
+
 lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
                                  const lcf_neighbours *nb, const lcf_embeddings *item_vectors,
                                  const lcf_examples *e, const uint32_t *items,
@@ -386,6 +424,8 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
 {
     const search w = {scratch, nb, e, queries, options->mode};
     uint32_t k = options->k;
+    size_t unknown = SIZE_MAX, asked;
+    lcf_status status;
 
     LCF_ASSERT(n <= scratch->queries_max && item_vectors->n == nb->items_n);
     if (k < 1 || k > LCF_EXAMPLES_K_MAX)
@@ -397,7 +437,8 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
     if (n == 0)
         return LCF_OK;
     begin(&w, item_vectors);
-    for (size_t i = 0; i < n; i++) {
+    for (asked = 0; asked < n; asked++) {
+        const size_t i = asked;
         lcf_best best[2];
         bool settled = true;
 
@@ -405,6 +446,11 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
             lcf_examples_none(ids + i * k, scores ? scores + i * k : NULL, (n - i) * k);
             break;
         }
+        scratch->twin[i] = find_twin(items, queries, i, unknown);
+        if (!items[i] && unknown == SIZE_MAX)
+            unknown = i;
+        if (scratch->twin[i] != NO_TWIN)
+            continue;
         lcf_best_init(best, options);
         for (unsigned label = 0; settled && label < 2; label++)
             settled = search_label(&best[label], &w, items[i], label, queries[i].target_vec);
@@ -415,5 +461,8 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
         scratch->unsettled[scratch->unsettled_n] = queries[i];
         scratch->unsettled_at[scratch->unsettled_n++] = (uint32_t)i;
     }
-    return search_unsettled(ids, scores, scratch, e, options, err);
+    status = search_unsettled(ids, scores, scratch, e, options, err);
+    if (!status)
+        copy_twins(ids, scores, scratch->twin, asked, k);
+    return status;
 }
