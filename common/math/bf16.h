@@ -12,6 +12,8 @@ typedef struct lcf_bf16 {
     void (*round)(uint16_t *y, const float *x, size_t n);
     /* y[2 i] = a[i], y[2 i + 1] = b[i], rounded. */
     void (*pair)(uint16_t *y, const float *a, const float *b, size_t n);
+    /* A panel of B [k, LCF_PANEL], row-major: pairs of rows. */
+    void (*panel)(uint16_t *panel, const float *b, size_t ldb, size_t k);
     /* As lcf_product; m rows of a against one panel, of which n columns are C's. */
     void (*product)(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
                     size_t m, size_t n, size_t k, bool add);

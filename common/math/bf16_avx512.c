@@ -31,19 +31,37 @@ static void bf16_round(uint16_t *y, const float *x, size_t n)
     }
 }
 
-static void bf16_pair(uint16_t *y, const float *a, const float *b, size_t n)
+/* 16 pairs of a and b. */
+ALWAYS_INLINE __m512i paired(__m512 a, __m512 b)
 {
     const __m512i order =
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    size_t i;
 
-    for (i = 0; i < n; i += 16) {
+    return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
+
+static void bf16_panel(uint16_t *panel, const float *b, size_t ldb, size_t k)
+{
+    for (size_t i = 0; i < k; i += 2, panel += 2 * LCF_PANEL) {
+        const float *x = b + i * ldb, *y = x + ldb;
+        const bool both = i + 1 < k;
+
+        for (size_t j = 0; j < LCF_PANEL; j += 16)
+            _mm512_storeu_si512(panel + 2 * j,
+                                paired(_mm512_loadu_ps(x + j),
+                                       both ? _mm512_loadu_ps(y + j) : _mm512_setzero_ps()));
+    }
+}
+
+static void bf16_pair(uint16_t *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
         __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
-        __m512i both = (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(mask, b + i),
-                                                    _mm512_maskz_loadu_ps(mask, a + i));
 
-        _mm512_mask_storeu_epi32(y + 2 * i, mask, _mm512_permutexvar_epi16(order, both));
+        _mm512_mask_storeu_epi32(
+            y + 2 * i, mask,
+            paired(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i)));
     }
 }
 
@@ -126,4 +144,5 @@ static void from_half(float *y, const uint16_t *x, size_t n)
     }
 }
 
-const lcf_bf16 lcf_bf16_avx512 = {bf16_round, bf16_pair, bf16_product, to_half, from_half};
+const lcf_bf16 lcf_bf16_avx512 = {bf16_round,   bf16_pair, bf16_panel,
+                                  bf16_product, to_half,   from_half};

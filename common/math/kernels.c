@@ -152,6 +152,11 @@ void lcf_exp(float *y, const float *x, size_t n)
     lcf_simd_get()->exp(y, x, n);
 }
 
+void lcf_exp_shifted(float *x, float shift, size_t n)
+{
+    lcf_simd_get()->exp_shifted(x, shift, n);
+}
+
 void lcf_sigmoid(float *y, const float *x, size_t n)
 {
     lcf_simd_get()->sigmoid(y, x, n);
@@ -252,16 +257,7 @@ void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float the
 
 void lcf_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_sin, bool inverse)
 {
-    float sign = inverse ? -1.0f : 1.0f;
-    size_t h, i;
-
-    for (h = 0; h < heads; h++, x += head_dim)
-        for (i = 0; i + 1 < head_dim; i += 2) {
-            float c = cos_sin[i], s = sign * cos_sin[i + 1], a = x[i], b = x[i + 1];
-
-            x[i] = a * c - b * s;
-            x[i + 1] = a * s + b * c;
-        }
+    lcf_simd_get()->rope_rotate(x, heads, head_dim, cos_sin, inverse);
 }
 
 void lcf_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta)

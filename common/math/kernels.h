@@ -51,6 +51,7 @@ void lcf_normalize(float *x, size_t n);
 /* y = exp(x), 1 / (1 + exp(-x)), tanh(x), elementwise; y may be x. Within 4e-7 relative (exp, for
  * |x| <= 87; beyond that clamped) or absolute. */
 void lcf_exp(float *y, const float *x, size_t n);
+void lcf_exp_shifted(float *x, float shift, size_t n); /* x = exp(x - shift) */
 void lcf_sigmoid(float *y, const float *x, size_t n);
 void lcf_tanh(float *y, const float *x, size_t n);
 
@@ -85,9 +86,9 @@ void lcf_attention_part(float *out, float *lse, const float *q, const float *k, 
                         const lcf_attention_shape *shape, size_t kv_first, size_t kv_n,
                         float *scratch);
 void lcf_attention_backward_part(float *dq, float *dk, float *dv, const float *dout,
-                                 const float *out, const float *lse, const float *q,
-                                 const float *k, const float *v, const lcf_attention_shape *shape,
-                                 size_t kv_first, size_t kv_n, float *scratch);
+                                 const float *out, const float *lse, const float *q, const float *k,
+                                 const float *v, const lcf_attention_shape *shape, size_t kv_first,
+                                 size_t kv_n, float *scratch);
 
 /*
  * dy [rows, n] is set to 0 where y [rows, n] is not positive (y NULL: left alone), then its column

@@ -51,6 +51,14 @@ static void portable_pair(uint16_t *y, const float *a, const float *b, size_t n)
     }
 }
 
+static void portable_panel(uint16_t *panel, const float *b, size_t ldb, size_t k)
+{
+    static const float zeros[LCF_PANEL];
+
+    for (size_t i = 0; i < k; i += 2, panel += 2 * LCF_PANEL)
+        portable_pair(panel, b + i * ldb, i + 1 < k ? b + (i + 1) * ldb : zeros, LCF_PANEL);
+}
+
 static void portable_product(float *c, size_t ldc, const uint16_t *a, size_t lda,
                              const uint16_t *panel, size_t m, size_t n, size_t k, bool add)
 {
@@ -101,8 +109,8 @@ static void portable_from_half(float *y, const uint16_t *x, size_t n)
         y[i] = half_widen(x[i]);
 }
 
-const lcf_bf16 lcf_bf16_portable = {portable_round, portable_pair, portable_product,
-                                    portable_to_half, portable_from_half};
+const lcf_bf16 lcf_bf16_portable = {portable_round,   portable_pair,    portable_panel,
+                                    portable_product, portable_to_half, portable_from_half};
 
 /* ---- dispatch ---- */
 
@@ -231,17 +239,16 @@ static void right_of_columns(uint16_t *panels, const float *b, size_t ldb, size_
 {
     const lcf_bf16 *kernels = bf16();
     const float zeros[LCF_PANEL] = {0};
+    size_t at = 0;
 
-    for (size_t at = 0; at < n; at += LCF_PANEL) {
-        const size_t wide = n - at < LCF_PANEL ? n - at : LCF_PANEL;
-
-        for (size_t i = 0; i < k; i += 2, panels += 2 * LCF_PANEL) {
-            const float *row = b + i * ldb + at;
-
-            kernels->pair(panels, row, i + 1 < k ? row + ldb : zeros, wide);
-            memset(panels + 2 * wide, 0, 2 * (LCF_PANEL - wide) * sizeof(*panels));
-        }
-    }
+    for (; at + LCF_PANEL <= n; at += LCF_PANEL, panels += even(k) * LCF_PANEL)
+        kernels->panel(panels, b + at, ldb, k);
+    if (at == n)
+        return;
+    memset(panels, 0, even(k) * LCF_PANEL * sizeof(*panels));
+    for (size_t i = 0; i < k; i += 2)
+        kernels->pair(panels + i * LCF_PANEL, b + i * ldb + at,
+                      i + 1 < k ? b + (i + 1) * ldb + at : zeros, n - at);
 }
 
 static void right_f32(float *panels, const float *b, size_t ldb, bool transposed, size_t k,

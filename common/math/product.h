@@ -13,7 +13,6 @@
 #ifndef LCF_COMMON_MATH_PRODUCT_H
 #define LCF_COMMON_MATH_PRODUCT_H
 
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -44,6 +44,8 @@ typedef struct lcf_simd {
     float (*softmax_row)(float *x, size_t n);
     /* x[i] = exp(x[i] - shift) */
     void (*exp_shifted)(float *x, float shift, size_t n);
+    void (*rope_rotate)(float *x, size_t heads, size_t head_dim, const float *cos_sin,
+                        bool inverse);
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
     void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, const float *w,
                              size_t rows, size_t n, float eps);

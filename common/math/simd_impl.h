@@ -533,6 +533,70 @@ static void impl_exp_shifted(float *x, float shift, size_t n)
         x[i] = exp_one(x[i] - shift);
 }
 
+/* ---- RoPE ---- */
+
+/* Lane i of each: the cosine, the sine with its sign, and the other of the pair. */
+#if VW == 16
+#define ROPE_LANES(first, second)                                                              \
+    {                                                                                          \
+        0 + (first), 0 + (second), 2 + (first), 2 + (second), 4 + (first), 4 + (second),       \
+            6 + (first), 6 + (second), 8 + (first), 8 + (second), 10 + (first), 10 + (second), \
+            12 + (first), 12 + (second), 14 + (first), 14 + (second)                           \
+    }
+#define ROPE_SIGNS                                             \
+    {                                                          \
+        -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1 \
+    }
+#elif VW == 8
+#define ROPE_LANES(first, second)                                                        \
+    {                                                                                    \
+        0 + (first), 0 + (second), 2 + (first), 2 + (second), 4 + (first), 4 + (second), \
+            6 + (first), 6 + (second)                                                    \
+    }
+#define ROPE_SIGNS                 \
+    {                              \
+        -1, 1, -1, 1, -1, 1, -1, 1 \
+    }
+#else
+#define ROPE_LANES(first, second)                            \
+    {                                                        \
+        0 + (first), 0 + (second), 2 + (first), 2 + (second) \
+    }
+#define ROPE_SIGNS   \
+    {                \
+        -1, 1, -1, 1 \
+    }
+#endif
+
+static void rope_head(float *x, size_t head_dim, const float *cos_sin, float sign)
+{
+    static const ivec cosines = ROPE_LANES(0, 0), sines = ROPE_LANES(1, 1),
+                      others = ROPE_LANES(1, 0);
+    static const vec signs = ROPE_SIGNS;
+    size_t i = 0;
+
+    for (; i + VW <= head_dim; i += VW) {
+        const vec angles = *(const vec *)(cos_sin + i), v = *(const vec *)(x + i);
+
+        *(vec *)(x + i) =
+            v * __builtin_shuffle(angles, cosines) +
+            __builtin_shuffle(v, others) * (__builtin_shuffle(angles, sines) * (signs * sign));
+    }
+    for (; i + 1 < head_dim; i += 2) {
+        const float c = cos_sin[i], s = sign * cos_sin[i + 1], a = x[i], b = x[i + 1];
+
+        x[i] = a * c - b * s;
+        x[i + 1] = b * c + a * s;
+    }
+}
+
+static void impl_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_sin,
+                             bool inverse)
+{
+    for (size_t h = 0; h < heads; h++)
+        rope_head(x + h * head_dim, head_dim, cos_sin, inverse ? -1.0f : 1.0f);
+}
+
 static void impl_softmax_grad(float *ds, const float *p, float delta, float scale, size_t n)
 {
     size_t i;
@@ -766,6 +830,7 @@ const lcf_simd SIMD_TABLE = {
     .tanh = impl_tanh,
     .softmax_row = impl_softmax_row,
     .exp_shifted = impl_exp_shifted,
+    .rope_rotate = impl_rope_rotate,
     .rmsnorm = impl_rmsnorm,
     .rmsnorm_backward = impl_rmsnorm_backward,
     .layernorm = impl_layernorm,

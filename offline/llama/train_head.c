@@ -2,7 +2,7 @@
  * The end of the network: last norm, output matrix, softmax cross-entropy, and their gradients,
  * fused over chunks of the vocabulary.
  *
- * First pass: a chunk's logits of all rows, their maximum and sum of exponentials; what the
+ * First pass: a chunk's logits of all rows and the log of their sum of exponentials; what the
  * gradient needs of the logits is kept once (half precision with bf16). Then the rows' log sums, in
  * the order of the chunks. Second pass: the gradient of a chunk's logits is made where it is used,
  * for that chunk's rows of the output matrix and for the input. The vocabulary is in HEAD_GROUPS
@@ -65,7 +65,7 @@ static void norm_rows(lcf_net *net, const void *arg, size_t first, size_t n, siz
     net_operands(net, net->work->head_left, (net_left){NULL, 0}, h, d, first, n, d);
 }
 
-/* Maximum and sum of exponentials of each row of a tile; keeps the target's logit. */
+/* The log of the sum of exponentials of each row of a tile; keeps the target's logit. */
 static void tile_statistics(const head_job *job, const float *tile, size_t chunk, size_t first,
                             size_t rows)
 {
@@ -75,19 +75,11 @@ static void tile_statistics(const head_job *job, const float *tile, size_t chunk
     for (size_t r = 0; r < rows; r++) {
         const float *row = tile + r * HEAD_COLUMNS;
         const size_t target = (size_t)job->net->batch->targets[first + r];
-        float e[HEAD_COLUMNS], max = row[0], sum = 0.0f;
 
-        for (size_t j = 1; j < columns; j++)
-            max = row[j] > max ? row[j] : max;
-        for (size_t j = 0; j < columns; j++)
-            e[j] = row[j] - max;
-        lcf_exp(e, e, columns);
-        for (size_t j = 0; j < columns; j++)
-            sum += e[j];
         if (target >= begin && target < begin + columns)
             w->target_logit[first + r] = row[target - begin];
-        w->chunk_max[chunk * job->n + first + r] = max;
-        w->chunk_sum[chunk * job->n + first + r] = sum;
+        w->chunk_lse[chunk * job->n + first + r] =
+            lcf_cross_entropy(NULL, row, 0, columns, 1.0f) + row[0];
     }
 }
 
@@ -98,13 +90,13 @@ static lcf_status logits_task(void *arg, size_t chunk, size_t worker, lcf_err *e
     const lcf_net_work *w = net->work;
     const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
     char *room = w->head_tile + worker * w->head_tile_bytes;
-    float *tile = take(&room, NET_ROW_BLOCK * HEAD_COLUMNS, sizeof(*tile));
+    float *tile = take(&room, HEAD_ROWS * HEAD_COLUMNS, sizeof(*tile));
 
     (void)err;
     lcf_right(net->precision, room, net->output.value + chunk * HEAD_COLUMNS * d, d, true, d,
               columns);
-    for (size_t r = 0; r < job->n; r += NET_ROW_BLOCK) {
-        const size_t rows = job->n - r < NET_ROW_BLOCK ? job->n - r : NET_ROW_BLOCK;
+    for (size_t r = 0; r < job->n; r += HEAD_ROWS) {
+        const size_t rows = job->n - r < HEAD_ROWS ? job->n - r : HEAD_ROWS;
 
         lcf_product(net->precision, tile, HEAD_COLUMNS, net_left_at(net, w->head_left, r),
                     w->head_left.ld, room, rows, columns, d, false);
@@ -123,15 +115,15 @@ static double log_sums(const head_job *job)
     double nll = 0;
 
     for (size_t r = 0; r < job->n; r++) {
-        float max = -INFINITY;
-        double sum = 0;
+        const float *lse = w->chunk_lse + r;
+        double max = -INFINITY, sum = 0;
 
         for (size_t c = 0; c < chunks; c++)
-            max = w->chunk_max[c * job->n + r] > max ? w->chunk_max[c * job->n + r] : max;
+            max = lse[c * job->n] > max ? lse[c * job->n] : max;
         for (size_t c = 0; c < chunks; c++)
-            sum += (double)w->chunk_sum[c * job->n + r] * expf(w->chunk_max[c * job->n + r] - max);
-        w->head_lse[r] = (float)((double)max + log(sum));
-        nll += (double)max + log(sum) - (double)w->target_logit[r];
+            sum += expf((float)(lse[c * job->n] - max));
+        w->head_lse[r] = (float)(max + log(sum));
+        nll += max + log(sum) - (double)w->target_logit[r];
     }
     return nll;
 }
@@ -149,9 +141,7 @@ static void tile_gradient(float *tile, const head_job *job, size_t chunk, size_t
         const size_t target = (size_t)job->net->batch->targets[first + r];
         const float lse = job->net->work->head_lse[first + r];
 
-        for (size_t j = 0; j < columns; j++)
-            row[j] -= lse;
-        lcf_exp(row, row, columns);
+        lcf_exp_shifted(row, lse, columns);
         if (target >= begin && target < begin + columns)
             row[target - begin] -= 1.0f;
     }
@@ -167,18 +157,18 @@ static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool fi
     const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
     const size_t bytes = lcf_operand_bytes(net->precision);
     const float *matrix = net->output.value + chunk * HEAD_COLUMNS * d;
-    float *tile = take(&room, NET_ROW_BLOCK * HEAD_COLUMNS, sizeof(*tile));
+    float *tile = take(&room, HEAD_ROWS * HEAD_COLUMNS, sizeof(*tile));
     net_left dl, dl_t = {NULL, lcf_left_ld(job->n)};
     char *panels;
 
     dl.ld = lcf_left_ld(HEAD_COLUMNS);
-    dl.data = take(&room, NET_ROW_BLOCK * dl.ld, bytes);
+    dl.data = take(&room, HEAD_ROWS * dl.ld, bytes);
     if (net->output.grad)
         dl_t.data = take(&room, HEAD_COLUMNS * dl_t.ld, bytes);
     panels = room;
     lcf_right(net->precision, panels, matrix, d, false, columns, d);
-    for (size_t r = 0; r < job->n; r += NET_ROW_BLOCK) {
-        const size_t rows = job->n - r < NET_ROW_BLOCK ? job->n - r : NET_ROW_BLOCK;
+    for (size_t r = 0; r < job->n; r += HEAD_ROWS) {
+        const size_t rows = job->n - r < HEAD_ROWS ? job->n - r : HEAD_ROWS;
 
         tile_gradient(tile, job, chunk, r, rows);
         lcf_left(net->precision, dl.data, dl.ld, tile, HEAD_COLUMNS, rows, columns);

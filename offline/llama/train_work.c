@@ -158,19 +158,17 @@ static void carve_head(carver *c, lcf_net *net)
     w->head_left = carve_left(c, net, n, d);
     w->head_panels = carve(c, lcf_right_n(net->precision, n, d), 1, bytes);
     w->logits = carve(c, chunks * HEAD_COLUMNS, n, bytes);
-    w->chunk_max = carve_f32(c, chunks, n);
-    w->chunk_sum = carve_f32(c, chunks, n);
+    w->chunk_lse = carve_f32(c, chunks, n);
     w->target_logit = carve_f32(c, n, 1);
     w->head_lse = carve_f32(c, n, 1);
     w->head_dx = carve_f32(c, HEAD_GROUPS * n, d);
     /* A thread's part of the output matrix, as right operand in either order; a tile of logits; the
      * gradient of a chunk's logits, as left operand in either order. */
-    w->head_tile_bytes =
-        (larger(lcf_right_n(net->precision, d, HEAD_COLUMNS),
-                lcf_right_n(net->precision, HEAD_COLUMNS, d)) +
-         NET_ROW_BLOCK * lcf_left_ld(HEAD_COLUMNS) + HEAD_COLUMNS * lcf_left_ld(n)) *
-            bytes +
-        NET_ROW_BLOCK * HEAD_COLUMNS * sizeof(float) + 4 * 64;
+    w->head_tile_bytes = (larger(lcf_right_n(net->precision, d, HEAD_COLUMNS),
+                                 lcf_right_n(net->precision, HEAD_COLUMNS, d)) +
+                          HEAD_ROWS * lcf_left_ld(HEAD_COLUMNS) + HEAD_COLUMNS * lcf_left_ld(n)) *
+                             bytes +
+                         HEAD_ROWS * HEAD_COLUMNS * sizeof(float) + 4 * 64;
     w->head_tile = carve(c, w->threads, w->head_tile_bytes, 1);
 }
 

@@ -9,6 +9,7 @@
 
 #define NET_ROW_BLOCK 64 /* rows of a task; even, so that pairs of rows stay together */
 #define HEAD_COLUMNS 256 /* of the vocabulary, computed together */
+#define HEAD_ROWS 96     /* against them: a multiple of a product's tile */
 #define HEAD_GROUPS 8    /* parts of the vocabulary whose gradients are summed apart */
 
 /* A left operand (product.h). */
@@ -63,7 +64,7 @@ typedef struct lcf_net_work {
     net_left head_left;             /* likewise */
     char *head_panels;              /* likewise, as right operand */
     char *logits;                   /* [chunks][targets][HEAD_COLUMNS], as lcf_keep */
-    float *chunk_max, *chunk_sum;   /* [chunks, targets] */
+    float *chunk_lse;               /* [chunks, targets] */
     float *target_logit, *head_lse; /* [targets] */
     float *head_dx;                 /* [HEAD_GROUPS, targets, D] */
     char *head_tile;                /* [threads, head_tile_bytes] */
