@@ -377,39 +377,63 @@ typedef struct attention_job {
     net_kept *kept;
 } attention_job;
 
-static lcf_attention_shape attention_shape(const lcf_net *net)
+/* One task: a key-value head with the query heads that share it, over a range of rows. */
+typedef struct attention_slice {
+    lcf_attention_shape shape;
+    size_t first, kv_head, group; /* row; head; query heads of it */
+    size_t q, kv, lse;            /* where the range begins in the arrays */
+} attention_slice;
+
+static attention_slice attention_slice_of(const lcf_net *net, size_t task)
 {
     const lcf_llama_config *c = net->config;
+    const lcf_net_work *w = net->work;
+    const size_t range = task / c->kv_heads_n, first = w->ranges[range + 1];
 
-    return (lcf_attention_shape){1,           net->batch->rows,    c->heads_n, c->kv_heads_n,
-                                 c->head_dim, net->batch->segments};
+    return (attention_slice){
+        .shape = {1, w->ranges[range] - first, c->heads_n, c->kv_heads_n, c->head_dim,
+                  net->batch->segments + first},
+        .first = first,
+        .kv_head = task % c->kv_heads_n,
+        .group = c->heads_n / c->kv_heads_n,
+        .q = first * c->heads_n * c->head_dim,
+        .kv = first * c->kv_heads_n * c->head_dim,
+        .lse = first * c->heads_n,
+    };
 }
 
-/* Turns the heads [first, first + heads) of every row. */
-static void turn(const lcf_net *net, float *x, size_t row_n, size_t first, size_t heads,
+/* Turns `heads` heads of the slice's rows; x: the first of them. */
+static void turn(const lcf_net *net, const attention_slice *s, float *x, size_t row_n, size_t heads,
                  bool inverse)
 {
     const size_t hd = net->config->head_dim;
 
-    for (size_t r = 0; r < net->batch->rows; r++)
-        lcf_rope_rotate(x + r * row_n + first * hd, heads, hd,
-                        net->rope + net->batch->positions[r] * hd, inverse);
+    for (size_t r = 0; r < s->shape.t; r++)
+        lcf_rope_rotate(x + r * row_n, heads, hd,
+                        net->rope + net->batch->positions[s->first + r] * hd, inverse);
 }
 
-static lcf_status attention_task(void *arg, size_t kv_head, size_t worker, lcf_err *err)
+/* The slice's heads of q and of k. */
+static void turn_heads(const lcf_net *net, const attention_slice *s, float *q, float *k,
+                       bool inverse)
+{
+    const size_t hd = net->config->head_dim;
+
+    turn(net, s, q + s->q + s->kv_head * s->group * hd, s->shape.heads * hd, s->group, inverse);
+    turn(net, s, k + s->kv + s->kv_head * hd, s->shape.kv_heads * hd, 1, inverse);
+}
+
+static lcf_status attention_task(void *arg, size_t task, size_t worker, lcf_err *err)
 {
     const attention_job *job = arg;
-    const lcf_llama_config *c = job->net->config;
     const lcf_net_work *w = job->net->work;
-    const lcf_attention_shape shape = attention_shape(job->net);
-    const size_t group = c->heads_n / c->kv_heads_n;
+    const attention_slice s = attention_slice_of(job->net, task);
     net_kept *k = job->kept;
 
     (void)err;
-    turn(job->net, k->q, c->heads_n * c->head_dim, kv_head * group, group, false);
-    turn(job->net, k->k, c->kv_heads_n * c->head_dim, kv_head, 1, false);
-    lcf_attention_part(k->att, k->lse, k->q, k->k, k->v, &shape, kv_head, 1,
-                       w->attention + worker * w->attention_n);
+    turn_heads(job->net, &s, k->q, k->k, false);
+    lcf_attention_part(k->att + s.q, k->lse + s.lse, k->q + s.q, k->k + s.kv, k->v + s.kv, &s.shape,
+                       s.kv_head, 1, w->attention + worker * w->attention_n);
     return LCF_OK;
 }
 
@@ -419,25 +443,30 @@ static void zero_columns(float *x, size_t rows, size_t row_n, size_t first, size
         memset(x + r * row_n + first, 0, n * sizeof(*x));
 }
 
-static lcf_status attention_back_task(void *arg, size_t kv_head, size_t worker, lcf_err *err)
+static lcf_status attention_back_task(void *arg, size_t task, size_t worker, lcf_err *err)
 {
     const attention_job *job = arg;
-    const lcf_llama_config *c = job->net->config;
     const lcf_net_work *w = job->net->work;
-    const lcf_attention_shape shape = attention_shape(job->net);
-    const size_t group = c->heads_n / c->kv_heads_n, hd = c->head_dim, rows = shape.t;
-    const size_t q = c->heads_n * hd, kv = c->kv_heads_n * hd;
+    const attention_slice s = attention_slice_of(job->net, task);
+    const size_t hd = s.shape.head_dim, q = s.shape.heads * hd, kv = s.shape.kv_heads * hd;
     const net_kept *k = job->kept;
 
     (void)err;
-    zero_columns(w->dq, rows, q, kv_head * group * hd, group * hd);
-    zero_columns(w->dk, rows, kv, kv_head * hd, hd);
-    zero_columns(w->dv, rows, kv, kv_head * hd, hd);
-    lcf_attention_backward_part(w->dq, w->dk, w->dv, w->datt, k->att, k->lse, k->q, k->k, k->v,
-                                &shape, kv_head, 1, w->attention + worker * w->attention_n);
-    turn(job->net, w->dq, q, kv_head * group, group, true);
-    turn(job->net, w->dk, kv, kv_head, 1, true);
+    zero_columns(w->dq + s.q, s.shape.t, q, s.kv_head * s.group * hd, s.group * hd);
+    zero_columns(w->dk + s.kv, s.shape.t, kv, s.kv_head * hd, hd);
+    zero_columns(w->dv + s.kv, s.shape.t, kv, s.kv_head * hd, hd);
+    lcf_attention_backward_part(w->dq + s.q, w->dk + s.kv, w->dv + s.kv, w->datt + s.q,
+                                k->att + s.q, k->lse + s.lse, k->q + s.q, k->k + s.kv, k->v + s.kv,
+                                &s.shape, s.kv_head, 1, w->attention + worker * w->attention_n);
+    turn_heads(job->net, &s, w->dq, w->dk, true);
     return LCF_OK;
+}
+
+static void for_attention(lcf_net *net, lcf_task task, net_kept *kept)
+{
+    attention_job job = {net, kept};
+
+    lcf_pool_run(net->pool, net->work->ranges_n * net->config->kv_heads_n, task, &job, NULL);
 }
 
 /* ---- a layer ---- */
@@ -469,12 +498,11 @@ static void layer_forward(lcf_net *net, size_t layer)
     const lcf_net_batch *b = net->batch;
     lcf_net_work *w = net->work;
     net_kept *k = &w->kept[layer];
-    attention_job job = {net, k};
     const float *x = w->x[layer], *att = k->att;
     size_t rows = b->rows;
 
     matrices_forward(net, layer, IN_ATTN, x, (float *[]){k->q, k->k, k->v}, rows, false);
-    lcf_pool_run(net->pool, c->kv_heads_n, attention_task, &job, NULL);
+    for_attention(net, attention_task, k);
     if (is_last(net, layer)) {
         gather(w->x_rows, x, b, c->dim);
         gather(w->att_rows, att, b, c->heads_n * c->head_dim);
@@ -623,7 +651,6 @@ static void layer_backward(lcf_net *net, size_t layer)
     const size_t rows = last ? b->targets_n : b->rows, q = c->heads_n * c->head_dim;
     float *dx = last ? w->dx_rows : w->dx, *att = last ? w->att_rows : k->att;
     const backward_job out = {layer, IN_WO, NULL, dx}, in = {layer, IN_ATTN, w->x[layer], w->dx};
-    attention_job job = {net, k};
 
     ffn_backward(net, layer, dx, rows);
     net_for_rows(net, rows, stream_operands, &out);
@@ -635,7 +662,7 @@ static void layer_backward(lcf_net *net, size_t layer)
         scatter(w->datt, w->dh, b, q);
         scatter(w->dx, w->dx_rows, b, c->dim);
     }
-    lcf_pool_run(net->pool, c->kv_heads_n, attention_back_task, &job, NULL);
+    for_attention(net, attention_back_task, k);
     net_for_rows(net, b->rows, attention_operands, &in);
     again(net, layer, IN_ATTN, w->x[layer], b->rows);
     matrices_backward(net, layer, IN_ATTN, w->input, w->input_dropped, b->rows);
@@ -743,6 +770,7 @@ lcf_status lcf_net_run(double *nll, lcf_net *net, const lcf_net_batch *batch, bo
         status = provide_angles(net, err);
     if (status)
         return status;
+    net_find_ranges(net);
     if (!train)
         net->dropout = 0.0f;
     embed(net);

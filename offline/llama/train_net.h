@@ -47,10 +47,11 @@ typedef struct lcf_net_layer {
 /* Rows of a micro-batch; all arrays are the caller's. */
 typedef struct lcf_net_batch {
     size_t rows, targets_n;
-    const uint32_t *ids, *positions, *segments; /* [rows] */
-    const uint32_t *target_rows;                /* [targets_n] rows whose next token counts */
-    const int32_t *targets;                     /* [targets_n] */
-    uint64_t key;                               /* of dropout: no other micro-batch's */
+    const uint32_t *ids, *positions; /* [rows] */
+    const uint32_t *segments;        /* [rows] the first row of a row's segment */
+    const uint32_t *target_rows;     /* [targets_n] rows whose next token counts */
+    const int32_t *targets;          /* [targets_n] */
+    uint64_t key;                    /* of dropout: no other micro-batch's */
 } lcf_net_batch;
 
 /* Called in the backward pass when the gradients of a part are complete: layer, or layers_n for the

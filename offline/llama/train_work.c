@@ -13,6 +13,8 @@
 
 #define PANELS_BYTES ((size_t)256 << 10) /* of a right operand that a thread packs at a time */
 #define PANELS_MAX 4
+#define RANGE_ROWS 64 /* of a task of the attention, at least */
+#define ROW_PARTS_MAX 8
 #define PRODUCT_ROWS 96 /* of a left operand against these panels: both stay in the cache */
 
 /* ---- room ---- */
@@ -143,6 +145,7 @@ static void carve_threads(carver *c, lcf_net *net, size_t rows)
     w->attention = carve_f32(c, w->threads, w->attention_n);
     w->panels_bytes = larger(PANELS_BYTES, (deepest + 1) * LCF_PANEL * sizeof(float));
     w->panels = carve(c, w->threads, w->panels_bytes, 1);
+    w->ranges = carve(c, rows + 1, 1, sizeof(*w->ranges));
     w->rows_n = 2 * widest(f);
     w->rows = carve_f32(c, w->threads, w->rows_n);
 }
@@ -217,7 +220,7 @@ size_t lcf_net_bytes(const lcf_net *net)
 typedef struct product_job {
     const lcf_net *net;
     const net_product *list;
-    size_t n;
+    size_t row_parts; /* of every product */
 } product_job;
 
 static size_t depth_of(const net_product *p)
@@ -239,25 +242,27 @@ static size_t columns_of(const lcf_net *net, const net_product *p)
     return panels * LCF_PANEL;
 }
 
-static size_t tasks_of(const lcf_net *net, const net_product *p)
+/* Groups of columns of a product. */
+static size_t groups_of(const lcf_net *net, const net_product *p)
 {
     const size_t columns = columns_of(net, p);
 
     return (p->n + columns - 1) / columns;
 }
 
-static void product_columns(const lcf_net *net, const net_product *p, size_t first, size_t n,
-                            void *panels)
+/* Rows [begin, end) and columns [first, first + n) of a product. */
+static void product_block(const lcf_net *net, const net_product *p, size_t begin, size_t end,
+                          size_t first, size_t n, void *panels)
 {
     for (size_t i = 0; i < p->parts_n; i++) {
         const net_part *part = &p->parts[i];
         const float *b = part->b + (part->transposed ? first * part->ldb : first);
 
         lcf_right(net->precision, panels, b, part->ldb, part->transposed, part->k, n);
-        for (size_t r = 0; r < p->m; r += PRODUCT_ROWS)
+        for (size_t r = begin; r < end; r += PRODUCT_ROWS)
             lcf_product(net->precision, p->c + r * p->ldc + first, p->ldc,
                         net_left_at(net, part->a, r), part->a.ld, panels,
-                        p->m - r < PRODUCT_ROWS ? p->m - r : PRODUCT_ROWS, n, part->k,
+                        end - r < PRODUCT_ROWS ? end - r : PRODUCT_ROWS, n, part->k,
                         p->add || i > 0);
     }
 }
@@ -266,27 +271,35 @@ static lcf_status product_task(void *arg, size_t task, size_t worker, lcf_err *e
 {
     const product_job *job = arg;
     const lcf_net_work *w = job->net->work;
+    const size_t part = task % job->row_parts;
     const net_product *p = job->list;
-    size_t n, first, columns;
+    size_t n, first, columns, rows;
 
     (void)err;
-    for (; task >= (n = tasks_of(job->net, p)); p++)
+    for (task /= job->row_parts; task >= (n = groups_of(job->net, p)); p++)
         task -= n;
     columns = columns_of(job->net, p);
     first = task * columns;
-    product_columns(job->net, p, first, p->n - first < columns ? p->n - first : columns,
-                    w->panels + worker * w->panels_bytes);
+    rows = (p->m / job->row_parts + PRODUCT_ROWS - 1) / PRODUCT_ROWS * PRODUCT_ROWS;
+    if (part * rows < p->m)
+        product_block(
+            job->net, p, part * rows,
+            (part + 1) * rows < p->m && part + 1 < job->row_parts ? (part + 1) * rows : p->m, first,
+            p->n - first < columns ? p->n - first : columns, w->panels + worker * w->panels_bytes);
     return LCF_OK;
 }
 
 void net_products(lcf_net *net, const net_product *list, size_t n)
 {
-    product_job job = {net, list, n};
-    size_t tasks = 0;
+    const size_t threads = lcf_pool_threads(net->pool), wanted = threads > 1 ? 8 * threads : 1;
+    product_job job = {net, list, 1};
+    size_t groups = 0;
 
     for (size_t i = 0; i < n; i++)
-        tasks += tasks_of(net, &list[i]);
-    lcf_pool_run(net->pool, tasks, product_task, &job, NULL);
+        groups += groups_of(net, &list[i]);
+    while (groups * job.row_parts < wanted && job.row_parts < ROW_PARTS_MAX)
+        job.row_parts++;
+    lcf_pool_run(net->pool, groups * job.row_parts, product_task, &job, NULL);
 }
 
 /* ---- rows ---- */
@@ -368,4 +381,25 @@ void net_dropout(const lcf_net *net, float *y, const float *x, size_t first, siz
 
     for (size_t i = 0; i < rows * cols; i++)
         y[i] = mix(key + first * cols + i) >> 32 < limit ? 0.0f : scale * x[i];
+}
+
+/* ---- attention ---- */
+
+/* Ranges end where no later row sees an earlier one, and are long enough to be worth a task. */
+void net_find_ranges(lcf_net *net)
+{
+    const lcf_net_batch *b = net->batch;
+    lcf_net_work *w = net->work;
+    size_t n = 0, first = b->rows,
+           end = b->rows; /* from the end: first row that a later one sees */
+
+    w->ranges[n++] = (uint32_t)b->rows;
+    for (size_t r = b->rows; r-- > 0;) {
+        first = b->segments[r] < first ? b->segments[r] : first;
+        if (first == r && (r == 0 || end - r >= RANGE_ROWS)) {
+            w->ranges[n++] = (uint32_t)r;
+            end = r;
+        }
+    }
+    w->ranges_n = n - 1;
 }

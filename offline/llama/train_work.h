@@ -59,6 +59,9 @@ typedef struct lcf_net_work {
     char *panels;                       /* [threads, panels_bytes] */
     float *rows;                        /* [threads, rows_n] */
     size_t attention_n, panels_bytes, rows_n;
+    /* Rows [ranges[i + 1], ranges[i]) see each other alone: the attention's tasks. */
+    uint32_t *ranges;
+    size_t ranges_n;
     /* head */
     float *head_x;                  /* [targets, D] normalised */
     net_left head_left;             /* likewise */
@@ -106,6 +109,9 @@ void net_dropout(const lcf_net *net, float *y, const float *x, size_t first, siz
                  size_t cols, uint64_t part);
 /* The gradient of a norm's weight from the partial sums in work->dnorm. */
 void net_norm_weight(lcf_net *net, const lcf_net_weight *w, size_t rows);
+
+/* Fills work->ranges. A row's segment is the first row of its sequence. */
+void net_find_ranges(lcf_net *net);
 
 /* The last norm, the output matrix and softmax cross-entropy over rows of x [n, D]. dx NULL: no
  * gradient; else it is written. */
