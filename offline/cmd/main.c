@@ -26,6 +26,7 @@ static const verb VERBS[] = {LCF_VERBS(VERB_ROW){NULL, NULL, NULL}};
 static const verb ONLINE_VERBS[] = {
     {"rank", NULL, "rank candidates for a user from a snapshot"},
     {"serve", NULL, "answer ranking requests over HTTP"},
+    {"replay", NULL, "hold a request log against the offline path"},
     {"load", NULL, "measure a server under a load that does not wait for it"},
     {NULL, NULL, NULL},
 };

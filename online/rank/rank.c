@@ -91,27 +91,6 @@ static bool context_alloc(lcf_rank_context *c, size_t text_dim)
            c->degraded && c->plain && c->rows && c->row_candidate && c->row_score && c->places;
 }
 
-/* The snapshot's fields with room for the values of a request. */
-static bool context_fields(lcf_rank_context *c, const lcf_fields *from)
-{
-    c->fields = lcf_alloc(1, sizeof(*c->fields));
-    c->context_offsets = lcf_alloc_zero(from->n + 1, sizeof(*c->context_offsets));
-    c->context_ids = lcf_alloc_zero((from->n + 1) * LCF_FIELD_VALUES_MAX, sizeof(*c->context_ids));
-    if (!c->fields || !c->context_offsets || !c->context_ids)
-        return false;
-    *c->fields = *from;
-    for (size_t i = 0; i < from->n; i++) {
-        lcf_field *f = &c->fields->list[i];
-
-        if (f->owner != LCF_FIELD_CONTEXT)
-            continue;
-        f->entities_n = 1;
-        f->offsets = c->context_offsets[i];
-        f->ids = c->context_ids + i * LCF_FIELD_VALUES_MAX;
-    }
-    return true;
-}
-
 lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snapshot *s,
                                    lcf_err *err)
 {
@@ -122,8 +101,7 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
     if (!c)
         return LCF_FAIL(err, LCF_ENOMEM, "ranking context");
     c->snapshot = s;
-    if (!context_alloc(c, s->data->item_vectors.dim) ||
-        (s->data->has_fields && !context_fields(c, &s->data->fields)))
+    if (!context_alloc(c, s->data->item_vectors.dim) || lcf_moment_init(&c->moment, s->data))
         status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
     if (!status)
         status = lcf_tape_create(&c->tape, err);
@@ -158,9 +136,7 @@ void lcf_rank_context_free(lcf_rank_context *c)
     free(c->row_candidate);
     free(c->row_score);
     free(c->places);
-    free(c->fields);
-    free(c->context_offsets);
-    free(c->context_ids);
+    lcf_moment_dispose(&c->moment);
     free(c);
 }
 
@@ -240,36 +216,14 @@ static void resolve_history(rank_job *j)
     lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, c->history_n);
 }
 
-static lcf_status resolve_value(rank_job *j, const lcf_rank_value *value, lcf_err *err)
-{
-    lcf_rank_context *c = j->c;
-    const lcf_field_names names = {&j->data->users.user_id, &j->data->catalogue};
-    const lcf_field *f =
-        c->fields ? lcf_fields_find(c->fields, LCF_FIELD_CONTEXT, value->name) : NULL;
-    const lcf_str text = {value->value, strlen(value->value)};
-    bool bad = false;
-    size_t i;
-
-    if (!f)
-        return LCF_FAIL(err, LCF_EINVAL, "this snapshot has no field \"%.64s\" of the context",
-                        value->name);
-    i = (size_t)(f - c->fields->list);
-    c->context_offsets[i][1] = lcf_field_encode(c->context_ids + i * LCF_FIELD_VALUES_MAX, &bad,
-                                                c->fields, f, &names, text);
-    return bad ? LCF_FAIL(err, LCF_EINVAL, "the field \"%s\" takes a number, not \"%.64s\"",
-                          f->name, value->value)
-               : LCF_OK;
-}
-
 /* What the request knows of the moment; a field that it leaves out has no value. */
 static lcf_status resolve_context(rank_job *j, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
-    for (size_t i = 0; j->c->fields && i < j->c->fields->n; i++)
-        j->c->context_offsets[i][1] = 0;
+    lcf_moment_reset(&j->c->moment);
     for (size_t i = 0; i < j->request->context_n && !status; i++)
-        status = resolve_value(j, &j->request->context[i], err);
+        status = lcf_moment_set(&j->c->moment, &j->request->context[i], err);
     return status;
 }
 
@@ -377,7 +331,7 @@ lcf_ranker_source lcf_rank_source(rank_job *j)
                                .item_vectors = &d->item_vectors,
                                .examples = d->has_examples ? &d->examples : NULL,
                                .knowledge = d->has_knowledge ? &d->knowledge : NULL,
-                               .fields = j->c->fields,
+                               .fields = j->c->moment.fields,
                                .side_s = &j->side_s};
 }
 

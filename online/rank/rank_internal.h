@@ -11,6 +11,7 @@
 #include "common/nn/tape.h"
 #include "common/snapshot/snapshot.h"
 #include "online/rank/llmcf.h"
+#include "online/rank/moment.h"
 
 #define RANK_NO_ARM SIZE_MAX
 
@@ -45,10 +46,7 @@ struct lcf_rank_context {
     uint32_t *row_candidate;
     float *row_score;
     rank_place *places;
-    /* The snapshot's fields, those of the context with one entry: the request's. */
-    lcf_fields *fields; /* NULL where there are none */
-    uint64_t (*context_offsets)[2];
-    uint32_t *context_ids; /* [fields, LCF_FIELD_VALUES_MAX] */
+    lcf_moment moment;
 };
 
 /* One request on its way. */
