@@ -84,6 +84,7 @@ def network():
 
 VOCAB, DIM, LAYERS, HEADS, KV, HD, FFN, EPS, THETA = 29, 16, 2, 4, 2, 4, 20, 1e-5, 100.0
 PEAK, FLOOR, DECAY, CLIP, WARMUP, TOTAL = 1e-2, 0.1, 0.05, 0.5, 2, 10
+RANK, ALPHA = 2, 6.0  # of the adapters
 
 
 def rope(x, positions):  # x [T, heads, HD], pairs (2i, 2i + 1)
@@ -144,19 +145,48 @@ def llama():
         seqs.append((tokens, targets, segments, positions))
         for name, value in zip(("tokens", "targets", "segments", "positions"), seqs[-1]):
             put(f"llama.{name}{s}", value)
+    start = {name: p[name].detach().clone() for name in p}
+    train("llama.", p, lambda: p, seqs)
+    return start, seqs
+
+
+def lora(base, seqs):
+    """Adapters on attn_q and attn_v; the base stays."""
+    p = {}
+    for layer in range(LAYERS):
+        for name in ("attn_q", "attn_v"):
+            out, width = base[f"blk.{layer}.{name}.weight"].shape
+            for half, shape in (("a", (RANK, width)), ("b", (out, RANK))):
+                full = f"blk.{layer}.{name}.weight.lora_{half}"
+                p[full] = (0.3 * torch.randn(shape)).double().requires_grad_()
+                put("lora.param." + full, p[full])
+
+    def merged():
+        w = dict(base)
+        for name in p:
+            if name.endswith("_a"):
+                matrix = name[: -len(".lora_a")]
+                w[matrix] = base[matrix] + ALPHA / RANK * p[matrix + ".lora_b"] @ p[name]
+        return w
+
+    train("lora.", p, merged, seqs)
+
+
+def train(prefix, p, model, seqs):
+    """Three steps of what is in p; model() makes the weights of it."""
     decayed = [v for v in p.values() if v.dim() > 1]
     plain = [v for v in p.values() if v.dim() == 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}],
                                   lr=PEAK, betas=(0.9, 0.95), eps=1e-8)
     for step in range(3):
         optimizer.zero_grad()
-        parts = [llama_nll(p, *s) for s in seqs]
+        parts = [llama_nll(model(), *s) for s in seqs]
         loss = sum(x for x, _ in parts) / sum(n for _, n in parts)
         loss.backward()
-        put(f"llama.loss{step}", loss.reshape(1))
+        put(prefix + f"loss{step}", loss.reshape(1))
         if step == 0:
             for name in p:
-                put("llama.grad." + name, p[name].grad)
+                put(prefix + "grad." + name, p[name].grad)
         torch.nn.utils.clip_grad_norm_(list(p.values()), CLIP)
         if step < WARMUP:
             rate = PEAK * (step + 1) / WARMUP
@@ -166,12 +196,24 @@ def llama():
             group["lr"] = rate
         optimizer.step()
     for name in p:
-        put("llama.after." + name, p[name])
+        put(prefix + "after." + name, p[name])
+
+
+def sgd():
+    """On the start and gradients of the Adams."""
+    start, *grads = (value for name, _, value in tensors if name in ("adam.start", "adam.grad0", "adam.grad1", "adam.grad2"))
+    p = start.clone().requires_grad_()
+    optimizer = torch.optim.SGD([p], lr=0.01, momentum=0.9, weight_decay=0.1)
+    for i, g in enumerate(grads):
+        p.grad = g.clone()
+        optimizer.step()
+        put(f"sgd.{i}", p)
 
 
 optimizers()
 network()
-llama()
+lora(*llama())
+sgd()
 folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 with open(os.path.join(folder, "nn.txt"), "w") as f:
     for name, shape, _ in tensors:

@@ -158,6 +158,34 @@ static void test_adam(void **state)
     check_adam("decoupled", &decayed);
 }
 
+static void test_sgd(void **state)
+{
+    const tensor_entry *start = find("adam.", "start");
+    lcf_params params;
+    lcf_grads grads;
+    lcf_sgd sgd;
+
+    (void)state;
+    lcf_params_init(&params);
+    assert_int_equal(lcf_params_add(NULL, &params, "p", start->dims, 1, true, NULL), LCF_OK);
+    assert_int_equal(lcf_params_seal(&params, NULL), LCF_OK);
+    assert_int_equal(lcf_grads_init(&grads, &params, NULL), LCF_OK);
+    assert_int_equal(lcf_sgd_init(&sgd, &params, 0.9f, 0.1f, NULL), LCF_OK);
+    memcpy(params.values, start->data, start->n * sizeof(float));
+    for (size_t step = 0; step < 3; step++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "grad%zu", step);
+        memcpy(grads.values, find("adam.", name)->data, start->n * sizeof(float));
+        lcf_sgd_step_range(&sgd, &params, &grads, 0.01f, 1.0f, 0, params.values_n);
+        snprintf(name, sizeof(name), "%zu", step);
+        assert_close("sgd", params.values, find("sgd.", name), 1e-6);
+    }
+    lcf_sgd_dispose(&sgd);
+    lcf_grads_dispose(&grads);
+    lcf_params_dispose(&params);
+}
+
 /* ---- a small network ---- */
 
 enum { TABLE, ATT_W, ATT_B, NORM, UP_W, UP_B, DOWN_W, REC_W, NET_PARAMS };
@@ -279,61 +307,101 @@ static void compare_params(const lcf_params *params, const float *values, const 
 }
 
 /* The gradient per target, as PyTorch's. */
-static void compare_grads(lcf_llama_trainer *t, const lcf_params *params, uint64_t targets_n)
+static void compare_grads(lcf_llama_trainer *t, const char *prefix, uint64_t targets_n)
 {
     const lcf_grads *sum = lcf_llama_trainer_grads(t);
     float *mean = malloc(sum->values_n * sizeof(*mean));
-    size_t i;
 
     assert_non_null(mean);
-    for (i = 0; i < sum->values_n; i++)
+    for (size_t i = 0; i < sum->values_n; i++)
         mean[i] = sum->values[i] / (float)targets_n;
-    compare_params(params, mean, "llama.grad.", 2e-5);
+    compare_params(lcf_llama_trainer_params(t), mean, prefix, 2e-5);
     free(mean);
 }
 
-static void check_llama(size_t threads)
+static lcf_llama_train_options golden_options(void)
 {
-    lcf_llama_train_options options = LCF_LLAMA_TRAIN_OPTIONS_INIT;
-    uint64_t targets_n = 0;
-    lcf_llama_trainer *t;
+    lcf_llama_train_options o = LCF_LLAMA_TRAIN_OPTIONS_INIT;
+
+    o.peak_lr = 1e-2f;
+    o.weight_decay = 0.05f;
+    o.clip_norm = 0.5f;
+    o.warmup_steps = 2;
+    o.total_steps = 10;
+    return o;
+}
+
+static void fill_params(lcf_llama_trainer *t, const char *prefix)
+{
+    lcf_params *params = lcf_llama_trainer_params(t);
+
+    for (size_t i = 0; i < params->list_n; i++)
+        memcpy(lcf_params_value(params, i), find(prefix, params->list[i].name)->data,
+               params->list[i].n * sizeof(float));
+}
+
+/* Three steps, with the losses, the first gradient and the weights after it; names are
+ * <prefix>loss0 and so on. */
+static void check_steps(lcf_llama_trainer *t, const char *prefix, size_t threads)
+{
     lcf_train_seq seqs[LLAMA_SEQS];
     llama_rows rows[LLAMA_SEQS];
-    lcf_params *params;
+    uint64_t targets_n = 0;
     lcf_pool *pool;
-    size_t i, step;
+    char name[32];
 
-    options.peak_lr = 1e-2f;
-    options.weight_decay = 0.05f;
-    options.clip_norm = 0.5f;
-    options.warmup_steps = 2;
-    options.total_steps = 10;
     assert_int_equal(lcf_pool_create(&pool, threads, NULL), LCF_OK);
-    assert_int_equal(lcf_llama_trainer_create(&t, &config, &options, NULL), LCF_OK);
-    params = lcf_llama_trainer_params(t);
-    for (i = 0; i < params->list_n; i++)
-        memcpy(lcf_params_value(params, i), find("llama.param.", params->list[i].name)->data,
-               params->list[i].n * sizeof(float));
-    for (i = 0; i < LLAMA_SEQS; i++)
-        read_rows(&seqs[i], &rows[i], i);
-    for (i = 0; i < LLAMA_SEQS; i++)
-        for (step = 0; step < seqs[i].n; step++)
-            targets_n += seqs[i].targets[step] >= 0;
-    for (step = 0; step < 3; step++) {
-        char name[16];
+    for (size_t s = 0; s < LLAMA_SEQS; s++) {
+        read_rows(&seqs[s], &rows[s], s);
+        for (size_t i = 0; i < seqs[s].n; i++)
+            targets_n += seqs[s].targets[i] >= 0;
+    }
+    for (size_t step = 0; step < 3; step++) {
         double loss;
         float rounded;
 
         assert_int_equal(lcf_llama_trainer_step(&loss, t, seqs, LLAMA_SEQS, pool, NULL), LCF_OK);
         snprintf(name, sizeof(name), "loss%zu", step);
         rounded = (float)loss;
-        assert_close("trainer", &rounded, find("llama.", name), 2e-5);
+        assert_close("trainer", &rounded, find(prefix, name), 2e-5);
+        snprintf(name, sizeof(name), "%sgrad.", prefix);
         if (step == 0)
-            compare_grads(t, params, targets_n);
+            compare_grads(t, name, targets_n);
     }
-    compare_params(params, params->values, "llama.after.", 1e-4);
-    lcf_llama_trainer_free(t);
+    snprintf(name, sizeof(name), "%safter.", prefix);
+    compare_params(lcf_llama_trainer_params(t), lcf_llama_trainer_params(t)->values, name, 1e-4);
     lcf_pool_free(pool);
+}
+
+static void check_llama(size_t threads)
+{
+    const lcf_llama_train_options options = golden_options();
+    lcf_llama_trainer *t;
+
+    assert_int_equal(lcf_llama_trainer_create(&t, &config, &options, NULL), LCF_OK);
+    fill_params(t, "llama.param.");
+    check_steps(t, "llama.", threads);
+    lcf_llama_trainer_free(t);
+}
+
+static void test_lora(void **state)
+{
+    lcf_llama_train_options options = golden_options();
+    lcf_llama_trainer *base, *t;
+    lcf_llama m;
+
+    (void)state;
+    assert_int_equal(lcf_llama_trainer_create(&base, &config, &options, NULL), LCF_OK);
+    fill_params(base, "llama.param.");
+    assert_int_equal(lcf_llama_trainer_model(&m, base, NULL, NULL), LCF_OK);
+    options.lora.rank = 2;
+    options.lora.alpha = 6.0f;
+    assert_int_equal(lcf_llama_trainer_from(&t, &m, &options, NULL), LCF_OK);
+    fill_params(t, "lora.param.");
+    check_steps(t, "lora.", 2);
+    lcf_llama_trainer_model_dispose(&m);
+    lcf_llama_trainer_free(base);
+    lcf_llama_trainer_free(t);
 }
 
 static void test_llama(void **state)
@@ -346,9 +414,8 @@ static void test_llama(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_network),
-        cmocka_unit_test(test_llama),
+        cmocka_unit_test(test_adam),  cmocka_unit_test(test_sgd),  cmocka_unit_test(test_network),
+        cmocka_unit_test(test_llama), cmocka_unit_test(test_lora),
     };
 
     return cmocka_run_group_tests(tests, load_golden, free_golden);
