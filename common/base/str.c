@@ -207,9 +207,22 @@ bool lcf_ends_with(const char *text, const char *end)
     return n >= m && !strcmp(text + n - m, end);
 }
 
+/* How many bytes from s on are plain ASCII, by eights. */
+static size_t ascii_run(const char *s, size_t len)
+{
+    size_t n = 0;
+
+    for (uint64_t eight; n + sizeof(eight) <= len; n += sizeof(eight)) {
+        memcpy(&eight, s + n, sizeof(eight));
+        if (eight & 0x8080808080808080u)
+            break;
+    }
+    return n;
+}
+
 bool lcf_utf8_valid(const char *s, size_t len)
 {
-    for (size_t i = 0, n; i < len; i += n) {
+    for (size_t i = ascii_run(s, len), n; i < len; i += n) {
         n = utf8_sequence((const unsigned char *)s + i, len - i);
         if (!n)
             return false;

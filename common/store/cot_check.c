@@ -328,6 +328,18 @@ static lcf_status salvage_page(const walk *w, const uint8_t *p, lcf_cot_salvaged
     return status;
 }
 
+/* Marks the pages that the newest state does not use, as far as its free list can be read. */
+static void mark_free(walk *w, size_t bytes_n)
+{
+    lcf_err unread = LCF_ERR_INIT;
+    const uint8_t *best;
+
+    w->err = &unread;
+    if (!newest_meta(&best, w, bytes_n) && !check_tree(w, FREE_TREE, best + PAGE_HEAD + 24))
+        return;
+    memset(w->seen, 0, w->pages_n / 8 + 1); /* half a list may name pages in use */
+}
+
 lcf_status lcf_cot_salvage(const uint8_t *bytes, size_t n, const char *name, lcf_cot_salvaged fn,
                            void *arg, lcf_err *err)
 {
@@ -341,7 +353,13 @@ lcf_status lcf_cot_salvage(const uint8_t *bytes, size_t n, const char *name, lcf
     w.pages_n = n / w.page_bytes;
     if (w.pages_n < 3)
         return LCF_FAIL(err, LCF_EFORMAT, "%s: too short to hold any record", name);
+    w.seen = lcf_alloc_zero(n / 256 / 8 + 1, 1); /* for the smallest pages there can be */
+    if (!w.seen)
+        return LCF_FAIL(err, LCF_ENOMEM, "page map of %s", name);
+    mark_free(&w, n);
     for (uint64_t page = 2; page < w.pages_n && !status; page++)
-        status = salvage_page(&w, bytes + page * w.page_bytes, fn, arg);
+        if (!(w.seen[page / 8] & 1 << page % 8))
+            status = salvage_page(&w, bytes + page * w.page_bytes, fn, arg);
+    free(w.seen);
     return status;
 }

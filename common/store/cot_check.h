@@ -31,9 +31,9 @@ lcf_status lcf_cot_check_bytes(uint64_t *txn, const uint8_t *bytes, size_t n, co
 
 /*
  * Calls fn with every key and value on the leaf pages of a file that may be damaged: what is read
- * lies within the bytes, all else is for the caller to doubt. Pages that nothing refers to any more
- * are among them, so a pair may come twice, or be one that was removed. A status of fn's other than
- * OK ends the walk and is returned.
+ * lies within the bytes, all else is for the caller to doubt. Pages that the free list names are
+ * left out; where that cannot be read a pair may come twice, or be one that was removed. A status
+ * of fn's other than OK ends the walk and is returned.
  *
  * errors   EFORMAT the head of the file says nothing about its pages
  */

@@ -12,21 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 64 };
-
-/* ---- verify ---- */
-
-static lcf_status count_sound(void *arg, const lcf_cot_record *record, lcf_err *err)
-{
-    (void)record;
-    (void)err;
-    ((lcf_cot_verify_counts *)arg)->sound_n++;
-    return LCF_OK;
-}
+enum { BATCH = 256 };
 
 /* Counts damage before telling of it. */
 typedef struct teller {
-    lcf_cot_verify_counts *counts;
+    lcf_cot_repair_counts *counts;
     lcf_cot_damage damage;
     void *arg;
 } teller;
@@ -35,18 +25,9 @@ static void count_damaged(void *arg, lcf_hash128 key, const char *why)
 {
     const teller *t = arg;
 
-    t->counts->damaged_n++;
+    t->counts->lost_n++;
     if (t->damage)
         t->damage(t->arg, key, why);
-}
-
-lcf_status lcf_cot_store_verify(lcf_cot_verify_counts *out, lcf_cot_store *s, lcf_cot_damage damage,
-                                void *arg, lcf_err *err)
-{
-    teller t = {out, damage, arg};
-
-    memset(out, 0, sizeof(*out));
-    return lcf_cot_store_each_sound(s, count_sound, out, count_damaged, &t, err);
 }
 
 /* ---- batches ---- */
@@ -265,7 +246,7 @@ static lcf_status repair_records(batch *b, teller *t, lcf_cot_store *from, const
     if (!status)
         return LCF_OK;
     discard(b); /* all is met again */
-    t->counts->damaged_n = 0;
+    t->counts->lost_n = 0;
     return repair_by_pages(b, t, path, err);
 }
 
@@ -288,14 +269,14 @@ static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
     if (!status)
         status = lcf_cot_store_stat(&stats, b.to, err);
     t->counts->sound_n = stats.records_n;
-    if (!status && !stats.records_n && (opened || t->counts->damaged_n))
+    if (!status && !stats.records_n && (opened || t->counts->lost_n))
         status = LCF_FAIL(err, LCF_EFORMAT, "%s: no record of it can be read", r->data);
     lcf_cot_store_close(b.to);
     lcf_cot_store_close(from);
     return status;
 }
 
-lcf_status lcf_cot_store_repair(lcf_cot_verify_counts *out, const char *dir, lcf_cot_damage damage,
+lcf_status lcf_cot_store_repair(lcf_cot_repair_counts *out, const char *dir, lcf_cot_damage damage,
                                 void *arg, lcf_err *err)
 {
     teller t = {out, damage, arg};

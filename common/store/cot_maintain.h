@@ -13,30 +13,19 @@
 
 #include "common/store/cot_store.h"
 
-/* Told about a record that cannot be read, in the order of keys. */
-typedef void (*lcf_cot_damage)(void *arg, lcf_hash128 key, const char *why);
-
-typedef struct lcf_cot_verify_counts {
-    uint64_t sound_n, damaged_n;
-} lcf_cot_verify_counts;
-
-/*
- * Reads every record, also after one that is damaged. A record is damaged when its checksum fails,
- * its dictionary is missing, it does not unpack, or it has another key inside.
- *
- * errors   those of reading; damaged records are none
- */
-lcf_status lcf_cot_store_verify(lcf_cot_verify_counts *out, lcf_cot_store *s, lcf_cot_damage damage,
-                                void *arg, lcf_err *err);
+typedef struct lcf_cot_repair_counts {
+    uint64_t sound_n, lost_n;
+} lcf_cot_repair_counts;
 
 /*
  * Makes a store of everything that can still be read: by its tree where that is sound, else by
- * looking at every page of the file, where also records may be found that had been removed. The
- * damaged file is kept as data.mdb.damaged.
+ * looking at every page of the file but those that its free list names: without a sound free list
+ * records may come back that had been removed or replaced. The damaged file is kept as
+ * data.mdb.damaged.
  *
  * errors   EBUSY another writer; ENOENT; EFORMAT nothing can be read of it; ENOSPC, EIO
  */
-lcf_status lcf_cot_store_repair(lcf_cot_verify_counts *out, const char *dir, lcf_cot_damage damage,
+lcf_status lcf_cot_store_repair(lcf_cot_repair_counts *out, const char *dir, lcf_cot_damage damage,
                                 void *arg, lcf_err *err);
 
 /*

@@ -13,6 +13,8 @@
 
 #define STRINGS_N 7
 
+enum { PB_ROOM = 1024 }; /* beyond the bytes themselves: the message, gaps of alignment */
+
 /* The string fields, in the order of the message: one list for checks and copies. */
 static void record_strings(const char *out[STRINGS_N], const char *names[STRINGS_N],
                            const lcf_cot_record *r)
@@ -81,20 +83,37 @@ lcf_status lcf_cot_record_pack(lcf_buf *out, const lcf_cot_record *r, lcf_err *e
     return out->status ? LCF_FAIL(err, out->status, "CoT record, %zu bytes", bytes) : LCF_OK;
 }
 
-/* protobuf-c tells "no memory" and "no message" apart by nothing; the flag does. */
-static void *pb_alloc(void *out_of_memory, size_t n)
-{
-    void *p = lcf_alloc(n, 1);
+/* One block for the parts of a message; what does not fit in is allocated beside it. protobuf-c
+ * tells "no memory" and "no message" apart by nothing; the flag does. */
+typedef struct pb_room {
+    char *bytes;
+    size_t used, size;
+    bool out_of_memory;
+} pb_room;
 
+static void *pb_alloc(void *arg, size_t n)
+{
+    pb_room *room = arg;
+    const size_t begin = (room->used + 15) & ~(size_t)15;
+    void *p;
+
+    if (begin <= room->size && n <= room->size - begin) {
+        room->used = begin + n;
+        return room->bytes + begin;
+    }
+    p = lcf_alloc(n, 1);
     if (!p)
-        *(bool *)out_of_memory = true;
+        room->out_of_memory = true;
     return p;
 }
 
-static void pb_free(void *unused, void *p)
+static void pb_free(void *arg, void *p)
 {
-    (void)unused;
-    free(p);
+    const pb_room *room = arg;
+    const uintptr_t at = (uintptr_t)p, begin = (uintptr_t)room->bytes;
+
+    if (at < begin || at >= begin + room->size)
+        free(p);
 }
 
 static void scalars(lcf_cot_record *r, const Lcf__CotRecord *m)
@@ -142,18 +161,23 @@ static lcf_status flatten(lcf_cot_record **out, const Lcf__CotRecord *m, lcf_err
 
 lcf_status lcf_cot_record_unpack(lcf_cot_record **out, const void *bytes, size_t n, lcf_err *err)
 {
-    bool out_of_memory = false;
-    ProtobufCAllocator allocator = {pb_alloc, pb_free, &out_of_memory};
-    Lcf__CotRecord *m = lcf__cot_record__unpack(&allocator, n, bytes);
+    pb_room room = {.size = n + PB_ROOM};
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, &room};
+    Lcf__CotRecord *m = NULL;
     lcf_status status;
 
     *out = NULL;
-    if (out_of_memory) {
-        lcf__cot_record__free_unpacked(m, &allocator);
-        return LCF_FAIL(err, LCF_ENOMEM, "CoT record of %zu bytes", n);
+    room.bytes = lcf_alloc(room.size, 1);
+    if (room.bytes)
+        m = lcf__cot_record__unpack(&allocator, n, bytes);
+    if (!room.bytes || room.out_of_memory) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "CoT record of %zu bytes", n);
+        goto done;
     }
-    if (!m)
-        return LCF_FAIL(err, LCF_EFORMAT, "%zu bytes that are no CoT record", n);
+    if (!m) {
+        status = LCF_FAIL(err, LCF_EFORMAT, "%zu bytes that are no CoT record", n);
+        goto done;
+    }
     if (m->key.len != 16 || m->sample_hash.len != 16 || m->n_parts != LCF_COT_PARTS_N) {
         status = LCF_FAIL(err, LCF_EFORMAT, "CoT record with a key of %zu bytes and %zu parts",
                           m->key.len, m->n_parts);
@@ -165,6 +189,8 @@ lcf_status lcf_cot_record_unpack(lcf_cot_record **out, const void *bytes, size_t
         *out = NULL;
     }
 done:
-    lcf__cot_record__free_unpacked(m, &allocator);
+    if (m)
+        lcf__cot_record__free_unpacked(m, &allocator);
+    free(room.bytes);
     return status;
 }

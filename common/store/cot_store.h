@@ -18,6 +18,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/status.h"
+#include "common/base/str.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -81,11 +82,14 @@ lcf_status lcf_cot_store_get(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128
 typedef lcf_status (*lcf_cot_visit)(void *arg, const lcf_cot_record *record, lcf_err *err);
 lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf_err *err);
 
-/* The same, but a record that cannot be read is told to `damaged` (with damaged_arg) and left out.
+/* Told about a record that cannot be read, in the order of keys. */
+typedef void (*lcf_cot_damage)(void *arg, lcf_hash128 key, const char *why);
+/*
+ * The same, but a record that cannot be read is told to `damaged` (with damaged_arg) and left out:
+ * its checksum fails, its dictionary is missing, it does not unpack, or it has another key inside.
  */
 lcf_status lcf_cot_store_each_sound(lcf_cot_store *s, lcf_cot_visit fn, void *arg,
-                                    void (*damaged)(void *arg, lcf_hash128 key, const char *why),
-                                    void *damaged_arg, lcf_err *err);
+                                    lcf_cot_damage damaged, void *damaged_arg, lcf_err *err);
 /* All n keys, or none; one that is not there is fine. errors: as put */
 lcf_status lcf_cot_store_remove(lcf_cot_store *s, const lcf_hash128 *keys, size_t n, lcf_err *err);
 
@@ -96,6 +100,9 @@ lcf_status lcf_cot_store_stat(lcf_cot_store_stats *out, lcf_cot_store *s, lcf_er
 /* SHA-256 over the content of all records in key order: what the store holds, however it is stored.
  */
 lcf_status lcf_cot_store_digest(char out[LCF_SHA256_HEX_BYTES], lcf_cot_store *s, lcf_err *err);
+/* The same for a walk that does more: add every record in key order, then end. */
+lcf_status lcf_cot_digest_add(lcf_buf *digest, const lcf_cot_record *record, lcf_err *err);
+lcf_status lcf_cot_digest_end(char out[LCF_SHA256_HEX_BYTES], const lcf_buf *digest, lcf_err *err);
 /*
  * A compact copy of the store into a new folder, for a snapshot: data.mdb alone, recompressed with
  * a dictionary trained on all records. Its bytes depend on the records only, not on the order in

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define DAY_S 86400
 
@@ -96,33 +97,39 @@ static lcf_status open_store(lcf_cot_store **out, const arguments *a, bool write
 
 /* ---- looking ---- */
 
-/* Counts a record under its reason of rejection; "" is "kept". */
-static lcf_status count_reason(void *arg, const lcf_cot_record *r, lcf_err *err)
-{
-    json_t *reasons = arg;
-    const char *reason = *r->reject_reason ? r->reject_reason : "kept";
-    const json_int_t n = json_integer_value(json_object_get(reasons, reason));
+/* What one walk over all records gathers. */
+typedef struct summary {
+    json_t *reasons;
+    lcf_buf digest;
+} summary;
 
-    return json_object_set_new(reasons, reason, json_integer(n + 1))
+/* Counts a record under its reason of rejection; "" is "kept". */
+static lcf_status sum_up(void *arg, const lcf_cot_record *r, lcf_err *err)
+{
+    summary *s = arg;
+    const char *reason = *r->reject_reason ? r->reject_reason : "kept";
+    const json_int_t n = json_integer_value(json_object_get(s->reasons, reason));
+
+    return json_object_set_new(s->reasons, reason, json_integer(n + 1))
                ? LCF_FAIL(err, LCF_ENOMEM, "counts of reasons")
-               : LCF_OK;
+               : lcf_cot_digest_add(&s->digest, r, err);
 }
 
 static lcf_status run_stats(const arguments *a, lcf_err *err)
 {
-    json_t *reasons = json_object();
+    summary all = {json_object(), LCF_BUF_INIT};
     lcf_cot_store *store = NULL;
     lcf_cot_store_stats s;
     char digest[LCF_SHA256_HEX_BYTES];
-    lcf_status status = reasons ? open_store(&store, a, false, err)
-                                : LCF_FAIL(err, LCF_ENOMEM, "counts of reasons");
+    lcf_status status = all.reasons ? open_store(&store, a, false, err)
+                                    : LCF_FAIL(err, LCF_ENOMEM, "counts of reasons");
 
     if (!status)
         status = lcf_cot_store_stat(&s, store, err);
     if (!status)
-        status = lcf_cot_store_digest(digest, store, err);
+        status = lcf_cot_store_each(store, sum_up, &all, err);
     if (!status)
-        status = lcf_cot_store_each(store, count_reason, reasons, err);
+        status = lcf_cot_digest_end(digest, &all.digest, err);
     lcf_cot_store_close(store);
     if (!status)
         status = print_json(
@@ -130,9 +137,10 @@ static lcf_status run_stats(const arguments *a, lcf_err *err)
                       "raw_bytes", (json_int_t)s.raw_bytes, "stored_bytes",
                       (json_int_t)s.stored_bytes, "dictionaries", (json_int_t)s.dictionaries_n,
                       "ratio", s.stored_bytes ? (double)s.raw_bytes / (double)s.stored_bytes : 0.0,
-                      "digest", digest, "reasons", reasons),
+                      "digest", digest, "reasons", all.reasons),
             err);
-    json_decref(reasons);
+    lcf_buf_dispose(&all.digest);
+    json_decref(all.reasons);
     return status;
 }
 
@@ -191,32 +199,33 @@ static void name_damage(void *arg, lcf_hash128 key, const char *why)
     fprintf(stderr, "%s: %s\n", hex, why);
 }
 
-/* Records whose key is not that of their content. */
+typedef struct verdict {
+    uint64_t sound_n, damaged_n;
+} verdict;
+
+static void note_damage(void *arg, lcf_hash128 key, const char *why)
+{
+    ((verdict *)arg)->damaged_n++;
+    name_damage(NULL, key, why);
+}
+
+/* A record that can be read is sound when its key is that of its content. */
 static lcf_status check_key(void *arg, const lcf_cot_record *r, lcf_err *err)
 {
     const lcf_hash128 key =
         lcf_cot_key(r->sample_hash, r->prompt_version, r->model_id, r->sampling);
-    uint64_t *wrong_n = arg;
 
     (void)err;
-    if (memcmp(&key, &r->key, sizeof(key))) {
-        name_damage(NULL, r->key, "its key is not that of its content");
-        ++*wrong_n;
-    }
+    if (memcmp(&key, &r->key, sizeof(key)))
+        note_damage(arg, r->key, "its key is not that of its content");
+    else
+        ((verdict *)arg)->sound_n++;
     return LCF_OK;
-}
-
-static void ignore_damage(void *arg, lcf_hash128 key, const char *why)
-{
-    (void)arg;
-    (void)key;
-    (void)why;
 }
 
 static lcf_status run_verify(const arguments *a, lcf_err *err)
 {
-    lcf_cot_verify_counts counts = {0, 0};
-    uint64_t wrong_n = 0;
+    verdict v = {0, 0};
     lcf_cot_store *store;
     lcf_status status = open_store(&store, a, false, err);
 
@@ -225,39 +234,39 @@ static lcf_status run_verify(const arguments *a, lcf_err *err)
             fprintf(stderr, "`llmcf store repair --cot %s` saves what can be read\n", a->cot);
         return status;
     }
-    status = lcf_cot_store_verify(&counts, store, name_damage, NULL, err);
-    if (!status)
-        status = lcf_cot_store_each_sound(store, check_key, &wrong_n, ignore_damage, NULL, err);
+    status = lcf_cot_store_each_sound(store, check_key, &v, note_damage, &v, err);
     lcf_cot_store_close(store);
     if (status)
         return status;
-    fprintf(stderr, "%llu records are sound\n", (unsigned long long)(counts.sound_n - wrong_n));
-    if (counts.damaged_n + wrong_n)
+    fprintf(stderr, "%llu records are sound\n", (unsigned long long)v.sound_n);
+    if (v.damaged_n)
         return LCF_FAIL(err, LCF_ECHECKSUM,
                         "%llu records are damaged; `llmcf store repair` drops those that "
                         "cannot be read",
-                        (unsigned long long)(counts.damaged_n + wrong_n));
+                        (unsigned long long)v.damaged_n);
     return LCF_OK;
 }
 
 static lcf_status run_repair(const arguments *a, lcf_err *err)
 {
-    lcf_cot_verify_counts counts = {0, 0};
+    lcf_cot_repair_counts counts = {0, 0};
     lcf_status status = lcf_cot_store_repair(&counts, a->cot, name_damage, NULL, err);
 
     if (!status)
         fprintf(stderr, "%llu records saved, %llu lost; the old file is %s/data.mdb.damaged\n",
-                (unsigned long long)counts.sound_n, (unsigned long long)counts.damaged_n, a->cot);
+                (unsigned long long)counts.sound_n, (unsigned long long)counts.lost_n, a->cot);
     return status;
 }
 
 static lcf_status data_bytes(uint64_t *out, const arguments *a, lcf_err *err)
 {
     char *path = lcf_path_join(a->cot, "data.mdb");
-    uint64_t hash;
-    lcf_status status = path ? lcf_hash64_file(&hash, out, path, err)
-                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", a->cot);
+    struct stat st = {.st_size = 0};
+    lcf_status status = path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path in %s", a->cot);
 
+    if (!status && stat(path, &st))
+        status = LCF_FAIL_ERRNO(err, "%s", path);
+    *out = (uint64_t)st.st_size;
     free(path);
     return status;
 }
@@ -363,7 +372,8 @@ static lcf_status run_gc(const arguments *a, lcf_err *err)
     if (!status)
         status = lcf_cot_store_gc(&removed_n, store, latest, a->keep_model, err);
     lcf_cot_store_close(store);
-    fprintf(stderr, "%llu records removed\n", (unsigned long long)removed_n);
+    if (!status)
+        fprintf(stderr, "%llu records removed\n", (unsigned long long)removed_n);
     return status;
 }
 

@@ -41,6 +41,14 @@ static void assert_same_stores(const char *a, const char *b)
     assert_string_equal(x, y);
 }
 
+static lcf_status count_sound(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    (void)record;
+    (void)err;
+    ++*(size_t *)arg;
+    return LCF_OK;
+}
+
 static void count(void *arg, lcf_hash128 key, const char *why)
 {
     (void)key;
@@ -71,18 +79,17 @@ static void damage(const char *dir, uint64_t n)
 
 static void damaged_records_are_named_and_dropped(void **state)
 {
-    lcf_cot_verify_counts counts;
+    lcf_cot_repair_counts counts;
     lcf_cot_store *s;
-    size_t named = 0;
+    size_t named = 0, sound = 0;
 
     (void)state;
     records_fill("hurt", RECORDS);
     damage("hurt", 5);
     assert_int_equal(records_open(&s, "hurt", false, NULL), LCF_OK);
-    assert_int_equal(lcf_cot_store_verify(&counts, s, count, &named, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_each_sound(s, count_sound, &sound, count, &named, NULL), LCF_OK);
     lcf_cot_store_close(s);
-    assert_int_equal(counts.sound_n, RECORDS - 5);
-    assert_int_equal(counts.damaged_n, 5);
+    assert_int_equal(sound, RECORDS - 5);
     assert_int_equal(named, 5);
     named = 0;
     assert_int_equal(lcf_cot_store_repair(&counts, "hurt", count, &named, NULL), LCF_OK);
@@ -126,6 +133,21 @@ static size_t pages_of(const char *path)
     return n;
 }
 
+/* A store with the data of another, made once: filling one trains a dictionary. */
+static void copy_store(const char *to, const char *from)
+{
+    char *source = lcf_path_join(from, "data.mdb"), *target = lcf_path_join(to, "data.mdb");
+    lcf_map map;
+
+    records_fresh(to);
+    assert_int_equal(lcf_dir_create(to, NULL), LCF_OK);
+    assert_int_equal(lcf_map_open(&map, source, NULL), LCF_OK);
+    assert_int_equal(lcf_file_write(target, map.data, map.bytes_n, NULL), LCF_OK);
+    lcf_map_close(&map);
+    free(source);
+    free(target);
+}
+
 /* Wherever one page is torn, what does not need it is saved, and nothing wrong is read. */
 static void torn_pages_cost_their_records_alone(void **state)
 {
@@ -134,21 +156,21 @@ static void torn_pages_cost_their_records_alone(void **state)
     (void)state;
     records_fill("torn", RECORDS);
     pages = pages_of("torn/data.mdb");
-    for (uint64_t page = 2; page < pages; page += 5) {
-        lcf_cot_verify_counts counts;
+    for (uint64_t page = 2; page < pages; page += 7) {
+        lcf_cot_repair_counts counts;
         lcf_cot_store *s;
         size_t named = 0, found = 0;
         lcf_err err = LCF_ERR_INIT;
 
-        records_fill("torn", RECORDS);
-        tear("torn/data.mdb", page);
-        if (records_open(&s, "torn", false, NULL))
+        copy_store("ripped", "torn");
+        tear("ripped/data.mdb", page);
+        if (records_open(&s, "ripped", false, NULL))
             refused++;
         else
             lcf_cot_store_close(s);
-        if (lcf_cot_store_repair(&counts, "torn", count, &named, &err))
+        if (lcf_cot_store_repair(&counts, "ripped", count, &named, &err))
             fail_msg("page %zu: %s", (size_t)page, err.text);
-        assert_int_equal(records_open(&s, "torn", false, NULL), LCF_OK);
+        assert_int_equal(records_open(&s, "ripped", false, NULL), LCF_OK);
         for (uint64_t i = 0; i < RECORDS; i++) {
             const lcf_hash128 key = lcf_hash128_of(&i, sizeof(i));
 
@@ -217,16 +239,18 @@ static void damaged_keys_cost_their_records_alone(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
-        lcf_cot_verify_counts counts;
+        lcf_cot_repair_counts counts;
         lcf_cot_store *s;
         lcf_hash128 key;
+        size_t sound = 0;
         lcf_err err = LCF_ERR_INIT;
 
-        records_fill("keys", RECORDS);
+        copy_store("keys", "torn");
         key = key_64("keys");
         rewrite_key("keys/data.mdb", key, damages[i].size, damages[i].fill);
         if (!records_open(&s, "keys", false, NULL)) {
-            assert_int_equal(lcf_cot_store_verify(&counts, s, NULL, NULL, NULL), LCF_EFORMAT);
+            assert_int_equal(lcf_cot_store_each_sound(s, count_sound, &sound, count, &sound, NULL),
+                             LCF_EFORMAT);
             lcf_cot_store_close(s);
         }
         if (lcf_cot_store_repair(&counts, "keys", NULL, NULL, &err))
@@ -238,9 +262,53 @@ static void damaged_keys_cost_their_records_alone(void **state)
     }
 }
 
+static void put_changed(lcf_cot_store *s, uint64_t number)
+{
+    made m;
+
+    records_make(&m, number);
+    m.record.text = "another text";
+    assert_int_equal(lcf_cot_store_put(s, &m.record, 1, NULL), LCF_OK);
+}
+
+/* A record that was replaced does not come back in its older form, nor does a removed one, when a
+ * damaged page makes repair look at every page. */
+static void repair_brings_back_no_older_version(void **state)
+{
+    lcf_cot_repair_counts counts;
+    lcf_cot_store *s;
+    lcf_cot_record *got;
+    const uint64_t changed = 7, removed = 9;
+    const lcf_hash128 key = lcf_hash128_of(&changed, sizeof(changed));
+    const lcf_hash128 gone = lcf_hash128_of(&removed, sizeof(removed));
+    size_t saved = 0, pages;
+
+    (void)state;
+    copy_store("older", "torn");
+    assert_int_equal(records_open(&s, "older", true, NULL), LCF_OK);
+    put_changed(s, changed);
+    assert_int_equal(lcf_cot_store_remove(s, &gone, 1, NULL), LCF_OK);
+    lcf_cot_store_close(s);
+    pages = pages_of("older/data.mdb");
+    for (uint64_t page = 20; page < pages; page += 9) {
+        copy_store("ripped", "older");
+        tear("ripped/data.mdb", page);
+        assert_int_equal(lcf_cot_store_repair(&counts, "ripped", NULL, NULL, NULL), LCF_OK);
+        assert_int_equal(records_open(&s, "ripped", false, NULL), LCF_OK);
+        assert_int_equal(lcf_cot_store_has(s, gone, NULL), LCF_ENOTFOUND);
+        if (!lcf_cot_store_get(&got, s, key, NULL)) {
+            assert_string_equal(got->text, "another text");
+            saved++;
+            free(got);
+        }
+        lcf_cot_store_close(s);
+    }
+    assert_true(saved > 0);
+}
+
 static void nothing_to_save_changes_nothing(void **state)
 {
-    lcf_cot_verify_counts counts;
+    lcf_cot_repair_counts counts;
     char noise[20000];
 
     (void)state;
@@ -258,8 +326,8 @@ static void compaction_keeps_the_content(void **state)
     lcf_cot_store *s;
 
     (void)state;
-    records_fill("loose", RECORDS);
-    records_fill("tight", RECORDS);
+    copy_store("loose", "torn");
+    copy_store("tight", "torn");
     assert_int_equal(lcf_cot_store_compact("tight", NULL), LCF_OK);
     assert_same_stores("tight", "loose");
     assert_true(pages_of("tight/data.mdb") < pages_of("loose/data.mdb"));
@@ -275,9 +343,9 @@ static void compaction_keeps_the_content(void **state)
 static void killed_compaction_loses_nothing(void **state)
 {
     (void)state;
-    records_fill("loose", RECORDS);
-    records_fill("killed", RECORDS);
-    for (useconds_t wait = 0; wait < 60000; wait += 4000) {
+    copy_store("loose", "torn");
+    copy_store("killed", "torn");
+    for (useconds_t wait = 0; wait < 60000; wait += 6000) {
         const pid_t child = fork();
 
         assert_true(child >= 0);
@@ -299,15 +367,6 @@ static void note_conflict(void *arg, lcf_hash128 key)
 {
     (void)key;
     ++*(size_t *)arg;
-}
-
-static void put_changed(lcf_cot_store *s, uint64_t number)
-{
-    made m;
-
-    records_make(&m, number);
-    m.record.text = "another text";
-    assert_int_equal(lcf_cot_store_put(s, &m.record, 1, NULL), LCF_OK);
 }
 
 static void merging_twice_adds_once(void **state)
@@ -421,6 +480,7 @@ int main(void)
         cmocka_unit_test(damaged_records_are_named_and_dropped),
         cmocka_unit_test(torn_pages_cost_their_records_alone),
         cmocka_unit_test(damaged_keys_cost_their_records_alone),
+        cmocka_unit_test(repair_brings_back_no_older_version),
         cmocka_unit_test(nothing_to_save_changes_nothing),
         cmocka_unit_test(compaction_keeps_the_content),
         cmocka_unit_test(killed_compaction_loses_nothing),

@@ -340,7 +340,7 @@ static void small_store(const char *dir)
 
 static void test_bit_flips(void **state)
 {
-    size_t n, wrong_free = 0, flips = 1500;
+    size_t n, wrong_free = 0, flips = 2000;
     uint8_t *bytes;
     lcf_rng rng;
 
