@@ -15,8 +15,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* About 20 us on current processors: longer than the gap between two phases of a network. */
-enum { SPINS = 400, TASK_BITS = 16 };
+/* 50 to 150 us on current processors: longer than the gap between two phases of a network, and than
+ * it takes to wake a thread. */
+enum { SPINS = 4000, TASK_BITS = 16 };
 
 typedef struct member {
     lcf_team *team;

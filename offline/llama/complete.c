@@ -77,7 +77,8 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
     c->finish = LCF_FINISH_LENGTH;
     while (!status && c->made.n < options->tokens_max) {
         float logprob;
-        uint32_t id = lcf_sampler_next(sampler, logits, &options->sampling, &rng, &logprob);
+        uint32_t id = lcf_sampler_next(sampler, logits, c->made.ids, c->made.n, &options->sampling,
+                                       &rng, &logprob);
         lcf_llama_token token = {id, 0, true};
         if (lcf_tokenizer_is_end(m->tokenizer, id)) {
             c->finish = LCF_FINISH_STOP;

@@ -131,22 +131,26 @@ size_t lcf_llama_page_bytes(const lcf_llama *m, bool f16);
 lcf_team *lcf_llama_session_team(lcf_llama_session *s);
 
 typedef struct lcf_sampling {
-    float temperature; /* 0 = greedy */
-    uint32_t top_k;    /* 0 = off */
-    float top_p;       /* 1 = off */
+    float temperature;    /* 0 = greedy */
+    uint32_t top_k;       /* 0 = off */
+    float top_p;          /* 1 = off */
+    float min_p;          /* drops what is less likely than min_p times the likeliest; 0 = off */
+    float repeat_penalty; /* logits of what came before are divided by it, negative ones multiplied;
+                             0 and 1 = off */
 } lcf_sampling;
-#define LCF_SAMPLING_INIT \
-    {                     \
-        0.6f, 50, 1.0f    \
+#define LCF_SAMPLING_INIT          \
+    {                              \
+        0.6f, 50, 1.0f, 0.0f, 1.0f \
     }
+#define LCF_REPEAT_WINDOW 64 /* tokens that the penalty looks back */
 
 typedef struct lcf_sampler lcf_sampler; /* scratch for one thread */
 lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err);
 void lcf_sampler_free(lcf_sampler *s);
 /* Draws the next id; *logprob (may be NULL) is its log probability under the unmodified softmax.
- * Greedy ties: lowest id. */
-uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
-                          lcf_rng *rng, float *logprob);
+ * Greedy ties: lowest id. past [past_n]: the text so far, for the penalty. */
+uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const uint32_t *past, size_t past_n,
+                          const lcf_sampling *sampling, lcf_rng *rng, float *logprob);
 /* log softmax(logits)[id], in double. */
 double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id);
 

@@ -367,22 +367,30 @@ typedef struct pass {
     size_t ldx;
 } pass;
 
-enum { TASKS_PER_THREAD = 24 };
+/* Half of a phase goes out in one piece per thread, which streams through memory undisturbed, the
+ * rest in small ones, which keep all threads busy to the end. */
+enum { SMALL_TASKS_PER_THREAD = 10 };
 
-/* Runs items in as many tasks as balance the threads; the phase gets its part by `share`. */
+/* Runs a phase over items; a task gets its part of them by `share`. */
 static void run_phase(pass *p, lcf_team_task task, size_t items_n)
 {
     size_t threads = lcf_team_threads(p->s->team);
 
-    p->tasks_n = threads > 1 ? threads * TASKS_PER_THREAD : 1;
+    p->tasks_n = threads > 1 ? threads * (1 + SMALL_TASKS_PER_THREAD) : 1;
     p->tasks_n = items_n < p->tasks_n ? items_n : p->tasks_n;
     lcf_team_run(p->s->team, p->tasks_n, task, p);
 }
 
-/* The items [begin, end) of one task. */
+/* The first of the items that belong to a task; they end where those of the next begin. */
 static size_t share(const pass *p, size_t task, size_t items_n)
 {
-    return items_n * task / p->tasks_n;
+    size_t threads = lcf_team_threads(p->s->team), half = items_n / 2;
+
+    if (items_n <= 2 * p->tasks_n || p->tasks_n <= threads)
+        return items_n * task / p->tasks_n;
+    if (task < threads)
+        return half * task / threads;
+    return half + (items_n - half) * (task - threads) / (p->tasks_n - threads);
 }
 
 static void multiply_task(void *arg, size_t task, size_t member)

@@ -324,10 +324,24 @@ static lcf_matrix_kernel best_kernel(lcf_matrix_kind kind)
     return lcf_matrix_kernel_at(kind, level);
 }
 
+/*
+ * Asking for the next panel in one go would wait for memory there and leave it idle afterwards:
+ * the first tiles ask for a part each.
+ */
+static void share_prefetch(lcf_matrix_job *job, const lcf_matrix *w, size_t tile, size_t tiles_n)
+{
+    enum { LINE = 64, TILES_MAX = 8 };
+    size_t n = tiles_n < TILES_MAX ? tiles_n : TILES_MAX;
+
+    job->ahead_step = tile < n ? LINE / n : 0;
+    job->ahead = tile < n ? tile * job->ahead_step * (w->panel_bytes / LINE) : 0;
+}
+
 void lcf_matrix_multiply(float *y, size_t ldy, const lcf_matrix *w, const void *tiles, size_t n,
                          size_t begin, size_t end, bool add)
 {
     const size_t tile_bytes = lcf_matrix_tile_bytes(w->kind, w->in);
+    const size_t tiles_n = (n + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
     const lcf_matrix_kernel kernel = best_kernel(w->kind);
 
     for (size_t p = begin; p < end; p++) {
@@ -336,13 +350,13 @@ void lcf_matrix_multiply(float *y, size_t ldy, const lcf_matrix *w, const void *
             .ldy = ldy, .panel = w->data + p * w->panel_bytes, .in = w->in, .add = add};
         job.lanes = lanes < LCF_MATRIX_PANEL ? lanes : LCF_MATRIX_PANEL;
         job.next = p + 1 < end ? job.panel + w->panel_bytes : job.panel;
-        job.tile = tiles;
-        for (size_t r = 0; r < n; r += job.rows) {
-            job.rows = n - r < LCF_MATRIX_TILE ? n - r : LCF_MATRIX_TILE;
-            job.y = y + r * ldy + first;
+        for (size_t t = 0; t < tiles_n; t++) {
+            size_t row = t * LCF_MATRIX_TILE;
+            job.rows = n - row < LCF_MATRIX_TILE ? n - row : LCF_MATRIX_TILE;
+            job.tile = (const unsigned char *)tiles + t * tile_bytes;
+            job.y = y + row * ldy + first;
+            share_prefetch(&job, w, t, tiles_n);
             kernel(&job);
-            job.tile += tile_bytes;
-            job.next = job.panel; /* is asked for once */
         }
     }
 }

@@ -83,7 +83,9 @@ typedef struct lcf_matrix_job { /* one panel and one tile */
     float *y;
     size_t ldy;
     const unsigned char *panel;
-    const unsigned char *next; /* what will be read after it, for prefetching: as large as panel */
+    const unsigned char *next; /* the panel that will be read after it, */
+    size_t ahead, ahead_step;  /* of which this job asks for a part: from `ahead` on, so many bytes
+                                  per line that it reads itself */
     const unsigned char *tile;
     size_t in, rows;
     size_t lanes; /* outputs that there are, LCF_MATRIX_PANEL but in the last panel */

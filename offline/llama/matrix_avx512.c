@@ -65,12 +65,12 @@ INLINE("") void store(const lcf_matrix_job *j, const __m512 *sums, const size_t 
 INLINE("") void f32_rows(const lcf_matrix_job *j, const size_t rows)
 {
     const float *w = (const float *)j->panel, *x = (const float *)j->tile;
-    const unsigned char *next = j->next;
+    const unsigned char *next = j->next + j->ahead;
     __m512 sums[LCF_MATRIX_TILE];
 
     EACH_ROW
     sums[r] = _mm512_setzero_ps();
-    for (size_t k = 0; k < j->in; k++, w += LCF_MATRIX_PANEL, x += rows, next += LINE) {
+    for (size_t k = 0; k < j->in; k++, w += LCF_MATRIX_PANEL, x += rows, next += j->ahead_step) {
         __m512 weights = _mm512_load_ps(w);
         __builtin_prefetch(next, 0, 2);
         EACH_ROW
@@ -81,13 +81,13 @@ INLINE("") void f32_rows(const lcf_matrix_job *j, const size_t rows)
 
 INLINE("") void f16_rows(const lcf_matrix_job *j, const size_t rows)
 {
-    const unsigned char *w = j->panel, *next = j->next;
+    const unsigned char *w = j->panel, *next = j->next + j->ahead;
     const float *x = (const float *)j->tile;
     __m512 sums[LCF_MATRIX_TILE];
 
     EACH_ROW
     sums[r] = _mm512_setzero_ps();
-    for (size_t k = 0; k < j->in; k++, w += LINE / 2, x += rows, next += LINE / 2) {
+    for (size_t k = 0; k < j->in; k++, w += LINE / 2, x += rows, next += j->ahead_step / 2) {
         __m512 weights = _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)w));
         __builtin_prefetch(next, 0, 2);
         EACH_ROW
@@ -98,13 +98,13 @@ INLINE("") void f16_rows(const lcf_matrix_job *j, const size_t rows)
 
 INLINE(",avx512bf16") void bf16_rows(const lcf_matrix_job *j, const size_t rows)
 {
-    const unsigned char *w = j->panel, *next = j->next;
+    const unsigned char *w = j->panel, *next = j->next + j->ahead;
     const int32_t *x = (const int32_t *)j->tile; /* pairs */
     __m512 sums[LCF_MATRIX_TILE];
 
     EACH_ROW
     sums[r] = _mm512_setzero_ps();
-    for (size_t k = 0; k < j->in; k += 2, w += LINE, x += rows, next += LINE) {
+    for (size_t k = 0; k < j->in; k += 2, w += LINE, x += rows, next += j->ahead_step) {
         __m512i weights = _mm512_load_si512(w);
         __builtin_prefetch(next, 0, 2);
         EACH_ROW
@@ -129,7 +129,7 @@ INLINE(",avx512vnni") void q8_rows(const lcf_matrix_job *j, const size_t rows)
 {
     const size_t scale_bytes = lcf_matrix_scale_bytes(j->in);
     const unsigned char *scales = j->panel, *w = j->panel + scale_bytes;
-    const unsigned char *next = j->next + scale_bytes;
+    const unsigned char *next = j->next + scale_bytes + j->ahead;
     const int32_t *x = (const int32_t *)j->tile;
     __m512 totals[LCF_MATRIX_TILE];
 
@@ -139,9 +139,10 @@ INLINE(",avx512vnni") void q8_rows(const lcf_matrix_job *j, const size_t rows)
         const float *x_scales = (const float *)(x + rows);
         const int32_t *quads = x + 2 * rows;
         __m512i sums[LCF_MATRIX_TILE];
+        __builtin_prefetch(j->next + (scales - j->panel), 0, 2);
         EACH_ROW
         sums[r] = _mm512_set1_epi32(x[r]);
-        for (size_t g = 0; g < 8; g++, w += LINE, next += LINE) {
+        for (size_t g = 0; g < 8; g++, w += LINE, next += j->ahead_step) {
             __m512i weights = _mm512_load_si512(w);
             __builtin_prefetch(next, 0, 2);
             EACH_ROW
@@ -157,7 +158,7 @@ INLINE(",avx512vnni") void q4_rows(const lcf_matrix_job *j, const size_t rows)
 {
     const size_t scale_bytes = lcf_matrix_scale_bytes(j->in);
     const unsigned char *scales = j->panel, *w = j->panel + scale_bytes;
-    const unsigned char *next = j->next + scale_bytes;
+    const unsigned char *next = j->next + scale_bytes + j->ahead;
     const int32_t *x = (const int32_t *)j->tile;
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512 totals[LCF_MATRIX_TILE];
@@ -168,9 +169,10 @@ INLINE(",avx512vnni") void q4_rows(const lcf_matrix_job *j, const size_t rows)
         const float *x_scales = (const float *)(x + rows);
         const int32_t *quads = x + 2 * rows;
         __m512i sums[LCF_MATRIX_TILE];
+        __builtin_prefetch(j->next + (scales - j->panel), 0, 2);
         EACH_ROW
         sums[r] = _mm512_set1_epi32(x[r]);
-        for (size_t g = 0; g < 4; g++, w += LINE, next += LINE) {
+        for (size_t g = 0; g < 4; g++, w += LINE, next += j->ahead_step) {
             __m512i both = _mm512_load_si512(w), low = _mm512_and_si512(both, nibble);
             __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
             __builtin_prefetch(next, 0, 2);

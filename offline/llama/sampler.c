@@ -1,5 +1,6 @@
 /*
- * Choosing the next token: greedy, or temperature, then top-k, then top-p, in this order. The same
+ * Choosing the next token: the repetition penalty; then greedy, or temperature, top-k, top-p and
+ * min-p, in this order. The same
  * logits and generator state give the same token: candidates are ordered by (logit, id), sums run
  * in that order in double.
  */
@@ -9,6 +10,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct choice {
     float logit;
@@ -20,6 +22,7 @@ struct lcf_sampler {
     choice *choices; /* [vocab_n] */
     double *weights; /* [vocab_n] */
     float *scratch;  /* [vocab_n] */
+    float *changed;  /* [vocab_n] logits after the penalty */
 };
 
 lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err)
@@ -36,8 +39,9 @@ lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err)
         s->choices = lcf_alloc(vocab_n, sizeof(*s->choices));
         s->weights = lcf_alloc(vocab_n, sizeof(*s->weights));
         s->scratch = lcf_alloc_aligned(vocab_n, sizeof(*s->scratch));
+        s->changed = lcf_alloc_aligned(vocab_n, sizeof(*s->changed));
     }
-    if (!s || !s->choices || !s->weights || !s->scratch) {
+    if (!s || !s->choices || !s->weights || !s->scratch || !s->changed) {
         status = LCF_FAIL(err, LCF_ENOMEM, "sampler for %zu tokens", vocab_n);
         goto done;
     }
@@ -55,6 +59,7 @@ void lcf_sampler_free(lcf_sampler *s)
     free(s->choices);
     free(s->weights);
     free(s->scratch);
+    free(s->changed);
     free(s);
 }
 
@@ -205,23 +210,50 @@ static uint32_t sample_best(lcf_sampler *s, const float *logits, const lcf_sampl
         total += s->weights[i] =
             exp(((double)s->choices[i].logit - s->choices[0].logit) / sampling->temperature);
     limit = sampling->top_p < 1 ? sampling->top_p * total : total;
-    while (kept < k && (kept == 0 || sum < limit)) /* the best is always kept */
-        sum += s->weights[kept++];
+    while (kept < k && (kept == 0 || (sum < limit && s->weights[kept] >= sampling->min_p)))
+        sum += s->weights[kept++]; /* the best, of weight 1, is always kept */
     return s->choices[draw(s->weights, kept, sum, rng)].id;
 }
 
-uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
-                          lcf_rng *rng, float *logprob)
+static bool is_new(const uint32_t *past, size_t idx)
 {
-    uint32_t best = largest(logits, s->vocab_n), id = best;
+    for (size_t i = 0; i < idx; i++)
+        if (past[i] == past[idx])
+            return false;
+    return true;
+}
+
+/* source   Keskar et al. 2019, CTRL, section 4.1; negative logits multiplied as is usual since */
+static const float *penalize(lcf_sampler *s, const float *logits, const uint32_t *past,
+                             size_t past_n, float penalty)
+{
+    size_t n = past_n < LCF_REPEAT_WINDOW ? past_n : LCF_REPEAT_WINDOW;
+
+    past += past_n - n;
+    memcpy(s->changed, logits, s->vocab_n * sizeof(*logits));
+    for (size_t i = 0; i < n; i++) {
+        float *logit = &s->changed[past[i]];
+        if (is_new(past, i))
+            *logit = *logit > 0 ? *logit / penalty : *logit * penalty;
+    }
+    return s->changed;
+}
+
+uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const uint32_t *past, size_t past_n,
+                          const lcf_sampling *sampling, lcf_rng *rng, float *logprob)
+{
+    const bool penalized = past_n && sampling->repeat_penalty > 0 && sampling->repeat_penalty != 1;
+    const float *changed =
+        penalized ? penalize(s, logits, past, past_n, sampling->repeat_penalty) : logits;
+    uint32_t best = largest(changed, s->vocab_n), id = best;
 
     if (sampling->temperature > 0) {
-        if (!sampling->top_k && !(sampling->top_p < 1))
-            id = sample_all(s, logits, best, sampling->temperature, rng);
+        if (!sampling->top_k && !(sampling->top_p < 1) && !(sampling->min_p > 0))
+            id = sample_all(s, changed, best, sampling->temperature, rng);
         else
-            id = sample_best(s, logits, sampling, rng);
+            id = sample_best(s, changed, sampling, rng);
     }
     if (logprob)
-        *logprob = fast_logprob(s, logits, best, id);
+        *logprob = fast_logprob(s, logits, penalized ? largest(logits, s->vocab_n) : best, id);
     return id;
 }

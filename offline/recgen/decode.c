@@ -445,7 +445,8 @@ static void draw_task(void *arg, size_t task, size_t member)
     draw *w = &d->draws[task];
     candidate *c = &w->of->candidates[w->candidate];
 
-    w->id = lcf_sampler_next(d->samplers[member], w->logits, &d->o.sampling, &c->rng, &w->logprob);
+    w->id = lcf_sampler_next(d->samplers[member], w->logits, c->result.tokens.ids,
+                             c->result.tokens.n, &d->o.sampling, &c->rng, &w->logprob);
 }
 
 static lcf_status hand_over(lcf_decoder *d, row *r, const lcf_decoder_source *source, lcf_err *err)
@@ -468,7 +469,7 @@ static lcf_status accept(lcf_decoder *d, const draw *w, const lcf_decoder_source
 
     c->result.logprob += w->logprob;
     c->next = w->id;
-    c->result.finished = w->id == lcf_tokenizer_eos(d->model->tokenizer);
+    c->result.finished = lcf_tokenizer_is_end(d->model->tokenizer, w->id);
     if (!c->result.finished) {
         if (lcf_tokens_push(&c->result.tokens, w->id))
             return LCF_FAIL(err, LCF_ENOMEM, "generated tokens");

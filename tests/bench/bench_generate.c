@@ -133,8 +133,8 @@ static decode_times decode(lcf_llama_session *s, lcf_sampler *sampler, const lcf
         middle = lcf_clock_s();
         for (size_t i = 0; i < SEQS; i++) {
             float logprob;
-            batch[i].id = lcf_sampler_next(sampler, logits + i * m->config.vocab_n, &sampling, &rng,
-                                           &logprob);
+            batch[i].id = lcf_sampler_next(sampler, logits + i * m->config.vocab_n, NULL, 0,
+                                           &sampling, &rng, &logprob);
         }
         times.network_s += middle - start;
         times.sampling_s += lcf_clock_s() - middle;

@@ -11,6 +11,10 @@
 
 enum { ROWS = 11, CANDIDATES = 3, TOKENS = 20, PROMPT_MAX = 70, SHARED = 40 };
 
+/* clang-format off */
+#define SAMPLING {0.8f, 50, 0.95f, 0.02f, 1.1f}
+/* clang-format on */
+
 typedef struct world {
     lcf_llama *m;
     uint32_t prompts[ROWS][PROMPT_MAX];
@@ -44,7 +48,7 @@ static uint64_t seed_of(size_t row)
 /* One candidate by itself: the definition. */
 static void expect(world *w, size_t row, size_t c, lcf_llama_session *s, lcf_sampler *sampler)
 {
-    const lcf_sampling sampling = LCF_SAMPLING_INIT;
+    const lcf_sampling sampling = SAMPLING;
     lcf_llama_token batch[PROMPT_MAX];
     lcf_err err = LCF_ERR_INIT;
     const float *logits;
@@ -57,8 +61,9 @@ static void expect(world *w, size_t row, size_t c, lcf_llama_session *s, lcf_sam
         batch[i] = (lcf_llama_token){w->prompts[row][i], 0, i + 1 == n};
     assert_ok(lcf_llama_decode(&logits, s, batch, n, &err), &err);
     for (w->text_n[row][c] = 0; w->text_n[row][c] < TOKENS;) {
-        uint32_t id = lcf_sampler_next(sampler, logits, &sampling, &rng, NULL);
-        if (id == lcf_tokenizer_eos(w->m->tokenizer))
+        uint32_t id = lcf_sampler_next(sampler, logits, w->texts[row][c], w->text_n[row][c],
+                                       &sampling, &rng, NULL);
+        if (lcf_tokenizer_is_end(w->m->tokenizer, id))
             break;
         w->texts[row][c][w->text_n[row][c]++] = id;
         batch[0] = (lcf_llama_token){id, 0, true};
@@ -176,7 +181,7 @@ static void test_same_texts(void **state)
         for (size_t threads = 1; threads <= 3; threads += 2) {
             lcf_decoder_options options = {.candidates_n = CANDIDATES,
                                            .tokens_max = TOKENS,
-                                           .sampling = LCF_SAMPLING_INIT,
+                                           .sampling = SAMPLING,
                                            .slots = SLOTS[i],
                                            .threads = threads};
             run(w, &options, threads > 1);
@@ -190,7 +195,7 @@ static void test_shared_beginnings(void **state)
     const world *w = *state;
     lcf_decoder_options options = {.candidates_n = CANDIDATES,
                                    .tokens_max = TOKENS,
-                                   .sampling = LCF_SAMPLING_INIT,
+                                   .sampling = SAMPLING,
                                    .slots = 9,
                                    .threads = 1};
     lcf_decoder_stats stats = run(w, &options, false);
@@ -209,7 +214,7 @@ static void test_limits(void **state)
     const world *w = *state;
     lcf_decoder_options options = {.candidates_n = CANDIDATES,
                                    .tokens_max = TOKENS,
-                                   .sampling = LCF_SAMPLING_INIT,
+                                   .sampling = SAMPLING,
                                    .kv_bytes_max = 3 * lcf_llama_page_bytes(w->m, true)};
     lcf_decoder *d;
 
