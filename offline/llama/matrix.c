@@ -165,17 +165,38 @@ size_t lcf_matrix_tile_bytes(lcf_matrix_kind kind, size_t in)
     }
 }
 
+#if defined(__x86_64__)
+_Static_assert(LCF_MATRIX_TILE == 8, "tiles of the AVX2 functions");
+
+static bool is_full_avx2(size_t rows)
+{
+    return rows == LCF_MATRIX_TILE && lcf_simd_best() >= LCF_SIMD_AVX2;
+}
+#endif
+
 static void tile_floats(float *tile, const float *x, size_t ldx, size_t in, size_t rows)
 {
+    size_t done = 0;
+
+#if defined(__x86_64__)
+    if (is_full_avx2(rows))
+        done = lcf_matrix_tile_floats_avx2(tile, x, ldx, in);
+#endif
     for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < in; k++)
+        for (size_t k = done; k < in; k++)
             tile[k * rows + r] = x[r * ldx + k];
 }
 
 static void tile_pairs(uint16_t *tile, const float *x, size_t ldx, size_t in, size_t rows)
 {
+    size_t done = 0;
+
+#if defined(__x86_64__)
+    if (is_full_avx2(rows))
+        done = lcf_matrix_tile_pairs_avx2(tile, x, ldx, in);
+#endif
     for (size_t r = 0; r < rows; r++) {
-        for (size_t k = 0; k < in; k++)
+        for (size_t k = done; k < in; k++)
             tile[(k / 2 * rows + r) * 2 + k % 2] = lcf_bf16_narrow(x[r * ldx + k]);
         if (in % 2)
             tile[(in / 2 * rows + r) * 2 + 1] = 0;

@@ -127,6 +127,9 @@ void lcf_matrix_f16_avx512(const lcf_matrix_job *job);
 void lcf_matrix_bf16_avx512bf16(const lcf_matrix_job *job);
 void lcf_matrix_q8_avx512vnni(const lcf_matrix_job *job);
 void lcf_matrix_q4_avx512vnni(const lcf_matrix_job *job);
+/* The beginning of a full tile of f32 or bf16; return how many components they have done. */
+size_t lcf_matrix_tile_floats_avx2(float *tile, const float *x, size_t ldx, size_t in);
+size_t lcf_matrix_tile_pairs_avx2(uint16_t *tile, const float *x, size_t ldx, size_t in);
 #endif
 
 #endif

@@ -163,3 +163,82 @@ TARGET void lcf_matrix_q4_avx2(const lcf_matrix_job *j)
         store(j, half, totals);
     }
 }
+
+/* ---- activations ---- */
+
+/* Rows become columns. */
+INLINE void transpose(__m256i v[HALF])
+{
+    __m256i a[HALF], b[HALF];
+
+    for (size_t i = 0; i < HALF; i += 2) {
+        a[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    for (size_t i = 0; i < HALF; i += 4)
+        for (size_t j = 0; j < 2; j++) {
+            b[i + 2 * j] = _mm256_unpacklo_epi64(a[i + j], a[i + j + 2]);
+            b[i + 2 * j + 1] = _mm256_unpackhi_epi64(a[i + j], a[i + j + 2]);
+        }
+    for (size_t i = 0; i < HALF / 2; i++) {
+        v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+    }
+}
+
+TARGET size_t lcf_matrix_tile_floats_avx2(float *tile, const float *x, size_t ldx, size_t in)
+{
+    size_t k = 0;
+
+    for (; k + HALF <= in; k += HALF) {
+        __m256i v[HALF];
+        for (size_t r = 0; r < HALF; r++)
+            v[r] = _mm256_loadu_si256((const __m256i *)(x + r * ldx + k));
+        transpose(v);
+        for (size_t i = 0; i < HALF; i++)
+            _mm256_storeu_si256((__m256i *)(tile + (k + i) * HALF), v[i]);
+    }
+    return k;
+}
+
+/* Eight values to bf16, each in the upper half of its lane; a NaN stays one. */
+INLINE __m256i narrow(__m256 x)
+{
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded =
+        _mm256_add_epi32(bits, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+
+    return _mm256_blendv_epi8(rounded, quiet,
+                              _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+}
+
+/* The pairs of eight values, in the lower half of each 64-bit lane. */
+INLINE __m256i pairs(const float *x)
+{
+    const __m256i v = narrow(_mm256_loadu_ps(x));
+
+    return _mm256_or_si256(
+        _mm256_and_si256(_mm256_srli_epi64(v, 16), _mm256_set1_epi64x(0xffff)),
+        _mm256_and_si256(_mm256_srli_epi64(v, 32), _mm256_set1_epi64x(0xffff0000)));
+}
+
+TARGET size_t lcf_matrix_tile_pairs_avx2(uint16_t *tile, const float *x, size_t ldx, size_t in)
+{
+    size_t k = 0;
+
+    for (; k + 2 * HALF <= in; k += 2 * HALF) {
+        __m256i v[HALF];
+        for (size_t r = 0; r < HALF; r++) {
+            __m256 low = _mm256_castsi256_ps(pairs(x + r * ldx + k));
+            __m256 high = _mm256_castsi256_ps(pairs(x + r * ldx + k + HALF));
+            v[r] = _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)),
+                                            0xd8);
+        }
+        transpose(v);
+        for (size_t i = 0; i < HALF; i++)
+            _mm256_storeu_si256((__m256i *)(tile + (k / 2 + i) * 2 * HALF), v[i]);
+    }
+    return k;
+}

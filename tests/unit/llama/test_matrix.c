@@ -189,11 +189,43 @@ static void test_parts(void **state)
     free(tile);
 }
 
+/* A full tile, which is made in vectors, holds what single rows hold. */
+static void test_full_tiles(void **state)
+{
+    static const lcf_gguf_type TYPES[] = {LCF_GGUF_F32, LCF_GGUF_BF16, LCF_GGUF_Q8_0};
+    enum { WIDE = 53 };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        size_t in = TYPES[i] == LCF_GGUF_Q8_0 ? IN : WIDE, bytes;
+        unsigned char *full, *one;
+        product p;
+        setup(&p, TYPES[i], in);
+        p.x[5] = NAN;
+        p.x[in + 7] = INFINITY;
+        bytes = lcf_matrix_tile_bytes(p.w.kind, in);
+        full = some(bytes, 1);
+        one = some(bytes, 1);
+        if (TYPES[i] == LCF_GGUF_Q8_0)
+            p.x[5] = p.x[in + 7] = 1;
+        lcf_matrix_tile(full, &p.w, p.x, in, LCF_MATRIX_TILE);
+        for (size_t r = 0; r < LCF_MATRIX_TILE; r++) {
+            lcf_matrix_tile(one, &p.w, p.x + r * in, in, 1);
+            for (size_t k = 0; k < bytes / 4 / LCF_MATRIX_TILE; k++)
+                assert_memory_equal(full + (k * LCF_MATRIX_TILE + r) * 4, one + k * 4, 4);
+        }
+        free(full);
+        free(one);
+        teardown(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_full_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
