@@ -4,6 +4,8 @@
 #include "common/base/cli.h"
 #include "offline/recgen/generate.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { /* apart from those of the verbs */
@@ -18,6 +20,10 @@ enum { /* apart from those of the verbs */
        OPT_TOP_P,
        OPT_MAX_TOKENS,
        OPT_TEMPLATE,
+       OPT_PROMPT_TEMPLATE,
+       OPT_NO_RELATED,
+       OPT_HIDE_ANSWER,
+       OPT_PRINT_TEMPLATE,
        OPT_HISTORY,
        OPT_SEED,
        OPT_MODEL_NAME,
@@ -41,6 +47,13 @@ static const struct argp_option OPTIONS[] = {
     {"max-tokens", OPT_MAX_TOKENS, "N", 0, "Longest candidate (default 160)", 2},
     {"template", OPT_TEMPLATE, "NAME", 0,
      "Prompts: recgen (a model of `llmcf tune`) or llama2 (a chat model) (default recgen)", 2},
+    {"prompt-template", OPT_PROMPT_TEMPLATE, "FILE", 0,
+     "Prompts in the words of a template file (schemas/prompts.md) for a chat model", 2},
+    {"no-related", OPT_NO_RELATED, NULL, 0, "Prompts show no items related to the target", 2},
+    {"hide-answer", OPT_HIDE_ANSWER, NULL, 0,
+     "Prompts do not give the decision; the model takes its own", 2},
+    {"print-template", OPT_PRINT_TEMPLATE, "NAME", 0,
+     "Prints a built-in template (llama2) as a file to start from, and ends", 2},
     {"history", OPT_HISTORY, "N", 0, "History items in a prompt (default 8)", 2},
     {"seed", OPT_SEED, "N", 0, "Of the choice of rows and of sampling (default 1)", 2},
     {"model-name", OPT_MODEL_NAME, "NAME", 0, "The model as the endpoint calls it", 4},
@@ -106,6 +119,17 @@ static error_t parse_rows(int key, char *text, struct argp_state *state, lcf_gen
     }
 }
 
+static void print_template(const char *name, struct argp_state *state)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_prompt_template t;
+
+    if (lcf_prompt_builtin(&t, name, &err))
+        argp_error(state, "--print-template: %s", err.text);
+    fwrite(t.text.data, 1, t.text.len, stdout);
+    exit(0);
+}
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     lcf_generate_options *o = state->input;
@@ -115,6 +139,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_TEMPLATE:
         if (lcf_dialect_parse(&o->prompt.dialect, text, &err))
             argp_error(state, "--template: %s", err.text);
+        return 0;
+    case OPT_PROMPT_TEMPLATE:
+        o->template_file = text;
+        return 0;
+    case OPT_NO_RELATED:
+        o->prompt.hide_related = true;
+        return 0;
+    case OPT_HIDE_ANSWER:
+        o->prompt.hide_answer = true;
+        return 0;
+    case OPT_PRINT_TEMPLATE:
+        print_template(text, state);
         return 0;
     case OPT_HISTORY:
         o->prompt.history_n = SIZE("history", 1, LCF_HISTORY_MAX);

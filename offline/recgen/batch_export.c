@@ -128,11 +128,12 @@ static lcf_status write_request(exporting *x, const lcf_chosen *row, lcf_err *er
     json_t *json = NULL;
     lcf_facts f;
 
-    lcf_facts_of(&f, &x->d, x->related, g->prompt.history_n, row->sample);
+    lcf_facts_of(&f, &x->d, x->related, x->job.prompt.history_n, row->sample);
     lcf_hash128_hex(hex, row->key);
     lcf_buf_printf(&url, "/v1%s", lcf_openai_path(g->endpoint.api));
-    json = json_pack("{s:s, s:s, s:s, s:o}", "custom_id", hex, "method", "POST", "url",
-                     lcf_buf_text(&url), "body", lcf_openai_body(&request, &g->prompt, &x->d, &f));
+    json =
+        json_pack("{s:s, s:s, s:s, s:o}", "custom_id", hex, "method", "POST", "url",
+                  lcf_buf_text(&url), "body", lcf_openai_body(&request, &x->job.prompt, &x->d, &f));
     line = json ? json_dumps(json, JSON_COMPACT) : NULL;
     status = line && !url.status ? write_line(x, line, err)
                                  : LCF_FAIL(err, LCF_ENOMEM, "request of row %zu", row->sample);
@@ -202,8 +203,9 @@ lcf_status lcf_export_requests(lcf_export_result *result, const lcf_export_optio
     memset(result, 0, sizeof(*result));
     if (!options->requests_max || !options->job.endpoint.model_name)
         return LCF_FAIL(err, LCF_EUSAGE, "a model's name and requests in a file are needed");
-    lcf_batch_job_of(&x.job, &options->job);
-    status = describe(&x, err);
+    status = lcf_batch_job_of(&x.job, &options->job, err);
+    if (!status)
+        status = describe(&x, err);
     if (!status && options->job.skip_in)
         status = open_store(&x, err);
     if (!status && !options->force && lcf_manifest_is_current(x.manifest, options->job.out))
@@ -217,5 +219,6 @@ lcf_status lcf_export_requests(lcf_export_result *result, const lcf_export_optio
     lcf_cot_store_close(x.store);
     lcf_dataset_close(&x.d);
     lcf_manifest_free(x.manifest);
+    lcf_batch_job_dispose(&x.job);
     return status;
 }

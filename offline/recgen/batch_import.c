@@ -94,7 +94,8 @@ static lcf_status add_answer(importing *im, const lcf_chosen *row, const lcf_ope
 static lcf_status malformed(importing *im, const char *source, const char *why)
 {
     if (!im->result->malformed_n++)
-        snprintf(im->result->malformed, sizeof(im->result->malformed), "%.120s: %.120s", source, why);
+        snprintf(im->result->malformed, sizeof(im->result->malformed), "%.120s: %.120s", source,
+                 why);
     lcf_utf8_mend(im->result->malformed);
     return LCF_OK;
 }
@@ -111,8 +112,8 @@ static lcf_status failed(importing *im, const char *source, const json_t *line)
     if (body)
         lcf_openai_error(&message, body, strlen(body), NULL);
     if (!im->result->failed_n++)
-        snprintf(im->result->failure, sizeof(im->result->failure), "%.80s: HTTP %lld: %.120s", source,
-                 (long long)http, lcf_buf_text(&message));
+        snprintf(im->result->failure, sizeof(im->result->failure), "%.80s: HTTP %lld: %.120s",
+                 source, (long long)http, lcf_buf_text(&message));
     lcf_utf8_mend(im->result->failure);
     lcf_buf_dispose(&message);
     free(body);
@@ -298,5 +299,6 @@ lcf_status lcf_import_responses(lcf_import_result *result, const lcf_import_opti
     lcf_cot_store_close(im.store);
     lcf_related_free(im.related);
     lcf_dataset_close(&im.d);
+    lcf_batch_job_dispose(&im.job);
     return status;
 }

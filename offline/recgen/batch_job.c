@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,24 +11,36 @@
 #define FORMAT "llmcf-requests"
 #define VERSION 1
 
-void lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o)
+lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, lcf_err *err)
 {
-    out->prompt = o->prompt;
+    lcf_status status = lcf_prompt_open(&out->prompt, &out->template, &out->template_bytes,
+                                        &o->prompt, o->template_file, err);
+
+    if (status)
+        return status;
     out->candidates_n = o->candidates_n;
     lcf_openai_model_id(out->model_id, o->endpoint.api, o->endpoint.model_name);
-    lcf_prompt_version(out->version, &o->prompt);
+    lcf_prompt_version(out->version, &out->prompt);
     lcf_sampling_text(out->sampling, o);
+    return LCF_OK;
+}
+
+void lcf_batch_job_dispose(lcf_batch_job *job)
+{
+    free(job->template_bytes);
+    job->template_bytes = NULL;
 }
 
 lcf_status lcf_batch_job_save(const lcf_batch_job *job, const char *dir, lcf_err *err)
 {
     char *path = lcf_path_join(dir, "job.json");
     json_t *json = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "format", FORMAT, "version", VERSION,
-        "model", job->model_id, "prompt", job->version, "sampling", job->sampling, "template",
-        lcf_dialect_name(job->prompt.dialect), "history", (json_int_t)job->prompt.history_n,
-        "title_bytes", (json_int_t)job->prompt.title_bytes_max, "candidates",
-        (json_int_t)job->candidates_n);
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:b, s:b, s:I}", "format", FORMAT,
+        "version", VERSION, "model", job->model_id, "prompt", job->version, "sampling",
+        job->sampling, "template", lcf_dialect_name(job->prompt.dialect), "template_text",
+        job->template_bytes, "history", (json_int_t)job->prompt.history_n, "title_bytes",
+        (json_int_t)job->prompt.title_bytes_max, "hide_related", job->prompt.hide_related,
+        "hide_answer", job->prompt.hide_answer, "candidates", (json_int_t)job->candidates_n);
     lcf_status status = path && json ? lcf_json_save(path, json, err)
                                      : LCF_FAIL(err, LCF_ENOMEM, "job.json in %s", dir);
 
@@ -60,6 +73,25 @@ static lcf_status number_of(size_t *out, const json_t *json, const char *key, ui
     return status;
 }
 
+static lcf_status read_template(lcf_batch_job *out, const json_t *json, lcf_err *err)
+{
+    const char *text = json_string_value(json_object_get(json, "template_text"));
+    lcf_status status;
+
+    out->prompt.hide_related = json_is_true(json_object_get(json, "hide_related"));
+    out->prompt.hide_answer = json_is_true(json_object_get(json, "hide_answer"));
+    if (!text)
+        return LCF_OK;
+    out->template_bytes = lcf_strdup(text);
+    if (!out->template_bytes)
+        return LCF_FAIL(err, LCF_ENOMEM, "template");
+    status = lcf_prompt_template_parse(&out->template,
+                                       (lcf_str){out->template_bytes, strlen(out->template_bytes)},
+                                       "template_text", err);
+    out->prompt.template = &out->template;
+    return status;
+}
+
 static lcf_status read_job(lcf_batch_job *out, const json_t *json, lcf_err *err)
 {
     const char *format, *template;
@@ -83,6 +115,8 @@ static lcf_status read_job(lcf_batch_job *out, const json_t *json, lcf_err *err)
         status = lcf_json_str(&template, json, "template", err);
     if (!status)
         status = lcf_dialect_parse(&out->prompt.dialect, template, err);
+    if (!status)
+        status = read_template(out, json, err);
     if (!status)
         status = number_of(&out->prompt.history_n, json, "history", LCF_HISTORY_MAX, err);
     if (!status)

@@ -36,6 +36,9 @@ typedef struct generation {
     const lcf_generate_options *o;
     lcf_generate_result *result;
     lcf_manifest *manifest;
+    lcf_prompt_options prompt; /* with the template, if any */
+    lcf_prompt_template template;
+    char *template_bytes;
     lcf_dataset d;
     lcf_related *related;
     lcf_engine *engine;
@@ -273,7 +276,7 @@ static size_t take(void *arg, lcf_ask *out, size_t n)
     pthread_mutex_unlock(&g->mutex);
     for (size_t i = 0; i < n; i++) {
         out[i].key = g->chosen.rows[out[i].row].key;
-        out[i].history_n = g->o->prompt.history_n;
+        out[i].history_n = g->prompt.history_n;
         lcf_facts_of(&out[i].facts, &g->d, g->related, out[i].history_n,
                      g->chosen.rows[out[i].row].sample);
     }
@@ -357,7 +360,7 @@ static lcf_status describe(generation *g, lcf_err *err)
     const lcf_generate_options *o = g->o;
     lcf_status status = lcf_manifest_create(&g->manifest, "generate", err);
 
-    lcf_prompt_version(g->version, &o->prompt);
+    lcf_prompt_version(g->version, &g->prompt);
     lcf_sampling_text(g->sampling, o);
     if (!status)
         status = lcf_manifest_input(g->manifest, "dataset", o->dataset, err);
@@ -381,7 +384,7 @@ static lcf_status describe(generation *g, lcf_err *err)
 static lcf_status open_engine(generation *g, lcf_err *err)
 {
     const lcf_generate_options *o = g->o;
-    lcf_engine_options options = {&g->d,       &o->prompt, o->candidates_n, o->tokens_max,
+    lcf_engine_options options = {&g->d,       &g->prompt, o->candidates_n, o->tokens_max,
                                   o->sampling, o->threads, o->slots,        o->kv_bytes_max};
     lcf_status status = o->endpoint.url
                             ? lcf_engine_remote_create(&g->engine, &options, &o->endpoint, err)
@@ -389,7 +392,7 @@ static lcf_status open_engine(generation *g, lcf_err *err)
 
     if (!status)
         g->provenance = (lcf_provenance){
-            &g->d, &o->prompt, g->version, g->engine->model_id, g->sampling, o->candidates_n};
+            &g->d, &g->prompt, g->version, g->engine->model_id, g->sampling, o->candidates_n};
     return status;
 }
 
@@ -499,6 +502,7 @@ static void dispose(generation *g)
     lcf_related_free(g->related);
     lcf_dataset_close(&g->d);
     lcf_manifest_free(g->manifest);
+    free(g->template_bytes);
     pthread_mutex_destroy(&g->mutex);
 }
 
@@ -535,6 +539,9 @@ lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options 
     lcf_status status = check_options(options, err);
 
     memset(result, 0, sizeof(*result));
+    if (!status)
+        status = lcf_prompt_open(&g.prompt, &g.template, &g.template_bytes, &options->prompt,
+                                 options->template_file, err);
     if (!status)
         status = describe(&g, err);
     if (!status && !options->force && lcf_manifest_is_current(g.manifest, options->out)) {

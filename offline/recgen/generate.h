@@ -40,6 +40,7 @@ typedef struct lcf_generate_options {
     size_t candidates_n, tokens_max, batch_rows;
     lcf_sampling sampling;
     lcf_prompt_options prompt;
+    const char *template_file; /* its wording; NULL: that of the dialect */
     size_t threads;
     size_t slots;        /* candidates decoded side by side; 0: as decode.h says */
     size_t kv_bytes_max; /* of the KV cache; 0: as much as the slots can use */

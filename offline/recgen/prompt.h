@@ -6,7 +6,8 @@
  *            Items carry references (#1, #2, ... the history, #T the target, #R and #S related
  *            ones); the model speaks of items by reference and lcf_prompt_expand puts the names in:
  *            a model of a few million parameters chooses well whom to name, and spells badly.
- *   llama2   full English instructions in LLaMA-2's chat form, for any larger GGUF LLaMA.
+ *   llama2   full English instructions in LLaMA-2's chat form, for any larger GGUF LLaMA; the
+ *            wording is a template (template.h), built in or from a file.
  *
  * Invariant: text from the catalogue is data. Before it enters a prompt, control characters and
  * runs of blanks become one blank and the characters that a dialect uses as structure are replaced,
@@ -24,6 +25,7 @@
 
 #include "offline/llama/chat.h"
 #include "offline/recgen/facts.h"
+#include "offline/recgen/prompt_template.h"
 
 typedef enum lcf_dialect { LCF_DIALECT_RECGEN = 0, LCF_DIALECT_LLAMA2 = 1 } lcf_dialect;
 
@@ -32,18 +34,34 @@ typedef struct lcf_prompt_options {
     size_t history_n;       /* most recent items shown, 1 .. LCF_HISTORY_MAX */
     size_t title_bytes_max; /* longer titles are cut at a word */
     lcf_template chat;      /* the local model's; PLAIN: the dialect's own marks, as text */
+    const lcf_prompt_template *template; /* wording of the llama2 dialect; NULL: the built-in one */
+    bool hide_related;                   /* items related to the target are not shown */
+    bool hide_answer; /* the decision is not given; llama2 alone: recgen was not taught that */
 } lcf_prompt_options;
-#define LCF_PROMPT_OPTIONS_INIT                       \
-    {                                                 \
-        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN \
+#define LCF_PROMPT_OPTIONS_INIT                                           \
+    {                                                                     \
+        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN, NULL, false, false \
     }
 
 /* errors: EUSAGE no such dialect */
 lcf_status lcf_dialect_parse(lcf_dialect *out, const char *name, lcf_err *err);
 const char *lcf_dialect_name(lcf_dialect dialect);
 
-#define LCF_PROMPT_VERSION_BYTES 64
-/* e.g. "recgen-1 history=8 title=48", and " chat=chatml" where there is a template */
+/* The built-in template of a dialect. errors: EUSAGE there is none of that name */
+lcf_status lcf_prompt_builtin(lcf_prompt_template *out, const char *name, lcf_err *err);
+
+/*
+ * *out becomes *options, with the template of `file` where there is one (NULL: none).
+ *
+ * errors   EUSAGE options that do not go together; those of lcf_prompt_template_load
+ * memory   *template and *bytes must outlive *out; free(*bytes)
+ */
+lcf_status lcf_prompt_open(lcf_prompt_options *out, lcf_prompt_template *template, char **bytes,
+                           const lcf_prompt_options *options, const char *file, lcf_err *err);
+
+#define LCF_PROMPT_VERSION_BYTES 160
+/* e.g. "recgen-1 history=8 title=48", or "plain-words-2#0123456789abcdef history=8 title=48
+ * answer=no chat=chatml" */
 void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_options *options);
 
 /* Appends "Will the user like the target?"; the answer is lcf_prompt_answer. */

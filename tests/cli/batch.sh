@@ -29,6 +29,23 @@ for line in sys.stdin:
     v.validate(json.loads(line))' "$LCF_SOURCE_DIR/schemas/requests.schema.json" || fail "a request is not valid"
 fi
 
+# templates: the built-in one as a file says the same, under a key of its own; what is hidden is not there
+"$LLMCF" export-requests --print-template llama2 >own.prompt
+sed -i 's/^name: .*/name: own/; s/^version: .*/version: 4/' own.prompt
+"$LLMCF" export-requests $EXPORT --prompt-template own.prompt --out own 2>>log
+bodies() { cat "$1"/requests-*.jsonl | jq -c .body.messages | sort; }
+cmp <(bodies requests) <(bodies own) || fail "the built-in template as a file says something else"
+[ -z "$(comm -12 <(jq -r .custom_id requests/*.jsonl | sort) <(jq -r .custom_id own/requests-*.jsonl | sort))" ] || fail "another template, the same key"
+jq -e '.prompt | test("^own-4#[0-9a-f]{16} history=8 title=48$")' own/job.json >/dev/null || fail "version: $(cat own/job.json)"
+"$LLMCF" export-requests $EXPORT --no-related --hide-answer --out blind 2>>log
+bodies requests | grep -q "decision is known" && bodies requests | grep -q "chosen together" || fail "what is shown"
+bodies blind | grep -qE "decision is known|chosen together" && fail "what is hidden is shown"
+sed 's/{{target}}/{{price}}/' own.prompt >bad.prompt
+test "$(exit_code "$LLMCF" export-requests $EXPORT --prompt-template bad.prompt --out x)" = 1
+grep -q "bad.prompt:11: 'price' is no value; there are liked" log || fail "an unknown value: $(tail -1 log)"
+test "$(exit_code "$LLMCF" export-requests $EXPORT --template recgen --hide-answer --out x)" = 2 || fail "recgen without the answer"
+test "$(exit_code "$LLMCF" generate --print-template recgen)" = 2 || fail "recgen as a template"
+
 # answer: reads requests, prints responses, the n-th line with an error where n is in $1 (comma-separated)
 answer() {
     python3 - "$1" <<'PYTHON'
@@ -87,6 +104,12 @@ check '.failed == 3'
     fail "what is asked again"
 "$LLMCF" generate $EXPORT --endpoint http://127.0.0.1:1 --out whole --json 2>>log | jq -e ".rows_present == $rows and .rows_left == 0" >/dev/null ||
     fail "generate does not know the imported rows"
+
+# the template of a job goes with its requests
+jq -c '{custom_id, response: {body: {choices: [{index: 0, finish_reason: "length", message: {content: "cut"}}]}}}' own/requests-*.jsonl >own.jsonl
+rm own.prompt
+"$LLMCF" import-responses --dataset dataset --requests own --out own-cot --json own.jsonl 2>>log |
+    jq -e ".imported == $rows and .rejected == $rows" >/dev/null || fail "import with a template"
 
 # a killed import goes on
 for i in 1 2 3; do
