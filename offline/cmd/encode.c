@@ -14,6 +14,7 @@ enum {
     OPT_COT,
     OPT_NO_COT,
     OPT_OUT,
+    OPT_ENCODER,
     OPT_DIM,
     OPT_BITS,
     OPT_ITERATIONS,
@@ -30,6 +31,10 @@ static const struct argp_option OPTIONS[] = {
     {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
     {"no-cot", OPT_NO_COT, NULL, 0, "Item texts only; no cots.lcf is written", 1},
     {"out", OPT_OUT, "DIR", 0, "The vectors; replaced in one step", 1},
+    {"encoder", OPT_ENCODER, "FILE.gguf", 0,
+     "A BERT text encoder (bge, MiniLM, ...) instead of the lexical one; the options below are for "
+     "that",
+     2},
     {"dim", OPT_DIM, "N", 0, "Dimensions of a vector (default 256)", 2},
     {"bits", OPT_BITS, "N", 0, "2^N hash buckets for n-grams (default 17)", 2},
     {"iterations", OPT_ITERATIONS, "N", 0, "Power iterations of the SVD (default 2)", 2},
@@ -50,12 +55,15 @@ static const char DOC[] =
     "\v"
     "The encoder is lexical: hashed word 1-2-grams and character 3-5-grams, weighted by TF-IDF and "
     "projected by a truncated SVD, fitted on these very texts. It needs no weights from "
-    "anywhere.\n\n"
+    "anywhere. With --encoder it is a BERT in a GGUF file instead (architecture bert; mean or "
+    "[CLS] "
+    "pooling, as the file says), which is copied beside the vectors.\n\n"
     "Reads the catalogue of the dataset and the records of the store that were not rejected. "
     "Writes DIR/encoder.lcf, items.lcf (by item; row 0, the unknown item, is zero), cots.lcf (by "
     "record key), manifest.json (schemas/embeddings.md).\n\n"
-    "Example:\n"
-    "  llmcf encode --dataset dataset --cot cot --out vectors";
+    "Examples:\n"
+    "  llmcf encode --dataset dataset --cot cot --out vectors\n"
+    "  llmcf encode --dataset dataset --cot cot --out vectors --encoder bge-small-en.gguf";
 
 typedef struct arguments {
     lcf_encode_options encode;
@@ -109,6 +117,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_OUT:
         a->encode.out_dir = text;
+        return 0;
+    case OPT_ENCODER:
+        a->encode.encoder = text;
         return 0;
     case OPT_THREADS:
         a->encode.threads = lcf_cli_u64(state, "threads", text, 0, 1024);

@@ -8,12 +8,16 @@
 #include "offline/encode/encoder.h"
 
 #include "common/base/bundle.h"
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
 #include "offline/encode/lexical.h"
 #include "offline/encode/svd.h"
+#include "offline/llama/bert.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +42,7 @@ struct lcf_encoder {
     const float *components; /* [rows_n, dim] */
     const float *sigma;      /* [dim] */
     uint32_t *row_of;        /* [2^bits] row + 1, or 0 */
+    lcf_bert *bert;          /* then there is nothing else but dim */
 };
 
 void lcf_encoder_free(lcf_encoder *e)
@@ -45,6 +50,7 @@ void lcf_encoder_free(lcf_encoder *e)
     if (!e)
         return;
     lcf_bundle_close(e->bundle);
+    lcf_bert_close(e->bert);
     free(e->owned.rows);
     free(e->owned.idf);
     free(e->owned.components);
@@ -351,8 +357,11 @@ lcf_status lcf_encoder_encode(float *out, const lcf_encoder *e, const lcf_str *t
                               lcf_pool *pool, lcf_err *err)
 {
     encoding c = {.e = e, .texts = texts, .n = n, .out = out};
-    lcf_status status = scratch_create(&c.scratch, lcf_pool_threads(pool), e->bits, err);
+    lcf_status status;
 
+    if (e->bert)
+        return lcf_bert_encode(out, e->bert, texts, n, pool, err);
+    status = scratch_create(&c.scratch, lcf_pool_threads(pool), e->bits, err);
     if (!status)
         status = lcf_pool_run(pool, tasks_of(n), encode_task, &c, err);
     scratch_free(c.scratch, lcf_pool_threads(pool));
@@ -361,12 +370,29 @@ lcf_status lcf_encoder_encode(float *out, const lcf_encoder *e, const lcf_str *t
 
 /* ---- the file ---- */
 
+static lcf_status save_bert(const lcf_bert *b, const char *path, lcf_err *err)
+{
+    const lcf_gguf *g = lcf_bert_file(b);
+    const void *bytes;
+    size_t n;
+
+    if (lcf_gguf_shards_n(g) > 1)
+        return LCF_FAIL(err, LCF_EUNSUPPORTED,
+                        "%s: the encoder lies in %zu files; llmcf quantize makes one of them", path,
+                        lcf_gguf_shards_n(g));
+    bytes = lcf_gguf_bytes(&n, g, 0);
+    return lcf_file_write(path, bytes, n, err);
+}
+
 lcf_status lcf_encoder_save(const lcf_encoder *e, const char *path, lcf_err *err)
 {
     lcf_bundle_writer *w = NULL;
     const uint64_t dims[2] = {e->rows_n, e->dim};
-    lcf_status status = lcf_bundle_create(&w, path, KIND, VERSION, err);
+    lcf_status status;
 
+    if (e->bert)
+        return save_bert(e->bert, path, err);
+    status = lcf_bundle_create(&w, path, KIND, VERSION, err);
     if (!status)
         status = lcf_bundle_add_text(w, "type", "lexical", err);
     if (!status)
@@ -454,12 +480,42 @@ static lcf_status read_encoder(lcf_encoder **out, lcf_bundle *b, lcf_err *err)
     return status;
 }
 
+static bool is_gguf(const char *path)
+{
+    char magic[4] = {0};
+    FILE *f = fopen(path, "rb");
+    bool is = f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) && !memcmp(magic, "GGUF", 4);
+
+    if (f)
+        fclose(f);
+    return is;
+}
+
+static lcf_status open_bert(lcf_encoder **out, const char *path, lcf_err *err)
+{
+    lcf_encoder *e = lcf_alloc_zero(1, sizeof(*e));
+    lcf_status status;
+
+    if (!e)
+        return LCF_FAIL(err, LCF_ENOMEM, "%s: encoder", path);
+    status = lcf_bert_open(&e->bert, path, err);
+    if (!status) {
+        e->dim = lcf_bert_config_of(e->bert)->dim;
+        *out = e;
+        e = NULL;
+    }
+    lcf_encoder_free(e);
+    return status;
+}
+
 lcf_status lcf_encoder_open(lcf_encoder **out, const char *path, lcf_err *err)
 {
     lcf_bundle *bundle;
     lcf_status status;
 
     *out = NULL;
+    if (is_gguf(path))
+        return open_bert(out, path, err);
     status = lcf_bundle_open(&bundle, path, KIND, VERSION, err);
     if (status)
         return status;

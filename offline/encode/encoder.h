@@ -1,7 +1,7 @@
 /*
  * Text encoders: text -> L2-normalised vector. The embedded default is lexical: hashed word and
  * character n-grams, TF-IDF, truncated SVD (LSA). It needs no weights from anywhere: it is fitted
- * on the texts at hand.
+ * on the texts at hand. The other kind is a BERT in a GGUF file (offline/llama/bert.h).
  *
  * An encoder is immutable after fit/open and shared between threads.
  *
@@ -37,12 +37,14 @@ typedef struct lcf_lexical_options {
 lcf_status lcf_encoder_fit_lexical(lcf_encoder **out, const lcf_str *texts, size_t n,
                                    const lcf_lexical_options *options, lcf_pool *pool,
                                    lcf_err *err);
+/* Either kind, by what the file is. errors: as lcf_bundle_open, lcf_bert_open */
 lcf_status lcf_encoder_open(lcf_encoder **out, const char *path, lcf_err *err);
+/* A BERT is copied as its file is. errors: EUNSUPPORTED a BERT in several files */
 lcf_status lcf_encoder_save(const lcf_encoder *e, const char *path, lcf_err *err);
 void lcf_encoder_free(lcf_encoder *e);
 size_t lcf_encoder_dim(const lcf_encoder *e);
 /*
- * shapes   out [n, dim]; a text without any known n-gram gives zeros
+ * shapes   out [n, dim]; an empty text, or for lexical one without any known n-gram, gives zeros
  * order    a text's vector does not depend on the others
  */
 lcf_status lcf_encoder_encode(float *out, const lcf_encoder *e, const lcf_str *texts, size_t n,

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXTS_PER_STEP = 4096 }; /* encoded between two updates of the progress bar */
+enum { TEXTS_PER_STEP = 1024 }; /* encoded between two updates of the progress bar */
 
 /* Texts in one block: text i is bytes[ends[i - 1] .. ends[i]). */
 typedef struct texts {
@@ -180,7 +180,8 @@ static json_t *stats_of(const encode_step *s)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "items", (json_int_t)(s->items_n - 1), "records",
                      (json_int_t)s->records_n, "rejected", (json_int_t)s->rejected_n, "encoded",
-                     (json_int_t)(s->encoded_n - 1), "dimensions", (json_int_t)s->o->lexical.dim);
+                     (json_int_t)(s->encoded_n - 1), "dimensions",
+                     (json_int_t)lcf_encoder_dim(s->encoder));
 }
 
 static lcf_status write_all(encode_step *s, lcf_err *err)
@@ -217,7 +218,10 @@ static lcf_status describe(encode_step *s, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
     if (!status)
-        status = lcf_manifest_param_str(s->manifest, "encoder", "lexical", err);
+        status =
+            lcf_manifest_param_str(s->manifest, "encoder", s->o->encoder ? "bert" : "lexical", err);
+    if (!status && s->o->encoder)
+        return lcf_manifest_input(s->manifest, "encoder_model", s->o->encoder, err);
     if (!status)
         status = lcf_manifest_param_i64(s->manifest, "dim", (int64_t)l->dim, err);
     if (!status)
@@ -231,8 +235,8 @@ static lcf_status describe(encode_step *s, lcf_err *err)
     return status;
 }
 
-/* Whether the encoder that is there was fitted with these options, if on other texts; then what is
- * made with it names it. */
+/* Whether the encoder that is there was fitted with these options, if on other texts, or is the one
+ * that was named; then what is made with it names it. */
 static lcf_status describe_reuse(bool *reuse, encode_step *s, lcf_err *err)
 {
     static const char *const data[] = {"dataset", "cot_records", "encoder_file", NULL};
@@ -273,6 +277,8 @@ static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
         status = lcf_pool_create(&s->pool, s->o->threads, err);
     if (!status && reuse)
         status = open_earlier(s, err);
+    else if (!status && s->o->encoder)
+        status = lcf_encoder_open(&s->encoder, s->o->encoder, err);
     else if (!status)
         status = lcf_encoder_fit_lexical(&s->encoder, s->views + 1, s->texts.n - 1, &s->o->lexical,
                                          s->pool, err);

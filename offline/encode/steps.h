@@ -24,19 +24,21 @@ lcf_status lcf_step_stats(json_t **out, const char *dir, lcf_err *err);
 
 typedef struct lcf_encode_options {
     const char *dataset_dir, *cot_dir, *out_dir; /* cot_dir NULL: item texts only */
+    const char *encoder; /* a text encoder (GGUF); NULL: a lexical one is fitted */
     lcf_lexical_options lexical;
     size_t threads; /* 0 = as many as there are processors */
     bool force;
     bool reuse; /* keep the encoder that is there, and the vectors of records that it made */
 } lcf_encode_options;
-#define LCF_ENCODE_OPTIONS_INIT                              \
-    {                                                        \
-        NULL, NULL, NULL, LCF_LEXICAL_OPTIONS_INIT, 0, false, false \
+#define LCF_ENCODE_OPTIONS_INIT                                           \
+    {                                                                     \
+        NULL, NULL, NULL, NULL, LCF_LEXICAL_OPTIONS_INIT, 0, false, false \
     }
 
 /*
- * Fits the encoder on the texts of all items and all records that were not rejected, and writes
- * encoder.lcf, items.lcf (row 0 zeros) and, with a store, cots.lcf.
+ * Fits the encoder on the texts of all items and all records that were not rejected, or takes the
+ * one that was named, and writes encoder.lcf (a copy of a GGUF that was named), items.lcf (row 0
+ * zeros) and, with a store, cots.lcf.
  *
  * With `reuse`, an encoder that was fitted with these options on earlier texts stays, so that
  * vectors of different nights are comparable, and only new records are encoded: a record's key is

@@ -703,6 +703,14 @@ uint64_t lcf_gguf_bytes_n(const lcf_gguf *g)
     return n;
 }
 
+const void *lcf_gguf_bytes(size_t *n, const lcf_gguf *g, size_t shard)
+{
+    const lcf_map *map = shard ? &g->others[shard - 1]->map : &g->map;
+
+    *n = map->bytes_n;
+    return map->data;
+}
+
 void lcf_gguf_id(char out[33], const lcf_gguf *g)
 {
     lcf_hash128 id = lcf_hash128_of(g->map.data, g->map.bytes_n);

@@ -58,6 +58,13 @@ left=$("$LLMCF" store stats --cot copy | jq .records)
 # encode, index, retrieve
 expect 0 "150 items and" "$LLMCF" encode --dataset dataset --cot cot --dim 64 --bits 14 --out vectors
 for f in encoder.lcf items.lcf cots.lcf manifest.json; do [ -s vectors/$f ] || fail "no vectors/$f"; done
+bert=$LCF_SOURCE_DIR/tests/parity/golden/bert_mean.gguf
+expect 0 "150 items and" "$LLMCF" encode --dataset dataset --cot cot --encoder "$bert" --out bert --json
+[ "$(jq .dimensions stdout)" = 24 ] || fail "dimensions: $(cat stdout)"
+cmp "$bert" bert/encoder.lcf || fail "the encoder is copied"
+expect 0 "up to date" "$LLMCF" encode --dataset dataset --cot cot --encoder "$bert" --out bert
+expect 0 "examples (" "$LLMCF" index --dataset dataset --cot cot --vectors bert --out bert-examples
+expect 1 "no text encoder" "$LLMCF" encode --dataset dataset --no-cot --encoder "$LCF_SOURCE_DIR/tests/parity/golden/qwen2.gguf" --out x
 expect 0 "examples (" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --out examples --json
 jq -e '.rejected > 5 and .superseded > 3 and .unmatched == 1 and .examples + .rejected + .superseded + .unmatched == .records' \
     stdout >/dev/null || fail "the counts of index: $(cat stdout)"

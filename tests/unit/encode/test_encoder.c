@@ -263,6 +263,36 @@ static void test_golden(void **state)
     lcf_encoder_free(e);
 }
 
+/* A BERT is an encoder like the other: opened by what it is, saved as it was. */
+static void test_bert(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    const lcf_str asked[] = {str("the cat"), str(""), str("a mat")};
+    char path[4096];
+    float v[3 * 24], again[3 * 24];
+    lcf_encoder *e, *copy;
+    lcf_pool *pool;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/tests/parity/golden/bert_mean.gguf", source ? source : ".");
+    if (lcf_encoder_open(&e, path, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(lcf_encoder_dim(e), 24);
+    assert_int_equal(lcf_encoder_save(e, "bert.lcf", &err), LCF_OK);
+    assert_int_equal(lcf_encoder_open(&copy, "bert.lcf", &err), LCF_OK);
+    assert_int_equal(lcf_pool_create(&pool, 2, NULL), LCF_OK);
+    assert_int_equal(lcf_encoder_encode(v, e, asked, 3, pool, NULL), LCF_OK);
+    assert_int_equal(lcf_encoder_encode(again, copy, asked, 3, pool, NULL), LCF_OK);
+    assert_memory_equal(v, again, sizeof(v));
+    for (size_t i = 0; i < 24; i++)
+        assert_true(v[24 + i] == 0 && v[i] != v[48 + i]);
+    lcf_pool_free(pool);
+    lcf_encoder_free(e);
+    lcf_encoder_free(copy);
+    assert_int_equal(remove("bert.lcf"), 0);
+}
+
 static void test_features(void **state)
 {
     lcf_features f;
@@ -334,10 +364,11 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),       cmocka_unit_test(test_features),
-        cmocka_unit_test(test_near_is_near), cmocka_unit_test(test_topics),
-        cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_few_texts),
-        cmocka_unit_test(test_texts_max),    cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_golden),        cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_features),      cmocka_unit_test(test_near_is_near),
+        cmocka_unit_test(test_topics),        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_few_texts),     cmocka_unit_test(test_texts_max),
+        cmocka_unit_test(test_out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
