@@ -41,6 +41,19 @@ if command -v groff >/dev/null; then
     groff -man -Tutf8 -ww -z "$page" 2>groff.log
     [ ! -s groff.log ] || fail "$(cat groff.log)"
 fi
+# The programs' pages are their --help, and sound.
+bin=$(dirname "$LCF_BIN_DIR")
+for name in llmcf llmcf-rank llmcf-serve llmcf-replay llmcf-load; do
+    page1=$(find "$bin/online/cmd" "$bin/offline/cmd" -maxdepth 1 -name $name.1)
+    [ -s "$page1" ] || fail "no manual page of $name"
+    if command -v groff >/dev/null; then
+        groff -man -Tutf8 -ww -z "$page1" 2>groff.log
+        [ ! -s groff.log ] || fail "$(cat groff.log)"
+    fi
+done
+for option in $("$LCF_BIN_DIR/llmcf-serve" --help | grep -o '^ *--[a-z-]*' | tr -d ' '); do
+    grep -qF -- "$(sed 's/-/\\-/g' <<<"$option")" "$bin/online/cmd/llmcf-serve.1" || fail "llmcf-serve.1 lacks $option"
+done
 # Every function of the header is in the page.
 grep -o 'lcf_rank[a-z_]*(' "$LCF_SOURCE_DIR/online/rank/llmcf.h" | sort -u | while IFS= read -r name; do
     grep -qF "$name" "$page" || echo "$name"
