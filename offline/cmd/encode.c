@@ -63,7 +63,7 @@ static const char DOC[] =
     "record key), manifest.json (schemas/embeddings.md).\n\n"
     "Examples:\n"
     "  llmcf encode --dataset dataset --cot cot --out vectors\n"
-    "  llmcf encode --dataset dataset --cot cot --out vectors --encoder bge-small-en.gguf";
+    "  llmcf encode --dataset dataset --cot cot --encoder bge-small.gguf --out v";
 
 typedef struct arguments {
     lcf_encode_options encode;

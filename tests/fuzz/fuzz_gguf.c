@@ -1,6 +1,8 @@
 /*
- * Fuzz target: a GGUF file, and the vocabulary and model in it. Whatever is accepted is also used.
+ * Fuzz target: a GGUF file, and the vocabulary, model or text encoder in it. Whatever is accepted
+ * is also used.
  */
+#include "offline/llama/bert.h"
 #include "offline/llama/chat.h"
 #include "offline/llama/gguf.h"
 #include "offline/llama/llama.h"
@@ -104,6 +106,22 @@ static void use_model(const char *path)
     lcf_llama_close(m);
 }
 
+static void use_encoder(const char *path)
+{
+    lcf_tokens ids = LCF_TOKENS_INIT;
+    lcf_bert *b;
+    float *vector;
+
+    if (lcf_bert_open(&b, path, NULL))
+        return;
+    vector = malloc(lcf_bert_config_of(b)->dim * sizeof(*vector));
+    if (vector && !lcf_bert_tokens(&ids, b, (lcf_str){"the cats", 8}, NULL))
+        (void)!lcf_bert_embed(vector, b, ids.ids, ids.n, NULL);
+    free(vector);
+    lcf_tokens_dispose(&ids);
+    lcf_bert_close(b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lcf_gguf *g;
@@ -119,6 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         use_tokenizer(g);
         lcf_gguf_close(g);
         use_model(path);
+        use_encoder(path);
     }
     close(fd);
     return 0;

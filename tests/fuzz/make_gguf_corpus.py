@@ -92,6 +92,19 @@ def wordpiece():
             (b"tokenizer.ggml.unknown_token_id", U32, 0)]
 
 
+def bert():
+    tensors = [(b"token_embd.weight", (4, 10), 0), (b"token_types.weight", (4, 2), 0), (b"position_embd.weight", (4, 6), 1),
+               (b"token_embd_norm.weight", (4,), 0), (b"token_embd_norm.bias", (4,), 0)]
+    for name, out, inp in ((b"attn_q", 4, 4), (b"attn_k", 4, 4), (b"attn_v", 4, 4), (b"attn_output", 4, 4), (b"ffn_up", 6, 4), (b"ffn_down", 4, 6)):
+        tensors += [(b"blk.0.%s.weight" % name, (inp, out), 0), (b"blk.0.%s.bias" % name, (out,), 0)]
+    for name in (b"attn_output_norm", b"layer_output_norm"):
+        tensors += [(b"blk.0.%s.weight" % name, (4,), 0), (b"blk.0.%s.bias" % name, (4,), 0)]
+    keys = [(b"general.architecture", STRING, b"bert"), (b"bert.context_length", U32, 6), (b"bert.embedding_length", U32, 4),
+            (b"bert.block_count", U32, 1), (b"bert.feed_forward_length", U32, 6), (b"bert.attention.head_count", U32, 2),
+            (b"bert.attention.layer_norm_epsilon", F32, 1e-12), (b"bert.pooling_type", U32, 1)]
+    return gguf(3, keys + wordpiece(), tensors)
+
+
 def main():
     every_kind = [(b"k%d" % k, k, 1) for k in CODES] + [(b"s", STRING, b"text"), (b"a", ARRAY, (U16, [1, 2, 3])),
                                                        (b"e", ARRAY, (STRING, []))]
@@ -109,7 +122,7 @@ def main():
         "model_freqs": model(3, 0, extra_keys=[(b"llama.rope.scaling.type", STRING, b"linear"),
                                                (b"llama.rope.scaling.factor", F32, 2.0)],
                              extra_tensors=[(b"rope_freqs.weight", (1,), 0)]),
-        "byte_level_v3": gguf(3, byte_level(), []), "wordpiece_v2": gguf(2, wordpiece(), []),
+        "byte_level_v3": gguf(3, byte_level(), []), "wordpiece_v2": gguf(2, wordpiece(), []), "bert_v3": bert(),
         "deep_array": gguf(3, [(b"a", ARRAY, (ARRAY, []))], []), "empty": b"", "magic": b"GGUF",
     }
     for name, data in files.items():
