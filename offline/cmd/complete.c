@@ -17,6 +17,11 @@ enum {
     KEY_TEMPERATURE,
     KEY_TOP_K,
     KEY_TOP_P,
+    KEY_MIN_P,
+    KEY_REPEAT_PENALTY,
+    KEY_BEAMS,
+    KEY_STOP,
+    KEY_THREADS,
     KEY_SEED,
     KEY_NO_BOS,
     KEY_CHAT,
@@ -24,9 +29,12 @@ enum {
     KEY_JSON
 };
 
+enum { STOPS_MAX = 16, BEAMS_MAX = 64 };
+
 typedef struct options {
     const char *model, *prompt;
     lcf_complete_options complete;
+    const char *stops[STOPS_MAX];
     bool json, chat_auto;
 } options;
 
@@ -37,6 +45,14 @@ static const struct argp_option OPTIONS[] = {
     {"temperature", KEY_TEMPERATURE, "T", 0, "0 takes the likeliest token each time (0.6)", 0},
     {"top-k", KEY_TOP_K, "K", 0, "Draw among the K likeliest tokens, 0 = all (50)", 0},
     {"top-p", KEY_TOP_P, "P", 0, "... and among those that make up the share P (1)", 0},
+    {"min-p", KEY_MIN_P, "P", 0,
+     "... and among those at least P times as likely as the likeliest, 0 = off (0)", 0},
+    {"repeat-penalty", KEY_REPEAT_PENALTY, "R", 0,
+     "Divide the logits of the last 64 tokens made by R, 1 = off (1)", 0},
+    {"beams", KEY_BEAMS, "N", 0,
+     "Search for the likeliest text with N beams instead of drawing one, 1 = off (1)", 0},
+    {"stop", KEY_STOP, "TEXT", 0, "End before TEXT; can be given several times", 0},
+    {"threads", KEY_THREADS, "N", 0, "0 takes all processors; the text is the same (0)", 0},
     {"seed", KEY_SEED, "N", 0, "Of the draws: the same seed gives the same text (1)", 0},
     {"no-bos", KEY_NO_BOS, 0, 0, "Leave out the <s> that the model puts before a text", 0},
     {"chat-template", KEY_CHAT, "NAME", 0,
@@ -54,8 +70,8 @@ static const char DOC[] =
     "Continue a text with a LLaMA model in a GGUF file.\v"
     "Writes the prompt and its continuation to standard output. Log probabilities are natural, "
     "under the model's unmodified distribution. The text ends at --max-tokens, when the model "
-    "ends it, or when its context is full. A prompt's text is never read as a marker of the chat "
-    "template.\n\n"
+    "ends it, before a --stop, or when its context is full. A prompt's text is never read as a "
+    "marker of the chat template.\n\n"
     "Example:\n  llmcf complete --model recgen/recgen.gguf \\\n"
     "    --prompt 'Once upon a time' --max-tokens 64 --temperature 0 --json";
 
@@ -82,6 +98,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_TOP_P:
         o->complete.sampling.top_p = (float)lcf_cli_f64(state, "top-p", arg, 0, 1);
+        return 0;
+    case KEY_MIN_P:
+        o->complete.sampling.min_p = (float)lcf_cli_f64(state, "min-p", arg, 0, 1);
+        return 0;
+    case KEY_REPEAT_PENALTY:
+        o->complete.sampling.repeat_penalty =
+            (float)lcf_cli_f64(state, "repeat-penalty", arg, 0.01, 100);
+        return 0;
+    case KEY_BEAMS:
+        o->complete.beams_n = (size_t)lcf_cli_u64(state, "beams", arg, 1, BEAMS_MAX);
+        return 0;
+    case KEY_STOP:
+        if (!*arg || o->complete.stops_n == STOPS_MAX)
+            argp_error(state, "--stop: empty, or more than %d of them", STOPS_MAX);
+        o->stops[o->complete.stops_n++] = arg;
+        o->complete.stops = o->stops;
+        return 0;
+    case KEY_THREADS:
+        o->complete.threads = (size_t)lcf_cli_u64(state, "threads", arg, 0, 1024);
         return 0;
     case KEY_SEED:
         o->complete.seed = lcf_cli_u64(state, "seed", arg, 0, UINT64_MAX);
@@ -189,7 +224,7 @@ static lcf_status run(const options *o, lcf_err *err)
 int lcf_cmd_complete(int argc, char **argv)
 {
     static const struct argp ARGP = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
-    options o = {NULL, NULL, LCF_COMPLETE_OPTIONS_INIT, false, false};
+    options o = {.complete = LCF_COMPLETE_OPTIONS_INIT};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&ARGP, "complete", argc, argv, &o, &err);
 

@@ -5,6 +5,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "offline/llama/search.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,89 @@ static lcf_status prefill(const float **logits, lcf_llama_session *s, const lcf_
     return status;
 }
 
+/* The text of what was made; *stopped: a stop string is in it, and it ends before the first. */
+static lcf_status make_text(bool *stopped, lcf_completion *c, const lcf_llama *m,
+                            const lcf_complete_options *options, lcf_err *err)
+{
+    size_t end;
+
+    *stopped = false;
+    lcf_buf_reset(&c->text);
+    lcf_tokenizer_decode(&c->text, m->tokenizer, c->made.ids, c->made.n);
+    if (c->text.status)
+        return LCF_FAIL(err, c->text.status, "text of %zu tokens", c->made.n);
+    end = c->text.len;
+    for (size_t i = 0; i < options->stops_n; i++) {
+        const char *text = lcf_buf_text(&c->text), *stop = options->stops[i];
+        const char *found = memmem(text, end, stop, strlen(stop));
+        if (found && *stop) {
+            end = (size_t)(found - text);
+            *stopped = true;
+        }
+    }
+    if (*stopped) {
+        c->text.len = end;
+        c->text.data[end] = '\0';
+    }
+    return LCF_OK;
+}
+
+/* Log probabilities of what was made, in one more pass over prompt and text. */
+static lcf_status fill_logprobs(lcf_completion *c, lcf_llama_session *s, const lcf_llama *m,
+                                lcf_err *err)
+{
+    lcf_llama_token batch[PREFILL_MAX];
+    size_t n = c->prompt.n + c->made.n - 1, batch_max = lcf_llama_session_batch_max(s), take;
+    lcf_status status = LCF_OK;
+
+    lcf_llama_seq_reset(s, 0);
+    for (size_t first = 0; c->made.n && first < n && !status; first += take) {
+        const float *logits;
+        take = n - first < batch_max ? n - first : batch_max;
+        for (size_t i = 0; i < take; i++) {
+            size_t at = first + i;
+            uint32_t id = at < c->prompt.n ? c->prompt.ids[at] : c->made.ids[at - c->prompt.n];
+            batch[i] = (lcf_llama_token){id, 0, at + 1 >= c->prompt.n};
+        }
+        status = lcf_llama_decode(&logits, s, batch, take, err);
+        for (size_t i = 0; i < take && !status; i++)
+            if (batch[i].want_logits) {
+                size_t made = first + i + 1 - c->prompt.n;
+                c->logprobs[made] =
+                    (float)lcf_logprob(logits, m->config.vocab_n, c->made.ids[made]);
+                logits += m->config.vocab_n;
+            }
+    }
+    return status;
+}
+
+static lcf_status search(lcf_completion *c, lcf_llama_session *s, const lcf_llama *m,
+                         size_t context_n, const lcf_complete_options *options, lcf_err *err)
+{
+    lcf_beam_options beam = LCF_BEAM_OPTIONS_INIT;
+    size_t room = context_n - c->prompt.n + 1; /* the last token needs no place */
+    lcf_beam *beams = lcf_alloc_zero(options->beams_n, sizeof(*beams));
+    lcf_status status;
+
+    if (!beams)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu beams", options->beams_n);
+    beam.beams_n = options->beams_n;
+    beam.tokens_max = options->tokens_max < room ? options->tokens_max : room;
+    status = lcf_llama_beam_search(beams, s, m, &c->prompt, &beam, err);
+    if (!status) {
+        c->made = beams[0].tokens; /* ours from here on */
+        beams[0].tokens = (lcf_tokens){NULL, 0, 0};
+        c->finish = beams[0].finished                        ? LCF_FINISH_STOP
+                    : beam.tokens_max == options->tokens_max ? LCF_FINISH_LENGTH
+                                                             : LCF_FINISH_CONTEXT;
+        status = fill_logprobs(c, s, m, err);
+    }
+    for (size_t i = 0; i < options->beams_n; i++)
+        lcf_tokens_dispose(&beams[i].tokens);
+    free(beams);
+    return status;
+}
+
 static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler *sampler,
                            const lcf_llama *m, size_t context_n,
                            const lcf_complete_options *options, lcf_err *err)
@@ -88,6 +172,14 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
         status = lcf_tokens_push(&c->made, id);
         if (status)
             return LCF_FAIL(err, status, "completion of %zu tokens", c->made.n);
+        if (options->stops_n) {
+            bool stopped;
+            status = make_text(&stopped, c, m, options, err);
+            if (status || stopped) {
+                c->finish = LCF_FINISH_STOP;
+                break;
+            }
+        }
         if (c->made.n == options->tokens_max)
             break;
         if (lcf_llama_seq_len(s, 0) == context_n) {
@@ -104,9 +196,11 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
 lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,
                         const lcf_complete_options *options, lcf_err *err)
 {
+    lcf_llama_session_options session = {.threads = options->threads};
     lcf_llama_session *s = NULL;
     lcf_sampler *sampler = NULL;
     size_t context_n = m->config.context_n, wanted;
+    bool stopped;
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
@@ -123,18 +217,22 @@ lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *pro
     out->logprobs = lcf_alloc(context_n + 1, sizeof(*out->logprobs));
     if (!out->logprobs)
         status = LCF_FAIL(err, LCF_ENOMEM, "completion of %zu tokens", context_n);
+    session.seqs_max = options->beams_n > 1 ? 2 * options->beams_n : 1;
+    session.context_n = context_n;
+    session.batch_max = out->prompt.n < PREFILL_MAX ? out->prompt.n : PREFILL_MAX;
+    if (session.batch_max < session.seqs_max)
+        session.batch_max = session.seqs_max;
     if (!status)
-        status = lcf_llama_session_create(
-            &s, m, 1, context_n, out->prompt.n < PREFILL_MAX ? out->prompt.n : PREFILL_MAX, err);
+        status = lcf_llama_session_open(&s, m, &session, err);
     if (!status)
         status = lcf_sampler_create(&sampler, m->config.vocab_n, err);
     if (!status)
-        status = generate(out, s, sampler, m, context_n, options, err);
-    if (!status) {
-        lcf_tokenizer_decode(&out->text, m->tokenizer, out->made.ids, out->made.n);
-        if (out->text.status)
-            status = LCF_FAIL(err, out->text.status, "text of %zu tokens", out->made.n);
-    }
+        status = options->beams_n > 1 ? search(out, s, m, context_n, options, err)
+                                      : generate(out, s, sampler, m, context_n, options, err);
+    if (!status)
+        status = make_text(&stopped, out, m, options, err);
+    if (!status && stopped)
+        out->finish = LCF_FINISH_STOP;
     lcf_sampler_free(sampler);
     lcf_llama_session_free(s);
     return status;

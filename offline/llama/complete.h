@@ -11,18 +11,23 @@ typedef struct lcf_complete_options {
     size_t tokens_max;
     lcf_sampling sampling;
     uint64_t seed;
-    bool bos;           /* begin with <s> where the model wants it */
-    lcf_template chat;  /* PLAIN: the prompt is a text to continue */
-    const char *system; /* with a chat template: what is said once; NULL = nothing */
+    bool bos;                 /* begin with <s> where the model wants it */
+    lcf_template chat;        /* PLAIN: the prompt is a text to continue */
+    const char *system;       /* with a chat template: what is said once; NULL = nothing */
+    const char *const *stops; /* [stops_n] the text ends before the first of these that appears */
+    size_t stops_n;
+    size_t beams_n; /* > 1: the likeliest text that so many beams find, instead of a drawn one */
+    size_t threads; /* 0: one per processor */
 } lcf_complete_options;
-#define LCF_COMPLETE_OPTIONS_INIT                                 \
-    {                                                             \
-        128, LCF_SAMPLING_INIT, 1, true, LCF_TEMPLATE_PLAIN, NULL \
+#define LCF_COMPLETE_OPTIONS_INIT                                                 \
+    {                                                                             \
+        .tokens_max = 128, .sampling = LCF_SAMPLING_INIT, .seed = 1, .bos = true, \
+        .chat = LCF_TEMPLATE_PLAIN, .beams_n = 1                                  \
     }
 
 typedef enum lcf_finish {
     LCF_FINISH_LENGTH,  /* tokens_max were made */
-    LCF_FINISH_STOP,    /* the model ended the text; </s> is not among the ids */
+    LCF_FINISH_STOP,    /* the model ended the text (</s> is not among the ids), or a stop string */
     LCF_FINISH_CONTEXT, /* the context is full */
 } lcf_finish;
 const char *lcf_finish_text(lcf_finish finish);
@@ -30,7 +35,7 @@ const char *lcf_finish_text(lcf_finish finish);
 typedef struct lcf_completion {
     lcf_tokens prompt, made;
     float *logprobs; /* [made.n] of each id made, under the unmodified softmax */
-    lcf_buf text;    /* of the ids made */
+    lcf_buf text;    /* of the ids made, up to a stop string */
     lcf_finish finish;
 } lcf_completion;
 

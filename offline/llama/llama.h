@@ -98,6 +98,8 @@ lcf_status lcf_llama_session_open(lcf_llama_session **out, const lcf_llama *m,
                                   const lcf_llama_session_options *options, lcf_err *err);
 void lcf_llama_session_free(lcf_llama_session *s);
 size_t lcf_llama_session_bytes(const lcf_llama_session *s);
+size_t lcf_llama_session_seqs_max(const lcf_llama_session *s);
+size_t lcf_llama_session_batch_max(const lcf_llama_session *s);
 
 typedef struct lcf_llama_token {
     uint32_t id;

@@ -315,6 +315,16 @@ size_t lcf_llama_session_bytes(const lcf_llama_session *s)
     return s->bytes_n + s->cache.bytes_n;
 }
 
+size_t lcf_llama_session_seqs_max(const lcf_llama_session *s)
+{
+    return s->cache.seqs_max;
+}
+
+size_t lcf_llama_session_batch_max(const lcf_llama_session *s)
+{
+    return s->batch_max;
+}
+
 void lcf_llama_seq_reset(lcf_llama_session *s, uint32_t seq)
 {
     lcf_kv_reset(&s->cache, seq);

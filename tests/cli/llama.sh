@@ -79,3 +79,14 @@ for type in F16 BF16 Q8_0 Q4_0; do # the first tokens: later ones may part where
     jq -e -n --slurpfile w "$real/greedy/stories260K-${type}_once.json" --slurpfile g got.json '$g[0].ids == $w[0].ids[:20]' >/dev/null ||
         fail "$type does not follow its record"
 done
+
+# a stop string, beams, a penalty; threads change nothing
+tale() { "$LLMCF" complete --model "$real/stories260k-q8_0-v3.gguf" --prompt 'Once upon a time' --max-tokens 30 "$@"; }
+[ "$(tale --temperature 0 --stop nothing --stop ' girl' | tr -d '\n')" = 'Once upon a time, there was a little' ] || fail "--stop"
+[ "$(tale --temperature 0 --stop ' girl' --json | jq -r .finish)" = stop ] || fail "--stop: finish"
+[ "$(tale --threads 1 --min-p 0.05)" = "$(tale --threads 3 --min-p 0.05)" ] || fail "--threads changes the text"
+likeliest() { tale "$@" --json | jq '.logprobs | add'; }
+jq -e -n --argjson beams "$(likeliest --beams 4)" --argjson greedy "$(likeliest --temperature 0)" '$beams >= $greedy - 0.001' >/dev/null ||
+    fail "--beams finds a less likely text than --temperature 0"
+[ "$(tale --temperature 0 --repeat-penalty 5)" != "$(tale --temperature 0)" ] || fail "--repeat-penalty"
+expect_failure 2 'beams' "$LLMCF" complete --model "$model" --prompt x --beams 0
