@@ -228,6 +228,9 @@ static lcf_status newest_meta(const uint8_t **out, walk *w, size_t bytes_n)
     for (size_t i = 0; i < 2; i++) {
         const uint8_t *p = w->bytes + i * page_bytes;
         status = check_meta(w, p);
+        if (!status && u32_at(p + PAGE_HEAD + 24) != page_bytes)
+            status = LCF_FAIL(w->err, LCF_EFORMAT, "%s: damaged at its head: two sizes of a page",
+                              w->path);
         if (status)
             return status;
         if (!*out || u64_at(p + PAGE_HEAD + 128) > u64_at(*out + PAGE_HEAD + 128))
