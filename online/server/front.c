@@ -27,6 +27,7 @@
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,8 @@ typedef struct connection {
     struct bufferevent *bev;
     int fd;            /* once a request was read; -1 before */
     bool is_unix;      /* with fd */
-    double deadline_s; /* of the request being read or answered; 0 between requests */
+    double deadline_s; /* of the request being read or of its answer being sent; INFINITY while we
+                          make it, 0 between requests */
     struct connection *next;
 } connection;
 
@@ -388,8 +390,11 @@ static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answ
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *body = evbuffer_new();
+    connection *c = find_connection(f, req);
     int code = answer->code;
 
+    if (c)
+        c->deadline_s = deadline_from_now(f);
     if (!body || (text->len && evbuffer_add(body, text->data, text->len) < 0))
         code = 503;
     /* Before it leaves: who has the answer must find it counted. */
@@ -421,7 +426,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 
     evhttp_request_set_on_complete_cb(req, on_complete, f);
     if (c)
-        c->deadline_s = deadline_from_now(f);
+        c->deadline_s = INFINITY; /* the client has done its part: now it waits for us */
     route = lcf_admit(&answer, h, &q);
     if (route && !(route->flags & LCF_ROUTE_INLINE)) {
         if (enqueue(f, req, route, &q))

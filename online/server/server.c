@@ -367,12 +367,12 @@ void lcf_server_stop(lcf_server *s)
     if (!s)
         return;
     stop_threads(s);
+    lcf_shadow_stop(s->shared.shadow);
+    lcf_reloader_free(s->shared.reloader); /* its thread wakes the queue: that goes last */
     if (s->shared.front_fd >= 0)
         close(s->shared.front_fd);
     lcf_queue_dispose(&s->shared.queue);
     lcf_queue_dispose(&s->shared.done);
-    lcf_shadow_stop(s->shared.shadow);
-    lcf_reloader_free(s->shared.reloader);
     lcf_recorder_free(s->shared.recorder);
     lcf_access_close(s->shared.access);
     lcf_request_log_close(s->shared.request_log);

@@ -29,7 +29,7 @@ typedef struct lcf_server_options {
     size_t header_bytes_max;  /* of a request; more is 400 */
     size_t candidates_max;    /* of a request; more is 400 */
     size_t connections_max;   /* open at a time; more wait to be accepted */
-    double request_timeout_s; /* first to last byte of a request, and again for its answer */
+    double request_timeout_s; /* first to last byte of a request, and again of its answer */
     double idle_timeout_s;    /* of a connection between requests */
     double linger_s;          /* how long after stop open connections may still send a request */
     double deadline_s;        /* of a request that names none, from its being read; 0: none */
