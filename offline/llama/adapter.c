@@ -5,6 +5,7 @@
 #include "offline/llama/train_internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,8 @@ static lcf_status read_adapter(lcf_adapter *a, const char *path, lcf_err *err)
     status = lcf_gguf_f64(&alpha, a->gguf, "adapter.lora.alpha", err);
     if (status)
         return status;
+    if (!(fabs(alpha) < 1e6))
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: adapter.lora.alpha is %g", path, alpha);
     a->options.alpha = (float)alpha;
     return read_tensors(a, err);
 }
