@@ -25,12 +25,14 @@
 enum { MAP_BYTES_FIRST = 4 << 20 };
 #define MAP_BYTES_MAX ((size_t)1 << 42)
 
-static const char *const TABLE_NAMES[LCF_COT_TABLES_N] = {"records", "dictionaries", "meta"};
+static const char *const TABLE_NAMES[LCF_COT_TABLES_N] = {"records", "dictionaries", "meta",
+                                                          "by_user", "by_time"};
 static const char FORMAT_KEY[] = "format_version";
 
 struct lcf_cot_db {
     MDB_env *env;
     MDB_dbi tables[LCF_COT_TABLES_N];
+    bool has[LCF_COT_TABLES_N];
     lcf_lock *writer; /* NULL when opened for reading */
     char *dir, *data_path;
     bool registered;
@@ -263,6 +265,29 @@ void lcf_cot_page_dispose(lcf_cot_page *page)
     memset(page, 0, sizeof(*page));
 }
 
+lcf_status lcf_cot_db_clear(lcf_cot_db *db, lcf_cot_table table, lcf_err *err)
+{
+    MDB_txn *txn;
+    int rc;
+
+    if (!db->writer)
+        return LCF_FAIL(err, LCF_EINVAL, "%s: opened for reading", db->data_path);
+    rc = begin(&txn, db, true);
+    if (rc)
+        return fail(err, db, rc, "emptying a table");
+    rc = mdb_drop(txn, db->tables[table], 0);
+    if (rc)
+        mdb_txn_abort(txn);
+    else
+        rc = mdb_txn_commit(txn);
+    return rc ? fail(err, db, rc, "emptying a table") : LCF_OK;
+}
+
+bool lcf_cot_db_has(const lcf_cot_db *db, lcf_cot_table table)
+{
+    return db->has[table];
+}
+
 lcf_status lcf_cot_db_count(uint64_t *out, lcf_cot_db *db, lcf_cot_table table, lcf_err *err)
 {
     MDB_txn *txn;
@@ -327,8 +352,12 @@ static int open_tables(lcf_cot_db *db, bool create)
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < LCF_COT_TABLES_N && !rc; i++)
+    for (size_t i = 0; i < LCF_COT_TABLES_N && !rc; i++) {
         rc = mdb_dbi_open(txn, TABLE_NAMES[i], create ? MDB_CREATE : 0, &db->tables[i]);
+        db->has[i] = !rc;
+        if (rc == MDB_NOTFOUND && i >= LCF_COT_TABLES_OLD_N)
+            rc = 0;
+    }
     if (!rc && create) {
         uint8_t version[4] = {LCF_COT_FORMAT_VERSION, 0, 0, 0};
         MDB_val key = {sizeof(FORMAT_KEY) - 1, (void *)FORMAT_KEY}, value = {4, version};
@@ -446,7 +475,11 @@ static lcf_status open_existing(lcf_cot_db *db, lcf_cot_access access, lcf_err *
     rc = open_tables(db, false);
     if (rc == MDB_NOTFOUND)
         return LCF_FAIL(err, LCF_EFORMAT, "%s: an LMDB file, but no CoT store", db->data_path);
-    return rc ? fail(err, db, rc, "opening the tables") : check_version(db, err);
+    status = rc ? fail(err, db, rc, "opening the tables") : check_version(db, err);
+    if (status || access != LCF_COT_WRITE || db->has[LCF_COT_TABLES_N - 1])
+        return status;
+    rc = open_tables(db, true); /* an older store gets the tables that it lacks */
+    return rc ? fail(err, db, rc, "adding tables") : LCF_OK;
 }
 
 lcf_status lcf_cot_db_open(lcf_cot_db **out, const char *dir, lcf_cot_access access, lcf_err *err)

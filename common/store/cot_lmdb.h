@@ -21,8 +21,12 @@ typedef enum lcf_cot_table {
     LCF_COT_RECORDS = 0,      /* 16-byte key -> zstd frame */
     LCF_COT_DICTIONARIES = 1, /* big-endian u32 id -> dictionary */
     LCF_COT_META = 2,         /* name -> bytes */
+    LCF_COT_BY_USER = 3,      /* hash of the user's id, time, record key -> nothing */
+    LCF_COT_BY_TIME = 4,      /* time, record key -> nothing */
 } lcf_cot_table;
-#define LCF_COT_TABLES_N 3
+#define LCF_COT_TABLES_N 5
+#define LCF_COT_TABLES_OLD_N \
+    3 /* that a store has which was made before the others were thought of */
 
 typedef struct lcf_cot_db lcf_cot_db;
 
@@ -67,6 +71,10 @@ lcf_str lcf_cot_page_key(const lcf_cot_page *page, size_t i);
 lcf_str lcf_cot_page_value(const lcf_cot_page *page, size_t i);
 void lcf_cot_page_dispose(lcf_cot_page *page);
 
+/* Empties a table. errors: as put */
+lcf_status lcf_cot_db_clear(lcf_cot_db *db, lcf_cot_table table, lcf_err *err);
+/* Whether the store has that table: one that is opened for writing has all. */
+bool lcf_cot_db_has(const lcf_cot_db *db, lcf_cot_table table);
 lcf_status lcf_cot_db_count(uint64_t *out, lcf_cot_db *db, lcf_cot_table table, lcf_err *err);
 
 #endif

@@ -442,7 +442,12 @@ lcf_status lcf_cot_store_gc(uint64_t *removed_n, lcf_cot_store *s, int64_t oldes
                             const char *model, lcf_err *err)
 {
     sweeper w = {.store = s, .oldest = oldest, .model = model};
-    lcf_status status = lcf_cot_store_each(s, sweep_record, &w, err);
+    lcf_cot_select old = LCF_COT_SELECT_ALL;
+    lcf_status status = LCF_OK;
+
+    if (!model) /* by the by-time table */
+        old.until = oldest > INT64_MIN ? oldest - 1 : INT64_MIN;
+    status = lcf_cot_store_each_of(s, &old, sweep_record, &w, err);
 
     if (!status)
         status = sweep(&w, err);

@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/store/cot_index.h"
 #include "common/store/cot_lmdb.h"
 #include "common/store/cot_record.h"
 #include "common/store/cot_zstd.h"
@@ -18,6 +19,7 @@
 #include <string.h>
 
 enum {
+    UNWRITTEN_MAX = 1 << 18,
     SCAN_RECORDS = 512,
     SCAN_BYTES = 16 << 20,
     TRAIN_BYTES_MAX = 32 << 20, /* what zstd would look at anyway */
@@ -30,8 +32,9 @@ struct lcf_cot_store {
     lcf_cot_codec *codec;
     lcf_cot_store_options options;
     pthread_mutex_t mutex;
-    uint64_t train_at;  /* number of records at which a dictionary is tried next */
-    lcf_buf raw, frame; /* scratch */
+    uint64_t train_at;     /* number of records at which a dictionary is tried next */
+    lcf_buf raw, frame;    /* scratch */
+    cot_entries unwritten; /* of the by-user and by-time tables: they follow the records */
 };
 
 /* ---- dictionaries ---- */
@@ -427,6 +430,18 @@ static int by_place(const void *a, const void *b)
     return (x->value.data > y->value.data) - (x->value.data < y->value.data);
 }
 
+/* The tables follow the records; what they miss, whoever opens the store for writing next adds. */
+static void follow(lcf_cot_store *s, const lcf_cot_record *records, size_t n)
+{
+    if (s->options.without_index)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (cot_entries_add(&s->unwritten, &records[i], NULL))
+            return;
+    if (s->unwritten.n >= UNWRITTEN_MAX)
+        (void)cot_index_write(s->db, &s->unwritten, NULL);
+}
+
 static lcf_status put_locked(lcf_cot_store *s, const lcf_cot_record *records, size_t n,
                              lcf_err *err)
 {
@@ -451,6 +466,8 @@ static lcf_status put_locked(lcf_cot_store *s, const lcf_cot_record *records, si
     }
     if (status) /* a dictionary that was not stored must not be used */
         lcf_cot_codec_drop_dictionaries(s->codec, dictionaries_n);
+    else
+        follow(s, records, n);
 done:
     batch_dispose(&b);
     return status;
@@ -469,22 +486,174 @@ lcf_status lcf_cot_store_put(lcf_cot_store *s, const lcf_cot_record *records, si
     return status;
 }
 
+/* The entries of the records that are there and can be read. */
+static lcf_status entries_of(cot_entries *out, lcf_cot_store *s, const lcf_hash128 *keys, size_t n,
+                             lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; !status && i < n; i++) {
+        lcf_cot_record *record;
+
+        if (!lcf_cot_store_get(&record, s, keys[i], NULL))
+            status = cot_entries_add(out, record, err);
+        free(record);
+    }
+    return status;
+}
+
 lcf_status lcf_cot_store_remove(lcf_cot_store *s, const lcf_hash128 *keys, size_t n, lcf_err *err)
 {
+    cot_entries entries = {NULL, 0, 0};
     lcf_cot_pair *pairs;
     lcf_status status;
 
     if (n == 0)
         return LCF_OK;
+    status = entries_of(&entries, s, keys, n, err);
+    if (status) {
+        cot_entries_dispose(&entries);
+        return status;
+    }
     pairs = lcf_alloc_zero(n, sizeof(*pairs));
-    if (!pairs)
+    if (!pairs) {
+        cot_entries_dispose(&entries);
         return LCF_FAIL(err, LCF_ENOMEM, "%zu keys to remove", n);
+    }
     for (size_t i = 0; i < n; i++)
         pairs[i] = (lcf_cot_pair){.table = LCF_COT_RECORDS, .key = key_str(&keys[i])};
     pthread_mutex_lock(&s->mutex);
-    status = lcf_cot_db_put(s->db, pairs, n, err);
+    (void)cot_index_write(s->db, &s->unwritten, NULL);
+    status = cot_index_remove(s->db, &entries, err);
+    if (!status)
+        status = lcf_cot_db_put(s->db, pairs, n, err);
     pthread_mutex_unlock(&s->mutex);
+    cot_entries_dispose(&entries);
     free(pairs);
+    return status;
+}
+
+/* ---- by user and by time ---- */
+
+static lcf_status note_entry(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    return cot_entries_add(arg, record, err);
+}
+
+/* After a crash, and in a store that never had the tables: all entries anew. */
+static lcf_status complete_index(lcf_cot_store *s, lcf_err *err)
+{
+    cot_entries all = {NULL, 0, 0};
+    lcf_err unread = LCF_ERR_INIT;
+    bool whole;
+    lcf_status status = cot_index_is_whole(&whole, s->db, err);
+
+    if (status || whole)
+        return status;
+    /* A damaged record keeps the tables incomplete; repair is what mends that. */
+    if (!lcf_cot_store_each(s, note_entry, &all, &unread)) {
+        status = lcf_cot_db_clear(s->db, LCF_COT_BY_USER, err);
+        if (!status)
+            status = lcf_cot_db_clear(s->db, LCF_COT_BY_TIME, err);
+        if (!status)
+            status = cot_index_write(s->db, &all, err);
+    }
+    cot_entries_dispose(&all);
+    return status;
+}
+
+typedef struct selection {
+    const lcf_cot_select *select;
+    cot_entries entries;
+} selection;
+
+static bool is_selected(const lcf_cot_select *select, const lcf_cot_record *r)
+{
+    return r->time >= select->from && r->time <= select->until &&
+           (!select->user_id || !strcmp(select->user_id, r->user_id));
+}
+
+static lcf_status select_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    selection *s = arg;
+
+    return is_selected(s->select, record) ? cot_entries_add(&s->entries, record, err) : LCF_OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const cot_entry *x = a, *y = b;
+
+    if (x->time != y->time)
+        return x->time < y->time ? -1 : 1;
+    return memcmp(x->key.bytes, y->key.bytes, sizeof(x->key.bytes));
+}
+
+/* Entries whose records are not there, or are others, are of something that is gone. */
+static lcf_status visit_entries(lcf_cot_store *s, const selection *all, lcf_cot_visit fn, void *arg,
+                                lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; !status && i < all->entries.n; i++) {
+        lcf_cot_record *record;
+
+        status = lcf_cot_store_get(&record, s, all->entries.list[i].key, err);
+        if (status == LCF_ENOTFOUND)
+            status = LCF_OK;
+        else if (!status && record->time == all->entries.list[i].time &&
+                 is_selected(all->select, record))
+            status = fn(arg, record, err);
+        free(record);
+    }
+    return status;
+}
+
+lcf_status lcf_cot_store_each_of(lcf_cot_store *s, const lcf_cot_select *select, lcf_cot_visit fn,
+                                 void *arg, lcf_err *err)
+{
+    selection all = {select, {NULL, 0, 0}};
+    bool whole;
+    lcf_status status;
+
+    pthread_mutex_lock(&s->mutex);
+    status = cot_index_write(s->db, &s->unwritten, err);
+    if (!status)
+        status = cot_index_is_whole(&whole, s->db, err);
+    if (!status && whole)
+        status = cot_index_find(&all.entries, s->db, select, err);
+    pthread_mutex_unlock(&s->mutex);
+    if (!status && !whole) {
+        status = lcf_cot_store_each(s, select_record, &all, err);
+        if (all.entries.n)
+            qsort(all.entries.list, all.entries.n, sizeof(*all.entries.list), by_time);
+    }
+    if (!status)
+        status = visit_entries(s, &all, fn, arg, err);
+    cot_entries_dispose(&all.entries);
+    return status;
+}
+
+static lcf_status count_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    (void)record;
+    (void)err;
+    ++*(uint64_t *)arg;
+    return LCF_OK;
+}
+
+lcf_status lcf_cot_store_check_index(bool *whole, lcf_cot_store *s, lcf_err *err)
+{
+    const lcf_cot_select everything = LCF_COT_SELECT_ALL;
+    uint64_t found = 0, records = 0;
+    lcf_status status = cot_index_is_whole(whole, s->db, err);
+
+    if (status || !*whole)
+        return status;
+    status = lcf_cot_store_each_of(s, &everything, count_record, &found, err);
+    if (!status)
+        status = lcf_cot_db_count(&records, s->db, LCF_COT_RECORDS, err);
+    *whole = !status && found == records;
     return status;
 }
 
@@ -550,6 +719,8 @@ lcf_status lcf_cot_store_open(lcf_cot_store **out, const char *dir,
         status = lcf_cot_codec_create(&s->codec, s->options.level, err);
     if (!status)
         status = load_dictionaries(s, err);
+    if (!status && s->options.write && !s->options.without_index)
+        status = complete_index(s, err);
     if (!status) {
         *out = s;
         s = NULL;
@@ -562,6 +733,9 @@ void lcf_cot_store_close(lcf_cot_store *s)
 {
     if (!s)
         return;
+    if (s->db)
+        (void)cot_index_write(s->db, &s->unwritten, NULL);
+    cot_entries_dispose(&s->unwritten);
     lcf_cot_db_close(s->db);
     lcf_cot_codec_free(s->codec);
     lcf_buf_dispose(&s->raw);
@@ -687,6 +861,7 @@ lcf_status lcf_cot_store_copy(lcf_cot_store *s, const char *dir, lcf_err *err)
     }
     options.write = true;
     options.level = COPY_LEVEL;
+    options.without_index = true;
     options.dictionary_after = SIZE_MAX; /* the dictionary comes first or not at all */
     status = lcf_cot_store_open(&to, dir, &options, err);
     if (!status)

@@ -53,12 +53,13 @@ typedef struct lcf_cot_store_options {
     int level;               /* zstd level for writing */
     size_t dictionary_bytes; /* 0 switches the dictionary off */
     size_t dictionary_after; /* records seen before it is trained */
+    bool without_index; /* write no by-user and by-time tables: for a copy that is read by key */
     bool immutable; /* reading a folder that nobody writes (a snapshot): no locks, makes no files */
 } lcf_cot_store_options;
 
-#define LCF_COT_STORE_OPTIONS_INIT      \
-    {                                   \
-        false, 3, 64 << 10, 1000, false \
+#define LCF_COT_STORE_OPTIONS_INIT             \
+    {                                          \
+        false, 3, 64 << 10, 1000, false, false \
     }
 
 /*
@@ -90,6 +91,23 @@ typedef void (*lcf_cot_damage)(void *arg, lcf_hash128 key, const char *why);
  */
 lcf_status lcf_cot_store_each_sound(lcf_cot_store *s, lcf_cot_visit fn, void *arg,
                                     lcf_cot_damage damaged, void *damaged_arg, lcf_err *err);
+/* Records of one user, or of all, about decisions of a span of time, both ends in it. */
+typedef struct lcf_cot_select {
+    const char *user_id; /* NULL: of all */
+    int64_t from, until; /* seconds since 1970 */
+} lcf_cot_select;
+#define LCF_COT_SELECT_ALL         \
+    {                              \
+        NULL, INT64_MIN, INT64_MAX \
+    }
+/*
+ * The same for what is selected, in the order of time, then key; found by the by-user and by-time
+ * tables where they are whole, else by looking at all.
+ */
+lcf_status lcf_cot_store_each_of(lcf_cot_store *s, const lcf_cot_select *select, lcf_cot_visit fn,
+                                 void *arg, lcf_err *err);
+/* Whether those tables are whole and name each record where it belongs. errors: those of reading */
+lcf_status lcf_cot_store_check_index(bool *whole, lcf_cot_store *s, lcf_err *err);
 /* All n keys, or none; one that is not there is fine. errors: as put */
 lcf_status lcf_cot_store_remove(lcf_cot_store *s, const lcf_hash128 *keys, size_t n, lcf_err *err);
 

@@ -17,7 +17,17 @@
 
 #define DAY_S 86400
 
-enum { OPT_COT = 0x100, OPT_OUT, OPT_SAMPLE, OPT_SEED, OPT_KEEP_DAYS, OPT_KEEP_MODEL };
+enum {
+    OPT_COT = 0x100,
+    OPT_OUT,
+    OPT_SAMPLE,
+    OPT_SEED,
+    OPT_USER,
+    OPT_FROM,
+    OPT_UNTIL,
+    OPT_KEEP_DAYS,
+    OPT_KEEP_MODEL,
+};
 
 static const struct argp_option OPTIONS[] = {
     {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
@@ -25,6 +35,9 @@ static const struct argp_option OPTIONS[] = {
     {"sample", OPT_SAMPLE, "N", 0, "export: N records chosen by hash (default: all, in key order)",
      2},
     {"seed", OPT_SEED, "N", 0, "Of --sample (default 1)", 2},
+    {"user", OPT_USER, "ID", 0, "list: of this user alone", 2},
+    {"from", OPT_FROM, "SECONDS", 0, "list: about decisions since then (seconds since 1970)", 2},
+    {"until", OPT_UNTIL, "SECONDS", 0, "list: about decisions up to then", 2},
     {"keep-days", OPT_KEEP_DAYS, "N", 0,
      "gc: removes records about decisions more than N days before the latest one", 3},
     {"keep-model", OPT_KEEP_MODEL, "ID", 0, "gc: removes records that another model wrote", 3},
@@ -37,12 +50,13 @@ static const char DOC[] =
     "  stats        counts, sizes, records per reason of rejection, as JSON\n"
     "  get KEY      one record, as JSON; KEY is 32 hexadecimal digits\n"
     "  export       all records as JSON lines in key order: equal stores give equal lines\n"
+    "  list         records by --user, --from and --until as JSON lines, in the order of time\n"
     "  import FILE  adds exported records (- is stdin); those there already stay as they are\n"
     "  merge DIR... adds the records of other stores, such as shards; conflicts are named, and "
     "fail the run once all else is merged\n"
     "  verify       reads every record and names each damaged one: checksums, dictionaries, and "
     "that "
-    "each key is that of its content\n"
+    "each key is that of its content, and each record is found by user and by time\n"
     "  repair       makes a store of everything that can still be read; the old file is kept as "
     "data.mdb.damaged\n"
     "  compact      rewrites the store without gaps, recompressed with one new dictionary\n"
@@ -66,6 +80,7 @@ typedef struct arguments {
     lcf_cli_texts operands; /* all of them; `operand` is the first */
     lcf_hash128 key;
     uint64_t sample, seed, keep_days;
+    lcf_cot_select select;
 } arguments;
 
 struct action {
@@ -188,6 +203,31 @@ done:
     return status;
 }
 
+static lcf_status print_line(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    json_t *json = lcf_cot_record_to_json(record);
+    lcf_status status = LCF_OK;
+
+    (void)arg;
+    if (!json)
+        return LCF_FAIL(err, LCF_ENOMEM, "JSON of a record");
+    if (json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9)) || putchar('\n') < 0)
+        status = LCF_FAIL(err, LCF_EIO, "cannot write to stdout");
+    json_decref(json);
+    return status;
+}
+
+static lcf_status run_list(const arguments *a, lcf_err *err)
+{
+    lcf_cot_store *store;
+    lcf_status status = open_store(&store, a, false, err);
+
+    if (!status)
+        status = lcf_cot_store_each_of(store, &a->select, print_line, NULL, err);
+    lcf_cot_store_close(store);
+    return status;
+}
+
 /* ---- health ---- */
 
 static void name_damage(void *arg, lcf_hash128 key, const char *why)
@@ -226,6 +266,7 @@ static lcf_status check_key(void *arg, const lcf_cot_record *r, lcf_err *err)
 static lcf_status run_verify(const arguments *a, lcf_err *err)
 {
     verdict v = {0, 0};
+    bool whole = false;
     lcf_cot_store *store;
     lcf_status status = open_store(&store, a, false, err);
 
@@ -235,10 +276,15 @@ static lcf_status run_verify(const arguments *a, lcf_err *err)
         return status;
     }
     status = lcf_cot_store_each_sound(store, check_key, &v, note_damage, &v, err);
+    if (!status && !v.damaged_n)
+        status = lcf_cot_store_check_index(&whole, store, err);
     lcf_cot_store_close(store);
     if (status)
         return status;
     fprintf(stderr, "%llu records are sound\n", (unsigned long long)v.sound_n);
+    if (!whole && !v.damaged_n)
+        fprintf(stderr, "the tables by user and by time are not complete: whoever writes to the "
+                        "store next completes them\n");
     if (v.damaged_n)
         return LCF_FAIL(err, LCF_ECHECKSUM,
                         "%llu records are damaged; `llmcf store repair` drops those that "
@@ -380,9 +426,10 @@ static lcf_status run_gc(const arguments *a, lcf_err *err)
 /* ---- arguments ---- */
 
 static const action ACTIONS[] = {
-    {"stats", NULL, run_stats},     {"get", "KEY", run_get},        {"export", NULL, run_export},
-    {"import", "FILE", run_import}, {"merge", "DIR...", run_merge}, {"verify", NULL, run_verify},
-    {"repair", NULL, run_repair},   {"compact", NULL, run_compact}, {"gc", NULL, run_gc},
+    {"stats", NULL, run_stats},   {"get", "KEY", run_get},        {"export", NULL, run_export},
+    {"list", NULL, run_list},     {"import", "FILE", run_import}, {"merge", "DIR...", run_merge},
+    {"verify", NULL, run_verify}, {"repair", NULL, run_repair},   {"compact", NULL, run_compact},
+    {"gc", NULL, run_gc},
 };
 
 static void parse_action(arguments *a, const char *text, struct argp_state *state)
@@ -429,6 +476,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_SEED:
         a->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
         return 0;
+    case OPT_USER:
+        a->select.user_id = text;
+        return 0;
+    case OPT_FROM:
+        a->select.from = (int64_t)lcf_cli_u64(state, "from", text, 0, INT64_MAX);
+        return 0;
+    case OPT_UNTIL:
+        a->select.until = (int64_t)lcf_cli_u64(state, "until", text, 0, INT64_MAX);
+        return 0;
     case OPT_KEEP_DAYS:
         a->keep_days = lcf_cli_u64(state, "keep-days", text, 0, 1000000);
         return 0;
@@ -453,7 +509,7 @@ int lcf_cmd_store(int argc, char **argv)
 {
     static const struct argp argp = {OPTIONS, parse, "ACTION [KEY|FILE|DIR...]", DOC, NULL,
                                      NULL,    NULL};
-    arguments a = {.seed = 1, .keep_days = UINT64_MAX};
+    arguments a = {.seed = 1, .keep_days = UINT64_MAX, .select = LCF_COT_SELECT_ALL};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&argp, "store", argc, argv, &a, &err);
 

@@ -23,6 +23,12 @@ jq -r .key a.jsonl >keys; sort -c keys || fail "the export is not in key order"
 key=$(sed -n 7p keys)
 [ "$("$LLMCF" store get "$key" --cot cot | jq -cS .)" = "$(sed -n 7p a.jsonl | jq -cS .)" ] || fail "cot get is not the exported record"
 expect 1 "no record 00000000000000000000000000000000" "$LLMCF" store get 00000000000000000000000000000000 --cot cot
+user=$(sed -n 7p a.jsonl | jq -r .user_id) time=$(sed -n 7p a.jsonl | jq .time)
+"$LLMCF" store list --cot cot --user "$user" >listed.jsonl || fail "store list"
+jq -cS --arg user "$user" 'select(.user_id == $user)' a.jsonl | sort >expected
+jq -cS . listed.jsonl | sort | cmp - expected || fail "store list is not the user's records"
+jq .time listed.jsonl | sort -nc || fail "store list is not in the order of time"
+[ "$("$LLMCF" store list --cot cot --from "$time" --until "$time" | jq .time | sort -u)" = "$time" ] || fail "store list by time"
 expect 2 "32 hexadecimal digits" "$LLMCF" store get xyz --cot cot
 expect 2 "an action is needed" "$LLMCF" store --cot cot
 expect 2 "no action 'look'" "$LLMCF" store look --cot cot

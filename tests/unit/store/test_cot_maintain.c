@@ -474,6 +474,93 @@ static void old_records_go(void **state)
     lcf_cot_store_close(s);
 }
 
+/* What a selection gives: the numbers of the records, in its order. */
+typedef struct found {
+    uint64_t numbers[RECORDS];
+    size_t n;
+} found;
+
+static lcf_status note_found(void *arg, const lcf_cot_record *record, lcf_err *err)
+{
+    found *f = arg;
+
+    (void)err;
+    assert_true(f->n < RECORDS);
+    f->numbers[f->n++] = (uint64_t)(1000000000 - record->time);
+    return LCF_OK;
+}
+
+/* User u7 has the numbers 7, 57, 107 ...; times fall with the number. */
+static void check_selections(lcf_cot_store *s, uint64_t n)
+{
+    const lcf_cot_select of_user = {"u7", INT64_MIN, INT64_MAX}, nobody = {"u70", 0, INT64_MAX};
+    const lcf_cot_select span = {NULL, 1000000000 - 30, 1000000000 - 10};
+    const lcf_cot_select both = {"u7", 1000000000 - 110, 1000000000 - 20};
+    found f = {.n = 0};
+
+    assert_int_equal(lcf_cot_store_each_of(s, &of_user, note_found, &f, NULL), LCF_OK);
+    assert_int_equal(f.n, (n + 42) / 50);
+    for (size_t i = 0; i < f.n; i++)
+        assert_int_equal(f.numbers[i], 7 + 50 * (f.n - 1 - i));
+    f.n = 0;
+    assert_int_equal(lcf_cot_store_each_of(s, &nobody, note_found, &f, NULL), LCF_OK);
+    assert_int_equal(f.n, 0);
+    assert_int_equal(lcf_cot_store_each_of(s, &span, note_found, &f, NULL), LCF_OK);
+    assert_int_equal(f.n, 21);
+    assert_int_equal(f.numbers[0], 30);
+    assert_int_equal(f.numbers[20], 10);
+    f.n = 0;
+    assert_int_equal(lcf_cot_store_each_of(s, &both, note_found, &f, NULL), LCF_OK);
+    assert_int_equal(f.n, 2);
+    assert_int_equal(f.numbers[0], 107);
+}
+
+static bool index_is_whole(lcf_cot_store *s)
+{
+    bool whole = false;
+
+    assert_int_equal(lcf_cot_store_check_index(&whole, s, NULL), LCF_OK);
+    return whole;
+}
+
+/* Found by the tables while writing and after; without them by looking at all; and completed by the
+ * next writer where a crash has cut them short. */
+static void users_and_times_are_found(void **state)
+{
+    const uint64_t removed = 57;
+    const lcf_hash128 gone = lcf_hash128_of(&removed, sizeof(removed));
+    lcf_cot_store *s;
+    lcf_cot_db *db;
+    found f = {.n = 0};
+    const lcf_cot_select of_user = {"u7", INT64_MIN, INT64_MAX};
+
+    (void)state;
+    records_fresh("listed");
+    assert_int_equal(records_open(&s, "listed", true, NULL), LCF_OK);
+    assert_int_equal(records_put(s, 0, 200, 50, NULL), LCF_OK);
+    check_selections(s, 200);
+    assert_true(index_is_whole(s));
+    lcf_cot_store_close(s);
+    assert_int_equal(records_open(&s, "listed", false, NULL), LCF_OK);
+    assert_true(index_is_whole(s));
+    check_selections(s, 200);
+    lcf_cot_store_close(s);
+    assert_int_equal(lcf_cot_db_open(&db, "listed", LCF_COT_WRITE, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_db_clear(db, LCF_COT_BY_USER, NULL), LCF_OK);
+    lcf_cot_db_close(db);
+    assert_int_equal(records_open(&s, "listed", false, NULL), LCF_OK);
+    assert_false(index_is_whole(s));
+    check_selections(s, 200);
+    lcf_cot_store_close(s);
+    assert_int_equal(records_open(&s, "listed", true, NULL), LCF_OK);
+    assert_true(index_is_whole(s));
+    assert_int_equal(lcf_cot_store_remove(s, &gone, 1, NULL), LCF_OK);
+    assert_true(index_is_whole(s));
+    assert_int_equal(lcf_cot_store_each_of(s, &of_user, note_found, &f, NULL), LCF_OK);
+    assert_int_equal(f.n, 3);
+    lcf_cot_store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +575,7 @@ int main(void)
         cmocka_unit_test(exported_records_come_back),
         cmocka_unit_test(lines_that_are_no_records_are_named),
         cmocka_unit_test(old_records_go),
+        cmocka_unit_test(users_and_times_are_found),
     };
 
     return cmocka_run_group_tests(tests, records_enter, records_leave);
