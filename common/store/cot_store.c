@@ -45,7 +45,31 @@ static void id_bytes(uint8_t out[4], uint32_t id)
         out[i] = (uint8_t)(id >> (24 - 8 * i));
 }
 
-/* All dictionaries of the store into the codec; the last one stored is used for writing. */
+static const char CURRENT_KEY[] = "dictionary"; /* in the table meta: the id of the newest */
+
+static lcf_cot_pair current_pair(const uint8_t id[4])
+{
+    return (lcf_cot_pair){
+        LCF_COT_META, {CURRENT_KEY, sizeof(CURRENT_KEY) - 1}, {(const char *)id, 4}};
+}
+
+static lcf_status choose_current(lcf_cot_store *s, lcf_err *err)
+{
+    lcf_buf value = LCF_BUF_INIT;
+    lcf_status status =
+        lcf_cot_db_get(&value, s->db, LCF_COT_META, CURRENT_KEY, sizeof(CURRENT_KEY) - 1, err);
+
+    if (!status && value.len == 4) {
+        const uint8_t *b = (const uint8_t *)value.data;
+
+        lcf_cot_codec_choose(s->codec, (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 |
+                                           (uint32_t)b[2] << 8 | b[3]);
+    }
+    lcf_buf_dispose(&value);
+    return status == LCF_ENOTFOUND ? LCF_OK : status;
+}
+
+/* All dictionaries of the store into the codec; the newest is used for writing. */
 static lcf_status load_dictionaries(lcf_cot_store *s, lcf_err *err)
 {
     lcf_cot_page page = {LCF_BUF_INIT, NULL, 0, 0};
@@ -59,6 +83,8 @@ static lcf_status load_dictionaries(lcf_cot_store *s, lcf_err *err)
             status = lcf_cot_codec_add_dictionary(s->codec, value.data, value.len, err);
     }
     lcf_cot_page_dispose(&page);
+    if (!status)
+        status = choose_current(s, err);
     if (status)
         lcf_err_prefix(err, "%s", lcf_cot_db_path(s->db));
     return status;
@@ -825,6 +851,78 @@ static lcf_status copy_records(lcf_cot_store *to, lcf_cot_store *from, lcf_err *
         first = false;
     } while (!status && page.n);
     lcf_cot_page_dispose(&page);
+    return status;
+}
+
+/* ---- recompressing ---- */
+
+/* Trains on what is stored, stores the dictionary and writes with it from now on. EUNSUPPORTED: too
+ * little for one. */
+static lcf_status renew_dictionary(uint32_t *id, lcf_cot_store *s, lcf_err *err)
+{
+    samples all = {LCF_BUF_INIT, NULL, 0, 0};
+    lcf_buf dictionary = LCF_BUF_INIT;
+    const size_t before = lcf_cot_codec_dictionaries_n(s->codec);
+    uint8_t bytes[4];
+    lcf_status status = samples_stored(&all, s, err);
+
+    if (!status)
+        status = train(&dictionary, &all, s->options.dictionary_bytes, err);
+    *id = status ? 0 : lcf_cot_dictionary_id(dictionary.data, dictionary.len);
+    if (!status && !lcf_cot_codec_has_dictionary(s->codec, *id))
+        status = lcf_cot_codec_add_dictionary(s->codec, dictionary.data, dictionary.len, err);
+    if (!status) {
+        const lcf_cot_pair pairs[] = {{LCF_COT_DICTIONARIES,
+                                       {(const char *)bytes, sizeof(bytes)},
+                                       {dictionary.data, dictionary.len}},
+                                      current_pair(bytes)};
+
+        id_bytes(bytes, *id);
+        status = lcf_cot_db_put(s->db, pairs, 2, err);
+        if (status)
+            lcf_cot_codec_drop_dictionaries(s->codec, before);
+        else
+            lcf_cot_codec_choose(s->codec, *id);
+    }
+    samples_dispose(&all);
+    lcf_buf_dispose(&dictionary);
+    return status;
+}
+
+/* Once no record needs them any more. */
+static lcf_status remove_others(lcf_cot_store *s, uint32_t id, lcf_err *err)
+{
+    lcf_cot_page page = {LCF_BUF_INIT, NULL, 0, 0};
+    uint8_t keep[4];
+    lcf_status status =
+        lcf_cot_db_scan(&page, s->db, LCF_COT_DICTIONARIES, NULL, SIZE_MAX, SIZE_MAX, err);
+
+    id_bytes(keep, id);
+    for (size_t i = 0; i < page.n && !status; i++) {
+        const lcf_cot_pair pair = {LCF_COT_DICTIONARIES, lcf_cot_page_key(&page, i), {NULL, 0}};
+
+        if (pair.key.len != sizeof(keep) || memcmp(pair.key.data, keep, sizeof(keep)))
+            status = lcf_cot_db_put(s->db, &pair, 1, err);
+    }
+    lcf_cot_page_dispose(&page);
+    return status;
+}
+
+lcf_status lcf_cot_store_recompress(lcf_cot_store *s, lcf_err *err)
+{
+    uint32_t id;
+    lcf_status status;
+
+    pthread_mutex_lock(&s->mutex);
+    status = renew_dictionary(&id, s, err);
+    pthread_mutex_unlock(&s->mutex);
+    if (!status)
+        status = copy_records(s, s, err);
+    if (status)
+        return status == LCF_EUNSUPPORTED ? LCF_OK : status;
+    pthread_mutex_lock(&s->mutex);
+    status = remove_others(s, id, err);
+    pthread_mutex_unlock(&s->mutex);
     return status;
 }
 

@@ -122,6 +122,14 @@ lcf_status lcf_cot_store_digest(char out[LCF_SHA256_HEX_BYTES], lcf_cot_store *s
 lcf_status lcf_cot_digest_add(lcf_buf *digest, const lcf_cot_record *record, lcf_err *err);
 lcf_status lcf_cot_digest_end(char out[LCF_SHA256_HEX_BYTES], const lcf_buf *digest, lcf_err *err);
 /*
+ * Writes every record once more, in batches, with a dictionary trained on what is there now; the
+ * older dictionaries go at the end. Readers go on meanwhile. Killed, it leaves records of either
+ * dictionary, and both; with too few records for a dictionary it does nothing.
+ *
+ * errors   as put; those of reading
+ */
+lcf_status lcf_cot_store_recompress(lcf_cot_store *s, lcf_err *err);
+/*
  * A compact copy of the store into a new folder, for a snapshot: data.mdb alone, recompressed with
  * a dictionary trained on all records. Its bytes depend on the records only, not on the order in
  * which they came.

@@ -77,6 +77,14 @@ static const dictionary *find(const lcf_cot_codec *c, uint32_t id)
     return NULL;
 }
 
+void lcf_cot_codec_choose(lcf_cot_codec *c, uint32_t id)
+{
+    const dictionary *d = find(c, id);
+
+    if (d)
+        ZSTD_CCtx_refCDict(c->compress, d->compress);
+}
+
 bool lcf_cot_codec_has_dictionary(const lcf_cot_codec *c, uint32_t id)
 {
     return find(c, id) != NULL;

@@ -2,8 +2,8 @@
  * Compression of CoT records: zstd frames with content size, checksum and dictionary id, always.
  * Behind this header stands the only file of the store that sees zstd.
  *
- * A codec holds the dictionaries it was given; it encodes with the one chosen last and decodes
- * frames of any of them. Not thread-safe: its owner serialises.
+ * A codec holds the dictionaries it was given; it encodes with the one added or chosen last and
+ * decodes frames of any of them. Not thread-safe: its owner serialises.
  */
 #ifndef LCF_COMMON_STORE_COT_ZSTD_H
 #define LCF_COMMON_STORE_COT_ZSTD_H
@@ -25,6 +25,8 @@ void lcf_cot_codec_free(lcf_cot_codec *c); /* NULL is fine */
 
 /* Adds a dictionary (copied) and encodes with it from now on. errors: EFORMAT not one; ENOMEM */
 lcf_status lcf_cot_codec_add_dictionary(lcf_cot_codec *c, const void *data, size_t n, lcf_err *err);
+/* Encodes with that one from now on, where it was added. */
+void lcf_cot_codec_choose(lcf_cot_codec *c, uint32_t id);
 bool lcf_cot_codec_has_dictionary(const lcf_cot_codec *c, uint32_t id);
 /* The id inside a dictionary; 0 when it is none. */
 uint32_t lcf_cot_dictionary_id(const void *data, size_t n);

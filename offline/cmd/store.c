@@ -60,6 +60,7 @@ static const char DOC[] =
     "  repair       makes a store of everything that can still be read; the old file is kept as "
     "data.mdb.damaged\n"
     "  compact      rewrites the store without gaps, recompressed with one new dictionary\n"
+    "  recompress   writes every record once more, in place, with a newly trained dictionary\n"
     "  gc           removes records by --keep-days and --keep-model\n\n"
     "What changes a store does so in whole transactions; killed, it leaves the old state or the "
     "new "
@@ -332,6 +333,25 @@ static lcf_status run_compact(const arguments *a, lcf_err *err)
     return status;
 }
 
+static lcf_status run_recompress(const arguments *a, lcf_err *err)
+{
+    lcf_cot_store_stats before = {0}, after = {0};
+    lcf_cot_store *store;
+    lcf_status status = open_store(&store, a, true, err);
+
+    if (!status)
+        status = lcf_cot_store_stat(&before, store, err);
+    if (!status)
+        status = lcf_cot_store_recompress(store, err);
+    if (!status)
+        status = lcf_cot_store_stat(&after, store, err);
+    lcf_cot_store_close(store);
+    if (!status)
+        fprintf(stderr, "%llu bytes of frames, before %llu\n",
+                (unsigned long long)after.stored_bytes, (unsigned long long)before.stored_bytes);
+    return status;
+}
+
 /* ---- changing ---- */
 
 static void name_conflict(void *arg, lcf_hash128 key)
@@ -426,10 +446,12 @@ static lcf_status run_gc(const arguments *a, lcf_err *err)
 /* ---- arguments ---- */
 
 static const action ACTIONS[] = {
-    {"stats", NULL, run_stats},   {"get", "KEY", run_get},        {"export", NULL, run_export},
-    {"list", NULL, run_list},     {"import", "FILE", run_import}, {"merge", "DIR...", run_merge},
-    {"verify", NULL, run_verify}, {"repair", NULL, run_repair},   {"compact", NULL, run_compact},
-    {"gc", NULL, run_gc},
+    {"stats", NULL, run_stats},           {"get", "KEY", run_get},
+    {"export", NULL, run_export},         {"list", NULL, run_list},
+    {"import", "FILE", run_import},       {"merge", "DIR...", run_merge},
+    {"verify", NULL, run_verify},         {"repair", NULL, run_repair},
+    {"compact", NULL, run_compact},       {"gc", NULL, run_gc},
+    {"recompress", NULL, run_recompress},
 };
 
 static void parse_action(arguments *a, const char *text, struct argp_state *state)

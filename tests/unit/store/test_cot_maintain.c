@@ -474,6 +474,70 @@ static void old_records_go(void **state)
     lcf_cot_store_close(s);
 }
 
+static void recompressed_records_are_the_same(void **state)
+{
+    lcf_cot_store_stats before, after;
+    lcf_cot_store *s;
+
+    (void)state;
+    copy_store("loose", "torn");
+    copy_store("again", "torn");
+    assert_int_equal(records_open(&s, "again", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&before, s, NULL), LCF_OK);
+    assert_int_equal(before.dictionaries_n, 1); /* trained on half, the first records without it */
+    assert_int_equal(lcf_cot_store_recompress(s, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&after, s, NULL), LCF_OK);
+    assert_int_equal(after.dictionaries_n, 1);
+    assert_true(after.stored_bytes < before.stored_bytes);
+    assert_int_equal(records_put(s, RECORDS, RECORDS + 5, 5, NULL), LCF_OK);
+    records_check(s, 3);
+    records_check(s, RECORDS + 3);
+    for (uint64_t i = RECORDS; i < RECORDS + 5; i++) {
+        const lcf_hash128 key = lcf_hash128_of(&i, sizeof(i));
+
+        assert_int_equal(lcf_cot_store_remove(s, &key, 1, NULL), LCF_OK);
+    }
+    lcf_cot_store_close(s);
+    assert_same_stores("again", "loose");
+}
+
+/* Killed while it trains or writes, recompressing leaves records of several dictionaries, each of
+ * which is read; done once more, there is one dictionary. */
+static void killed_recompression_loses_nothing(void **state)
+{
+    lcf_cot_store_stats stats;
+    lcf_cot_store *s;
+
+    (void)state;
+    copy_store("loose", "torn");
+    copy_store("killed", "torn");
+    for (useconds_t wait = 5000; wait < 300000; wait += 45000) {
+        const pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (!child) {
+            if (records_open(&s, "killed", true, NULL))
+                _exit(1);
+            for (uint64_t n = 0;; n++) /* other records each time, so other dictionaries */
+                if (records_put(s, RECORDS + n % 7, RECORDS + n % 7 + 1, 1, NULL) ||
+                    lcf_cot_store_recompress(s, NULL))
+                    _exit(2);
+        }
+        usleep(wait);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        assert_int_equal(records_open(&s, "killed", false, NULL), LCF_OK);
+        for (uint64_t i = 0; i < RECORDS; i++)
+            records_check(s, i);
+        lcf_cot_store_close(s);
+    }
+    assert_int_equal(records_open(&s, "killed", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_recompress(s, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_store_stat(&stats, s, NULL), LCF_OK);
+    assert_int_equal(stats.dictionaries_n, 1);
+    lcf_cot_store_close(s);
+}
+
 /* What a selection gives: the numbers of the records, in its order. */
 typedef struct found {
     uint64_t numbers[RECORDS];
@@ -576,6 +640,8 @@ int main(void)
         cmocka_unit_test(lines_that_are_no_records_are_named),
         cmocka_unit_test(old_records_go),
         cmocka_unit_test(users_and_times_are_found),
+        cmocka_unit_test(recompressed_records_are_the_same),
+        cmocka_unit_test(killed_recompression_loses_nothing),
     };
 
     return cmocka_run_group_tests(tests, records_enter, records_leave);
