@@ -17,6 +17,11 @@
 #define TEXT_WORDS_MIN 10
 #define DOUBLED_COST 0.5 /* off the repetition half of coherence, for each "X and X" */
 #define REPEATS_MAX 0.4  /* of all word triples */
+#define ECHO_WORDS 6     /* in a row, as the prompt has them */
+#define ECHO_MAX 0.6     /* of all such runs */
+#define LANGUAGE_WORDS_MIN 20
+#define LANGUAGE_PROMPT_MIN 0.10 /* function words of a prompt that is English */
+#define LANGUAGE_TEXT_MIN 0.05   /* of a text that answers it in English */
 
 typedef struct words {
     uint64_t hash[WORDS_MAX];
@@ -37,6 +42,12 @@ static const char *const NEGATIVE[] = {"not",          "no",       "nothing",  "
                                        "lacks",        "mismatch", "negative", NULL};
 static const char *const STANCE_YES[] = {"yes", "likes", "liked", "accept", "recommend", NULL};
 static const char *const STANCE_NO[] = {"no", "dislikes", "disliked", "reject", "skip", NULL};
+
+static const char *const FUNCTION_WORDS[] = {
+    "the",   "a",    "an",   "of",   "and",  "or",   "to",   "in",    "is",   "are",
+    "was",   "were", "be",   "been", "that", "this", "it",   "its",   "they", "their",
+    "which", "who",  "for",  "with", "as",   "on",   "at",   "by",    "from", "but",
+    "not",   "has",  "have", "had",  "so",   "than", "will", "would", NULL};
 
 /* Cue words of the four requested parts. */
 static const char *const CUES_PROFILE[] = {
@@ -234,8 +245,46 @@ static bool contains(lcf_str text, const char *part)
     return memmem(text.data, text.len, part, strlen(part)) != NULL;
 }
 
-static const char *degenerate(lcf_str text, bool finished, const words *w)
+/* Share of the runs of ECHO_WORDS words that the prompt has, too. */
+static double echoed_share(const words *w, const words *prompt)
 {
+    size_t echoed = 0;
+
+    if (w->n < ECHO_WORDS)
+        return 0.0;
+    for (size_t i = 0; i + ECHO_WORDS <= w->n; i++)
+        for (size_t j = 0; j + ECHO_WORDS <= prompt->n; j++)
+            if (!memcmp(w->hash + i, prompt->hash + j, ECHO_WORDS * sizeof(w->hash[0]))) {
+                echoed++;
+                break;
+            }
+    return (double)echoed / (double)(w->n - ECHO_WORDS + 1);
+}
+
+static double function_share(const words *w)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->n; i++)
+        n += in_list(w->hash[i], FUNCTION_WORDS);
+    return w->n ? (double)n / (double)w->n : 0.0;
+}
+
+/* An English prompt, and an answer that is not: next to none of the words without which there is no
+ * English sentence. Prompts in other languages, and the compact form, ask for nothing. */
+static bool another_language(const words *w, const words *prompt)
+{
+    return w->n >= LANGUAGE_WORDS_MIN && function_share(prompt) >= LANGUAGE_PROMPT_MIN &&
+           function_share(w) < LANGUAGE_TEXT_MIN;
+}
+
+static const char *degenerate(lcf_str text, bool finished, const words *w,
+                              const lcf_cot_subject *subject)
+{
+    words prompt;
+
+    if (!w->n)
+        return "empty";
     if (text.len < TEXT_BYTES_MIN || w->n < TEXT_WORDS_MIN)
         return "too short";
     if (!lcf_utf8_valid(text.data, text.len) || memchr(text.data, '\0', text.len))
@@ -247,6 +296,11 @@ static const char *degenerate(lcf_str text, bool finished, const words *w)
         return "cut off before its end";
     if (repeated_share(w) > REPEATS_MAX)
         return "repeats itself";
+    split_words(&prompt, subject->prompt);
+    if (echoed_share(w, &prompt) > ECHO_MAX)
+        return "copies the prompt";
+    if (another_language(w, &prompt))
+        return "in another language than the prompt";
     return NULL;
 }
 
@@ -257,7 +311,7 @@ lcf_cot_score lcf_cot_score_of(lcf_str text, bool finished, const lcf_cot_subjec
     words w;
 
     split_words(&w, text);
-    reason = degenerate(text, finished, &w);
+    reason = degenerate(text, finished, &w, subject);
     if (reason) {
         out.reject_reason = reason;
         return out;

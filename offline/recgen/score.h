@@ -2,8 +2,9 @@
  * Scores of generated chains of thought, without any neural encoder: which of the candidates is
  * kept, and why one is worth nothing.
  *
- * A text is rejected (score 0, with a reason) when it is too short, not UTF-8, cut off before its
- * end, echoes prompt markers, or goes in circles. Otherwise the score is the mean of
+ * A text is rejected (score 0, with a reason) when it is empty, too short, not UTF-8, cut off
+ * before its end, echoes prompt markers, goes in circles, copies the prompt, or answers an English
+ * prompt in another language. Otherwise the score is the mean of
  *
  *   coherence     half: 1 - mean change of polarity between neighbouring sentences, polarity from a
  *                 short list of words; half: 1 - share of repeated word triples, less for every "X

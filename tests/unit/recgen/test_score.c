@@ -42,7 +42,7 @@ static void test_rejected(void **state)
     char echo[512];
 
     (void)state;
-    rejected("", true, "too short");
+    rejected("", true, "empty");
     rejected("Yes.", true, "too short");
     rejected("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true, "too short");
     rejected(GOOD, false, "cut off before its end");
@@ -124,6 +124,36 @@ static void test_doubled(void **state)
                 score_as(GOOD, true, 1).parts[LCF_COT_COHERENCE] - 0.4f);
 }
 
+static const char *reason_for(const char *prompt, const char *text, bool finished)
+{
+    lcf_cot_subject subject = {{prompt, strlen(prompt)}, {"Fargo (1996)", 12}, 1};
+    lcf_cot_score score = lcf_cot_score_of((lcf_str){text, strlen(text)}, finished, &subject);
+
+    assert_true(!*score.reject_reason || score.score == 0.0f);
+    return score.reject_reason;
+}
+
+static void test_echo_and_language(void **state)
+{
+    static const char prompt[] =
+        "This is a user of the shop and a list of the items that were liked: Heat (1995), Alien "
+        "(1979). The target item is Fargo (1996). Explain why the decision is what it is, in the "
+        "light of the history and of the items that are related to it.";
+    static const char german[] =
+        "Der Benutzer mag Krimis und Dramen, wie Heat (1995) zeigt. Das Ziel, Fargo (1996), steht "
+        "ebenfalls dafür und wird oft zusammen gewählt. Deshalb lautet die Entscheidung eindeutig "
+        "Ja, denn beides passt gut zusammen.";
+
+    (void)state;
+    assert_string_equal(reason_for(prompt, "", true), "empty");
+    assert_string_equal(reason_for(prompt, " \n .", true), "empty");
+    assert_string_equal(reason_for(prompt, prompt, true), "copies the prompt");
+    assert_string_equal(reason_for(prompt, german, true), "in another language than the prompt");
+    assert_string_equal(reason_for("Liked: Heat (1995)\nTarget: Fargo (1996)", german, true), "");
+    assert_string_equal(reason_for(prompt, GOOD, true), "");
+    assert_string_equal(reason_for(prompt, GOOD, false), "cut off before its end");
+}
+
 /* A text of any length is scored in bounded memory and does not overrun. */
 static void test_long(void **state)
 {
@@ -144,7 +174,8 @@ int main(void)
         cmocka_unit_test(test_rejected),     cmocka_unit_test(test_good),
         cmocka_unit_test(test_consistency),  cmocka_unit_test(test_relevance),
         cmocka_unit_test(test_completeness), cmocka_unit_test(test_coherence),
-        cmocka_unit_test(test_doubled),      cmocka_unit_test(test_long),
+        cmocka_unit_test(test_doubled),      cmocka_unit_test(test_echo_and_language),
+        cmocka_unit_test(test_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
