@@ -16,6 +16,7 @@
     X("export-requests", lcf_cmd_export_requests, "the same job as files of requests")     \
     X("import-responses", lcf_cmd_import_responses, "their answers into the store")        \
     X("store", lcf_cmd_store, "look after a chain-of-thought store")                       \
+    X("score-cot", lcf_cmd_score_cot, "how well chains of thought are told apart")         \
     X("judge", lcf_cmd_judge, "ask the language model Yes or No about rows")               \
     X("encode", lcf_cmd_encode, "turn texts and chains of thought into vectors")           \
     X("index", lcf_cmd_index, "make the in-context examples and their index")              \

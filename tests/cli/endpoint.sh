@@ -70,6 +70,7 @@ test "$(ask refused)" = 0 && jq -e '.rows_generated == 1 and .rows_left == 0' su
 serve null
 test "$(ask null)" = 0 || fail "exit code: $(cat ask.log)"
 jq -e '.rows_rejected == .rows_chosen' summary.json >/dev/null || fail "answers without content: $(cat summary.json)"
+[ "$("$LLMCF" store stats --cot null | jq .reasons.empty)" = "$rows" ] || fail "the reason of empty texts is not counted"
 
 # gone EXIT_CODE TEXT OPTION...: how a run ends
 gone() {
