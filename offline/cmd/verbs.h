@@ -12,6 +12,7 @@
     X("tune", lcf_cmd_tune, "make the language model from a dataset")                      \
     X("measure", lcf_cmd_measure, "what a language model can do, on held-out rows")        \
     X("export-sft", lcf_cmd_export_sft, "a tuning mixture for another trainer")            \
+    X("import", lcf_cmd_import, "published weights as a model of ours")                    \
     X("generate", lcf_cmd_generate, "write chains of thought for training rows")           \
     X("export-requests", lcf_cmd_export_requests, "the same job as files of requests")     \
     X("import-responses", lcf_cmd_import_responses, "their answers into the store")        \
