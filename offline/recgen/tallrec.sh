@@ -1,0 +1,71 @@
+#!/bin/bash
+# tallrec.sh LLMCF BASE.gguf DATA OUT: TALLRec on a model of ours. Two stages of LoRA on q and v (general instructions, then K rows of
+# movie recommendation), K and seeds as below, AUC over the whole test file by both scorings, beside the same model untuned, after
+# the first stage alone, and matrix factorization on the same K rows; and across domains, movies and beauty. Into OUT/tallrec.csv.
+# DATA holds tallrec-movie, ml-100k, instruct and amazon-beauty. What is finished is not made again.
+#   SEEDS="1 2 3 4 5"  KS="16 64 256"  STEPS=80  STAGE1=200  LR=0.003  CROSS_K=256  LOSS=answer (or all, as published)
+set -eu
+llmcf=$1 base=$2 data=$3 out=$4
+seeds=${SEEDS:-1 2 3 4 5} ks=${KS:-16 64 256} steps=${STEPS:-80} stage1=${STAGE1:-200} lr=${LR:-0.003} cross=${CROSS_K:-256}
+here=$(dirname "$0")
+movie=$data/tallrec-movie
+form="--chat alpaca --cutoff 512"
+lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets attn_q,attn_v --lr $lr --weight-decay 0 --loss ${LOSS:-answer}"
+mkdir -p "$out"
+csv=$out/tallrec.csv
+echo system,train,test,k,seed,auc_published,auc_difference,auc >"$csv.new"
+
+# score NAME TRAIN TEST FILE K SEED MODEL: one line of the table.
+score() {
+    "$llmcf" measure --model "$7" $form --yes-no "$4" --out "$out/scores/$1-$2-$3-$5-$6" --quiet 2>/dev/null
+    jq -r --arg head "$1,$2,$3,$5,$6" '"\($head),\(.yes_no.auc_published),\(.yes_no.auc_difference),"' \
+        "$out/scores/$1-$2-$3-$5-$6/measures.json" >>"$csv.new"
+}
+# tune_rows NAME FILE K SEED: the second stage on K rows of a file.
+tune_rows() {
+    "$llmcf" tune --model "$out/stage1/recgen.gguf" $form $lora --source "alpaca:$2,rows=$3,hold=0,group=rec" --seed "$4" \
+        --steps "$steps" --batch 16 --warmup 10 --checkpoint-every 100 --out "$out/$1-$3-$4" --quiet 2>>"$out/log"
+}
+
+python3 "$here/tallrec_data.py" beauty "$data/amazon-beauty" "$out/data"
+"$llmcf" tune --model "$base" $form $lora --source "alpaca:$data/instruct/alpaca_5000.json" --steps "$stage1" --batch 8 --warmup 20 \
+    --out "$out/stage1" --quiet 2>>"$out/log"
+for test in movie beauty; do
+    file=$movie/movie_test.json
+    [ $test = movie ] || file=$out/data/beauty_test.json
+    score untuned - $test "$file" 0 0 "$base"
+    score stage1 - $test "$file" 0 0 "$out/stage1/recgen.gguf"
+done
+
+for k in $ks; do
+    for seed in $seeds; do
+        tune_rows movie "$movie/movie_train_rebuilt.json" "$k" "$seed"
+        score tallrec movie movie "$movie/movie_test.json" "$k" "$seed" "$out/movie-$k-$seed/recgen.gguf"
+        # MF on the same rows; users of the test rows are new to it
+        mf=$out/mf-$k-$seed
+        if [ ! -e "$mf/ranker/manifest.json" ]; then
+            "$llmcf" export-sft --source "alpaca:$movie/movie_train_rebuilt.json,rows=$k,hold=0" --seed "$seed" --rows "$k" \
+                --out "$mf/rows" --quiet 2>>"$out/log"
+            python3 "$here/tallrec_data.py" log "$data/ml-100k" "$movie" "$mf/rows/alpaca.json" "$mf/raw" 2>>"$out/log"
+            "$llmcf" prepare --input "$mf/raw" --history liked --like 1 --history-min 0 --out "$mf/dataset" --quiet 2>>"$out/log"
+            "$llmcf" train --side none --backbone mf --dataset "$mf/dataset" --seeds "$seed" --lr 0.001 --weight-decay 1e-4 \
+                --out "$mf/ranker" --quiet 2>>"$out/log"
+        fi
+        jq -r --arg head "mf,movie,movie,$k,$seed" '"\($head),,,\(.seeds[0].test.auc)"' "$mf/ranker/report.json" >>"$csv.new"
+    done
+done
+for seed in $seeds; do
+    [ -e "$out/movie-$cross-$seed" ] || tune_rows movie "$movie/movie_train_rebuilt.json" "$cross" "$seed"
+    tune_rows beauty "$out/data/beauty_train.json" "$cross" "$seed"
+    score tallrec movie beauty "$out/data/beauty_test.json" "$cross" "$seed" "$out/movie-$cross-$seed/recgen.gguf"
+    score tallrec beauty movie "$movie/movie_test.json" "$cross" "$seed" "$out/beauty-$cross-$seed/recgen.gguf"
+    score tallrec beauty beauty "$out/data/beauty_test.json" "$cross" "$seed" "$out/beauty-$cross-$seed/recgen.gguf"
+done
+mv "$csv.new" "$csv"
+
+# Means and standard deviations over the seeds.
+awk -F, -v OFS='  ' 'NR > 1 { key = $1 OFS $2 OFS $3 OFS $4; if (!(key in n)) order[++keys] = key
+    n[key]++; for (i = 6; i <= 8; i++) { s[key, i] += $i; q[key, i] += $i * $i } }
+    function show(key, i,  m) { m = s[key, i] / n[key]; return s[key, i] ? sprintf("%.4f +- %.4f", m, sqrt(n[key] > 1 ? (q[key, i] - n[key] * m * m > 0 ? (q[key, i] - n[key] * m * m) / (n[key] - 1) : 0) : 0)) : "-" }
+    END { print "system", "train", "test", "K", "runs", "AUC published", "AUC difference", "AUC"
+          for (i = 1; i <= keys; i++) print order[i], n[order[i]], show(order[i], 6), show(order[i], 7), show(order[i], 8) }' "$csv"
