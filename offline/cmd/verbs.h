@@ -40,6 +40,7 @@
     X("rollback", lcf_cmd_rollback, "take a publication back")                             \
     X("retire", lcf_cmd_retire, "remove old snapshots that nobody reads")                  \
     X("night", lcf_cmd_night, "keep the books of the nightly run")                         \
+    X("chart", lcf_cmd_chart, "columns of a CSV file as SVG")                              \
     X("inspect", lcf_cmd_inspect, "show what a file, a folder or this machine holds")      \
     /* the end of the list */
 
