@@ -537,31 +537,24 @@ static void impl_exp_shifted(float *x, float shift, size_t n)
 
 /* Lane i of each: the cosine, the sine with its sign, and the other of the pair. */
 #if VW == 16
-#define ROPE_LANES(first, second)                                                              \
-    {                                                                                          \
-        0 + (first), 0 + (second), 2 + (first), 2 + (second), 4 + (first), 4 + (second),       \
-            6 + (first), 6 + (second), 8 + (first), 8 + (second), 10 + (first), 10 + (second), \
-            12 + (first), 12 + (second), 14 + (first), 14 + (second)                           \
-    }
+#define ROPE_LANES(first, second)                                                                 \
+    0 + (first), 0 + (second), 2 + (first), 2 + (second), 4 + (first), 4 + (second), 6 + (first), \
+        6 + (second), 8 + (first), 8 + (second), 10 + (first), 10 + (second), 12 + (first),       \
+        12 + (second), 14 + (first), 14 + (second)
 #define ROPE_SIGNS                                             \
     {                                                          \
         -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1 \
     }
 #elif VW == 8
-#define ROPE_LANES(first, second)                                                        \
-    {                                                                                    \
-        0 + (first), 0 + (second), 2 + (first), 2 + (second), 4 + (first), 4 + (second), \
-            6 + (first), 6 + (second)                                                    \
-    }
+#define ROPE_LANES(first, second)                                                                 \
+    0 + (first), 0 + (second), 2 + (first), 2 + (second), 4 + (first), 4 + (second), 6 + (first), \
+        6 + (second)
 #define ROPE_SIGNS                 \
     {                              \
         -1, 1, -1, 1, -1, 1, -1, 1 \
     }
 #else
-#define ROPE_LANES(first, second)                            \
-    {                                                        \
-        0 + (first), 0 + (second), 2 + (first), 2 + (second) \
-    }
+#define ROPE_LANES(first, second) 0 + (first), 0 + (second), 2 + (first), 2 + (second)
 #define ROPE_SIGNS   \
     {                \
         -1, 1, -1, 1 \
@@ -570,8 +563,6 @@ static void impl_exp_shifted(float *x, float shift, size_t n)
 
 static void rope_head(float *x, size_t head_dim, const float *cos_sin, float sign)
 {
-    static const ivec cosines = ROPE_LANES(0, 0), sines = ROPE_LANES(1, 1),
-                      others = ROPE_LANES(1, 0);
     static const vec signs = ROPE_SIGNS;
     size_t i = 0;
 
@@ -579,8 +570,9 @@ static void rope_head(float *x, size_t head_dim, const float *cos_sin, float sig
         const vec angles = *(const vec *)(cos_sin + i), v = *(const vec *)(x + i);
 
         *(vec *)(x + i) =
-            v * __builtin_shuffle(angles, cosines) +
-            __builtin_shuffle(v, others) * (__builtin_shuffle(angles, sines) * (signs * sign));
+            v * __builtin_shufflevector(angles, angles, ROPE_LANES(0, 0)) +
+            __builtin_shufflevector(v, v, ROPE_LANES(1, 0)) *
+                (__builtin_shufflevector(angles, angles, ROPE_LANES(1, 1)) * (signs * sign));
     }
     for (; i + 1 < head_dim; i += 2) {
         const float c = cos_sin[i], s = sign * cos_sin[i + 1], a = x[i], b = x[i + 1];

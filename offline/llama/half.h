@@ -7,8 +7,12 @@
 #ifndef LCF_OFFLINE_LLAMA_HALF_H
 #define LCF_OFFLINE_LLAMA_HALF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 static inline float lcf_float_of_bits(uint32_t bits)
 {
@@ -76,6 +80,18 @@ static inline uint16_t lcf_bf16_narrow(float f)
     if ((bits & 0x7fffffffu) > 0x7f800000u)
         return (uint16_t)(bits >> 16 | 64u); /* a NaN stays one */
     return (uint16_t)lcf_shift_round(bits, 16);
+}
+
+/* Whether the processor converts F16 itself; not every compiler's __builtin_cpu_supports knows. */
+static inline bool lcf_has_f16c(void)
+{
+#if defined(__x86_64__)
+    unsigned a, b, c = 0, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+#else
+    return false;
+#endif
 }
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
+#include "offline/llama/half.h"
 #include "offline/llama/huge_pages.h"
 #include "offline/llama/llama.h"
 
@@ -190,7 +191,7 @@ lcf_kv_view lcf_kv_view_of(const lcf_kv_cache *c, uint32_t seq, size_t layer, si
 const lcf_kv_kernels *lcf_kv_kernels_at(bool f16, lcf_kv_level level)
 {
 #if defined(__x86_64__)
-    bool half = __builtin_cpu_supports("f16c");
+    bool half = lcf_has_f16c();
     if (level == LCF_KV_AVX512 && lcf_simd_best() >= LCF_SIMD_AVX512 && half)
         return f16 ? &lcf_kv_f16_avx512 : &lcf_kv_f32_avx512;
     if (level == LCF_KV_AVX2 && lcf_simd_best() >= LCF_SIMD_AVX2 && half)

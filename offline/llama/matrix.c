@@ -326,7 +326,7 @@ lcf_matrix_kernel lcf_matrix_kernel_at(lcf_matrix_kind kind, lcf_matrix_level le
 
 #if defined(__x86_64__)
     if (level == LCF_MATRIX_AVX2)
-        runs = lcf_simd_best() >= LCF_SIMD_AVX2 && __builtin_cpu_supports("f16c");
+        runs = lcf_simd_best() >= LCF_SIMD_AVX2 && lcf_has_f16c();
     if (level == LCF_MATRIX_AVX512)
         runs = lcf_simd_best() >= LCF_SIMD_AVX512 &&
                (kind != LCF_MATRIX_BF16 || __builtin_cpu_supports("avx512bf16")) &&

@@ -136,13 +136,12 @@ static lcf_status merge(encoder *e, const pair *p)
 
 static lcf_status emit(encoder *e, const symbol *s)
 {
-    const char *data = e->word + s->at;
     lcf_status status = LCF_OK;
 
     if (s->id != LCF_PIECE_NONE)
         return lcf_tokens_push(e->out, s->id);
     for (uint32_t i = 0; i < s->len && !status; i++) {
-        uint32_t id = e->t->byte_ids[(unsigned char)data[i]];
+        uint32_t id = e->t->byte_ids[(unsigned char)e->word[s->at + i]];
         if (id == LCF_PIECE_NONE) /* one unknown for the character */
             return lcf_tokens_push(e->out, e->t->unknown);
         status = lcf_tokens_push(e->out, id);
