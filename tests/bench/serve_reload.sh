@@ -2,10 +2,10 @@
 # What reloads cost those who ask: p99 of a steady load, and of the same load while `current` moves every 2 seconds. One worker, 100
 # candidates, DIN + ICT, examples and rate as asked for; the machine's second core is the client's and the reloader's.
 #
-#     tests/bench/serve_reload.sh BIN_DIR [RATE [SECONDS [EXAMPLES]]]   CSV on stdout: name,value,unit (default 150, 20, 20000)
+#     tests/bench/serve_reload.sh BIN_DIR [RATE [SECONDS [EXAMPLES]]]   CSV on stdout: name,value,unit (default 50, 20, 5000)
 [ $# -ge 1 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 bin=$1
-rate=${2:-150} seconds=${3:-20} examples=${4:-20000}
+rate=${2:-50} seconds=${3:-20} examples=${4:-5000}
 . "$(dirname "$0")/serve_lib.sh"
 make_snapshots $((examples / 20)) 5000 30 $examples 128
 start_server --threads 1
