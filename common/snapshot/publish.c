@@ -182,7 +182,6 @@ static lcf_status write_neighbours(bool *written, const char *dir, lcf_err *err)
     char *examples = lcf_path_join(dir, "examples"), *path = lcf_path_join(dir, "neighbours.lcf");
     lcf_embeddings items = {0};
     lcf_examples e = {0};
-    size_t pairs;
     lcf_status status = LCF_OK;
 
     if (!vectors || !examples || !path)
@@ -191,9 +190,8 @@ static lcf_status write_neighbours(bool *written, const char *dir, lcf_err *err)
         status = lcf_embeddings_open(&items, vectors, err);
     if (!status)
         status = lcf_examples_open(&e, examples, err);
-    *written = !status && lcf_mul_size(&pairs, items.n, e.n) && pairs <= LCF_NEIGHBOURS_PAIRS_MAX;
-    if (*written)
-        status = lcf_neighbours_save(path, &items, &e, err);
+    if (!status)
+        status = lcf_neighbours_save(written, path, &items, &e, err);
     lcf_examples_close(&e);
     lcf_embeddings_close(&items);
     free(vectors);

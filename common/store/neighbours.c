@@ -81,71 +81,90 @@ static void heap_sort(heap *h)
 typedef struct lists {
     const lcf_embeddings *items;
     const lcf_examples *e;
+    lcf_target_groups *targets;
+    uint32_t *begin, *members; /* as in lcf_neighbours */
     uint32_t *ids;
     float *products, *bound;
-    float *block; /* [BLOCK, examples] */
+    float *block; /* [BLOCK, targets] */
     float error;  /* how far a product of the block and ours may lie apart */
 } lists;
 
 static bool lists_alloc(lists *l)
 {
-    size_t n = l->items->n * 2;
+    const size_t n = l->items->n;
 
+    l->begin = lcf_alloc(2 * l->targets->n + 1, sizeof(*l->begin));
+    l->members = lcf_alloc(l->e->n + 1, sizeof(*l->members));
     l->ids = lcf_alloc(n, LISTED * sizeof(*l->ids));
     l->products = lcf_alloc(n, LISTED * sizeof(*l->products));
     l->bound = lcf_alloc(n, sizeof(*l->bound));
-    l->block = lcf_alloc(l->e->n + l->e->text_dim, BLOCK * sizeof(*l->block));
-    return l->ids && l->products && l->bound && l->block;
+    l->block = lcf_alloc(l->targets->n + l->e->text_dim, BLOCK * sizeof(*l->block));
+    return l->begin && l->members && l->ids && l->products && l->bound && l->block;
 }
 
 static void lists_free(lists *l)
 {
+    lcf_target_groups_free(l->targets);
+    free(l->begin);
+    free(l->members);
     free(l->ids);
     free(l->products);
     free(l->bound);
     free(l->block);
 }
 
-/* One list from the block's proposals: the products are computed again in the fixed order. */
-static void make_list(lists *l, size_t item, unsigned label, const float *products)
+/* The members of every target, those of label 0 first. */
+static void list_members(lists *l)
 {
-    size_t at = item * 2 + label, dim = l->e->text_dim, labelled = 0;
+    const lcf_target_groups *t = l->targets;
+    uint32_t at = 0;
+
+    for (size_t g = 0; g < t->n; g++)
+        for (unsigned label = 0; label < 2; label++) {
+            l->begin[2 * g + label] = at;
+            for (size_t i = t->begin[g]; i < t->begin[g + 1]; i++)
+                if (l->e->label[t->members[i]] == label)
+                    l->members[at++] = t->members[i];
+        }
+    l->begin[2 * t->n] = at;
+}
+
+/* One list from the block's proposals: the products are computed again in the fixed order. */
+static void make_list(lists *l, size_t item, const float *products)
+{
+    const size_t dim = l->e->text_dim;
     const float *t = l->items->vectors + item * dim;
     ranked room[LCF_NEIGHBOURS_N];
     heap h = {room, 0, LISTED};
 
-    for (size_t x = 0; x < l->e->n; x++)
-        if (l->e->label[x] == label) {
-            heap_add(&h, (ranked){products[x], (uint32_t)x});
-            labelled++;
-        }
-    l->bound[at] = -INFINITY;
-    if (labelled > h.n) { /* then the heap is full: on top is the worst that was taken */
-        l->bound[at] = h.list[0].value + l->error;
-    }
+    for (size_t g = 0; g < l->targets->n; g++)
+        heap_add(&h, (ranked){products[g], (uint32_t)g});
+    l->bound[item] = -INFINITY;
+    if (l->targets->n > h.n) /* then the heap is full: on top is the worst that was taken */
+        l->bound[item] = h.list[0].value + l->error;
     for (size_t i = 0; i < h.n; i++)
-        h.list[i].value = lcf_example_dot(t, l->e->target_vec + h.list[i].id * dim, dim);
+        h.list[i].value = lcf_example_dot(t, l->targets->vectors + h.list[i].id * dim, dim);
     heap_sort(&h);
     for (size_t i = 0; i < LISTED; i++) {
-        l->ids[at * LISTED + i] = i < h.n ? h.list[i].id : LCF_EXAMPLE_NONE;
-        l->products[at * LISTED + i] = i < h.n ? h.list[i].value : 0.0f;
+        l->ids[item * LISTED + i] = i < h.n ? h.list[i].id : LCF_TARGET_NONE;
+        l->products[item * LISTED + i] = i < h.n ? h.list[i].value : 0.0f;
     }
 }
 
 static void make_lists(lists *l)
 {
     const lcf_embeddings *items = l->items;
+    const size_t targets_n = l->targets->n;
 
     /* Rows have norm 1 to 1e-3; the bound of lcf_examples_search for sums of dim products. */
     l->error = 4.0f * (float)(items->dim + 8) * FLT_EPSILON * 1.01f;
     for (size_t begin = 0; begin < items->n; begin += BLOCK) {
         size_t n = items->n - begin < BLOCK ? items->n - begin : BLOCK;
-        if (l->e->n)
-            lcf_linear(l->block, items->vectors + begin * items->dim, l->e->target_vec, NULL, n,
-                       items->dim, l->e->n);
+        if (targets_n)
+            lcf_linear(l->block, items->vectors + begin * items->dim, l->targets->vectors, NULL, n,
+                       items->dim, targets_n);
         for (size_t i = 0; i < n; i++)
-            for (unsigned label = 0; label < 2; label++)
-                make_list(l, begin + i, label, l->block + i * l->e->n);
+            make_list(l, begin + i, l->block + i * targets_n);
     }
 }
 
@@ -171,7 +190,7 @@ static float history_error(const lists *l)
 
 static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
 {
-    const uint64_t dims[3] = {l->items->n, 2, LISTED};
+    const uint64_t dims[2] = {l->items->n, LISTED};
     lcf_bundle_writer *w = NULL;
     const uint64_t examples_n = l->e->n;
     const float error = history_error(l);
@@ -181,11 +200,15 @@ static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
         return status;
     status = lcf_bundle_add_1d(w, "examples_n", LCF_U64, 1, &examples_n, err);
     if (!status)
-        status = lcf_bundle_add(w, "ids", LCF_U32, dims, 3, l->ids, err);
+        status = lcf_bundle_add_1d(w, "begin", LCF_U32, 2 * l->targets->n + 1, l->begin, err);
     if (!status)
-        status = lcf_bundle_add(w, "products", LCF_F32, dims, 3, l->products, err);
+        status = lcf_bundle_add_1d(w, "members", LCF_U32, l->e->n, l->members, err);
     if (!status)
-        status = lcf_bundle_add(w, "bound", LCF_F32, dims, 2, l->bound, err);
+        status = lcf_bundle_add(w, "ids", LCF_U32, dims, 2, l->ids, err);
+    if (!status)
+        status = lcf_bundle_add(w, "products", LCF_F32, dims, 2, l->products, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "bound", LCF_F32, l->items->n, l->bound, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "history_error", LCF_F32, 1, &error, err);
     if (status) {
@@ -195,70 +218,102 @@ static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
     return lcf_bundle_commit(w, err);
 }
 
-lcf_status lcf_neighbours_save(const char *path, const lcf_embeddings *items, const lcf_examples *e,
-                               lcf_err *err)
+lcf_status lcf_neighbours_save(bool *written, const char *path, const lcf_embeddings *items,
+                               const lcf_examples *e, lcf_err *err)
 {
     lists l = {.items = items, .e = e};
+    size_t pairs;
     lcf_status status;
 
+    *written = false;
     if (items->dim != e->text_dim)
         return LCF_FAIL(err, LCF_EINVAL, "item vectors of %zu dimensions, examples of %zu",
                         items->dim, e->text_dim);
-    if (!lists_alloc(&l)) {
+    status = lcf_target_groups_create(&l.targets, e, err);
+    if (status)
+        return status;
+    *written = lcf_mul_size(&pairs, items->n, l.targets->n) && pairs <= LCF_NEIGHBOURS_PAIRS_MAX;
+    if (*written && !lists_alloc(&l)) {
         status = LCF_FAIL(err, LCF_ENOMEM, "neighbours of %zu items", items->n);
-    } else {
+    } else if (*written) {
+        list_members(&l);
         make_lists(&l);
         status = write_lists(path, &l, err);
     }
+    *written = *written && !status;
     lists_free(&l);
     return status;
 }
 
 /* ---- opening ---- */
 
+static lcf_status check_members(const lcf_neighbours *nb, const lcf_examples *e, lcf_err *err)
+{
+    const size_t slots_n = 2 * nb->targets_n;
+
+    if (nb->begin[0] != 0 || nb->begin[slots_n] != e->n)
+        return LCF_FAIL(err, LCF_EFORMAT, "begin does not cover the examples");
+    for (size_t s = 0; s < slots_n; s++) {
+        if (nb->begin[s + 1] < nb->begin[s] || nb->begin[s + 1] > e->n)
+            return LCF_FAIL(err, LCF_EFORMAT, "begin[%zu] falls", s + 1);
+        for (size_t i = nb->begin[s]; i < nb->begin[s + 1]; i++)
+            if (nb->members[i] >= e->n || e->label[nb->members[i]] != s % 2)
+                return LCF_FAIL(err, LCF_EFORMAT, "members[%zu] is no example of its label", i);
+    }
+    return LCF_OK;
+}
+
 static lcf_status check_lists(const lcf_neighbours *nb, const lcf_examples *e, lcf_err *err)
 {
-    for (size_t i = 0; i < nb->items_n * 2 * LISTED; i++) {
-        uint32_t id = nb->ids[i];
-        if (id != LCF_EXAMPLE_NONE && (id >= e->n || e->label[id] != i / LISTED % 2))
-            return LCF_FAIL(err, LCF_EFORMAT, "ids[%zu] is no example of its label", i);
+    for (size_t i = 0; i < nb->items_n * LISTED; i++) {
+        if (nb->ids[i] != LCF_TARGET_NONE && nb->ids[i] >= nb->targets_n)
+            return LCF_FAIL(err, LCF_EFORMAT, "ids[%zu] is no target", i);
         if (!isfinite(nb->products[i]))
             return LCF_FAIL(err, LCF_EFORMAT, "products[%zu] is not finite", i);
     }
-    for (size_t i = 0; i < nb->items_n * 2; i++)
+    for (size_t i = 0; i < nb->items_n; i++)
         if (isnan(nb->bound[i]) || nb->bound[i] == INFINITY)
             return LCF_FAIL(err, LCF_EFORMAT, "bound[%zu] is no bound", i);
     if (!(nb->history_error >= 0))
         return LCF_FAIL(err, LCF_EFORMAT, "history_error is no distance");
-    return LCF_OK;
+    return check_members(nb, e, err);
 }
 
 static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examples *e,
                              lcf_err *err)
 {
-    uint64_t dims[3] = {items_n, 2, LISTED}, one = 1;
-    const void *examples_n, *ids, *products, *bound, *error;
+    uint64_t dims[2] = {items_n, LISTED}, rows = items_n, one = 1, slots = 0, examples = e->n;
+    const void *examples_n, *begin, *members = NULL, *ids, *products, *bound, *error;
     lcf_status status =
         lcf_bundle_get(&examples_n, nb->bundle, "examples_n", LCF_U64, &one, 1, err);
 
+    if (!status && *(const uint64_t *)examples_n != e->n)
+        status = LCF_FAIL(err, LCF_EFORMAT, "made for %llu examples, there are %zu",
+                          (unsigned long long)*(const uint64_t *)examples_n, e->n);
     if (!status)
-        status = lcf_bundle_get(&ids, nb->bundle, "ids", LCF_U32, dims, 3, err);
+        status = lcf_bundle_get(&begin, nb->bundle, "begin", LCF_U32, &slots, 1, err);
+    if (!status && slots % 2 == 0)
+        status = LCF_FAIL(err, LCF_EFORMAT, "begin has %llu entries", (unsigned long long)slots);
+    if (!status && e->n)
+        status = lcf_bundle_get(&members, nb->bundle, "members", LCF_U32, &examples, 1, err);
     if (!status)
-        status = lcf_bundle_get(&products, nb->bundle, "products", LCF_F32, dims, 3, err);
+        status = lcf_bundle_get(&ids, nb->bundle, "ids", LCF_U32, dims, 2, err);
     if (!status)
-        status = lcf_bundle_get(&bound, nb->bundle, "bound", LCF_F32, dims, 2, err);
-    if (!status && lcf_bundle_version(nb->bundle) >= 2)
+        status = lcf_bundle_get(&products, nb->bundle, "products", LCF_F32, dims, 2, err);
+    if (!status)
+        status = lcf_bundle_get(&bound, nb->bundle, "bound", LCF_F32, &rows, 1, err);
+    if (!status)
         status = lcf_bundle_get(&error, nb->bundle, "history_error", LCF_F32, &one, 1, err);
     if (status)
         return status;
-    if (*(const uint64_t *)examples_n != e->n)
-        return LCF_FAIL(err, LCF_EFORMAT, "made for %llu examples, there are %zu",
-                        (unsigned long long)*(const uint64_t *)examples_n, e->n);
     nb->items_n = items_n;
+    nb->targets_n = (size_t)(slots / 2);
+    nb->begin = begin;
+    nb->members = members;
     nb->ids = ids;
     nb->products = products;
     nb->bound = bound;
-    nb->history_error = lcf_bundle_version(nb->bundle) >= 2 ? *(const float *)error : INFINITY;
+    nb->history_error = *(const float *)error;
     return check_lists(nb, e, err);
 }
 
@@ -271,7 +326,11 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
     status = lcf_bundle_open(&out->bundle, path, KIND, LCF_NEIGHBOURS_VERSION, err);
     if (status)
         return status;
-    status = read_lists(out, items_n, e, err);
+    if (lcf_bundle_version(out->bundle) < LCF_NEIGHBOURS_VERSION)
+        status = LCF_FAIL(err, LCF_EVERSION, "version %u; publish the snapshot again",
+                          lcf_bundle_version(out->bundle));
+    else
+        status = read_lists(out, items_n, e, err);
     if (status) {
         lcf_err_prefix(err, "%s", path);
         lcf_neighbours_close(out);

@@ -1,11 +1,12 @@
 /*
- * Neighbours: for every item, the examples whose target is nearest to it, found once when a
+ * Neighbours: for every item, the targets of examples that are nearest to it, found once when a
  * snapshot is published. With them the examples of hundreds of candidates of one user are found
  * without looking at every example for every candidate, and are the same as by the definition.
  *
  * The score of an example is 0.5 <hbar, hbar'> + 0.5 <t, t'>. The first part is the same for all
- * candidates of a user and is computed once; the second depends on the item alone and is what the
- * lists hold. A candidate walks its item's list, then the examples by falling first part, and stops
+ * candidates of a user and is computed once; the second depends on the item and on the example's
+ * target alone, which many examples share, and is what the lists hold. A candidate walks its item's
+ * list, the examples of each target with it, then the examples by falling first part, and stops
  * when nothing that it has not seen can reach its last place (Fagin, Lotem, Naor 2001: the
  * threshold algorithm). A candidate that the lists do not settle goes through
  * lcf_examples_search.
@@ -22,26 +23,32 @@
 #include "common/data/embeddings.h"
 #include "common/store/examples.h"
 
-#define LCF_NEIGHBOURS_N 64      /* per item and label */
-#define LCF_NEIGHBOURS_VERSION 2 /* kind "neighbours" */
+#define LCF_NEIGHBOURS_N 64      /* targets per item */
+#define LCF_NEIGHBOURS_VERSION 3 /* kind "neighbours" */
+#define LCF_TARGET_NONE UINT32_MAX
 
 typedef struct lcf_neighbours {
     lcf_bundle *bundle;
-    size_t items_n;
-    const uint32_t *ids; /* [items_n, 2, LCF_NEIGHBOURS_N] examples, LCF_EXAMPLE_NONE at the end */
-    const float *products; /* [items_n, 2, LCF_NEIGHBOURS_N] <t, t'>, falling */
-    const float *bound;    /* [items_n, 2] no example that is not listed has a larger <t, t'>;
-                              -INFINITY when all are listed */
+    size_t items_n, targets_n;
+    /* Examples by distinct target vector and label, then index: those of target t and label l are
+     * members[begin[2 t + l] .. begin[2 t + l + 1]). */
+    const uint32_t *begin;   /* [2 * targets_n + 1] */
+    const uint32_t *members; /* [examples] */
+    const uint32_t *ids;     /* [items_n, LCF_NEIGHBOURS_N] targets, LCF_TARGET_NONE at the end */
+    const float *products;   /* [items_n, LCF_NEIGHBOURS_N] <t, t'>, falling */
+    const float *bound;      /* [items_n] no target that is not listed has a larger <t, t'>;
+                                -INFINITY when all are listed */
     float history_error; /* no example's history_vec is farther from the mean of its items' vectors;
                             not finite: unknown */
 } lcf_neighbours;
 
-/* Pairs of items and examples beyond which save declines: lists would cost too much to make. */
+/* Pairs of items and targets beyond which save declines: lists would cost too much to make. */
 #define LCF_NEIGHBOURS_PAIRS_MAX ((size_t)4000000000)
 
-/* cost: one matrix product of items and examples. errors: ENOMEM, EIO, ENOSPC */
-lcf_status lcf_neighbours_save(const char *path, const lcf_embeddings *items, const lcf_examples *e,
-                               lcf_err *err);
+/* cost: one matrix product of items and targets. *written: false where save declined. errors:
+ * ENOMEM, EIO, ENOSPC */
+lcf_status lcf_neighbours_save(bool *written, const char *path, const lcf_embeddings *items,
+                               const lcf_examples *e, lcf_err *err);
 /* errors: as lcf_bundle_open; EFORMAT of other numbers of items or examples, or labels mixed up */
 lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t items_n,
                                const lcf_examples *e, lcf_err *err);

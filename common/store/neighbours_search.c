@@ -26,7 +26,7 @@
 enum {
     LEADERS = 2048, /* examples by falling first part that a search looks at */
     LOOK = 16,      /* queries between two looks at the clock */
-    GROUP = 64,     /* examples that share an entry in the search for leaders */
+    CONTENDERS = 4096,
 };
 
 #define NO_TWIN UINT32_MAX
@@ -46,15 +46,18 @@ typedef struct contender {
 } contender;
 
 struct lcf_neighbours_scratch {
-    size_t queries_max, unsettled_n, groups_n;
-    float *first;       /* [examples] */
-    float *item_part;   /* [items] <hbar, v> */
-    float error, slack; /* how far a first part, and a score made of it, may be off */
-    uint32_t *exact_of; /* [examples] the request whose bits `exact` holds */
-    float *exact;       /* [examples] */
+    size_t queries_max, unsettled_n;
+    size_t group, groups_n; /* examples that share an entry in the search for leaders */
+    float *first;           /* [examples] */
+    float *item_part;       /* [items] <hbar, v> */
+    float error, slack;     /* how far a first part, and a score made of it, may be off */
+    uint32_t *exact_of;     /* [examples] the request whose bits `exact` holds */
+    float *exact;           /* [examples] */
     uint32_t request;
-    leaders *leaders; /* [2] by label */
-    contender contenders[LCF_NEIGHBOURS_N + LEADERS];
+    leaders *leaders;  /* [2] by label */
+    uint32_t *slot_of; /* [2 * targets] the request whose first part `slot_best` holds */
+    float *slot_best;  /* [2 * targets] the largest first part of a target's examples of a label */
+    contender contenders[CONTENDERS];
     /* [queries_max] of the queries that the lists do not settle */
     lcf_example_query *unsettled;
     uint32_t *unsettled_at;
@@ -83,19 +86,23 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
     *out = NULL;
     if (whole) {
         s->queries_max = queries_max;
-        s->groups_n = (e->n + GROUP - 1) / GROUP;
+        s->group =
+            1 + (size_t)sqrt((double)e->n); /* a look at all groups costs as one at a group */
+        s->groups_n = (e->n + s->group - 1) / s->group;
         s->first = lcf_alloc(e->n, sizeof(*s->first));
         s->item_part = lcf_alloc(nb->items_n, sizeof(*s->item_part));
         s->exact_of = lcf_alloc_zero(e->n, sizeof(*s->exact_of));
         s->exact = lcf_alloc(e->n, sizeof(*s->exact));
         s->leaders = lcf_alloc_zero(2, sizeof(*s->leaders));
+        s->slot_of = lcf_alloc_zero(2 * nb->targets_n + 1, sizeof(*s->slot_of));
+        s->slot_best = lcf_alloc(2 * nb->targets_n + 1, sizeof(*s->slot_best));
         s->unsettled = lcf_alloc(queries_max, sizeof(*s->unsettled));
         s->unsettled_at = lcf_alloc(queries_max, sizeof(*s->unsettled_at));
         s->twin = lcf_alloc(queries_max, sizeof(*s->twin));
         s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
         s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
-        whole = s->first && s->item_part && s->exact_of && s->exact && s->leaders && s->unsettled &&
-                s->unsettled_at && s->twin && s->ids && s->scores;
+        whole = s->first && s->item_part && s->exact_of && s->exact && s->leaders && s->slot_of &&
+                s->slot_best && s->unsettled && s->unsettled_at && s->twin && s->ids && s->scores;
     }
     for (int label = 0; whole && label < 2; label++) {
         s->leaders[label].best = lcf_alloc(s->groups_n, sizeof(float));
@@ -122,6 +129,8 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
         free(s->leaders[1].best);
     }
     free(s->leaders);
+    free(s->slot_of);
+    free(s->slot_best);
     free(s->unsettled);
     free(s->unsettled_at);
     free(s->twin);
@@ -181,10 +190,10 @@ static void find_groups(const search *w)
 
     s->leaders[0].n = s->leaders[1].n = 0;
     for (size_t g = 0; g < s->groups_n; g++) {
-        const size_t end = (g + 1) * GROUP < w->e->n ? (g + 1) * GROUP : w->e->n;
+        const size_t end = (g + 1) * s->group < w->e->n ? (g + 1) * s->group : w->e->n;
         float best[2] = {-INFINITY, -INFINITY};
 
-        for (size_t x = g * GROUP; x < end; x++) {
+        for (size_t x = g * s->group; x < end; x++) {
             const unsigned label = w->e->label[x];
 
             if (!lcf_example_allowed(w->e, x, w->q, w->mode))
@@ -200,6 +209,7 @@ static void find_groups(const search *w)
 static bool find_leader(const search *w, unsigned label)
 {
     const float *first = w->s->first;
+    const size_t group = w->s->group;
     leaders *l = &w->s->leaders[label];
     size_t g = 0, end, x;
     float value, rest = -INFINITY;
@@ -214,14 +224,14 @@ static bool find_leader(const search *w, unsigned label)
     if (value == -INFINITY)
         return false;
     /* Equal ones come in order: those of this group up to the last that was taken are behind us. */
-    if (l->n > 0 && first[l->list[l->n - 1]] == value && l->list[l->n - 1] / GROUP == g)
+    if (l->n > 0 && first[l->list[l->n - 1]] == value && l->list[l->n - 1] / group == g)
         after = l->list[l->n - 1] + 1;
-    end = (g + 1) * GROUP < w->e->n ? (g + 1) * GROUP : w->e->n;
-    x = after > g * GROUP ? after : g * GROUP;
+    end = (g + 1) * group < w->e->n ? (g + 1) * group : w->e->n;
+    x = after > g * group ? after : g * group;
     while (w->e->label[x] != label || first[x] != value)
         x++;
     l->list[l->n++] = (uint32_t)x;
-    for (size_t i = g * GROUP; i < end; i++)
+    for (size_t i = g * group; i < end; i++)
         if (w->e->label[i] == label && (first[i] < value || (first[i] == value && i > x)) &&
             first[i] > rest)
             rest = first[i];
@@ -236,6 +246,7 @@ static void begin(const search *w, const lcf_embeddings *items)
     w->s->request++;
     if (!w->s->request) { /* after 2^32 of them */
         memset(w->s->exact_of, 0, n * sizeof(*w->s->exact_of));
+        memset(w->s->slot_of, 0, 2 * w->nb->targets_n * sizeof(*w->s->slot_of));
         w->s->request = 1;
     }
     if (isfinite(w->nb->history_error) && items->n * dim + 2 * LCF_HISTORY_MAX * n < n * dim)
@@ -267,12 +278,26 @@ typedef struct contest {
     float scores[LCF_EXAMPLES_K_MAX]; /* the best, falling, each within slack */
     uint32_t n, wanted;
     size_t contenders_n;
+    bool crowded; /* too many are too close for us */
 } contest;
 
 /* What a score must reach, within slack, to take part. */
 static float threshold(const contest *c, float slack)
 {
     return c->n < c->wanted ? -INFINITY : c->scores[c->n - 1] - 2 * slack;
+}
+
+/* Drops contenders that have fallen behind; false when nearly all are still in it. */
+static bool thin_out(contest *c, lcf_neighbours_scratch *s)
+{
+    const float least = threshold(c, s->slack);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->contenders_n; i++)
+        if (s->contenders[i].score >= least)
+            s->contenders[kept++] = s->contenders[i];
+    c->contenders_n = kept;
+    return kept < CONTENDERS / 2;
 }
 
 static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t id, float second)
@@ -282,6 +307,10 @@ static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t id, float seco
 
     if (score < threshold(c, s->slack) || score == -INFINITY)
         return;
+    if (c->contenders_n == CONTENDERS && !thin_out(c, s)) {
+        c->crowded = true;
+        return;
+    }
     s->contenders[c->contenders_n++] = (contender){id, second, score};
     if (c->n == c->wanted && score <= c->scores[c->n - 1])
         return;
@@ -305,15 +334,36 @@ static bool may_enter(const contest *c, const lcf_neighbours_scratch *s, float f
     return 0.5f * first + 0.5f * second >= threshold(c, s->slack);
 }
 
-/* The item's list, by falling second part. */
-static void enter_listed(contest *c, const search *w, size_t at, float first_max)
+/* The largest first part of a target's examples of a label. */
+static float slot_best(const search *w, size_t slot)
 {
-    for (size_t i = at * LISTED; i < (at + 1) * LISTED; i++) {
-        const uint32_t id = w->nb->ids[i];
+    lcf_neighbours_scratch *s = w->s;
+    float best = -INFINITY;
 
-        if (id == LCF_EXAMPLE_NONE || !may_enter(c, w->s, first_max, w->nb->products[i]))
+    if (s->slot_of[slot] == s->request)
+        return s->slot_best[slot];
+    for (size_t i = w->nb->begin[slot]; i < w->nb->begin[slot + 1]; i++) {
+        const float first = s->first[w->nb->members[i]];
+        best = first > best ? first : best;
+    }
+    s->slot_of[slot] = s->request;
+    return s->slot_best[slot] = best;
+}
+
+/* The examples of the item's list of targets, by falling second part. */
+static void enter_listed(contest *c, const search *w, uint32_t item, unsigned label,
+                         float first_max)
+{
+    for (size_t i = item * LISTED; i < (item + 1) * LISTED; i++) {
+        const float product = w->nb->products[i];
+        const size_t slot = 2 * (size_t)w->nb->ids[i] + label;
+
+        if (w->nb->ids[i] == LCF_TARGET_NONE || !may_enter(c, w->s, first_max, product))
             return;
-        enter(c, w->s, id, w->nb->products[i]);
+        if (!may_enter(c, w->s, slot_best(w, slot), product))
+            continue;
+        for (size_t m = w->nb->begin[slot]; m < w->nb->begin[slot + 1]; m++)
+            enter(c, w->s, w->nb->members[m], product);
     }
 }
 
@@ -343,15 +393,17 @@ static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigne
                          const float *target)
 {
     lcf_neighbours_scratch *s = w->s;
-    const size_t at = (size_t)item * 2 + label;
+    const float bound = w->nb->bound[item];
     contest c = {.wanted = best->wanted};
 
     if (best->wanted == 0)
         return true;
     if (s->leaders[label].n == 0 && !find_leader(w, label))
         return true; /* nobody is allowed */
-    enter_listed(&c, w, at, s->first[s->leaders[label].list[0]]);
-    if (w->nb->bound[at] > -INFINITY && !enter_leaders(&c, w, label, target, w->nb->bound[at]))
+    enter_listed(&c, w, item, label, s->first[s->leaders[label].list[0]]);
+    if (bound > -INFINITY && !enter_leaders(&c, w, label, target, bound))
+        return false;
+    if (c.crowded)
         return false;
     for (size_t i = 0; i < c.contenders_n; i++) {
         const contender *x = &s->contenders[i];

@@ -23,6 +23,7 @@ static void fixture_open_dim(fixture *f, size_t users_n, size_t items_n, size_t 
 {
     world_options options = WORLD_OPTIONS_INIT;
     char *path, *vectors, *examples;
+    bool written;
     lcf_err err = LCF_ERR_INIT;
 
     options.users_n = users_n;
@@ -38,7 +39,8 @@ static void fixture_open_dim(fixture *f, size_t users_n, size_t items_n, size_t 
     assert_ok(world_write(f->dir, &options, &err), &err);
     assert_ok(lcf_embeddings_open(&f->items, vectors, &err), &err);
     assert_ok(lcf_examples_open(&f->examples, examples, &err), &err);
-    assert_ok(lcf_neighbours_save(path, &f->items, &f->examples, &err), &err);
+    assert_ok(lcf_neighbours_save(&written, path, &f->items, &f->examples, &err), &err);
+    assert_true(written);
     assert_ok(lcf_neighbours_open(&f->neighbours, path, f->items.n, &f->examples, &err), &err);
     assert_ok(
         lcf_neighbours_scratch_create(&f->scratch, &f->neighbours, &f->examples, QUERIES_MAX, &err),
@@ -184,6 +186,7 @@ static void histories_of_their_own(void **state)
         fixture f;
         void *indices[2];
         float *own;
+        bool written;
         char *path;
         lcf_err err = LCF_ERR_INIT;
         lcf_rng rng;
@@ -200,7 +203,7 @@ static void histories_of_their_own(void **state)
             f.examples.faiss[label] = NULL;
         }
         lcf_neighbours_close(&f.neighbours);
-        assert_ok(lcf_neighbours_save(path, &f.items, &f.examples, &err), &err);
+        assert_ok(lcf_neighbours_save(&written, path, &f.items, &f.examples, &err), &err);
         assert_ok(lcf_neighbours_open(&f.neighbours, path, f.items.n, &f.examples, &err), &err);
         assert_true(f.neighbours.history_error > distances[d] / 2);
         for (uint32_t user = 0; user < 6; user++)
@@ -237,6 +240,7 @@ static void out_of_memory(void **state)
     fixture f;
     char *path;
     lcf_status status = LCF_ENOMEM;
+    bool written;
     lcf_err err = LCF_ERR_INIT;
 
     (void)state;
@@ -247,7 +251,7 @@ static void out_of_memory(void **state)
         lcf_neighbours_scratch *scratch = NULL;
         assert_true(n < 1000);
         lcf_alloc_fail_at(n);
-        status = lcf_neighbours_save(path, &f.items, &f.examples, &err);
+        status = lcf_neighbours_save(&written, path, &f.items, &f.examples, &err);
         if (!status)
             status = lcf_neighbours_open(&nb, path, f.items.n, &f.examples, &err);
         if (!status)

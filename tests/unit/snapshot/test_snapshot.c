@@ -536,7 +536,10 @@ static void golden_neighbours(void **state)
     assert_ok(lcf_snapshot_open(&s, p.root, &err), &err);
     assert_true(s->has_neighbours);
     assert_ok(lcf_neighbours_open(&golden, path, s->catalogue.items_n, &s->examples, &err), &err);
-    for (size_t i = 0; i < golden.items_n * 2 * LCF_NEIGHBOURS_N; i++)
+    assert_int_equal(golden.targets_n, s->neighbours.targets_n);
+    assert_memory_equal(golden.begin, s->neighbours.begin, (2 * golden.targets_n + 1) * 4);
+    assert_memory_equal(golden.members, s->neighbours.members, s->examples.n * 4);
+    for (size_t i = 0; i < golden.items_n * LCF_NEIGHBOURS_N; i++)
         assert_true(s->neighbours.ids[i] == golden.ids[i] &&
                     fabsf(s->neighbours.products[i] - golden.products[i]) < 1e-6f);
     lcf_neighbours_close(&golden);

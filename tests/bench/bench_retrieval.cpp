@@ -1,0 +1,385 @@
+// Retrieval for one request: 500 candidates of one user, two examples of each label for every
+// candidate, on one thread; our lists of neighbours beside FAISS on the joint vectors [0.5 hbar,
+// 0.5 t] (flat, HNSW and IVF, one index per label, all candidates in one call), each at the first
+// setting that finds at least 99 % of the examples that the definition finds.
+//
+//     bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw|none ...]]]    CSV on stdout: name,value,unit
+//     (default 100000 256 flat ivf hnsw)
+//
+// The data are made up: item vectors around 200 centres, users who stay with three of them; 12,000
+// items, histories of 1 to 20. Building an HNSW index takes minutes from 100,000 examples on.
+// Writes a file into the working directory and removes it.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
+#include <faiss/IndexIVFFlat.h>
+#include <memory>
+#include <random>
+#include <string>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <vector>
+
+extern "C" {
+#include "common/base/cli.h"
+#include "common/store/examples_index.h"
+#include "common/store/neighbours.h"
+
+void omp_set_num_threads(int);
+}
+
+namespace
+{
+
+constexpr size_t ITEMS = 12000, CENTRES = 200, CANDIDATES = 500, K = 4, REQUESTS = 24;
+static_assert(K / 2 == 2, "places of a label");
+
+struct data {
+    size_t n, dim;
+    std::vector<float> items, history_vec, target_vec;
+    std::vector<lcf_hash128> keys;
+    std::vector<uint32_t> user, item, history, history_n;
+    std::vector<uint8_t> label;
+    std::vector<int64_t> time;
+    std::vector<std::vector<uint32_t>> of_centre;
+    std::mt19937 rng{1};
+    lcf_embeddings embeddings;
+    lcf_examples examples;
+};
+
+struct request {
+    std::vector<float> history_vec;
+    std::vector<uint32_t> items;
+    std::vector<lcf_example_query> queries;
+    std::vector<uint32_t> exact; // [CANDIDATES, K]
+};
+
+double now()
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+double resident_mib()
+{
+    long pages = 0, own = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (!f || fscanf(f, "%ld %ld", &pages, &own) != 2)
+        own = 0;
+    if (f)
+        fclose(f);
+    return static_cast<double>(own) * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1048576;
+}
+
+void check(lcf_status status, const lcf_err &err)
+{
+    if (!status)
+        return;
+    fprintf(stderr, "bench_retrieval: %s\n", err.text);
+    exit(1);
+}
+
+void make_items(data &d)
+{
+    std::normal_distribution<float> normal;
+    std::vector<float> centres(CENTRES * d.dim);
+
+    for (float &x : centres)
+        x = normal(d.rng);
+    d.items.assign(ITEMS * d.dim, 0.0f);
+    d.of_centre.resize(CENTRES);
+    for (uint32_t i = 1; i < ITEMS; i++) {
+        const size_t c = d.rng() % CENTRES;
+        float *v = &d.items[i * d.dim], square = 0;
+
+        d.of_centre[c].push_back(i);
+        for (size_t j = 0; j < d.dim; j++) {
+            v[j] = centres[c * d.dim + j] + 0.8f * normal(d.rng);
+            square += v[j] * v[j];
+        }
+        for (size_t j = 0; j < d.dim; j++)
+            v[j] /= std::sqrt(square);
+    }
+    d.embeddings = {nullptr, ITEMS, d.dim, d.items.data(), nullptr};
+}
+
+// Mostly of the user's centres, and mostly the popular ones of a centre.
+uint32_t draw_item(data &d, uint32_t user)
+{
+    std::uniform_real_distribution<double> u;
+    const size_t c = u(d.rng) < 0.8 ? (user * 31 + d.rng() % 3 * 67) % CENTRES : d.rng() % CENTRES;
+    const auto &list = d.of_centre[c];
+    const double x = u(d.rng);
+
+    return list[static_cast<size_t>(x * x * static_cast<double>(list.size() - 1))];
+}
+
+void make_examples(data &d)
+{
+    d.history.assign(d.n * LCF_HISTORY_MAX, 0);
+    d.history_vec.resize(d.n * d.dim);
+    d.target_vec.resize(d.n * d.dim);
+    for (size_t i = 0; i < d.n; i++) {
+        const uint32_t user = 1 + static_cast<uint32_t>(d.rng() % (d.n / 4 + 1));
+        const uint32_t n = 1 + static_cast<uint32_t>(d.rng() % LCF_HISTORY_MAX);
+        lcf_hash128 key = {};
+
+        memcpy(key.bytes, &i, sizeof(i));
+        d.keys.push_back(key);
+        d.user.push_back(user);
+        d.item.push_back(draw_item(d, user));
+        d.history_n.push_back(n);
+        for (uint32_t j = 0; j < n; j++)
+            d.history[i * LCF_HISTORY_MAX + j] = draw_item(d, user);
+        d.label.push_back(static_cast<uint8_t>(d.rng() % 2));
+        d.time.push_back(static_cast<int64_t>(i));
+        lcf_embeddings_mean(&d.history_vec[i * d.dim], &d.embeddings,
+                            &d.history[i * LCF_HISTORY_MAX], n);
+        memcpy(&d.target_vec[i * d.dim], &d.items[d.item[i] * d.dim], d.dim * sizeof(float));
+    }
+    d.examples = {};
+    d.examples.n = d.n;
+    d.examples.text_dim = d.dim;
+    d.examples.key = d.examples.sample_hash = d.keys.data();
+    d.examples.user = d.user.data();
+    d.examples.item = d.item.data();
+    d.examples.label = d.label.data();
+    d.examples.time = d.time.data();
+    d.examples.history = d.history.data();
+    d.examples.history_n = d.history_n.data();
+    d.examples.history_vec = d.history_vec.data();
+    d.examples.target_vec = d.target_vec.data();
+}
+
+// Candidates of a retrieval stage: half of the user's taste, half of anything.
+std::vector<request> make_requests(data &d)
+{
+    std::vector<request> list(REQUESTS);
+
+    for (request &r : list) {
+        const uint32_t user = 1 + static_cast<uint32_t>(d.rng() % (d.n / 4 + 1));
+        std::vector<uint32_t> history;
+
+        for (size_t j = 0; j < 10; j++)
+            history.push_back(draw_item(d, user));
+        r.history_vec.resize(d.dim);
+        lcf_embeddings_mean(r.history_vec.data(), &d.embeddings, history.data(), history.size());
+        for (size_t i = 0; i < CANDIDATES; i++)
+            r.items.push_back(i % 2 ? draw_item(d, user)
+                                    : 1 + static_cast<uint32_t>(d.rng() % (ITEMS - 1)));
+        for (uint32_t item : r.items)
+            r.queries.push_back({0, INT64_MAX, {}, r.history_vec.data(), &d.items[item * d.dim]});
+    }
+    return list;
+}
+
+double median(std::vector<double> &values)
+{
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+void print(const std::string &name, size_t n, size_t dim, double value, const char *unit)
+{
+    printf("retrieval_%zuk_%zu_%s,%.6g,%s\n", n / 1000, dim, name.c_str(), value, unit);
+    fflush(stdout);
+}
+
+// The lists; their results are the definition's, bit for bit, which is checked on some queries of
+// every request.
+void measure_ours(data &d, std::vector<request> &requests)
+{
+    const char *path = "bench_retrieval.lcf";
+    lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_neighbours nb;
+    lcf_neighbours_scratch *scratch = nullptr;
+    std::vector<uint32_t> ids(CANDIDATES * K), few(K);
+    std::vector<float> scores(CANDIDATES * K);
+    std::vector<double> ms;
+    size_t unsettled = 0;
+    bool written = false;
+    const double start = now(), before = resident_mib();
+
+    options.k = K;
+    check(lcf_examples_shared_init(&d.examples, &err), err);
+    check(lcf_neighbours_save(&written, path, &d.embeddings, &d.examples, &err), err);
+    if (!written) {
+        fprintf(stderr, "bench_retrieval: too many pairs for lists\n");
+        exit(1);
+    }
+    print("lists_make", d.n, d.dim, now() - start, "s");
+    check(lcf_neighbours_open(&nb, path, ITEMS, &d.examples, &err), err);
+    unlink(path);
+    check(lcf_neighbours_scratch_create(&scratch, &nb, &d.examples, CANDIDATES, &err), err);
+    for (request &r : requests) {
+        double at = now();
+        check(lcf_neighbours_search(ids.data(), scores.data(), scratch, &nb, &d.embeddings,
+                                    &d.examples, r.items.data(), r.queries.data(), CANDIDATES,
+                                    &options, &err),
+              err);
+        ms.push_back((now() - at) * 1e3);
+        unsettled += lcf_neighbours_unsettled(scratch);
+        r.exact = ids;
+        for (size_t i = 0; i < CANDIDATES; i += 125) {
+            check(lcf_examples_search_exact(few.data(), nullptr, &d.examples, &r.queries[i], 1,
+                                            &options, &err),
+                  err);
+            if (!std::equal(few.begin(), few.end(), ids.begin() + static_cast<long>(i * K))) {
+                fprintf(stderr, "bench_retrieval: not the definition's examples\n");
+                exit(1);
+            }
+        }
+    }
+    print("lists_memory", d.n, d.dim, resident_mib() - before, "MiB");
+    print("lists_unsettled", d.n, d.dim,
+          static_cast<double>(unsettled) / static_cast<double>(REQUESTS * CANDIDATES), "share");
+    ms.erase(ms.begin(), ms.begin() + 4);
+    print("lists_request", d.n, d.dim, median(ms), "ms");
+    lcf_neighbours_scratch_free(scratch);
+    lcf_neighbours_close(&nb);
+    lcf_examples_shared_dispose(&d.examples);
+}
+
+// One FAISS index per label over [0.5 hbar, 0.5 t].
+struct peer {
+    std::vector<std::unique_ptr<faiss::Index>> index;
+    std::vector<std::vector<uint32_t>> ids;
+};
+
+void fill(peer &p, const data &d)
+{
+    p.ids.resize(2);
+    for (int label = 0; label < 2; label++) {
+        std::vector<float> rows;
+
+        for (uint32_t i = 0; i < d.n; i++)
+            if (d.label[i] == label)
+                p.ids[static_cast<size_t>(label)].push_back(i);
+        rows.reserve(p.ids[static_cast<size_t>(label)].size() * 2 * d.dim);
+        for (uint32_t i : p.ids[static_cast<size_t>(label)]) {
+            for (size_t j = 0; j < d.dim; j++)
+                rows.push_back(0.5f * d.history_vec[i * d.dim + j]);
+            for (size_t j = 0; j < d.dim; j++)
+                rows.push_back(0.5f * d.target_vec[i * d.dim + j]);
+        }
+        omp_set_num_threads(2);
+        auto &index = *p.index[static_cast<size_t>(label)];
+        if (!index.is_trained)
+            index.train(static_cast<long>(p.ids[static_cast<size_t>(label)].size()), rows.data());
+        index.add(static_cast<long>(p.ids[static_cast<size_t>(label)].size()), rows.data());
+        omp_set_num_threads(1);
+    }
+}
+
+// Share of the definition's examples that were found.
+double search(const peer &p, const data &d, const std::vector<request> &requests,
+              double *request_ms)
+{
+    std::vector<float> query(CANDIDATES * 2 * d.dim), scores(CANDIDATES * K / 2);
+    std::vector<long> rows(CANDIDATES * K / 2);
+    std::vector<double> ms;
+    size_t found = 0, wanted = 0;
+
+    for (const request &r : requests) {
+        std::vector<uint32_t> got(CANDIDATES * K);
+        const double at = now();
+
+        for (size_t i = 0; i < CANDIDATES; i++) {
+            memcpy(&query[i * 2 * d.dim], r.queries[i].history_vec, d.dim * sizeof(float));
+            memcpy(&query[(i * 2 + 1) * d.dim], r.queries[i].target_vec, d.dim * sizeof(float));
+        }
+        for (size_t label = 0; label < 2; label++) {
+            p.index[label]->search(CANDIDATES, query.data(), K / 2, scores.data(), rows.data());
+            for (size_t i = 0; i < rows.size(); i++)
+                got[i / 2 * K + (1 - label) * K / 2 + i % 2] =
+                    rows[i] < 0 ? LCF_EXAMPLE_NONE : p.ids[label][static_cast<size_t>(rows[i])];
+        }
+        ms.push_back((now() - at) * 1e3);
+        for (size_t i = 0; i < CANDIDATES; i++)
+            for (size_t j = 0; j < K; j++, wanted++)
+                found += std::count(&got[i * K], &got[i * K] + K, r.exact[i * K + j]) != 0;
+    }
+    *request_ms = median(ms);
+    return static_cast<double>(found) / static_cast<double>(wanted);
+}
+
+void measure_peer(const std::string &kind, const data &d, std::vector<request> requests)
+{
+    const int joint = static_cast<int>(2 * d.dim);
+    const double start = now(), before = resident_mib();
+    peer p;
+    std::vector<std::unique_ptr<faiss::IndexFlatIP>> coarse;
+    double ms = 0, recall = 0;
+    int setting = 1;
+
+    requests.resize(kind == "hnsw" ? 8 : 3);
+    for (int label = 0; label < 2; label++) {
+        if (kind == "hnsw") {
+            auto index =
+                std::make_unique<faiss::IndexHNSWFlat>(joint, 32, faiss::METRIC_INNER_PRODUCT);
+            index->hnsw.efConstruction = 80;
+            p.index.push_back(std::move(index));
+        } else if (kind == "ivf") {
+            coarse.push_back(std::make_unique<faiss::IndexFlatIP>(joint));
+            p.index.push_back(std::make_unique<faiss::IndexIVFFlat>(
+                coarse.back().get(), joint, static_cast<size_t>(2 * std::sqrt(d.n / 2.0)),
+                faiss::METRIC_INNER_PRODUCT));
+        } else {
+            p.index.push_back(std::make_unique<faiss::IndexFlatIP>(joint));
+        }
+    }
+    fill(p, d);
+    print(kind + "_make", d.n, d.dim, now() - start, "s");
+    print(kind + "_memory", d.n, d.dim, resident_mib() - before, "MiB");
+    for (setting = kind == "hnsw" ? 16 : 1; setting <= 4096; setting *= 2) {
+        for (auto &index : p.index) {
+            if (auto *hnsw = dynamic_cast<faiss::IndexHNSWFlat *>(index.get()))
+                hnsw->hnsw.efSearch = setting;
+            if (auto *ivf = dynamic_cast<faiss::IndexIVFFlat *>(index.get()))
+                ivf->nprobe = static_cast<size_t>(setting);
+        }
+        recall = search(p, d, requests, &ms);
+        fprintf(stderr, "%s at %d: recall %.4f, %.1f ms\n", kind.c_str(), setting, recall, ms);
+        if (recall >= 0.99 || kind == "flat")
+            break;
+    }
+    print(kind + "_setting", d.n, d.dim, setting, "efSearch or nprobe");
+    print(kind + "_recall", d.n, d.dim, recall, "share");
+    print(kind + "_request", d.n, d.dim, ms, "ms");
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    data d = {};
+    std::vector<std::string> kinds;
+    std::vector<request> requests;
+
+    lcf_cli_start(argc, argv);
+    d.n = argc > 1 ? strtoul(argv[1], nullptr, 10) : 100000;
+    d.dim = argc > 2 ? strtoul(argv[2], nullptr, 10) : 256;
+    for (int i = 3; i < argc; i++)
+        kinds.push_back(argv[i]);
+    if (argc < 4)
+        kinds = {"flat", "ivf", "hnsw"};
+    if (d.n < 100 || !d.dim) {
+        fprintf(stderr, "usage: bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw ...]]]\n");
+        return 2;
+    }
+    make_items(d);
+    make_examples(d);
+    requests = make_requests(d);
+    measure_ours(d, requests);
+    for (const std::string &kind : kinds)
+        if (kind != "none")
+            measure_peer(kind, d, requests);
+    return 0;
+}
