@@ -172,6 +172,62 @@ static void test_gradients(void **state)
     check_gradients(&adapters);
 }
 
+/* A trainer at a place where gradients do not vanish, one of its parameters moved by h, after a
+ * first step that changed nothing. *nll: of that step, under its dropout. */
+static lcf_llama_trainer *after_first_step(double *nll, const lcf_llama_train_options *o,
+                                           size_t param, size_t at, float h, lcf_pool *pool)
+{
+    lcf_llama_trainer *t = trainer_of(o);
+    lcf_params *p = lcf_llama_trainer_params(t);
+    uint64_t targets_n = 0;
+    lcf_rng rng;
+    data d;
+
+    lcf_rng_seed(&rng, 9, 0);
+    for (size_t i = 0; i < p->list_n; i++)
+        for (size_t j = 0; j < p->list[i].n; j++)
+            lcf_params_value(p, i)[j] += 0.3f * (float)lcf_rng_normal(&rng);
+    lcf_params_value(p, param)[at] += h;
+    data_make(&d, 51);
+    assert_int_equal(lcf_llama_trainer_step(nll, t, d.seqs, SEQS, pool, NULL), LCF_OK);
+    for (size_t s = 0; s < SEQS; s++)
+        for (size_t i = 0; i < d.seqs[s].n; i++)
+            targets_n += d.targets[s][i] >= 0;
+    *nll *= (double)targets_n;
+    return t;
+}
+
+/* Dropout drops the same in the backward pass as in the forward pass. */
+static void test_gradients_with_dropout(void **state)
+{
+    lcf_llama_train_options o = lora();
+    lcf_pool *pool = pool_of(1);
+    lcf_llama_trainer *t;
+    double nll, up, down;
+    size_t list_n;
+
+    (void)state;
+    o.peak_lr = 0.0f;
+    o.lora.targets = "*";
+    o.lora.dropout = 0.4f;
+    t = after_first_step(&nll, &o, 0, 0, 0.0f, pool);
+    list_n = lcf_llama_trainer_params(t)->list_n;
+    for (size_t i = 0; i < list_n; i++) {
+        const lcf_param *p = &lcf_llama_trainer_params(t)->list[i];
+        const size_t at = p->n / 2;
+        const float h = 1e-3f, got = lcf_llama_trainer_grads(t)->values[p->offset + at];
+        double want;
+
+        lcf_llama_trainer_free(after_first_step(&up, &o, i, at, h, pool));
+        lcf_llama_trainer_free(after_first_step(&down, &o, i, at, -h, pool));
+        want = (up - down) / (2.0 * h);
+        if (fabs(want - got) > 2e-2 + 1e-2 * fabs(want))
+            fail_msg("%s[%zu]: %g, by differences %g", p->name, at, got, want);
+    }
+    lcf_llama_trainer_free(t);
+    lcf_pool_free(pool);
+}
+
 /* The base stays, bit for bit; an adapter begins as nothing, then learns. */
 static void test_lora_trains_adapters_alone(void **state)
 {
@@ -582,12 +638,19 @@ static void test_golden_adapter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),      cmocka_unit_test(test_lora_trains_adapters_alone),
-        cmocka_unit_test(test_merged_model),   cmocka_unit_test(test_frozen_embeddings),
-        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_accumulation),   cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_dropout),        cmocka_unit_test(test_other_methods_are_refused),
-        cmocka_unit_test(test_adapter_file),   cmocka_unit_test(test_bad_adapters),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_gradients_with_dropout),
+        cmocka_unit_test(test_lora_trains_adapters_alone),
+        cmocka_unit_test(test_merged_model),
+        cmocka_unit_test(test_frozen_embeddings),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_other_methods_are_refused),
+        cmocka_unit_test(test_adapter_file),
+        cmocka_unit_test(test_bad_adapters),
         cmocka_unit_test(test_golden_adapter),
     };
 
