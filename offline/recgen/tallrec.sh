@@ -51,7 +51,7 @@ for k in $ks; do
             "$llmcf" train --side none --backbone mf --dataset "$mf/dataset" --seeds "$seed" --lr 0.001 --weight-decay 1e-4 \
                 --out "$mf/ranker" --quiet 2>>"$out/log"
         fi
-        jq -r --arg head "mf,movie,movie,$k,$seed" '"\($head),,,\(.seeds[0].test.auc)"' "$mf/ranker/report.json" >>"$csv.new"
+        jq -r --arg head "mf,movie,movie,$k,$seed" '"\($head),,,\(.seeds[0].test_auc)"' "$mf/ranker/report.json" >>"$csv.new"
     done
 done
 for seed in $seeds; do

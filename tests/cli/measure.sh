@@ -38,3 +38,17 @@ say "export-sft"
     fail "what was exported cannot be read"
 printf 'Plain text.\n' >text.txt
 test "$(exit_code "$LLMCF" export-sft --source text:text.txt --out x)" = 2
+
+say "import"
+"$LLMCF" import "$LCF_SOURCE_DIR/tests/parity/golden/import" --tokenizer "$LCF_SOURCE_DIR/schemas/examples/recgen.gguf" --out imported.gguf 2>>log
+"$LLMCF" complete --model imported.gguf --prompt "the cat" --max-tokens 3 >/dev/null 2>>log || fail "an imported model does not complete"
+test "$(exit_code "$LLMCF" import "$LCF_SOURCE_DIR/tests/parity/golden/import" --tokenizer "$LCF_SOURCE_DIR/schemas/examples/recgen.gguf" --out imported.gguf)" = 2
+test "$(exit_code "$LLMCF" import . --tokenizer imported.gguf --out x)" = 1
+[ ! -e x ] || fail "a model of a failed import"
+
+say "chart"
+printf 'run,step,loss\na,1,4.5\na,2,3.5\nb,1,4\nb,2,-\n' >loss.csv
+"$LLMCF" chart loss.csv --x step --y loss --by run --out loss.svg 2>>log
+[ "$(grep -c '<polyline' loss.svg)" = 4 ] || fail "two series and their legend"
+[ "$(grep -c '<circle' loss.svg)" = 3 ] || fail "three points"
+test "$(exit_code "$LLMCF" chart loss.csv --x step --y gain --out x.svg)" = 1
