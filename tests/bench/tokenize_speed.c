@@ -2,7 +2,7 @@
  * Tokenizers: MB/s of encoding a text under a vocabulary, the best of several runs on this thread's
  * processor time.
  *
- *   bench_tokenize VOCABULARY.gguf TEXT
+ *   tokenize_speed VOCABULARY.gguf TEXT
  */
 #include "common/base/file.h"
 #include "offline/llama/tokenizer.h"
@@ -62,7 +62,7 @@ int main(int argc, char **argv)
     if (!status)
         status = measure(t, &text, &err);
     if (status)
-        fprintf(stderr, "bench_tokenize: %s\n", err.text);
+        fprintf(stderr, "tokenize_speed: %s\n", err.text);
     lcf_buf_dispose(&text);
     lcf_tokenizer_free(t);
     lcf_gguf_close(g);
