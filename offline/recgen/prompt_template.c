@@ -125,7 +125,8 @@ void lcf_prompt_template_render(lcf_buf *out, lcf_str section,
 {
     walk w = {.out = out, .facts = facts, .text = section, .source = "", .file = section.data};
 
-    LCF_ASSERT(!walk_text(&w, NULL, true, 0)); /* parsed: it was checked */
+    if (section.len)                               /* one that is not there has no text at all */
+        LCF_ASSERT(!walk_text(&w, NULL, true, 0)); /* parsed: it was checked */
 }
 
 /* ---- files ---- */

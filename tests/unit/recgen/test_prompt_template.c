@@ -26,6 +26,7 @@ static void check_render(const char *body, unsigned facts, const char *want)
 
     lcf_buf_printf(&text, HEAD "[explain]\n%s\n", body);
     assert_ok(lcf_prompt_template_parse(&t, (lcf_str){text.data, text.len}, "here", &err), &err);
+    lcf_prompt_template_render(&out, t.system, &given); /* there is none */
     lcf_prompt_template_render(&out, t.explain, &given);
     assert_string_equal(lcf_buf_text(&out), want);
     lcf_buf_dispose(&text);
