@@ -5,6 +5,7 @@
 # Into OUT: base/recgen.gguf, base.log, loss.csv, loss.svg, results.csv (held-out figures of both), generations.md (ten prompts, unedited).
 # A killed run goes on where it was. The weights are no part of the repository; the data sets' licences hold for them.
 #   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 BATCH=16 LR=0.002 REC=0.35 THREADS=2
+#   STEPS=6000: at most; the curve has 50 points over so many
 set -eu
 llmcf=$1 data=$2 out=$3
 minutes=${MINUTES:-60} threads=${THREADS:-2}
@@ -24,7 +25,7 @@ general="--source alpaca:$data/instruct/alpaca_5000.json,weight=3 --source alpac
     --source text:$out/text/beauty.txt --source alpaca:$out/text/xrec.jsonl,weight=2 --source alpaca:$out/text/reasons.jsonl"
 rec="--source decide --source explain,weight=2 --source next,weight=0.5 --source rating,weight=0.5
     --source alpaca:$out/beauty-rows/alpaca.json,group=rec --source alpaca:$data/tallrec-movie/movie_train_rebuilt.json,group=rec,weight=0.5"
-"$llmcf" tune --dataset "$out/dataset" --out "$out/base" $general $rec --mix "rec=${REC:-0.35}" --minutes "$minutes" --steps 1000000 \
+"$llmcf" tune --dataset "$out/dataset" --out "$out/base" $general $rec --mix "rec=${REC:-0.35}" --minutes "$minutes" --steps "${STEPS:-6000}" \
     --dim "${DIM:-256}" --layers "${LAYERS:-8}" --vocab "${VOCAB:-6144}" --context "${CONTEXT:-1024}" --cutoff "${CUTOFF:-512}" \
     --batch "${BATCH:-16}" --lr "${LR:-0.002}" --warmup 40 --checkpoint-every 100 --threads "$threads" 2>>"$log"
 "$llmcf" tune --dataset "$out/dataset" --out "$out/tiny" --minutes "$(awk "BEGIN { print $minutes / 6 }")" --threads "$threads" --quiet 2>>"$log"
@@ -35,12 +36,12 @@ for model in base tiny; do
     "$llmcf" measure --model "$out/$model/recgen.gguf" --dataset "$out/dataset" $general --source decide --general-rows 400 \
         --choice "$data/mmlu" --out "$out/measured-$model" --threads "$threads" --quiet 2>>"$log"
     jq -r --arg model "$model" '.measures | [$model, .general_perplexity, .general_bits_per_byte, .cot_perplexity, .auc, .choice.accuracy,
-        .choice.chance_low, .choice.chance_high] | @csv' "$out/measured-$model/measures.json" >>"$out/results.csv"
+        .choice.chance_low, .choice.chance_high] | @csv' "$out/measured-$model/measures.json" | tr -d '"' >>"$out/results.csv"
 done
 
 echo model,step,loss >"$out/loss.csv"
 for model in base tiny; do
-    jq -r --arg model "$model" '.loss[] | [$model, .step, .loss] | @csv' "$out/$model/report.json" >>"$out/loss.csv"
+    jq -r --arg model "$model" '.loss[] | [$model, .step, .loss] | @csv' "$out/$model/report.json" | tr -d '"' >>"$out/loss.csv"
 done
 "$llmcf" chart "$out/loss.csv" --x step --y loss --by model --title "Training loss, nats per token" --out "$out/loss.svg"
 
