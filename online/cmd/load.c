@@ -27,6 +27,7 @@ enum {
     OPT_CANDIDATES,
     OPT_DISTINCT,
     OPT_ARM,
+    OPT_BINARY,
     OPT_PERCENTILE,
     OPT_LIMIT,
     OPT_SEARCH,
@@ -45,6 +46,8 @@ static const struct argp_option OPTIONS[] = {
     {"candidates", OPT_CANDIDATES, "N", 0, "Of a drawn request (default 100)", 2},
     {"distinct", OPT_DISTINCT, "N", 0, "Drawn requests (default 1000)", 2},
     {"arm", OPT_ARM, "NAME", 0, "Of a drawn request (default: the server's choice)", 2},
+    {"binary", OPT_BINARY, NULL, 0,
+     "Drawn requests and their answers in bytes (schemas/rank_binary.md), not JSON", 2},
     {"rate", OPT_RATE, "N", 0, "Requests a second; with --search, the first one tried (default 50)",
      3},
     {"duration", OPT_DURATION, "SECONDS", 0, "Of a run, warm-up included (default 10)", 3},
@@ -74,7 +77,7 @@ static const char DOC[] =
 typedef struct arguments {
     const char *target, *token_file, *requests;
     size_t connections;
-    bool search, json;
+    bool search, json, binary;
     lcf_load_draw draw;
     lcf_load_plan plan;
     lcf_load_terms terms;
@@ -132,6 +135,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_ARM:
         a->draw.arm = text;
         return 0;
+    case OPT_BINARY:
+        a->binary = true;
+        return 0;
     case OPT_CONNECTIONS:
         a->connections = lcf_cli_u64(state, "connections", text, 1, 10000);
         return 0;
@@ -142,6 +148,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         a->json = true;
         return 0;
     case ARGP_KEY_END:
+        if (a->binary && a->requests)
+            argp_error(state, "--binary is for drawn requests; those of --requests are JSON");
         if (a->plan.warm_up_s >= a->plan.duration_s)
             argp_error(state, "--warm-up must be shorter than --duration");
         return 0;
@@ -237,7 +245,7 @@ static lcf_status measure(arguments *a, lcf_err *err)
     if (!status)
         status = lcf_load_open(&c, a->target, a->connections, err);
     if (!status) {
-        const lcf_load_form form = {lcf_load_host(c), "/v1/rank", token, "application/json"};
+        const lcf_load_form form = {lcf_load_host(c), "/v1/rank", token, a->binary};
 
         status = a->requests ? lcf_load_requests_read(&requests, a->requests, &form, err)
                              : lcf_load_requests_draw(&requests, &a->draw, &form, err);

@@ -188,6 +188,16 @@ static bool counts(const run *r, size_t request)
     return r->due_s[request] >= r->plan->warm_up_s;
 }
 
+/* Whether an answer, JSON or LCF_WIRE_BINARY_TYPE, says so of itself or of a candidate. */
+static bool is_degraded(const char *body, size_t n)
+{
+    static const char none[4] = {0};
+
+    if (n >= 16 && !memcmp(body, "LCFR", 4))
+        return memcmp(body + 6, none, 2) || memcmp(body + 12, none, 4);
+    return memmem(body, n, "\"degraded\":", 11) != NULL;
+}
+
 /* The request under way is over: with an answer, or without. */
 static void finish(run *r, connection *x, bool answered)
 {
@@ -210,8 +220,7 @@ static void finish(run *r, connection *x, bool answered)
     r->out->bytes += x->body_n;
     if (x->code == 200)
         lcf_histogram_add(&r->out->latency, (uint64_t)((now_s - r->due_s[request]) * 1e9));
-    if (memmem(x->answer.data + x->head_n, x->body_n, "\"degraded\":", 11))
-        r->out->degraded++;
+    r->out->degraded += is_degraded(x->answer.data + x->head_n, x->body_n);
 }
 
 /* ---- answers ---- */

@@ -7,6 +7,7 @@
 #include "common/base/rng.h"
 #include "online/rank/llmcf.h"
 #include "online/rank/wire.h"
+#include "online/rank/wire_binary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +23,13 @@ void lcf_load_requests_dispose(lcf_load_requests *requests)
 static lcf_status add(lcf_load_requests *to, const lcf_load_form *form, const char *body, size_t n,
                       lcf_err *err)
 {
+    const char *type = form->binary ? LCF_WIRE_BINARY_TYPE : "application/json";
+
     if (lcf_grow((void **)&to->offsets, &to->offsets_capacity, to->n + 1, sizeof(*to->offsets)))
         return LCF_FAIL(err, LCF_ENOMEM, "requests");
     to->offsets[to->n++] = to->bytes.len;
-    lcf_buf_printf(&to->bytes, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\n", form->path,
-                   form->host, form->type);
+    lcf_buf_printf(&to->bytes, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nAccept: %s\r\n",
+                   form->path, form->host, type, type);
     if (form->token)
         lcf_buf_printf(&to->bytes, "Authorization: Bearer %s\r\n", form->token);
     lcf_buf_printf(&to->bytes, "Content-Length: %zu\r\n\r\n", n);
@@ -132,23 +135,39 @@ static void population_close(population *p)
     lcf_rank_close(p->snapshot);
 }
 
-static void write_body(lcf_buf *out, const population *p, const lcf_load_draw *draw, lcf_rng *rng)
+static void write_json(lcf_buf *out, const lcf_rank_request *request)
 {
-    const lcf_rank_entry *users = p->entries[LCF_RANK_USERS], *items = p->entries[LCF_RANK_ITEMS];
-
-    lcf_buf_reset(out);
     lcf_buf_append_text(out, "{\"user_id\":");
-    lcf_wire_write_string(out, users[lcf_rng_below(rng, p->n[LCF_RANK_USERS])].id);
-    if (draw->arm) {
+    lcf_wire_write_string(out, request->user_id);
+    if (request->arm) {
         lcf_buf_append_text(out, ",\"arm\":");
-        lcf_wire_write_string(out, draw->arm);
+        lcf_wire_write_string(out, request->arm);
     }
     lcf_buf_append_text(out, ",\"candidates\":[");
-    for (size_t i = 0; i < draw->candidates_n; i++) {
+    for (size_t i = 0; i < request->candidates_n; i++) {
         lcf_buf_append_text(out, i ? "," : "");
-        lcf_wire_write_string(out, items[lcf_rng_below(rng, p->n[LCF_RANK_ITEMS])].id);
+        lcf_wire_write_string(out, request->candidates[i]);
     }
     lcf_buf_append_text(out, "]}");
+}
+
+static lcf_status write_body(lcf_buf *out, const population *p, const lcf_load_draw *draw,
+                             bool binary, lcf_rng *rng, lcf_err *err)
+{
+    const lcf_rank_entry *users = p->entries[LCF_RANK_USERS], *items = p->entries[LCF_RANK_ITEMS];
+    const char *candidates[LCF_RANK_CANDIDATES_MAX];
+    const lcf_rank_request request = {.user_id = users[lcf_rng_below(rng, p->n[LCF_RANK_USERS])].id,
+                                      .arm = draw->arm,
+                                      .candidates = candidates,
+                                      .candidates_n = draw->candidates_n};
+
+    for (size_t i = 0; i < draw->candidates_n; i++)
+        candidates[i] = items[lcf_rng_below(rng, p->n[LCF_RANK_ITEMS])].id;
+    lcf_buf_reset(out);
+    if (binary)
+        return lcf_wire_write_request_binary(out, &request, err);
+    write_json(out, &request);
+    return out->status ? LCF_FAIL(err, out->status, "requests") : LCF_OK;
 }
 
 lcf_status lcf_load_requests_draw(lcf_load_requests *out, const lcf_load_draw *draw,
@@ -163,9 +182,9 @@ lcf_status lcf_load_requests_draw(lcf_load_requests *out, const lcf_load_draw *d
         status = LCF_FAIL(err, LCF_EINVAL, "%s has no users or no items", draw->snapshot);
     lcf_rng_seed(&rng, draw->seed, 1);
     for (size_t i = 0; i < draw->requests_n && !status; i++) {
-        write_body(&body, &p, draw, &rng);
-        status = body.status ? LCF_FAIL(err, body.status, "requests")
-                             : add(out, form, body.data, body.len, err);
+        status = write_body(&body, &p, draw, form->binary, &rng, err);
+        if (!status)
+            status = add(out, form, body.data, body.len, err);
     }
     if (!status)
         status = seal(out, err);

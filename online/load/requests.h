@@ -7,6 +7,8 @@
 
 #include "common/base/str.h"
 
+#include <stdbool.h>
+
 typedef struct lcf_load_requests {
     lcf_buf bytes;
     lcf_str *list; /* [n] into bytes */
@@ -18,7 +20,7 @@ typedef struct lcf_load_requests {
 typedef struct lcf_load_form {
     const char *host, *path;
     const char *token; /* NULL: none */
-    const char *type;  /* of the bodies */
+    bool binary;       /* drawn bodies, and their answers, are LCF_WIRE_BINARY_TYPE; else JSON */
 } lcf_load_form;
 
 /* Empties `requests`, which starts as zeros. */

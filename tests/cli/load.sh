@@ -21,6 +21,8 @@ grep -q '^Result is  *: VALID' report || fail "$(cat report)"
 load --target "unix:$PWD/s" --rate 100 --arm din --json >report || fail "over a Unix socket: $(cat err)"
 jq -e '.valid and .failed == 0 and .codes["200"] == .sent and .sent > 40 and .latency_ms.p50 <= .latency_ms.p99 and
     .latency_ms.p99 <= .latency_ms.max' report >/dev/null || fail "$(cat report)"
+load --target "$url" --rate 100 --binary --json >report || fail "in bytes: $(cat err)"
+jq -e '.valid and .codes["200"] == .sent and .degraded == 0' report >/dev/null || fail "$(cat report)"
 load --target "$url" --rate 50 --limit 0.001 >report
 [ $? = 3 ] && grep -q INVALID report || fail "a limit that nobody keeps: $(cat report)"
 printf '{"user_id": "u1", "candidates": ["i1", "i2"]}\n{"candidates": []}\n' >requests
