@@ -317,6 +317,21 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
     return check_lists(nb, e, err);
 }
 
+/* errors: ENOMEM */
+static lcf_status narrow_histories(lcf_neighbours *nb, const lcf_examples *e)
+{
+    const size_t n = e->n * LCF_HISTORY_MAX;
+
+    if (nb->items_n > (size_t)UINT16_MAX + 1)
+        return LCF_OK;
+    nb->history = lcf_alloc(n + 1, sizeof(*nb->history));
+    if (!nb->history)
+        return LCF_ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        nb->history[i] = (uint16_t)e->history[i];
+    return LCF_OK;
+}
+
 lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t items_n,
                                const lcf_examples *e, lcf_err *err)
 {
@@ -331,6 +346,8 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
                           lcf_bundle_version(out->bundle));
     else
         status = read_lists(out, items_n, e, err);
+    if (!status && narrow_histories(out, e))
+        status = LCF_FAIL(err, LCF_ENOMEM, "histories of %zu examples", e->n);
     if (status) {
         lcf_err_prefix(err, "%s", path);
         lcf_neighbours_close(out);
@@ -340,6 +357,7 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
 
 void lcf_neighbours_close(lcf_neighbours *nb)
 {
+    free(nb->history);
     lcf_bundle_close(nb->bundle);
     memset(nb, 0, sizeof(*nb));
 }

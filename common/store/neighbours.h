@@ -40,6 +40,8 @@ typedef struct lcf_neighbours {
                                 -INFINITY when all are listed */
     float history_error; /* no example's history_vec is farther from the mean of its items' vectors;
                             not finite: unknown */
+    uint16_t *history;   /* [examples, LCF_HISTORY_MAX] the examples' in half the bytes, which a
+                            request reads all of; owned; NULL where there are more items */
 } lcf_neighbours;
 
 /* Pairs of items and targets beyond which save declines: lists would cost too much to make. */

@@ -27,6 +27,7 @@ enum {
     LEADERS = 2048, /* examples by falling first part that a search looks at */
     LOOK = 16,      /* queries between two looks at the clock */
     CONTENDERS = 4096,
+    CACHE_LINE = 16, /* floats */
 };
 
 #define NO_TWIN UINT32_MAX
@@ -51,6 +52,7 @@ struct lcf_neighbours_scratch {
     float *first;           /* [examples] */
     float *item_part;       /* [items] <hbar, v> */
     float error, slack;     /* how far a first part, and a score made of it, may be off */
+    bool all_past;          /* every example is of a time before INT64_MAX, which is now */
     uint32_t *exact_of;     /* [examples] the request whose bits `exact` holds */
     float *exact;           /* [examples] */
     uint32_t request;
@@ -104,6 +106,8 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         whole = s->first && s->item_part && s->exact_of && s->exact && s->leaders && s->slot_of &&
                 s->slot_best && s->unsettled && s->unsettled_at && s->twin && s->ids && s->scores;
     }
+    for (size_t x = 0; whole && x < e->n; x++)
+        s->all_past = (x == 0 || s->all_past) && e->time[x] < INT64_MAX;
     for (int label = 0; whole && label < 2; label++) {
         s->leaders[label].best = lcf_alloc(s->groups_n, sizeof(float));
         whole = s->leaders[label].best != NULL;
@@ -156,13 +160,27 @@ static void first_of_examples(const search *w)
         w->s->first[x] = lcf_example_dot(w->q->history_vec, w->e->history_vec + x * dim, dim);
 }
 
+/* The sum of `part` over one history, in four sums: twice, for the two widths of item indices. */
+#define SUM_PARTS(name, type)                                 \
+    static float name(const float *part, const type *history) \
+    {                                                         \
+        float sum[4] = {0};                                   \
+                                                              \
+        for (size_t i = 0; i < LCF_HISTORY_MAX; i += 4)       \
+            for (size_t lane = 0; lane < 4; lane++)           \
+                sum[lane] += part[history[i + lane]];         \
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);         \
+    }
+SUM_PARTS(sum_parts_16, uint16_t)
+SUM_PARTS(sum_parts_32, uint32_t)
+
 /* From the items of their histories. The rounding of sums of dim products and of the mean is that
  * of lcf_examples_search, generously. */
 static void first_of_items(const search *w, const lcf_embeddings *items)
 {
     const lcf_examples *e = w->e;
     const size_t dim = items->dim;
-    float *part = w->s->item_part, share[LCF_HISTORY_MAX + 1] = {0};
+    float *part = w->s->item_part, *first = w->s->first, share[LCF_HISTORY_MAX + 1] = {0};
     const float norm = sqrtf(lcf_example_dot(w->q->history_vec, w->q->history_vec, dim));
 
     w->s->error =
@@ -171,19 +189,29 @@ static void first_of_items(const search *w, const lcf_embeddings *items)
     part[0] = 0; /* fills histories up */
     for (size_t n = 1; n <= LCF_HISTORY_MAX; n++)
         share[n] = 1.0f / (float)n;
-    for (size_t x = 0; x < e->n; x++) {
-        const uint32_t *h = e->history + x * LCF_HISTORY_MAX;
-        float sum[4] = {0};
-
-        for (size_t i = 0; i < LCF_HISTORY_MAX; i += 4)
-            for (size_t lane = 0; lane < 4; lane++)
-                sum[lane] += part[h[i + lane]];
-        w->s->first[x] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * share[e->history_n[x]];
-    }
+    if (w->nb->history)
+        for (size_t x = 0; x < e->n; x++)
+            first[x] =
+                sum_parts_16(part, w->nb->history + x * LCF_HISTORY_MAX) * share[e->history_n[x]];
+    else
+        for (size_t x = 0; x < e->n; x++)
+            first[x] =
+                sum_parts_32(part, e->history + x * LCF_HISTORY_MAX) * share[e->history_n[x]];
 }
 _Static_assert(LCF_HISTORY_MAX % 4 == 0, "histories are summed by four");
 
-/* Strikes out what the rule does not allow, and finds the best of every group. */
+/* Strikes out what the rule does not allow. Queries have no row of their own, and nothing that is
+ * known is later than now, so a request about now may read everything. */
+static void strike_out(const search *w)
+{
+    if (w->q->time == INT64_MAX && w->s->all_past)
+        return;
+    for (size_t x = 0; x < w->e->n; x++)
+        if (!lcf_example_allowed(w->e, x, w->q, w->mode))
+            w->s->first[x] = -INFINITY;
+}
+
+/* The best of every group. */
 static void find_groups(const search *w)
 {
     lcf_neighbours_scratch *s = w->s;
@@ -196,8 +224,6 @@ static void find_groups(const search *w)
         for (size_t x = g * s->group; x < end; x++) {
             const unsigned label = w->e->label[x];
 
-            if (!lcf_example_allowed(w->e, x, w->q, w->mode))
-                s->first[x] = -INFINITY;
             best[label] = s->first[x] > best[label] ? s->first[x] : best[label];
         }
         s->leaders[0].best[g] = best[0];
@@ -254,6 +280,7 @@ static void begin(const search *w, const lcf_embeddings *items)
     else
         first_of_examples(w);
     w->s->slack = 0.5f * w->s->error + 8 * FLT_EPSILON;
+    strike_out(w);
     find_groups(w);
 }
 
@@ -271,6 +298,17 @@ static float exact_first(const search *w, uint32_t id)
         s->exact[id] = lcf_example_dot(w->q->history_vec, w->e->history_vec + id * dim, dim);
     }
     return s->exact[id];
+}
+
+/* Asks the memory for what exact_first will read: the rows lie anywhere among all examples. */
+static void fetch_first(const search *w, uint32_t id)
+{
+    const size_t dim = w->e->text_dim;
+    const float *row = w->e->history_vec + id * dim;
+
+    if (w->s->error != 0 && w->s->exact_of[id] != w->s->request)
+        for (size_t i = 0; i < dim; i += CACHE_LINE)
+            __builtin_prefetch(row + i);
 }
 
 /* The contest for the places of one label: whoever may still be among the best. */
@@ -405,6 +443,9 @@ static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigne
         return false;
     if (c.crowded)
         return false;
+    for (size_t i = 0; i < c.contenders_n; i++)
+        if (s->contenders[i].score >= threshold(&c, s->slack))
+            fetch_first(w, s->contenders[i].id);
     for (size_t i = 0; i < c.contenders_n; i++) {
         const contender *x = &s->contenders[i];
 
