@@ -6,35 +6,22 @@
 
 #include "common/base/status.h"
 #include "common/math/bf16.h"
+#include "common/math/half.h"
 #include "common/math/packed.h"
 #include "common/math/simd.h"
 
-#include <math.h>
 #include <string.h>
 
 #define PAIRS 64 /* transposed at a time, on the stack */
 
 /* ---- portable kernels ---- */
 
+/* As the processor rounds: denormals are zero. */
 static uint16_t round_one(float x)
 {
-    uint32_t bits;
+    const uint32_t bits = lcf_bits_of_float(x);
 
-    memcpy(&bits, &x, sizeof(bits));
-    if ((bits & 0x7f800000u) == 0) /* as the processor: denormals are zero */
-        return (uint16_t)(bits >> 31 << 15);
-    if ((bits & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
-static float widen_one(uint16_t x)
-{
-    uint32_t bits = (uint32_t)x << 16;
-    float y;
-
-    memcpy(&y, &bits, sizeof(y));
-    return y;
+    return bits & 0x7f800000u ? lcf_bf16_narrow(x) : (uint16_t)(bits >> 31 << 15);
 }
 
 static void portable_round(uint16_t *y, const float *x, size_t n)
@@ -67,46 +54,22 @@ static void portable_product(float *c, size_t ldc, const uint16_t *a, size_t lda
             float sum = 0.0f;
 
             for (size_t i = 0; i < k; i++)
-                sum += widen_one(a[r * lda + i]) *
-                       widen_one(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
+                sum += lcf_bf16_widen(a[r * lda + i]) *
+                       lcf_bf16_widen(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
             c[r * ldc + j] = add ? c[r * ldc + j] + sum : sum;
         }
-}
-
-/* To nearest even, saturating; denormals are kept. source: IEEE 754 binary16 */
-static uint16_t half_one(float x)
-{
-    const float limit = x > 65504.0f ? 65504.0f : x > -65504.0f ? x : -65504.0f;
-    const float magnitude = fabsf(limit);
-    const uint16_t sign = signbit(limit) ? 0x8000u : 0u;
-    uint32_t bits;
-
-    if (magnitude < 6.103515625e-5f) /* below the smallest normal: in units of 2^-24 */
-        return (uint16_t)(sign | (uint32_t)lrintf(magnitude * 16777216.0f));
-    memcpy(&bits, &magnitude, sizeof(bits));
-    bits += 0xfffu + (bits >> 13 & 1u);
-    return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
-}
-
-static float half_widen(uint16_t x)
-{
-    const uint32_t exponent = x >> 10 & 31u, fraction = x & 1023u;
-    const float y = exponent ? ldexpf((float)(fraction | 1024u), (int)exponent - 25)
-                             : ldexpf((float)fraction, -24);
-
-    return x >> 15 ? -y : y;
 }
 
 static void portable_to_half(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = half_one(x[i]);
+        y[i] = lcf_f16_narrow(x[i] > 65504.0f ? 65504.0f : x[i] > -65504.0f ? x[i] : -65504.0f);
 }
 
 static void portable_from_half(float *y, const uint16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = half_widen(x[i]);
+        y[i] = lcf_f16_widen(x[i]);
 }
 
 const lcf_bf16 lcf_bf16_portable = {portable_round,   portable_pair,    portable_panel,

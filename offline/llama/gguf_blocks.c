@@ -13,7 +13,7 @@
  */
 #include "offline/llama/gguf_blocks.h"
 
-#include "offline/llama/half.h"
+#include "common/math/half.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -9,8 +9,8 @@
 #ifndef LCF_OFFLINE_LLAMA_KV_ATTENTION_IMPL_H
 #define LCF_OFFLINE_LLAMA_KV_ATTENTION_IMPL_H
 
+#include "common/math/half.h"
 #include "common/math/kernels.h"
-#include "offline/llama/half.h"
 #include "offline/llama/kv_attention.h"
 
 #include <string.h>

@@ -4,8 +4,8 @@
 #include "offline/llama/kv_cache.h"
 
 #include "common/base/mem.h"
+#include "common/math/half.h"
 #include "common/math/kernels.h"
-#include "offline/llama/half.h"
 #include "offline/llama/huge_pages.h"
 #include "offline/llama/llama.h"
 

@@ -3,8 +3,8 @@
  */
 #include "offline/llama/matrix.h"
 
+#include "common/math/half.h"
 #include "common/math/kernels.h"
-#include "offline/llama/half.h"
 
 #include <math.h>
 #include <string.h>

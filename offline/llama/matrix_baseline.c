@@ -1,7 +1,7 @@
 /*
  * Matrix kernels in plain C: the reference that the fast ones are held against.
  */
-#include "offline/llama/half.h"
+#include "common/math/half.h"
 #include "offline/llama/matrix.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
-#include "offline/llama/half.h"
+#include "common/math/half.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -351,6 +351,6 @@ void lcf_safetensor_widen(float *out, const lcf_safetensor *t, size_t first, siz
     for (size_t i = 0; i < n; i++) {
         uint16_t half;
         memcpy(&half, t->data + 2 * (first + i), 2);
-        out[i] = bf16 ? lcf_float_of_bits((uint32_t)half << 16) : lcf_f16_widen(half);
+        out[i] = bf16 ? lcf_bf16_widen(half) : lcf_f16_widen(half);
     }
 }

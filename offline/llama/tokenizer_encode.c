@@ -12,7 +12,7 @@
  * 2019 (bytes); as in GGUF's `llama` and `gpt2`
  */
 #include "common/base/mem.h"
-#include "offline/llama/half.h"
+#include "common/math/half.h"
 #include "offline/llama/tokenizer_vocab.h"
 
 #include <stdlib.h>

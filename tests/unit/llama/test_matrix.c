@@ -4,7 +4,7 @@
  */
 #include "common/base/mem.h"
 #include "common/base/rng.h"
-#include "offline/llama/half.h"
+#include "common/math/half.h"
 #include "offline/llama/matrix.h"
 #include "tests/unit/test.h"
 

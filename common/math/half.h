@@ -4,8 +4,8 @@
  * Conversion is done in integers where a float would be subnormal, so that the result is the same
  * bits whether the thread flushes denormals or not. Narrowing rounds to nearest, ties to even.
  */
-#ifndef LCF_OFFLINE_LLAMA_HALF_H
-#define LCF_OFFLINE_LLAMA_HALF_H
+#ifndef LCF_COMMON_MATH_HALF_H
+#define LCF_COMMON_MATH_HALF_H
 
 #include <stdbool.h>
 #include <stdint.h>
