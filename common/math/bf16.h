@@ -17,7 +17,8 @@ typedef struct lcf_bf16 {
     /* As lcf_product; m rows of a against one panel, of which n columns are C's. */
     void (*product)(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
                     size_t m, size_t n, size_t k, bool add);
-    void (*to_half)(uint16_t *y, const float *x, size_t n); /* saturating at +-65504 */
+    /* Saturating at +-65504; NaN stays NaN. */
+    void (*to_half)(uint16_t *y, const float *x, size_t n);
     void (*from_half)(float *y, const uint16_t *x, size_t n);
 } lcf_bf16;
 

@@ -127,7 +127,7 @@ static void to_half(uint16_t *y, const float *x, size_t n)
         __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
         __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
 
-        v = _mm512_min_ps(most, _mm512_max_ps(least, v)); /* a NaN becomes `least` */
+        v = _mm512_min_ps(most, _mm512_max_ps(least, v)); /* a NaN, being second, stays one */
         _mm256_mask_storeu_epi16(y + i, mask,
                                  _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }

@@ -63,7 +63,9 @@ static void portable_product(float *c, size_t ldc, const uint16_t *a, size_t lda
 static void portable_to_half(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = lcf_f16_narrow(x[i] > 65504.0f ? 65504.0f : x[i] > -65504.0f ? x[i] : -65504.0f);
+        y[i] = lcf_f16_narrow(x[i] > 65504.0f    ? 65504.0f
+                              : x[i] < -65504.0f ? -65504.0f
+                                                 : x[i]); /* a NaN stays one */
 }
 
 static void portable_from_half(float *y, const uint16_t *x, size_t n)
