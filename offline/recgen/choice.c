@@ -2,6 +2,7 @@
 #include "offline/recgen/choice.h"
 
 #include "common/base/file.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "offline/data/rows.h"
 #include "offline/recgen/probe.h"
@@ -95,15 +96,22 @@ static lcf_status parse_questions(questions *q, const lcf_buf *text, const char 
     return status;
 }
 
+/* Appends the path of a subject's file. */
+static lcf_status append_path(lcf_buf *out, const exam *e, const char *split, const char *name,
+                              lcf_err *err)
+{
+    lcf_buf_printf(out, "%s/%s/%s_%s.csv", e->dir, split, name, split);
+    return out->status ? LCF_FAIL(err, out->status, "path of %s", name) : LCF_OK;
+}
+
 static lcf_status read_questions(questions *q, const exam *e, const char *split, const char *name,
                                  lcf_err *err)
 {
     lcf_buf path = LCF_BUF_INIT, text = LCF_BUF_INIT;
-    lcf_status status;
+    lcf_status status = append_path(&path, e, split, name, err);
 
-    lcf_buf_printf(&path, "%s/%s/%s_%s.csv", e->dir, split, name, split);
-    status = path.status ? LCF_FAIL(err, path.status, "path of %s", name)
-                         : lcf_file_read(&text, path.data, FILE_BYTES_MAX, err);
+    if (!status)
+        status = lcf_file_read(&text, path.data, FILE_BYTES_MAX, err);
     if (!status)
         status = parse_questions(q, &text, path.data, err);
     lcf_buf_dispose(&path);
@@ -318,6 +326,51 @@ lcf_status lcf_choice_measure(lcf_choice_result *out, const lcf_llama *model,
     }
     lcf_probe_free(e->probe);
     lcf_answers_dispose(&e->letters);
+    free(e);
+    return status;
+}
+
+/* Appends "SPLIT/SUBJECT HASH" and a newline. */
+static lcf_status append_digest(lcf_buf *out, const exam *e, const char *split, const char *name,
+                                lcf_err *err)
+{
+    char hex[LCF_SHA256_HEX_BYTES];
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_status status = append_path(&path, e, split, name, err);
+
+    if (!status)
+        status = lcf_sha256_file(hex, path.data, err);
+    if (!status)
+        lcf_buf_printf(out, "%s/%s %s\n", split, name, hex);
+    lcf_buf_dispose(&path);
+    return status;
+}
+
+lcf_status lcf_choice_describe(lcf_manifest *m, const char *dir, lcf_err *err)
+{
+    exam *e = lcf_alloc_zero(1, sizeof(*e));
+    char hex[LCF_SHA256_HEX_BYTES];
+    lcf_buf list = LCF_BUF_INIT;
+    lcf_status status;
+
+    if (!e)
+        return LCF_FAIL(err, LCF_ENOMEM, "multiple choice");
+    e->dir = dir;
+    status = find_subjects(e, err);
+    for (size_t i = 0; i < e->subjects_n && !status; i++) {
+        status = append_digest(&list, e, "dev", e->subjects[i].name, err);
+        if (!status)
+            status = append_digest(&list, e, e->split, e->subjects[i].name, err);
+    }
+    if (!status && list.status)
+        status = LCF_FAIL(err, list.status, "list of %s", dir);
+    if (!status)
+        status = lcf_sha256_hex(hex, list.data, list.len, err);
+    if (!status)
+        status = lcf_manifest_param_str(m, "choice", hex, err);
+    for (size_t i = 0; i < e->subjects_n; i++)
+        free(e->subjects[i].name);
+    lcf_buf_dispose(&list);
     free(e);
     return status;
 }

@@ -12,6 +12,7 @@
 #ifndef LCF_OFFLINE_RECGEN_CHOICE_H
 #define LCF_OFFLINE_RECGEN_CHOICE_H
 
+#include "common/base/manifest.h"
 #include "common/base/pool.h"
 #include "offline/llama/llama.h"
 
@@ -36,6 +37,9 @@ typedef struct lcf_choice_result {
 lcf_status lcf_choice_measure(lcf_choice_result *out, const lcf_llama *model,
                               const lcf_tokenizer *tokenizer, const char *dir, size_t rows_max,
                               size_t context_n, lcf_pool *pool, lcf_err *err);
+/* The questions of such a folder, by the content of their files, as a parameter of a step's
+ * manifest. errors: those of the files above */
+lcf_status lcf_choice_describe(lcf_manifest *m, const char *dir, lcf_err *err);
 /* The interval that holds 95 % of the accuracies of n independent guesses among four: exact
  * binomial quantiles. */
 void lcf_choice_chance(double *low, double *high, size_t n);

@@ -35,11 +35,10 @@ static lcf_status describe(measuring *m, lcf_err *err)
     const struct {
         const char *name;
         size_t value;
-    } sizes[] = {
-        {"cutoff", o->mixture.cutoff},           {"auc_rows", o->measure.auc_rows},
-        {"cot_rows", o->measure.cot_rows},       {"general_rows", o->measure.general_rows},
-        {"choice_rows", o->measure.choice_rows}, {"pair", (size_t)o->pair},
-        {"seed", (size_t)o->sources.seed},       {"choice", o->measure.choice_dir != NULL}};
+    } sizes[] = {{"cutoff", o->mixture.cutoff},           {"auc_rows", o->measure.auc_rows},
+                 {"cot_rows", o->measure.cot_rows},       {"general_rows", o->measure.general_rows},
+                 {"choice_rows", o->measure.choice_rows}, {"pair", (size_t)o->pair},
+                 {"seed", (size_t)o->sources.seed}};
     lcf_status status = lcf_manifest_create(&m->manifest, "measure", err);
 
     if (!status)
@@ -50,6 +49,8 @@ static lcf_status describe(measuring *m, lcf_err *err)
         status = lcf_manifest_input(m->manifest, "yes_no", o->yes_no, err);
     if (!status)
         status = lcf_sources_describe(m->manifest, &o->sources, err);
+    if (!status && o->measure.choice_dir)
+        status = lcf_choice_describe(m->manifest, o->measure.choice_dir, err);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !status; i++)
         status = lcf_manifest_param_i64(m->manifest, sizes[i].name, (int64_t)sizes[i].value, err);
     return status;
@@ -97,9 +98,8 @@ static lcf_status measure_choice(measuring *m, lcf_err *err)
 {
     const lcf_measure_options *o = &m->o->measure;
 
-    m->measures =
-        (lcf_recgen_measures){.auc = NAN, .cot_perplexity = NAN, .general_perplexity = NAN,
-                              .general_bits_per_byte = NAN};
+    m->measures = (lcf_recgen_measures){
+        .auc = NAN, .cot_perplexity = NAN, .general_perplexity = NAN, .general_bits_per_byte = NAN};
     m->measures.choice.accuracy = NAN;
     if (!o->choice_dir)
         return LCF_OK;

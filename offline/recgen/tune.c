@@ -156,6 +156,8 @@ static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, 
                    {"seed", (double)o->seed}};
     lcf_status status = lcf_sources_describe(m, &o->sources, err);
 
+    if (!status && o->measure.choice_dir)
+        status = lcf_choice_describe(m, o->measure.choice_dir, err);
     if (!status && o->adapter)
         status = lcf_manifest_input(m, "adapter", o->adapter, err);
     if (!status)

@@ -30,6 +30,19 @@ jq -S .measures measured.json | cmp - after.json || fail "measure and tune disag
 test "$(exit_code "$LLMCF" measure --model recgen/recgen.gguf --out x)" = 2
 [ ! -e x ] || fail "measures of a failed run"
 
+say "other questions are another measurement, and another tuning"
+mkdir -p exam/dev exam/val
+for i in 1 2 3 4 5; do echo "q$i,a,b,c,d,A"; done >exam/dev/cats_dev.csv
+echo 'q,a,b,c,d,A' >exam/val/cats_val.csv
+CHOICE="--model recgen/recgen.gguf --choice exam --out chosen --json"
+"$LLMCF" measure $CHOICE >first.json 2>>log
+echo 'r,a,b,c,d,B' >>exam/val/cats_val.csv
+"$LLMCF" measure $CHOICE >second.json 2>>log
+[ "$(jq .measures.choice.rows first.json second.json | xargs)" = '1 2' ] || fail "measures of questions that have changed"
+"$LLMCF" measure $CHOICE 2>&1 >/dev/null | grep -q 'up to date' || fail "measured the same questions twice"
+"$LLMCF" tune $TUNE $SOURCES --choice exam --out recgen --quiet 2>>log
+[ "$(jq .after.choice.rows recgen/report.json)" = 2 ] || fail "an exam added to a tuning that was made without"
+
 say "export-sft"
 "$LLMCF" export-sft --dataset dataset $SOURCES --source next --template llama2 --rows 50 --out sft --json >sft.json 2>>log
 [ "$(jq '[.[]] | add' sft.json)" = 50 ] || fail "rows"
