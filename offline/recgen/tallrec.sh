@@ -17,7 +17,7 @@ echo system,train,test,k,seed,auc_published,auc_difference,auc >"$csv.new"
 
 # score NAME TRAIN TEST FILE K SEED MODEL: one line of the table.
 score() {
-    "$llmcf" measure --model "$7" $form --yes-no "$4" --out "$out/scores/$1-$2-$3-$5-$6" --quiet 2>/dev/null
+    "$llmcf" measure --model "$7" $form --yes-no "$4" --out "$out/scores/$1-$2-$3-$5-$6" --quiet 2>>"$out/log"
     jq -r --arg head "$1,$2,$3,$5,$6" '"\($head),\(.yes_no.auc_published),\(.yes_no.auc_difference),"' \
         "$out/scores/$1-$2-$3-$5-$6/measures.json" >>"$csv.new"
 }
@@ -55,7 +55,7 @@ for k in $ks; do
     done
 done
 for seed in $seeds; do
-    [ -e "$out/movie-$cross-$seed" ] || tune_rows movie "$movie/movie_train_rebuilt.json" "$cross" "$seed"
+    tune_rows movie "$movie/movie_train_rebuilt.json" "$cross" "$seed"
     tune_rows beauty "$out/data/beauty_train.json" "$cross" "$seed"
     score tallrec movie beauty "$out/data/beauty_test.json" "$cross" "$seed" "$out/movie-$cross-$seed/recgen.gguf"
     score tallrec beauty movie "$movie/movie_test.json" "$cross" "$seed" "$out/beauty-$cross-$seed/recgen.gguf"
