@@ -372,15 +372,9 @@ lcf_status lcf_encoder_encode(float *out, const lcf_encoder *e, const lcf_str *t
 
 static lcf_status save_bert(const lcf_bert *b, const char *path, lcf_err *err)
 {
-    const lcf_gguf *g = lcf_bert_file(b);
-    const void *bytes;
     size_t n;
+    const void *bytes = lcf_gguf_bytes(&n, lcf_bert_file(b), 0);
 
-    if (lcf_gguf_shards_n(g) > 1)
-        return LCF_FAIL(err, LCF_EUNSUPPORTED,
-                        "%s: the encoder lies in %zu files; llmcf quantize makes one of them", path,
-                        lcf_gguf_shards_n(g));
-    bytes = lcf_gguf_bytes(&n, g, 0);
     return lcf_file_write(path, bytes, n, err);
 }
 
@@ -499,6 +493,10 @@ static lcf_status open_bert(lcf_encoder **out, const char *path, lcf_err *err)
     if (!e)
         return LCF_FAIL(err, LCF_ENOMEM, "%s: encoder", path);
     status = lcf_bert_open(&e->bert, path, err);
+    if (!status && lcf_gguf_shards_n(lcf_bert_file(e->bert)) > 1)
+        status = LCF_FAIL(err, LCF_EUNSUPPORTED,
+                          "%s: the encoder lies in %zu files; llmcf quantize makes one of them",
+                          path, lcf_gguf_shards_n(lcf_bert_file(e->bert)));
     if (!status) {
         e->dim = lcf_bert_config_of(e->bert)->dim;
         *out = e;

@@ -37,7 +37,8 @@ typedef struct lcf_lexical_options {
 lcf_status lcf_encoder_fit_lexical(lcf_encoder **out, const lcf_str *texts, size_t n,
                                    const lcf_lexical_options *options, lcf_pool *pool,
                                    lcf_err *err);
-/* Either kind, by what the file is. errors: as lcf_bundle_open, lcf_bert_open */
+/* Either kind, by what the file is. errors: as lcf_bundle_open, lcf_bert_open; EUNSUPPORTED a BERT
+ * in several files */
 lcf_status lcf_encoder_open(lcf_encoder **out, const char *path, lcf_err *err);
 /* A BERT is copied as its file is. errors: EUNSUPPORTED a BERT in several files */
 lcf_status lcf_encoder_save(const lcf_encoder *e, const char *path, lcf_err *err);

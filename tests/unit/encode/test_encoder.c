@@ -4,6 +4,7 @@
 #include "common/base/rng.h"
 #include "offline/encode/encoder.h"
 #include "offline/encode/lexical.h"
+#include "offline/llama/bert.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -293,6 +294,56 @@ static void test_bert(void **state)
     assert_int_equal(remove("bert.lcf"), 0);
 }
 
+static lcf_status write_part(const lcf_gguf *g, const char *path, uint32_t no, lcf_err *err)
+{
+    lcf_gguf_writer *w = NULL;
+    lcf_status status = lcf_gguf_create(&w, path, err);
+
+    for (size_t i = 0; lcf_gguf_key_at(g, i) && !status; i++) {
+        lcf_gguf_value value = lcf_gguf_value_at(g, i);
+        status = lcf_gguf_add_value(w, lcf_gguf_key_at(g, i), &value, err);
+    }
+    if (!status)
+        status = lcf_gguf_add_u32(w, "split.count", 2, err);
+    if (!status)
+        status = lcf_gguf_add_u32(w, "split.no", no, err);
+    for (size_t i = no; i < lcf_gguf_tensors_n(g) && !status; i += 2) {
+        const lcf_gguf_tensor *t = lcf_gguf_tensor_at(g, i);
+        status = lcf_gguf_add_converted(w, t, t->type, err);
+    }
+    if (!status) {
+        status = lcf_gguf_commit(w, err);
+        w = NULL;
+    }
+    lcf_gguf_abandon(w);
+    return status;
+}
+
+/* It could not be copied beside the vectors, which must show before they are made. */
+static void test_bert_in_parts(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    static const char *const parts[] = {"bert-00001-of-00002.gguf", "bert-00002-of-00002.gguf"};
+    char path[4096];
+    lcf_encoder *e;
+    lcf_bert *b;
+    lcf_gguf *g;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/tests/parity/golden/bert_mean.gguf", source ? source : ".");
+    assert_int_equal(lcf_gguf_open(&g, path, &err), LCF_OK);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(write_part(g, parts[i], i, &err), LCF_OK);
+    lcf_gguf_close(g);
+    assert_int_equal(lcf_bert_open(&b, parts[0], &err), LCF_OK);
+    lcf_bert_close(b);
+    assert_int_equal(lcf_encoder_open(&e, parts[0], &err), LCF_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "2 files"));
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(remove(parts[i]), 0);
+}
+
 static void test_features(void **state)
 {
     lcf_features f;
@@ -365,10 +416,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),        cmocka_unit_test(test_bert),
-        cmocka_unit_test(test_features),      cmocka_unit_test(test_near_is_near),
-        cmocka_unit_test(test_topics),        cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_few_texts),     cmocka_unit_test(test_texts_max),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_bert_in_parts), cmocka_unit_test(test_features),
+        cmocka_unit_test(test_near_is_near),  cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_few_texts),
+        cmocka_unit_test(test_texts_max),     cmocka_unit_test(test_out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
