@@ -260,6 +260,10 @@ static lcf_status open_earlier(encode_step *s, lcf_err *err)
 
     if (!status && lcf_path_exists(cots))
         status = lcf_embeddings_open(&s->before, cots, err);
+    if (!status && s->before.n && (s->before.dim != lcf_encoder_dim(s->encoder) || !s->before.keys))
+        status = LCF_FAIL(
+            err, LCF_EFORMAT,
+            "%s: not of the encoder beside it, or without keys: encode without --reuse", cots);
     free(encoder);
     free(cots);
     return status;
