@@ -266,7 +266,10 @@ static lcf_status put_padding(lcf_gguf_writer *w, uint64_t written, lcf_err *err
 static lcf_status check_fits(const lcf_gguf_writer *w, const pending *t, const float *x, size_t n,
                              lcf_err *err)
 {
-    float most = t->type == LCF_GGUF_F32 || t->type == LCF_GGUF_BF16 ? FLT_MAX : 65504.f;
+    /* BF16: below half way between its largest value and 2^128 */
+    float most = t->type == LCF_GGUF_F32    ? FLT_MAX
+                 : t->type == LCF_GGUF_BF16 ? 0x1.fefffep127f
+                                            : 65504.f;
 
     if (!t->source) /* weights at hand are written as they are */
         return LCF_OK;

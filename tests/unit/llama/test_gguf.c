@@ -471,6 +471,31 @@ static void test_converted(void **state)
     lcf_gguf_close(g);
 }
 
+/* The greatest float that BF16 can express is converted, the next one is not made infinite. */
+static void test_greatest(void **state)
+{
+    static const float GREATEST[] = {0x1.fefffep127f, 0x1.ffp127f};
+    const uint64_t dims[] = {1};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_gguf_writer *w;
+    lcf_gguf *g, *copy;
+    float back;
+
+    (void)state;
+    must(lcf_gguf_create(&w, PATH, &err), &err);
+    must(lcf_gguf_add_tensor(w, "fits", LCF_GGUF_F32, dims, 1, &GREATEST[0], &err), &err);
+    must(lcf_gguf_add_tensor(w, "does not", LCF_GGUF_F32, dims, 1, &GREATEST[1], &err), &err);
+    must(lcf_gguf_commit(w, &err), &err);
+    must(lcf_gguf_open(&g, PATH, &err), &err);
+    must(convert_sample(g, "fits", LCF_GGUF_BF16, &err), &err);
+    must(lcf_gguf_open(&copy, DAMAGED, &err), &err);
+    lcf_gguf_dequantize(&back, lcf_gguf_tensor_find(copy, "fits"), 0, 1);
+    assert_true(back == 0x1.fep127f);
+    lcf_gguf_close(copy);
+    assert_int_equal(convert_sample(g, "does not", LCF_GGUF_BF16, &err), LCF_EUNSUPPORTED);
+    lcf_gguf_close(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,7 +503,7 @@ int main(void)
         cmocka_unit_test(test_f16),           cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_truncated),     cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_converted),
+        cmocka_unit_test(test_converted),     cmocka_unit_test(test_greatest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
