@@ -139,7 +139,7 @@ size_t lcf_byte_alphabet_decode(char *out, lcf_str piece)
         if (byte >= 0) {
             out[n++] = (char)byte;
         } else {
-            memcpy(out + n, piece.data + at, len);
+            memmove(out + n, piece.data + at, len);
             n += len;
         }
     }

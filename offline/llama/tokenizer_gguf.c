@@ -145,11 +145,12 @@ static lcf_status read_vocab(lcf_vocab *v, const lcf_gguf *g, lcf_err *err)
     if (!status && spm)
         status = lcf_gguf_f32s(&v->scores, &scores_n, g, "tokenizer.ggml.scores", err);
     if (!status) {
-        status =
-            lcf_gguf_i32s(&v->types, &types_n, g, "tokenizer.ggml.token_type", spm ? err : NULL);
+        status = lcf_gguf_i32s(&v->types, &types_n, g, "tokenizer.ggml.token_type", NULL);
         if (status == LCF_ENOTFOUND && !spm) {
             status = LCF_OK;
             types_n = v->n;
+        } else if (status) {
+            status = lcf_gguf_i32s(&v->types, &types_n, g, "tokenizer.ggml.token_type", err);
         }
     }
     if (!status && v->kind == LCF_TOKENIZER_BPE)

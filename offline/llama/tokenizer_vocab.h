@@ -98,7 +98,8 @@ lcf_status lcf_encode_wordpiece(lcf_tokens *out, const lcf_tokenizer *t, const c
                                 size_t len);
 
 /* The alphabet of byte-level pieces: a character for every byte. The bytes that `piece` stands for
- * (characters beyond the alphabet as they are) into out [piece.len]; returns their number. */
+ * (characters beyond the alphabet as they are) into out [piece.len], which may be the piece itself;
+ * returns their number. */
 size_t lcf_byte_alphabet_decode(char *out, lcf_str piece);
 /* Appends the piece of some bytes. */
 void lcf_byte_alphabet_encode(lcf_buf *out, lcf_str bytes);

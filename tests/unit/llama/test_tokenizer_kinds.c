@@ -368,6 +368,28 @@ static void test_wrong_vocabularies(void **state)
     assert_non_null(strstr(err.text, "x y"));
 }
 
+/* What is wrong with a key that may be missing is told. */
+static void test_wrong_types(void **state)
+{
+    static const float WRONG[] = {1, 1};
+    static const lcf_str PIECES[] = {{"a", 1}, {"b", 1}};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_gguf_writer *w;
+    lcf_tokenizer *t;
+    lcf_gguf *g;
+
+    (void)state;
+    must(lcf_gguf_create(&w, PATH, &err), &err);
+    must(lcf_gguf_add_string(w, "tokenizer.ggml.model", "bert", &err), &err);
+    must(lcf_gguf_add_strings(w, "tokenizer.ggml.tokens", PIECES, 2, &err), &err);
+    must(lcf_gguf_add_f32s(w, "tokenizer.ggml.token_type", WRONG, 2, &err), &err);
+    must(lcf_gguf_commit(w, &err), &err);
+    must(lcf_gguf_open(&g, PATH, &err), &err);
+    assert_int_equal(lcf_tokenizer_from_gguf(&t, g, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "token_type"));
+    lcf_gguf_close(g);
+}
+
 static void test_out_of_memory(void **state)
 {
     static const char TEXT[] = "the then <tab> the 12 \xc3\xa9";
@@ -440,6 +462,41 @@ static lcf_tokenizer *create(const lcf_vocab *v)
     return t;
 }
 
+/* A piece with characters beyond the byte alphabet, which stand for themselves. */
+static void test_bpe_beyond_alphabet(void **state)
+{
+#define DAY "\xe6\x97\xa5"
+    static const lcf_str MERGE[] = {{"\xc4\xa0 " DAY, 6}};
+    lcf_buf bytes[256];
+    lcf_str pieces[258];
+    lcf_vocab v = {.kind = LCF_TOKENIZER_BPE,
+                   .n = 258,
+                   .pieces = pieces,
+                   .pre = LCF_PRE_LLAMA3,
+                   .whole_words = true,
+                   .merges = MERGE,
+                   .merges_n = 1};
+    lcf_tokenizer *t;
+
+    (void)state;
+    for (size_t i = 0; i < 256; i++) {
+        const char byte = (char)i;
+        bytes[i] = (lcf_buf)LCF_BUF_INIT;
+        lcf_byte_alphabet_encode(&bytes[i], (lcf_str){&byte, 1});
+        pieces[i] = (lcf_str){bytes[i].data, bytes[i].len};
+    }
+    pieces[256] = (lcf_str){DAY, 3};
+    pieces[257] = (lcf_str){"\xc4\xa0" DAY, 5};
+    t = create(&v);
+    EXPECT(t, " " DAY, 257);
+    EXPECT(t, DAY, 256);
+    assert_int_equal(lcf_merge_slot(t, ' ', 256)->made, 257);
+    lcf_tokenizer_free(t);
+    for (size_t i = 0; i < 256; i++)
+        lcf_buf_dispose(&bytes[i]);
+#undef DAY
+}
+
 static void test_spm_user_pieces(void **state)
 {
     static const lcf_str PIECES[] = {
@@ -509,7 +566,8 @@ int main(void)
         cmocka_unit_test(test_markers_stay_text),  cmocka_unit_test(test_spell),
         cmocka_unit_test(test_round_trip),         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_wrong_vocabularies), cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_hostile_texts),      cmocka_unit_test(test_spm_user_pieces),
+        cmocka_unit_test(test_hostile_texts),      cmocka_unit_test(test_bpe_beyond_alphabet),
+        cmocka_unit_test(test_wrong_types),        cmocka_unit_test(test_spm_user_pieces),
         cmocka_unit_test(test_wordpiece_by_hand),
     };
 
