@@ -2,6 +2,7 @@
 #include "offline/recgen/sources.h"
 
 #include "common/base/mem.h"
+#include "common/store/cot_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,23 @@ lcf_chat lcf_sources_chat(const lcf_sources_options *options)
 
 /* ---- manifest ---- */
 
+/* A store by its records: it grows in place, and has a manifest only where `generate` finished it.
+ */
+static lcf_status describe_store(lcf_manifest *m, const char *name, const char *path, lcf_err *err)
+{
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    char role[48], digest[LCF_SHA256_HEX_BYTES];
+    lcf_cot_store *store;
+    lcf_status status = lcf_cot_store_open(&store, path, &options, err);
+
+    if (status)
+        return status;
+    status = lcf_cot_store_digest(digest, store, err);
+    lcf_cot_store_close(store);
+    snprintf(role, sizeof(role), "%s records", name);
+    return status ? status : lcf_manifest_param_str(m, role, digest, err);
+}
+
 static lcf_status describe_one(lcf_manifest *m, const lcf_source_spec *s, size_t idx, lcf_err *err)
 {
     char name[32], value[256];
@@ -170,7 +188,8 @@ static lcf_status describe_one(lcf_manifest *m, const lcf_source_spec *s, size_t
     path = lcf_strndup(s->path.data, s->path.len);
     if (!path)
         return LCF_FAIL(err, LCF_ENOMEM, "path of a source");
-    status = lcf_manifest_input(m, name, path, err);
+    status = s->kind == LCF_SOURCE_COT ? describe_store(m, name, path, err)
+                                       : lcf_manifest_input(m, name, path, err);
     free(path);
     return status;
 }

@@ -52,6 +52,14 @@ say "export-sft"
 printf 'Plain text.\n' >text.txt
 test "$(exit_code "$LLMCF" export-sft --source text:text.txt --out x)" = 2
 
+say "a store is a source by its records, without a manifest too"
+"$LCF_BIN_DIR/cot_fixture" dataset cot 8 forward
+COT="--dataset dataset --source cot:cot --out sft-cot --json"
+few=$("$LLMCF" export-sft $COT 2>>log | jq .cot)
+"$LCF_BIN_DIR/cot_fixture" dataset cot 3 forward
+more=$("$LLMCF" export-sft $COT 2>>log | jq .cot)
+[ "$few" -gt 0 ] && [ "$more" -gt "$few" ] || fail "$few rows of a store, and $more of it when it had grown"
+
 say "import"
 "$LLMCF" import "$LCF_SOURCE_DIR/tests/parity/golden/import" --tokenizer "$LCF_SOURCE_DIR/schemas/examples/recgen.gguf" --out imported.gguf 2>>log
 "$LLMCF" complete --model imported.gguf --prompt "the cat" --max-tokens 3 >/dev/null 2>>log || fail "an imported model does not complete"
