@@ -82,6 +82,17 @@ static size_t pages_of_row(const lcf_decoder *d, size_t prompt_n)
     return pages_of(prompt_n) + d->o.candidates_n * own;
 }
 
+/* The most that a prompt of up to prompt_max tokens needs. Not always the longest one's: of a
+ * shorter one's last page each candidate has a copy. A whole page more is one page more. */
+static size_t pages_at_most(const lcf_decoder *d, size_t prompt_max)
+{
+    size_t most = 0;
+
+    for (size_t n = prompt_max; n > 0 && prompt_max - n < LCF_LLAMA_PAGE; n--)
+        most = pages_of_row(d, n) > most ? pages_of_row(d, n) : most;
+    return most;
+}
+
 static lcf_status open_session(lcf_decoder *d, lcf_err *err)
 {
     size_t n = d->o.candidates_n;
@@ -93,10 +104,10 @@ static lcf_status open_session(lcf_decoder *d, lcf_err *err)
         .kv_f16 = true,
     };
 
-    d->pages_n = rows * pages_of_row(d, d->prompt_max);
+    d->pages_n = rows * pages_at_most(d, d->prompt_max);
     if (d->o.kv_bytes_max && d->o.kv_bytes_max / page < d->pages_n)
         d->pages_n = d->o.kv_bytes_max / page;
-    while (d->prompt_max && pages_of_row(d, d->prompt_max) > d->pages_n)
+    while (d->prompt_max && pages_at_most(d, d->prompt_max) > d->pages_n)
         d->prompt_max--;
     if (!d->prompt_max)
         return LCF_FAIL(err, LCF_EINVAL,

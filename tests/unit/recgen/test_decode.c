@@ -240,12 +240,70 @@ static void test_limits(void **state)
     lcf_decoder_free(d);
 }
 
+/* One row of each length, from 1 token up. */
+typedef struct lengths {
+    size_t next, most, done_n;
+} lengths;
+
+static lcf_status next_length(void *arg, lcf_decoder_row *row, bool *any, lcf_err *err)
+{
+    lengths *l = arg;
+
+    *any = l->next < l->most;
+    if (!*any)
+        return LCF_OK;
+    row->id = ++l->next;
+    row->key = key_of(row->id);
+    for (size_t i = 0; i < row->id; i++)
+        if (lcf_tokens_push(&row->prompt, 3 + (uint32_t)(row->id + i) % 50))
+            return LCF_FAIL(err, LCF_ENOMEM, "prompt");
+    return LCF_OK;
+}
+
+static lcf_status count_done(void *arg, const lcf_decoder_row *row, const lcf_candidate *candidates,
+                             lcf_err *err)
+{
+    (void)row;
+    (void)candidates;
+    (void)err;
+    ((lengths *)arg)->done_n++;
+    return LCF_OK;
+}
+
+/* A prompt that ends within a page can need more pages than a longer one that ends with it. */
+static void test_every_length_has_room(void **state)
+{
+    const world *w = *state;
+    const size_t page = lcf_llama_page_bytes(w->m, true);
+
+    for (size_t pages = 0; pages < 20; pages++) { /* 0: as many as the slots can use */
+        lcf_decoder_options options = {.candidates_n = CANDIDATES,
+                                       .tokens_max = TOKENS,
+                                       .sampling = SAMPLING,
+                                       .slots = CANDIDATES,
+                                       .threads = 1,
+                                       .kv_bytes_max = pages * page};
+        lengths l = {0, 0, 0};
+        const lcf_decoder_source source = {&l, next_length, count_done};
+        lcf_err err = LCF_ERR_INIT;
+        lcf_decoder *d;
+
+        if (lcf_decoder_create(&d, w->m, &options, NULL))
+            continue; /* not one row */
+        l.most = lcf_decoder_prompt_max(d) < 100 ? lcf_decoder_prompt_max(d) : 100;
+        assert_ok(lcf_decoder_run(d, &source, &err), &err);
+        assert_int_equal(l.done_n, l.most);
+        lcf_decoder_free(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_texts),
         cmocka_unit_test(test_shared_beginnings),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_every_length_has_room),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
