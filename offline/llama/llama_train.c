@@ -413,8 +413,11 @@ static lcf_status reduce(lcf_llama_trainer *t, lcf_err *err)
 
     if (!t->any) /* this process had nothing to learn from */
         lcf_grads_zero(&t->grads);
-    for (size_t i = t->config.layers_n + 2; i-- > 0 && !status;)
+    /* What is not begun, in the order of a backward pass: that of the other processes. */
+    for (size_t i = t->config.layers_n + 1; i-- > 0 && !status;)
         status = part_done(t, i, err);
+    if (!status)
+        status = part_done(t, t->config.layers_n + 1, err);
     if (!status)
         status = comm->wait(comm, err);
     if (!status)

@@ -422,6 +422,78 @@ static void test_accumulation(void **state)
 }
 
 /* bf16 products give the same training to their precision. */
+/* One process of several, which notes what it asks the others for. */
+#define SUMS_MAX 16
+typedef struct listener {
+    lcf_comm face;
+    const float *begun[SUMS_MAX];
+    size_t begun_n;
+} listener;
+
+static lcf_status note_sum(lcf_comm *comm, float *values, size_t n, lcf_err *err)
+{
+    listener *l = (listener *)comm;
+
+    (void)n;
+    (void)err;
+    assert_true(l->begun_n < SUMS_MAX);
+    l->begun[l->begun_n++] = values;
+    return LCF_OK;
+}
+
+static void no_progress(lcf_comm *comm)
+{
+    (void)comm;
+}
+
+static lcf_status nothing_to_wait_for(lcf_comm *comm, lcf_err *err)
+{
+    (void)comm;
+    (void)err;
+    return LCF_OK;
+}
+
+static lcf_status another_had_a_target(lcf_comm *comm, double *values, size_t n, lcf_err *err)
+{
+    (void)comm;
+    (void)err;
+    values[n - 1] += 1.0;
+    return LCF_OK;
+}
+
+/* MPI matches sums by their order: a process without a target must ask as the others do. */
+static void test_sums_have_one_order(void **state)
+{
+    listener l = {.face = {.rank = 0,
+                           .size = 2,
+                           .sum_begin = note_sum,
+                           .progress = no_progress,
+                           .wait = nothing_to_wait_for,
+                           .sum_f64 = another_had_a_target}};
+    const float *usual[SUMS_MAX];
+    lcf_llama_train_options o = full();
+    lcf_llama_trainer *t;
+    lcf_pool *pool = pool_of(2);
+    double loss;
+    data d;
+
+    (void)state;
+    o.comm = &l.face;
+    t = trainer_of(&o);
+    data_make(&d, 5);
+    assert_int_equal(lcf_llama_trainer_step(&loss, t, d.seqs, SEQS, pool, NULL), LCF_OK);
+    assert_int_equal(l.begun_n, config.layers_n + 2);
+    memcpy(usual, l.begun, sizeof(usual));
+    l.begun_n = 0;
+    memset(d.targets, 0xff, sizeof(d.targets)); /* -1 */
+    assert_int_equal(lcf_llama_trainer_step(&loss, t, d.seqs, SEQS, pool, NULL), LCF_OK);
+    assert_int_equal(l.begun_n, config.layers_n + 2);
+    for (size_t i = 0; i < l.begun_n; i++)
+        assert_ptr_equal(l.begun[i], usual[i]);
+    lcf_llama_trainer_free(t);
+    lcf_pool_free(pool);
+}
+
 static void test_bf16(void **state)
 {
     lcf_llama_train_options o = full();
@@ -646,6 +718,7 @@ int main(void)
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_sums_have_one_order),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_other_methods_are_refused),
