@@ -186,6 +186,7 @@ int lcf_cmd_quantize(int argc, char **argv)
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&ARGP, "quantize", argc, argv, &o, &err);
 
+    lcf_stop_install();
     if (!status)
         status = run(&o, &err);
     return lcf_cli_finish("quantize", status, &err);

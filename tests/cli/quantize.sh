@@ -35,6 +35,20 @@ head -c 1000 "$model" >short.gguf
 expect_failure 1 'short.gguf' "$LLMCF" quantize short.gguf x.gguf Q8_0
 [ -z "$(ls x.gguf* 2>/dev/null)" ] || fail "a failure leaves $(ls x.gguf*)"
 
+# a signal: 256 MiB of zeros take long enough to be interrupted
+zeros='\0\0\0\0\0\0'
+printf 'GGUF\3\0\0\0\1\0'"$zeros"'\0\0'"$zeros"'\1\0'"$zeros"'w\2\0\0\0\0\20'"$zeros"'\0\100'"$zeros\0\0\0\0\0\0$zeros" >big.gguf
+truncate -s $((96 + 4096 * 16384 * 4)) big.gguf
+"$LLMCF" quantize --quiet big.gguf y.gguf Q4_0 2>err.txt &
+pid=$!
+until ls y.gguf* >/dev/null 2>&1; do kill -0 $pid || fail "it ended: $(cat err.txt)"; done
+kill -TERM $pid
+got=0
+wait $pid || got=$?
+[ "$got" = 75 ] && grep -q 'stopped; nothing was changed' err.txt || fail "a signal: $got, $(cat err.txt)"
+[ -z "$(ls y.gguf* 2>/dev/null)" ] || fail "a signal leaves $(ls y.gguf*)"
+rm big.gguf
+
 real=${LCF_DATA:-}/llama
 [ -d "$real" ] || { echo "no shared data: the reference model was not tried"; exit 0; }
 for type in q8_0 q4_0; do
