@@ -77,7 +77,7 @@ typedef struct lcf_engine_options {
 } lcf_engine_options;
 
 /* The model of a GGUF file. errors: as lcf_llama_open; run: as lcf_decoder_create, lcf_decoder_run,
- * ELIMIT a prompt has no room in the model's context */
+ * ELIMIT a prompt has no room in the model's context or in kv_bytes_max */
 lcf_status lcf_engine_local_create(lcf_engine **out, const lcf_engine_options *options,
                                    const char *model, lcf_err *err);
 

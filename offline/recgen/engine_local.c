@@ -46,17 +46,24 @@ static lcf_status encode_prompt(lcf_tokens *out, local *l, const lcf_facts *fact
     return status;
 }
 
-/* The row's prompt, with as much history as the model's context has room for. */
+/* The row's prompt, with as much history as the model's context has room for. Memory takes none of
+ * it: the same row has the same text on any machine, or none. */
 static lcf_status make_prompt(lcf_tokens *prompt, local *l, lcf_ask *ask, lcf_err *err)
 {
-    size_t room = lcf_decoder_prompt_max(l->decoder);
+    const size_t room = l->model->config.context_n - l->o.tokens_max;
+    const size_t most = lcf_decoder_prompt_max(l->decoder);
 
     for (;;) {
         lcf_status status;
         prompt->n = 0;
         status = encode_prompt(prompt, l, &ask->facts, err);
-        if (status || prompt->n <= room)
+        if (status || prompt->n <= most)
             return status;
+        if (prompt->n <= room)
+            return LCF_FAIL(err, LCF_ELIMIT,
+                            "a prompt of %zu tokens; a KV cache of %zu bytes has room for %zu: "
+                            "give it more",
+                            prompt->n, l->o.kv_bytes_max, most);
         if (!l->job->shorten(l->job->arg, ask))
             return LCF_FAIL(err, LCF_ELIMIT,
                             "a prompt of %zu tokens; the model's context leaves room for %zu",

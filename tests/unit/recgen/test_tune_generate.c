@@ -326,6 +326,46 @@ static void test_generate_refuses(void **state)
 
 /* Memory may end at any allocation: an error, nothing torn, and the next run completes the store.
  */
+/* Where memory is short there are fewer rows at a time, or an error: never other texts. */
+static void test_memory_changes_no_text(void **state)
+{
+    world *w = *state;
+    char *plenty = lcf_path_join(w->dir, "plenty"), *want, *got = NULL;
+    lcf_generate_options options;
+    lcf_generate_result result;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_llama *m;
+    size_t page, limits = 0;
+
+    assert_int_equal(lcf_llama_open(&m, w->gguf, &err), LCF_OK);
+    page = lcf_llama_page_bytes(m, true);
+    lcf_llama_close(m);
+    small(&options, w, plenty);
+    generate(&result, &options);
+    want = export_of(plenty);
+    for (size_t pages = 1; pages < 100 && !got; pages++) {
+        lcf_buf out = LCF_BUF_INIT;
+        lcf_status status;
+
+        lcf_buf_printf(&out, "%s/pages-%zu", w->dir, pages);
+        small(&options, w, lcf_buf_text(&out));
+        options.kv_bytes_max = pages * page;
+        status = lcf_generate(&result, &options, &err);
+        if (!status)
+            got = export_of(lcf_buf_text(&out));
+        else
+            assert_true(status == LCF_EINVAL || status == LCF_ELIMIT);
+        limits += status == LCF_ELIMIT;
+        lcf_buf_dispose(&out);
+    }
+    assert_true(limits > 0);
+    assert_non_null(got);
+    assert_string_equal(got, want);
+    free(plenty);
+    free(want);
+    free(got);
+}
+
 static void test_generate_without_memory(void **state)
 {
     world *w = *state;
@@ -397,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_growing_share),
         cmocka_unit_test(test_key_depends_on_everything),
         cmocka_unit_test(test_generate_refuses),
+        cmocka_unit_test(test_memory_changes_no_text),
         cmocka_unit_test(test_generate_without_memory),
         cmocka_unit_test(test_tune_without_memory),
     };
