@@ -49,8 +49,7 @@ size_t lcf_kv_page_bytes(size_t layers_n, size_t kv_heads_n, size_t head_dim, bo
 /* Empties a sequence. */
 void lcf_kv_reset(lcf_kv_cache *c, uint32_t seq);
 /* dst becomes the first len tokens of src, len <= its length: full pages are shared, the rest of
- * the last one is copied. Does nothing and returns false when that needs a page and there is none.
- */
+ * the last one is copied. False when that needs a page and there is none: dst is then empty. */
 bool lcf_kv_copy(lcf_kv_cache *c, uint32_t dst, uint32_t src, size_t len);
 /* Pages that `added` more tokens of a sequence need. */
 size_t lcf_kv_pages_wanted(const lcf_kv_cache *c, uint32_t seq, size_t added);
