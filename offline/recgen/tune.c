@@ -114,17 +114,15 @@ static lcf_status describe_model(lcf_manifest *m, const lcf_tune_options *o, lcf
     const struct {
         const char *name;
         uint64_t value;
-    } sizes[] = {{"dim", o->dim},           {"layers", o->layers_n},
-                 {"heads", o->heads_n},     {"kv_heads", o->kv_heads_n},
-                 {"ffn", o->ffn_dim},       {"vocab", o->vocab_n},
-                 {"context", o->context_n}, {"type", (uint64_t)o->type}};
-    lcf_status status = LCF_OK;
+    } sizes[] = {{"dim", o->dim},          {"layers", o->layers_n},
+                 {"heads", o->heads_n},    {"kv_heads", o->kv_heads_n},
+                 {"ffn", o->ffn_dim},      {"vocab", o->vocab_n},
+                 {"context", o->context_n}};
+    lcf_status status = o->base ? lcf_manifest_input(m, "model", o->base, err) : LCF_OK;
 
-    if (o->base)
-        return lcf_manifest_input(m, "model", o->base, err);
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !status; i++)
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !o->base && !status; i++)
         status = lcf_manifest_param_i64(m, sizes[i].name, (int64_t)sizes[i].value, err);
-    return status;
+    return status ? status : lcf_manifest_param_i64(m, "type", (int64_t)o->type, err);
 }
 
 static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, lcf_err *err)

@@ -154,6 +154,13 @@ static void test_tune_goes_on_from_a_model(void **state)
     assert_true(isfinite(result.before.general_perplexity));
     assert_true(result.after.general_perplexity < result.before.general_perplexity);
     lcf_tune_result_dispose(&result);
+    for (int again = 0; again < 2; again++) { /* another type is another file */
+        options.type = LCF_GGUF_F16;
+        if (lcf_tune(&result, &options, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(result.current, again);
+        lcf_tune_result_dispose(&result);
+    }
     lcf_buf_dispose(&rows);
     lcf_buf_dispose(&source);
     free(general);
