@@ -391,6 +391,7 @@ static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answ
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *body = evbuffer_new();
     connection *c = find_connection(f, req);
+    const bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     int code = answer->code;
 
     if (c)
@@ -410,7 +411,9 @@ static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answ
         evhttp_add_header(headers, "X-Request-Id", request_id);
     if (answer->close || f->drain_start_s != 0.0)
         evhttp_add_header(headers, "Connection", "close");
-    evhttp_send_reply(req, code, lcf_answer_reason(code), code == answer->code ? body : NULL);
+    /* evhttp would send a body after HEAD, too, and the next answer would begin with it. */
+    evhttp_send_reply(req, code, lcf_answer_reason(code),
+                      code == answer->code && !head ? body : NULL);
     if (body)
         evbuffer_free(body);
 }

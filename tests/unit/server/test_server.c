@@ -187,6 +187,24 @@ static void connections_are_kept(void **state)
 
 /* A client that drips bytes is cut off, however often it sends one; one that is idle between
  * requests is not. */
+/* An answer to HEAD is its head: what follows on the connection is the next one. */
+static void head_has_no_body(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    int fd = connect_tcp(s);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        send_request(fd, "HEAD", i ? "/nothing" : "/healthz", "");
+        send_request(fd, "GET", "/healthz", "");
+        expect(read_reply(fd), i ? 404 : 200, "");
+        expect(read_reply(fd), 200, "\"status\":\"ok\"");
+    }
+    close(fd);
+    lcf_server_stop(s);
+}
+
 static void slow_clients_are_cut_off(void **state)
 {
     lcf_server_options o = options_of_test();
@@ -618,6 +636,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(limits),
         cmocka_unit_test(connections_are_kept),
+        cmocka_unit_test(head_has_no_body),
         cmocka_unit_test(slow_clients_are_cut_off),
         cmocka_unit_test(speaks_over_a_unix_socket),
         cmocka_unit_test(addresses_that_cannot_be),
