@@ -38,6 +38,8 @@
 #define SWEEP_US 50000
 /* From the moment when no connection can begin any more to the last look at those that have. */
 #define ACCEPT_S 0.1
+/* How long nobody is accepted after that failed, for want of descriptors mostly. */
+#define ACCEPT_AGAIN_S 0.25
 /* Read a little past the limit, so that most bodies that are too large get an answer in JSON. */
 #define BODY_SLACK 2
 
@@ -71,6 +73,7 @@ struct lcf_front {
     size_t jobs_n;
     lcf_job *free_jobs;
     bool full;            /* accepting is suspended */
+    double accept_s;      /* when what refuse_for_now has suspended goes on */
     double drain_start_s; /* 0: not draining */
     pthread_t thread;
     bool started;
@@ -102,6 +105,15 @@ static void set_accepting(lcf_front *f, bool accepting)
         else
             evconnlistener_disable(listener);
     }
+}
+
+/* Whoever waits to be accepted keeps waiting: without this the loop would fail, and say so, as
+ * often as it can turn. The sweep tries again. */
+static void refuse_for_now(struct evconnlistener *listener, void *arg)
+{
+    (void)arg; /* evhttp's */
+    lcf_log(LCF_LOG_WARN, "cannot accept a connection: %s", strerror(errno));
+    evconnlistener_disable(listener);
 }
 
 /* evhttp asks for the bufferevent of a connection that it has just accepted. */
@@ -260,8 +272,11 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     atomic_fetch_add_explicit(&f->shared->front_beats, 1, memory_order_relaxed);
-    if (f->full && f->connections_n < f->shared->options.connections_max)
+    if (f->connections_n < f->shared->options.connections_max &&
+        (f->full || now_s >= f->accept_s)) {
         set_accepting(f, true);
+        f->accept_s = now_s + ACCEPT_AGAIN_S;
+    }
     if (f->drain_start_s == 0.0)
         return;
     if (now_s - f->drain_start_s > ACCEPT_S)
@@ -522,6 +537,8 @@ static lcf_status add_listener(lcf_front *f, const lcf_listener *listener, lcf_e
         close(copy);
         return LCF_FAIL(err, LCF_ENOMEM, "listener of the front");
     }
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(f->bound[f->bound_n].socket),
+                                refuse_for_now);
     f->bound_n++;
     return LCF_OK;
 }

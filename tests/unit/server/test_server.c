@@ -8,11 +8,14 @@
 #include "online/rank/wire_binary.h"
 
 #include <arpa/inet.h>
+#include <event2/event.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- tests ---- */
@@ -627,6 +630,48 @@ static void more_connections_wait(void **state)
     lcf_server_stop(s);
 }
 
+static _Atomic int g_warnings; /* of libevent */
+
+static void count_warning(int severity, const char *text)
+{
+    (void)severity;
+    (void)text;
+    g_warnings++;
+}
+
+/* Without descriptors the front waits for some: it does not fail as often as it can. */
+static void waits_for_descriptors(void **state)
+{
+    lcf_server_options o = options_of_test();
+    const struct timespec pause = {0, 300000000};
+    lcf_server *s = start(&o);
+    int fd = connect_tcp(s), late = socket(AF_INET, SOCK_STREAM, 0), spare = dup(late);
+    struct rlimit before, none;
+    struct sockaddr_storage address;
+    socklen_t n = sizeof(address);
+
+    (void)state;
+    expect(ask_fd(fd, "GET", "/healthz", ""), 200, "ok");
+    assert_int_equal(getpeername(fd, (struct sockaddr *)&address, &n), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    close(spare);
+    none = (struct rlimit){(rlim_t)spare, before.rlim_max};
+    event_set_log_callback(count_warning);
+    lcf_log_set_level((lcf_log_level)(LCF_LOG_ERROR + 1));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(late, (struct sockaddr *)&address, n), 0);
+    nanosleep(&pause, NULL);
+    expect(ask_fd(fd, "GET", "/healthz", ""), 200, "ok");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    expect(ask_fd(late, "GET", "/healthz", ""), 200, "ok");
+    lcf_log_set_level(LCF_LOG_ERROR);
+    event_set_log_callback(NULL);
+    assert_int_equal(g_warnings, 0);
+    close(late);
+    close(fd);
+    lcf_server_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +694,7 @@ int main(void)
         cmocka_unit_test(late_requests_are_not_answered),
         cmocka_unit_test(little_time_degrades),
         cmocka_unit_test(more_connections_wait),
+        cmocka_unit_test(waits_for_descriptors),
     };
 
     return cmocka_run_group_tests_name("server", tests, server_setup, server_teardown);
