@@ -262,7 +262,7 @@ static lcf_status resolve(asked *a, lcf_replay *r, const lcf_rank_request *q, lc
     take_history(a, s, q);
     lcf_embeddings_mean(r->history_vec, &s->item_vectors, a->history, a->row.history_n);
     a->retrieval = lcf_ranker_retrieval(lcf_ranker_config_of(a->ranker));
-    if (q->k > a->retrieval.k)
+    if (a->reads && q->k > a->retrieval.k) /* who reads none is asked with any k */
         return LCF_FAIL(err, LCF_EFORMAT, "'k' is more than the arm reads");
     if (q->k)
         a->retrieval.k = q->k;

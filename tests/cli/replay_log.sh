@@ -22,6 +22,7 @@ items='["i1","i2","i3","i4","i5","i6","i7","i8","nothing"]'
 for user in $(seq 14); do # two of them unknown
     ask -d "{\"user_id\": \"u$user\", \"candidates\": $items}"
     ask -d "{\"user_id\": \"u$user\", \"candidates\": $items, \"arm\": \"din-ict\", \"k\": 2, \"top\": 3}"
+    ask -d "{\"user_id\": \"u$user\", \"candidates\": $items, \"arm\": \"din\", \"k\": 16}"
     ask -d "{\"user_id\": \"u$user\", \"candidates\": $items, \"arm\": \"din-ict\", \"history\": [\"i9\", \"nothing\", \"i$user\"]}"
     ask -d "{\"user_id\": \"u$user\", \"candidates\": $items, \"arm\": \"din-ict\", \"time\": $((1000 * user)), \"strict\": true}"
 done
