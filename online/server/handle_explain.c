@@ -17,6 +17,8 @@ lcf_answer lcf_handle_explain(lcf_handler *h, const lcf_request *q)
         lcf_wire_parse(&h->wire, q->body, q->body_bytes, "body", o->candidates_max, &err);
 
     lcf_handler_refresh(h);
+    if (!status)
+        (void)lcf_handler_choose_arm(h);
     if (!status && !h->context)
         status = LCF_FAIL(&err, LCF_ENOMEM, "ranking context");
     if (!status)

@@ -22,18 +22,27 @@ static void log_request(lcf_handler *h, double arm_propensity)
                               arm_propensity);
 }
 
+double lcf_handler_choose_arm(lcf_handler *h)
+{
+    lcf_rank_request *r = &h->wire.request;
+    double propensity = 1.0;
+
+    if (!r->arm)
+        r->arm =
+            lcf_arm_split_of(&propensity, &h->shared->split, r->user_id, h->generation->snapshot);
+    return propensity;
+}
+
 lcf_status lcf_handler_rank(lcf_handler *h, const lcf_request *q, lcf_err *err)
 {
     lcf_rank_request *r = &h->wire.request;
-    double arm_propensity = 1.0;
+    double arm_propensity;
     lcf_status status;
 
     h->parsed_s = lcf_clock_s();
     lcf_handler_refresh(h);
     r->deadline_s = q->deadline_s;
-    if (!r->arm)
-        r->arm = lcf_arm_split_of(&arm_propensity, &h->shared->split, r->user_id,
-                                  h->generation->snapshot);
+    arm_propensity = lcf_handler_choose_arm(h);
     status = lcf_rank(&h->response, h->context, r, err);
     if (status)
         return status;

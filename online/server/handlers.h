@@ -98,6 +98,12 @@ lcf_answer lcf_answer_refused(lcf_handler *h, lcf_status status, const lcf_err *
 /* The code alone of the same. */
 int lcf_answer_code(lcf_status status);
 /*
+ * Gives h->wire.request its arm, where it names none and users are split between arms.
+ *
+ * returns  the probability of it
+ */
+double lcf_handler_choose_arm(lcf_handler *h);
+/*
  * Ranks h->wire.request with the snapshot in place into h->response, which is valid until the next
  * call; logs it. lcf_handle counts it, and takes what came before for parsing and what comes after
  * for serialising.

@@ -102,6 +102,39 @@ static const char *text_of(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
+static bool is_of_din(const lcf_server *s, const char *path, const char *body)
+{
+    reply r = ask(s, "POST", path, body);
+    const bool din = strstr(lcf_buf_text(&r.body), "\"arm\":\"din\"") != NULL;
+
+    assert_int_equal(r.code, 200);
+    lcf_buf_dispose(&r.body);
+    return din;
+}
+
+/* What is explained is what the user is shown. */
+static void explanations_are_split_too(void **state)
+{
+    lcf_server_options o = options_of_test();
+    size_t din = 0;
+    lcf_server *s;
+
+    (void)state;
+    o.arms = "din-ict=60,din=40";
+    s = start(&o);
+    for (int user = 1; user <= 12; user++) {
+        char body[80];
+        bool ranked;
+
+        snprintf(body, sizeof(body), "{\"user_id\": \"u%d\", \"candidates\": [\"i1\"]}", user);
+        ranked = is_of_din(s, "/v1/rank", body);
+        assert_int_equal(is_of_din(s, "/v1/explain", body), ranked);
+        din += ranked;
+    }
+    assert_true(din > 0 && din < 12);
+    lcf_server_stop(s);
+}
+
 /* Who asks for no arm gets that of the split; the log knows with which probability. */
 static void requests_are_split(void **state)
 {
@@ -240,9 +273,9 @@ static void shadows_that_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_that_are_none),   cmocka_unit_test(users_are_split),
-        cmocka_unit_test(requests_are_split),     cmocka_unit_test(a_shadow_scores_what_is_logged),
-        cmocka_unit_test(shadows_that_cannot_be),
+        cmocka_unit_test(splits_that_are_none),           cmocka_unit_test(users_are_split),
+        cmocka_unit_test(explanations_are_split_too),     cmocka_unit_test(requests_are_split),
+        cmocka_unit_test(a_shadow_scores_what_is_logged), cmocka_unit_test(shadows_that_cannot_be),
     };
 
     return cmocka_run_group_tests_name("arms", tests, server_setup, server_teardown);
