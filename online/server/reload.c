@@ -168,6 +168,16 @@ static void exchange(lcf_reloader *r, lcf_generation *next, char *folder)
     r->options.changed(r->options.arg);
 }
 
+/* What should answer does. */
+static void forget_refusal(lcf_reloader *r)
+{
+    pthread_mutex_lock(&r->mutex);
+    r->state.refused[0] = '\0';
+    pthread_mutex_unlock(&r->mutex);
+    free(r->refused);
+    r->refused = NULL;
+}
+
 /* The folder that should answer: a generation that was named, or what `path` leads to. */
 static lcf_status resolve(char **folder, lcf_reloader *r, lcf_err *err)
 {
@@ -202,6 +212,8 @@ static bool look(lcf_reloader *r, bool force)
         return false;
     }
     if (!force && (!strcmp(folder, r->folder) || (r->refused && !strcmp(folder, r->refused)))) {
+        if (!strcmp(folder, r->folder))
+            forget_refusal(r);
         free(folder);
         return false;
     }

@@ -376,6 +376,13 @@ static void damaged_snapshot_is_refused(void **state)
     expect(ask(s, "POST", "/v1/rank", RANK), 200, text);
     expect(ask(s, "GET", "/metrics", ""), 200,
            "llmcf_reloads_refused_total{reason=\"checksum\"} 1\n");
+    expect(ask(s, "GET", "/v1/snapshot", ""), 200, "\"refused\":");
+    /* Back to the one that answers: nothing is refused any more. */
+    assert_ok(lcf_snapshot_rollback(&published, g_root, before, &err), &err);
+    assert_false(lcf_server_poll(s, false));
+    r = ask(s, "GET", "/v1/snapshot", "");
+    assert_null(strstr(r.body.data, "\"refused\":"));
+    lcf_buf_dispose(&r.body);
     /* The next good one is taken. */
     assert_ok(world_publish(&published, g_dir, "good", &err), &err);
     assert_true(lcf_server_poll(s, false));
