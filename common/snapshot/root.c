@@ -229,17 +229,29 @@ static lcf_status add_generation(generations *all, const char *root, const char 
     return status;
 }
 
+/* Whether an entry of the root is the folder that `current` leads to, however that is written: an
+ * operator's `ln` may have given it a slash at the end, or the whole path. */
+static bool is_folder(int root_fd, const char *name, const struct stat *current)
+{
+    struct stat st;
+
+    return !fstatat(root_fd, name, &st, 0) && st.st_dev == current->st_dev &&
+           st.st_ino == current->st_ino;
+}
+
 /* Lists the generations of the root, removing what a killed writer left half written or half
  * removed: the lock is ours, so nobody is at work on it. */
-static lcf_status list_generations(generations *all, const char *root, const char *current,
-                                   lcf_err *err)
+static lcf_status list_generations(generations *all, const char *root, lcf_err *err)
 {
+    struct stat current = {0};
     lcf_status status = LCF_OK;
     DIR *d = opendir(root);
     struct dirent *e;
 
     if (!d)
         return LCF_FAIL_ERRNO(err, "cannot open folder %s", root);
+    if (fstatat(dirfd(d), "current", &current, 0) < 0 && errno != ENOENT)
+        status = LCF_FAIL_ERRNO(err, "cannot follow %s/current", root);
     while (!status && (e = readdir(d))) {
         if (!strncmp(e->d_name, RETIRED_PREFIX, strlen(RETIRED_PREFIX)) ||
             strstr(e->d_name, SNAPSHOT_STAGE_MARK)) {
@@ -247,7 +259,7 @@ static lcf_status list_generations(generations *all, const char *root, const cha
             status = path ? lcf_dir_remove(path, err) : LCF_FAIL(err, LCF_ENOMEM, "a path");
             free(path);
         } else if (e->d_name[0] != '.' && strcmp(e->d_name, "current") &&
-                   (!current || strcmp(e->d_name, current))) {
+                   !is_folder(dirfd(d), e->d_name, &current)) {
             status = add_generation(all, root, e->d_name, err);
         }
     }
@@ -270,7 +282,11 @@ static lcf_status remove_generation(bool *in_use, const char *root, const char *
         goto done;
     }
     fd = open(from.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    *in_use = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    if (fd < 0) {
+        status = LCF_FAIL_ERRNO(err, "cannot open folder %s", from.data);
+        goto done;
+    }
+    *in_use = flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
     if (*in_use)
         goto done;
     if (rename(from.data, to.data) < 0)
@@ -289,12 +305,9 @@ lcf_status snapshot_root_retire(size_t *retired_n, size_t *in_use_n, const char 
                                 lcf_err *err)
 {
     generations all = {NULL, 0, 0};
-    char *current = NULL;
-    lcf_status status = snapshot_current(&current, root, err);
+    lcf_status status = list_generations(&all, root, err);
 
     *retired_n = *in_use_n = 0;
-    if (!status)
-        status = list_generations(&all, root, current, err);
     if (!status && all.n)
         qsort(all.list, all.n, sizeof(*all.list), newest_first);
     for (size_t i = keep; !status && i < all.n; i++) {
@@ -307,6 +320,5 @@ lcf_status snapshot_root_retire(size_t *retired_n, size_t *in_use_n, const char 
     for (size_t i = 0; i < all.n; i++)
         free(all.list[i].name);
     free(all.list);
-    free(current);
     return status;
 }

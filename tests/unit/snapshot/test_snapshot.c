@@ -178,6 +178,34 @@ static void old_generations_go(void **state)
     publication_dispose(&p);
 }
 
+/* However `current` was written by hand: what it leads to stays. */
+static void what_current_leads_to_is_not_retired(void **state)
+{
+    publication p;
+    char *link, *folder;
+    size_t retired_n, in_use_n;
+    lcf_err err;
+
+    (void)state;
+    publication_init(&p);
+    p.options.force = true;
+    assert_ok(publish(&p, "a", &err), &err);
+    assert_ok(publish(&p, "b", &err), &err);
+    link = lcf_path_join(p.root, "current");
+    folder = lcf_path_join(p.root, "a");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(unlink(link), 0);
+        assert_int_equal(symlink(i ? folder : "a/", link), 0);
+        assert_ok(lcf_snapshot_retire(&retired_n, &in_use_n, p.root, i ? 0 : 1, &err), &err);
+        assert_int_equal(retired_n, i);
+        assert_true(exists(&p, "a"));
+        assert_true(exists(&p, "b") == !i);
+    }
+    free(link);
+    free(folder);
+    publication_dispose(&p);
+}
+
 /* What somebody reads is not retired, until it is closed. */
 static void an_open_snapshot_keeps_its_folder(void **state)
 {
@@ -619,6 +647,7 @@ int main(void)
         cmocka_unit_test(publishes_and_opens),
         cmocka_unit_test(same_inputs_change_nothing),
         cmocka_unit_test(old_generations_go),
+        cmocka_unit_test(what_current_leads_to_is_not_retired),
         cmocka_unit_test(an_open_snapshot_keeps_its_folder),
         cmocka_unit_test(rollback_goes_to_what_was_current),
         cmocka_unit_test(a_generation_can_be_brought_in),
