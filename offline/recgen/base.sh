@@ -5,7 +5,7 @@
 # Into OUT: base/recgen.gguf, base.log, loss.csv, loss.svg, results.csv (held-out figures of both), generations.md (ten prompts, unedited).
 # A killed run goes on where it was. The weights are no part of the repository; the data sets' licences hold for them.
 #   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 BATCH=16 LR=0.002 REC=0.35 THREADS=2
-#   STEPS=6000: at most; the curve has 50 points over so many
+#   STEPS=6000: at most
 set -eu
 llmcf=$1 data=$2 out=$3
 minutes=${MINUTES:-60} threads=${THREADS:-2}

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define VOCABULARY_ROWS 4000 /* samples that a new vocabulary is learned from */
-#define CURVE_POINTS 50      /* of the loss in the report */
+#define CURVE_POINTS 50      /* of the loss in the report, at most */
 #define REPLAN_STEPS 10      /* with a time limit, look at the clock so often */
 #define STATISTICS_ROWS 256  /* of a source, looked at for the figures given before training */
 
@@ -499,20 +499,47 @@ static lcf_status start_afresh(tuning *t, lcf_err *err)
     return lcf_manifest_write(t->manifest, t->work, err);
 }
 
-static lcf_status record_loss(tuning *t, uint64_t step, double loss, lcf_err *err)
+/* Ends the window of the loss: its mean becomes a point of the curve. */
+static lcf_status add_point(tuning *t, uint64_t step, lcf_err *err)
 {
-    uint64_t window = (t->o->steps + CURVE_POINTS - 1) / CURVE_POINTS;
-
-    t->window_loss += loss;
-    t->window_n++;
-    if (step % window && step != t->o->steps)
-        return LCF_OK;
     if (json_array_append_new(t->curve, json_pack("{s:I, s:f}", "step", (json_int_t)step, "loss",
                                                   t->window_loss / (double)t->window_n)))
         return LCF_FAIL(err, LCF_ENOMEM, "loss curve");
     t->window_loss = 0.0;
     t->window_n = 0;
     return LCF_OK;
+}
+
+/* Two points of a curve become one. Its first point stands at the end of the first window, so the
+ * curve itself says how long the windows are. */
+static lcf_status halve(tuning *t, lcf_err *err)
+{
+    size_t n = json_array_size(t->curve) / 2;
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *first = json_array_get(t->curve, i), *second = json_array_get(t->curve, i + 1);
+        double a = json_number_value(json_object_get(first, "loss"));
+        double b = json_number_value(json_object_get(second, "loss"));
+        if (json_object_set_new(second, "loss", json_real((a + b) / 2.0)) ||
+            json_array_remove(t->curve, i))
+            return LCF_FAIL(err, LCF_ENOMEM, "loss curve");
+    }
+    return LCF_OK;
+}
+
+/* How many steps will be made is not known where the time is limited: the windows begin with one
+ * step and are doubled as the curve gets too long. */
+static lcf_status record_loss(tuning *t, uint64_t step, double loss, lcf_err *err)
+{
+    json_int_t window = json_integer_value(json_object_get(json_array_get(t->curve, 0), "step"));
+    lcf_status status;
+
+    t->window_loss += loss;
+    t->window_n++;
+    if (window && t->window_n < (uint64_t)window)
+        return LCF_OK;
+    status = add_point(t, step, err);
+    return status || json_array_size(t->curve) < CURVE_POINTS ? status : halve(t, err);
 }
 
 /* Draws the rows of one group of the step; its gradient where the group is this process's. */
@@ -623,7 +650,7 @@ static lcf_status train(tuning *t, lcf_err *err)
             status = save_checkpoint(t, &last, err);
     }
     lcf_progress_end(&progress);
-    return status;
+    return status || !t->window_n ? status : add_point(t, step, err);
 }
 
 /* ---- the artefact ---- */

@@ -129,6 +129,57 @@ static void test_report(void **state)
     free(path);
 }
 
+/* The curve of a run, which its caller has to decref. */
+static json_t *curve_of(const lcf_tune_options *options)
+{
+    char *path = lcf_path_join(options->out, "report.json");
+    json_t *report, *curve;
+    lcf_tune_result result;
+    lcf_err err = LCF_ERR_INIT;
+
+    if (lcf_tune(&result, options, &err))
+        fail_msg("%s", err.text);
+    lcf_tune_result_dispose(&result);
+    assert_int_equal(lcf_json_load(&report, path, &err), LCF_OK);
+    curve = json_incref(json_object_get(report, "loss"));
+    json_decref(report);
+    free(path);
+    return curve;
+}
+
+static json_int_t step_of(const json_t *curve, size_t idx)
+{
+    return json_integer_value(json_object_get(json_array_get(curve, idx), "step"));
+}
+
+/* However many steps are made, and however few of those that were allowed: the curve shows them. */
+static void test_curve(void **state)
+{
+    world *w = *state;
+    char *out = lcf_path_join(w->dir, "curve");
+    lcf_tune_options options;
+    json_t *curve;
+
+    tiny(&options, w);
+    options.out = out;
+    options.mixture.cutoff = 64;
+    options.batch_rows = 1;
+    options.steps = 102; /* 25 points of four steps, and what is left */
+    curve = curve_of(&options);
+    assert_int_equal(json_array_size(curve), 26);
+    assert_int_equal(step_of(curve, 0), 4);
+    assert_int_equal(step_of(curve, 24), 100);
+    assert_int_equal(step_of(curve, 25), 102);
+    json_decref(curve);
+    options.steps = 1000000;
+    options.minutes = 1e-6;
+    curve = curve_of(&options);
+    assert_int_equal(json_array_size(curve), 10);
+    assert_int_equal(step_of(curve, 9), 10);
+    json_decref(curve);
+    free(out);
+}
+
 /* The model that was written goes on in a further run, with general instructions this time. */
 static void test_tune_goes_on_from_a_model(void **state)
 {
@@ -438,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tune_is_current),
         cmocka_unit_test(test_report),
+        cmocka_unit_test(test_curve),
         cmocka_unit_test(test_tune_goes_on_from_a_model),
         cmocka_unit_test(test_tune_refuses),
         cmocka_unit_test(test_threads_and_reruns),
