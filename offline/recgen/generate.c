@@ -376,6 +376,8 @@ static lcf_status describe(generation *g, lcf_err *err)
         status = lcf_manifest_param_i64(g->manifest, "rows", (int64_t)o->choice.rows_max, err);
     if (!status)
         status = describe_shard(g, err);
+    if (!status && o->skip_in) /* without it, rows that this store lacks are to be made */
+        status = lcf_manifest_param_str(g->manifest, "skip_in", "yes", err);
     if (!status)
         status = lcf_manifest_param_i64(g->manifest, "batch", (int64_t)commit_rows(o), err);
     return status;

@@ -30,6 +30,12 @@ check ".current"
 generate --shard 1/1 --out single
 [ "$(digest single)" = "$whole" ] || fail "shard 1/1"
 
+say "what was left to another store is made when it is not left to it"
+generate --skip-in merged --out beside
+check ".rows_present == $rows and .rows_generated == 0"
+generate --out beside
+check ".rows_generated == $rows"
+
 say "a conflict is named, stays, and fails the merge"
 "$LLMCF" store export --cot part-1 2>>log | sed 's/"text":"/"text":"Another: /' | head -n 2 >changed.jsonl
 "$LLMCF" store import changed.jsonl --cot changed 2>>log
