@@ -100,6 +100,10 @@ static lcf_status read_kind(lcf_llama_config *c, const import *m, lcf_err *err)
         return LCF_FAIL(err, LCF_EUNSUPPORTED, "%s/config.json: rope_scaling cannot be imported",
                         m->dir);
     c->rope_halves = !strcmp(kind, "qwen2");
+    if (json_is_true(json_object_get(m->config, "mlp_bias")) ||
+        (!c->rope_halves && json_is_true(json_object_get(m->config, "attention_bias"))))
+        return LCF_FAIL(err, LCF_EUNSUPPORTED, "%s/config.json: a %s with biases cannot be imported",
+                        m->dir, kind);
     c->tied = json_is_true(json_object_get(m->config, "tie_word_embeddings"));
     return LCF_OK;
 }

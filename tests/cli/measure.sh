@@ -67,6 +67,12 @@ test "$(exit_code "$LLMCF" import "$LCF_SOURCE_DIR/tests/parity/golden/import" -
 test "$(exit_code "$LLMCF" import . --tokenizer imported.gguf --out x)" = 1
 [ ! -e x ] || fail "a model of a failed import"
 
+mkdir biased
+cp "$LCF_SOURCE_DIR"/tests/parity/golden/import/* biased
+jq '.attention_bias = true' "$LCF_SOURCE_DIR/tests/parity/golden/import/config.json" >biased/config.json
+test "$(exit_code "$LLMCF" import biased --tokenizer "$LCF_SOURCE_DIR/schemas/examples/recgen.gguf" --out x)" = 1
+[ ! -e x ] || fail "a model without its biases"
+
 say "chart"
 printf 'run,step,loss\na,1,4.5\na,2,3.5\nb,1,4\nb,2,-\n' >loss.csv
 "$LLMCF" chart loss.csv --x step --y loss --by run --out loss.svg 2>>log
