@@ -234,10 +234,12 @@ static void describe_system(json_t *out)
 
 /* ---- output ---- */
 
+/* The texts of a file are shown, not obeyed: a terminal gets no control characters of theirs. */
 static void print_scalar(const json_t *value)
 {
     if (json_is_string(value))
-        printf("%s", json_string_value(value));
+        for (const char *c = json_string_value(value); *c; c++)
+            putchar((unsigned char)*c < ' ' || *c == 127 ? '?' : *c);
     else
         json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
 }

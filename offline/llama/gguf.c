@@ -242,7 +242,8 @@ static lcf_status take_tensor(lcf_gguf_tensor *t, uint64_t *offset, cursor *c)
 
     if (status)
         return status;
-    if (!name.len || name.len >= sizeof(t->name) || memchr(name.data, 0, name.len))
+    if (!name.len || name.len >= sizeof(t->name) || memchr(name.data, 0, name.len) ||
+        !lcf_utf8_valid(name.data, name.len))
         return LCF_FAIL(c->err, LCF_EFORMAT, "%s: bad tensor name before byte %zu", c->path, c->at);
     memcpy(t->name, name.data, name.len);
     status = take_u32(&t->dims_n, c);

@@ -41,6 +41,8 @@ expect_failure 2 'chatml' "$LLMCF" complete --model "$model" --prompt x --chat-t
 [ "$("$LLMCF" inspect --json "$model" | jq -c '[.kind, .version, .architecture, .layers, .types.F32.tensors, .vocabulary]')" = \
     '["gguf",3,"llama",1,11,10]' ] || fail "inspect of a model"
 "$LLMCF" inspect "$model" | grep -q '^architecture: llama$' || fail "inspect in lines"
+sed 's/llama/ll\x1bma/g' "$model" >control.gguf
+"$LLMCF" inspect control.gguf | grep -q '^architecture: ll?ma$' || fail "a file commands the terminal"
 [ "$("$LLMCF" inspect --json --tensors "$model" | jq -c '[.chat_template, .special_tokens.bos.piece, .tensor_list["blk.0.attn_k.weight"].dims]')" = \
     '["none","<s>",[4,2]]' ] || fail "inspect --tensors"
 [ "$("$LLMCF" inspect --system --json 2>/dev/null | jq -r '.kind')" = system ] || fail "inspect --system"

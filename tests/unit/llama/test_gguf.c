@@ -274,6 +274,7 @@ static void test_damaged(void **state)
     assert_int_equal(open_damaged(&whole, tensor + 24, &HUGE_COUNT, 8), LCF_EFORMAT);
     assert_int_equal(open_damaged(&whole, find(&whole, "m.q8") + 4 + 4, &ODD, 8), LCF_EFORMAT);
     assert_int_equal(open_damaged(&whole, find(&whole, "m.bf16"), "m.f32\0", 6), LCF_EFORMAT);
+    assert_int_equal(open_damaged(&whole, find(&whole, "m.bf16"), "m.\xff", 3), LCF_EFORMAT);
     lcf_buf_dispose(&whole);
 }
 
