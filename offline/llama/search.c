@@ -127,7 +127,8 @@ static double merit(const search *b, double logprob, size_t length)
     return logprob / pow((double)(length ? length : 1), b->o.length_power);
 }
 
-/* Keeps the 2 beams_n best: even if all beams end at once, beams_n go on. */
+/* Keeps the 2 beams_n best: even if each beam has an end among them, beams_n go on. Where a
+ * vocabulary has several ends fewer can, or none. */
 static void offer(search *b, choice c)
 {
     size_t max = 2 * b->o.beams_n, at = b->choices_n;
@@ -231,7 +232,7 @@ static bool is_settled(const search *b)
 {
     const lcf_beam *worst = &b->done[b->o.beams_n - 1];
 
-    return b->done_n == b->o.beams_n &&
+    return b->open_n && b->done_n == b->o.beams_n &&
            merit(b, b->open[0].logprob, b->o.tokens_max) <=
                merit(b, worst->logprob, worst->tokens.n + worst->finished);
 }
@@ -241,7 +242,7 @@ static lcf_status grow(search *b, const float *logits, lcf_err *err)
     lcf_llama_token *batch = lcf_alloc(b->o.beams_n, sizeof(*batch));
     lcf_status status = batch ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "batch of beams");
 
-    for (size_t length = 0; !status && length < b->o.tokens_max; length++) {
+    for (size_t length = 0; !status && b->open_n && length < b->o.tokens_max; length++) {
         if (length) {
             for (size_t i = 0; i < b->open_n; i++)
                 batch[i] = (lcf_llama_token){b->open[i].tokens.ids[length - 1],
