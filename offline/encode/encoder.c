@@ -64,6 +64,11 @@ size_t lcf_encoder_dim(const lcf_encoder *e)
     return e->dim;
 }
 
+bool lcf_encoder_is_bert(const lcf_encoder *e)
+{
+    return e->bert != NULL;
+}
+
 static size_t tasks_of(size_t n)
 {
     return (n + TEXTS_PER_TASK - 1) / TEXTS_PER_TASK;

@@ -15,6 +15,7 @@
 #include "common/base/status.h"
 #include "common/base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,7 @@ lcf_status lcf_encoder_open(lcf_encoder **out, const char *path, lcf_err *err);
 lcf_status lcf_encoder_save(const lcf_encoder *e, const char *path, lcf_err *err);
 void lcf_encoder_free(lcf_encoder *e);
 size_t lcf_encoder_dim(const lcf_encoder *e);
+bool lcf_encoder_is_bert(const lcf_encoder *e);
 /*
  * shapes   out [n, dim]; an empty text, or for lexical one without any known n-gram, gives zeros
  * order    a text's vector does not depend on the others

@@ -269,6 +269,15 @@ static lcf_status open_earlier(encode_step *s, lcf_err *err)
     return status;
 }
 
+static lcf_status open_bert(encode_step *s, lcf_err *err)
+{
+    lcf_status status = lcf_encoder_open(&s->encoder, s->o->encoder, err);
+
+    if (!status && !lcf_encoder_is_bert(s->encoder)) /* the manifest says that it is one */
+        status = LCF_FAIL(err, LCF_EUNSUPPORTED, "%s is no BERT in a GGUF file", s->o->encoder);
+    return status;
+}
+
 static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
 {
     lcf_status status = gather_items(s, err);
@@ -282,7 +291,7 @@ static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
     if (!status && reuse)
         status = open_earlier(s, err);
     else if (!status && s->o->encoder)
-        status = lcf_encoder_open(&s->encoder, s->o->encoder, err);
+        status = open_bert(s, err);
     else if (!status)
         status = lcf_encoder_fit_lexical(&s->encoder, s->views + 1, s->texts.n - 1, &s->o->lexical,
                                          s->pool, err);

@@ -77,6 +77,7 @@ cmp vectors/encoder.lcf grown/encoder.lcf || fail "the encoder is kept"
 expect 0 "up to date" "$LLMCF" encode --dataset dataset --cot copy --dim 64 --bits 14 --reuse --out grown
 cp bert/cots.lcf grown/cots.lcf
 expect 1 "not of the encoder beside it" "$LLMCF" encode --dataset dataset --cot cot --dim 64 --bits 14 --reuse --out grown
+expect 1 "is no BERT" "$LLMCF" encode --dataset dataset --no-cot --encoder vectors/encoder.lcf --out x
 expect 1 "no text encoder" "$LLMCF" encode --dataset dataset --no-cot --encoder "$LCF_SOURCE_DIR/tests/parity/golden/qwen2.gguf" --out x
 expect 0 "examples (" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --out examples --json
 jq -e '.rejected > 5 and .superseded > 3 and .unmatched == 1 and .examples + .rejected + .superseded + .unmatched == .records' \
