@@ -249,6 +249,9 @@ static lcf_status read_inputs(inputs *in, lcf_handler *h, const json_t *json, lc
     if (!in->candidates.ids || in->candidates.n < 1 || in->candidates.n > candidates_max)
         return LCF_FAIL(err, LCF_ELIMIT, "input \"candidates\" must hold 1 to %zu ids",
                         candidates_max);
+    if (in->history.n > LCF_WIRE_HISTORY_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "input \"history\" has %zu items; at most %d are allowed",
+                        in->history.n, LCF_WIRE_HISTORY_MAX);
     return LCF_OK;
 }
 

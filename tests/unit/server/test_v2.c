@@ -4,6 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "online/rank/wire.h"
 
 #define INFER "/v2/models/din-ict/infer"
 #define TENSOR(name, shape, data) \
@@ -135,6 +136,27 @@ static void wrong_tensors_are_refused(void **state)
     }
 }
 
+/* The limits are those of /v1/rank, whatever room is left beside the candidates. */
+static void long_histories_are_refused(void **state)
+{
+    (void)state;
+    for (int n = LCF_WIRE_HISTORY_MAX; n <= LCF_WIRE_HISTORY_MAX + 1; n++) {
+        lcf_buf body = LCF_BUF_INIT;
+
+        lcf_buf_printf(&body,
+                       "{\"inputs\": [" USER "," THREE ",{\"name\": \"history\", \"datatype\": "
+                       "\"BYTES\", \"shape\": [%d], \"data\": [\"i1\"",
+                       n);
+        for (int i = 1; i < n; i++)
+            lcf_buf_append_text(&body, ",\"i1\"");
+        lcf_buf_append_text(&body, "]}]}");
+        expect(ask(g_server, "POST", INFER, lcf_buf_text(&body)),
+               n > LCF_WIRE_HISTORY_MAX ? 400 : 200,
+               n > LCF_WIRE_HISTORY_MAX ? "at most 10000 are allowed" : "scores");
+        lcf_buf_dispose(&body);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +164,7 @@ int main(void)
         cmocka_unit_test(scores_are_those_of_rank),
         cmocka_unit_test(tensors_may_be_nested),
         cmocka_unit_test(wrong_tensors_are_refused),
+        cmocka_unit_test(long_histories_are_refused),
     };
 
     return cmocka_run_group_tests_name("v2", tests, setup, teardown);
