@@ -31,6 +31,7 @@ typedef struct importing {
     bool *taken;           /* [rows.n] answered in this run */
     lcf_cot_record *chunk; /* [CHUNK_RECORDS] */
     size_t chunk_n;
+    uint64_t line; /* of the file at hand, blank ones counted */
     lcf_progress progress;
 } importing;
 
@@ -182,7 +183,7 @@ static lcf_status import_line(importing *im, const char *name, const lcf_buf *te
     lcf_status status;
 
     im->result->lines_n++;
-    lcf_buf_printf(&source, "%s:%llu", name, (unsigned long long)im->result->lines_n);
+    lcf_buf_printf(&source, "%s:%llu", name, (unsigned long long)im->line);
     if (source.status)
         return LCF_FAIL(err, LCF_ENOMEM, "%s", name);
     if (lcf_json_parse(&line, lcf_buf_text(text), text->len, lcf_buf_text(&source), &wrong))
@@ -213,6 +214,7 @@ static lcf_status split(importing *im, const char *name, lcf_buf *line, bool *to
             lcf_buf_append(line, bytes, part);
         if (line->status)
             return LCF_FAIL(err, LCF_ENOMEM, "a line of %s", name);
+        im->line += end != NULL;
         if (end && *too_long)
             status = malformed(im, name, "a line of more than 8 MiB");
         else if (end && line->len)
@@ -237,12 +239,13 @@ static lcf_status import_file(importing *im, const char *path, lcf_err *err)
     lcf_status status =
         bytes ? lcf_byte_stream_open(&in, path, err) : LCF_FAIL(err, LCF_ENOMEM, "%s", path);
 
-    im->result->lines_n = 0; /* names lines of this file; summed up by the caller */
+    im->line = 0;
     while (!status && got == READ_BYTES) {
         status = lcf_byte_stream_read(&got, in, bytes, READ_BYTES, err);
         if (!status)
             status = split(im, path, &line, &too_long, bytes, got, err);
     }
+    im->line++;
     if (!status && line.len) /* the last one, perhaps torn off */
         status = import_line(im, path, &line, err);
     lcf_byte_stream_close(in);
@@ -253,15 +256,11 @@ static lcf_status import_file(importing *im, const char *path, lcf_err *err)
 
 static lcf_status import_files(importing *im, lcf_err *err)
 {
-    uint64_t lines_n = 0;
     lcf_status status = LCF_OK, rest = LCF_OK;
 
     lcf_progress_start(&im->progress, "import-responses", "lines", 0);
-    for (size_t i = 0; i < im->o->responses_n && !status; i++) {
+    for (size_t i = 0; i < im->o->responses_n && !status; i++)
         status = import_file(im, im->o->responses[i], err);
-        lines_n += im->result->lines_n;
-    }
-    im->result->lines_n = lines_n;
     if (im->chunk_n && status != LCF_ENOMEM) /* answers before a damaged file are good */
         rest = commit_chunk(im, status ? NULL : err);
     lcf_progress_end(&im->progress);

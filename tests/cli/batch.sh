@@ -82,11 +82,11 @@ check ".imported == 0 and .present == $rows"
 
 # backwards, in parts, with errors, a torn last line, a stranger, twice
 answer "3,7,20" | tac >errors.jsonl
-{ head -n 40 errors.jsonl; echo '{"custom_id": "0123456789abcdef0123456789abcdef", "response": {"body": {}}}'; echo 'no JSON'; echo '{}'
+{ echo; head -n 40 errors.jsonl; echo '{"custom_id": "0123456789abcdef0123456789abcdef", "response": {"body": {}}}'; echo 'no JSON'; echo '{}'
   tail -n +41 errors.jsonl | head -n 20 | head -c -30; } >part.jsonl
 import parts part.jsonl
 check '.unknown == 1 and .malformed == 3 and .imported > 40'
-grep -q "part.jsonl:42: not valid JSON" import.log || fail "which line: $(cat import.log)"
+grep -q "part.jsonl:43: not valid JSON" import.log || fail "which line: $(cat import.log)"
 import parts errors.jsonl all.jsonl errors.jsonl
 check ".present > $rows and .failed == 6 and .lines == 3 * $rows"
 grep -q "HTTP 429: over the limit" import.log || fail "the reason: $(cat import.log)"
