@@ -1,6 +1,6 @@
 /*
- * POST /v1/explain: the answer of /v1/rank, and why. It is not logged as shown to anybody, and not
- * counted among the rankings.
+ * POST /v1/explain: the answer of /v1/rank, and why. It is not logged as shown to anybody, not
+ * counted among the rankings, and takes the time it takes: a deadline holds for its wait alone.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */

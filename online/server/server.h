@@ -4,8 +4,8 @@
  *
  * Life cycle: start (opens the snapshot and the sockets, starts the threads) -> reload ... -> stop.
  * One thread, the front, holds all connections and answers what takes no ranking; the workers, each
- * with its ranking context, take requests from one bounded queue. A third
- * kind, the reloader, opens new snapshots. The caller's thread only waits.
+ * with its ranking context, take requests from one bounded queue. A third kind, the reloader, opens
+ * new snapshots. The caller's thread only waits.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */
@@ -62,8 +62,8 @@ typedef struct lcf_server lcf_server;
 /*
  * errors   those of lcf_rank_open; EINVAL an address that cannot be read, no such user; EFORMAT the
  * file of tokens holds none; EBUSY another server answers on the Unix socket; EIO the address
- * cannot be taken, or the user; ENOMEM threads  SIGTERM, SIGINT and SIGHUP should be blocked
- * before, so that no worker receives them
+ * cannot be taken, or the user; ENOMEM
+ * threads  SIGTERM, SIGINT and SIGHUP should be blocked before, so that no worker receives them
  */
 lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options, lcf_err *err);
 /* Whether all threads have moved within limit_s, and none has been answering one request for

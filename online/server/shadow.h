@@ -1,6 +1,7 @@
 /*
- * The shadow: another arm scores what was asked and logged, for a log of its own, and nobody waits
- * for it. One thread of the lowest priority takes requests from a bounded queue; what finds it full
+ * The shadow: another arm scores what /v1/rank was asked and logged, for a log of its own, and
+ * nobody waits for it (a request of the inference protocol names its arm: it has no shadow). One
+ * thread of the lowest priority takes requests from a bounded queue; what finds it full
  * is dropped and counted.
  *
  * The shadow's log has the lines of a request log under the same request ids, so that
