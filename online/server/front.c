@@ -406,7 +406,8 @@ static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answ
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *body = evbuffer_new();
     connection *c = find_connection(f, req);
-    const bool head = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
+    const enum evhttp_cmd_type command = evhttp_request_get_command(req);
+    const bool head = command == EVHTTP_REQ_HEAD;
     int code = answer->code;
 
     if (c)
@@ -424,7 +425,8 @@ static void send_answer(lcf_front *f, struct evhttp_request *req, const lcf_answ
         evhttp_add_header(headers, "Retry-After", "1");
     if (*request_id)
         evhttp_add_header(headers, "X-Request-Id", request_id);
-    if (answer->close || f->drain_start_s != 0.0)
+    /* evhttp gives an answer to CONNECT no length: its end is that of the connection. */
+    if (answer->close || f->drain_start_s != 0.0 || command == EVHTTP_REQ_CONNECT)
         evhttp_add_header(headers, "Connection", "close");
     /* evhttp would send a body after HEAD, too, and the next answer would begin with it. */
     evhttp_send_reply(req, code, lcf_answer_reason(code),

@@ -196,6 +196,7 @@ static void head_has_no_body(void **state)
     lcf_server_options o = options_of_test();
     lcf_server *s = start(&o);
     int fd = connect_tcp(s);
+    reply r;
 
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -205,6 +206,10 @@ static void head_has_no_body(void **state)
         expect(read_reply(fd), 200, "\"status\":\"ok\"");
     }
     close(fd);
+    r = ask_raw(s, "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n"); /* of no length: it ends it */
+    assert_int_equal(r.code, 404);
+    assert_non_null(strstr(r.head, "Connection: close\r\n"));
+    lcf_buf_dispose(&r.body);
     lcf_server_stop(s);
 }
 
