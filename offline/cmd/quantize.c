@@ -132,14 +132,15 @@ static void show(void *progress, uint64_t bytes_n)
     lcf_progress_update(progress, bytes_n);
 }
 
-static lcf_status check_paths(const options *o, lcf_err *err)
+static lcf_status check_out(const options *o, const lcf_gguf *g, lcf_err *err)
 {
     struct stat in, out;
 
     if (stat(o->out, &out))
         return LCF_OK;
-    if (!stat(o->in, &in) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-        return LCF_FAIL(err, LCF_EINVAL, "%s is the input: name another file", o->out);
+    for (size_t i = 0; i < lcf_gguf_shards_n(g); i++)
+        if (!stat(lcf_gguf_path(g, i), &in) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return LCF_FAIL(err, LCF_EINVAL, "%s is the input: name another file", o->out);
     return o->force ? LCF_OK : LCF_FAIL(err, LCF_EEXIST, "%s exists: --force replaces it", o->out);
 }
 
@@ -149,10 +150,10 @@ static lcf_status run(const options *o, lcf_err *err)
     lcf_gguf_writer *w = NULL;
     lcf_progress progress = {0};
     uint64_t bytes_n = 0;
-    lcf_status status = check_paths(o, err);
+    lcf_status status = lcf_gguf_open(&g, o->in, err);
 
     if (!status)
-        status = lcf_gguf_open(&g, o->in, err);
+        status = check_out(o, g, err);
     if (!status)
         status = lcf_gguf_create(&w, o->out, err);
     if (!status)

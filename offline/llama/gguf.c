@@ -704,6 +704,11 @@ uint64_t lcf_gguf_bytes_n(const lcf_gguf *g)
     return n;
 }
 
+const char *lcf_gguf_path(const lcf_gguf *g, size_t shard)
+{
+    return shard ? g->others[shard - 1]->path : g->path;
+}
+
 const void *lcf_gguf_bytes(size_t *n, const lcf_gguf *g, size_t shard)
 {
     const lcf_map *map = shard ? &g->others[shard - 1]->map : &g->map;

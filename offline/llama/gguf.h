@@ -104,6 +104,8 @@ lcf_gguf_value lcf_gguf_value_at(const lcf_gguf *g, size_t idx);
 /* Files that the model lies in, and their bytes together. */
 size_t lcf_gguf_shards_n(const lcf_gguf *g);
 uint64_t lcf_gguf_bytes_n(const lcf_gguf *g);
+/* Where a file was opened; shard < lcf_gguf_shards_n. */
+const char *lcf_gguf_path(const lcf_gguf *g, size_t shard);
 /* The bytes of a file as they are mapped; shard < lcf_gguf_shards_n. */
 const void *lcf_gguf_bytes(size_t *n, const lcf_gguf *g, size_t shard);
 /* XXH3-128 of the file, hexadecimal; of the shards' hashes where there are several. */

@@ -35,8 +35,29 @@ head -c 1000 "$model" >short.gguf
 expect_failure 1 'short.gguf' "$LLMCF" quantize short.gguf x.gguf Q8_0
 [ -z "$(ls x.gguf* 2>/dev/null)" ] || fail "a failure leaves $(ls x.gguf*)"
 
-# a signal: 256 MiB of zeros take long enough to be interrupted
+# a model in two files: neither is written over
+key() { # NAME NUMBER: a key of 32 bits
+    printf "\\$(printf %o ${#1})$zeros\0%s\4\0\0\0\\$2\0\0\0" "$1"
+}
 zeros='\0\0\0\0\0\0'
+{
+    printf 'GGUF\3\0\0\0\1\0'"$zeros"'\2\0'"$zeros"
+    key split.count 2
+    key split.no 0
+    printf '\1\0'"$zeros"'w\2\0\0\0\4\0'"$zeros"'\2\0'"$zeros\0\0\0\0\0\0$zeros"
+} >z-00001-of-00002.gguf
+truncate -s 256 z-00001-of-00002.gguf # the matrix
+{
+    printf 'GGUF\3\0\0\0\0\0'"$zeros"'\2\0'"$zeros"
+    key split.count 2
+    key split.no 1
+} >z-00002-of-00002.gguf
+"$LLMCF" quantize --quiet z-00001-of-00002.gguf whole.gguf F16
+for file in z-0000[12]-of-00002.gguf; do
+    expect_failure 1 'is the input' "$LLMCF" quantize --force z-00001-of-00002.gguf $file F16
+done
+
+# a signal: 256 MiB of zeros take long enough to be interrupted
 printf 'GGUF\3\0\0\0\1\0'"$zeros"'\0\0'"$zeros"'\1\0'"$zeros"'w\2\0\0\0\0\20'"$zeros"'\0\100'"$zeros\0\0\0\0\0\0$zeros" >big.gguf
 truncate -s $((96 + 4096 * 16384 * 4)) big.gguf
 "$LLMCF" quantize --quiet big.gguf y.gguf Q4_0 2>err.txt &
