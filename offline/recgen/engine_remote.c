@@ -183,6 +183,8 @@ static void __attribute__((format(printf, 2, 3))) note(remote *r, const char *fo
     vsnprintf(r->trouble, sizeof(r->trouble), format, args);
     va_end(args);
     lcf_utf8_mend(r->trouble);
+    if (r->key && strstr(r->trouble, r->key)) /* parsers quote what they cannot read */
+        snprintf(r->trouble, sizeof(r->trouble), "an answer that is none, with the API key in it");
     r->face.stats.failures_n++;
 }
 
@@ -257,6 +259,7 @@ static void retry(remote *r, call *c)
 static lcf_status refused(remote *r, call *c, const char *message, lcf_err *err)
 {
     if (lcf_openai_says_too_long(message) && r->job->shorten(r->job->arg, &c->ask)) {
+        forget_answers(c); /* they are about items that are no longer shown */
         c->not_before_s = 0.0;
         c->state = CALL_WAITING;
         return make_body(r, c, err);

@@ -12,6 +12,7 @@ are gone through request by request and the last one stays; a mode may be N*mode
   cut           closes the connection within the body       drop       closes it without an answer
   html          200 and no JSON       empty      200 and no choices      huge   200 and 32 MiB
   redirect      302 to itself         null       a choice whose content is null
+  echo          200 and the key in what is nearly JSON
 """
 import email.utils
 import hashlib
@@ -133,6 +134,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif mode == "html":
             self.send(200, b"<html>It works!</html>")
+        elif mode == "echo":
+            self.send(200, f'{{"choices" "{KEY}"}}'.encode())
         elif mode == "empty":
             self.send(200, {"choices": []})
         elif mode == "huge":

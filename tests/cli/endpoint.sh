@@ -67,6 +67,9 @@ jq -e '.rows_left == 1 and .rows_refused == 1 and .rows_generated == .rows_chose
 grep -q "refused 1 rows, for example: HTTP 400: no such parameter: seed  or so" ask.log || fail "the reason: $(cat ask.log)"
 [ -e refused/manifest.json ] && fail "a manifest of a store that lacks a row"
 test "$(ask refused)" = 0 && jq -e '.rows_generated == 1 and .rows_left == 0' summary.json >/dev/null || fail "the row that was left"
+serve one long ok
+test "$(ask shortened --concurrency 1)" = 0 || fail "exit code: $(cat ask.log)"
+sed -n 3p requests.log | grep -q " n=3 " || fail "candidates of a longer history stay: $(sed -n 3p requests.log)"
 serve null
 test "$(ask null)" = 0 || fail "exit code: $(cat ask.log)"
 jq -e '.rows_rejected == .rows_chosen' summary.json >/dev/null || fail "answers without content: $(cat summary.json)"
@@ -99,6 +102,8 @@ serve huge
 gone 1 "an answer of more than 8 MiB"
 serve html
 gone 75 "an answer that is none: answer:1:1: not valid JSON" --retries 2
+serve echo
+gone 75 "an answer that is none" --retries 1
 serve mute
 gone 75 "Timeout was reached" --retries 1 --timeout 0.1
 serve 429-long
