@@ -84,6 +84,13 @@ bool lcf_path_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+bool lcf_path_same(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 char *lcf_path_join(const char *dir, const char *name)
 {
     lcf_buf buf = LCF_BUF_INIT;

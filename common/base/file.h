@@ -59,6 +59,8 @@ void lcf_stage_abandon(lcf_stage *stage);                    /* NULL is fine; re
 lcf_status lcf_dir_create(const char *path, lcf_err *err); /* with parents; existing is fine */
 lcf_status lcf_dir_remove(const char *path, lcf_err *err); /* with content; missing is fine */
 bool lcf_path_exists(const char *path);
+/* True when both are there and are one file. */
+bool lcf_path_same(const char *a, const char *b);
 /* "dir/name" as a new string; free() releases it. NULL when out of memory. */
 char *lcf_path_join(const char *dir, const char *name);
 

@@ -73,6 +73,8 @@ static lcf_status merge(const arguments *a, lcf_err *err)
     lcf_llama merged;
     lcf_status status;
 
+    if (lcf_path_same(a->out, a->model) || lcf_path_same(a->out, a->adapter))
+        return LCF_FAIL(err, LCF_EINVAL, "%s is an input: name another file", a->out);
     if (!a->force && lcf_path_exists(a->out))
         return LCF_FAIL(err, LCF_EEXIST, "%s exists: --force replaces it", a->out);
     status = lcf_llama_open(&base, a->model, err);

@@ -12,7 +12,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { KEY_FORCE = 256 };
 
@@ -134,14 +133,12 @@ static void show(void *progress, uint64_t bytes_n)
 
 static lcf_status check_out(const options *o, const lcf_gguf *g, lcf_err *err)
 {
-    struct stat in, out;
-
-    if (stat(o->out, &out))
-        return LCF_OK;
     for (size_t i = 0; i < lcf_gguf_shards_n(g); i++)
-        if (!stat(lcf_gguf_path(g, i), &in) && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        if (lcf_path_same(lcf_gguf_path(g, i), o->out))
             return LCF_FAIL(err, LCF_EINVAL, "%s is the input: name another file", o->out);
-    return o->force ? LCF_OK : LCF_FAIL(err, LCF_EEXIST, "%s exists: --force replaces it", o->out);
+    return o->force || !lcf_path_exists(o->out)
+               ? LCF_OK
+               : LCF_FAIL(err, LCF_EEXIST, "%s exists: --force replaces it", o->out);
 }
 
 static lcf_status run(const options *o, lcf_err *err)

@@ -170,6 +170,7 @@ typedef struct packing {
     const lcf_llama_matrix *const *parts;
     float *scratch; /* [threads, scratch_n] */
     size_t scratch_n;
+    size_t at_once; /* panels of a task */
 } packing;
 
 enum { PANELS_AT_ONCE = 8 };
@@ -177,9 +178,9 @@ enum { PANELS_AT_ONCE = 8 };
 static void pack_panels(void *arg, size_t task, size_t member)
 {
     const packing *p = arg;
-    size_t end = (task + 1) * PANELS_AT_ONCE;
+    size_t end = (task + 1) * p->at_once;
 
-    for (size_t i = task * PANELS_AT_ONCE; i < end && i < p->w->panels_n; i++)
+    for (size_t i = task * p->at_once; i < end && i < p->w->panels_n; i++)
         lcf_matrix_pack(p->w, i, p->parts, p->scratch + member * p->scratch_n);
 }
 
@@ -198,8 +199,8 @@ static lcf_status pack_all(lcf_llama_session *s, size_t in_max)
         p.parts = of;
         p.w->data = next;
         next += lcf_matrix_bytes(p.w);
-        lcf_team_run(s->team, (p.w->panels_n + PANELS_AT_ONCE - 1) / PANELS_AT_ONCE, pack_panels,
-                     &p);
+        p.at_once = PANELS_AT_ONCE + p.w->panels_n / LCF_TEAM_TASKS_MAX;
+        lcf_team_run(s->team, (p.w->panels_n + p.at_once - 1) / p.at_once, pack_panels, &p);
     }
     free(p.scratch);
     return LCF_OK;

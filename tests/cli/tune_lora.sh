@@ -52,6 +52,7 @@ refused() { # TEXT COMMAND...
 }
 refused "needs the --model" "$LLMCF" tune $TUNE --out x --lora-rank 4
 refused "no matrix matches" "$LLMCF" tune $TUNE --out x --model base/recgen.gguf --lora-rank 4 --lora-targets nothing
+refused "is an input" "$LLMCF" merge --force --model base/recgen.gguf --adapter tuned/adapter.gguf --out ./base/recgen.gguf
 refused "an adapter for the model" "$LLMCF" merge --model tuned/recgen.gguf --adapter tuned/adapter.gguf --out x.gguf
 refused "no LoRA adapter" "$LLMCF" merge --model base/recgen.gguf --adapter base/recgen.gguf --out x.gguf
 head -c 3000 tuned/adapter.gguf >cut.gguf
