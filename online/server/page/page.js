@@ -213,7 +213,11 @@ async function start() {
     say(error.message, true);
     return;
   }
-  for (const name of ['user', 'arm', 'k', 'top']) if (asked.has(name)) $(name).value = asked.get(name);
+  for (const name of ['user', 'arm', 'k', 'top']) {
+    const before = $(name).value;
+    if (asked.has(name)) $(name).value = asked.get(name);
+    if (!$(name).value) $(name).value = before; // a choice that there is not
+  }
   if (!asked.has('user')) return;
   await rank();
   const open = document.querySelectorAll('#results details')[Number(asked.get('open')) - 1];
