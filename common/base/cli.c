@@ -287,9 +287,9 @@ lcf_status lcf_cli_parse(const struct argp *argp, const char *verb, int argc, ch
     lcf_status status;
 
     argp_err_exit_status = 2;
-    lcf_buf_printf(&name, "llmcf %s", verb);
     status = expand(&a, argp, verb, argc, argv, err);
     if (!status) {
+        lcf_buf_printf(&name, "llmcf %s", verb);
         a.list[0] = (char *)(uintptr_t)lcf_buf_text(&name);
         program_invocation_short_name = a.list[0];
         if (argp_parse(&all, (int)a.n, a.list, 0, NULL, input))
