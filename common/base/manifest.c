@@ -437,3 +437,29 @@ lcf_status lcf_manifest_verify_fast(const char *dir, lcf_err *err)
 {
     return verify(dir, true, err);
 }
+
+lcf_status lcf_manifest_read_stat(json_t **out, const char *dir, const char *name, lcf_err *err)
+{
+    char id[65];
+    json_t *manifest = NULL;
+    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
+
+    *out = NULL;
+    if (status)
+        return status;
+    *out = json_incref(json_object_get(json_object_get(manifest, "stats"), name));
+    json_decref(manifest);
+    return *out ? LCF_OK : LCF_FAIL(err, LCF_EFORMAT, "%s: no %s in its manifest", dir, name);
+}
+
+lcf_status lcf_manifest_open_partial(lcf_manifest *m, const char *dir, bool fresh, lcf_err *err)
+{
+    lcf_status status;
+
+    if (!fresh && lcf_manifest_is_current(m, dir))
+        return LCF_OK;
+    status = lcf_dir_remove(dir, err);
+    if (!status)
+        status = lcf_dir_create(dir, err);
+    return status ? status : lcf_manifest_write(m, dir, err);
+}

@@ -64,5 +64,12 @@ lcf_status lcf_manifest_verify_fast(const char *dir, lcf_err *err);
 bool lcf_manifest_exists(const char *dir);
 /* The `id` of the artefact in dir (65 bytes) and, when wanted, its manifest (json_decref). */
 lcf_status lcf_manifest_read(char id[65], json_t **json, const char *dir, lcf_err *err);
+/* What lcf_manifest_stat kept under that name in the artefact at dir; the caller's (json_decref).
+ * errors: as lcf_manifest_read; EFORMAT there is none */
+lcf_status lcf_manifest_read_stat(json_t **out, const char *dir, const char *name, lcf_err *err);
+
+/* A folder for parts of the artefact that m describes, which a stopped run leaves for the next:
+ * the one that is there when it was begun for the same, else, and when `fresh`, an empty one. */
+lcf_status lcf_manifest_open_partial(lcf_manifest *m, const char *dir, bool fresh, lcf_err *err);
 
 #endif

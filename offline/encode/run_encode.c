@@ -335,7 +335,7 @@ lcf_status lcf_encode_run(json_t **stats, bool *current, const lcf_encode_option
         *current = reuse && lcf_manifest_is_current(s.manifest, options->out_dir);
     }
     if (*current) {
-        status = lcf_step_stats(stats, options->out_dir, err);
+        status = lcf_manifest_read_stat(stats, options->out_dir, "counts", err);
         goto done;
     }
     if (!status)

@@ -345,7 +345,7 @@ lcf_status lcf_index_run(json_t **stats, bool *current, const lcf_index_options 
         status = describe(&s, err);
     if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
         *current = true;
-        status = lcf_step_stats(stats, options->out_dir, err);
+        status = lcf_manifest_read_stat(stats, options->out_dir, "counts", err);
         goto done;
     }
     if (!status)

@@ -19,9 +19,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The counts of an artefact that is up to date, from its manifest (json_decref). */
-lcf_status lcf_step_stats(json_t **out, const char *dir, lcf_err *err);
-
 typedef struct lcf_encode_options {
     const char *dataset_dir, *cot_dir, *out_dir; /* cot_dir NULL: item texts only */
     const char *encoder; /* a text encoder (GGUF); NULL: a lexical one is fitted */

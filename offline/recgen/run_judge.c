@@ -271,13 +271,8 @@ static lcf_status open_partial(judging *g, lcf_err *err)
     if (!g->partial)
         return LCF_FAIL(err, LCF_ENOMEM, "path of %s", g->o->out);
     status = describe(&m, g->o, err);
-    if (!status && (g->o->force || !lcf_manifest_is_current(m, g->partial))) {
-        status = lcf_dir_remove(g->partial, err);
-        if (!status)
-            status = lcf_dir_create(g->partial, err);
-        if (!status)
-            status = lcf_manifest_write(m, g->partial, err);
-    }
+    if (!status)
+        status = lcf_manifest_open_partial(m, g->partial, g->o->force, err);
     lcf_manifest_free(m);
     return status;
 }
@@ -312,19 +307,6 @@ static lcf_status make(judging *g, lcf_err *err)
     return status ? status : write_artefact(g, err);
 }
 
-/* The counts of an artefact that is up to date, from its manifest. */
-static lcf_status read_stats(json_t **stats, const char *dir, lcf_err *err)
-{
-    json_t *manifest = NULL;
-    char id[65];
-    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
-
-    if (!status)
-        *stats = json_incref(json_object_get(json_object_get(manifest, "stats"), "counts"));
-    json_decref(manifest);
-    return status;
-}
-
 static void dispose(judging *g)
 {
     lcf_judge_free(g->judge);
@@ -351,7 +333,7 @@ lcf_status lcf_judge_step(json_t **stats, bool *current, const lcf_judge_options
     status = describe(&g.manifest, options, err);
     *current = !status && !options->force && lcf_manifest_is_current(g.manifest, options->out);
     if (*current)
-        status = read_stats(stats, options->out, err);
+        status = lcf_manifest_read_stat(stats, options->out, "counts", err);
     else if (!status)
         status = make(&g, err);
     if (!status && !*current)

@@ -79,15 +79,8 @@ static lcf_status open_partial(const work *w, lcf_err *err)
     lcf_manifest *m = NULL;
     lcf_status status = describe(&m, w->runs, false, err);
 
-    if (status)
-        return status;
-    if (w->runs->force || !lcf_manifest_is_current(m, w->partial)) {
-        status = lcf_dir_remove(w->partial, err);
-        if (!status)
-            status = lcf_dir_create(w->partial, err);
-        if (!status)
-            status = lcf_manifest_write(m, w->partial, err);
-    }
+    if (!status)
+        status = lcf_manifest_open_partial(m, w->partial, w->runs->force, err);
     lcf_manifest_free(m);
     return status;
 }
@@ -261,19 +254,6 @@ static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, 
     return status;
 }
 
-/* The report of an artefact that is up to date. */
-static lcf_status read_report(json_t **report, const char *dir, lcf_err *err)
-{
-    json_t *manifest = NULL;
-    char id[65];
-    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
-
-    if (!status)
-        *report = json_incref(json_object_get(json_object_get(manifest, "stats"), "report"));
-    json_decref(manifest);
-    return status;
-}
-
 lcf_status seed_runs_make(json_t **report, bool *current, const seed_runs *runs, lcf_err *err)
 {
     lcf_manifest *m = NULL;
@@ -283,7 +263,8 @@ lcf_status seed_runs_make(json_t **report, bool *current, const seed_runs *runs,
     *current = false;
     if (!status) {
         *current = !runs->force && lcf_manifest_is_current(m, runs->out_dir);
-        status = *current ? read_report(report, runs->out_dir, err) : make(report, m, runs, err);
+        status = *current ? lcf_manifest_read_stat(report, runs->out_dir, "report", err)
+                          : make(report, m, runs, err);
     }
     lcf_manifest_free(m);
     if (status) {
