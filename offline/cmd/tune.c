@@ -114,13 +114,7 @@ typedef struct arguments {
 
 static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tune_options *o)
 {
-    static const struct {
-        const char *name;
-        lcf_gguf_type type;
-    } types[] = {{"f32", LCF_GGUF_F32},
-                 {"f16", LCF_GGUF_F16},
-                 {"bf16", LCF_GGUF_BF16},
-                 {"q8_0", LCF_GGUF_Q8_0}};
+    static const lcf_gguf_type types[] = {LCF_GGUF_F32, LCF_GGUF_F16, LCF_GGUF_BF16, LCF_GGUF_Q8_0};
 
     switch (key) {
     case OPT_DIM:
@@ -145,12 +139,7 @@ static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tu
         o->context_n = SIZE("context", 64, 131072);
         return 0;
     case OPT_TYPE:
-        for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-            if (!strcmp(text, types[i].name)) {
-                o->type = types[i].type;
-                return 0;
-            }
-        argp_error(state, "--type must be f32, f16, bf16 or q8_0, not '%s'", text);
+        o->type = types[lcf_cli_choice(state, "type", text, "f32", "f16", "bf16", "q8_0", NULL)];
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
