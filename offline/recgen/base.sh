@@ -4,7 +4,7 @@
 # the same number of minutes / 6: what a step without general text starts from.
 # Into OUT: base/recgen.gguf, base.log, loss.csv, loss.svg, results.csv (held-out figures of both), generations.md (ten prompts, unedited).
 # A killed run goes on where it was. The weights are no part of the repository; the data sets' licences hold for them.
-#   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 BATCH=16 LR=0.002 REC=0.35 THREADS=2
+#   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 BATCH=16 LR=0.002 REC=0.35 PRECISION=bf16 THREADS=2
 #   STEPS=6000: at most
 set -eu
 llmcf=$1 data=$2 out=$3
@@ -27,7 +27,7 @@ rec="--source decide --source explain,weight=2 --source next,weight=0.5 --source
     --source alpaca:$out/beauty-rows/alpaca.json,group=rec --source alpaca:$data/tallrec-movie/movie_train_rebuilt.json,group=rec,weight=0.5"
 "$llmcf" tune --dataset "$out/dataset" --out "$out/base" $general $rec --mix "rec=${REC:-0.35}" --minutes "$minutes" --steps "${STEPS:-6000}" \
     --dim "${DIM:-256}" --layers "${LAYERS:-8}" --vocab "${VOCAB:-6144}" --context "${CONTEXT:-1024}" --cutoff "${CUTOFF:-512}" \
-    --batch "${BATCH:-16}" --lr "${LR:-0.002}" --warmup 40 --checkpoint-every 100 --threads "$threads" 2>>"$log"
+    --batch "${BATCH:-16}" --lr "${LR:-0.002}" --warmup 40 --precision "${PRECISION:-bf16}" --checkpoint-every 100 --threads "$threads" 2>>"$log"
 "$llmcf" tune --dataset "$out/dataset" --out "$out/tiny" --minutes "$(awk "BEGIN { print $minutes / 6 }")" --threads "$threads" --quiet 2>>"$log"
 
 # Held-out rows of the same files for both; bits per byte compare, perplexities are per token of each model's own vocabulary.
