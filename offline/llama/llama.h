@@ -79,6 +79,15 @@ void lcf_llama_close(lcf_llama *m);
 lcf_status lcf_llama_save(const char *path, const lcf_llama *m, lcf_gguf_type type,
                           const char *name, lcf_err *err);
 
+/*
+ * Soft tokens: vectors that are read as if they stood behind the embedding table. Row i has the id
+ * vocab_n + i; it can be a token of a prompt, never one that is expected or drawn.
+ */
+typedef struct lcf_soft_tokens {
+    const float *rows; /* [n, dim], the caller's */
+    size_t n;
+} lcf_soft_tokens;
+
 typedef struct lcf_llama_session lcf_llama_session;
 
 /* seqs_max sequences of up to context_n tokens each, on the caller's thread alone. errors: ENOMEM
@@ -97,6 +106,9 @@ typedef struct lcf_llama_session_options {
 lcf_status lcf_llama_session_open(lcf_llama_session **out, const lcf_llama *m,
                                   const lcf_llama_session_options *options, lcf_err *err);
 void lcf_llama_session_free(lcf_llama_session *s);
+/* The soft tokens of the calls to come (in place of those before); the rows must outlive their use.
+ * What was read keeps the values that it was read with. */
+void lcf_llama_session_soft(lcf_llama_session *s, const lcf_soft_tokens *soft);
 size_t lcf_llama_session_bytes(const lcf_llama_session *s);
 size_t lcf_llama_session_seqs_max(const lcf_llama_session *s);
 size_t lcf_llama_session_batch_max(const lcf_llama_session *s);

@@ -28,6 +28,7 @@ struct lcf_llama_session {
     const lcf_llama *m;
     size_t context_n, batch_max;
     lcf_kv_cache cache;
+    lcf_soft_tokens soft;
     float *angles;      /* [context_n, head_dim] */
     size_t *positions;  /* [batch_max] of the batch's tokens in their sequences */
     float *activations; /* one block, cut up below */
@@ -309,6 +310,12 @@ void lcf_llama_session_free(lcf_llama_session *s)
     free(s->logits);
     lcf_team_free(s->team);
     free(s);
+}
+
+void lcf_llama_session_soft(lcf_llama_session *s, const lcf_soft_tokens *soft)
+{
+    LCF_ASSERT(soft->n < UINT32_MAX - s->m->config.vocab_n);
+    s->soft = *soft;
 }
 
 size_t lcf_llama_session_bytes(const lcf_llama_session *s)
@@ -603,10 +610,11 @@ static lcf_status check_tokens(const lcf_llama_session *s, const lcf_llama_token
         return LCF_FAIL(err, LCF_ELIMIT, "batch of %zu tokens; this session takes %zu", n,
                         s->batch_max);
     for (size_t i = 0; i < n; i++)
-        if (tokens[i].id >= s->m->config.vocab_n || tokens[i].seq >= s->cache.seqs_max)
-            return LCF_FAIL(err, LCF_EINVAL,
-                            "token %zu of the batch: id %u of %zu, sequence %u of %zu", i,
-                            tokens[i].id, s->m->config.vocab_n, tokens[i].seq, s->cache.seqs_max);
+        if (tokens[i].id >= s->m->config.vocab_n + s->soft.n || tokens[i].seq >= s->cache.seqs_max)
+            return LCF_FAIL(
+                err, LCF_EINVAL,
+                "token %zu of the batch: id %u of %zu and %zu soft ones, sequence %u of %zu", i,
+                tokens[i].id, s->m->config.vocab_n, s->soft.n, tokens[i].seq, s->cache.seqs_max);
     return LCF_OK;
 }
 
@@ -636,10 +644,17 @@ static void embed_task(void *arg, size_t task, size_t member)
 {
     const pass *p = arg;
     const lcf_llama *m = p->s->m;
+    const size_t dim = m->config.dim, vocab_n = m->config.vocab_n;
 
     (void)member;
-    for (size_t i = share(p, task, p->n); i < share(p, task + 1, p->n); i++)
-        lcf_llama_matrix_rows(p->s->x + i * m->config.dim, &m->embed, p->tokens[i].id, 1);
+    for (size_t i = share(p, task, p->n); i < share(p, task + 1, p->n); i++) {
+        float *x = p->s->x + i * dim;
+        size_t id = p->tokens[i].id;
+        if (id < vocab_n)
+            lcf_llama_matrix_rows(x, &m->embed, id, 1);
+        else
+            memcpy(x, p->s->soft.rows + (id - vocab_n) * dim, dim * sizeof(*x));
+    }
 }
 
 static void compute_logits(pass *p)

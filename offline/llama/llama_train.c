@@ -162,6 +162,13 @@ void lcf_llama_trainer_plan(lcf_llama_trainer *t, uint64_t total_steps)
     t->options.total_steps = total_steps ? total_steps : 1;
 }
 
+void lcf_llama_trainer_soft(lcf_llama_trainer *t, const lcf_train_soft *soft)
+{
+    LCF_ASSERT(soft->tokens.n < UINT32_MAX - t->config.vocab_n);
+    t->net.soft = soft->tokens;
+    t->net.soft_grads = soft->grads;
+}
+
 /* ---- micro-batches ---- */
 
 static uint64_t targets_in(const lcf_train_seq *seq)
@@ -173,17 +180,19 @@ static uint64_t targets_in(const lcf_train_seq *seq)
     return n;
 }
 
-static lcf_status check_seqs(uint64_t *targets_n, const lcf_llama_config *c,
+static lcf_status check_seqs(uint64_t *targets_n, const lcf_llama_trainer *t,
                              const lcf_train_seq *seqs, size_t n, lcf_err *err)
 {
+    const size_t vocab_n = t->config.vocab_n, soft_n = t->net.soft.n;
+
     *targets_n = 0;
     for (size_t s = 0; s < n; s++) {
         for (size_t i = 0; i < seqs[s].n; i++)
-            if (seqs[s].tokens[i] >= c->vocab_n || seqs[s].targets[i] >= (int64_t)c->vocab_n)
+            if (seqs[s].tokens[i] >= vocab_n + soft_n || seqs[s].targets[i] >= (int64_t)vocab_n)
                 return LCF_FAIL(err, LCF_EINVAL,
                                 "sequence %zu, token %zu: id %u or target %d beyond the vocabulary "
-                                "of %zu",
-                                s, i, seqs[s].tokens[i], seqs[s].targets[i], c->vocab_n);
+                                "of %zu and %zu soft tokens",
+                                s, i, seqs[s].tokens[i], seqs[s].targets[i], vocab_n, soft_n);
         *targets_n += targets_in(&seqs[s]);
     }
     return LCF_OK;
@@ -274,7 +283,7 @@ static uint64_t dropout_key(const lcf_llama_trainer *t, size_t group, size_t mic
 lcf_status lcf_llama_trainer_eval(double *nll, uint64_t *targets_n, lcf_llama_trainer *t,
                                   const lcf_train_seq *seqs, size_t n, lcf_pool *pool, lcf_err *err)
 {
-    lcf_status status = check_seqs(targets_n, &t->config, seqs, n, err);
+    lcf_status status = check_seqs(targets_n, t, seqs, n, err);
 
     *nll = 0;
     for (size_t first = 0, end; first < n && !status; first = end) {
@@ -339,7 +348,7 @@ lcf_status lcf_llama_trainer_accumulate(lcf_llama_trainer *t, const lcf_train_se
 {
     uint64_t targets_n, seen = 0;
     size_t micro = 0;
-    lcf_status status = check_seqs(&targets_n, &t->config, seqs, n, err);
+    lcf_status status = check_seqs(&targets_n, t, seqs, n, err);
 
     for (size_t first = 0, end; first < n && !status; first = end) {
         lcf_net_batch batch;

@@ -39,6 +39,7 @@ typedef struct lcf_llama_train_options {
     lcf_precision precision;
     bool checkpointing;     /* of activations: less memory, a third more time, the same bits */
     bool freeze_embeddings; /* the table and the output matrix stay as they are */
+    bool frozen; /* without adapters: nothing of the model is trained, soft tokens get gradients */
     lcf_lora_options lora;
     lcf_comm *comm; /* NULL: one process */
 } lcf_llama_train_options;
@@ -61,6 +62,12 @@ typedef struct lcf_train_seq {
     const uint32_t *positions; /* NULL: 0 .. n - 1; else restarting with each packed row */
     size_t n;
 } lcf_train_seq;
+
+/* Soft tokens, and where their gradients go; all the caller's. */
+typedef struct lcf_train_soft {
+    lcf_soft_tokens tokens;
+    float *grads; /* [n, dim] d (sum of -log p) / d row is added; NULL: none */
+} lcf_train_soft;
 
 /* A new model with random weights (config->vocab_n must be the tokenizer's). The tokenizer stays
  * the caller's. */
@@ -99,6 +106,9 @@ lcf_status lcf_llama_trainer_accumulate(lcf_llama_trainer *t, const lcf_train_se
 /* The update that ends a step. */
 lcf_status lcf_llama_trainer_apply(double *loss, lcf_llama_trainer *t, lcf_pool *pool,
                                    lcf_err *err);
+/* The soft tokens of the calls to come, in place of those before. Their gradients are of this
+ * process's sequences and not divided by the number of targets. */
+void lcf_llama_trainer_soft(lcf_llama_trainer *t, const lcf_train_soft *soft);
 /* From now on the learning rate is that of a run of `total_steps` (at least 1): a run with a time
  * limit fits its schedule to the speed it finds. */
 void lcf_llama_trainer_plan(lcf_llama_trainer *t, uint64_t total_steps);

@@ -674,11 +674,31 @@ static void layer_backward(lcf_net *net, size_t layer)
 
 static void embed(lcf_net *net)
 {
-    const size_t d = net->config->dim;
+    const size_t d = net->config->dim, vocab_n = net->config->vocab_n;
 
-    for (size_t r = 0; r < net->batch->rows; r++)
-        memcpy(net->work->x[0] + r * d, net->embed.value + net->batch->ids[r] * d,
+    for (size_t r = 0; r < net->batch->rows; r++) {
+        const size_t id = net->batch->ids[r];
+
+        memcpy(net->work->x[0] + r * d,
+               id < vocab_n ? net->embed.value + id * d : net->soft.rows + (id - vocab_n) * d,
                d * sizeof(float));
+    }
+}
+
+/* Where the gradient of a row's input goes; NULL: nowhere. */
+static float *embed_grad(const lcf_net *net, size_t row)
+{
+    const size_t id = net->batch->ids[row], d = net->config->dim, vocab_n = net->config->vocab_n;
+
+    if (id < vocab_n)
+        return net->embed.grad ? net->embed.grad + id * d : NULL;
+    return net->soft_grads ? net->soft_grads + (id - vocab_n) * d : NULL;
+}
+
+/* Does the gradient add to what was there before this micro-batch? */
+static bool embed_adds(const lcf_net *net, size_t row)
+{
+    return embed_grad(net, row) && (!net->fresh || net->batch->ids[row] >= net->config->vocab_n);
 }
 
 /*
@@ -689,9 +709,11 @@ static void embed_put_aside(lcf_net *net)
 {
     const size_t d = net->config->dim;
 
-    for (size_t r = 0; r < net->batch->rows && net->embed.grad && !net->fresh; r++) {
-        float *grad = net->embed.grad + net->batch->ids[r] * d;
+    for (size_t r = 0; r < net->batch->rows; r++) {
+        float *grad = embed_grad(net, r);
 
+        if (!embed_adds(net, r))
+            continue;
         memcpy(net->work->embed_rows + r * d, grad, d * sizeof(*grad));
         memset(grad, 0, d * sizeof(*grad)); /* so that an id that comes again puts zeros aside */
     }
@@ -701,14 +723,14 @@ static void embed_backward(lcf_net *net)
 {
     const size_t d = net->config->dim, rows = net->batch->rows;
 
-    if (!net->embed.grad)
-        return;
-    if (net->fresh && net->embed.grad != net->output.grad)
+    if (net->embed.grad && net->fresh && net->embed.grad != net->output.grad)
         memset(net->embed.grad, 0, net->config->vocab_n * d * sizeof(float));
     for (size_t r = 0; r < rows; r++)
-        lcf_axpy(net->embed.grad + net->batch->ids[r] * d, 1.0f, net->work->dx + r * d, d);
-    for (size_t r = 0; r < rows && !net->fresh; r++)
-        lcf_axpy(net->embed.grad + net->batch->ids[r] * d, 1.0f, net->work->embed_rows + r * d, d);
+        if (embed_grad(net, r))
+            lcf_axpy(embed_grad(net, r), 1.0f, net->work->dx + r * d, d);
+    for (size_t r = 0; r < rows; r++)
+        if (embed_adds(net, r))
+            lcf_axpy(embed_grad(net, r), 1.0f, net->work->embed_rows + r * d, d);
 }
 
 static lcf_status done(const lcf_net *net, size_t part, lcf_err *err)

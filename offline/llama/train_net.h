@@ -65,6 +65,8 @@ typedef struct lcf_net {
     size_t rank;        /* of LoRA; 0: none */
     float lora_scale, dropout;
     lcf_net_weight embed, final_norm, output; /* output's are embed's when tied */
+    lcf_soft_tokens soft;                     /* ids from vocab_n on */
+    float *soft_grads;                        /* [soft.n, dim], added to; NULL: none */
     lcf_net_layer *layers;
     lcf_net_done done; /* may be NULL */
     void *done_arg;

@@ -51,6 +51,12 @@ static bool is_matrix(size_t which)
     return which != NET_ATTN_NORM && which != NET_FFN_NORM;
 }
 
+/* Without adapters: are the model's own weights? */
+static bool trains_model(const lcf_llama_trainer *t)
+{
+    return t->options.lora.rank == 0 && !t->options.frozen;
+}
+
 static bool has_adapter(const lcf_llama_trainer *t, size_t which)
 {
     return t->options.lora.rank && is_matrix(which) &&
@@ -85,7 +91,7 @@ static lcf_status add_adapter(lcf_llama_trainer *t, size_t layer, size_t which, 
 
 static lcf_status declare_layer(lcf_llama_trainer *t, size_t layer, lcf_err *err)
 {
-    const bool trained = t->options.lora.rank == 0;
+    const bool trained = trains_model(t);
     lcf_status status = LCF_OK;
 
     for (size_t which = 0; which < NET_PARAMS_N && !status; which++) {
@@ -111,7 +117,7 @@ static lcf_status declare_all(lcf_llama_trainer *t, lcf_err *err)
 {
     const lcf_llama_config *c = &t->config;
     const size_t table[2] = {c->vocab_n, c->dim};
-    const bool trained = t->options.lora.rank == 0;
+    const bool trained = trains_model(t);
     const bool tables = trained && !t->options.freeze_embeddings;
     lcf_status status = add_slot(t, "token_embd.weight", table, 2, tables, err);
 
@@ -142,7 +148,7 @@ lcf_status train_declare(lcf_llama_trainer *t, lcf_err *err)
     if (!t->slots || !t->parts)
         return LCF_FAIL(err, LCF_ENOMEM, "table of weights");
     status = declare_all(t, err);
-    if (!status && t->params.list_n == 0)
+    if (!status && t->params.list_n == 0 && t->options.lora.rank)
         return LCF_FAIL(err, LCF_EINVAL,
                         "no matrix matches '%s': they are attn_q, attn_k, attn_v, attn_output, "
                         "ffn_gate, ffn_up, ffn_down",
