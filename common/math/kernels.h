@@ -54,6 +54,9 @@ void lcf_exp(float *y, const float *x, size_t n);
 void lcf_exp_shifted(float *x, float shift, size_t n); /* x = exp(x - shift) */
 void lcf_sigmoid(float *y, const float *x, size_t n);
 void lcf_tanh(float *y, const float *x, size_t n);
+/* y = x * (1 + erf(x / sqrt(2))) / 2, elementwise; y may be x. Within 4e-7 times |x|. source: GELU,
+ * Hendrycks and Gimpel 2016 */
+void lcf_gelu(float *y, const float *x, size_t n);
 
 /* ---- attention and backward kernels: what training needs ---- */
 
@@ -104,6 +107,8 @@ void lcf_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy,
 /* ADDS to dgate and dup; each may be NULL. */
 void lcf_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
                          const float *up, size_t n);
+/* dx += dy * the derivative of gelu at x. */
+void lcf_gelu_backward(float *dx, const float *dy, const float *x, size_t n);
 /*
  * -log softmax(logits)[target] of one row; when grad is not NULL: grad = scale * (softmax(logits) -
  * one_hot(target)). shapes: logits, grad [n].

@@ -106,6 +106,22 @@ static double layer_normalised(double *inverse, const float *x, size_t i, size_t
     return (x[i] - mean) * *inverse;
 }
 
+void lcf_ref_gelu(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)(0.5 * x[i] * (1.0 + erf(x[i] * 0.70710678118654752)));
+}
+
+void lcf_ref_gelu_backward(float *dx, const float *dy, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double cdf = 0.5 * (1.0 + erf(x[i] * 0.70710678118654752));
+        const double density = 0.39894228040143268 * exp(-0.5 * (double)x[i] * x[i]);
+
+        dx[i] += (float)(dy[i] * (cdf + x[i] * density));
+    }
+}
+
 void lcf_ref_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
                        size_t n, float eps)
 {

@@ -15,6 +15,8 @@ void lcf_ref_linear(float *y, const float *x, const float *w, const float *bias,
 float lcf_ref_dot(const float *a, const float *b, size_t n);
 void lcf_ref_axpy(float *y, float a, const float *x, size_t n);
 void lcf_ref_softmax(float *x, size_t rows, size_t n);
+void lcf_ref_gelu(float *y, const float *x, size_t n);
+void lcf_ref_gelu_backward(float *dx, const float *dy, const float *x, size_t n);
 void lcf_ref_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
                        size_t n, float eps);
 void lcf_ref_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy, const float *x,

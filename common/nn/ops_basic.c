@@ -275,6 +275,24 @@ lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x)
     return y;
 }
 
+static void gelu_backward(lcf_tape *t, tape_node *node)
+{
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+
+    if (dx)
+        lcf_gelu_backward(dx, node->out->grad, node->in[0]->data, node->out->n);
+}
+
+lcf_tensor *lcf_op_gelu(lcf_tape *t, lcf_tensor *x)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+
+    tape_note(t, gelu_backward, y, x, NULL, NULL, 0);
+    if (!tape_failed(t))
+        lcf_gelu(y->data, x->data, x->n);
+    return y;
+}
+
 static void tanh_backward(lcf_tape *t, tape_node *node)
 {
     const float *y = node->out->data, *dy = node->out->grad;

@@ -160,6 +160,8 @@ lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
 /* 1 where x is at least 0, else -1; the gradient passes as if it were x (straight through). */
 lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up);
+/* x times the standard normal's distribution function at x. source: Hendrycks and Gimpel 2016 */
+lcf_tensor *lcf_op_gelu(lcf_tape *t, lcf_tensor *x);
 /* Kept values are scaled by 1 / (1 - p); the identity when p = 0 or the tape does not record. */
 lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng);
 /* The same elements under another shape; no copy. */
@@ -200,6 +202,8 @@ lcf_tensor *lcf_op_rmsnorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor
                            float eps);
 lcf_tensor *lcf_op_layernorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
                              lcf_tensor *bias /* [D] */, float eps);
+/* Rows of unit L2 norm: x [..., D] / max(norm, 1e-12), as torch.nn.functional.normalize. */
+lcf_tensor *lcf_op_normalize(lcf_tape *t, lcf_tensor *x);
 /* x [B, T, H, hd], positions [B * T] (NULL: 0 .. T - 1 in every sequence): interleaved pairs, as
  * lcf_rope. */
 lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, float theta);
@@ -219,6 +223,23 @@ lcf_tensor *lcf_op_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *k, lcf_tens
  */
 lcf_tensor *lcf_op_segment_attention(lcf_tape *t, lcf_tensor *qkv, size_t heads,
                                      const uint32_t *offsets, size_t n);
+/* Keys and values of segments: rows [offsets[i], offsets[i + 1]) of x [M, width] are segment i's,
+ * their keys in the columns [key, key + dim), their values in [value, value + dim). */
+typedef struct lcf_attend_keys {
+    lcf_tensor *x;
+    size_t key, value;
+    const uint32_t *offsets; /* [n + 1] from 0 to M */
+} lcf_attend_keys;
+/*
+ * Attention of rows [offsets[i], offsets[i + 1]) of x [N, width], whose queries are its first `dim`
+ * columns, to the keys of segment i in 1 or 2 parts, which count as one list -> [N, dim]. A query
+ * sees all of them; when causal, query number j sees those of the first part and the first j + 1 of
+ * the last (of the only one, where there is one). Parts may be x itself. Scores are scaled by 1 /
+ * sqrt(dim / heads). offsets must outlive the step.
+ */
+lcf_tensor *lcf_op_attend(lcf_tape *t, lcf_tensor *x, size_t dim, size_t heads,
+                          const uint32_t *offsets, size_t n, const lcf_attend_keys *parts,
+                          size_t parts_n, bool causal);
 /* a [m, k] times b [k, n] -> [m, n]. */
 lcf_tensor *lcf_op_matmul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 /* A linear map for each of `groups` parts of a row: x [N, groups * in], w [groups * out, in] -> [N,
