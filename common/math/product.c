@@ -4,12 +4,17 @@
  */
 #include "common/math/product.h"
 
+#include "common/base/progress.h"
 #include "common/base/status.h"
+#include "common/math/amx.h"
+#include "common/math/amx_bf16.h"
 #include "common/math/bf16.h"
 #include "common/math/half.h"
 #include "common/math/packed.h"
 #include "common/math/simd.h"
 
+#include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #define PAIRS 64 /* transposed at a time, on the stack */
@@ -77,31 +82,146 @@ static void portable_from_half(float *y, const uint16_t *x, size_t n)
 const lcf_bf16 lcf_bf16_portable = {portable_round,   portable_pair,    portable_panel,
                                     portable_product, portable_to_half, portable_from_half};
 
+/* ---- AMX ---- */
+
+/* As lcf_bf16.product, k even. A panel's columns are two tiles side by side. */
+static void amx_product(void (*product)(const lcf_amx_bf16 *), float *c, size_t ldc,
+                        const uint16_t *a, size_t lda, const uint16_t *panel, size_t m, size_t n,
+                        size_t k, bool add)
+{
+    const size_t pair = 2 * sizeof(*panel);
+    const lcf_amx_bf16 p = {
+        .c = c,
+        .ldc = ldc,
+        .a = a,
+        .a_row = lda * sizeof(*a),
+        .a_group = LCF_TILE_ROWS * lda * sizeof(*a),
+        .a_step = LCF_TILE_ROW_BYTES,
+        .b = panel,
+        .b_row = LCF_PANEL * pair,
+        .b_second = LCF_PANEL / 2 * pair,
+        .b_step = LCF_TILE_ROWS * LCF_PANEL * pair,
+        .m = m,
+        .n = n,
+        .k = k,
+        .add = add,
+    };
+
+    product(&p);
+}
+
+static void emulated_product(float *c, size_t ldc, const uint16_t *a, size_t lda,
+                             const uint16_t *panel, size_t m, size_t n, size_t k, bool add)
+{
+    amx_product(lcf_amx_bf16_product_emulated, c, ldc, a, lda, panel, m, n, k, add);
+}
+
+static const lcf_bf16 amx_emulated = {portable_round,   portable_pair,    portable_panel,
+                                      emulated_product, portable_to_half, portable_from_half};
+
+#if defined(__x86_64__)
+static void tile_product(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
+                         size_t m, size_t n, size_t k, bool add)
+{
+    amx_product(lcf_amx_bf16_product, c, ldc, a, lda, panel, m, n, k, add);
+}
+
+static lcf_bf16 amx; /* those of AVX-512 but for the product */
+
+/* A product by AMX and the same by AVX-512 agree as two orders of summation do. */
+static bool amx_agrees(void)
+{
+    enum { M = 37, K = 72 };
+    uint16_t a[M * K], panel[K * LCF_PANEL];
+    float x[K * LCF_PANEL], tiles[M * LCF_PANEL], vectors[M * LCF_PANEL];
+
+    for (size_t i = 0; i < K * LCF_PANEL; i++)
+        x[i] = (float)(i * 37 % 101) / 101 - 0.5f;
+    for (size_t r = 0; r < M; r++)
+        lcf_bf16_avx512.round(a + r * K, x + r, K);
+    lcf_bf16_avx512.panel(panel, x, LCF_PANEL, K);
+    tile_product(tiles, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
+    lcf_bf16_avx512.product(vectors, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
+    for (size_t i = 0; i < M * LCF_PANEL; i++)
+        if (!(fabsf(tiles[i] - vectors[i]) < 1e-4f))
+            return false;
+    return true;
+}
+
+static pthread_once_t amx_tried = PTHREAD_ONCE_INIT;
+static bool amx_works;
+
+static void try_amx(void)
+{
+    if (!lcf_amx_ready())
+        return;
+    amx = lcf_bf16_avx512;
+    amx.product = tile_product;
+    amx_works = amx_agrees();
+    if (!amx_works)
+        lcf_log(LCF_LOG_WARN, "bf16 unit=amx refused=1 reason='its products are not those of "
+                              "AVX-512, which is used instead'");
+}
+#endif
+
 /* ---- dispatch ---- */
 
-static bool portable_forced;
+static int forced = -1; /* a unit, or none */
 
 bool lcf_bf16_fast(void)
 {
-#if defined(__x86_64__)
-    return lcf_simd_best() == LCF_SIMD_AVX512 && __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
+    return lcf_bf16_has(LCF_BF16_AVX512);
 }
 
-void lcf_bf16_force_portable(bool portable)
+bool lcf_bf16_has(lcf_bf16_unit unit)
 {
-    __atomic_store_n(&portable_forced, portable, __ATOMIC_RELEASE);
+#if defined(__x86_64__)
+    if (unit == LCF_BF16_AVX512)
+        return lcf_simd_best() == LCF_SIMD_AVX512 && __builtin_cpu_supports("avx512bf16");
+    if (unit == LCF_BF16_AMX) {
+        pthread_once(&amx_tried, try_amx);
+        return amx_works;
+    }
+#endif
+    return unit == LCF_BF16_PORTABLE || unit == LCF_BF16_AMX_EMULATED;
+}
+
+void lcf_bf16_force(lcf_bf16_unit unit)
+{
+    LCF_ASSERT(lcf_bf16_has(unit));
+    __atomic_store_n(&forced, (int)unit, __ATOMIC_RELEASE);
+}
+
+void lcf_bf16_force_none(void)
+{
+    __atomic_store_n(&forced, -1, __ATOMIC_RELEASE);
+}
+
+lcf_bf16_unit lcf_bf16_in_use(void)
+{
+    const int unit = __atomic_load_n(&forced, __ATOMIC_ACQUIRE);
+
+    if (unit >= 0)
+        return (lcf_bf16_unit)unit;
+    if (lcf_bf16_has(LCF_BF16_AMX))
+        return LCF_BF16_AMX;
+    return lcf_bf16_has(LCF_BF16_AVX512) ? LCF_BF16_AVX512 : LCF_BF16_PORTABLE;
 }
 
 static const lcf_bf16 *bf16(void)
 {
+    switch (lcf_bf16_in_use()) {
 #if defined(__x86_64__)
-    if (lcf_bf16_fast() && !__atomic_load_n(&portable_forced, __ATOMIC_ACQUIRE))
+    case LCF_BF16_AMX:
+        return &amx;
+    case LCF_BF16_AVX512:
         return &lcf_bf16_avx512;
 #endif
-    return &lcf_bf16_portable;
+    case LCF_BF16_AMX_EMULATED:
+        return &amx_emulated;
+    default:
+        return &lcf_bf16_portable;
+    }
 }
 
 /* ---- operands ---- */

@@ -7,8 +7,9 @@
  * even, k is filled up to an even number with zeros, and a panel holds pairs of k:
  * [panel][k / 2][LCF_PANEL][2].
  *
- * Each element of C is one sum over k in order, whatever m, n and the blocks are: the same bits
- * however the rows and panels are shared between threads. source: Intel's AVX512-BF16, VDPBF16PS
+ * Each element of C is one sum over k in an order that the unit in use alone determines, whatever
+ * m, n and the blocks are: the same bits however the rows and panels are shared between threads.
+ * source: Intel's AVX512-BF16, VDPBF16PS, and AMX-BF16, TDPBF16PS
  */
 #ifndef LCF_COMMON_MATH_PRODUCT_H
 #define LCF_COMMON_MATH_PRODUCT_H
@@ -19,10 +20,24 @@
 
 typedef enum lcf_precision { LCF_PRECISION_F32, LCF_PRECISION_BF16 } lcf_precision;
 
+/* What multiplies bf16. */
+typedef enum lcf_bf16_unit {
+    LCF_BF16_PORTABLE, /* the reference, slow */
+    LCF_BF16_AVX512,
+    LCF_BF16_AMX_EMULATED, /* the reference of AMX, slower: for tests alone */
+    LCF_BF16_AMX,
+} lcf_bf16_unit;
+
 /* True where the processor multiplies bf16 itself. Elsewhere LCF_PRECISION_BF16 works, slowly. */
 bool lcf_bf16_fast(void);
-/* For tests: the portable twin of the bf16 kernels, or again the best. */
-void lcf_bf16_force_portable(bool portable);
+/* Is the unit there? The first call about AMX also holds it against AVX-512. */
+bool lcf_bf16_has(lcf_bf16_unit unit);
+/* The best there is, or what was forced. */
+lcf_bf16_unit lcf_bf16_in_use(void);
+/* For tests: from now on this unit, which must be there. */
+void lcf_bf16_force(lcf_bf16_unit unit);
+/* For tests: again the best. */
+void lcf_bf16_force_none(void);
 
 /* Bytes of an element of an operand. */
 size_t lcf_operand_bytes(lcf_precision precision);

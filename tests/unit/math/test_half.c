@@ -96,8 +96,10 @@ static void test_product(void **state)
     assert_true(x && y && back);
     for (uint32_t i = 0; i < N; i++) /* values of BF16 and the ties above them */
         x[i] = lcf_float_of_bits(i << 15);
-    for (int portable = 0; portable < 2; portable++) {
-        lcf_bf16_force_portable(portable);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++) {
+        if (!lcf_bf16_has((lcf_bf16_unit)unit))
+            continue;
+        lcf_bf16_force((lcf_bf16_unit)unit);
         lcf_left(LCF_PRECISION_BF16, y, N, x, N, 1, N);
         for (size_t i = 0; i < N; i++)
             if (!isnan(x[i]))
@@ -111,7 +113,7 @@ static void test_product(void **state)
             assert_int_equal(lcf_bits_of_float(back[i]), lcf_bits_of_float(lcf_f16_widen(y[i])));
         }
     }
-    lcf_bf16_force_portable(false);
+    lcf_bf16_force_none();
     free(x);
     free(y);
     free(back);

@@ -18,6 +18,7 @@
 
 static lcf_rng rng;
 static float a[MAX * MAX], b[MAX * MAX], b_t[MAX * MAX], a_t[MAX * MAX];
+static float a_held[MAX * MAX], b_held[MAX * MAX]; /* what operands hold of a and b */
 
 static float widen(uint16_t x)
 {
@@ -82,6 +83,10 @@ static void check(lcf_precision precision, size_t m, size_t n, size_t k)
     static float c[MAX * MAX], first[MAX * MAX];
 
     fill(m, n, k);
+    for (size_t i = 0; i < m * k; i++)
+        a_held[i] = held(precision, a[i]);
+    for (size_t i = 0; i < k * n; i++)
+        b_held[i] = held(precision, b[i]);
     for (size_t turned = 0; turned < 4; turned++) {
         const bool add = turned % 2;
 
@@ -93,8 +98,8 @@ static void check(lcf_precision precision, size_t m, size_t n, size_t k)
                 double want = add, size = 1;
 
                 for (size_t p = 0; p < k; p++) {
-                    double x =
-                        (double)held(precision, a[i * k + p]) * held(precision, b[p * n + j]);
+                    const double x = (double)a_held[i * k + p] * b_held[p * n + j];
+
                     want += x;
                     size += fabs(x);
                 }
@@ -124,10 +129,43 @@ static void test_products(void **state)
 {
     (void)state;
     check_all(LCF_PRECISION_F32);
-    check_all(LCF_PRECISION_BF16);
-    lcf_bf16_force_portable(true);
-    check_all(LCF_PRECISION_BF16);
-    lcf_bf16_force_portable(false);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++)
+        if (lcf_bf16_has((lcf_bf16_unit)unit)) {
+            lcf_bf16_force((lcf_bf16_unit)unit);
+            check_all(LCF_PRECISION_BF16);
+        }
+    lcf_bf16_force_none();
+}
+
+/* A row's products alone are those that it has among others, to the bit, and in every unit that
+ * adds in the same order. */
+static void test_rows(void **state)
+{
+    enum { M = 70, N = 45, K = 77, LD = 96 };
+    static uint16_t left[M * LD], right[64 * (K + 1)];
+    static float all[M * N], some[M * N];
+
+    (void)state;
+    lcf_rng_seed(&rng, 8, 0);
+    fill(M, N, K);
+    lcf_left(LCF_PRECISION_BF16, left, LD, a, K, M, K);
+    lcf_right(LCF_PRECISION_BF16, right, b, N, false, K, N);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++) {
+        if (!lcf_bf16_has((lcf_bf16_unit)unit))
+            continue;
+        lcf_bf16_force((lcf_bf16_unit)unit);
+        memcpy(some, all, sizeof(some)); /* of the emulation, when the unit is AMX */
+        lcf_product(LCF_PRECISION_BF16, all, N, left, LD, right, M, N, K, false);
+        if (unit == LCF_BF16_AMX)
+            assert_memory_equal(some, all, sizeof(some));
+        for (size_t m = 1; m < M; m++) {
+            const size_t from = (m * 29) % (M - m);
+
+            lcf_product(LCF_PRECISION_BF16, some, N, left + from * LD, LD, right, m, N, K, false);
+            assert_memory_equal(some, all + from * N, m * N * sizeof(*some));
+        }
+    }
+    lcf_bf16_force_none();
 }
 
 /* Rounding to bf16 is the portable one's, to the bit; denormals are zero. */
@@ -145,9 +183,9 @@ static void test_rounding(void **state)
     }
     x[0] = 0.0f, x[1] = -0.0f, x[2] = INFINITY, x[3] = -INFINITY, x[4] = 1e-40f, x[5] = 3.4e38f;
     lcf_left(LCF_PRECISION_BF16, fast, N, x, N, 1, N);
-    lcf_bf16_force_portable(true);
+    lcf_bf16_force(LCF_BF16_PORTABLE);
     lcf_left(LCF_PRECISION_BF16, portable, N, x, N, 1, N);
-    lcf_bf16_force_portable(false);
+    lcf_bf16_force_none();
     for (size_t i = 0; i < N; i++) {
         if (isnan(x[i])) {
             assert_true(isnan(widen(fast[i])) && isnan(widen(portable[i])));
@@ -179,15 +217,16 @@ static void test_kept(void **state)
 {
     (void)state;
     check_kept();
-    lcf_bf16_force_portable(true);
+    lcf_bf16_force(LCF_BF16_PORTABLE);
     check_kept();
-    lcf_bf16_force_portable(false);
+    lcf_bf16_force_none();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_kept),
     };
