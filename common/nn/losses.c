@@ -87,6 +87,101 @@ lcf_tensor *lcf_op_cross_entropy(lcf_tape *t, lcf_tensor *logits, const int32_t 
     return y;
 }
 
+/*
+ * -sum over v of q_v log softmax(logits)_v, q = (1 - smoothing) one-hot(target) + smoothing / n;
+ * when grad is not NULL: grad = scale * (softmax(logits) - q).
+ */
+static double smooth_row(float *grad, const float *logits, size_t target, size_t n, float smoothing,
+                         float scale)
+{
+    const double loss = lcf_cross_entropy(grad, logits, target, n, scale);
+    const float even = scale * smoothing / (float)n;
+    double sum = 0;
+
+    if (smoothing == 0.0f)
+        return loss;
+    for (size_t i = 0; i < n; i++)
+        sum += logits[i];
+    for (size_t i = 0; grad && i < n; i++)
+        grad[i] -= even;
+    if (grad)
+        grad[target] += scale * smoothing;
+    /* loss + logits[target] is the logarithm of the sum of exponentials. */
+    return (1.0 - smoothing) * loss + smoothing * (loss + logits[target] - sum / (double)n);
+}
+
+lcf_tensor *lcf_op_smooth_cross_entropy(lcf_tape *t, lcf_tensor *logits, const int32_t *targets,
+                                        float smoothing, float normaliser)
+{
+    const size_t rows = logits->dims[0], vocab = tensor_last_dim(logits);
+    float *grad;
+    lcf_tensor *y = loss_tensor(t, &grad, logits);
+    double sum = 0;
+
+    LCF_ASSERT(logits->dims_n == 2);
+    for (size_t i = 0; i < rows && !tape_failed(t); i++) {
+        float *row = grad ? grad + i * vocab : NULL;
+
+        LCF_ASSERT(targets[i] < (int64_t)vocab);
+        if (targets[i] >= 0)
+            sum += smooth_row(row, logits->data + i * vocab, (size_t)targets[i], vocab, smoothing,
+                              1.0f / normaliser);
+        else if (row)
+            memset(row, 0, vocab * sizeof(*row));
+    }
+    if (!tape_failed(t))
+        y->data[0] = (float)(sum / normaliser);
+    return y;
+}
+
+/* ---- contrast ---- */
+
+/*
+ * Row i, or column i, of scores [n, n] as logits whose target is element i; those of `skip` are no
+ * negatives and left out. ADDS to grad [n, n] unless NULL. row, drow: room for n.
+ */
+static double contrast_one(float *grad, float *row, float *drow, const float *scores, size_t i,
+                           size_t n, bool column, const uint8_t *skip, float smoothing)
+{
+    const size_t first = column ? i : i * n, step = column ? n : 1;
+    size_t kept = 0, target = 0;
+    double loss;
+
+    for (size_t j = 0; j < n; j++) {
+        const size_t at = first + j * step;
+
+        if (j == i)
+            target = kept;
+        if (j == i || !skip || !skip[at])
+            row[kept++] = scores[at];
+    }
+    loss = smooth_row(grad ? drow : NULL, row, target, kept, smoothing, 0.5f / (float)n);
+    for (size_t j = 0, from = 0; grad && j < n; j++) {
+        const size_t at = first + j * step;
+
+        if (j == i || !skip || !skip[at])
+            grad[at] += drow[from++];
+    }
+    return loss;
+}
+
+lcf_tensor *lcf_op_contrast(lcf_tape *t, lcf_tensor *scores, const uint8_t *skip, float smoothing)
+{
+    const size_t n = scores->dims[0];
+    float *grad, *room = lcf_tape_alloc(t, 2 * n, sizeof(*room));
+    lcf_tensor *y = loss_tensor(t, &grad, scores);
+    double sum = 0;
+
+    LCF_ASSERT(scores->dims_n == 2 && scores->dims[1] == n);
+    if (grad && !tape_failed(t))
+        memset(grad, 0, n * n * sizeof(*grad));
+    for (size_t i = 0; i < 2 * n && !tape_failed(t); i++)
+        sum += contrast_one(grad, room, room + n, scores->data, i / 2, n, i % 2, skip, smoothing);
+    if (!tape_failed(t))
+        y->data[0] = (float)(sum / (2.0 * (double)n));
+    return y;
+}
+
 /* 1 - cos(x, y) and, when dx is not NULL, its gradient times `scale`. A zero vector has cosine 0
  * and no gradient. */
 static double cosine_row(float *dx, const float *x, const float *y, size_t d, double scale)

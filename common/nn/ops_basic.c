@@ -275,6 +275,25 @@ lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x)
     return y;
 }
 
+static void reciprocal_backward(lcf_tape *t, tape_node *node)
+{
+    const float *y = node->out->data, *dy = node->out->grad;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+
+    for (size_t i = 0; dx && i < node->out->n; i++)
+        dx[i] -= dy[i] * y[i] * y[i];
+}
+
+lcf_tensor *lcf_op_reciprocal(lcf_tape *t, lcf_tensor *x)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+
+    tape_note(t, reciprocal_backward, y, x, NULL, NULL, 0);
+    for (size_t i = 0; i < y->n && !tape_failed(t); i++)
+        y->data[i] = 1.0f / x->data[i];
+    return y;
+}
+
 static void gelu_backward(lcf_tape *t, tape_node *node)
 {
     float *dx = tape_grad_zeroed(t, node->in[0]);

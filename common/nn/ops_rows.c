@@ -1,4 +1,5 @@
-/* Operations on rows: inner products row by row, and a run of rows as a tensor of its own. */
+/* Operations on rows: inner products row by row, a run of rows as a tensor of its own, and the
+ * largest element of every block of a matrix. */
 #include "common/math/kernels.h"
 #include "common/nn/tape_internal.h"
 
@@ -48,5 +49,44 @@ lcf_tensor *lcf_op_slice(lcf_tape *t, lcf_tensor *x, size_t begin, size_t n)
         *note = begin * d;
     if (!tape_failed(t))
         y->data = x->data + begin * d;
+    return y;
+}
+
+static void block_max_backward(lcf_tape *t, tape_node *node)
+{
+    const uint32_t *from = *(uint32_t *const *)node->extra;
+    float *dx = tape_grad_zeroed(t, node->in[0]);
+
+    for (size_t i = 0; dx && i < node->out->n; i++)
+        dx[from[i]] += node->out->grad[i];
+}
+
+/* The first of the largest elements of x [height, width] from `first` on; ld: of x. */
+static size_t largest(const float *x, size_t first, size_t height, size_t width, size_t ld)
+{
+    size_t best = first;
+
+    for (size_t i = first; i < first + height * ld; i += ld)
+        for (size_t j = i; j < i + width; j++)
+            if (x[j] > x[best])
+                best = j;
+    return best;
+}
+
+lcf_tensor *lcf_op_block_max(lcf_tape *t, lcf_tensor *x, size_t height, size_t width)
+{
+    const size_t ld = tensor_last_dim(x), dims[2] = {x->n / ld / height, ld / width};
+    lcf_tensor *y = tape_tensor(t, dims, 2, tape_needs(t, x, NULL, NULL));
+    uint32_t *from = lcf_tape_alloc(t, y->n, sizeof(*from)), **note;
+
+    LCF_ASSERT(x->n == dims[0] * height * ld && ld == dims[1] * width && x->n <= UINT32_MAX);
+    note = tape_note(t, block_max_backward, y, x, NULL, NULL, sizeof(*note));
+    if (note)
+        *note = from;
+    for (size_t i = 0; i < y->n && !tape_failed(t); i++) {
+        from[i] = (uint32_t)largest(x->data, i / dims[1] * height * ld + i % dims[1] * width,
+                                    height, width, ld);
+        y->data[i] = x->data[from[i]];
+    }
     return y;
 }

@@ -154,6 +154,7 @@ lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b); /* same shape
 lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 lcf_tensor *lcf_op_scale(lcf_tape *t, lcf_tensor *a, float factor);
+lcf_tensor *lcf_op_reciprocal(lcf_tape *t, lcf_tensor *x); /* 1 / x */
 lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
@@ -240,6 +241,9 @@ typedef struct lcf_attend_keys {
 lcf_tensor *lcf_op_attend(lcf_tape *t, lcf_tensor *x, size_t dim, size_t heads,
                           const uint32_t *offsets, size_t n, const lcf_attend_keys *parts,
                           size_t parts_n, bool causal);
+/* The largest element of every block of height x width: x [R * height, C * width] -> [R, C]; the
+ * gradient goes to the first of the largest. */
+lcf_tensor *lcf_op_block_max(lcf_tape *t, lcf_tensor *x, size_t height, size_t width);
 /* a [m, k] times b [k, n] -> [m, n]. */
 lcf_tensor *lcf_op_matmul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 /* A linear map for each of `groups` parts of a row: x [N, groups * in], w [groups * out, in] -> [N,
@@ -279,6 +283,17 @@ lcf_tensor *lcf_op_bce_with_logits(lcf_tape *t, lcf_tensor *logits /* [N] or [N,
 /* sum over rows with target >= 0 of -log softmax(logits)[target] / normaliser. -> [1] */
 lcf_tensor *lcf_op_cross_entropy(lcf_tape *t, lcf_tensor *logits /* [N, V] */,
                                  const int32_t *targets, float normaliser);
+/* The same with label smoothing: the target has 1 - smoothing + smoothing / V, all else smoothing /
+ * V. source: Szegedy et al. 2016, as torch.nn.functional.cross_entropy */
+lcf_tensor *lcf_op_smooth_cross_entropy(lcf_tape *t, lcf_tensor *logits /* [N, V] */,
+                                        const int32_t *targets, float smoothing, float normaliser);
+/*
+ * Contrast of n pairs: the mean of lcf_op_smooth_cross_entropy over the rows and over the columns
+ * of scores [n, n], the diagonal being the targets. skip [n, n] or NULL: elements of 1 off the
+ * diagonal are no negatives, and left out of their row and column. source: Oord et al. 2018
+ * (InfoNCE)
+ */
+lcf_tensor *lcf_op_contrast(lcf_tape *t, lcf_tensor *scores, const uint8_t *skip, float smoothing);
 /* sum_i weight_i * (1 - cos(x_i, y_i)) / normaliser over rows; y is data [N, D], no gradient;
  * weights NULL = 1. */
 lcf_tensor *lcf_op_cosine_loss(lcf_tape *t, lcf_tensor *x /* [N, D] */, const float *y,

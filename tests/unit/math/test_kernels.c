@@ -470,6 +470,28 @@ static void packed_once(void)
             check_packed(n, 2 * n - n % 2, OUT[i]);
 }
 
+static void gelu_once(void)
+{
+    const size_t n = 1 + size_up_to(600); /* more than a block */
+    float *x = numbers(n), *dy = numbers(n), *y = numbers(n), *want = numbers(n), *dx = numbers(n);
+    float *dx2 = copy_of(dx, n);
+
+    for (size_t i = 0; i < n; i++)
+        x[i] *= 8.0f;
+    lcf_gelu(y, x, n);
+    lcf_ref_gelu(want, x, n);
+    assert_close(y, want, n, 2e-6);
+    lcf_gelu_backward(dx, dy, x, n);
+    lcf_ref_gelu_backward(dx2, dy, x, n);
+    assert_close(dx, dx2, n, 2e-6);
+    free(x);
+    free(dy);
+    free(y);
+    free(want);
+    free(dx);
+    free(dx2);
+}
+
 #define LEVEL_TEST(name)                  \
     static void test_##name(void **state) \
     {                                     \
@@ -483,6 +505,7 @@ LEVEL_TEST(elementwise)
 LEVEL_TEST(softmax)
 LEVEL_TEST(rmsnorm)
 LEVEL_TEST(layernorm)
+LEVEL_TEST(gelu)
 LEVEL_TEST(swiglu)
 LEVEL_TEST(cross_entropy)
 LEVEL_TEST(rope)
@@ -560,15 +583,25 @@ static void test_gemm_starts_no_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),        cmocka_unit_test(test_gemm_starts_no_threads),
-        cmocka_unit_test(test_linear),      cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_rmsnorm),     cmocka_unit_test(test_layernorm),
-        cmocka_unit_test(test_swiglu),      cmocka_unit_test(test_cross_entropy),
-        cmocka_unit_test(test_rope),        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_adam),        cmocka_unit_test(test_bias_backward),
-        cmocka_unit_test(test_packed),      cmocka_unit_test(test_path),
-        cmocka_unit_test(test_exp_ends),    cmocka_unit_test(test_blas_core_is_named),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_starts_no_threads),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_bias_backward),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_exp_ends),
+        cmocka_unit_test(test_blas_core_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
