@@ -233,12 +233,25 @@ static lcf_status open_fields(lcf_dataset *d, const char *dir, lcf_err *err)
     return status;
 }
 
+/* Who the dataset is, and from which rating on its items are liked: --like of `prepare`. */
+static lcf_status read_manifest(lcf_dataset *d, const char *dir, lcf_err *err)
+{
+    json_t *manifest = NULL;
+    lcf_status status = lcf_manifest_read(d->id, &manifest, dir, err);
+    const json_t *identity = json_object_get(manifest, "identity");
+    const json_t *like = json_object_get(json_object_get(identity, "parameters"), "like");
+
+    d->like = json_is_number(like) ? (float)json_number_value(like) : LIKED_RATING;
+    json_decref(manifest);
+    return status;
+}
+
 lcf_status lcf_dataset_open(lcf_dataset *out, const char *dir, lcf_err *err)
 {
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
-    status = lcf_manifest_read(out->id, NULL, dir, err);
+    status = read_manifest(out, dir, err);
     if (!status)
         status = open_catalogue(out, dir, err);
     if (!status)

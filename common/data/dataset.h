@@ -94,6 +94,7 @@ typedef struct lcf_dataset {
     const uint32_t *event_item;
     const int64_t *event_time;
     const float *event_rating; /* NaN where there is none */
+    float like;                /* what counts as liked: a rating of at least this (4) */
     size_t events_n;
     /* Samples, ordered by split, then time, then user, then position in the log, then label (1
      * first). */
@@ -111,7 +112,7 @@ typedef struct lcf_dataset {
 lcf_status lcf_dataset_open(lcf_dataset *out, const char *dir, lcf_err *err);
 void lcf_dataset_close(lcf_dataset *d);
 /* What an event of a history says of its item, by its rating: 0 nothing (no rating), 1 not liked,
- * 2 liked (a rating of at least 4, as facts for the language model take it). */
+ * 2 liked (a rating of at least 4, whatever the dataset's threshold). */
 #define LCF_EVENT_LABELS_N 3
 uint8_t lcf_event_label(float rating);
 /* Samples of a split. */

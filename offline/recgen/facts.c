@@ -10,7 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define LIKED_RATING 4.0f
 #define TALLY_MAX 256 /* distinct labels counted per history; later ones are left out */
 
 typedef struct tally {
@@ -120,7 +119,7 @@ static void split_history(lcf_facts *f, const lcf_dataset *d, size_t sample)
             continue;
         if (rating == rating)
             f->rated = true;
-        if (rating < LIKED_RATING) /* false for NaN: an event without a rating is a choice */
+        if (rating < d->like) /* false for NaN: an event without a rating is a choice */
             f->disliked[f->disliked_n++] = item;
         else
             f->liked[f->liked_n++] = item;
@@ -142,6 +141,14 @@ static void compare_target(lcf_facts *f, const lcf_catalogue *c, const tally *li
     }
     f->near_liked = nearest(c, f->liked, f->liked_n, item, 0);
     f->near_disliked = nearest(c, f->disliked, f->disliked_n, item, 1);
+}
+
+static void keep_recent(lcf_facts *f, size_t history_n)
+{
+    const size_t skip = f->liked_n > history_n ? f->liked_n - history_n : 0;
+
+    f->recent_n = f->liked_n - skip;
+    memcpy(f->recent, f->liked + skip, f->recent_n * sizeof(*f->recent));
 }
 
 static bool is_among(uint32_t item, const uint32_t *items, size_t n)
@@ -198,6 +205,7 @@ void lcf_facts_of(lcf_facts *out, const lcf_dataset *d, const lcf_related *relat
     for (size_t i = 0; i < brands.n; i++)
         top_add(&out->brands, brands.idx[i], brands.count[i]);
     out->brand_count = tally_get(&brands, c->item_brand[out->sample.item]);
+    keep_recent(out, history_n);
     keep_named(out, history_n);
     compare_target(out, c, &liked);
     for (size_t i = 0; related && out->sample.item && i < LCF_RELATED_MAX; i++) {
@@ -226,7 +234,7 @@ static size_t sample_pairs(uint64_t *pairs, const lcf_dataset *d, size_t idx)
         return 0;
     for (size_t i = s.history_n; i-- > 0 && used < LCF_RELATED_WINDOW;) {
         uint32_t other = s.history[i];
-        if (!other || other == s.item || d->event_rating[begin + i] < LIKED_RATING)
+        if (!other || other == s.item || d->event_rating[begin + i] < d->like)
             continue;
         pairs[n++] = (uint64_t)s.item << 32 | other;
         pairs[n++] = (uint64_t)other << 32 | s.item;

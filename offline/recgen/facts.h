@@ -53,6 +53,9 @@ typedef struct lcf_facts {
     /* The items that may be named: the most recent history_n, oldest first. */
     uint32_t liked[LCF_FACTS_ITEMS_MAX], disliked[LCF_FACTS_ITEMS_MAX];
     size_t liked_n, disliked_n;
+    /* The most recent history_n liked items as they came, oldest first, repeats and all. */
+    uint32_t recent[LCF_FACTS_ITEMS_MAX];
+    size_t recent_n;
     lcf_top categories, brands; /* most loved, over the liked items */
     lcf_top shared;             /* the target's categories that liked items have */
     lcf_top fresh;              /* the target's categories that no liked item has */
