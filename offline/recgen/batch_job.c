@@ -16,6 +16,8 @@ lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, l
     lcf_status status = lcf_prompt_open(&out->prompt, &out->template, &out->template_bytes,
                                         &o->prompt, o->template_file, err);
 
+    if (!status)
+        status = lcf_prompt_need(&out->prompt, true, err);
     if (status)
         return status;
     out->candidates_n = o->candidates_n;
@@ -89,7 +91,7 @@ static lcf_status read_template(lcf_batch_job *out, const json_t *json, lcf_err 
                                        (lcf_str){out->template_bytes, strlen(out->template_bytes)},
                                        "template_text", err);
     out->prompt.template = &out->template;
-    return status;
+    return status ? status : lcf_prompt_need(&out->prompt, true, err);
 }
 
 static lcf_status read_job(lcf_batch_job *out, const json_t *json, lcf_err *err)

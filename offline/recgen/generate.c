@@ -545,6 +545,8 @@ lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options 
         status = lcf_prompt_open(&g.prompt, &g.template, &g.template_bytes, &options->prompt,
                                  options->template_file, err);
     if (!status)
+        status = lcf_prompt_need(&g.prompt, true, err);
+    if (!status)
         status = describe(&g, err);
     if (!status && !options->force && lcf_manifest_is_current(g.manifest, options->out)) {
         status = read_result(result, options->out, err);

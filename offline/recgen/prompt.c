@@ -3,7 +3,10 @@
  */
 #include "offline/recgen/prompt.h"
 
+#include "common/base/file.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LABEL_BYTES_MAX 32
@@ -97,20 +100,76 @@ lcf_status lcf_prompt_open(lcf_prompt_options *out, lcf_prompt_template *templat
     return status;
 }
 
+/* The line of the template that speaks of codes first; 0: none does. */
+static size_t codes_line(const lcf_prompt_template *t)
+{
+    const size_t user = t ? t->lines[LCF_VALUE_USER_CODE] : 0;
+    const size_t target = t ? t->lines[LCF_VALUE_TARGET_CODE] : 0;
+
+    return user && (!target || user < target) ? user : target;
+}
+
+static lcf_status open_codes(lcf_codes *out, const char *dir, const lcf_dataset *d, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "codes.lcf");
+    lcf_status status = path ? lcf_codes_open(out, path, d->users_n, d->catalogue.items_n, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    if (status == LCF_EFORMAT)
+        lcf_err_prefix(err, "the codes must be of this dataset's users and items");
+    free(path);
+    return status;
+}
+
+lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, const char *dir,
+                                 const lcf_dataset *d, const char *file, lcf_err *err)
+{
+    const size_t line = codes_line(options->template);
+    lcf_status status;
+
+    memset(codes, 0, sizeof(*codes));
+    options->codes = NULL;
+    if (!dir && line)
+        return LCF_FAIL(err, LCF_EUSAGE, "%s:%zu: codes are spoken of here, and none are given",
+                        file, line);
+    if (dir && !line)
+        return LCF_FAIL(err, LCF_EUSAGE,
+                        "codes are given, and no prompt speaks of them: a template says "
+                        "{{user_code}} and {{target_code}}");
+    if (!dir)
+        return LCF_OK;
+    status = open_codes(codes, dir, d, err);
+    if (!status)
+        options->codes = codes;
+    return status;
+}
+
+lcf_status lcf_prompt_need(const lcf_prompt_options *options, bool explain, lcf_err *err)
+{
+    const lcf_prompt_template *t = options->template;
+
+    if (!t || (explain ? t->explain.len : t->decide.len + t->ask.len))
+        return LCF_OK;
+    return LCF_FAIL(err, LCF_EUSAGE, "the template '%s' has no %s", t->name,
+                    explain ? "[explain]: it requests no chain of thought"
+                            : "[ask] and no [decide]: it does not ask for Yes or No");
+}
+
 void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_options *options)
 {
     const lcf_prompt_template *t = options->template;
-    bool chat = options->chat != LCF_TEMPLATE_PLAIN;
+    bool chat = options->chat != LCF_TEMPLATE_PLAIN, codes = codes_line(t) > 0;
     char form[LCF_PROMPT_TEMPLATE_NAME_BYTES + 32];
 
     if (t)
         snprintf(form, sizeof(form), "%s-%u#%s", t->name, t->version, t->hash);
     else
         snprintf(form, sizeof(form), "%s-1", lcf_dialect_name(options->dialect));
-    snprintf(out, LCF_PROMPT_VERSION_BYTES, "%s history=%zu title=%zu%s%s%s%s", form,
+    snprintf(out, LCF_PROMPT_VERSION_BYTES, "%s history=%zu title=%zu%s%s%s%s%s%s", form,
              options->history_n, options->title_bytes_max,
              options->hide_related ? " related=no" : "", options->hide_answer ? " answer=no" : "",
-             chat ? " chat=" : "", chat ? lcf_template_name(options->chat) : "");
+             chat ? " chat=" : "", chat ? lcf_template_name(options->chat) : "",
+             codes ? " codes=" : "", codes ? lcf_code_form_name(options->code_form) : "");
 }
 
 const char *lcf_prompt_answer(uint8_t label)
@@ -354,7 +413,36 @@ typedef struct said { /* what a template may speak of */
     const lcf_catalogue *catalogue;
     const lcf_facts *f;
     bool explain; /* else the decision is asked for: nothing that would give it away is said */
+    bool ask;     /* [ask], which may put the title in quotation marks */
 } said;
+
+/* Within quotation marks no title may hold one. */
+static void append_title(lcf_buf *out, const said *s, uint32_t item, bool quoted)
+{
+    const size_t begin = out->len;
+
+    lcf_prompt_title(out, s->options, s->catalogue, item);
+    for (size_t i = begin; quoted && i < out->len; i++)
+        if (out->data[i] == '"')
+            out->data[i] = '\'';
+}
+
+/* "A", "B" */
+static void append_titles(lcf_buf *out, const said *s)
+{
+    for (size_t i = 0; i < s->f->recent_n; i++) {
+        lcf_buf_append_text(out, i ? ", \"" : "\"");
+        append_title(out, s, s->f->recent[i], true);
+        lcf_buf_append_char(out, '"');
+    }
+}
+
+static void append_code(lcf_buf *out, const said *s, const uint8_t *codes, uint32_t row)
+{
+    const lcf_codes *c = s->options->codes;
+
+    lcf_code_append(out, codes + (size_t)row * c->bytes, c->bytes, s->options->code_form);
+}
 
 static void append_list(lcf_buf *out, const said *s, const uint32_t *items, size_t n)
 {
@@ -397,6 +485,12 @@ static bool has_value(const void *arg, lcf_prompt_template_value value)
         return answer && !f->sample.label;
     case LCF_VALUE_RATED:
         return f->rated;
+    case LCF_VALUE_TITLES:
+        return f->recent_n > 0;
+    case LCF_VALUE_USER_CODE: /* of the unknown nothing is known */
+        return s->options->codes && f->sample.user;
+    case LCF_VALUE_TARGET_CODE:
+        return s->options->codes && f->sample.item;
     default: /* target and title */
         return true;
     }
@@ -418,7 +512,13 @@ static void append_value(lcf_buf *out, const void *arg, lcf_prompt_template_valu
     if (value == LCF_VALUE_RELATED)
         append_list(out, s, f->related, f->related_n);
     if (value == LCF_VALUE_TITLE)
-        lcf_prompt_title(out, s->options, s->catalogue, f->sample.item);
+        append_title(out, s, f->sample.item, s->ask);
+    if (value == LCF_VALUE_TITLES)
+        append_titles(out, s);
+    if (value == LCF_VALUE_USER_CODE)
+        append_code(out, s, s->options->codes->users, f->sample.user);
+    if (value == LCF_VALUE_TARGET_CODE)
+        append_code(out, s, s->options->codes->items, f->sample.item);
     if (value == LCF_VALUE_ANSWER || value == LCF_VALUE_YES || value == LCF_VALUE_NO)
         lcf_buf_append_text(out, f->sample.label ? "Yes" : "No");
 }
@@ -439,7 +539,7 @@ static void render_chat(lcf_buf *system, lcf_buf *user, const lcf_prompt_options
                         const lcf_dataset *d, const lcf_facts *f, bool explain)
 {
     const lcf_prompt_template t = template_of(options);
-    const said s = {options, &d->catalogue, f, explain};
+    const said s = {options, &d->catalogue, f, explain, false};
     const lcf_prompt_template_facts facts = {&s, has_value, append_value};
 
     lcf_prompt_template_render(system, t.system, &facts);
@@ -464,13 +564,25 @@ static void llama2_prompt(lcf_buf *out, const lcf_prompt_options *options, const
     lcf_buf_dispose(&user);
 }
 
-/* ---- both ---- */
+/* A question that stands for itself: no markers around it. */
+static void ask(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
+                const lcf_facts *f)
+{
+    const said s = {options, &d->catalogue, f, false, true};
+    const lcf_prompt_template_facts facts = {&s, has_value, append_value};
+
+    lcf_prompt_template_render(out, options->template->ask, &facts);
+}
+
+/* ---- all ---- */
 
 void lcf_prompt_decide(lcf_buf *out, const lcf_prompt_options *options, const lcf_dataset *d,
                        const lcf_facts *f)
 {
     if (options->dialect == LCF_DIALECT_RECGEN)
         recgen_decide(out, options, d, f);
+    else if (options->template && options->template->ask.len)
+        ask(out, options, d, f);
     else
         llama2_prompt(out, options, d, f, false);
 }

@@ -7,7 +7,8 @@
  *            ones); the model speaks of items by reference and lcf_prompt_expand puts the names in:
  *            a model of a few million parameters chooses well whom to name, and spells badly.
  *   llama2   full English instructions in LLaMA-2's chat form, for any larger GGUF LLaMA; the
- *            wording is a template (template.h), built in or from a file.
+ *            wording is a template (prompt_template.h), built in or from a file. A template's [ask]
+ *            is the whole question, without the chat form.
  *
  * Invariant: text from the catalogue is data. Before it enters a prompt, control characters and
  * runs of blanks become one blank and the characters that a dialect uses as structure are replaced,
@@ -23,7 +24,9 @@
 #ifndef LCF_OFFLINE_RECGEN_PROMPT_H
 #define LCF_OFFLINE_RECGEN_PROMPT_H
 
+#include "common/data/codes.h"
 #include "offline/llama/chat.h"
+#include "offline/recgen/code_text.h"
 #include "offline/recgen/facts.h"
 #include "offline/recgen/prompt_template.h"
 
@@ -37,10 +40,12 @@ typedef struct lcf_prompt_options {
     const lcf_prompt_template *template; /* wording of the llama2 dialect; NULL: the built-in one */
     bool hide_related;                   /* items related to the target are not shown */
     bool hide_answer; /* the decision is not given; llama2 alone: recgen was not taught that */
+    const lcf_codes *codes; /* what the template's user_code and target_code say; NULL: nothing */
+    lcf_code_form code_form;
 } lcf_prompt_options;
-#define LCF_PROMPT_OPTIONS_INIT                                           \
-    {                                                                     \
-        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN, NULL, false, false \
+#define LCF_PROMPT_OPTIONS_INIT                                                                \
+    {                                                                                          \
+        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN, NULL, false, false, NULL, LCF_CODE_BITS \
     }
 
 /* errors: EUSAGE no such dialect */
@@ -58,6 +63,20 @@ lcf_status lcf_prompt_builtin(lcf_prompt_template *out, const char *name, lcf_er
  */
 lcf_status lcf_prompt_open(lcf_prompt_options *out, lcf_prompt_template *template, char **bytes,
                            const lcf_prompt_options *options, const char *file, lcf_err *err);
+
+/*
+ * Opens the codes that the template of *options speaks of, from the folder `dir` (NULL: none), as
+ * *codes, and points the options there.
+ *
+ * errors   EUSAGE codes that are spoken of and not given (file and line), given and not spoken of;
+ *          EINVAL they are of another dataset; those of lcf_codes_open
+ * memory   *codes must outlive *options; lcf_codes_close, also after a failure
+ */
+lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, const char *dir,
+                                 const lcf_dataset *d, const char *file, lcf_err *err);
+/* Whether there are words to request a chain of thought, or (not explain) to ask for Yes or No.
+ * errors: EUSAGE the template has none */
+lcf_status lcf_prompt_need(const lcf_prompt_options *options, bool explain, lcf_err *err);
 
 #define LCF_PROMPT_VERSION_BYTES 160
 /* e.g. "recgen-1 history=8 title=48", or "plain-words-2#0123456789abcdef history=8 title=48

@@ -20,6 +20,7 @@ typedef struct walk {
     size_t at;
     const char *source; /* for messages: source and the whole file's beginning */
     const char *file;
+    size_t *lines; /* [LCF_VALUES_N] notes where values are spoken of; NULL: does not */
     lcf_err *err;
 } walk;
 
@@ -55,6 +56,23 @@ typedef struct tag {
     size_t begin, end; /* of {{...}} in the text */
 } tag;
 
+static lcf_status no_such_value(const walk *w, const char *at, lcf_str name)
+{
+    lcf_buf known = LCF_BUF_INIT;
+    lcf_status status;
+
+    for (size_t i = 0; i < LCF_VALUES_N; i++)
+        lcf_buf_printf(&known, "%s%s",
+                       i == 0                 ? ""
+                       : i + 1 < LCF_VALUES_N ? ", "
+                                              : " and ",
+                       NAMES[i]);
+    status = WRONG(w, at, LCF_EFORMAT, "'%.*s' is no value; there are %s",
+                   (int)(name.len < 40 ? name.len : 40), name.data, lcf_buf_text(&known));
+    lcf_buf_dispose(&known);
+    return status;
+}
+
 /* The next tag from w->at on. tag->begin == text.len: there is none. */
 static lcf_status next_tag(tag *out, const walk *w)
 {
@@ -77,12 +95,11 @@ static lcf_status next_tag(tag *out, const walk *w)
     for (size_t i = 0; i < LCF_VALUES_N; i++)
         if (strlen(NAMES[i]) == n && !memcmp(NAMES[i], name, n)) {
             out->value = (lcf_prompt_template_value)i;
+            if (w->lines && !w->lines[i])
+                w->lines[i] = line_of(w->file, open);
             return LCF_OK;
         }
-    return WRONG(w, open, LCF_EFORMAT,
-                 "'%.*s' is no value; there are liked, disliked, history, target, title, related, "
-                 "answer, yes, no and rated",
-                 (int)(n < 40 ? n : 40), name);
+    return no_such_value(w, open, (lcf_str){name, n});
 }
 
 /* Up to the end of the text, or to the closing tag of `within` (NULL: none). */
@@ -200,11 +217,11 @@ static lcf_status check_section(const walk *file, lcf_str section)
 
 static lcf_status parse_section(lcf_prompt_template *out, walk *w)
 {
-    static const char *const HEADS[] = {"[system]\n", "[explain]\n", "[decide]\n"};
-    lcf_str *const sections[] = {&out->system, &out->explain, &out->decide};
+    static const char *const HEADS[] = {"[system]\n", "[explain]\n", "[decide]\n", "[ask]\n"};
+    lcf_str *const sections[] = {&out->system, &out->explain, &out->decide, &out->ask};
     const char *begin = w->text.data + w->at;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(HEADS) / sizeof(HEADS[0]); i++) {
         size_t n = strlen(HEADS[i]), end;
         if (w->text.len - w->at < n || memcmp(begin, HEADS[i], n))
             continue;
@@ -218,14 +235,19 @@ static lcf_status parse_section(lcf_prompt_template *out, walk *w)
         return check_section(w, *sections[i]);
     }
     return WRONG(w, begin, LCF_EFORMAT,
-                 "here must stand [system], [explain] or [decide]; no other line begins with '['");
+                 "here must stand [system], [explain], [decide] or [ask]; no other line begins "
+                 "with '['");
 }
 
 lcf_status lcf_prompt_template_parse(lcf_prompt_template *out, lcf_str text, const char *source,
                                      lcf_err *err)
 {
     lcf_err ours = LCF_ERR_INIT;
-    walk w = {.text = text, .source = source, .file = text.data, .err = err ? err : &ours};
+    walk w = {.text = text,
+              .source = source,
+              .file = text.data,
+              .lines = out->lines,
+              .err = err ? err : &ours};
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
@@ -237,8 +259,13 @@ lcf_status lcf_prompt_template_parse(lcf_prompt_template *out, lcf_str text, con
     status = parse_header(out, &w);
     while (!status && w.at < text.len)
         status = parse_section(out, &w);
-    if (!status && !out->explain.len)
-        status = LCF_FAIL(err, LCF_EFORMAT, "%s: there is no [explain]", source);
+    if (!status && !out->explain.len && !out->decide.len && !out->ask.len)
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: there is neither [explain] nor [decide] nor [ask]",
+                          source);
+    if (!status && out->decide.len && out->ask.len)
+        status = LCF_FAIL(err, LCF_EFORMAT,
+                          "%s: [decide] and [ask] both ask for Yes or No; one of them has to go",
+                          source);
     if (status)
         return status;
     out->text = text;

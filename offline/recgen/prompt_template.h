@@ -15,6 +15,9 @@
  * {{^name}}...{{/name}} for what is said when there is none. Values are put in as they are and
  * never read as a template. A section is its lines without the last line end.
  *
+ * The question for Yes or No is [decide], which is said within a chat, or [ask], which is the whole
+ * prompt as it stands.
+ *
  * A parsed template is checked: rendering it cannot fail but for memory. It holds views of the text
  * it was made from, which must outlive it.
  *
@@ -39,7 +42,10 @@
     X(LCF_VALUE_ANSWER, "answer")   /* Yes or No; none where it is not given */             \
     X(LCF_VALUE_YES, "yes")         /* given, and Yes */                                    \
     X(LCF_VALUE_NO, "no")                                                                   \
-    X(LCF_VALUE_RATED, "rated") /* the history carries ratings */
+    X(LCF_VALUE_RATED, "rated")         /* the history carries ratings */                   \
+    X(LCF_VALUE_TITLES, "titles")       /* what the user liked, as "A", "B" */              \
+    X(LCF_VALUE_USER_CODE, "user_code") /* what collaborative filtering knows (codes.h) */  \
+    X(LCF_VALUE_TARGET_CODE, "target_code")
 
 typedef enum lcf_prompt_template_value {
 #define LCF_PROMPT_TEMPLATE_VALUE(constant, name) constant,
@@ -53,12 +59,14 @@ typedef struct lcf_prompt_template {
     unsigned version;                          /* from 1 */
     char hash[17];                             /* of all its bytes, hexadecimal */
     lcf_str text;                              /* the whole file */
-    lcf_str system, explain, decide;           /* system and decide may be empty */
+    lcf_str system, explain, decide, ask;      /* empty where it is not there */
+    size_t lines[LCF_VALUES_N]; /* of the file, where each is first spoken of; or 0 */
 } lcf_prompt_template;
 
 /*
  * errors   EFORMAT what and where (source and line): an unknown value or section, one that is not
- *          closed, no [explain], bytes that are no UTF-8 text; ELIMIT too long, nested too deep
+ *          closed, neither a request nor a question, both questions, bytes that are no UTF-8 text;
+ *          ELIMIT too long, nested too deep
  */
 lcf_status lcf_prompt_template_parse(lcf_prompt_template *out, lcf_str text, const char *source,
                                      lcf_err *err);

@@ -26,12 +26,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         LCF_ASSERT(!strncmp(err.text, "fuzz:", 5));
         return 0;
     }
+    for (size_t i = 0; i < LCF_VALUES_N; i++)
+        LCF_ASSERT(t.lines[i] <= size);
     for (unsigned facts = 0; facts < 1u << LCF_VALUES_N; facts += 73) {
         const lcf_prompt_template_facts given = {&facts, has, append};
         lcf_buf out = LCF_BUF_INIT;
         lcf_prompt_template_render(&out, t.system, &given);
         lcf_prompt_template_render(&out, t.explain, &given);
         lcf_prompt_template_render(&out, t.decide, &given);
+        lcf_prompt_template_render(&out, t.ask, &given);
         LCF_ASSERT(out.len <= size); /* a tag is longer than what it stands for here */
         lcf_buf_dispose(&out);
     }

@@ -50,7 +50,8 @@ static void test_render(void **state)
 
 static void test_sections(void **state)
 {
-    static const char text[] = HEAD "[decide]\nD\n[system]\nS\nS2\n\n[explain]\nE\n";
+    static const char text[] = HEAD "[decide]\nD\n[system]\nS\nS2\n\n[explain]\nE{{#title}}\n"
+                                    "{{title}}{{/title}}{{user_code}}\n";
     lcf_prompt_template t;
     lcf_err err = LCF_ERR_INIT;
 
@@ -61,8 +62,12 @@ static void test_sections(void **state)
     assert_int_equal(strlen(t.hash), 16);
     assert_memory_equal(t.system.data, "S\nS2\n", t.system.len);
     assert_int_equal(t.system.len, 5);
-    assert_int_equal(t.explain.len, 1);
+    assert_memory_equal(t.explain.data, "E{{#title}}\n{{title}}", 21);
     assert_int_equal(t.decide.len, 1);
+    assert_int_equal(t.ask.len, 0);
+    assert_int_equal(t.lines[LCF_VALUE_TITLE], 11);
+    assert_int_equal(t.lines[LCF_VALUE_USER_CODE], 12);
+    assert_int_equal(t.lines[LCF_VALUE_LIKED], 0);
 }
 
 static void check_wrong(const char *text, size_t n, const char *want)
@@ -85,8 +90,11 @@ static void test_wrong(void **state)
         {"llmcf-prompt 1\nname: \nversion: 1\n", "here:2: a name has"},
         {"llmcf-prompt 1\nname: a\nversion: 0\n", "here:3: a version is"},
         {"llmcf-prompt 1\nname: a\nversion: 1", "here:3: here must stand"},
-        {HEAD, "there is no [explain]"},
-        {HEAD "[explain]\n", "there is no [explain]"},
+        {HEAD, "there is neither [explain] nor"},
+        {HEAD "[explain]\n", "there is neither [explain] nor"},
+        {HEAD "[system]\nS\n", "there is neither [explain] nor"},
+        {HEAD "[ask]\nA\n[decide]\nD\n", "[decide] and [ask] both ask"},
+        {HEAD "[ask]\nA\n{{item_code}}\n", "here:6: 'item_code' is no value; there are liked, "},
         {HEAD "text\n", "here:4: here must stand [system]"},
         {HEAD "[explain]\nE\n[explain]\nE\n", "here:6: this section is there twice"},
         {HEAD "[explain]\nE\n[/INST]\n", "here:6: here must stand [system]"},
