@@ -29,12 +29,11 @@ enum {
     KEY_JSON
 };
 
-enum { STOPS_MAX = 16, BEAMS_MAX = 64 };
+enum { BEAMS_MAX = 64 };
 
 typedef struct options {
     const char *model, *prompt;
     lcf_complete_options complete;
-    const char *stops[STOPS_MAX];
     bool json, chat_auto;
 } options;
 
@@ -110,10 +109,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->complete.beams_n = (size_t)lcf_cli_u64(state, "beams", arg, 1, BEAMS_MAX);
         return 0;
     case KEY_STOP:
-        if (!*arg || o->complete.stops_n == STOPS_MAX)
-            argp_error(state, "--stop: empty, or more than %d of them", STOPS_MAX);
-        o->stops[o->complete.stops_n++] = arg;
-        o->complete.stops = o->stops;
+        if (!*arg || o->complete.stops.n == LCF_STOPS_MAX)
+            argp_error(state, "--stop: empty, or more than %d of them", LCF_STOPS_MAX);
+        o->complete.stops.texts[o->complete.stops.n++] = arg;
         return 0;
     case KEY_THREADS:
         o->complete.threads = (size_t)lcf_cli_u64(state, "threads", arg, 0, 1024);

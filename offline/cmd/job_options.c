@@ -18,6 +18,10 @@ enum { /* apart from those of the verbs */
        OPT_TEMPERATURE,
        OPT_TOP_K,
        OPT_TOP_P,
+       OPT_MIN_P,
+       OPT_REPEAT_PENALTY,
+       OPT_BEAMS,
+       OPT_STOP,
        OPT_MAX_TOKENS,
        OPT_TEMPLATE,
        OPT_PROMPT_TEMPLATE,
@@ -44,6 +48,15 @@ static const struct argp_option OPTIONS[] = {
     {"temperature", OPT_TEMPERATURE, "T", 0, "0 is greedy (default 0.6)", 2},
     {"top-k", OPT_TOP_K, "K", 0, "0 switches it off (default 50)", 2},
     {"top-p", OPT_TOP_P, "P", 0, "1 switches it off (default 1)", 2},
+    {"min-p", OPT_MIN_P, "P", 0,
+     "Leaves out what is less likely than P times the likeliest; 0 switches it off (default 0)", 2},
+    {"repeat-penalty", OPT_REPEAT_PENALTY, "R", 0,
+     "Divides the logits of a candidate's last 64 tokens by R; 1 switches it off (default 1)", 2},
+    {"beams", OPT_BEAMS, "N", 0,
+     "Candidates are the best of N texts of one search, drawn with --temperature above 0; 0 draws "
+     "each by itself (default 0)",
+     2},
+    {"stop", OPT_STOP, "TEXT", 0, "A candidate ends before TEXT; up to 16 times", 2},
     {"max-tokens", OPT_MAX_TOKENS, "N", 0, "Longest candidate (default 160)", 2},
     {"template", OPT_TEMPLATE, "NAME", 0,
      "Prompts: recgen (a model of `llmcf tune`) or llama2 (a chat model) (default recgen)", 2},
@@ -69,21 +82,38 @@ static const struct argp_option OPTIONS[] = {
 static error_t parse_sampling(int key, char *text, struct argp_state *state,
                               lcf_generate_options *o)
 {
+    lcf_decoding *how = &o->decoding;
+    lcf_sampling *s = &how->sampling;
+
     switch (key) {
     case OPT_CANDIDATES:
-        o->candidates_n = SIZE("candidates", 1, 256);
+        how->candidates_n = SIZE("candidates", 1, 256);
         return 0;
     case OPT_TEMPERATURE:
-        o->sampling.temperature = (float)lcf_cli_f64(state, "temperature", text, 0.0, 100.0);
+        s->temperature = (float)lcf_cli_f64(state, "temperature", text, 0.0, 100.0);
         return 0;
     case OPT_TOP_K:
-        o->sampling.top_k = (uint32_t)lcf_cli_u64(state, "top-k", text, 0, UINT32_MAX);
+        s->top_k = (uint32_t)lcf_cli_u64(state, "top-k", text, 0, UINT32_MAX);
         return 0;
     case OPT_TOP_P:
-        o->sampling.top_p = (float)lcf_cli_f64(state, "top-p", text, 1e-6, 1.0);
+        s->top_p = (float)lcf_cli_f64(state, "top-p", text, 1e-6, 1.0);
+        return 0;
+    case OPT_MIN_P:
+        s->min_p = (float)lcf_cli_f64(state, "min-p", text, 0.0, 1.0);
+        return 0;
+    case OPT_REPEAT_PENALTY:
+        s->repeat_penalty = (float)lcf_cli_f64(state, "repeat-penalty", text, 0.01, 100.0);
+        return 0;
+    case OPT_BEAMS:
+        how->beams_n = SIZE("beams", 0, 256);
+        return 0;
+    case OPT_STOP:
+        if (!*text || how->stops.n == LCF_STOPS_MAX)
+            argp_error(state, "--stop: empty, or more than %d of them", LCF_STOPS_MAX);
+        how->stops.texts[how->stops.n++] = text;
         return 0;
     case OPT_MAX_TOKENS:
-        o->tokens_max = SIZE("max-tokens", 1, 65536);
+        how->tokens_max = SIZE("max-tokens", 1, 65536);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

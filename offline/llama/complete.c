@@ -77,15 +77,8 @@ static lcf_status make_text(bool *stopped, lcf_completion *c, const lcf_llama *m
     lcf_tokenizer_decode(&c->text, m->tokenizer, c->made.ids, c->made.n);
     if (c->text.status)
         return LCF_FAIL(err, c->text.status, "text of %zu tokens", c->made.n);
-    end = c->text.len;
-    for (size_t i = 0; i < options->stops_n; i++) {
-        const char *text = lcf_buf_text(&c->text), *stop = options->stops[i];
-        const char *found = memmem(text, end, stop, strlen(stop));
-        if (found && *stop) {
-            end = (size_t)(found - text);
-            *stopped = true;
-        }
-    }
+    end = lcf_stops_find(&options->stops, lcf_buf_text(&c->text), c->text.len);
+    *stopped = end < c->text.len;
     if (*stopped) {
         c->text.len = end;
         c->text.data[end] = '\0';
@@ -126,6 +119,7 @@ static lcf_status search(lcf_completion *c, lcf_llama_session *s, const lcf_llam
                          size_t context_n, const lcf_complete_options *options, lcf_err *err)
 {
     lcf_beam_options beam = LCF_BEAM_OPTIONS_INIT;
+    lcf_rng rng;
     size_t room = context_n - c->prompt.n + 1; /* the last token needs no place */
     lcf_beam *beams = lcf_alloc_zero(options->beams_n, sizeof(*beams));
     lcf_status status;
@@ -134,7 +128,10 @@ static lcf_status search(lcf_completion *c, lcf_llama_session *s, const lcf_llam
         return LCF_FAIL(err, LCF_ENOMEM, "%zu beams", options->beams_n);
     beam.beams_n = options->beams_n;
     beam.tokens_max = options->tokens_max < room ? options->tokens_max : room;
-    status = lcf_llama_beam_search(beams, s, m, &c->prompt, &beam, err);
+    beam.sampling.repeat_penalty = options->sampling.repeat_penalty;
+    beam.stops = options->stops;
+    lcf_rng_seed(&rng, options->seed, 0);
+    status = lcf_llama_beam_search(beams, s, m, &c->prompt, &beam, &rng, err);
     if (!status) {
         c->made = beams[0].tokens; /* ours from here on */
         beams[0].tokens = (lcf_tokens){NULL, 0, 0};
@@ -172,7 +169,7 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
         status = lcf_tokens_push(&c->made, id);
         if (status)
             return LCF_FAIL(err, status, "completion of %zu tokens", c->made.n);
-        if (options->stops_n) {
+        if (options->stops.n) {
             bool stopped;
             status = make_text(&stopped, c, m, options, err);
             if (status || stopped) {
@@ -217,7 +214,7 @@ lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *pro
     out->logprobs = lcf_alloc(context_n + 1, sizeof(*out->logprobs));
     if (!out->logprobs)
         status = LCF_FAIL(err, LCF_ENOMEM, "completion of %zu tokens", context_n);
-    session.seqs_max = options->beams_n > 1 ? 2 * options->beams_n : 1;
+    session.seqs_max = options->beams_n > 1 ? options->beams_n : 1;
     session.context_n = context_n;
     session.batch_max = out->prompt.n < PREFILL_MAX ? out->prompt.n : PREFILL_MAX;
     if (session.batch_max < session.seqs_max)

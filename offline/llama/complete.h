@@ -11,11 +11,10 @@ typedef struct lcf_complete_options {
     size_t tokens_max;
     lcf_sampling sampling;
     uint64_t seed;
-    bool bos;                 /* begin with <s> where the model wants it */
-    lcf_template chat;        /* PLAIN: the prompt is a text to continue */
-    const char *system;       /* with a chat template: what is said once; NULL = nothing */
-    const char *const *stops; /* [stops_n] the text ends before the first of these that appears */
-    size_t stops_n;
+    bool bos;           /* begin with <s> where the model wants it */
+    lcf_template chat;  /* PLAIN: the prompt is a text to continue */
+    const char *system; /* with a chat template: what is said once; NULL = nothing */
+    lcf_stops stops;
     size_t beams_n; /* > 1: the likeliest text that so many beams find, instead of a drawn one */
     size_t threads; /* 0: one per processor */
 } lcf_complete_options;

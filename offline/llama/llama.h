@@ -168,4 +168,27 @@ uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const uint32_t *p
 /* log softmax(logits)[id], in double. */
 double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id);
 
+typedef struct lcf_continuation {
+    double logprob; /* under the softmax after the penalty */
+    uint32_t id;
+} lcf_continuation;
+/*
+ * What a text can go on with: the `most` likeliest with temperature 0, else all that top-k, top-p
+ * and min-p leave. Returns how many.
+ *
+ * order    likeliest first, of equals the lower id; by id where nothing is left out
+ * memory   *out belongs to the sampler, until its next call
+ */
+size_t lcf_sampler_continuations(const lcf_continuation **out, lcf_sampler *s, const float *logits,
+                                 const uint32_t *past, size_t past_n, const lcf_sampling *sampling,
+                                 size_t most);
+
+#define LCF_STOPS_MAX 16
+typedef struct lcf_stops {            /* a text ends before the first of these that appears */
+    const char *texts[LCF_STOPS_MAX]; /* none is empty */
+    size_t n;
+} lcf_stops;
+/* Where the first stop string in a text begins; len when there is none. */
+size_t lcf_stops_find(const lcf_stops *stops, const char *text, size_t len);
+
 #endif

@@ -1,8 +1,7 @@
 /*
  * Choosing the next token: the repetition penalty; then greedy, or temperature, top-k, top-p and
- * min-p, in this order. The same
- * logits and generator state give the same token: candidates are ordered by (logit, id), sums run
- * in that order in double.
+ * min-p, in this order. The same logits and generator state give the same token: candidates are
+ * ordered by (logit, id), sums run in that order in double.
  */
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
@@ -19,10 +18,11 @@ typedef struct choice {
 
 struct lcf_sampler {
     size_t vocab_n;
-    choice *choices; /* [vocab_n] */
-    double *weights; /* [vocab_n] */
-    float *scratch;  /* [vocab_n] */
-    float *changed;  /* [vocab_n] logits after the penalty */
+    choice *choices;                 /* [vocab_n] */
+    double *weights;                 /* [vocab_n] */
+    float *scratch;                  /* [vocab_n] */
+    float *changed;                  /* [vocab_n] logits after the penalty */
+    lcf_continuation *continuations; /* [vocab_n] */
 };
 
 lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err)
@@ -40,8 +40,9 @@ lcf_status lcf_sampler_create(lcf_sampler **out, size_t vocab_n, lcf_err *err)
         s->weights = lcf_alloc(vocab_n, sizeof(*s->weights));
         s->scratch = lcf_alloc_aligned(vocab_n, sizeof(*s->scratch));
         s->changed = lcf_alloc_aligned(vocab_n, sizeof(*s->changed));
+        s->continuations = lcf_alloc(vocab_n, sizeof(*s->continuations));
     }
-    if (!s || !s->choices || !s->weights || !s->scratch || !s->changed) {
+    if (!s || !s->choices || !s->weights || !s->scratch || !s->changed || !s->continuations) {
         status = LCF_FAIL(err, LCF_ENOMEM, "sampler for %zu tokens", vocab_n);
         goto done;
     }
@@ -60,6 +61,7 @@ void lcf_sampler_free(lcf_sampler *s)
     free(s->weights);
     free(s->scratch);
     free(s->changed);
+    free(s->continuations);
     free(s);
 }
 
@@ -106,8 +108,8 @@ double lcf_logprob(const float *logits, size_t vocab_n, uint32_t id)
     return logits[id] - shift - log(sum);
 }
 
-/* As lcf_logprob, with the vector exponential: within 1e-6. */
-static float fast_logprob(lcf_sampler *s, const float *logits, uint32_t best, uint32_t id)
+/* log of the sum of exp(logits - the best of them), with the vector exponential: within 1e-6. */
+static double log_total(lcf_sampler *s, const float *logits, uint32_t best)
 {
     double lanes[LANES] = {0}, sum = 0;
     size_t i = 0;
@@ -122,7 +124,7 @@ static float fast_logprob(lcf_sampler *s, const float *logits, uint32_t best, ui
         lanes[0] += s->scratch[i];
     for (size_t j = 0; j < LANES; j++)
         sum += lanes[j];
-    return (float)((double)logits[id] - logits[best] - log(sum));
+    return log(sum);
 }
 
 /* True when a is to be preferred: the larger logit, of equals the lower id. */
@@ -198,21 +200,36 @@ static uint32_t sample_all(lcf_sampler *s, const float *logits, uint32_t best, f
     return draw(s->weights, s->vocab_n, total, rng);
 }
 
-static uint32_t sample_best(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
-                            lcf_rng *rng)
+/* Leaves what top-k, top-p and min-p keep in choices and weights; *sum of the weights. */
+static size_t filter(double *sum, lcf_sampler *s, const float *logits, const lcf_sampling *sampling)
 {
     size_t k = sampling->top_k && sampling->top_k < s->vocab_n ? sampling->top_k : s->vocab_n;
     size_t kept = 0;
-    double total = 0, limit, sum = 0;
+    double total = 0, limit;
 
     select_best(s->choices, logits, s->vocab_n, k);
     for (size_t i = 0; i < k; i++)
         total += s->weights[i] =
             exp(((double)s->choices[i].logit - s->choices[0].logit) / sampling->temperature);
     limit = sampling->top_p < 1 ? sampling->top_p * total : total;
-    while (kept < k && (kept == 0 || (sum < limit && s->weights[kept] >= sampling->min_p)))
-        sum += s->weights[kept++]; /* the best, of weight 1, is always kept */
+    *sum = 0;
+    while (kept < k && (kept == 0 || (*sum < limit && s->weights[kept] >= sampling->min_p)))
+        *sum += s->weights[kept++]; /* the best, of weight 1, is always kept */
+    return kept;
+}
+
+static uint32_t sample_best(lcf_sampler *s, const float *logits, const lcf_sampling *sampling,
+                            lcf_rng *rng)
+{
+    double sum;
+    size_t kept = filter(&sum, s, logits, sampling);
+
     return s->choices[draw(s->weights, kept, sum, rng)].id;
+}
+
+static bool keeps_all(const lcf_sampling *sampling)
+{
+    return !sampling->top_k && !(sampling->top_p < 1) && !(sampling->min_p > 0);
 }
 
 static bool is_new(const uint32_t *past, size_t idx)
@@ -239,21 +256,64 @@ static const float *penalize(lcf_sampler *s, const float *logits, const uint32_t
     return s->changed;
 }
 
+/* The logits after the penalty, if there is one. */
+static const float *changed_logits(lcf_sampler *s, const float *logits, const uint32_t *past,
+                                   size_t past_n, const lcf_sampling *sampling)
+{
+    float penalty = sampling->repeat_penalty;
+
+    return past_n && penalty > 0 && penalty != 1 ? penalize(s, logits, past, past_n, penalty)
+                                                 : logits;
+}
+
 uint32_t lcf_sampler_next(lcf_sampler *s, const float *logits, const uint32_t *past, size_t past_n,
                           const lcf_sampling *sampling, lcf_rng *rng, float *logprob)
 {
-    const bool penalized = past_n && sampling->repeat_penalty > 0 && sampling->repeat_penalty != 1;
-    const float *changed =
-        penalized ? penalize(s, logits, past, past_n, sampling->repeat_penalty) : logits;
+    const float *changed = changed_logits(s, logits, past, past_n, sampling);
     uint32_t best = largest(changed, s->vocab_n), id = best;
 
-    if (sampling->temperature > 0) {
-        if (!sampling->top_k && !(sampling->top_p < 1) && !(sampling->min_p > 0))
-            id = sample_all(s, changed, best, sampling->temperature, rng);
-        else
-            id = sample_best(s, changed, sampling, rng);
+    if (sampling->temperature > 0)
+        id = keeps_all(sampling) ? sample_all(s, changed, best, sampling->temperature, rng)
+                                 : sample_best(s, changed, sampling, rng);
+    if (logprob) {
+        if (changed != logits)
+            best = largest(logits, s->vocab_n);
+        *logprob = (float)((double)logits[id] - logits[best] - log_total(s, logits, best));
     }
-    if (logprob)
-        *logprob = fast_logprob(s, logits, penalized ? largest(logits, s->vocab_n) : best, id);
     return id;
+}
+
+size_t lcf_sampler_continuations(const lcf_continuation **out, lcf_sampler *s, const float *logits,
+                                 const uint32_t *past, size_t past_n, const lcf_sampling *sampling,
+                                 size_t most)
+{
+    const float *changed = changed_logits(s, logits, past, past_n, sampling);
+    const uint32_t best = largest(changed, s->vocab_n);
+    const double base = changed[best] + log_total(s, changed, best);
+    const bool greedy = !(sampling->temperature > 0), all = !greedy && keeps_all(sampling);
+    size_t n = s->vocab_n;
+    double sum;
+
+    if (greedy) {
+        n = most < n ? most : n;
+        select_best(s->choices, changed, s->vocab_n, n);
+    } else if (!all) {
+        n = filter(&sum, s, changed, sampling);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = all ? (uint32_t)i : s->choices[i].id;
+        s->continuations[i] = (lcf_continuation){changed[id] - base, id};
+    }
+    *out = s->continuations;
+    return n;
+}
+
+size_t lcf_stops_find(const lcf_stops *stops, const char *text, size_t len)
+{
+    for (size_t i = 0; i < stops->n; i++) {
+        const char *found = memmem(text, len, stops->texts[i], strlen(stops->texts[i]));
+        if (found)
+            len = (size_t)(found - text);
+    }
+    return len;
 }

@@ -4,10 +4,9 @@
 #include "offline/llama/search.h"
 
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The prompt into sequence 0, in batches; *logits are those after its last token. */
 static lcf_status read_prompt(const float **logits, lcf_llama_session *s, const lcf_tokens *prompt,
@@ -103,199 +102,86 @@ lcf_status lcf_llama_score(double *out, lcf_llama_session *s, const lcf_llama *m
 
 /* ---- beam search ---- */
 
-typedef struct choice { /* one beam with one more token */
-    double logprob;
-    size_t beam;
-    uint32_t id;
-} choice;
-
-typedef struct search {
-    lcf_llama_session *s;
-    const lcf_llama *m;
-    lcf_beam_options o;
-    lcf_beam *open, *spare; /* [beams_n] under way, and room for the next step's */
-    size_t open_n;
-    uint32_t half;   /* open beams are in sequences half * beams_n ..., the next go to the others */
-    choice *choices; /* [2 beams_n] the best of this step, best first */
-    size_t choices_n;
-    lcf_beam *done; /* [beams_n] the caller's, best first */
-    size_t done_n;
-} search;
-
-static double merit(const search *b, double logprob, size_t length)
-{
-    return logprob / pow((double)(length ? length : 1), b->o.length_power);
-}
-
-/* Keeps the 2 beams_n best: even if each beam has an end among them, beams_n go on. Where a
- * vocabulary has several ends fewer can, or none. */
-static void offer(search *b, choice c)
-{
-    size_t max = 2 * b->o.beams_n, at = b->choices_n;
-
-    if (at == max && c.logprob <= b->choices[max - 1].logprob)
-        return;
-    at = at < max ? b->choices_n++ : max - 1;
-    for (; at && b->choices[at - 1].logprob < c.logprob; at--)
-        b->choices[at] = b->choices[at - 1];
-    b->choices[at] = c;
-}
-
-/* log of the sum of exponentials */
-static double normalizer(const float *logits, size_t n)
-{
-    return logits[0] - lcf_logprob(logits, n, 0);
-}
-
-static void find_choices(search *b, const float *logits)
-{
-    const size_t vocab_n = b->m->config.vocab_n, max = 2 * b->o.beams_n;
-
-    b->choices_n = 0;
-    for (size_t i = 0; i < b->open_n; i++, logits += vocab_n) {
-        double base = b->open[i].logprob - normalizer(logits, vocab_n);
-        for (size_t id = 0; id < vocab_n; id++)
-            if (b->choices_n < max || base + logits[id] > b->choices[max - 1].logprob)
-                offer(b, (choice){base + logits[id], i, (uint32_t)id});
-    }
-}
-
-static lcf_status copy_tokens(lcf_tokens *to, const lcf_tokens *from, lcf_err *err)
+/* The first beams_n sequences hold the open texts; all of the room that a step needs is there. */
+static lcf_status grow(lcf_beams *b, lcf_llama_session *s, lcf_sampler *sampler, uint32_t *seqs,
+                       lcf_llama_token *batch, const float *logits, lcf_rng *rng, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
-    to->n = 0;
-    for (size_t i = 0; i < from->n && !status; i++)
-        status = lcf_tokens_push(to, from->ids[i]);
-    return status ? LCF_FAIL(err, status, "beam of %zu tokens", from->n) : LCF_OK;
-}
-
-/* A text that ended takes its place among the best ones, if it is one. */
-static lcf_status finish(search *b, const lcf_tokens *tokens, double logprob, bool finished,
-                         lcf_err *err)
-{
-    double value = merit(b, logprob, tokens->n + finished);
-    size_t at = b->done_n;
-    lcf_beam last;
-    lcf_status status;
-
-    while (at && merit(b, b->done[at - 1].logprob,
-                       b->done[at - 1].tokens.n + b->done[at - 1].finished) < value)
-        at--;
-    if (at == b->o.beams_n)
-        return LCF_OK;
-    last = b->done[b->o.beams_n - 1]; /* falls out, its room is used again */
-    memmove(b->done + at + 1, b->done + at, (b->o.beams_n - 1 - at) * sizeof(*b->done));
-    status = copy_tokens(&last.tokens, tokens, err);
-    b->done[at] = (lcf_beam){last.tokens, logprob, finished};
-    b->done_n += b->done_n < b->o.beams_n;
-    return status;
-}
-
-/* The best choices become the open beams of the next step. */
-static lcf_status advance(search *b, lcf_err *err)
-{
-    size_t n = b->o.beams_n, opened = 0;
-    uint32_t from = b->half * (uint32_t)n, to = (1 - b->half) * (uint32_t)n;
-    lcf_beam *swap;
-    lcf_status status = LCF_OK;
-
-    for (size_t i = 0; i < b->choices_n && opened < n && !status; i++) {
-        const choice *c = &b->choices[i];
-        const lcf_beam *parent = &b->open[c->beam];
-        lcf_beam *child = &b->spare[opened];
-        if (lcf_tokenizer_is_end(b->m->tokenizer, c->id)) {
-            if (i < n) /* one that is not among the best would not have been seen */
-                status = finish(b, &parent->tokens, c->logprob, true, err);
-            continue;
-        }
-        status = copy_tokens(&child->tokens, &parent->tokens, err);
-        if (!status && lcf_tokens_push(&child->tokens, c->id))
-            status = LCF_FAIL(err, LCF_ENOMEM, "beam of %zu tokens", child->tokens.n);
-        child->logprob = c->logprob;
+    while (!status && lcf_beams_open_n(b)) {
+        status = lcf_beams_step(b, logits, sampler, rng, err);
+        if (status || !lcf_beams_open_n(b))
+            break;
+        status = lcf_beams_move(seqs, b, s, err);
+        for (size_t i = 0; i < lcf_beams_open_n(b); i++)
+            batch[i] = (lcf_llama_token){lcf_beams_token(b, i), seqs[i], true};
         if (!status)
-            status = copy_sequence(b->s, to + (uint32_t)opened++, from + (uint32_t)c->beam, err);
+            status = lcf_llama_decode(&logits, s, batch, lcf_beams_open_n(b), err);
+        if (!status && lcf_stop_requested())
+            status = LCF_FAIL(err, LCF_ECANCELED, "stopped in a beam search");
     }
-    for (size_t i = 0; i < n; i++)
-        lcf_llama_seq_reset(b->s, from + (uint32_t)i);
-    swap = b->open;
-    b->open = b->spare;
-    b->spare = swap;
-    b->open_n = opened;
-    b->half = 1 - b->half;
     return status;
 }
 
-/* True when no open beam can pass the worst finished one. Its merit can only fall while it grows,
- * unless lengths are weighed more than logarithms fall: then the search goes on. */
-static bool is_settled(const search *b)
+static lcf_status take_results(lcf_beam *out, const lcf_beams *b, size_t n, lcf_err *err)
 {
-    const lcf_beam *worst = &b->done[b->o.beams_n - 1];
+    lcf_status status = LCF_OK;
 
-    return b->open_n && b->done_n == b->o.beams_n &&
-           merit(b, b->open[0].logprob, b->o.tokens_max) <=
-               merit(b, worst->logprob, worst->tokens.n + worst->finished);
+    for (size_t i = 0; i < n && lcf_beams_result(b, i) && !status; i++) {
+        const lcf_beam *text = lcf_beams_result(b, i);
+        out[i].logprob = text->logprob;
+        out[i].finished = text->finished;
+        for (size_t t = 0; t < text->tokens.n && !status; t++)
+            status = lcf_tokens_push(&out[i].tokens, text->tokens.ids[t]);
+    }
+    return status ? LCF_FAIL(err, status, "%zu beams", n) : LCF_OK;
 }
 
-static lcf_status grow(search *b, const float *logits, lcf_err *err)
+static lcf_status search(lcf_beam *out, lcf_beams *b, lcf_llama_session *s, const lcf_llama *m,
+                         const lcf_tokens *prompt, size_t n, lcf_rng *rng, lcf_err *err)
 {
-    lcf_llama_token *batch = lcf_alloc(b->o.beams_n, sizeof(*batch));
-    lcf_status status = batch ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "batch of beams");
+    uint32_t *seqs = lcf_alloc(n, sizeof(*seqs));
+    lcf_llama_token *batch = lcf_alloc(n, sizeof(*batch));
+    lcf_sampler *sampler = NULL;
+    const float *logits = NULL;
+    lcf_status status =
+        seqs && batch ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "sequences of %zu beams", n);
 
-    for (size_t length = 0; !status && b->open_n && length < b->o.tokens_max; length++) {
-        if (length) {
-            for (size_t i = 0; i < b->open_n; i++)
-                batch[i] = (lcf_llama_token){b->open[i].tokens.ids[length - 1],
-                                             b->half * (uint32_t)b->o.beams_n + (uint32_t)i, true};
-            status = lcf_llama_decode(&logits, b->s, batch, b->open_n, err);
-        }
-        if (status)
-            break;
-        find_choices(b, logits);
-        status = advance(b, err);
-        if (!status && is_settled(b))
-            break;
+    for (size_t i = 0; seqs && i < n; i++)
+        seqs[i] = (uint32_t)i;
+    if (!status)
+        status = lcf_sampler_create(&sampler, m->config.vocab_n, err);
+    if (!status)
+        status = read_prompt(&logits, s, prompt, err);
+    if (!status) {
+        lcf_beams_begin(b);
+        status = grow(b, s, sampler, seqs, batch, logits, rng, err);
     }
-    for (size_t i = 0; i < b->open_n && !status; i++)
-        if (b->open[i].tokens.n == b->o.tokens_max)
-            status = finish(b, &b->open[i].tokens, b->open[i].logprob, false, err);
+    if (!status)
+        status = take_results(out, b, n, err);
+    for (size_t i = 0; i < n; i++)
+        lcf_llama_seq_reset(s, (uint32_t)i);
+    lcf_sampler_free(sampler);
+    free(seqs);
     free(batch);
     return status;
 }
 
 lcf_status lcf_llama_beam_search(lcf_beam *out, lcf_llama_session *s, const lcf_llama *m,
                                  const lcf_tokens *prompt, const lcf_beam_options *options,
-                                 lcf_err *err)
+                                 lcf_rng *rng, lcf_err *err)
 {
     size_t n = options->beams_n;
-    search b = {.s = s, .m = m, .o = *options, .open_n = 1, .done = out};
-    const float *logits = NULL;
-    lcf_status status = check_sequences(s, 2 * n, err);
+    lcf_beams *b = NULL;
+    lcf_status status = check_sequences(s, n, err);
 
-    if (!n || !options->tokens_max || lcf_llama_session_batch_max(s) < n)
-        return LCF_FAIL(err, LCF_EINVAL, "%zu beams of %zu tokens in batches of %zu", n,
-                        options->tokens_max, lcf_llama_session_batch_max(s));
-    if (status)
-        return status;
-    b.open = lcf_alloc_zero(n, sizeof(*b.open));
-    b.spare = lcf_alloc_zero(n, sizeof(*b.spare));
-    b.choices = lcf_alloc(2 * n, sizeof(*b.choices));
-    if (!b.open || !b.spare || !b.choices)
-        status = LCF_FAIL(err, LCF_ENOMEM, "%zu beams", n);
+    if (!status && lcf_llama_session_batch_max(s) < n)
+        status = LCF_FAIL(err, LCF_EINVAL, "%zu beams in batches of %zu", n,
+                          lcf_llama_session_batch_max(s));
     if (!status)
-        status = read_prompt(&logits, s, prompt, err);
+        status = lcf_beams_create(&b, options, m->tokenizer, err);
     if (!status)
-        status = grow(&b, logits, err);
-    for (size_t i = 0; i < 2 * n; i++)
-        lcf_llama_seq_reset(s, (uint32_t)i);
-    for (size_t i = 0; i < n; i++) {
-        if (b.open)
-            lcf_tokens_dispose(&b.open[i].tokens);
-        if (b.spare)
-            lcf_tokens_dispose(&b.spare[i].tokens);
-    }
-    free(b.open);
-    free(b.spare);
-    free(b.choices);
+        status = search(out, b, s, m, prompt, n, rng, err);
+    lcf_beams_free(b);
     return status;
 }

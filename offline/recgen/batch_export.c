@@ -119,9 +119,8 @@ static lcf_status write_line(exporting *x, const char *line, lcf_err *err)
 static lcf_status write_request(exporting *x, const lcf_chosen *row, lcf_err *err)
 {
     const lcf_generate_options *g = &x->o->job;
-    const lcf_openai_request request = {g->endpoint.api, g->endpoint.model_name,
-                                        g->candidates_n, g->tokens_max,
-                                        g->sampling,     lcf_openai_seed(row->key, 0)};
+    const lcf_openai_request request = {g->endpoint.api, g->endpoint.model_name, g->decoding,
+                                        lcf_openai_seed(row->key, 0)};
     char hex[33], *line = NULL;
     lcf_buf url = LCF_BUF_INIT;
     lcf_status status = LCF_ENOMEM;

@@ -13,18 +13,21 @@
 
 lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, lcf_err *err)
 {
-    lcf_status status = lcf_prompt_open(&out->prompt, &out->template, &out->template_bytes,
-                                        &o->prompt, o->template_file, err);
+    lcf_status status;
 
+    memset(out, 0, sizeof(*out));
+    status = lcf_openai_check(&o->decoding, err);
+    if (!status)
+        status = lcf_prompt_open(&out->prompt, &out->template, &out->template_bytes, &o->prompt,
+                                 o->template_file, err);
     if (!status)
         status = lcf_prompt_need(&out->prompt, true, err);
     if (status)
         return status;
-    out->candidates_n = o->candidates_n;
+    out->candidates_n = o->decoding.candidates_n;
     lcf_openai_model_id(out->model_id, o->endpoint.api, o->endpoint.model_name);
     lcf_prompt_version(out->version, &out->prompt);
-    lcf_sampling_text(out->sampling, o);
-    return LCF_OK;
+    return lcf_sampling_text(out->sampling, o, err);
 }
 
 void lcf_batch_job_dispose(lcf_batch_job *job)

@@ -7,9 +7,11 @@
  * already; its candidates go on from it. A candidate leaves when it ends, a row when all of its
  * candidates have.
  *
- * The draws of a candidate come from a generator seeded by (its row's key, candidate number), and
- * the network gives a token the same bits in any batch: the texts depend on prompt and key alone,
- * not on slots, threads, memory or the order of rows.
+ * With beams the candidates of a row are the best texts of one search instead (llama/beam.h).
+ *
+ * The draws of a candidate come from a generator seeded by (its row's key, candidate number), those
+ * of a search from (its row's key, 0), and the network gives a token the same bits in any batch:
+ * the texts depend on prompt and key alone, not on slots, threads, memory or the order of rows.
  *
  * Life cycle: create -> run ... -> free. One caller; the session has threads of its own.
  */
@@ -17,25 +19,31 @@
 #define LCF_OFFLINE_RECGEN_DECODE_H
 
 #include "common/base/hash.h"
-#include "offline/llama/llama.h"
+#include "offline/llama/beam.h"
 
 typedef struct lcf_decoder lcf_decoder;
 
 #define LCF_DECODER_SLOTS 32 /* unless said otherwise */
 
-typedef struct lcf_decoder_options {
-    size_t candidates_n; /* per prompt */
-    size_t tokens_max;   /* new tokens of a candidate */
+typedef struct lcf_decoding { /* what is wanted for a prompt */
+    size_t candidates_n;
+    size_t beams_n;    /* at least candidates_n: texts that are searched side by side; 0: none */
+    size_t tokens_max; /* new tokens of a candidate */
     lcf_sampling sampling;
-    size_t slots;        /* candidates side by side; at least one row's; 0: LCF_DECODER_SLOTS */
+    lcf_stops stops;
+} lcf_decoding;
+
+typedef struct lcf_decoder_options {
+    lcf_decoding decoding;
+    size_t slots;        /* texts side by side; at least one row's; 0: LCF_DECODER_SLOTS */
     size_t threads;      /* 0: one per processor */
     size_t kv_bytes_max; /* of the KV cache; 0: as much as the slots can use */
 } lcf_decoder_options;
 
 typedef struct lcf_candidate {
-    lcf_tokens tokens; /* without </s> */
-    bool finished;     /* ended by </s>, not by tokens_max */
-    double logprob;    /* sum over its tokens */
+    lcf_tokens tokens; /* without </s>; with those of a stop string */
+    bool finished;     /* ended by </s> or a stop string, not by tokens_max */
+    double logprob;    /* sum over its tokens; of a search: its score */
 } lcf_candidate;
 
 typedef struct lcf_decoder_row {
@@ -57,12 +65,12 @@ typedef struct lcf_decoder_source {
 typedef struct lcf_decoder_stats {
     uint64_t prompt_tokens;   /* of all prompts, once for each candidate */
     uint64_t prompt_computed; /* of these, that went through the network */
-    uint64_t made_tokens;     /* of all candidates */
+    uint64_t made_tokens;     /* of all candidates, of a search those of all its texts */
     uint64_t steps;           /* batches */
 } lcf_decoder_stats;
 
 /* errors: ENOMEM; EINVAL the model's context has no room for tokens_max, or the memory none for one
- * row */
+ * row; fewer beams than candidates */
 lcf_status lcf_decoder_create(lcf_decoder **out, const lcf_llama *model,
                               const lcf_decoder_options *options, lcf_err *err);
 void lcf_decoder_free(lcf_decoder *d);

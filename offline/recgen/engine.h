@@ -10,7 +10,7 @@
 #define LCF_OFFLINE_RECGEN_ENGINE_H
 
 #include "common/base/hash.h"
-#include "offline/llama/llama.h"
+#include "offline/recgen/decode.h"
 #include "offline/recgen/prompt.h"
 
 typedef struct lcf_ask { /* a row to be explained */
@@ -23,7 +23,7 @@ typedef struct lcf_ask { /* a row to be explained */
 typedef struct lcf_answer { /* one candidate, as the model wrote it */
     lcf_str text;
     size_t tokens_n;
-    bool finished; /* ended by the model, not by the limit on tokens */
+    bool finished; /* ended by the model or a stop string, not by the limit on tokens */
 } lcf_answer;
 
 /* What an engine works for. Every function may be called from any thread. */
@@ -69,8 +69,7 @@ void lcf_engine_free(lcf_engine *e);
 typedef struct lcf_engine_options {
     const lcf_dataset *dataset; /* must outlive the engine, like all pointers here */
     const lcf_prompt_options *prompt;
-    size_t candidates_n, tokens_max; /* per row; new tokens of a candidate */
-    lcf_sampling sampling;
+    lcf_decoding decoding;
     size_t threads;      /* 0 = all processors */
     size_t slots;        /* local: candidates that are decoded side by side; 0: as decode.h says */
     size_t kv_bytes_max; /* local: of the KV cache; 0: as much as the slots can use */

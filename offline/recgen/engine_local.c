@@ -5,7 +5,6 @@
 #include "offline/recgen/engine.h"
 
 #include "common/base/mem.h"
-#include "offline/recgen/decode.h"
 #include "offline/recgen/mixture.h"
 
 #include <stdlib.h>
@@ -50,7 +49,7 @@ static lcf_status encode_prompt(lcf_tokens *out, local *l, const lcf_facts *fact
  * it: the same row has the same text on any machine, or none. */
 static lcf_status make_prompt(lcf_tokens *prompt, local *l, lcf_ask *ask, lcf_err *err)
 {
-    const size_t room = l->model->config.context_n - l->o.tokens_max;
+    const size_t room = l->model->config.context_n - l->o.decoding.tokens_max;
     const size_t most = lcf_decoder_prompt_max(l->decoder);
 
     for (;;) {
@@ -87,16 +86,26 @@ static lcf_status next(void *arg, lcf_decoder_row *row, bool *any, lcf_err *err)
     return make_prompt(&row->prompt, l, &l->asks[idx], err);
 }
 
+/* Up to a stop string. */
+static void append_text(local *l, const lcf_tokens *tokens)
+{
+    size_t begin = l->text.len;
+
+    lcf_tokenizer_decode(&l->text, l->model->tokenizer, tokens->ids, tokens->n);
+    if (!l->text.status)
+        l->text.len = begin + lcf_stops_find(&l->o.decoding.stops, lcf_buf_text(&l->text) + begin,
+                                             l->text.len - begin);
+}
+
 static lcf_status done(void *arg, const lcf_decoder_row *row, const lcf_candidate *candidates,
                        lcf_err *err)
 {
     local *l = arg;
-    size_t n = l->o.candidates_n;
+    size_t n = l->o.decoding.candidates_n;
 
     lcf_buf_reset(&l->text);
     for (size_t c = 0; c < n; c++) {
-        const lcf_tokens *t = &candidates[c].tokens;
-        lcf_tokenizer_decode(&l->text, l->model->tokenizer, t->ids, t->n);
+        append_text(l, &candidates[c].tokens);
         l->text_end[c] = l->text.len;
     }
     if (l->text.status)
@@ -114,9 +123,7 @@ static lcf_status done(void *arg, const lcf_decoder_row *row, const lcf_candidat
 static lcf_status open_decoder(local *l, lcf_err *err)
 {
     lcf_decoder_options options = {
-        .candidates_n = l->o.candidates_n,
-        .tokens_max = l->o.tokens_max,
-        .sampling = l->o.sampling,
+        .decoding = l->o.decoding,
         .slots = l->o.slots,
         .threads = l->o.threads,
         .kv_bytes_max = l->o.kv_bytes_max,
@@ -128,8 +135,8 @@ static lcf_status open_decoder(local *l, lcf_err *err)
     l->asks_n = lcf_decoder_rows_max(l->decoder) + 1; /* and the one that waits for room */
     l->asks = lcf_alloc(l->asks_n, sizeof(*l->asks));
     l->taken = lcf_alloc_zero(l->asks_n, sizeof(*l->taken));
-    l->answers = lcf_alloc(l->o.candidates_n, sizeof(*l->answers));
-    l->text_end = lcf_alloc(l->o.candidates_n, sizeof(*l->text_end));
+    l->answers = lcf_alloc(l->o.decoding.candidates_n, sizeof(*l->answers));
+    l->text_end = lcf_alloc(l->o.decoding.candidates_n, sizeof(*l->text_end));
     return l->asks && l->taken && l->answers && l->text_end
                ? LCF_OK
                : LCF_FAIL(err, LCF_ENOMEM, "room for %zu rows", l->asks_n);

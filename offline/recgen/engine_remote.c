@@ -126,8 +126,8 @@ static lcf_status open_calls(remote *r, lcf_err *err)
     for (size_t i = 0; i < n; i++) {
         call *c = &r->calls[i];
         c->easy = curl_easy_init();
-        c->replies = lcf_alloc_zero(r->o.candidates_n, sizeof(*c->replies));
-        c->answers = lcf_alloc_zero(r->o.candidates_n, sizeof(*c->answers));
+        c->replies = lcf_alloc_zero(r->o.decoding.candidates_n, sizeof(*c->replies));
+        c->answers = lcf_alloc_zero(r->o.decoding.candidates_n, sizeof(*c->answers));
         if (!c->easy || !c->replies || !c->answers || !set_options(r, c))
             return LCF_FAIL(err, LCF_ENOMEM, "%zu requests", n);
     }
@@ -191,10 +191,12 @@ static void __attribute__((format(printf, 2, 3))) note(remote *r, const char *fo
 /* The body for the candidates that a row still lacks. */
 static lcf_status make_body(remote *r, call *c, lcf_err *err)
 {
-    const lcf_openai_request request = {
-        r->endpoint.api, r->endpoint.model_name, r->o.candidates_n - c->answers_n,
-        r->o.tokens_max, r->o.sampling,          lcf_openai_seed(c->ask.key, c->answers_n)};
-    json_t *json = lcf_openai_body(&request, r->o.prompt, r->o.dataset, &c->ask.facts);
+    lcf_openai_request request = {r->endpoint.api, r->endpoint.model_name, r->o.decoding,
+                                  lcf_openai_seed(c->ask.key, c->answers_n)};
+    json_t *json;
+
+    request.decoding.candidates_n -= c->answers_n;
+    json = lcf_openai_body(&request, r->o.prompt, r->o.dataset, &c->ask.facts);
 
     free(c->body);
     c->body = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -326,9 +328,9 @@ static lcf_status answered(remote *r, call *c, lcf_err *err)
     }
     c->replies_n++;
     c->prompt_tokens_n = reply->prompt_tokens_n;
-    for (size_t i = 0; i < reply->n && c->answers_n < r->o.candidates_n; i++)
+    for (size_t i = 0; i < reply->n && c->answers_n < r->o.decoding.candidates_n; i++)
         c->answers[c->answers_n++] = reply->answers[i];
-    if (c->answers_n == r->o.candidates_n)
+    if (c->answers_n == r->o.decoding.candidates_n)
         return hand_back(r, c, err);
     c->failures = 0; /* it made fewer than asked for: ask for the others */
     c->not_before_s = 0.0;

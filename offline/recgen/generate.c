@@ -61,21 +61,52 @@ void lcf_generate_options_init(lcf_generate_options *o)
 {
     *o = (lcf_generate_options){
         .choice = {.share = 0.1, .seed = 1},
-        .candidates_n = 3,
-        .tokens_max = 160,
+        .decoding = {.candidates_n = 3, .tokens_max = 160, .sampling = LCF_SAMPLING_INIT},
         .batch_rows = 8,
-        .sampling = LCF_SAMPLING_INIT,
         .prompt = LCF_PROMPT_OPTIONS_INIT,
         .endpoint = LCF_ENDPOINT_OPTIONS_INIT,
     };
 }
 
-void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *o)
+/* The hash of the strings, each ended by a NUL, in their order. */
+static void append_stops(lcf_buf *out, const lcf_stops *stops)
 {
-    snprintf(out, LCF_SAMPLING_TEXT_BYTES,
-             "temperature=%.6g top_k=%u top_p=%.6g candidates=%zu max_tokens=%zu seed=%llu",
-             (double)o->sampling.temperature, o->sampling.top_k, (double)o->sampling.top_p,
-             o->candidates_n, o->tokens_max, (unsigned long long)o->choice.seed);
+    lcf_buf all = LCF_BUF_INIT;
+    char hex[33];
+
+    for (size_t i = 0; i < stops->n; i++)
+        lcf_buf_append(&all, stops->texts[i], strlen(stops->texts[i]) + 1);
+    lcf_hash128_hex(hex, lcf_hash128_of(lcf_buf_text(&all), all.len));
+    lcf_buf_printf(out, " stops=%s", hex);
+    if (all.status)
+        out->status = all.status;
+    lcf_buf_dispose(&all);
+}
+
+lcf_status lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *o,
+                             lcf_err *err)
+{
+    const lcf_decoding *how = &o->decoding;
+    const lcf_sampling *s = &how->sampling;
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_status status;
+
+    lcf_buf_printf(&text,
+                   "temperature=%.6g top_k=%u top_p=%.6g candidates=%zu max_tokens=%zu seed=%llu",
+                   (double)s->temperature, s->top_k, (double)s->top_p, how->candidates_n,
+                   how->tokens_max, (unsigned long long)o->choice.seed);
+    if (s->min_p > 0)
+        lcf_buf_printf(&text, " min_p=%.6g", (double)s->min_p);
+    if (s->repeat_penalty > 0 && s->repeat_penalty != 1)
+        lcf_buf_printf(&text, " repeat_penalty=%.6g", (double)s->repeat_penalty);
+    if (how->beams_n)
+        lcf_buf_printf(&text, " beams=%zu", how->beams_n);
+    if (how->stops.n)
+        append_stops(&text, &how->stops);
+    status = text.status ? LCF_FAIL(err, text.status, "sampling parameters") : LCF_OK;
+    snprintf(out, LCF_SAMPLING_TEXT_BYTES, "%s", lcf_buf_text(&text));
+    lcf_buf_dispose(&text);
+    return status;
 }
 
 /* ---- which rows ---- */
@@ -361,7 +392,8 @@ static lcf_status describe(generation *g, lcf_err *err)
     lcf_status status = lcf_manifest_create(&g->manifest, "generate", err);
 
     lcf_prompt_version(g->version, &g->prompt);
-    lcf_sampling_text(g->sampling, o);
+    if (!status)
+        status = lcf_sampling_text(g->sampling, o, err);
     if (!status)
         status = lcf_manifest_input(g->manifest, "dataset", o->dataset, err);
     if (!status)
@@ -386,15 +418,16 @@ static lcf_status describe(generation *g, lcf_err *err)
 static lcf_status open_engine(generation *g, lcf_err *err)
 {
     const lcf_generate_options *o = g->o;
-    lcf_engine_options options = {&g->d,       &g->prompt, o->candidates_n, o->tokens_max,
-                                  o->sampling, o->threads, o->slots,        o->kv_bytes_max};
+    lcf_engine_options options = {&g->d,      &g->prompt, o->decoding,
+                                  o->threads, o->slots,   o->kv_bytes_max};
     lcf_status status = o->endpoint.url
                             ? lcf_engine_remote_create(&g->engine, &options, &o->endpoint, err)
                             : lcf_engine_local_create(&g->engine, &options, o->model, err);
 
     if (!status)
-        g->provenance = (lcf_provenance){
-            &g->d, &g->prompt, g->version, g->engine->model_id, g->sampling, o->candidates_n};
+        g->provenance = (lcf_provenance){&g->d,       &g->prompt,
+                                         g->version,  g->engine->model_id,
+                                         g->sampling, o->decoding.candidates_n};
     return status;
 }
 
@@ -510,10 +543,15 @@ static void dispose(generation *g)
 
 static lcf_status check_options(const lcf_generate_options *o, lcf_err *err)
 {
-    if (!o->candidates_n || !o->tokens_max || !o->batch_rows || !o->prompt.history_n)
+    const lcf_decoding *how = &o->decoding;
+
+    if (!how->candidates_n || !how->tokens_max || !o->batch_rows || !o->prompt.history_n)
         return LCF_FAIL(err, LCF_EUSAGE,
                         "candidates, max-tokens, batch and history must be positive");
-    return LCF_OK;
+    if (how->beams_n && how->beams_n < how->candidates_n)
+        return LCF_FAIL(err, LCF_EUSAGE, "%zu beams cannot give %zu candidates", how->beams_n,
+                        how->candidates_n);
+    return o->endpoint.url ? lcf_openai_check(how, err) : LCF_OK;
 }
 
 /* The counts of a store that is up to date, from its manifest. */

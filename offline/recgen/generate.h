@@ -37,8 +37,8 @@ typedef struct lcf_generate_options {
     const char *skip_in; /* another store: rows that are in it are left alone; NULL = none */
     lcf_row_choice choice;
     lcf_budget budget;
-    size_t candidates_n, tokens_max, batch_rows;
-    lcf_sampling sampling;
+    lcf_decoding decoding;
+    size_t batch_rows;
     lcf_prompt_options prompt;
     const char *template_file; /* its wording; NULL: that of the dialect */
     size_t threads;
@@ -70,8 +70,11 @@ typedef struct lcf_generate_result {
 lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options *options,
                         lcf_err *err);
 
-#define LCF_SAMPLING_TEXT_BYTES 160
-/* e.g. "temperature=0.6 top_k=50 top_p=1 candidates=3 max_tokens=160 seed=1" */
-void lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *options);
+#define LCF_SAMPLING_TEXT_BYTES 256
+/* e.g. "temperature=0.6 top_k=50 top_p=1 candidates=3 max_tokens=160 seed=1", behind it what else
+ * is on: min_p, repeat_penalty, beams, and stops as the hash of the strings
+ * (schemas/cot_record.md). errors: ENOMEM */
+lcf_status lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *options,
+                             lcf_err *err);
 
 #endif

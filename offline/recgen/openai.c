@@ -83,23 +83,57 @@ static json_t *short_real(float value)
     return lcf_parse_f64(text, strlen(text), &shortest) ? json_real(shortest) : NULL;
 }
 
+static bool add_real(json_t *body, const char *key, float value)
+{
+    return !json_object_set_new(body, key, short_real(value));
+}
+
+/* Parameters that some servers refuse: they are sent only when they say something. */
+static bool add_special(json_t *body, const lcf_decoding *how)
+{
+    const lcf_sampling *s = &how->sampling;
+    json_t *stops = how->stops.n ? json_array() : NULL;
+    bool good = true;
+
+    if (s->top_k)
+        good = !json_object_set_new(body, "top_k", json_integer((json_int_t)s->top_k));
+    if (good && s->min_p > 0)
+        good = add_real(body, "min_p", s->min_p);
+    if (good && s->repeat_penalty > 0 && s->repeat_penalty != 1)
+        good = add_real(body, "repetition_penalty", s->repeat_penalty) && /* vLLM, SGLang */
+               add_real(body, "repeat_penalty", s->repeat_penalty);       /* llama.cpp */
+    for (size_t i = 0; i < how->stops.n && good; i++)
+        good = !json_array_append_new(stops, json_string(how->stops.texts[i]));
+    if (how->stops.n)
+        good = !json_object_set_new(body, "stop", stops) && good;
+    return good;
+}
+
 json_t *lcf_openai_body(const lcf_openai_request *r, const lcf_prompt_options *prompt,
                         const lcf_dataset *d, const lcf_facts *f)
 {
+    const lcf_decoding *how = &r->decoding;
     bool chat = r->api == LCF_OPENAI_CHAT;
     json_t *body = json_pack(
         "{s:s, s:o, s:I, s:I, s:I, s:o, s:o}", "model", r->model, chat ? "messages" : "prompt",
         chat ? messages(prompt, d, f) : plain_prompt(prompt, d, f), "n",
-        (json_int_t)r->candidates_n, "max_tokens", (json_int_t)r->tokens_max, "seed",
-        (json_int_t)r->seed, "temperature", short_real(r->sampling.temperature), "top_p",
-        short_real(r->sampling.top_p));
+        (json_int_t)how->candidates_n, "max_tokens", (json_int_t)how->tokens_max, "seed",
+        (json_int_t)r->seed, "temperature", short_real(how->sampling.temperature), "top_p",
+        short_real(how->sampling.top_p));
 
-    if (body && r->sampling.top_k &&
-        json_object_set_new(body, "top_k", json_integer((json_int_t)r->sampling.top_k))) {
+    if (body && !add_special(body, how)) {
         json_decref(body);
         return NULL;
     }
     return body;
+}
+
+lcf_status lcf_openai_check(const lcf_decoding *decoding, lcf_err *err)
+{
+    if (decoding->beams_n)
+        return LCF_FAIL(err, LCF_EUSAGE,
+                        "beams are for a model here: servers have no common way to ask for them");
+    return LCF_OK;
 }
 
 /* ---- the answer ---- */

@@ -25,17 +25,15 @@ void lcf_openai_model_id(char out[LCF_OPENAI_ID_BYTES], lcf_openai_api api, cons
 typedef struct lcf_openai_request {
     lcf_openai_api api;
     const char *model;
-    size_t candidates_n; /* n of the API */
-    size_t tokens_max;
-    lcf_sampling sampling;
-    uint64_t seed; /* below 2^31 */
+    lcf_decoding decoding; /* candidates_n: n of the API, which has no beams */
+    uint64_t seed;         /* below 2^31 */
 } lcf_openai_request;
 /* A seed for the draws of a row, from its key; `turn` tells requests for one row apart. */
 uint64_t lcf_openai_seed(lcf_hash128 key, size_t turn);
 
 /*
- * The body that asks for a row's candidates (json_decref); NULL when out of memory. top_k is sent
- * when it is not 0: not every server knows it.
+ * The body that asks for a row's candidates (json_decref); NULL when out of memory. What not every
+ * server knows (top_k, min_p, the repetition penalty under its two names) is sent when it is on.
  */
 json_t *lcf_openai_body(const lcf_openai_request *r, const lcf_prompt_options *prompt,
                         const lcf_dataset *d, const lcf_facts *f);
@@ -63,6 +61,8 @@ void lcf_openai_reply_dispose(lcf_openai_reply *r);
  * when the body is not such a message. `secret` (may be NULL) is taken out of it.
  */
 void lcf_openai_error(lcf_buf *out, const char *body, size_t n, const char *secret);
+/* What the API can be asked for. errors: EUSAGE beams */
+lcf_status lcf_openai_check(const lcf_decoding *decoding, lcf_err *err);
 /* True when the message says that the prompt is too long for the model's context. */
 bool lcf_openai_says_too_long(const char *message);
 

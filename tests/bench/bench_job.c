@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     lcf_err err = LCF_ERR_INIT;
     const lcf_decoder_stats *stats;
     lcf_decoder_options options = {
-        .candidates_n = CANDIDATES, .tokens_max = TOKENS, .sampling = LCF_SAMPLING_INIT};
+        .decoding = {CANDIDATES, 0, TOKENS, LCF_SAMPLING_INIT, {.n = 0}}};
     lcf_decoder *d;
     lcf_llama *m;
     double start, seconds;

@@ -76,7 +76,23 @@ say "a chat template is part of what was asked"
 "$LLMCF" generate $GENERATE --out auto --share 0.02 --chat-template plain --json 2>>log | jq -e .current >/dev/null ||
     fail "a model without a template gets plain prompts"
 
+say "beams, filters and stop strings: part of what was asked, the same on one thread"
+SEARCH="--share 0.03 --beams 4 --min-p 0.01 --repeat-penalty 1.05 --stop user"
+"$LLMCF" generate $GENERATE $SEARCH --out beams 2>>log
+"$LLMCF" generate $GENERATE $SEARCH --out beams1 --threads 1 --slots 4 2>>log
+for store in beams beams1; do "$LLMCF" store export --cot $store 2>>log >$store.jsonl; done
+cmp beams.jsonl beams1.jsonl
+jq -s -e 'length > 0 and all(.[]; (.text | contains("user") | not) and
+    (.sampling | test(" min_p=0.01 repeat_penalty=1.05 beams=4 stops=[0-9a-f]{32}$")))' beams.jsonl >/dev/null ||
+    fail "a record of a search: $(head -1 beams.jsonl)"
+"$LLMCF" generate $GENERATE $SEARCH --out beams --stop item --json 2>>log | jq -e '.rows_present == 0' >/dev/null ||
+    fail "records with another stop string were taken"
+
 say "refusals"
+test "$(exit_code "$LLMCF" generate $GENERATE --out x --beams 2)" = 2
+test "$(exit_code "$LLMCF" generate --dataset dataset --endpoint http://127.0.0.1:1 --model-name m --out x --beams 3)" = 2
+test "$(exit_code "$LLMCF" export-requests --dataset dataset --model-name m --out x --beams 3)" = 2
+test "$(exit_code "$LLMCF" generate $GENERATE --out x --stop "")" = 2
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --chat-template poem)" = 2
 test "$(exit_code "$LLMCF" generate --dataset dataset)" = 2
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --template poem)" = 2

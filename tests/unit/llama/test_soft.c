@@ -335,15 +335,18 @@ static void test_search_takes_them(void **state)
     uint32_t one[] = {9, 10}, two[] = {11};
     const lcf_tokens prompts[2] = {{hard, 4, 4}, {soft, 4, 4}};
     const lcf_tokens texts[2] = {{one, 2, 2}, {two, 1, 1}};
-    lcf_beam_options options = {2, 6, 1.0f};
+    lcf_beam_options options = LCF_BEAM_OPTIONS_INIT;
     lcf_beam beams[2][2] = {{{.finished = false}}};
     double scores[2][2];
+    lcf_rng rng = {{0}};
 
     (void)state;
+    options.beams_n = 2;
+    options.tokens_max = 6;
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(lcf_llama_score(scores[i], v.s, v.m, &prompts[i], texts, 2, NULL), LCF_OK);
-        assert_int_equal(lcf_llama_beam_search(beams[i], v.s, v.m, &prompts[i], &options, NULL),
-                         LCF_OK);
+        assert_int_equal(
+            lcf_llama_beam_search(beams[i], v.s, v.m, &prompts[i], &options, &rng, NULL), LCF_OK);
     }
     assert_memory_equal(scores[0], scores[1], sizeof(scores[0]));
     for (size_t b = 0; b < 2; b++) {

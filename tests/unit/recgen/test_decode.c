@@ -3,16 +3,19 @@
  * threads, memory and order; what prompts begin with alike is computed once.
  */
 #include "common/base/mem.h"
+#include "offline/llama/search.h"
 #include "offline/recgen/decode.h"
 #include "tests/unit/llama/fixture.h"
 #include "tests/unit/test.h"
 
 #define PATH "test_decode.gguf"
 
-enum { ROWS = 11, CANDIDATES = 3, TOKENS = 20, PROMPT_MAX = 70, SHARED = 40 };
+enum { ROWS = 11, CANDIDATES = 3, BEAMS = 4, TOKENS = 20, PROMPT_MAX = 70, SHARED = 40 };
 
 /* clang-format off */
 #define SAMPLING {0.8f, 50, 0.95f, 0.02f, 1.1f}
+#define DECODING {CANDIDATES, 0, TOKENS, SAMPLING, {.n = 0}}
+#define SEARCHING {CANDIDATES, BEAMS, TOKENS, SAMPLING, {.n = 0}}
 /* clang-format on */
 
 typedef struct world {
@@ -21,12 +24,16 @@ typedef struct world {
     size_t prompt_n[ROWS];
     uint32_t texts[ROWS][CANDIDATES][TOKENS]; /* as they must be */
     size_t text_n[ROWS][CANDIDATES];
+    uint32_t found[ROWS][CANDIDATES][TOKENS]; /* and those of searches */
+    size_t found_n[ROWS][CANDIDATES];
+    bool finished[ROWS][CANDIDATES];
+    char stop[8]; /* a string in many of the texts */
 } world;
 
 typedef struct feeder { /* a source that goes through the rows and checks what comes back */
     const world *w;
     size_t next, done_n;
-    bool backwards;
+    bool backwards, searching;
     bool seen[ROWS];
 } feeder;
 
@@ -71,10 +78,31 @@ static void expect(world *w, size_t row, size_t c, lcf_llama_session *s, lcf_sam
     }
 }
 
+/* One search by itself: the definition. */
+static void expect_search(world *w, size_t row, lcf_llama_session *s)
+{
+    const lcf_beam_options options = {BEAMS, TOKENS, 1.0f, SAMPLING, {.n = 0}};
+    const lcf_tokens prompt = {.ids = w->prompts[row], .n = w->prompt_n[row]};
+    lcf_beam found[BEAMS] = {{.finished = false}};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, seed_of(row), 0);
+    assert_ok(lcf_llama_beam_search(found, s, w->m, &prompt, &options, &rng, &err), &err);
+    for (size_t c = 0; c < BEAMS; c++) {
+        if (c < CANDIDATES) {
+            w->found_n[row][c] = found[c].tokens.n;
+            w->finished[row][c] = found[c].finished;
+            memcpy(w->found[row][c], found[c].tokens.ids, found[c].tokens.n * sizeof(uint32_t));
+        }
+        lcf_tokens_dispose(&found[c].tokens);
+    }
+}
+
 static int setup(void **state)
 {
     fixture_options o = FIXTURE_OPTIONS_INIT;
-    const lcf_llama_session_options options = {.seqs_max = 1,
+    const lcf_llama_session_options options = {.seqs_max = BEAMS,
                                                .context_n = PROMPT_MAX + TOKENS,
                                                .batch_max = PROMPT_MAX,
                                                .threads = 1,
@@ -100,9 +128,12 @@ static int setup(void **state)
     }
     assert_ok(lcf_llama_session_open(&s, w->m, &options, &err), &err);
     assert_ok(lcf_sampler_create(&sampler, w->m->config.vocab_n, &err), &err);
-    for (size_t r = 0; r < ROWS; r++)
+    for (size_t r = 0; r < ROWS; r++) {
         for (size_t c = 0; c < CANDIDATES; c++)
             expect(w, r, c, s, sampler);
+        lcf_llama_seq_reset(s, 0);
+        expect_search(w, r, s);
+    }
     lcf_sampler_free(sampler);
     lcf_llama_session_free(s);
     *state = w;
@@ -144,17 +175,20 @@ static lcf_status done(void *arg, const lcf_decoder_row *row, const lcf_candidat
     f->seen[row->id] = true;
     f->done_n++;
     for (size_t c = 0; c < CANDIDATES; c++) {
-        assert_int_equal(candidates[c].tokens.n, f->w->text_n[row->id][c]);
-        assert_memory_equal(candidates[c].tokens.ids, f->w->texts[row->id][c],
-                            candidates[c].tokens.n * sizeof(uint32_t));
-        assert_int_equal(candidates[c].finished, candidates[c].tokens.n < TOKENS);
+        const uint32_t *ids = f->searching ? f->w->found[row->id][c] : f->w->texts[row->id][c];
+        size_t n = f->searching ? f->w->found_n[row->id][c] : f->w->text_n[row->id][c];
+        assert_int_equal(candidates[c].tokens.n, n);
+        assert_memory_equal(candidates[c].tokens.ids, ids, n * sizeof(*ids));
+        assert_int_equal(candidates[c].finished,
+                         f->searching ? f->w->finished[row->id][c] : n < TOKENS);
     }
     return LCF_OK;
 }
 
 static lcf_decoder_stats run(const world *w, const lcf_decoder_options *options, bool backwards)
 {
-    feeder f = {.w = w, .backwards = backwards};
+    const bool searching = options->decoding.beams_n;
+    feeder f = {.w = w, .backwards = backwards, .searching = searching};
     const lcf_decoder_source source = {&f, next, done};
     lcf_decoder_stats stats;
     lcf_err err = LCF_ERR_INIT;
@@ -163,7 +197,8 @@ static lcf_decoder_stats run(const world *w, const lcf_decoder_options *options,
     assert_ok(lcf_decoder_create(&d, w->m, options, &err), &err);
     assert_ok(lcf_decoder_run(d, &source, &err), &err);
     assert_int_equal(f.done_n, ROWS);
-    f = (feeder){.w = w, .backwards = !backwards}; /* a decoder can be used again */
+    f = (feeder){
+        .w = w, .backwards = !backwards, .searching = searching}; /* a decoder can be used again */
     assert_ok(lcf_decoder_run(d, &source, &err), &err);
     assert_int_equal(f.done_n, ROWS);
     stats = *lcf_decoder_stats_of(d);
@@ -179,25 +214,82 @@ static void test_same_texts(void **state)
 
     for (size_t i = 0; i < sizeof(SLOTS) / sizeof(*SLOTS); i++)
         for (size_t threads = 1; threads <= 3; threads += 2) {
-            lcf_decoder_options options = {.candidates_n = CANDIDATES,
-                                           .tokens_max = TOKENS,
-                                           .sampling = SAMPLING,
-                                           .slots = SLOTS[i],
-                                           .threads = threads};
+            lcf_decoder_options options = {
+                .decoding = DECODING, .slots = SLOTS[i], .threads = threads};
             run(w, &options, threads > 1);
             options.kv_bytes_max = 14 * page; /* hardly more than one row at a time */
             run(w, &options, false);
         }
 }
 
+static void test_same_searches(void **state)
+{
+    static const size_t SLOTS[] = {BEAMS, 9};
+    const world *w = *state;
+    const size_t page = lcf_llama_page_bytes(w->m, true);
+
+    for (size_t i = 0; i < sizeof(SLOTS) / sizeof(*SLOTS); i++) {
+        lcf_decoder_options options = {
+            .decoding = SEARCHING, .slots = SLOTS[i], .threads = 1 + 2 * (i % 2)};
+        run(w, &options, i % 2);
+        options.kv_bytes_max = 17 * page;
+        run(w, &options, false);
+    }
+}
+
+/* Up to the token with which the stop string is there. */
+static lcf_status check_stopped(void *arg, const lcf_decoder_row *row,
+                                const lcf_candidate *candidates, lcf_err *err)
+{
+    feeder *f = arg;
+    const lcf_stops stops = {{f->w->stop}, 1};
+    lcf_buf text = LCF_BUF_INIT;
+
+    (void)err;
+    for (size_t c = 0; c < CANDIDATES; c++) {
+        const uint32_t *ids = f->w->texts[row->id][c];
+        size_t n = 0;
+        bool stopped = false;
+        while (!stopped && n < f->w->text_n[row->id][c]) {
+            lcf_buf_reset(&text);
+            lcf_tokenizer_decode(&text, f->w->m->tokenizer, ids, ++n);
+            stopped = lcf_stops_find(&stops, text.data, text.len) < text.len;
+        }
+        assert_int_equal(candidates[c].tokens.n, n);
+        assert_memory_equal(candidates[c].tokens.ids, ids, n * sizeof(*ids));
+        assert_int_equal(candidates[c].finished, stopped || n < TOKENS);
+        f->done_n += stopped;
+    }
+    lcf_buf_dispose(&text);
+    return LCF_OK;
+}
+
+static void test_stop_strings(void **state)
+{
+    world *w = *state;
+    lcf_decoder_options options = {.decoding = DECODING, .slots = 9, .threads = 2};
+    feeder f = {.w = w};
+    const lcf_decoder_source source = {&f, next, check_stopped};
+    lcf_buf text = LCF_BUF_INIT;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_decoder *d;
+
+    assert_true(w->text_n[0][0] > 2); /* its third token is the string */
+    lcf_tokenizer_decode(&text, w->m->tokenizer, w->texts[0][0] + 2, 1);
+    assert_in_range(text.len, 1, sizeof(w->stop) - 1);
+    memcpy(w->stop, text.data, text.len + 1);
+    lcf_buf_dispose(&text);
+    options.decoding.stops = (lcf_stops){{w->stop}, 1};
+    assert_ok(lcf_decoder_create(&d, w->m, &options, &err), &err);
+    assert_ok(lcf_decoder_run(d, &source, &err), &err);
+    assert_true(f.done_n >= 1); /* stopped */
+    lcf_decoder_free(d);
+}
+
 static void test_shared_beginnings(void **state)
 {
     const world *w = *state;
-    lcf_decoder_options options = {.candidates_n = CANDIDATES,
-                                   .tokens_max = TOKENS,
-                                   .sampling = SAMPLING,
-                                   .slots = 9,
-                                   .threads = 1};
+    lcf_decoder_options options = {.decoding = DECODING, .slots = 9, .threads = 1};
     lcf_decoder_stats stats = run(w, &options, false);
     uint64_t all = 0;
 
@@ -212,9 +304,7 @@ static void test_shared_beginnings(void **state)
 static void test_limits(void **state)
 {
     const world *w = *state;
-    lcf_decoder_options options = {.candidates_n = CANDIDATES,
-                                   .tokens_max = TOKENS,
-                                   .sampling = SAMPLING,
+    lcf_decoder_options options = {.decoding = DECODING,
                                    .kv_bytes_max = 3 * lcf_llama_page_bytes(w->m, true)};
     lcf_decoder *d;
 
@@ -224,9 +314,12 @@ static void test_limits(void **state)
     assert_int_equal(lcf_decoder_create(&d, w->m, &options, NULL), LCF_OK);
     assert_in_range(lcf_decoder_prompt_max(d), 1, w->m->config.context_n - TOKENS - 1);
     lcf_decoder_free(d);
-    options.tokens_max = w->m->config.context_n;
+    options.decoding.tokens_max = w->m->config.context_n;
     assert_int_equal(lcf_decoder_create(&d, w->m, &options, NULL), LCF_EINVAL);
-    options.tokens_max = TOKENS;
+    options.decoding = (lcf_decoding)SEARCHING;
+    options.decoding.beams_n = CANDIDATES - 1;
+    assert_int_equal(lcf_decoder_create(&d, w->m, &options, NULL), LCF_EINVAL);
+    options.decoding.beams_n = BEAMS;
     options.kv_bytes_max = 0;
     for (uint64_t n = 1;; n++) {
         lcf_status status;
@@ -277,12 +370,8 @@ static void test_every_length_has_room(void **state)
     const size_t page = lcf_llama_page_bytes(w->m, true);
 
     for (size_t pages = 0; pages < 20; pages++) { /* 0: as many as the slots can use */
-        lcf_decoder_options options = {.candidates_n = CANDIDATES,
-                                       .tokens_max = TOKENS,
-                                       .sampling = SAMPLING,
-                                       .slots = CANDIDATES,
-                                       .threads = 1,
-                                       .kv_bytes_max = pages * page};
+        lcf_decoder_options options = {
+            .decoding = DECODING, .slots = CANDIDATES, .threads = 1, .kv_bytes_max = pages * page};
         lengths l = {0, 0, 0};
         const lcf_decoder_source source = {&l, next_length, count_done};
         lcf_err err = LCF_ERR_INIT;
@@ -300,10 +389,9 @@ static void test_every_length_has_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_texts),
-        cmocka_unit_test(test_shared_beginnings),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_every_length_has_room),
+        cmocka_unit_test(test_same_texts),   cmocka_unit_test(test_same_searches),
+        cmocka_unit_test(test_stop_strings), cmocka_unit_test(test_shared_beginnings),
+        cmocka_unit_test(test_limits),       cmocka_unit_test(test_every_length_has_room),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

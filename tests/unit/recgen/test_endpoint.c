@@ -124,7 +124,8 @@ static const char *member(const json_t *object, const char *key)
 
 static void test_request(void **state)
 {
-    lcf_openai_request request = {LCF_OPENAI_CHAT, "m", 3, 160, LCF_SAMPLING_INIT, 7};
+    lcf_openai_request request = {
+        LCF_OPENAI_CHAT, "m", {3, 0, 160, LCF_SAMPLING_INIT, {.n = 0}}, 7};
     lcf_prompt_options prompt = LCF_PROMPT_OPTIONS_INIT;
     char *dir = lcf_fixture_dir();
     lcf_err err = LCF_ERR_INIT;
@@ -157,10 +158,27 @@ static void test_request(void **state)
     json_decref(body);
 
     request.api = LCF_OPENAI_COMPLETIONS;
-    request.sampling.top_k = 0;
+    request.decoding.sampling.top_k = 0;
     body = lcf_openai_body(&request, &prompt, &d, &f);
     assert_string_equal(member(body, "prompt"), whole.data);
     assert_null(json_object_get(body, "top_k"));
+    assert_null(json_object_get(body, "min_p"));
+    assert_null(json_object_get(body, "repetition_penalty"));
+    assert_null(json_object_get(body, "stop"));
+    json_decref(body);
+    request.decoding.sampling.min_p = 0.05f;
+    request.decoding.sampling.repeat_penalty = 1.1f;
+    request.decoding.stops = (lcf_stops){{"\n\n", "End"}, 2};
+    body = lcf_openai_body(&request, &prompt, &d, &f);
+    assert_true(json_real_value(json_object_get(body, "min_p")) == 0.05);
+    assert_true(json_real_value(json_object_get(body, "repetition_penalty")) == 1.1);
+    assert_true(json_real_value(json_object_get(body, "repeat_penalty")) == 1.1);
+    list = json_object_get(body, "stop");
+    assert_int_equal(json_array_size(list), 2);
+    assert_string_equal(json_string_value(json_array_get(list, 1)), "End");
+    assert_int_equal(lcf_openai_check(&request.decoding, NULL), LCF_OK);
+    request.decoding.beams_n = 3;
+    assert_int_equal(lcf_openai_check(&request.decoding, NULL), LCF_EUSAGE);
     json_decref(body);
     lcf_buf_dispose(&whole);
     lcf_dataset_close(&d);

@@ -254,7 +254,7 @@ static void small(lcf_generate_options *o, const world *w, const char *out)
     o->model = w->gguf;
     o->out = out;
     o->choice.share = 0.4;
-    o->tokens_max = 24;
+    o->decoding.tokens_max = 24;
     o->batch_rows = 4;
     o->threads = 1;
 }
@@ -374,7 +374,7 @@ static void test_generate_refuses(void **state)
     options.choice.share = 0.0;
     assert_int_equal(lcf_generate(&result, &options, &err), LCF_EUSAGE);
     small(&options, w, out);
-    options.tokens_max = 4000; /* beyond the model's context */
+    options.decoding.tokens_max = 4000; /* beyond the model's context */
     assert_int_equal(lcf_generate(&result, &options, &err), LCF_EINVAL);
     small(&options, w, out);
     options.model = w->dataset;
