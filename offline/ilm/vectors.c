@@ -1,0 +1,97 @@
+/* The tables of users and items of a ranker, side by side. */
+#include "offline/ilm/vectors.h"
+
+#include "common/base/mem.h"
+#include "common/model/ranker.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lcf_status check(const lcf_ranker *r, const char *path, const lcf_dataset *d, lcf_err *err)
+{
+    const lcf_ranker_config *c = lcf_ranker_config_of(r);
+
+    if (c->users_n != d->users_n || c->items_n != d->catalogue.items_n)
+        return LCF_FAIL(
+            err, LCF_EINVAL,
+            "%s is about %u users and %u items, the dataset about %u and %u: the ranker "
+            "must have been trained on it",
+            path, c->users_n, c->items_n, d->users_n, d->catalogue.items_n);
+    return LCF_OK;
+}
+
+static float scale_of(const float *values, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += (double)values[i] * (double)values[i];
+    return sum > 0 ? (float)(1.0 / sqrt(sum / (double)n)) : 1.0f;
+}
+
+/* A table of `rows` rows, side by side with the other: both must have one width. */
+static lcf_status find_table(const lcf_param **out, const lcf_params *p, const char *name,
+                             size_t rows, const char *path, lcf_err *err)
+{
+    const size_t idx = lcf_params_find(p, name);
+
+    if (idx == (size_t)-1)
+        return LCF_FAIL(
+            err, LCF_EINVAL,
+            "%s has no vectors '%s': a ranker with a table of users and one of items is "
+            "needed, e.g. mf or binmf",
+            path, name);
+    *out = &p->list[idx];
+    if ((*out)->dims_n != 2 || (*out)->dims[0] != rows)
+        return LCF_FAIL(err, LCF_EINVAL, "%s: '%s' is no table of %zu rows", path, name, rows);
+    return LCF_OK;
+}
+
+static lcf_status take(lcf_cf_vectors *v, const lcf_params *p, const char *path, lcf_err *err)
+{
+    const lcf_param *items = NULL, *users = NULL;
+    size_t n;
+    lcf_status status = find_table(&items, p, "item.table", v->items_n, path, err);
+
+    if (!status)
+        status = find_table(&users, p, "user.table", v->users_n, path, err);
+    if (status)
+        return status;
+    if (items->dims[1] != users->dims[1])
+        return LCF_FAIL(err, LCF_EINVAL, "%s: vectors of items of %zu, of users of %zu", path,
+                        items->dims[1], users->dims[1]);
+    v->dim = items->dims[1];
+    n = lcf_cf_entities(v);
+    v->values = lcf_alloc(n, v->dim * sizeof(*v->values));
+    if (!v->values)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu vectors of %zu", n, v->dim);
+    memcpy(v->values, p->values + items->offset, items->n * sizeof(*v->values));
+    memcpy(v->values + items->n, p->values + users->offset, users->n * sizeof(*v->values));
+    v->scale = scale_of(v->values, n * v->dim);
+    return LCF_OK;
+}
+
+lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
+                               lcf_err *err)
+{
+    lcf_ranker *r = NULL;
+    lcf_status status = lcf_ranker_open(&r, ranker, err);
+
+    memset(out, 0, sizeof(*out));
+    if (!status)
+        status = check(r, ranker, d, err);
+    if (!status) {
+        out->items_n = d->catalogue.items_n;
+        out->users_n = d->users_n;
+        status = take(out, lcf_ranker_params(r), ranker, err);
+    }
+    lcf_ranker_free(r);
+    return status;
+}
+
+void lcf_cf_vectors_dispose(lcf_cf_vectors *v)
+{
+    free(v->values);
+    memset(v, 0, sizeof(*v));
+}

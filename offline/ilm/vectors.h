@@ -1,0 +1,38 @@
+/*
+ * Collaborative vectors: the factors that a trained ranker has for items and users, in one
+ * numbering of "entities": the items of the dataset, then its users. To a module that reads such a
+ * vector a user is a special item.
+ *
+ * source   ILM, arXiv 2406.02844; schemas/ranker_weights.md
+ */
+#ifndef LCF_OFFLINE_ILM_VECTORS_H
+#define LCF_OFFLINE_ILM_VECTORS_H
+
+#include "common/data/dataset.h"
+
+typedef struct lcf_cf_vectors {
+    size_t items_n, users_n, dim; /* each with the unknown at 0 */
+    float *values;                /* [items_n + users_n, dim] */
+    float scale;                  /* 1 / root mean square of all elements */
+} lcf_cf_vectors;
+
+/*
+ * errors   EINVAL a ranker of other items or users than the dataset's, or without vectors of them;
+ *          as lcf_ranker_open
+ * memory   lcf_cf_vectors_dispose, after success
+ */
+lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
+                               lcf_err *err);
+void lcf_cf_vectors_dispose(lcf_cf_vectors *v);
+
+static inline size_t lcf_cf_entities(const lcf_cf_vectors *v)
+{
+    return v->items_n + v->users_n;
+}
+
+static inline size_t lcf_cf_user(const lcf_cf_vectors *v, uint32_t user)
+{
+    return v->items_n + user;
+}
+
+#endif
