@@ -128,22 +128,22 @@ static void tile_product(float *c, size_t ldc, const uint16_t *a, size_t lda, co
 
 static lcf_bf16 amx; /* those of AVX-512 but for the product */
 
-/* A product by AMX and the same by AVX-512 agree as two orders of summation do. */
-static bool amx_agrees(void)
+/* A product by a unit and the same by AVX-512 agree as two orders of summation do. */
+static bool agrees(const lcf_bf16 *unit)
 {
     enum { M = 37, K = 72 };
     uint16_t a[M * K], panel[K * LCF_PANEL];
-    float x[K * LCF_PANEL], tiles[M * LCF_PANEL], vectors[M * LCF_PANEL];
+    float x[K * LCF_PANEL], y[M * LCF_PANEL], wanted[M * LCF_PANEL];
 
     for (size_t i = 0; i < K * LCF_PANEL; i++)
         x[i] = (float)(i * 37 % 101) / 101 - 0.5f;
     for (size_t r = 0; r < M; r++)
-        lcf_bf16_avx512.round(a + r * K, x + r, K);
-    lcf_bf16_avx512.panel(panel, x, LCF_PANEL, K);
-    tile_product(tiles, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
-    lcf_bf16_avx512.product(vectors, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
+        unit->round(a + r * K, x + r, K);
+    unit->panel(panel, x, LCF_PANEL, K);
+    unit->product(y, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
+    lcf_bf16_avx512.product(wanted, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
     for (size_t i = 0; i < M * LCF_PANEL; i++)
-        if (!(fabsf(tiles[i] - vectors[i]) < 1e-4f))
+        if (!(fabsf(y[i] - wanted[i]) < 1e-4f))
             return false;
     return true;
 }
@@ -157,7 +157,7 @@ static void try_amx(void)
         return;
     amx = lcf_bf16_avx512;
     amx.product = tile_product;
-    amx_works = amx_agrees();
+    amx_works = agrees(&amx);
     if (!amx_works)
         lcf_log(LCF_LOG_WARN, "bf16 unit=amx refused=1 reason='its products are not those of "
                               "AVX-512, which is used instead'");
@@ -167,6 +167,13 @@ static void try_amx(void)
 /* ---- dispatch ---- */
 
 static int forced = -1; /* a unit, or none */
+
+const char *lcf_bf16_unit_name(lcf_bf16_unit unit)
+{
+    static const char *const NAMES[] = {"portable", "avx512", "amx-emulated", "amx"};
+
+    return NAMES[unit];
+}
 
 bool lcf_bf16_fast(void)
 {
@@ -182,6 +189,8 @@ bool lcf_bf16_has(lcf_bf16_unit unit)
         pthread_once(&amx_tried, try_amx);
         return amx_works;
     }
+    if (unit == LCF_BF16_AMX_EMULATED)
+        return !lcf_bf16_has(LCF_BF16_AVX512) || agrees(&amx_emulated);
 #endif
     return unit == LCF_BF16_PORTABLE || unit == LCF_BF16_AMX_EMULATED;
 }

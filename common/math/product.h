@@ -34,6 +34,7 @@ bool lcf_bf16_fast(void);
 bool lcf_bf16_has(lcf_bf16_unit unit);
 /* The best there is, or what was forced. */
 lcf_bf16_unit lcf_bf16_in_use(void);
+const char *lcf_bf16_unit_name(lcf_bf16_unit unit);
 /* For tests: from now on this unit, which must be there. */
 void lcf_bf16_force(lcf_bf16_unit unit);
 /* For tests: again the best. */

@@ -9,9 +9,12 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/manifest.h"
+#include "common/math/amx.h"
 #include "common/math/kernels.h"
+#include "common/math/product.h"
 #include "offline/cmd/inspect_model.h"
 #include "offline/cmd/verbs.h"
+#include "offline/llama/matrix.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,8 +42,8 @@ static const char DOC[] =
     "(.lcf: datasets, embeddings, "
     "ranker weights, predictions), or an artefact folder with its manifest.\v"
     "Reads only; bundles and manifests are verified against their checksums. With --system it "
-    "tells the processor's vector features, the BLAS core in use (a slow fallback is pointed "
-    "out) and versions.\n\n"
+    "tells the processor's vector features, the units that multiply matrices, the BLAS core in "
+    "use (a slow fallback is pointed out) and versions.\n\n"
     "Examples:\n  llmcf inspect recgen/recgen.gguf\n  llmcf inspect --json dataset\n"
     "  llmcf inspect --tensors recgen/recgen.gguf\n"
     "  llmcf inspect --system";
@@ -209,9 +212,31 @@ static json_t *features_json(void)
     FEATURE("avx512bw");
     FEATURE("avx512vl");
     FEATURE("avx512vnni");
+    FEATURE("avx512bf16");
 #undef FEATURE
+    if (lcf_amx_ready())
+        json_array_append_new(list, json_string("amx"));
 #endif
     return list;
+}
+
+/* What multiplies: the weights of the batch engine by type, and bf16 in training. */
+static json_t *matrix_units_json(void)
+{
+    static const struct {
+        const char *name;
+        lcf_matrix_kind kind;
+    } KINDS[] = {{"f32", LCF_MATRIX_F32},
+                 {"f16", LCF_MATRIX_F16},
+                 {"bf16", LCF_MATRIX_BF16},
+                 {"q8_0", LCF_MATRIX_Q8},
+                 {"q4_0", LCF_MATRIX_Q4}};
+    json_t *units = json_object();
+
+    for (size_t i = 0; i < sizeof(KINDS) / sizeof(*KINDS); i++)
+        set_text(units, KINDS[i].name, lcf_matrix_level_name(lcf_matrix_level_of(KINDS[i].kind)));
+    set_text(units, "training_bf16", lcf_bf16_unit_name(lcf_bf16_in_use()));
+    return units;
 }
 
 static void describe_system(json_t *out)
@@ -227,6 +252,7 @@ static void describe_system(json_t *out)
     set_n(out, "memory_bytes", pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0);
     json_object_set_new(out, "features", features_json());
     set_text(out, "kernels", simd_text(lcf_simd_best()));
+    json_object_set_new(out, "matrix_units", matrix_units_json());
     set_text(out, "blas_core", core);
     json_object_set_new(out, "blas_fast", json_boolean(fast));
     set_text(out, "jansson", jansson_version_str());

@@ -96,9 +96,12 @@ static void rope_angles(float *cos_sin, const lcf_llama *m, size_t position)
     }
 }
 
-static size_t tiles_of(size_t rows)
+/* Tiles of rows that are an input of w. */
+static size_t tiles_of(const lcf_matrix *w, size_t rows)
 {
-    return (rows + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
+    const size_t tile = lcf_matrix_tile_rows(w->kind);
+
+    return (rows + tile - 1) / tile;
 }
 
 static lcf_status create_activations(lcf_llama_session *s)
@@ -210,7 +213,7 @@ static lcf_status pack_all(lcf_llama_session *s, size_t in_max)
 /* Bytes of a batch's tiles as the input of w. */
 static size_t input_bytes(const lcf_llama_session *s, const lcf_matrix *w)
 {
-    return tiles_of(s->batch_max) * lcf_matrix_tile_bytes(w->kind, w->in);
+    return tiles_of(w, s->batch_max) * lcf_matrix_tile_bytes(w->kind, w->in);
 }
 
 static lcf_status create_matrices(lcf_llama_session *s)
@@ -414,11 +417,18 @@ static size_t share(const pass *p, size_t task, size_t items_n)
 static void multiply_task(void *arg, size_t task, size_t member)
 {
     const pass *p = arg;
-    size_t panels_n = p->w->panels_n;
+    const size_t panels_n = p->w->panels_n;
+    const lcf_matrix_range job = {p->y,
+                                  p->ldy,
+                                  p->w,
+                                  p->s->tiles,
+                                  p->rows,
+                                  share(p, task, panels_n),
+                                  share(p, task + 1, panels_n),
+                                  p->add};
 
     (void)member;
-    lcf_matrix_multiply(p->y, p->ldy, p->w, p->s->tiles, p->rows, share(p, task, panels_n),
-                        share(p, task + 1, panels_n), p->add);
+    lcf_matrix_multiply(&job);
 }
 
 /* y [rows, w->out] = tiles w^T, or y += */
@@ -432,17 +442,18 @@ static void multiply(pass *p, float *y, size_t ldy, const lcf_matrix *w, size_t 
     run_phase(p, multiply_task, w->panels_n);
 }
 
-/* The rows of the batch that stand in a tile. */
-static size_t tile_rows(const pass *p, size_t tile)
-{
-    size_t left = p->rows - tile * LCF_MATRIX_TILE;
+/* A tile of the batch: where it is, and the rows that stand in it. */
+typedef struct tile {
+    unsigned char *at;
+    size_t first, rows;
+} tile;
 
-    return left < LCF_MATRIX_TILE ? left : LCF_MATRIX_TILE;
-}
-
-static void *tile_at(const pass *p, size_t tile)
+static tile tile_at(const pass *p, size_t idx)
 {
-    return p->s->tiles + tile * lcf_matrix_tile_bytes(p->w->kind, p->w->in);
+    const size_t rows = lcf_matrix_tile_rows(p->w->kind), left = p->rows - idx * rows;
+
+    return (tile){p->s->tiles + idx * lcf_matrix_tile_bytes(p->w->kind, p->w->in), idx * rows,
+                  left < rows ? left : rows};
 }
 
 /* x, normalised when there is a norm, becomes the input of w. */
@@ -450,18 +461,19 @@ static void input_task(void *arg, size_t task, size_t member)
 {
     const pass *p = arg;
     const lcf_llama_config *c = &p->s->m->config;
+    const size_t tiles_n = tiles_of(p->w, p->rows);
 
     (void)member;
-    for (size_t i = share(p, task, tiles_of(p->rows)); i < share(p, task + 1, tiles_of(p->rows));
-         i++) {
-        size_t first = i * LCF_MATRIX_TILE, rows = tile_rows(p, i), ldx = p->ldx;
-        const float *x = p->x + first * ldx;
+    for (size_t i = share(p, task, tiles_n); i < share(p, task + 1, tiles_n); i++) {
+        const tile to = tile_at(p, i);
+        const float *x = p->x + to.first * p->ldx;
+        size_t ldx = p->ldx;
         if (p->norm) {
-            lcf_rmsnorm(p->s->h + first * c->dim, x, p->norm, rows, c->dim, c->norm_eps);
-            x = p->s->h + first * c->dim;
+            lcf_rmsnorm(p->s->h + to.first * c->dim, x, p->norm, to.rows, c->dim, c->norm_eps);
+            x = p->s->h + to.first * c->dim;
             ldx = c->dim;
         }
-        lcf_matrix_tile(tile_at(p, i), p->w, x, ldx, rows);
+        lcf_matrix_tile(to.at, p->w, x, ldx, to.rows);
     }
 }
 
@@ -473,23 +485,22 @@ static void make_input(pass *p, const lcf_matrix *w, const float *x, size_t ldx,
     p->ldx = ldx;
     p->rows = rows;
     p->norm = norm;
-    run_phase(p, input_task, tiles_of(rows));
+    run_phase(p, input_task, tiles_of(w, rows));
 }
 
 /* gate and up become the input of `down`. */
 static void swiglu_task(void *arg, size_t task, size_t member)
 {
     const pass *p = arg;
-    size_t ffn = p->s->m->config.ffn_dim;
+    const size_t ffn = p->s->m->config.ffn_dim, tiles_n = tiles_of(p->w, p->rows);
 
     (void)member;
-    for (size_t i = share(p, task, tiles_of(p->rows)); i < share(p, task + 1, tiles_of(p->rows));
-         i++) {
-        size_t rows = tile_rows(p, i);
-        float *gate = p->s->gate_up + i * LCF_MATRIX_TILE * 2 * ffn;
-        for (size_t r = 0; r < rows; r++)
+    for (size_t i = share(p, task, tiles_n); i < share(p, task + 1, tiles_n); i++) {
+        const tile to = tile_at(p, i);
+        float *gate = p->s->gate_up + to.first * 2 * ffn;
+        for (size_t r = 0; r < to.rows; r++)
             lcf_swiglu(gate + r * 2 * ffn, gate + r * 2 * ffn, gate + r * 2 * ffn + ffn, ffn);
-        lcf_matrix_tile(tile_at(p, i), p->w, gate, 2 * ffn, rows);
+        lcf_matrix_tile(to.at, p->w, gate, 2 * ffn, to.rows);
     }
 }
 
@@ -599,7 +610,7 @@ static void run_layer(pass *p)
     make_input(p, &w->gate_up, s->x, c->dim, p->n, l->ffn_norm);
     multiply(p, s->gate_up, 2 * c->ffn_dim, &w->gate_up, p->n, false);
     p->w = &w->down;
-    run_phase(p, swiglu_task, tiles_of(p->n));
+    run_phase(p, swiglu_task, tiles_of(p->w, p->n));
     multiply(p, s->x, c->dim, &w->down, p->n, true);
 }
 

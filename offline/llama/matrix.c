@@ -3,10 +3,16 @@
  */
 #include "offline/llama/matrix.h"
 
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "common/math/amx.h"
 #include "common/math/half.h"
 #include "common/math/kernels.h"
+#include "common/math/product.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -150,13 +156,29 @@ void lcf_matrix_pack(lcf_matrix *w, size_t panel, const lcf_llama_matrix *const 
 
 /* ---- activations ---- */
 
-size_t lcf_matrix_tile_bytes(lcf_matrix_kind kind, size_t in)
+static bool is_amx(lcf_matrix_level level)
 {
-    size_t pairs = (in + 1) / 2;
+    return level == LCF_MATRIX_AMX || level == LCF_MATRIX_AMX_EMULATED;
+}
 
+static size_t tile_rows(lcf_matrix_level level)
+{
+    return is_amx(level) ? LCF_MATRIX_AMX_TILE : LCF_MATRIX_TILE;
+}
+
+static size_t amx_tile_bytes(lcf_matrix_kind kind, size_t in)
+{
+    return kind == LCF_MATRIX_BF16 ? lcf_matrix_amx_pairs_bytes(in)
+                                   : in / LCF_MATRIX_BLOCK * LCF_MATRIX_AMX_BLOCK_BYTES;
+}
+
+static size_t tile_bytes(lcf_matrix_level level, lcf_matrix_kind kind, size_t in)
+{
+    if (is_amx(level))
+        return amx_tile_bytes(kind, in);
     switch (kind) {
     case LCF_MATRIX_BF16:
-        return pairs * LCF_MATRIX_TILE * 4;
+        return (in + 1) / 2 * LCF_MATRIX_TILE * 4;
     case LCF_MATRIX_Q8:
     case LCF_MATRIX_Q4:
         return in / LCF_MATRIX_BLOCK * LCF_MATRIX_TILE * 40;
@@ -258,15 +280,22 @@ __attribute__((target("avx2"))) static int32_t quantize_block_avx2(int8_t values
 }
 #endif
 
+typedef int32_t (*quantizer)(int8_t *, float *, const float *);
+
+static quantizer best_quantizer(void)
+{
+#if defined(__x86_64__)
+    if (lcf_simd_best() >= LCF_SIMD_AVX2)
+        return quantize_block_avx2;
+#endif
+    return quantize_block;
+}
+
 static void tile_blocks(unsigned char *tile, const float *x, size_t ldx, size_t in, size_t rows,
                         int32_t zero)
 {
-    int32_t (*quantize)(int8_t *, float *, const float *) = quantize_block;
+    const quantizer quantize = best_quantizer();
 
-#if defined(__x86_64__)
-    if (lcf_simd_best() >= LCF_SIMD_AVX2)
-        quantize = quantize_block_avx2;
-#endif
     for (size_t k = 0; k < in; k += LCF_MATRIX_BLOCK, tile += 40 * rows)
         for (size_t r = 0; r < rows; r++) {
             int8_t values[LCF_MATRIX_BLOCK];
@@ -279,8 +308,50 @@ static void tile_blocks(unsigned char *tile, const float *x, size_t ldx, size_t 
         }
 }
 
-void lcf_matrix_tile(void *tile, const lcf_matrix *w, const float *x, size_t ldx, size_t rows)
+/* Rows that there are not have no values, and offset and scale 0. */
+static void amx_tile_blocks(unsigned char *tile, const float *x, size_t ldx, size_t in, size_t rows,
+                            int32_t zero)
 {
+    const quantizer quantize = best_quantizer();
+
+    for (size_t k = 0; k < in; k += LCF_MATRIX_BLOCK, tile += LCF_MATRIX_AMX_BLOCK_BYTES) {
+        int8_t *values = (int8_t *)tile;
+        int32_t *offsets = (int32_t *)(tile + LCF_MATRIX_AMX_TILE * LCF_MATRIX_BLOCK);
+        float *scales = (float *)(offsets + LCF_MATRIX_AMX_TILE);
+        memset(offsets, 0, LCF_MATRIX_AMX_TILE * (sizeof(*offsets) + sizeof(*scales)));
+        for (size_t r = 0; r < rows; r++)
+            offsets[r] =
+                -zero * quantize(values + r * LCF_MATRIX_BLOCK, &scales[r], x + r * ldx + k);
+    }
+}
+
+static void amx_tile_pairs(unsigned char *tile, const float *x, size_t ldx, size_t in, size_t rows)
+{
+    const size_t row = LCF_MATRIX_BLOCK, step = LCF_MATRIX_AMX_TILE * row;
+    uint16_t *to = (uint16_t *)tile;
+
+    for (size_t k = 0; k < in; k += row, to += step) {
+        if (in - k < row)
+            memset(to, 0, step * sizeof(*to));
+        lcf_left(LCF_PRECISION_BF16, to, row, x + k, ldx, rows, in - k < row ? in - k : row);
+    }
+}
+
+static void amx_tile(void *tile, const lcf_matrix *w, const float *x, size_t ldx, size_t rows)
+{
+    if (w->kind == LCF_MATRIX_BF16)
+        amx_tile_pairs(tile, x, ldx, w->in, rows);
+    else
+        amx_tile_blocks(tile, x, ldx, w->in, rows, w->kind == LCF_MATRIX_Q8 ? 128 : 8);
+}
+
+static void make_tile(lcf_matrix_level level, void *tile, const lcf_matrix *w, const float *x,
+                      size_t ldx, size_t rows)
+{
+    if (is_amx(level)) {
+        amx_tile(tile, w, x, ldx, rows);
+        return;
+    }
     switch (w->kind) {
     case LCF_MATRIX_F32:
     case LCF_MATRIX_F16:
@@ -313,37 +384,13 @@ static const lcf_matrix_kernel KERNELS[][LCF_MATRIX_KINDS_N] = {
 #endif
 };
 
-static lcf_matrix_level level_max = LCF_MATRIX_AVX512;
-
-void lcf_matrix_limit(lcf_matrix_level level)
-{
-    level_max = level;
-}
-
-lcf_matrix_kernel lcf_matrix_kernel_at(lcf_matrix_kind kind, lcf_matrix_level level)
-{
-    bool runs = level == LCF_MATRIX_BASELINE;
-
 #if defined(__x86_64__)
-    if (level == LCF_MATRIX_AVX2)
-        runs = lcf_simd_best() >= LCF_SIMD_AVX2 && lcf_has_f16c();
-    if (level == LCF_MATRIX_AVX512)
-        runs = lcf_simd_best() >= LCF_SIMD_AVX512 &&
-               (kind != LCF_MATRIX_BF16 || __builtin_cpu_supports("avx512bf16")) &&
-               ((kind != LCF_MATRIX_Q8 && kind != LCF_MATRIX_Q4) ||
-                __builtin_cpu_supports("avx512vnni"));
+static void (*const AMX_KERNELS[][LCF_MATRIX_KINDS_N])(const lcf_matrix_range *) = {
+    {NULL, NULL, lcf_matrix_bf16_amx_emulated, lcf_matrix_q8_amx_emulated,
+     lcf_matrix_q4_amx_emulated},
+    {NULL, NULL, lcf_matrix_bf16_amx, lcf_matrix_q8_amx, lcf_matrix_q4_amx},
+};
 #endif
-    return runs ? KERNELS[level][kind] : NULL;
-}
-
-static lcf_matrix_kernel best_kernel(lcf_matrix_kind kind)
-{
-    lcf_matrix_level level = level_max;
-
-    while (!lcf_matrix_kernel_at(kind, level))
-        level--; /* there is always the baseline */
-    return lcf_matrix_kernel_at(kind, level);
-}
 
 /*
  * Asking for the next panel in one go would wait for memory there and leave it idle afterwards:
@@ -358,26 +405,206 @@ static void share_prefetch(lcf_matrix_job *job, const lcf_matrix *w, size_t tile
     job->ahead = tile < n ? tile * job->ahead_step * (w->panel_bytes / LINE) : 0;
 }
 
-void lcf_matrix_multiply(float *y, size_t ldy, const lcf_matrix *w, const void *tiles, size_t n,
-                         size_t begin, size_t end, bool add)
+static void multiply_vectors(lcf_matrix_level level, const lcf_matrix_range *r)
 {
-    const size_t tile_bytes = lcf_matrix_tile_bytes(w->kind, w->in);
-    const size_t tiles_n = (n + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
-    const lcf_matrix_kernel kernel = best_kernel(w->kind);
+    const lcf_matrix *w = r->w;
+    const size_t bytes = tile_bytes(level, w->kind, w->in);
+    const size_t tiles_n = (r->n + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
+    const lcf_matrix_kernel kernel = KERNELS[level][w->kind];
 
-    for (size_t p = begin; p < end; p++) {
+    for (size_t p = r->begin; p < r->end; p++) {
         size_t first = p * LCF_MATRIX_PANEL, lanes = w->out - first;
         lcf_matrix_job job = {
-            .ldy = ldy, .panel = w->data + p * w->panel_bytes, .in = w->in, .add = add};
+            .ldy = r->ldy, .panel = w->data + p * w->panel_bytes, .in = w->in, .add = r->add};
         job.lanes = lanes < LCF_MATRIX_PANEL ? lanes : LCF_MATRIX_PANEL;
-        job.next = p + 1 < end ? job.panel + w->panel_bytes : job.panel;
+        job.next = p + 1 < r->end ? job.panel + w->panel_bytes : job.panel;
         for (size_t t = 0; t < tiles_n; t++) {
             size_t row = t * LCF_MATRIX_TILE;
-            job.rows = n - row < LCF_MATRIX_TILE ? n - row : LCF_MATRIX_TILE;
-            job.tile = (const unsigned char *)tiles + t * tile_bytes;
-            job.y = y + row * ldy + first;
+            job.rows = r->n - row < LCF_MATRIX_TILE ? r->n - row : LCF_MATRIX_TILE;
+            job.tile = r->tiles + t * bytes;
+            job.y = r->y + row * r->ldy + first;
             share_prefetch(&job, w, t, tiles_n);
             kernel(&job);
         }
     }
+}
+
+static void multiply(lcf_matrix_level level, const lcf_matrix_range *job)
+{
+#if defined(__x86_64__)
+    if (is_amx(level)) {
+        AMX_KERNELS[level - LCF_MATRIX_AMX_EMULATED][job->w->kind](job);
+        return;
+    }
+#endif
+    multiply_vectors(level, job);
+}
+
+/* ---- levels ---- */
+
+static bool has_vectors(lcf_matrix_kind kind, lcf_matrix_level level)
+{
+#if defined(__x86_64__)
+    if (level == LCF_MATRIX_AVX2)
+        return lcf_simd_best() >= LCF_SIMD_AVX2 && lcf_has_f16c();
+    if (level == LCF_MATRIX_AVX512)
+        return lcf_simd_best() >= LCF_SIMD_AVX512 &&
+               (kind != LCF_MATRIX_BF16 || __builtin_cpu_supports("avx512bf16")) &&
+               ((kind != LCF_MATRIX_Q8 && kind != LCF_MATRIX_Q4) ||
+                __builtin_cpu_supports("avx512vnni"));
+#endif
+    (void)kind;
+    return level == LCF_MATRIX_BASELINE;
+}
+
+#if defined(__x86_64__)
+enum { TRIED_IN = 96, TRIED_OUT = 40, TRIED_ROWS = 21 };
+
+/* One product of small numbers; y [TRIED_ROWS, TRIED_OUT]. errors: ENOMEM */
+static lcf_status try_product(float *y, const lcf_matrix *w, lcf_matrix_level level)
+{
+    const size_t rows = tile_rows(level), bytes = tile_bytes(level, w->kind, w->in);
+    unsigned char *tiles = lcf_alloc_aligned((TRIED_ROWS + rows - 1) / rows, bytes);
+    float x[TRIED_ROWS * TRIED_IN];
+
+    if (!tiles)
+        return LCF_ENOMEM;
+    for (size_t i = 0; i < TRIED_ROWS * TRIED_IN; i++)
+        x[i] = (float)(i * 29 % 97) / 97 - 0.5f;
+    for (size_t r = 0; r < TRIED_ROWS; r += rows)
+        make_tile(level, tiles + r / rows * bytes, w, x + r * TRIED_IN, TRIED_IN,
+                  TRIED_ROWS - r < rows ? TRIED_ROWS - r : rows);
+    multiply(level, &(lcf_matrix_range){y, TRIED_OUT, w, tiles, TRIED_ROWS, 0, w->panels_n, false});
+    free(tiles);
+    return LCF_OK;
+}
+
+/* A matrix of small numbers; its data is the caller's to free. errors: ENOMEM */
+static lcf_status make_matrix(lcf_matrix *w, lcf_matrix_kind kind)
+{
+    float values[TRIED_OUT * TRIED_IN], scratch[2 * TRIED_IN];
+    const lcf_llama_matrix part = {values, LCF_GGUF_F32, TRIED_OUT, TRIED_IN};
+    const lcf_llama_matrix *const parts[] = {&part, NULL};
+
+    for (size_t i = 0; i < TRIED_OUT * TRIED_IN; i++)
+        values[i] = (float)(i * 37 % 101) / 101 - 0.5f;
+    *w = lcf_matrix_of(kind, TRIED_IN, TRIED_OUT);
+    w->data = lcf_alloc_aligned(lcf_matrix_bytes(w), 1);
+    if (!w->data)
+        return LCF_ENOMEM;
+    for (size_t p = 0; p < w->panels_n; p++)
+        lcf_matrix_pack(w, p, parts, scratch);
+    return LCF_OK;
+}
+
+/* Do the kernels of a level give what those of AVX-512 give? Integers to the bit; bf16 is summed in
+ * another order. */
+static bool agrees(lcf_matrix_kind kind, lcf_matrix_level level)
+{
+    const float tolerance = kind == LCF_MATRIX_BF16 ? 1e-4f : 0;
+    float y[TRIED_ROWS * TRIED_OUT], wanted[TRIED_ROWS * TRIED_OUT];
+    lcf_matrix w;
+    bool same = !make_matrix(&w, kind) && !try_product(y, &w, level) &&
+                !try_product(wanted, &w, LCF_MATRIX_AVX512);
+
+    for (size_t i = 0; same && i < TRIED_ROWS * TRIED_OUT; i++)
+        same = fabsf(y[i] - wanted[i]) <= tolerance;
+    free(w.data);
+    return same;
+}
+
+/* Kinds whose kernels were tried and do what they should, emulated and not. */
+static bool works[2][LCF_MATRIX_KINDS_N];
+
+static void try_level(lcf_matrix_level level)
+{
+    for (size_t kind = 0; kind < LCF_MATRIX_KINDS_N; kind++) {
+        bool *kind_works = &works[level - LCF_MATRIX_AMX_EMULATED][kind];
+        if (!AMX_KERNELS[level - LCF_MATRIX_AMX_EMULATED][kind] ||
+            !has_vectors((lcf_matrix_kind)kind, LCF_MATRIX_AVX512))
+            continue;
+        *kind_works = agrees((lcf_matrix_kind)kind, level);
+        if (!*kind_works)
+            lcf_log(LCF_LOG_WARN,
+                    "matrix unit=%s type=%s refused=1 reason='its products are not those of "
+                    "AVX-512, which is used instead'",
+                    lcf_matrix_level_name(level), lcf_gguf_type_name(TYPE_OF[kind]));
+    }
+}
+
+static void try_amx(void)
+{
+    if (lcf_amx_ready())
+        try_level(LCF_MATRIX_AMX);
+}
+
+static void try_emulated(void)
+{
+    try_level(LCF_MATRIX_AMX_EMULATED);
+}
+
+static bool has_amx(lcf_matrix_kind kind, lcf_matrix_level level)
+{
+    static pthread_once_t tried[2] = {PTHREAD_ONCE_INIT, PTHREAD_ONCE_INIT};
+    const size_t which = level - LCF_MATRIX_AMX_EMULATED;
+
+    pthread_once(&tried[which], level == LCF_MATRIX_AMX ? try_amx : try_emulated);
+    return works[which][kind];
+}
+#endif
+
+bool lcf_matrix_has(lcf_matrix_kind kind, lcf_matrix_level level)
+{
+#if defined(__x86_64__)
+    if (is_amx(level))
+        return has_amx(kind, level);
+#endif
+    return has_vectors(kind, level);
+}
+
+static lcf_matrix_level level_max = LCF_MATRIX_AMX;
+
+void lcf_matrix_limit(lcf_matrix_level level)
+{
+    level_max = level;
+}
+
+lcf_matrix_level lcf_matrix_level_of(lcf_matrix_kind kind)
+{
+    lcf_matrix_level level = level_max;
+
+    while ((level == LCF_MATRIX_AMX_EMULATED && level_max != LCF_MATRIX_AMX_EMULATED) ||
+           !lcf_matrix_has(kind, level))
+        level--; /* there is always the baseline */
+    return level;
+}
+
+const char *lcf_matrix_level_name(lcf_matrix_level level)
+{
+    static const char *const NAMES[LCF_MATRIX_LEVELS_N] = {"baseline", "avx2", "avx512",
+                                                           "amx-emulated", "amx"};
+
+    return NAMES[level];
+}
+
+/* ---- in the level in use ---- */
+
+size_t lcf_matrix_tile_rows(lcf_matrix_kind kind)
+{
+    return tile_rows(lcf_matrix_level_of(kind));
+}
+
+size_t lcf_matrix_tile_bytes(lcf_matrix_kind kind, size_t in)
+{
+    return tile_bytes(lcf_matrix_level_of(kind), kind, in);
+}
+
+void lcf_matrix_tile(void *tile, const lcf_matrix *w, const float *x, size_t ldx, size_t rows)
+{
+    make_tile(lcf_matrix_level_of(w->kind), tile, w, x, ldx, rows);
+}
+
+void lcf_matrix_multiply(const lcf_matrix_range *job)
+{
+    multiply(lcf_matrix_level_of(job->w->kind), job);
 }

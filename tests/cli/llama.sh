@@ -45,7 +45,13 @@ sed 's/llama/ll\x1bma/g' "$model" >control.gguf
 "$LLMCF" inspect control.gguf | grep -q '^architecture: ll?ma$' || fail "a file commands the terminal"
 [ "$("$LLMCF" inspect --json --tensors "$model" | jq -c '[.chat_template, .special_tokens.bos.piece, .tensor_list["blk.0.attn_k.weight"].dims]')" = \
     '["none","<s>",[4,2]]' ] || fail "inspect --tensors"
-[ "$("$LLMCF" inspect --system --json 2>/dev/null | jq -r '.kind')" = system ] || fail "inspect --system"
+"$LLMCF" inspect --system --json >system.json 2>/dev/null
+[ "$(jq -r '.kind' system.json)" = system ] || fail "inspect --system"
+[ "$(jq '.matrix_units | length' system.json)" = 6 ] || fail "units that multiply: $(jq -c .matrix_units system.json)"
+if [ "$(jq '.features | any(. == "amx")' system.json)" = true ]; then
+    [ "$(jq -r '.matrix_units | [.q8_0, .q4_0, .bf16, .training_bf16] | unique | .[]' system.json)" = amx ] ||
+        fail "AMX is there and refused: $(jq -c .matrix_units system.json)"
+fi
 if grep -q avx2 /proc/cpuinfo; then
     [ "$("$LLMCF" inspect --system --json | jq -r .blas_fast)" = true ] || fail "OpenBLAS runs a fallback core"
 fi

@@ -9,6 +9,7 @@
 #include "offline/llama/complete.h"
 #include "offline/llama/kv_attention.h"
 #include "offline/llama/llama.h"
+#include "offline/llama/matrix.h"
 #include "tests/unit/llama/fixture.h"
 #include "tests/unit/test.h"
 
@@ -617,27 +618,45 @@ static void check_same_in_step(const lcf_llama *m, size_t seqs, size_t threads)
     free(alone);
 }
 
-static void test_batch_invariance(void **state)
+static void check_type_in_batches(lcf_gguf_type type)
 {
-    static const lcf_gguf_type TYPES[] = {LCF_GGUF_F32, LCF_GGUF_F16, LCF_GGUF_BF16, LCF_GGUF_Q8_0,
-                                          LCF_GGUF_Q4_0};
     static const size_t SEQS[] = {1, 2, 7, 32};
     fixture_options o = FIXTURE_OPTIONS_INIT;
+    lcf_llama *m;
 
-    (void)state;
     o.head_dim = 16; /* so that every matrix is of the type */
     o.ffn_dim = 64;
-    for (size_t i = 0; i < sizeof(TYPES) / sizeof(*TYPES); i++) {
-        lcf_llama *m;
-        o.type = TYPES[i];
-        m = open_fixture(&o);
-        for (size_t threads = 1; threads <= 3; threads += 2) {
-            check_batch_invariance(m, threads, threads > 1);
-            for (size_t q = 0; q < sizeof(SEQS) / sizeof(*SEQS); q++)
-                check_same_in_step(m, SEQS[q], threads);
-        }
-        lcf_llama_close(m);
+    o.type = type;
+    m = open_fixture(&o);
+    for (size_t threads = 1; threads <= 3; threads += 2) {
+        check_batch_invariance(m, threads, threads > 1);
+        for (size_t q = 0; q < sizeof(SEQS) / sizeof(*SEQS); q++)
+            check_same_in_step(m, SEQS[q], threads);
     }
+    lcf_llama_close(m);
+}
+
+static void test_batch_invariance(void **state)
+{
+    (void)state;
+    check_type_in_batches(LCF_GGUF_F32);
+    check_type_in_batches(LCF_GGUF_F16);
+    check_type_in_batches(LCF_GGUF_BF16);
+    check_type_in_batches(LCF_GGUF_Q8_0);
+    check_type_in_batches(LCF_GGUF_Q4_0);
+}
+
+/* As on a processor with AMX. */
+static void test_batch_invariance_amx(void **state)
+{
+    (void)state;
+    if (!lcf_matrix_has(LCF_MATRIX_BF16, LCF_MATRIX_AMX_EMULATED))
+        skip();
+    lcf_matrix_limit(LCF_MATRIX_AMX_EMULATED);
+    check_type_in_batches(LCF_GGUF_BF16);
+    check_type_in_batches(LCF_GGUF_Q8_0);
+    check_type_in_batches(LCF_GGUF_Q4_0);
+    lcf_matrix_limit(LCF_MATRIX_AMX);
 }
 
 /* ---- files ---- */
@@ -1003,13 +1022,21 @@ int main(int argc, char **argv)
 {
     const fixture_options small = {LCF_GGUF_F16, 16, 4, 2, 8, 24, 2, 64, false, 23};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_naive),   cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_batches),         cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_attention_levels),
-        cmocka_unit_test(test_cache_budget),    cmocka_unit_test(test_batch_invariance),
-        cmocka_unit_test(test_types),           cmocka_unit_test(test_same_model_same_bytes),
-        cmocka_unit_test(test_altered_files),   cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_schema_keys),     cmocka_unit_test(test_schema_example),
+        cmocka_unit_test(test_against_naive),
+        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_attention_levels),
+        cmocka_unit_test(test_cache_budget),
+        cmocka_unit_test(test_batch_invariance),
+        cmocka_unit_test(test_batch_invariance_amx),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_same_model_same_bytes),
+        cmocka_unit_test(test_altered_files),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_schema_keys),
+        cmocka_unit_test(test_schema_example),
         cmocka_unit_test(test_reference_model),
     };
 

@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { IN = 96, OUT = 37, ROWS_MAX = 19 };
+enum { IN = 96, OUT = 37, ROWS_MAX = 35 };
 
 typedef struct product { /* a weight, as it comes and packed, and something to multiply it with */
     unsigned char *raw;
@@ -18,7 +18,6 @@ typedef struct product { /* a weight, as it comes and packed, and something to m
     lcf_llama_matrix part;
     const lcf_llama_matrix *parts[2];
     lcf_matrix w;
-    unsigned char *tiles;
 } product;
 
 static void *some(size_t n, size_t size)
@@ -52,7 +51,6 @@ static void setup(product *p, lcf_gguf_type type, size_t in)
     p->scratch = some(lcf_matrix_scratch_n(in), sizeof(float));
     for (size_t i = 0; i < p->w.panels_n; i++)
         lcf_matrix_pack(&p->w, i, p->parts, p->scratch);
-    p->tiles = some((ROWS_MAX / LCF_MATRIX_TILE + 1) * lcf_matrix_tile_bytes(p->w.kind, in), 1);
 }
 
 static void teardown(product *p)
@@ -62,20 +60,23 @@ static void teardown(product *p)
     free(p->x);
     free(p->scratch);
     free(p->w.data);
-    free(p->tiles);
 }
 
 static void multiply(float *y, product *p, size_t first, size_t n, bool add)
 {
-    size_t bytes = lcf_matrix_tile_bytes(p->w.kind, p->w.in), rows;
+    const size_t bytes = lcf_matrix_tile_bytes(p->w.kind, p->w.in);
+    const size_t tile = lcf_matrix_tile_rows(p->w.kind);
+    unsigned char *tiles = some((n + tile - 1) / tile, bytes); /* not a byte more */
+    lcf_matrix_range job = {y, OUT, &p->w, tiles, n, 0, 1, add};
 
-    for (size_t r = 0; r < n; r += rows) {
-        rows = n - r < LCF_MATRIX_TILE ? n - r : LCF_MATRIX_TILE;
-        lcf_matrix_tile(p->tiles + r / LCF_MATRIX_TILE * bytes, &p->w, p->x + (first + r) * p->w.in,
-                        p->w.in, rows);
-    }
-    lcf_matrix_multiply(y, OUT, &p->w, p->tiles, n, 0, 1, add);
-    lcf_matrix_multiply(y, OUT, &p->w, p->tiles, n, 1, p->w.panels_n, add);
+    for (size_t r = 0; r < n; r += tile)
+        lcf_matrix_tile(tiles + r / tile * bytes, &p->w, p->x + (first + r) * p->w.in, p->w.in,
+                        n - r < tile ? n - r : tile);
+    lcf_matrix_multiply(&job);
+    job.begin = 1;
+    job.end = p->w.panels_n;
+    lcf_matrix_multiply(&job);
+    free(tiles);
 }
 
 /* What rounding of the activations alone allows for. */
@@ -108,17 +109,23 @@ static void check_reference(product *p, const float *y)
 static void check_type(lcf_gguf_type type, size_t in)
 {
     float reference[ROWS_MAX * OUT], y[ROWS_MAX * OUT], alone[OUT], twice[OUT];
+    float emulated[ROWS_MAX * OUT];
     product p;
 
     setup(&p, type, in);
     lcf_matrix_limit(LCF_MATRIX_BASELINE);
     multiply(reference, &p, 0, ROWS_MAX, false);
     check_reference(&p, reference);
-    for (int level = LCF_MATRIX_BASELINE; level <= LCF_MATRIX_AVX512; level++) {
-        if (!lcf_matrix_kernel_at(p.w.kind, (lcf_matrix_level)level))
+    for (int level = LCF_MATRIX_BASELINE; level < LCF_MATRIX_LEVELS_N; level++) {
+        if (!lcf_matrix_has(p.w.kind, (lcf_matrix_level)level))
             continue;
         lcf_matrix_limit((lcf_matrix_level)level);
+        assert_int_equal(lcf_matrix_level_of(p.w.kind), level);
         multiply(y, &p, 0, ROWS_MAX, false);
+        if (level == LCF_MATRIX_AMX_EMULATED)
+            memcpy(emulated, y, sizeof(y));
+        if (level == LCF_MATRIX_AMX) /* the instructions do what they are said to do */
+            assert_memory_equal(y, emulated, sizeof(y));
         if (p.w.kind == LCF_MATRIX_Q8 || p.w.kind == LCF_MATRIX_Q4)
             assert_memory_equal(y, reference, sizeof(y));
         for (size_t i = 0; i < ROWS_MAX * OUT; i++)
@@ -137,7 +144,7 @@ static void check_type(lcf_gguf_type type, size_t in)
         for (size_t o = 0; o < OUT; o++)
             assert_true(twice[o] == 2 * alone[o]);
     }
-    lcf_matrix_limit(LCF_MATRIX_AVX512);
+    lcf_matrix_limit(LCF_MATRIX_AMX);
     teardown(&p);
 }
 
@@ -149,6 +156,7 @@ static void test_levels(void **state)
     check_type(LCF_GGUF_F16, 45);
     check_type(LCF_GGUF_BF16, IN);
     check_type(LCF_GGUF_BF16, 45); /* half a pair */
+    check_type(LCF_GGUF_BF16, 31);
     check_type(LCF_GGUF_Q8_0, IN);
     check_type(LCF_GGUF_Q8_0, 64);
     check_type(LCF_GGUF_Q4_0, IN);
@@ -174,7 +182,7 @@ static void test_parts(void **state)
     for (size_t p = 0; p < w.panels_n; p++)
         lcf_matrix_pack(&w, p, parts, scratch);
     lcf_matrix_tile(tile, &w, x, DIM, 1);
-    lcf_matrix_multiply(y, 25, &w, tile, 1, 0, w.panels_n, false);
+    lcf_matrix_multiply(&(lcf_matrix_range){y, 25, &w, tile, 1, 0, w.panels_n, false});
     for (size_t o = 0; o < 25; o++) {
         float wanted = 0;
         for (size_t k = 0; k < DIM; k++)
@@ -196,6 +204,7 @@ static void test_full_tiles(void **state)
     enum { WIDE = 53 };
 
     (void)state;
+    lcf_matrix_limit(LCF_MATRIX_AVX512);
     for (size_t i = 0; i < 3; i++) {
         size_t in = TYPES[i] == LCF_GGUF_Q8_0 ? IN : WIDE, bytes;
         unsigned char *full, *one;
@@ -218,6 +227,7 @@ static void test_full_tiles(void **state)
         free(one);
         teardown(&p);
     }
+    lcf_matrix_limit(LCF_MATRIX_AMX);
 }
 
 int main(void)
