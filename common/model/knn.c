@@ -72,7 +72,7 @@ static lcf_tensor *forward(lcf_tensor **loss, const ranker_pass *p, ranker_field
 
 const ranker_side LCF_SIDE_KNN = {
     .kind = {"knn", "labels and similarities of the examples alone"},
-    .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES,
+    .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES | LCF_RANKER_SIMILARITIES,
     .vectors_n = 1,
     .state_bytes = sizeof(knn),
     .declare = declare,

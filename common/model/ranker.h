@@ -102,9 +102,10 @@ bool lcf_ranker_has_side(const char *name);
 
 /* What a side module takes from its source, besides the catalogue. */
 enum {
-    LCF_RANKER_VECTORS = 1,   /* the items' text vectors */
-    LCF_RANKER_EXAMPLES = 2,  /* retrieved examples in every row */
-    LCF_RANKER_KNOWLEDGE = 4, /* what a language model said about users and items */
+    LCF_RANKER_VECTORS = 1,      /* the items' text vectors */
+    LCF_RANKER_EXAMPLES = 2,     /* retrieved examples in every row */
+    LCF_RANKER_KNOWLEDGE = 4,    /* what a language model said about users and items */
+    LCF_RANKER_SIMILARITIES = 8, /* how similar the examples are, not only which */
 };
 
 /* A union of the above; 0 for "none" and for a name that there is not. */

@@ -317,18 +317,72 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
     return check_lists(nb, e, err);
 }
 
-/* errors: ENOMEM */
-static lcf_status narrow_histories(lcf_neighbours *nb, const lcf_examples *e)
+/* The examples by user, each user's in the order of the index: that of time, mostly. NULL: out of
+ * memory. */
+static uint32_t *examples_by_user(const lcf_examples *e)
 {
-    const size_t n = e->n * LCF_HISTORY_MAX;
+    uint32_t users_n = 0, at = 0, *begin, *order = lcf_alloc(e->n + 1, sizeof(*order));
 
-    if (nb->items_n > (size_t)UINT16_MAX + 1)
-        return LCF_OK;
-    nb->history = lcf_alloc(n + 1, sizeof(*nb->history));
-    if (!nb->history)
+    for (size_t x = 0; x < e->n; x++)
+        users_n = e->user[x] >= users_n ? e->user[x] + 1 : users_n;
+    begin = lcf_alloc_zero((size_t)users_n + 1, sizeof(*begin));
+    if (!order || !begin) {
+        free(order);
+        free(begin);
+        return NULL;
+    }
+    for (size_t x = 0; x < e->n; x++)
+        begin[e->user[x]]++;
+    for (size_t u = 0; u < users_n; u++) {
+        const uint32_t n = begin[u];
+
+        begin[u] = at;
+        at += n;
+    }
+    for (size_t x = 0; x < e->n; x++)
+        order[begin[e->user[x]]++] = (uint32_t)x;
+    free(begin);
+    return order;
+}
+
+/* Items of the history that the sequence of n items ends with already. */
+static size_t overlap_n(const uint32_t *sequence, size_t n, const uint32_t *history,
+                        size_t history_n)
+{
+    for (size_t k = history_n < n ? history_n : n; k > 0; k--)
+        if (!memcmp(sequence + n - k, history, k * sizeof(*history)))
+            return k;
+    return 0;
+}
+
+/* errors: ENOMEM, also where the sequence would have more items than 32 bits count */
+static lcf_status join_histories(lcf_neighbours *nb, const lcf_examples *e)
+{
+    uint32_t *order, *shrunk;
+    size_t n = 0;
+
+    if (e->n > UINT32_MAX / LCF_HISTORY_MAX)
         return LCF_ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        nb->history[i] = (uint16_t)e->history[i];
+    order = examples_by_user(e);
+    nb->sequence = lcf_alloc(e->n * LCF_HISTORY_MAX + 1, sizeof(*nb->sequence));
+    nb->history_end = lcf_alloc(e->n + 1, sizeof(*nb->history_end));
+    if (!order || !nb->sequence || !nb->history_end) {
+        free(order);
+        return LCF_ENOMEM;
+    }
+    for (size_t i = 0; i < e->n; i++) {
+        const size_t x = order[i], more = e->history_n[x];
+        const uint32_t *history = e->history + x * LCF_HISTORY_MAX;
+        const size_t known = overlap_n(nb->sequence, n, history, more);
+
+        memcpy(nb->sequence + n, history + known, (more - known) * sizeof(*history));
+        n += more - known;
+        nb->history_end[x] = (uint32_t)n;
+    }
+    free(order);
+    nb->sequence_n = n;
+    shrunk = realloc(nb->sequence, (n + 1) * sizeof(*shrunk));
+    nb->sequence = shrunk ? shrunk : nb->sequence;
     return LCF_OK;
 }
 
@@ -346,7 +400,7 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
                           lcf_bundle_version(out->bundle));
     else
         status = read_lists(out, items_n, e, err);
-    if (!status && narrow_histories(out, e))
+    if (!status && join_histories(out, e))
         status = LCF_FAIL(err, LCF_ENOMEM, "histories of %zu examples", e->n);
     if (status) {
         lcf_err_prefix(err, "%s", path);
@@ -357,7 +411,8 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
 
 void lcf_neighbours_close(lcf_neighbours *nb)
 {
-    free(nb->history);
+    free(nb->sequence);
+    free(nb->history_end);
     lcf_bundle_close(nb->bundle);
     memset(nb, 0, sizeof(*nb));
 }

@@ -40,8 +40,11 @@ typedef struct lcf_neighbours {
                                 -INFINITY when all are listed */
     float history_error; /* no example's history_vec is farther from the mean of its items' vectors;
                             not finite: unknown */
-    uint16_t *history;   /* [examples, LCF_HISTORY_MAX] the examples' in half the bytes, which a
-                            request reads all of; owned; NULL where there are more items */
+    /* The examples' histories, which a request reads all of, as runs of one sequence of items:
+     * those of one user overlap. Owned. */
+    uint32_t *sequence; /* [sequence_n] */
+    size_t sequence_n;
+    uint32_t *history_end; /* [examples] where its run of history_n items ends in the sequence */
 } lcf_neighbours;
 
 /* Pairs of items and targets beyond which save declines: lists would cost too much to make. */

@@ -51,10 +51,11 @@ struct lcf_neighbours_scratch {
     size_t group, groups_n; /* examples that share an entry in the search for leaders */
     float *first;           /* [examples] */
     float *item_part;       /* [items] <hbar, v> */
-    float error, slack;     /* how far a first part, and a score made of it, may be off */
-    bool all_past;          /* every example is of a time before INT64_MAX, which is now */
-    uint32_t *exact_of;     /* [examples] the request whose bits `exact` holds */
-    float *exact;           /* [examples] */
+    double *sums;       /* [sequence_n + 1] of the item parts of the sequence, from its beginning */
+    float error, slack; /* how far a first part, and a score made of it, may be off */
+    bool all_past;      /* every example is of a time before INT64_MAX, which is now */
+    uint32_t *exact_of; /* [examples] the request whose bits `exact` holds */
+    float *exact;       /* [examples] */
     uint32_t request;
     leaders *leaders;  /* [2] by label */
     uint32_t *slot_of; /* [2 * targets] the request whose first part `slot_best` holds */
@@ -75,6 +76,7 @@ typedef struct search {
     const lcf_examples *e;
     const lcf_example_query *q; /* the first: what all share */
     lcf_retrieval_mode mode;
+    bool exact; /* the scores are asked for, not the places alone */
 } search;
 
 /* ---- life cycle ---- */
@@ -93,6 +95,7 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         s->groups_n = (e->n + s->group - 1) / s->group;
         s->first = lcf_alloc(e->n, sizeof(*s->first));
         s->item_part = lcf_alloc(nb->items_n, sizeof(*s->item_part));
+        s->sums = lcf_alloc(nb->sequence_n + 1, sizeof(*s->sums));
         s->exact_of = lcf_alloc_zero(e->n, sizeof(*s->exact_of));
         s->exact = lcf_alloc(e->n, sizeof(*s->exact));
         s->leaders = lcf_alloc_zero(2, sizeof(*s->leaders));
@@ -103,8 +106,9 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         s->twin = lcf_alloc(queries_max, sizeof(*s->twin));
         s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
         s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
-        whole = s->first && s->item_part && s->exact_of && s->exact && s->leaders && s->slot_of &&
-                s->slot_best && s->unsettled && s->unsettled_at && s->twin && s->ids && s->scores;
+        whole = s->first && s->item_part && s->sums && s->exact_of && s->exact && s->leaders &&
+                s->slot_of && s->slot_best && s->unsettled && s->unsettled_at && s->twin &&
+                s->ids && s->scores;
     }
     for (size_t x = 0; whole && x < e->n; x++)
         s->all_past = (x == 0 || s->all_past) && e->time[x] < INT64_MAX;
@@ -126,6 +130,7 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
         return;
     free(s->first);
     free(s->item_part);
+    free(s->sums);
     free(s->exact_of);
     free(s->exact);
     if (s->leaders) {
@@ -160,45 +165,37 @@ static void first_of_examples(const search *w)
         w->s->first[x] = lcf_example_dot(w->q->history_vec, w->e->history_vec + x * dim, dim);
 }
 
-/* The sum of `part` over one history, in four sums: twice, for the two widths of item indices. */
-#define SUM_PARTS(name, type)                                 \
-    static float name(const float *part, const type *history) \
-    {                                                         \
-        float sum[4] = {0};                                   \
-                                                              \
-        for (size_t i = 0; i < LCF_HISTORY_MAX; i += 4)       \
-            for (size_t lane = 0; lane < 4; lane++)           \
-                sum[lane] += part[history[i + lane]];         \
-        return (sum[0] + sum[1]) + (sum[2] + sum[3]);         \
-    }
-SUM_PARTS(sum_parts_16, uint16_t)
-SUM_PARTS(sum_parts_32, uint32_t)
-
-/* From the items of their histories. The rounding of sums of dim products and of the mean is that
- * of lcf_examples_search, generously. */
+/*
+ * From the items of their histories: a run's sum is the difference of two sums from the beginning
+ * of the sequence. The rounding of sums of dim products and of the mean is that of
+ * lcf_examples_search, generously; that of the running sum cancels but for the run's own additions,
+ * each within a half ulp of a sum of up to sequence_n parts.
+ */
 static void first_of_items(const search *w, const lcf_embeddings *items)
 {
     const lcf_examples *e = w->e;
+    const lcf_neighbours *nb = w->nb;
     const size_t dim = items->dim;
     float *part = w->s->item_part, *first = w->s->first, share[LCF_HISTORY_MAX + 1] = {0};
+    double *sums = w->s->sums;
     const float norm = sqrtf(lcf_example_dot(w->q->history_vec, w->q->history_vec, dim));
 
     w->s->error =
-        norm * 1.01f * (w->nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON);
+        norm * 1.01f *
+        (nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON +
+         (float)(LCF_HISTORY_MAX * DBL_EPSILON * (double)(nb->sequence_n + LCF_HISTORY_MAX)));
     lcf_linear(part, w->q->history_vec, items->vectors, NULL, 1, dim, items->n);
-    part[0] = 0; /* fills histories up */
     for (size_t n = 1; n <= LCF_HISTORY_MAX; n++)
         share[n] = 1.0f / (float)n;
-    if (w->nb->history)
-        for (size_t x = 0; x < e->n; x++)
-            first[x] =
-                sum_parts_16(part, w->nb->history + x * LCF_HISTORY_MAX) * share[e->history_n[x]];
-    else
-        for (size_t x = 0; x < e->n; x++)
-            first[x] =
-                sum_parts_32(part, e->history + x * LCF_HISTORY_MAX) * share[e->history_n[x]];
+    sums[0] = 0;
+    for (size_t i = 0; i < nb->sequence_n; i++)
+        sums[i + 1] = sums[i] + (double)part[nb->sequence[i]];
+    for (size_t x = 0; x < e->n; x++) {
+        const double *end = sums + nb->history_end[x];
+
+        first[x] = (float)(end[0] - *(end - e->history_n[x])) * share[e->history_n[x]];
+    }
 }
-_Static_assert(LCF_HISTORY_MAX % 4 == 0, "histories are summed by four");
 
 /* Strikes out what the rule does not allow. Queries have no row of their own, and nothing that is
  * known is later than now, so a request about now may read everything. */
@@ -275,7 +272,7 @@ static void begin(const search *w, const lcf_embeddings *items)
         memset(w->s->slot_of, 0, 2 * w->nb->targets_n * sizeof(*w->s->slot_of));
         w->s->request = 1;
     }
-    if (isfinite(w->nb->history_error) && items->n * dim + 2 * LCF_HISTORY_MAX * n < n * dim)
+    if (isfinite(w->nb->history_error) && items->n * dim + 2 * w->nb->sequence_n < n * dim)
         first_of_items(w, items);
     else
         first_of_examples(w);
@@ -426,6 +423,32 @@ static bool enter_leaders(contest *c, const search *w, unsigned label, const flo
     }
 }
 
+/* Whether nobody's place depends on what `first` may be off. */
+static bool is_clear(const contest *c, float slack)
+{
+    for (uint32_t i = 1; i < c->n; i++)
+        if (!(c->scores[i - 1] - c->scores[i] > 2 * slack))
+            return false;
+    return c->contenders_n == c->n;
+}
+
+/* Gives the places to the contenders that are left; their scores are exact where somebody asks for
+ * them or places depend on them. */
+static void award(lcf_best *best, const contest *c, const search *w)
+{
+    const lcf_neighbours_scratch *s = w->s;
+    const bool exact = w->exact || !is_clear(c, s->slack);
+
+    for (size_t i = 0; exact && i < c->contenders_n; i++)
+        fetch_first(w, s->contenders[i].id);
+    for (size_t i = 0; i < c->contenders_n; i++) {
+        const contender *x = &s->contenders[i];
+
+        lcf_best_add(best, x->id,
+                     exact ? 0.5f * exact_first(w, x->id) + 0.5f * x->second : x->score);
+    }
+}
+
 /* The best of one label for one query; false when the lists do not settle it. */
 static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigned label,
                          const float *target)
@@ -443,15 +466,8 @@ static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigne
         return false;
     if (c.crowded)
         return false;
-    for (size_t i = 0; i < c.contenders_n; i++)
-        if (s->contenders[i].score >= threshold(&c, s->slack))
-            fetch_first(w, s->contenders[i].id);
-    for (size_t i = 0; i < c.contenders_n; i++) {
-        const contender *x = &s->contenders[i];
-
-        if (x->score >= threshold(&c, s->slack))
-            lcf_best_add(best, x->id, 0.5f * exact_first(w, x->id) + 0.5f * x->second);
-    }
+    (void)thin_out(&c, s);
+    award(best, &c, w);
     return true;
 }
 
@@ -515,7 +531,7 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
                                  const lcf_example_query *queries, size_t n,
                                  const lcf_example_options *options, lcf_err *err)
 {
-    const search w = {scratch, nb, e, queries, options->mode};
+    const search w = {scratch, nb, e, queries, options->mode, scores != NULL};
     uint32_t k = options->k;
     size_t unknown = SIZE_MAX, asked;
     lcf_status status;

@@ -255,7 +255,7 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
 /* ---- indices -> examples ---- */
 
 /* Rows of `wanted` ids become rows of `k`, the rest empty: a request may ask for fewer examples
- * than the model takes. Backwards, since rows only move up. */
+ * than the model takes. Backwards, since rows only move up. similarities may be NULL. */
 static void widen_rows(uint32_t *ids, float *similarities, size_t n, uint32_t wanted, uint32_t k)
 {
     if (wanted == k)
@@ -264,7 +264,8 @@ static void widen_rows(uint32_t *ids, float *similarities, size_t n, uint32_t wa
         for (uint32_t e = k; e-- > 0;) {
             bool kept = e < wanted;
             ids[i * k + e] = kept ? ids[i * wanted + e] : LCF_EXAMPLE_NONE;
-            similarities[i * k + e] = kept ? similarities[i * wanted + e] : 0.0f;
+            if (similarities)
+                similarities[i * k + e] = kept ? similarities[i * wanted + e] : 0.0f;
         }
 }
 
@@ -276,11 +277,21 @@ static double share_of_time(const rank_job *j, double share)
     return deadline_s == 0.0 ? 0.0 : j->start_s + share * fmax(deadline_s - j->start_s, 0.0);
 }
 
+/* Whether somebody asks how similar the examples are; which they are costs less to know. */
+static bool wants_similarities(const rank_job *j)
+{
+    const lcf_ranker_config *c = lcf_ranker_config_of(j->data->arms[j->arm].ranker);
+
+    return j->request->explain || c->order == LCF_ORDER_SIMILARITY ||
+           lcf_ranker_side_needs(c->side) & LCF_RANKER_SIMILARITIES;
+}
+
 static lcf_status retrieve(rank_job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
     const lcf_embeddings *vectors = &j->data->item_vectors;
+    float *similarities = wants_similarities(j) ? c->similarities : NULL;
     lcf_example_options options =
         lcf_ranker_retrieval(lcf_ranker_config_of(j->data->arms[j->arm].ranker));
     lcf_status status;
@@ -300,15 +311,16 @@ static lcf_status retrieve(rank_job *j, lcf_err *err)
     if (r->strict)
         options.mode = LCF_RETRIEVE_STRICT;
     status = c->neighbours
-                 ? lcf_neighbours_search(c->examples, c->similarities, c->neighbours,
+                 ? lcf_neighbours_search(c->examples, similarities, c->neighbours,
                                          &j->data->neighbours, vectors, &j->data->examples, c->item,
                                          c->queries, r->candidates_n, &options, err)
-                 : lcf_examples_search(c->examples, c->similarities, &j->data->examples, c->queries,
+                 : lcf_examples_search(c->examples, similarities, &j->data->examples, c->queries,
                                        r->candidates_n, &options, err);
     if (status)
         return status;
-    widen_rows(c->examples, c->similarities, r->candidates_n, options.k, j->k);
+    widen_rows(c->examples, similarities, r->candidates_n, options.k, j->k);
     j->retrieved = true;
+    j->similarities = similarities;
     return LCF_OK;
 }
 
@@ -364,7 +376,7 @@ static lcf_status score_rows(rank_job *j, size_t arm, bool plain, size_t first, 
         c->rows[n] = lcf_rank_row(j, i);
         if (!plain && j->retrieved) {
             c->rows[n].examples = c->examples + i * j->k;
-            c->rows[n].similarities = c->similarities + i * j->k;
+            c->rows[n].similarities = j->similarities ? j->similarities + i * j->k : NULL;
         }
         c->row_candidate[n++] = (uint32_t)i;
     }

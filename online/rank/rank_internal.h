@@ -57,8 +57,9 @@ typedef struct rank_job {
     size_t arm;
     uint32_t user, k; /* k of the arm's model: the row length of `examples` */
     bool retrieved;
-    double start_s; /* of lcf_clock_s */
-    double side_s;  /* of the arm's side module */
+    const float *similarities; /* of the context, where they were asked for */
+    double start_s;            /* of lcf_clock_s */
+    double side_s;             /* of the arm's side module */
 } rank_job;
 
 /* lcf_rank, and what the request became on the way. */
