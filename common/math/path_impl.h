@@ -37,22 +37,59 @@ ALWAYS_INLINE void path_rotate(float *to, const float *x, const float *rotation,
     }
 }
 
+/* The keys of one head, one token after the other. */
+ALWAYS_INLINE void path_keys(const lcf_path *path, size_t head, size_t at, const float *k,
+                             size_t ld, size_t n, const size_t head_dim)
+{
+    float *keys = path->keys + head * head_dim * path->lanes + at;
+    size_t i, d;
+
+    for (i = 0; i < n; i++) {
+        path_rotate(path->scratch, k + i * ld, path->rotation + (at + i) * 2 * head_dim, head_dim,
+                    1.0f);
+#pragma GCC unroll 16
+        for (d = 0; d < head_dim; d++)
+            keys[d * path->lanes + i] = path->scratch[d];
+    }
+}
+
+/* The same for a head of VW at the beginning of a path: all that fit into a vector, transposed at
+ * once. Lanes behind them, which are not in use, become 0. */
+ALWAYS_INLINE void path_keys_block(const lcf_path *path, size_t head, const float *k, size_t ld,
+                                   size_t n)
+{
+    float block[VW * VW];
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        path_rotate(block + i * VW, k + i * ld, path->rotation + i * 2 * VW, VW, 1.0f);
+    for (; i < VW; i++)
+        *(vec *)(block + i * VW) = (vec){0};
+    transpose_block(path->keys + head * VW * path->lanes, path->lanes, block, VW);
+}
+
 static void impl_path_append(lcf_path *path, size_t at, const float *k, const float *v, size_t ld,
                              size_t n)
 {
-    const size_t width = path->heads * path->head_dim;
-    size_t i, h, d;
+    const size_t head_dim = path->head_dim, width = path->heads * head_dim;
+    size_t i, j, h;
 
-    for (i = 0; i < n; i++, at++, k += ld, v += ld) {
-        for (h = 0; h < path->heads; h++) {
-            float *keys = path->keys + h * path->head_dim * path->lanes + at;
+    for (h = 0; h < path->heads; h++) {
+        if (head_dim == VW && at == 0 && n > 1 && n <= VW)
+            path_keys_block(path, h, k + h * head_dim, ld, n);
+        else if (head_dim == 16)
+            path_keys(path, h, at, k + h * head_dim, ld, n, 16);
+        else
+            path_keys(path, h, at, k + h * head_dim, ld, n, head_dim);
+    }
+    for (i = 0; i < n; i++) {
+        float *to = path->values + (at + i) * width;
+        const float *from = v + i * ld;
 
-            path_rotate(path->scratch, k + h * path->head_dim,
-                        path->rotation + at * 2 * path->head_dim, path->head_dim, 1.0f);
-            for (d = 0; d < path->head_dim; d++)
-                keys[d * path->lanes] = path->scratch[d];
-        }
-        memcpy(path->values + at * width, v, width * sizeof(*v));
+        for (j = 0; j + VW <= width; j += VW)
+            *(vec *)(to + j) = *(const vec *)(from + j);
+        for (; j < width; j++)
+            to[j] = from[j];
     }
 }
 
@@ -78,14 +115,28 @@ ALWAYS_INLINE vec vec_exp(vec x)
     return (vec)((ivec)y & ~tiny);
 }
 
+ALWAYS_INLINE vec vec_larger(vec a, vec b)
+{
+    return (vec)(((ivec)a & (a > b)) | ((ivec)b & ~(a > b)));
+}
+
+/* The largest element, by halves; one that is NaN may or may not count. */
 ALWAYS_INLINE float vec_max(vec v)
 {
-    float best = v[0];
-    size_t i;
-
-    for (i = 1; i < VW; i++)
-        best = v[i] > best ? v[i] : best;
-    return best;
+#if VW == 16
+    v = vec_larger(
+        v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    v = vec_larger(
+        v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    v = vec_larger(
+        v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+#elif VW == 8
+    v = vec_larger(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+    v = vec_larger(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5));
+#else
+    v = vec_larger(v, __builtin_shufflevector(v, v, 2, 3, 0, 1));
+#endif
+    return v[0] > v[1] ? v[0] : v[1];
 }
 
 /* weights [lanes up to `at`] = e^(score - max), unseen lanes 0; returns 1 / their sum. */
@@ -109,7 +160,7 @@ ALWAYS_INLINE float path_weights(float *weights, const float *q, const float *ke
         if (j + 1 == vecs)
             even = (vec)(((ivec)even & last) | ((ivec)((vec){0} - INFINITY) & ~last));
         *(vec *)(weights + j * VW) = even;
-        best = j ? (vec)(((ivec)even & (even > best)) | ((ivec)best & ~(even > best))) : even;
+        best = j ? vec_larger(even, best) : even;
     }
     max = vec_max(best);
     for (j = 0; j < vecs; j++) {

@@ -20,6 +20,7 @@
 #define CHUNK 24 /* rows whose tokens are computed together: they stay in the cache */
 #define NODE 3   /* tokens of an example */
 #define FFN_ROWS 48
+#define CACHE_LINE 16 /* floats */
 
 void lcf_ict_pack(void *state, ranker_packer *k)
 {
@@ -189,6 +190,20 @@ static void own_tokens(const infer *w, float *out, const example_list *lists, si
 
 /* ---- the decoder, a chunk of rows at a time ---- */
 
+/* Asks the memory for the tokens of the rows to come: they lie anywhere among all examples. */
+static void fetch_tokens(const infer *w, const example_list *lists, size_t n)
+{
+    const size_t width = NODE * w->p->r->config.dim;
+
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < lists[i].n; j++) {
+            const float *tokens = w->p->r->frozen.example_tokens + width * lists[i].ids[j];
+
+            for (size_t at = 0; at < width; at += CACHE_LINE)
+                __builtin_prefetch(tokens + at);
+        }
+}
+
 /* Lays out a chunk: what each row shares with the one before, the tokens of new nodes, then the
  * rows' own. */
 static void lay_out(infer *w, const example_list *lists, size_t n)
@@ -329,8 +344,12 @@ lcf_tensor *lcf_ict_infer(const ranker_pass *p, ranker_fields *f)
         for (size_t i = 0; i < n; i++)
             lists[i] = list_of(p->batch, i);
         lists = sort_lists(lists, spare, n);
-        for (size_t at = 0; at < n; at += CHUNK)
-            decode_chunk(&w, out, lists + at, n - at < CHUNK ? n - at : CHUNK);
+        fetch_tokens(&w, lists, n < CHUNK ? n : CHUNK);
+        for (size_t at = 0, end; at < n; at = end) {
+            end = n - at < CHUNK ? n : at + CHUNK;
+            fetch_tokens(&w, lists + end, n - end < CHUNK ? n - end : CHUNK);
+            decode_chunk(&w, out, lists + at, end - at);
+        }
     }
     return lcf_tape_input(p->tape, out, shape, 2);
 }
