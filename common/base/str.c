@@ -48,6 +48,17 @@ void lcf_buf_append(lcf_buf *buf, const void *bytes, size_t n)
     buf->data[buf->len] = '\0';
 }
 
+char *lcf_buf_reserve(lcf_buf *buf, size_t n)
+{
+    return buf_reserve(buf, n) ? buf->data + buf->len : NULL;
+}
+
+void lcf_buf_advance(lcf_buf *buf, size_t n)
+{
+    buf->len += n;
+    buf->data[buf->len] = '\0';
+}
+
 void lcf_buf_append_text(lcf_buf *buf, const char *text)
 {
     lcf_buf_append(buf, text, strlen(text));

@@ -33,6 +33,10 @@ void lcf_buf_append(lcf_buf *buf, const void *bytes, size_t n);
 void lcf_buf_append_text(lcf_buf *buf, const char *text);
 void lcf_buf_append_char(lcf_buf *buf, char c);
 void lcf_buf_printf(lcf_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Room for n more bytes at the end, for a caller that writes there and then advances by what it
+ * wrote, at most n; NULL with the status remembered. */
+char *lcf_buf_reserve(lcf_buf *buf, size_t n);
+void lcf_buf_advance(lcf_buf *buf, size_t n);
 /* The text, never NULL; valid until the next change. */
 const char *lcf_buf_text(const lcf_buf *buf);
 /* Hands the text over (free() releases it); NULL on an earlier failure. The buffer is empty

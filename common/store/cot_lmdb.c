@@ -4,7 +4,8 @@
  * Invariants: no transaction outlives the call that began it; an environment is open at most once
  * in a process (LMDB's locks break otherwise); data.mdb appears under its name only with its tables
  * and format version in it; and it is mapped only after its structure was checked, because LMDB
- * trusts it (a truncated file would be a SIGBUS).
+ * trusts it (a truncated file would be a SIGBUS). Every key of a record has one place, and every
+ * place one key.
  */
 #include "common/store/cot_lmdb.h"
 
@@ -25,14 +26,20 @@
 enum { MAP_BYTES_FIRST = 4 << 20 };
 #define MAP_BYTES_MAX ((size_t)1 << 42)
 
-static const char *const TABLE_NAMES[LCF_COT_TABLES_N] = {"records", "dictionaries", "meta",
-                                                          "by_user", "by_time"};
+#define BY_KEY LCF_COT_TABLES_N /* of the records: key -> place */
+#define TABLES_N (LCF_COT_TABLES_N + 1)
+#define TABLES_OF_VERSION_1 3
+
+static const char *const TABLE_NAMES[TABLES_N] = {"records", "dictionaries", "meta",  "by_user",
+                                                  "by_time", "reasons",      "by_key"};
 static const char FORMAT_KEY[] = "format_version";
 
 struct lcf_cot_db {
     MDB_env *env;
-    MDB_dbi tables[LCF_COT_TABLES_N];
-    bool has[LCF_COT_TABLES_N];
+    MDB_txn *reader; /* begun, and reset between calls: it keeps its slot and no page */
+    MDB_dbi tables[TABLES_N];
+    size_t tables_n; /* those that are there */
+    uint32_t version;
     lcf_lock *writer; /* NULL when opened for reading */
     char *dir, *data_path;
     bool registered;
@@ -115,6 +122,16 @@ static int begin(MDB_txn **txn, lcf_cot_db *db, bool write)
     return rc;
 }
 
+static int begin_reading(MDB_txn **txn, lcf_cot_db *db)
+{
+    int rc = db->reader ? mdb_txn_renew(db->reader) : begin(&db->reader, db, false);
+
+    if (rc == MDB_MAP_RESIZED && !(rc = mdb_env_set_mapsize(db->env, 0)))
+        rc = mdb_txn_renew(db->reader);
+    *txn = db->reader;
+    return rc;
+}
+
 static MDB_val value_of(lcf_str s)
 {
     MDB_val v = {s.len, (void *)s.data};
@@ -122,20 +139,128 @@ static MDB_val value_of(lcf_str s)
     return v;
 }
 
+/* ---- records by place ---- */
+
+enum { PLACE = LCF_COT_PLACE_BYTES }; /* big-endian: LMDB goes by bytes */
+
+/* Whether that table is one of places behind one of keys. */
+static bool has_places(const lcf_cot_db *db, lcf_cot_table table)
+{
+    return table == LCF_COT_RECORDS && db->version > 1;
+}
+
+static int place_of(MDB_val *place, MDB_txn *txn, const lcf_cot_db *db, MDB_val *key)
+{
+    const int rc = mdb_get(txn, db->tables[BY_KEY], key, place);
+
+    return rc ? rc : place->mv_size == PLACE ? 0 : MDB_CORRUPTED;
+}
+
+static int value_at(MDB_val *value, MDB_txn *txn, const lcf_cot_db *db, MDB_val *place)
+{
+    const int rc = mdb_get(txn, db->tables[LCF_COT_RECORDS], place, value);
+
+    return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+}
+
+/* Where the records of a transaction go. */
+typedef struct placing {
+    bool begun, rising; /* rising: their keys lie beyond all that are there */
+    uint64_t next;
+} placing;
+
+static int last_key(MDB_val *key, MDB_txn *txn, MDB_dbi table)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, table, &cursor);
+
+    if (rc)
+        return rc;
+    rc = mdb_cursor_get(cursor, key, NULL, MDB_LAST);
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+static int begin_placing(placing *p, MDB_txn *txn, const lcf_cot_db *db, lcf_str first)
+{
+    MDB_val last;
+    int rc = last_key(&last, txn, db->tables[LCF_COT_RECORDS]);
+
+    if (!rc && last.mv_size != PLACE)
+        return MDB_CORRUPTED;
+    for (size_t i = 0; !rc && i < PLACE; i++)
+        p->next = p->next << 8 | ((const uint8_t *)last.mv_data)[i];
+    p->next += !rc;
+    if (!rc || rc == MDB_NOTFOUND)
+        rc = last_key(&last, txn, db->tables[BY_KEY]);
+    p->rising = rc == MDB_NOTFOUND || (!rc && last.mv_size == first.len &&
+                                       memcmp(last.mv_data, first.data, first.len) < 0);
+    p->begun = true;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* At its place, where its key has one; else behind all others. */
+static int put_record(MDB_txn *txn, const lcf_cot_db *db, placing *p, const lcf_cot_pair *pair)
+{
+    MDB_val key = value_of(pair->key), value = value_of(pair->value), at;
+    uint8_t place[PLACE];
+    int rc = p->begun ? 0 : begin_placing(p, txn, db, pair->key);
+
+    for (size_t i = 0; i < PLACE; i++)
+        place[i] = (uint8_t)(p->next >> (8 * (PLACE - 1 - i)));
+    at = (MDB_val){PLACE, place};
+    if (!rc && p->rising)
+        rc = mdb_put(txn, db->tables[BY_KEY], &key, &at, MDB_APPEND);
+    if (rc == MDB_KEYEXIST || (!rc && !p->rising)) /* appending, to a key of this very batch */
+        rc = mdb_put(txn, db->tables[BY_KEY], &key, &at, MDB_NOOVERWRITE);
+    if (!rc) {
+        p->next++;
+        return mdb_put(txn, db->tables[LCF_COT_RECORDS], &at, &value, MDB_APPEND);
+    }
+    if (rc != MDB_KEYEXIST)
+        return rc;
+    if (at.mv_size != PLACE)
+        return MDB_CORRUPTED;
+    memcpy(place, at.mv_data, PLACE);
+    at.mv_data = place;
+    return mdb_put(txn, db->tables[LCF_COT_RECORDS], &at, &value, 0);
+}
+
+static int remove_record(MDB_txn *txn, const lcf_cot_db *db, lcf_str of)
+{
+    MDB_val key = value_of(of), place;
+    int rc = place_of(&place, txn, db, &key);
+
+    if (!rc)
+        rc = mdb_del(txn, db->tables[LCF_COT_RECORDS], &place, NULL);
+    return rc ? rc : mdb_del(txn, db->tables[BY_KEY], &key, NULL);
+}
+
+/* ---- writing ---- */
+
+static int put_pair(MDB_txn *txn, lcf_cot_db *db, placing *p, const lcf_cot_pair *pair)
+{
+    MDB_val key = value_of(pair->key), value = value_of(pair->value);
+    int rc;
+
+    if (pair->value.data)
+        return has_places(db, pair->table) ? put_record(txn, db, p, pair)
+                                           : mdb_put(txn, db->tables[pair->table], &key, &value, 0);
+    rc = has_places(db, pair->table) ? remove_record(txn, db, pair->key)
+                                     : mdb_del(txn, db->tables[pair->table], &key, NULL);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int put_once(lcf_cot_db *db, const lcf_cot_pair *pairs, size_t n)
 {
+    placing p = {false, false, 0};
     MDB_txn *txn;
     int rc = begin(&txn, db, true);
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < n && !rc; i++) {
-        MDB_val key = value_of(pairs[i].key), value = value_of(pairs[i].value);
-        if (pairs[i].value.data)
-            rc = mdb_put(txn, db->tables[pairs[i].table], &key, &value, 0);
-        else if ((rc = mdb_del(txn, db->tables[pairs[i].table], &key, NULL)) == MDB_NOTFOUND)
-            rc = 0;
-    }
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = put_pair(txn, db, &p, &pairs[i]);
     if (!rc)
         return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
@@ -168,20 +293,24 @@ lcf_status lcf_cot_db_get(lcf_buf *value, lcf_cot_db *db, lcf_cot_table table, c
                           size_t key_bytes, lcf_err *err)
 {
     MDB_txn *txn;
-    MDB_val k = {key_bytes, (void *)key}, v;
-    int rc = begin(&txn, db, false);
+    MDB_val k = {key_bytes, (void *)key}, v = {0, NULL}, place;
+    int rc = begin_reading(&txn, db);
 
     if (rc)
         return fail(err, db, rc, "reading");
-    rc = mdb_get(txn, db->tables[table], &k, &v);
-    if (!rc)
+    if (!has_places(db, table))
+        rc = mdb_get(txn, db->tables[table], &k, &v);
+    else if (!(rc = place_of(&place, txn, db, &k)) && value)
+        rc = value_at(&v, txn, db, &place);
+    if (!rc && value)
         lcf_buf_append(value, v.mv_data, v.mv_size);
-    mdb_txn_abort(txn);
+    mdb_txn_reset(txn);
     if (rc == MDB_NOTFOUND)
         return LCF_ENOTFOUND;
     if (rc)
         return fail(err, db, rc, "reading");
-    return value->status ? LCF_FAIL(err, value->status, "value of %s", TABLE_NAMES[table]) : LCF_OK;
+    return value && value->status ? LCF_FAIL(err, value->status, "value of %s", TABLE_NAMES[table])
+                                  : LCF_OK;
 }
 
 /* ---- scans ---- */
@@ -214,30 +343,45 @@ static int cursor_first(MDB_cursor *cursor, MDB_val *key, MDB_val *value, const 
     return rc;
 }
 
-lcf_status lcf_cot_db_scan(lcf_cot_page *page, lcf_cot_db *db, lcf_cot_table table,
-                           const lcf_str *after, size_t n_max, size_t bytes_max, lcf_err *err)
+static int scan(lcf_cot_page *page, lcf_status *status, MDB_txn *txn, const lcf_cot_db *db,
+                lcf_cot_table table, const lcf_str *after, const lcf_cot_limits *limits)
 {
-    MDB_txn *txn;
+    const bool places = has_places(db, table);
     MDB_cursor *cursor;
     MDB_val key, value;
+    int rc = mdb_cursor_open(txn, db->tables[places ? BY_KEY : (size_t)table], &cursor);
+
+    if (rc)
+        return rc;
+    rc = cursor_first(cursor, &key, &value, after);
+    while (!rc && !*status && page->n < limits->n && page->bytes.len < limits->bytes) {
+        if (places && (value.mv_size != PLACE || (rc = value_at(&value, txn, db, &value))))
+            rc = rc ? rc : MDB_CORRUPTED;
+        if (rc)
+            break;
+        if (value.mv_size > limits->value_bytes)
+            value.mv_size = limits->value_bytes;
+        *status = page_add(page, &key, &value);
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+lcf_status lcf_cot_db_scan(lcf_cot_page *page, lcf_cot_db *db, lcf_cot_table table,
+                           const lcf_str *after, const lcf_cot_limits *limits, lcf_err *err)
+{
+    MDB_txn *txn;
     lcf_status status = LCF_OK;
-    int rc = begin(&txn, db, false);
+    int rc = begin_reading(&txn, db);
 
     if (rc)
         return fail(err, db, rc, "reading");
     page->n = 0;
     lcf_buf_reset(&page->bytes);
-    rc = mdb_cursor_open(txn, db->tables[table], &cursor);
-    if (!rc) {
-        rc = cursor_first(cursor, &key, &value, after);
-        while (!rc && !status && page->n < n_max && page->bytes.len < bytes_max) {
-            status = page_add(page, &key, &value);
-            rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-        }
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(txn);
-    if (rc && rc != MDB_NOTFOUND)
+    rc = scan(page, &status, txn, db, table, after, limits);
+    mdb_txn_reset(txn);
+    if (rc)
         return fail(err, db, rc, "reading");
     return status ? LCF_FAIL(err, status, "a page of %s", TABLE_NAMES[table]) : LCF_OK;
 }
@@ -283,21 +427,16 @@ lcf_status lcf_cot_db_clear(lcf_cot_db *db, lcf_cot_table table, lcf_err *err)
     return rc ? fail(err, db, rc, "emptying a table") : LCF_OK;
 }
 
-bool lcf_cot_db_has(const lcf_cot_db *db, lcf_cot_table table)
-{
-    return db->has[table];
-}
-
 lcf_status lcf_cot_db_count(uint64_t *out, lcf_cot_db *db, lcf_cot_table table, lcf_err *err)
 {
     MDB_txn *txn;
     MDB_stat stat;
-    int rc = begin(&txn, db, false);
+    int rc = begin_reading(&txn, db);
 
     if (rc)
         return fail(err, db, rc, "reading");
     rc = mdb_stat(txn, db->tables[table], &stat);
-    mdb_txn_abort(txn);
+    mdb_txn_reset(txn);
     if (rc)
         return fail(err, db, rc, "counting");
     *out = stat.ms_entries;
@@ -309,6 +448,11 @@ lcf_status lcf_cot_db_count(uint64_t *out, lcf_cot_db *db, lcf_cot_table table, 
 const char *lcf_cot_db_path(const lcf_cot_db *db)
 {
     return db->data_path;
+}
+
+uint32_t lcf_cot_db_version(const lcf_cot_db *db)
+{
+    return db->version;
 }
 
 static lcf_status register_open(lcf_cot_db *db, lcf_err *err)
@@ -352,12 +496,11 @@ static int open_tables(lcf_cot_db *db, bool create)
 
     if (rc)
         return rc;
-    for (size_t i = 0; i < LCF_COT_TABLES_N && !rc; i++) {
-        rc = mdb_dbi_open(txn, TABLE_NAMES[i], create ? MDB_CREATE : 0, &db->tables[i]);
-        db->has[i] = !rc;
-        if (rc == MDB_NOTFOUND && i >= LCF_COT_TABLES_OLD_N)
-            rc = 0;
-    }
+    for (db->tables_n = 0; db->tables_n < TABLES_N && !rc; db->tables_n += !rc)
+        rc = mdb_dbi_open(txn, TABLE_NAMES[db->tables_n], create ? MDB_CREATE : 0,
+                          &db->tables[db->tables_n]);
+    if (rc == MDB_NOTFOUND && db->tables_n >= TABLES_OF_VERSION_1)
+        rc = 0;
     if (!rc && create) {
         uint8_t version[4] = {LCF_COT_FORMAT_VERSION, 0, 0, 0};
         MDB_val key = {sizeof(FORMAT_KEY) - 1, (void *)FORMAT_KEY}, value = {4, version};
@@ -369,26 +512,38 @@ static int open_tables(lcf_cot_db *db, bool create)
     return rc;
 }
 
-static lcf_status check_version(lcf_cot_db *db, lcf_err *err)
+static lcf_status read_version(lcf_cot_db *db, lcf_err *err)
 {
     lcf_buf value = LCF_BUF_INIT;
-    const uint8_t *b;
-    uint32_t version;
     lcf_status status =
         lcf_cot_db_get(&value, db, LCF_COT_META, FORMAT_KEY, sizeof(FORMAT_KEY) - 1, err);
 
     if (status == LCF_ENOTFOUND || (!status && value.len != 4))
         status = LCF_FAIL(err, LCF_EFORMAT, "%s: no format version in it", db->data_path);
-    if (!status) {
-        b = (const uint8_t *)value.data;
-        version = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-        if (version > LCF_COT_FORMAT_VERSION || version == 0)
-            status =
-                LCF_FAIL(err, LCF_EVERSION, "%s: format version %u; this program reads up to %u",
-                         db->data_path, version, LCF_COT_FORMAT_VERSION);
-    }
+    for (size_t i = 4; !status && i-- > 0;)
+        db->version = db->version << 8 | (uint8_t)value.data[i];
     lcf_buf_dispose(&value);
     return status;
+}
+
+static lcf_status check_version(lcf_cot_db *db, lcf_cot_access access, lcf_err *err)
+{
+    lcf_status status = read_version(db, err);
+
+    if (status)
+        return status;
+    if (db->version > LCF_COT_FORMAT_VERSION || db->version == 0)
+        return LCF_FAIL(err, LCF_EVERSION, "%s: format version %u; this program reads up to %u",
+                        db->data_path, db->version, LCF_COT_FORMAT_VERSION);
+    if (db->version > 1 && db->tables_n < TABLES_N)
+        return LCF_FAIL(err, LCF_EFORMAT, "%s: it has no table %s", db->data_path,
+                        TABLE_NAMES[db->tables_n]);
+    if (db->version == 1 && access == LCF_COT_WRITE)
+        return LCF_FAIL(err, LCF_EVERSION,
+                        "%s: format version 1, which this program reads and does not write; "
+                        "`llmcf store compact --cot %s` makes it version %u",
+                        db->data_path, db->dir, LCF_COT_FORMAT_VERSION);
+    return LCF_OK;
 }
 
 static lcf_status open_env(lcf_cot_db *db, const char *dir, unsigned flags, lcf_err *err)
@@ -396,7 +551,7 @@ static lcf_status open_env(lcf_cot_db *db, const char *dir, unsigned flags, lcf_
     int rc = mdb_env_create(&db->env);
 
     if (!rc)
-        rc = mdb_env_set_maxdbs(db->env, LCF_COT_TABLES_N);
+        rc = mdb_env_set_maxdbs(db->env, TABLES_N);
     if (!rc && !(flags & MDB_RDONLY) && !lcf_path_exists(db->data_path))
         rc = mdb_env_set_mapsize(db->env, MAP_BYTES_FIRST);
     if (!rc)
@@ -475,11 +630,7 @@ static lcf_status open_existing(lcf_cot_db *db, lcf_cot_access access, lcf_err *
     rc = open_tables(db, false);
     if (rc == MDB_NOTFOUND)
         return LCF_FAIL(err, LCF_EFORMAT, "%s: an LMDB file, but no CoT store", db->data_path);
-    status = rc ? fail(err, db, rc, "opening the tables") : check_version(db, err);
-    if (status || access != LCF_COT_WRITE || db->has[LCF_COT_TABLES_N - 1])
-        return status;
-    rc = open_tables(db, true); /* an older store gets the tables that it lacks */
-    return rc ? fail(err, db, rc, "adding tables") : LCF_OK;
+    return rc ? fail(err, db, rc, "opening the tables") : check_version(db, access, err);
 }
 
 lcf_status lcf_cot_db_open(lcf_cot_db **out, const char *dir, lcf_cot_access access, lcf_err *err)
@@ -513,6 +664,8 @@ void lcf_cot_db_close(lcf_cot_db *db)
 {
     if (!db)
         return;
+    if (db->reader)
+        mdb_txn_abort(db->reader);
     if (db->env)
         mdb_env_close(db->env);
     if (db->registered)

@@ -15,18 +15,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCF_COT_FORMAT_VERSION 1u
+#define LCF_COT_FORMAT_VERSION 2u
 
 typedef enum lcf_cot_table {
-    LCF_COT_RECORDS = 0,      /* 16-byte key -> zstd frame */
+    LCF_COT_RECORDS = 0,      /* 16-byte key -> value; see below */
     LCF_COT_DICTIONARIES = 1, /* big-endian u32 id -> dictionary */
     LCF_COT_META = 2,         /* name -> bytes */
-    LCF_COT_BY_USER = 3,      /* hash of the user's id, time, record key -> nothing */
-    LCF_COT_BY_TIME = 4,      /* time, record key -> nothing */
+    LCF_COT_BY_USER = 3,      /* see cot_index.h */
+    LCF_COT_BY_TIME = 4,
+    LCF_COT_REASONS = 5, /* big-endian u32 id, from 1 -> text */
 } lcf_cot_table;
-#define LCF_COT_TABLES_N 5
-#define LCF_COT_TABLES_OLD_N \
-    3 /* that a store has which was made before the others were thought of */
+#define LCF_COT_TABLES_N 6
+
+/*
+ * Records are asked for by key and kept in the order of arrival: a key is a hash, and a table in
+ * its order would be rewritten a page for every record, and its pages be two thirds full. Behind
+ * the table of records lies one of their places, with nothing but keys; who sees the records by
+ * this header does not see it. On the pages of the file their keys are places.
+ */
+#define LCF_COT_PLACE_BYTES 6
 
 typedef struct lcf_cot_db lcf_cot_db;
 
@@ -40,8 +47,10 @@ typedef enum lcf_cot_access {
 lcf_status lcf_cot_db_open(lcf_cot_db **out, const char *dir, lcf_cot_access access, lcf_err *err);
 void lcf_cot_db_close(lcf_cot_db *db); /* NULL is fine */
 const char *lcf_cot_db_path(const lcf_cot_db *db);
+/* Of the format: 1 is only read. */
+uint32_t lcf_cot_db_version(const lcf_cot_db *db);
 
-/* Appends the value. errors: ENOTFOUND without a message */
+/* Appends the value (NULL: only asks whether it is there). errors: ENOTFOUND without a message */
 lcf_status lcf_cot_db_get(lcf_buf *value, lcf_cot_db *db, lcf_cot_table table, const void *key,
                           size_t key_bytes, lcf_err *err);
 
@@ -61,20 +70,27 @@ typedef struct lcf_cot_page {
     size_t capacity, n;
 } lcf_cot_page;
 
+/* How much a scan brings: so many pairs, about so many bytes together, so much of each value. */
+typedef struct lcf_cot_limits {
+    size_t n, bytes, value_bytes;
+} lcf_cot_limits;
+#define LCF_COT_LIMITS_NONE          \
+    {                                \
+        SIZE_MAX, SIZE_MAX, SIZE_MAX \
+    }
+
 /*
- * The next pairs in key order after `after` (NULL = from the first): up to n_max, and no more than
- * about bytes_max together. page->n = 0 at the end. The page is reset first; dispose it at the end.
+ * The next pairs in key order after `after` (NULL = from the first), within the limits. page->n = 0
+ * at the end. The page is reset first; dispose it at the end.
  */
 lcf_status lcf_cot_db_scan(lcf_cot_page *page, lcf_cot_db *db, lcf_cot_table table,
-                           const lcf_str *after, size_t n_max, size_t bytes_max, lcf_err *err);
+                           const lcf_str *after, const lcf_cot_limits *limits, lcf_err *err);
 lcf_str lcf_cot_page_key(const lcf_cot_page *page, size_t i);
 lcf_str lcf_cot_page_value(const lcf_cot_page *page, size_t i);
 void lcf_cot_page_dispose(lcf_cot_page *page);
 
 /* Empties a table. errors: as put */
 lcf_status lcf_cot_db_clear(lcf_cot_db *db, lcf_cot_table table, lcf_err *err);
-/* Whether the store has that table: one that is opened for writing has all. */
-bool lcf_cot_db_has(const lcf_cot_db *db, lcf_cot_table table);
 lcf_status lcf_cot_db_count(uint64_t *out, lcf_cot_db *db, lcf_cot_table table, lcf_err *err);
 
 #endif

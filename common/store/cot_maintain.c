@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/store/cot_check.h"
 #include "common/store/cot_record.h"
+#include "common/store/cot_value.h"
 #include "common/store/cot_zstd.h"
 
 #include <stdio.h>
@@ -185,31 +186,55 @@ static lcf_status salvage_dictionary(void *arg, lcf_str key, lcf_str value)
                : LCF_OK;
 }
 
+/* The record of a node, if it is one: of version 1 a frame under its key, now a head and a frame
+ * under a place. EUNSUPPORTED: some other node. */
+static lcf_status salvaged(lcf_cot_record **out, lcf_hash128 *named, salvager *v, lcf_str key,
+                           lcf_str value, lcf_err *why)
+{
+    const cot_reasons none = {NULL, 0, 0};
+    const bool whole = key.len == sizeof(named->bytes);
+    lcf_str frame = value;
+    lcf_cot_head head;
+    lcf_status status = LCF_OK;
+
+    if (whole ? value.len <= LCF_COT_PLACE_BYTES /* of a key's place */
+              : key.len != LCF_COT_PLACE_BYTES || value.len <= LCF_COT_HEAD_BYTES)
+        return LCF_EUNSUPPORTED;
+    memcpy(named->bytes, whole ? key.data : value.data + 4, sizeof(named->bytes));
+    if (!whole) {
+        status = cot_head_read(&head, &none, value, why);
+        status = status == LCF_ENOTFOUND ? LCF_OK : status; /* the body has the reason, too */
+        frame = cot_value_frame(value);
+    }
+    lcf_buf_reset(&v->raw);
+    if (!status)
+        status = lcf_cot_codec_decode(v->codec, &v->raw, frame.data, frame.len, why);
+    if (!status)
+        status =
+            whole ? lcf_cot_record_unpack(out, lcf_buf_text(&v->raw), v->raw.len, why)
+                  : lcf_cot_record_unpack_body(out, &head, lcf_buf_text(&v->raw), v->raw.len, why);
+    if (!status && memcmp((*out)->key.bytes, named->bytes, sizeof(named->bytes)))
+        status = LCF_FAIL(why, LCF_ECHECKSUM, "the record there has another key");
+    return status;
+}
+
 static lcf_status salvage_record(void *arg, lcf_str key, lcf_str value)
 {
     salvager *v = arg;
     lcf_cot_record *record = NULL;
-    lcf_hash128 hash;
+    lcf_hash128 named;
     lcf_err why = LCF_ERR_INIT;
-    lcf_status status;
+    lcf_status status = salvaged(&record, &named, v, key, value, &why);
 
-    if (key.len != sizeof(hash.bytes))
-        return LCF_OK;
-    memcpy(hash.bytes, key.data, sizeof(hash.bytes));
-    lcf_buf_reset(&v->raw);
-    status = lcf_cot_codec_decode(v->codec, &v->raw, value.data, value.len, &why);
-    if (!status)
-        status = lcf_cot_record_unpack(&record, lcf_buf_text(&v->raw), v->raw.len, &why);
     if (status == LCF_ENOMEM)
-        return LCF_FAIL(v->err, status, "a record of %zu bytes", value.len);
-    if (!status && memcmp(record->key.bytes, hash.bytes, sizeof(hash.bytes)))
-        status = LCF_FAIL(&why, LCF_ECHECKSUM, "the record there has another key");
-    if (status) {
-        count_damaged(v->t, hash, why.text);
-        free(record);
-        return LCF_OK;
+        status = LCF_FAIL(v->err, status, "a record of %zu bytes", value.len);
+    else if (!status)
+        status = batch_add(v->b, record, v->err);
+    else {
+        if (status != LCF_EUNSUPPORTED)
+            count_damaged(v->t, named, why.text);
+        status = LCF_OK;
     }
-    status = batch_add(v->b, record, v->err);
     free(record);
     return status;
 }

@@ -45,15 +45,10 @@ static lcf_status check(const lcf_cot_record *r, lcf_status status, lcf_err *err
     return LCF_OK;
 }
 
-lcf_status lcf_cot_record_pack(lcf_buf *out, const lcf_cot_record *r, lcf_err *err)
+static Lcf__CotRecord message_of(const lcf_cot_record *r)
 {
     Lcf__CotRecord m = LCF__COT_RECORD__INIT;
-    size_t bytes;
-    uint8_t *packed;
-    lcf_status status = check(r, LCF_EINVAL, err);
 
-    if (status)
-        return status;
     m.key = (ProtobufCBinaryData){sizeof(r->key), (uint8_t *)r->key.bytes};
     m.sample_hash = (ProtobufCBinaryData){sizeof(r->sample_hash), (uint8_t *)r->sample_hash.bytes};
     m.user_id = (char *)r->user_id;
@@ -73,14 +68,36 @@ lcf_status lcf_cot_record_pack(lcf_buf *out, const lcf_cot_record *r, lcf_err *e
     m.prompt_tokens = r->prompt_tokens;
     m.tokens = r->tokens;
     m.tokens_generated = r->tokens_generated;
-    bytes = lcf__cot_record__get_packed_size(&m);
-    packed = lcf_alloc(bytes, 1);
-    if (!packed)
-        return LCF_FAIL(err, LCF_ENOMEM, "CoT record, %zu bytes", bytes);
-    lcf__cot_record__pack(&m, packed);
-    lcf_buf_append(out, packed, bytes);
-    free(packed);
-    return out->status ? LCF_FAIL(err, out->status, "CoT record, %zu bytes", bytes) : LCF_OK;
+    return m;
+}
+
+static lcf_status pack(lcf_buf *out, const Lcf__CotRecord *m, lcf_err *err)
+{
+    const size_t bytes = lcf__cot_record__get_packed_size(m);
+    char *to = lcf_buf_reserve(out, bytes);
+
+    if (!to)
+        return LCF_FAIL(err, out->status, "CoT record, %zu bytes", bytes);
+    lcf_buf_advance(out, lcf__cot_record__pack(m, (uint8_t *)to));
+    return LCF_OK;
+}
+
+lcf_status lcf_cot_record_pack(lcf_buf *out, const lcf_cot_record *r, lcf_err *err)
+{
+    const lcf_status status = check(r, LCF_EINVAL, err);
+    const Lcf__CotRecord m = status ? (Lcf__CotRecord)LCF__COT_RECORD__INIT : message_of(r);
+
+    return status ? status : pack(out, &m, err);
+}
+
+lcf_status lcf_cot_record_pack_body(lcf_buf *out, const lcf_cot_record *r, lcf_err *err)
+{
+    Lcf__CotRecord m = message_of(r);
+
+    m.key = m.sample_hash = (ProtobufCBinaryData){0, NULL};
+    m.time = 0;
+    m.score = 0;
+    return pack(out, &m, err);
 }
 
 /* One block for the parts of a message; what does not fit in is allocated beside it. protobuf-c
@@ -116,13 +133,13 @@ static void pb_free(void *arg, void *p)
         free(p);
 }
 
-static void scalars(lcf_cot_record *r, const Lcf__CotRecord *m)
+static void scalars(lcf_cot_record *r, const lcf_cot_head *head, const Lcf__CotRecord *m)
 {
-    memcpy(r->key.bytes, m->key.data, sizeof(r->key));
-    memcpy(r->sample_hash.bytes, m->sample_hash.data, sizeof(r->sample_hash));
+    r->key = head->key;
+    r->sample_hash = head->sample_hash;
+    r->time = head->time;
+    r->score = head->score;
     r->label = m->label;
-    r->time = m->time;
-    r->score = m->score;
     memcpy(r->parts, m->parts, sizeof(r->parts));
     r->candidate = m->candidate;
     r->candidates_n = m->candidates_n;
@@ -131,35 +148,66 @@ static void scalars(lcf_cot_record *r, const Lcf__CotRecord *m)
     r->tokens_generated = m->tokens_generated;
 }
 
-static lcf_status flatten(lcf_cot_record **out, const Lcf__CotRecord *m, lcf_err *err)
+static lcf_status flatten(lcf_cot_record **out, const lcf_cot_head *head, const Lcf__CotRecord *m,
+                          lcf_err *err)
 {
     const char *const from[STRINGS_N] = {m->user_id,       m->item_id,  m->text,
                                          m->reject_reason, m->model_id, m->prompt_version,
                                          m->sampling};
-    size_t bytes = sizeof(lcf_cot_record);
+    size_t bytes = sizeof(lcf_cot_record), sizes[STRINGS_N];
     lcf_cot_record *r;
     char *to;
 
     for (size_t i = 0; i < STRINGS_N; i++)
-        bytes += strlen(from[i]) + 1;
-    r = lcf_alloc_zero(1, bytes);
+        bytes += sizes[i] = strlen(from[i]) + 1;
+    r = lcf_alloc(1, bytes);
     if (!r)
         return LCF_FAIL(err, LCF_ENOMEM, "CoT record, %zu bytes", bytes);
     const char **const fields[STRINGS_N] = {&r->user_id,       &r->item_id,  &r->text,
                                             &r->reject_reason, &r->model_id, &r->prompt_version,
                                             &r->sampling};
-    scalars(r, m);
+    scalars(r, head, m);
     to = (char *)(r + 1);
     for (size_t i = 0; i < STRINGS_N; i++) {
-        size_t n = strlen(from[i]) + 1;
-        *fields[i] = memcpy(to, from[i], n);
-        to += n;
+        *fields[i] = memcpy(to, from[i], sizes[i]);
+        to += sizes[i];
     }
     *out = r;
     return LCF_OK;
 }
 
-lcf_status lcf_cot_record_unpack(lcf_cot_record **out, const void *bytes, size_t n, lcf_err *err)
+/* What the head would say: of a whole message, in the message itself. */
+static lcf_status head_of(lcf_cot_head *head, const Lcf__CotRecord *m, lcf_err *err)
+{
+    if (m->key.len != sizeof(head->key) || m->sample_hash.len != sizeof(head->sample_hash))
+        return LCF_FAIL(err, LCF_EFORMAT, "CoT record with a key of %zu bytes", m->key.len);
+    memcpy(head->key.bytes, m->key.data, sizeof(head->key));
+    memcpy(head->sample_hash.bytes, m->sample_hash.data, sizeof(head->sample_hash));
+    head->time = m->time;
+    head->score = m->score;
+    return LCF_OK;
+}
+
+static lcf_status to_record(lcf_cot_record **out, const lcf_cot_head *head, const Lcf__CotRecord *m,
+                            lcf_err *err)
+{
+    lcf_cot_head own;
+    lcf_status status = head ? LCF_OK : head_of(&own, m, err);
+
+    if (!status && m->n_parts != LCF_COT_PARTS_N)
+        status = LCF_FAIL(err, LCF_EFORMAT, "CoT record with %zu parts", m->n_parts);
+    if (!status)
+        status = flatten(out, head ? head : &own, m, err);
+    if (!status && (status = check(*out, LCF_EFORMAT, err))) {
+        free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* head NULL: a whole message. */
+static lcf_status unpack(lcf_cot_record **out, const lcf_cot_head *head, const void *bytes,
+                         size_t n, lcf_err *err)
 {
     pb_room room = {.size = n + PB_ROOM};
     ProtobufCAllocator allocator = {pb_alloc, pb_free, &room};
@@ -170,27 +218,24 @@ lcf_status lcf_cot_record_unpack(lcf_cot_record **out, const void *bytes, size_t
     room.bytes = lcf_alloc(room.size, 1);
     if (room.bytes)
         m = lcf__cot_record__unpack(&allocator, n, bytes);
-    if (!room.bytes || room.out_of_memory) {
+    if (!room.bytes || room.out_of_memory)
         status = LCF_FAIL(err, LCF_ENOMEM, "CoT record of %zu bytes", n);
-        goto done;
-    }
-    if (!m) {
-        status = LCF_FAIL(err, LCF_EFORMAT, "%zu bytes that are no CoT record", n);
-        goto done;
-    }
-    if (m->key.len != 16 || m->sample_hash.len != 16 || m->n_parts != LCF_COT_PARTS_N) {
-        status = LCF_FAIL(err, LCF_EFORMAT, "CoT record with a key of %zu bytes and %zu parts",
-                          m->key.len, m->n_parts);
-        goto done;
-    }
-    status = flatten(out, m, err);
-    if (!status && (status = check(*out, LCF_EFORMAT, err))) {
-        free(*out);
-        *out = NULL;
-    }
-done:
+    else
+        status = m ? to_record(out, head, m, err)
+                   : LCF_FAIL(err, LCF_EFORMAT, "%zu bytes that are no CoT record", n);
     if (m)
         lcf__cot_record__free_unpacked(m, &allocator);
     free(room.bytes);
     return status;
+}
+
+lcf_status lcf_cot_record_unpack(lcf_cot_record **out, const void *bytes, size_t n, lcf_err *err)
+{
+    return unpack(out, NULL, bytes, n, err);
+}
+
+lcf_status lcf_cot_record_unpack_body(lcf_cot_record **out, const lcf_cot_head *head,
+                                      const void *bytes, size_t n, lcf_err *err)
+{
+    return unpack(out, head, bytes, n, err);
 }

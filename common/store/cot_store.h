@@ -46,6 +46,15 @@ typedef struct lcf_cot_record {
     uint64_t tokens_generated;      /* over all candidates */
 } lcf_cot_record;
 
+/* What is said of a record beside its frame: reading it expands nothing. */
+typedef struct lcf_cot_head {
+    lcf_hash128 key, sample_hash;
+    lcf_hash128 content; /* of the packed record */
+    int64_t time;
+    float score;
+    const char *reject_reason; /* until the next call that uses the store */
+} lcf_cot_head;
+
 typedef struct lcf_cot_store lcf_cot_store;
 
 typedef struct lcf_cot_store_options {
@@ -64,7 +73,7 @@ typedef struct lcf_cot_store_options {
 
 /*
  * errors   ENOENT no store there (reading); EBUSY another writer; EFORMAT not a store, truncated;
- * EVERSION newer
+ * EVERSION newer; older, and to be written
  */
 lcf_status lcf_cot_store_open(lcf_cot_store **out, const char *dir,
                               const lcf_cot_store_options *options, lcf_err *err);
@@ -82,6 +91,11 @@ lcf_status lcf_cot_store_get(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128
  * returned. */
 typedef lcf_status (*lcf_cot_visit)(void *arg, const lcf_cot_record *record, lcf_err *err);
 lcf_status lcf_cot_store_each(lcf_cot_store *s, lcf_cot_visit fn, void *arg, lcf_err *err);
+
+/* The same for the heads of records. A store of version 1 has none: its records are expanded. */
+typedef lcf_status (*lcf_cot_visit_head)(void *arg, const lcf_cot_head *head, lcf_err *err);
+lcf_status lcf_cot_store_each_head(lcf_cot_store *s, lcf_cot_visit_head fn, void *arg,
+                                   lcf_err *err);
 
 /* Told about a record that cannot be read, in the order of keys. */
 typedef void (*lcf_cot_damage)(void *arg, lcf_hash128 key, const char *why);
@@ -118,8 +132,8 @@ lcf_status lcf_cot_store_stat(lcf_cot_store_stats *out, lcf_cot_store *s, lcf_er
 /* SHA-256 over the content of all records in key order: what the store holds, however it is stored.
  */
 lcf_status lcf_cot_store_digest(char out[LCF_SHA256_HEX_BYTES], lcf_cot_store *s, lcf_err *err);
-/* The same for a walk that does more: add every record in key order, then end. */
-lcf_status lcf_cot_digest_add(lcf_buf *digest, const lcf_cot_record *record, lcf_err *err);
+/* The same for a walk that does more: add every head in key order, then end. */
+void lcf_cot_digest_add(lcf_buf *digest, const lcf_cot_head *head);
 lcf_status lcf_cot_digest_end(char out[LCF_SHA256_HEX_BYTES], const lcf_buf *digest, lcf_err *err);
 /*
  * Writes every record once more, in batches, with a dictionary trained on what is there now; the

@@ -128,27 +128,6 @@ lcf_status lcf_cot_codec_add_dictionary(lcf_cot_codec *c, const void *data, size
     return LCF_OK;
 }
 
-/* Room for n more bytes at the end of `buf`; NULL with the status remembered in it. */
-static char *reserve(lcf_buf *buf, size_t n)
-{
-    size_t wanted;
-
-    if (buf->status)
-        return NULL;
-    if (!lcf_add_size(&wanted, buf->len, n) || !lcf_add_size(&wanted, wanted, 1) ||
-        lcf_grow((void **)&buf->data, &buf->capacity, wanted, 1)) {
-        buf->status = LCF_ENOMEM;
-        return NULL;
-    }
-    return buf->data + buf->len;
-}
-
-static void advance(lcf_buf *buf, size_t n)
-{
-    buf->len += n;
-    buf->data[buf->len] = '\0';
-}
-
 lcf_status lcf_cot_codec_encode(lcf_cot_codec *c, lcf_buf *out, const void *raw, size_t n,
                                 lcf_err *err)
 {
@@ -158,13 +137,13 @@ lcf_status lcf_cot_codec_encode(lcf_cot_codec *c, lcf_buf *out, const void *raw,
     if (n > LCF_COT_RAW_BYTES_MAX)
         return LCF_FAIL(err, LCF_ELIMIT, "CoT record of %zu bytes; the limit is %u", n,
                         LCF_COT_RAW_BYTES_MAX);
-    to = reserve(out, bound);
+    to = lcf_buf_reserve(out, bound);
     if (!to)
         return LCF_FAIL(err, LCF_ENOMEM, "CoT record, %zu bytes", bound);
     written = ZSTD_compress2(c->compress, to, bound, raw, n);
     if (ZSTD_isError(written))
         return LCF_FAIL(err, LCF_ENOMEM, "zstd: %s", ZSTD_getErrorName(written));
-    advance(out, written);
+    lcf_buf_advance(out, written);
     return LCF_OK;
 }
 
@@ -205,7 +184,7 @@ lcf_status lcf_cot_codec_decode(lcf_cot_codec *c, lcf_buf *out, const void *fram
     if (id && !(d = find(c, id)))
         return LCF_FAIL(err, LCF_EFORMAT, "compressed with dictionary %u, which the store lacks",
                         id);
-    to = reserve(out, raw);
+    to = lcf_buf_reserve(out, raw);
     if (!to)
         return LCF_FAIL(err, LCF_ENOMEM, "CoT record, %zu bytes", raw);
     got = d ? ZSTD_decompress_usingDDict(c->expand, to, raw, frame, n, d->expand)
@@ -213,14 +192,14 @@ lcf_status lcf_cot_codec_decode(lcf_cot_codec *c, lcf_buf *out, const void *fram
     if (ZSTD_isError(got) || got != raw)
         return LCF_FAIL(err, LCF_ECHECKSUM, "zstd: %s",
                         ZSTD_isError(got) ? ZSTD_getErrorName(got) : "wrong content size");
-    advance(out, got);
+    lcf_buf_advance(out, got);
     return LCF_OK;
 }
 
 lcf_status lcf_cot_dictionary_train(lcf_buf *out, const void *samples, const size_t *sizes,
                                     size_t n, size_t bytes_max, lcf_err *err)
 {
-    char *to = reserve(out, bytes_max);
+    char *to = lcf_buf_reserve(out, bytes_max);
     size_t got;
 
     if (!to)
@@ -230,6 +209,6 @@ lcf_status lcf_cot_dictionary_train(lcf_buf *out, const void *samples, const siz
     got = ZDICT_trainFromBuffer(to, bytes_max, samples, sizes, (unsigned)n);
     if (ZDICT_isError(got) || !lcf_cot_dictionary_id(to, got))
         return LCF_EUNSUPPORTED;
-    advance(out, got);
+    lcf_buf_advance(out, got);
     return LCF_OK;
 }

@@ -113,22 +113,23 @@ static lcf_status open_store(lcf_cot_store **out, const arguments *a, bool write
 
 /* ---- looking ---- */
 
-/* What one walk over all records gathers. */
+/* What one walk over all heads gathers. */
 typedef struct summary {
     json_t *reasons;
     lcf_buf digest;
 } summary;
 
 /* Counts a record under its reason of rejection; "" is "kept". */
-static lcf_status sum_up(void *arg, const lcf_cot_record *r, lcf_err *err)
+static lcf_status sum_up(void *arg, const lcf_cot_head *head, lcf_err *err)
 {
     summary *s = arg;
-    const char *reason = *r->reject_reason ? r->reject_reason : "kept";
+    const char *reason = *head->reject_reason ? head->reject_reason : "kept";
     const json_int_t n = json_integer_value(json_object_get(s->reasons, reason));
 
+    lcf_cot_digest_add(&s->digest, head);
     return json_object_set_new(s->reasons, reason, json_integer(n + 1))
                ? LCF_FAIL(err, LCF_ENOMEM, "counts of reasons")
-               : lcf_cot_digest_add(&s->digest, r, err);
+               : LCF_OK;
 }
 
 static lcf_status run_stats(const arguments *a, lcf_err *err)
@@ -143,7 +144,7 @@ static lcf_status run_stats(const arguments *a, lcf_err *err)
     if (!status)
         status = lcf_cot_store_stat(&s, store, err);
     if (!status)
-        status = lcf_cot_store_each(store, sum_up, &all, err);
+        status = lcf_cot_store_each_head(store, sum_up, &all, err);
     if (!status)
         status = lcf_cot_digest_end(digest, &all.digest, err);
     lcf_cot_store_close(store);

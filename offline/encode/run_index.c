@@ -87,7 +87,7 @@ static size_t find_row(const index_step *s, const lcf_hash128 *hash)
     return s->rows[low].sample;
 }
 
-static lcf_status match_record(void *arg, const lcf_cot_record *record, lcf_err *err)
+static lcf_status match_record(void *arg, const lcf_cot_head *record, lcf_err *err)
 {
     index_step *s = arg;
     match m = {record->key, find_row(s, &record->sample_hash), 0, record->score, 0};
@@ -277,7 +277,7 @@ static lcf_status make(index_step *s, lcf_err *err)
     if (!status)
         status = hash_rows(s, err);
     if (!status)
-        status = lcf_cot_store_each(s->store, match_record, s, err);
+        status = lcf_cot_store_each_head(s->store, match_record, s, err);
     if (status)
         return status;
     keep_best(s);

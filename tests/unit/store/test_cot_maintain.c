@@ -189,12 +189,13 @@ static void torn_pages_cost_their_records_alone(void **state)
 /* The last key of a first page of 64 records. */
 static lcf_hash128 key_64(const char *dir)
 {
+    const lcf_cot_limits limits = {64, SIZE_MAX, SIZE_MAX};
     lcf_cot_page page = {LCF_BUF_INIT, NULL, 0, 0};
     lcf_hash128 key;
     lcf_cot_db *db;
 
     assert_int_equal(lcf_cot_db_open(&db, dir, LCF_COT_READ, NULL), LCF_OK);
-    assert_int_equal(lcf_cot_db_scan(&page, db, LCF_COT_RECORDS, NULL, 64, SIZE_MAX, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_db_scan(&page, db, LCF_COT_RECORDS, NULL, &limits, NULL), LCF_OK);
     assert_int_equal(page.n, 64);
     memcpy(key.bytes, lcf_cot_page_key(&page, 63).data, sizeof(key.bytes));
     lcf_cot_page_dispose(&page);
@@ -229,8 +230,8 @@ static void rewrite_key(const char *path, lcf_hash128 key, uint8_t size, int fil
 }
 
 /* A key that has become smaller than those before it, or shorter: the walk ends all the same, and
- * everything else is saved. */
-static void damaged_keys_cost_their_records_alone(void **state)
+ * all is saved, because a record says its key itself. */
+static void damaged_keys_cost_no_record(void **state)
 {
     static const struct {
         uint8_t size;
@@ -255,9 +256,9 @@ static void damaged_keys_cost_their_records_alone(void **state)
         }
         if (lcf_cot_store_repair(&counts, "keys", NULL, NULL, &err))
             fail_msg("%s", err.text);
-        assert_int_equal(counts.sound_n, RECORDS - 1);
+        assert_int_equal(counts.sound_n, RECORDS);
         assert_int_equal(records_open(&s, "keys", false, NULL), LCF_OK);
-        assert_int_equal(lcf_cot_store_has(s, key, NULL), LCF_ENOTFOUND);
+        assert_int_equal(lcf_cot_store_has(s, key, NULL), LCF_OK);
         lcf_cot_store_close(s);
     }
 }
@@ -361,6 +362,92 @@ static void killed_compaction_loses_nothing(void **state)
     assert_int_equal(lcf_cot_store_compact("killed", NULL), LCF_OK);
     assert_false(lcf_path_exists("killed/replacing"));
     assert_same_stores("killed", "loose");
+}
+
+/* A folder with a store of schemas/examples. */
+static void copy_example(const char *to, const char *name)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    char path[4096], target[256];
+    lcf_map map;
+
+    snprintf(path, sizeof(path), "%s/schemas/examples/%s", source ? source : ".", name);
+    snprintf(target, sizeof(target), "%s/data.mdb", to);
+    records_fresh(to);
+    assert_int_equal(lcf_dir_create(to, NULL), LCF_OK);
+    assert_int_equal(lcf_map_open(&map, path, NULL), LCF_OK);
+    assert_int_equal(lcf_file_write(target, map.data, map.bytes_n, NULL), LCF_OK);
+    lcf_map_close(&map);
+}
+
+static lcf_status note_head(void *arg, const lcf_cot_head *head, lcf_err *err)
+{
+    char *reasons = arg;
+
+    (void)err;
+    assert_true((head->score == 0.0f) == (*head->reject_reason != 0));
+    if (*head->reject_reason && !strstr(reasons, head->reject_reason))
+        strcat(reasons, head->reject_reason);
+    return LCF_OK;
+}
+
+/* The same records in either version: by key, by their heads, by user and time. */
+static void check_example(const char *dir, bool write)
+{
+    const lcf_cot_select some = {"u3", 1136073600, 1136073600 + 8 * 3600};
+    char digest[LCF_SHA256_HEX_BYTES], reasons[64] = "";
+    lcf_cot_record *got;
+    lcf_hash128 key;
+    size_t n = 0;
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    digest_of(digest, dir);
+    assert_string_equal(digest, "922d265b21bae5a6765e9e283460f13dd4277a25a45f7a2c3091c2e0ba68df4c");
+    if (records_open(&s, dir, write, &err))
+        fail_msg("%s", err.text);
+    assert_true(lcf_hash128_parse(&key, "f7ab469d1dc79166fc874dadcc0dd854"));
+    assert_int_equal(lcf_cot_store_get(&got, s, key, &err), LCF_OK);
+    assert_string_equal(got->user_id, "u3");
+    assert_true(got->time == 1136073600 + 3 * 3600);
+    free(got);
+    assert_int_equal(lcf_cot_store_each_of(s, &some, count_sound, &n, &err), LCF_OK);
+    assert_int_equal(n, 2); /* of the hours 3, 7 and 11 */
+    assert_int_equal(lcf_cot_store_each_head(s, note_head, reasons, &err), LCF_OK);
+    assert_non_null(strstr(reasons, "repeats itself"));
+    assert_non_null(strstr(reasons, "too short"));
+    lcf_cot_store_close(s);
+}
+
+/* Version 1 is read, not written, and becomes version 2 by compaction, whenever that is killed. */
+static void an_older_store_is_read_and_made_new(void **state)
+{
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    copy_example("aged", "cot_store_v1.mdb");
+    check_example("aged", false);
+    assert_int_equal(records_open(&s, "aged", true, &err), LCF_EVERSION);
+    assert_non_null(strstr(err.text, "store compact"));
+    for (useconds_t wait = 0; wait < 8000; wait += 1000) {
+        const pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (!child) {
+            copy_example("aged", "cot_store_v1.mdb");
+            for (;;)
+                lcf_cot_store_compact("aged", NULL);
+        }
+        usleep(20000 + wait);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        check_example("aged", false);
+    }
+    assert_int_equal(lcf_cot_store_compact("aged", NULL), LCF_OK);
+    check_example("aged", true);
+    copy_example("golden", "cot_store.mdb");
+    check_example("golden", true);
 }
 
 static void note_conflict(void *arg, lcf_hash128 key)
@@ -630,11 +717,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_records_are_named_and_dropped),
         cmocka_unit_test(torn_pages_cost_their_records_alone),
-        cmocka_unit_test(damaged_keys_cost_their_records_alone),
+        cmocka_unit_test(damaged_keys_cost_no_record),
         cmocka_unit_test(repair_brings_back_no_older_version),
         cmocka_unit_test(nothing_to_save_changes_nothing),
         cmocka_unit_test(compaction_keeps_the_content),
         cmocka_unit_test(killed_compaction_loses_nothing),
+        cmocka_unit_test(an_older_store_is_read_and_made_new),
         cmocka_unit_test(merging_twice_adds_once),
         cmocka_unit_test(exported_records_come_back),
         cmocka_unit_test(lines_that_are_no_records_are_named),

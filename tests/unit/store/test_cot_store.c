@@ -388,7 +388,7 @@ static void test_newer_version(void **state)
     lcf_cot_db *db;
     lcf_cot_store *s;
     lcf_err err = LCF_ERR_INIT;
-    const char version[4] = {2, 0, 0, 0};
+    const char version[4] = {3, 0, 0, 0};
     lcf_cot_pair pair = {LCF_COT_META, {"format_version", 14}, {version, 4}};
 
     (void)state;
@@ -397,7 +397,7 @@ static void test_newer_version(void **state)
     assert_int_equal(lcf_cot_db_put(db, &pair, 1, &err), LCF_OK);
     lcf_cot_db_close(db);
     assert_int_equal(records_open(&s, "newer", false, &err), LCF_EVERSION);
-    assert_non_null(strstr(err.text, "version 2"));
+    assert_non_null(strstr(err.text, "version 3"));
     assert_int_equal(records_open(&s, "newer", true, &err), LCF_EVERSION);
 }
 
