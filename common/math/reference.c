@@ -54,6 +54,18 @@ void lcf_ref_axpy(float *y, float a, const float *x, size_t n)
         y[i] = y[i] + a * x[i];
 }
 
+void lcf_ref_csr_multiply_add(float *y, const lcf_csr *a, const float *x, const float *z, size_t d)
+{
+    for (size_t i = 0; i < a->rows_n; i++)
+        for (size_t j = 0; j < d; j++) {
+            double sum = x[i * d + j];
+
+            for (uint32_t e = a->begin[i]; e < a->begin[i + 1]; e++)
+                sum += (double)a->value[e] * z[a->column[e] * d + j];
+            y[i * d + j] = (float)sum;
+        }
+}
+
 void lcf_ref_softmax(float *x, size_t rows, size_t n)
 {
     size_t row, i;

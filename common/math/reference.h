@@ -6,6 +6,7 @@
 #define LCF_COMMON_MATH_REFERENCE_H
 
 #include "common/math/kernels.h"
+#include "common/math/sparse.h"
 
 void lcf_ref_gemm(float *c, const float *a, const float *b, bool transpose_a, bool transpose_b,
                   size_t m, size_t n, size_t k, float alpha, float beta, size_t lda, size_t ldb,
@@ -14,6 +15,7 @@ void lcf_ref_linear(float *y, const float *x, const float *w, const float *bias,
                     size_t in, size_t out);
 float lcf_ref_dot(const float *a, const float *b, size_t n);
 void lcf_ref_axpy(float *y, float a, const float *x, size_t n);
+void lcf_ref_csr_multiply_add(float *y, const lcf_csr *a, const float *x, const float *z, size_t d);
 void lcf_ref_softmax(float *x, size_t rows, size_t n);
 void lcf_ref_gelu(float *y, const float *x, size_t n);
 void lcf_ref_gelu_backward(float *dx, const float *dy, const float *x, size_t n);

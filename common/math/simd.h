@@ -7,6 +7,7 @@
 
 #include "common/math/kernels.h"
 #include "common/math/path_attention.h"
+#include "common/math/sparse.h"
 
 typedef struct lcf_simd {
     size_t width; /* floats per vector */
@@ -37,6 +38,7 @@ typedef struct lcf_simd {
     void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*csr_multiply_add)(float *y, const lcf_csr *a, const float *x, const float *z, size_t d);
     void (*exp)(float *y, const float *x, size_t n);
     void (*sigmoid)(float *y, const float *x, size_t n);
     void (*tanh)(float *y, const float *x, size_t n);

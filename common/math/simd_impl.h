@@ -139,6 +139,50 @@ static void impl_axpy(float *y, float a, const float *x, size_t n)
         y[i] += a * x[i];
 }
 
+/* Columns [at, at + vecs * VW) of one row of y = x + A z. */
+ALWAYS_INLINE void csr_columns(const size_t vecs, float *y, const lcf_csr *a, size_t row,
+                               const float *x, const float *z, size_t d, size_t at)
+{
+    vec sum[4];
+    size_t v;
+    uint32_t e;
+
+#pragma GCC unroll 4
+    for (v = 0; v < vecs; v++)
+        sum[v] = *(const vec *)(x + row * d + at + v * VW);
+    for (e = a->begin[row]; e < a->begin[row + 1]; e++) {
+        const float *from = z + a->column[e] * d + at;
+
+#pragma GCC unroll 4
+        for (v = 0; v < vecs; v++)
+            sum[v] += a->value[e] * *(const vec *)(from + v * VW);
+    }
+#pragma GCC unroll 4
+    for (v = 0; v < vecs; v++)
+        *(vec *)(y + row * d + at + v * VW) = sum[v];
+}
+
+static void impl_csr_multiply_add(float *y, const lcf_csr *a, const float *x, const float *z,
+                                  size_t d)
+{
+    size_t row, at, j;
+    uint32_t e;
+
+    for (row = 0; row < a->rows_n; row++) {
+        for (at = 0; at + 4 * VW <= d; at += 4 * VW)
+            csr_columns(4, y, a, row, x, z, d, at);
+        for (; at + VW <= d; at += VW)
+            csr_columns(1, y, a, row, x, z, d, at);
+        for (j = at; j < d; j++) {
+            float sum = x[row * d + j];
+
+            for (e = a->begin[row]; e < a->begin[row + 1]; e++)
+                sum += a->value[e] * z[a->column[e] * d + j];
+            y[row * d + j] = sum;
+        }
+    }
+}
+
 /* ---- products ---- */
 
 /* rows x (vecs * VW) of C; rows and vecs are constants at every call, so the accumulators stay in
@@ -817,6 +861,7 @@ const lcf_simd SIMD_TABLE = {
     .path_attend = impl_path_attend,
     .dot = impl_dot,
     .axpy = impl_axpy,
+    .csr_multiply_add = impl_csr_multiply_add,
     .exp = impl_exp,
     .sigmoid = impl_sigmoid,
     .tanh = impl_tanh,

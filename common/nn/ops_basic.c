@@ -337,13 +337,16 @@ static void sign_backward(lcf_tape *t, tape_node *node)
     tape_grad_pass(t, node->in[0], node->out);
 }
 
-lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x)
+lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x, float share, lcf_rng *rng)
 {
+    const bool all = share >= 1.0f || !tape_records(t);
     lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
 
     tape_note(t, sign_backward, y, x, NULL, NULL, 0);
     for (size_t i = 0; !tape_failed(t) && i < y->n; i++)
-        y->data[i] = x->data[i] >= 0.0f ? 1.0f : -1.0f;
+        y->data[i] = !all && lcf_rng_f32(rng) >= share ? x->data[i]
+                     : x->data[i] >= 0.0f              ? 1.0f
+                                                       : -1.0f;
     return y;
 }
 

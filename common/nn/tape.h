@@ -19,6 +19,7 @@
 
 #include "common/base/rng.h"
 #include "common/base/status.h"
+#include "common/math/sparse.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -158,8 +159,10 @@ lcf_tensor *lcf_op_reciprocal(lcf_tape *t, lcf_tensor *x); /* 1 / x */
 lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x);
 lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
-/* 1 where x is at least 0, else -1; the gradient passes as if it were x (straight through). */
-lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x);
+/* 1 where x is at least 0, else -1; the gradient passes as if it were x (straight through). On a
+ * tape that records, an element is so with probability `share` alone, else x; rng may be NULL where
+ * share is 1. */
+lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x, float share, lcf_rng *rng);
 lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up);
 /* x times the standard normal's distribution function at x. source: Hendrycks and Gimpel 2016 */
 lcf_tensor *lcf_op_gelu(lcf_tape *t, lcf_tensor *x);
@@ -274,6 +277,14 @@ lcf_tensor *lcf_op_gru(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bi
                        const uint32_t *offsets, size_t n);
 /* One update: x, h [N, 3 D] (input and state mapped), before [N, D] -> [N, D]. */
 lcf_tensor *lcf_op_gru_cell(lcf_tape *t, lcf_tensor *x, lcf_tensor *h, lcf_tensor *before);
+
+/*
+ * Light graph convolution (lcf_bipartite_propagate) over the rows of two tables, left [L, D] and
+ * right [R, D], each with a dense gradient -> [L + R, D], the left ones first. graph must outlive
+ * the step.
+ */
+lcf_tensor *lcf_op_propagate(lcf_tape *t, lcf_tensor *left, lcf_tensor *right,
+                             const lcf_bipartite *graph, size_t layers_n);
 
 /* ---- losses: scalars [1] ---- */
 

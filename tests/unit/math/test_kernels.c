@@ -130,6 +130,30 @@ static void vectors_once(void)
     free(c);
 }
 
+/* A random matrix of some 3 elements a row, empty rows among them. */
+static void sparse_once(void)
+{
+    const size_t rows = size_up_to(20), columns = size_up_to(20), d = size_up_to(80);
+    uint32_t begin[21] = {0}, column[20 * 6];
+    float *value = numbers(20 * 6), *x = numbers(rows * d), *z = numbers(columns * d);
+    float *y = numbers(rows * d), *want = numbers(rows * d);
+    const lcf_csr a = {rows, begin, column, value};
+
+    for (size_t i = 0; i < rows; i++) {
+        begin[i + 1] = begin[i] + (uint32_t)lcf_rng_below(&rng, 7);
+        for (uint32_t e = begin[i]; e < begin[i + 1]; e++)
+            column[e] = (uint32_t)lcf_rng_below(&rng, columns);
+    }
+    lcf_csr_multiply_add(y, &a, x, z, d);
+    lcf_ref_csr_multiply_add(want, &a, x, z, d);
+    assert_close(y, want, rows * d, 1e-5);
+    free(value);
+    free(x);
+    free(z);
+    free(y);
+    free(want);
+}
+
 static void elementwise_once(void)
 {
     static void (*const fast[])(float *, const float *, size_t) = {lcf_exp, lcf_sigmoid, lcf_tanh};
@@ -501,6 +525,7 @@ static void gelu_once(void)
 LEVEL_TEST(gemm)
 LEVEL_TEST(linear)
 LEVEL_TEST(vectors)
+LEVEL_TEST(sparse)
 LEVEL_TEST(elementwise)
 LEVEL_TEST(softmax)
 LEVEL_TEST(rmsnorm)
@@ -587,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_gemm_starts_no_threads),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_sparse),
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_rmsnorm),

@@ -252,6 +252,96 @@ static double naive_gather_mean(lcf_tensor **in, size_t i)
     return to > from ? sum / (to - from) : 0;
 }
 
+/* Three nodes on the left, four on the right; the left 0 and the right 2 have no edge. */
+static const uint32_t left_begin[] = {0, 0, 2, 5}, left_column[] = {0, 3, 0, 1, 3},
+                      right_begin[] = {0, 2, 3, 3, 5}, right_column[] = {1, 2, 2, 1, 2};
+static const float left_value[] = {.5f, .25f, .7f, -.3f, .4f},
+                   right_value[] = {.5f, .7f, -.3f, .25f, .4f};
+static const lcf_bipartite bipartite = {{3, left_begin, left_column, left_value},
+                                        {4, right_begin, right_column, right_value}};
+
+static lcf_tensor *build_propagate(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_propagate(t, in[0], in[1], &bipartite, 3);
+}
+static lcf_tensor *build_propagate_none(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_propagate(t, in[0], in[1], &bipartite, 0);
+}
+static void naive_propagate(float *out, lcf_tensor **in)
+{
+    enum { N = 7 };
+    double a[N][N] = {{0}}, layer[N], next[N], sum;
+    const size_t d = in[0]->dims[1];
+
+    for (size_t i = 0; i < 3; i++)
+        for (uint32_t e = left_begin[i]; e < left_begin[i + 1]; e++)
+            a[i][3 + left_column[e]] = a[3 + left_column[e]][i] = left_value[e];
+    for (size_t j = 0; j < d; j++) {
+        for (size_t i = 0; i < N; i++)
+            layer[i] = i < 3 ? in[0]->data[i * d + j] : in[1]->data[(i - 3) * d + j];
+        for (size_t i = 0; i < N; i++)
+            out[i * d + j] = (float)(layer[i] / 4);
+        for (int k = 0; k < 3; k++) {
+            for (size_t i = 0; i < N; i++) {
+                sum = 0;
+                for (size_t m = 0; m < N; m++)
+                    sum += a[i][m] * layer[m];
+                next[i] = sum;
+            }
+            memcpy(layer, next, sizeof(layer));
+            for (size_t i = 0; i < N; i++)
+                out[i * d + j] += (float)(layer[i] / 4);
+        }
+    }
+}
+static double naive_propagate_none(lcf_tensor **in, size_t i)
+{
+    return i < in[0]->n ? in[0]->data[i] : in[1]->data[i - in[0]->n];
+}
+
+static void test_propagate(void **state)
+{
+    (void)state;
+    check(&(op_case){build_propagate, NULL, naive_propagate, 2, {SHAPE(3, 5), SHAPE(4, 5)}});
+    check(&(op_case){
+        build_propagate_none, naive_propagate_none, NULL, 2, {SHAPE(3, 5), SHAPE(4, 5)}});
+}
+
+/* Hard, soft, and some of each; off the record all are hard. The gradient is what comes. */
+static void test_sign(void **state)
+{
+    enum { N = 1000 };
+    const size_t dims[1] = {N};
+    lcf_tape *tape = NULL;
+    size_t hard = 0;
+    lcf_rng rng;
+    float x[N];
+
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        x[i] = ((float)i - N / 2) / N;
+    assert_int_equal(lcf_tape_create(&tape, NULL), LCF_OK);
+    for (int round = 0; round < 4; round++) {
+        const float share = round == 2 ? 0.0f : round == 3 ? 0.3f : 1.0f;
+        lcf_tensor *y;
+
+        lcf_rng_seed(&rng, 1, 0);
+        lcf_tape_reset(tape, round > 0);
+        y = lcf_op_sign(tape, lcf_tape_input(tape, x, dims, 1), share, share < 1.0f ? &rng : NULL);
+        hard = 0;
+        for (size_t i = 0; i < N; i++) {
+            hard += y->data[i] != x[i];
+            assert_true(y->data[i] == x[i] || y->data[i] == (x[i] >= 0 ? 1.0f : -1.0f));
+        }
+        if (round == 3)
+            assert_in_range(hard, 250, 350);
+        else
+            assert_int_equal(hard, round == 2 ? 0 : N);
+    }
+    lcf_tape_free(tape);
+}
+
 /* Single rows, means, and rows as they stand, side by side; against the gathers that it fuses. */
 static const uint32_t lookup_ids[] = {3, 0, 1, 3}, lookup_means[] = {2, 2, 0, 1, 3},
                       lookup_offsets[] = {0, 2, 2, 3, 5};
@@ -742,6 +832,8 @@ int main(void)
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_add_sub_mul),
         cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_propagate),
+        cmocka_unit_test(test_sign),
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_concat),
         cmocka_unit_test(test_gather),
