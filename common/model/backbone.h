@@ -49,11 +49,14 @@ struct ranker_backbone {
     lcf_ranker_kind kind;
     size_t state_bytes;   /* of r->backbone_state, zeroed before declare */
     ranker_tables tables; /* what it takes of them when it is alone */
+    bool graph;           /* it takes that of lcf_ranker_set_graph */
     /* Declares its parameters; extra_dim is a multiple of dim, 0 without a side module. */
     lcf_status (*declare)(lcf_ranker *r, size_t extra_dim, lcf_err *err);
     /* rows_n logits, of any shape. */
     lcf_tensor *(*logits)(const ranker_pass *p, ranker_fields *f);
     ranker_fast fast;
+    /* lcf_ranker_codes, for a dim that is a multiple of 8; NULL where there are none. */
+    lcf_status (*codes)(uint8_t *users, uint8_t *items, const lcf_ranker *r, lcf_err *err);
 };
 
 struct ranker_side {

@@ -7,6 +7,7 @@
 #include "common/base/json.h"
 #include "common/base/str.h"
 #include "common/model/backbone.h"
+#include "common/model/codes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -73,6 +74,7 @@ static lcf_status check_sizes(const lcf_ranker_config *c, lcf_err *err)
         {"inter_heads_n", c->inter_heads_n, 1, 64},
         {"bst_hidden", c->bst_hidden, 1, SIZE_MAX_HIDDEN},
         {"bst_heads_n", c->bst_heads_n, 1, 64},
+        {"graph_layers_n", c->graph_layers_n, 0, LCF_RANKER_LAYERS_MAX},
         {"text_hidden", c->text_hidden, 1, SIZE_MAX_HIDDEN},
         {"x_hidden", c->x_hidden, 1, SIZE_MAX_HIDDEN},
         {"ffn_hidden", c->ffn_hidden, 1, SIZE_MAX_HIDDEN},
@@ -134,6 +136,9 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *c, lcf_err *err)
     if (!(c->dropout >= 0.0f && c->dropout < 1.0f))
         return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: dropout %g is not in [0, 1)",
                         (double)c->dropout);
+    if (!(c->code_scale > 0.0f && c->code_scale < INFINITY))
+        return LCF_FAIL(err, LCF_EINVAL, "ranker configuration: code_scale %g is not above 0",
+                        (double)c->code_scale);
     if (!(c->rec_weight >= 0.0f && c->rec_weight < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL,
                         "ranker configuration: rec_weight %g is negative or not "
@@ -232,6 +237,10 @@ lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf
     failed |= json_object_set_new(json, "history_labels", json_boolean(c->history_labels));
     failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
+    if (lcf_ranker_takes_graph(c->backbone))
+        failed |= json_object_set_new(json, "graph_layers_n", json_integer(c->graph_layers_n));
+    if (lcf_ranker_has_codes(c->backbone))
+        failed |= json_object_set_new(json, "code_scale", json_real((double)c->code_scale));
     if (!failed)
         *out = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(json);
@@ -321,7 +330,7 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
 {
     const json_t *backbone = json_object_get(json, "backbone"),
                  *side = json_object_get(json, "side");
-    double rec_weight, dropout;
+    double rec_weight, dropout, code_scale = 1.0;
     lcf_status status = LCF_OK;
 
     if (!json_is_string(backbone) || !json_is_string(side))
@@ -341,11 +350,16 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
         status = lcf_json_f64(&rec_weight, json, "rec_weight", err);
     if (!status)
         status = lcf_json_f64(&dropout, json, "dropout", err);
+    if (!status && json_object_get(json, "graph_layers_n"))
+        status = get_u32(&c->graph_layers_n, json, "graph_layers_n", err);
+    if (!status && json_object_get(json, "code_scale"))
+        status = lcf_json_f64(&code_scale, json, "code_scale", err);
     if (status)
         return status;
     c->history_labels = json_is_true(json_object_get(json, "history_labels"));
     c->rec_weight = (float)rec_weight;
     c->dropout = (float)dropout;
+    c->code_scale = (float)code_scale;
     if (lcf_ranker_config_check(c, err)) {
         if (err)
             err->status = LCF_EFORMAT; /* the file says so, not the caller */

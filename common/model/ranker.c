@@ -55,6 +55,7 @@ static lcf_status declare(lcf_ranker **out, const lcf_ranker_config *config, boo
     if (!r)
         return LCF_FAIL(err, LCF_ENOMEM, "ranker handle, %zu bytes", sizeof(*r));
     r->config = *config;
+    r->code_hard = 1.0f;
     lcf_params_init(&r->params);
     status = find_parts(r, err);
     if (!status)
@@ -103,12 +104,22 @@ lcf_status lcf_ranker_create(lcf_ranker **out, const lcf_ranker_config *config, 
     return LCF_OK;
 }
 
+lcf_status lcf_ranker_set_graph(lcf_ranker *r, const uint32_t *users, const uint32_t *items,
+                                size_t n, lcf_err *err)
+{
+    LCF_ASSERT(r->backbone->graph);
+    lcf_ranker_graph_dispose(&r->graph);
+    return lcf_ranker_graph_create(&r->graph, r->config.users_n, r->config.items_n, users, items, n,
+                                   err);
+}
+
 void lcf_ranker_free(lcf_ranker *r)
 {
     if (!r)
         return;
     lcf_ranker_thaw(r);
     lcf_params_dispose(&r->params);
+    lcf_ranker_graph_dispose(&r->graph);
     free(r->backbone_state);
     free(r->side_state);
     free(r);
@@ -149,6 +160,8 @@ lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err)
         status = lcf_bundle_add_text(w, "config", text, err);
     if (!status)
         status = lcf_checkpoint_add(w, &r->params, NULL, err);
+    if (!status && r->backbone->graph)
+        status = lcf_ranker_graph_add(w, &r->graph, err);
     free(text);
     if (status) {
         lcf_bundle_abandon(w);
@@ -189,6 +202,8 @@ static lcf_status read_bundle(lcf_ranker **out, const lcf_bundle *bundle, lcf_er
         status = lcf_params_seal(&r->params, err);
     if (!status)
         status = lcf_checkpoint_get(&r->params, NULL, bundle, err);
+    if (!status && r->backbone->graph)
+        status = lcf_ranker_graph_get(&r->graph, config.users_n, config.items_n, bundle, err);
     if (status) {
         lcf_ranker_free(r);
         return status;
@@ -265,6 +280,9 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
 {
     lcf_status status = LCF_OK;
 
+    if (r->backbone->graph && !r->graph.begin[0])
+        return LCF_FAIL(err, LCF_EINVAL, "a ranker of the backbone %s needs a graph",
+                        r->config.backbone);
     if (r->side->needs & LCF_RANKER_VECTORS)
         status = check_vectors(r, source, err);
     if (!status && r->side->needs & LCF_RANKER_EXAMPLES)

@@ -69,23 +69,26 @@ typedef struct lcf_ranker_config {
     uint32_t mix_layers_n, experts_n, rank; /* of DCNv2: cross layers, and experts in each */
     uint32_t inter_dim, inter_heads_n;      /* of AutoInt's tokens */
     uint32_t bst_hidden, bst_heads_n;       /* of BST's transformer layer */
+    uint32_t graph_layers_n;                /* of LightGCN's convolution */
     uint32_t text_hidden; /* of the map from text to token, and of the reconstruction */
     uint32_t x_hidden;    /* of the map from the nine fields to a token */
     uint32_t ffn_hidden;  /* of the decoder's SwiGLU */
     float rec_weight;     /* alpha of the reconstruction loss */
     float dropout;        /* of the head MLP */
+    float code_scale;     /* of binmf and binlightgcn: what their codes' inner product counts */
     size_t fields_n;      /* of the data's own schema */
     lcf_ranker_field fields[LCF_FIELDS_MAX];
 } lcf_ranker_config;
 
 /* Sizes of the published model; the *_n and *_dim that depend on data are filled by the caller. */
-#define LCF_RANKER_CONFIG_INIT                                                                     \
-    {                                                                                              \
-        .backbone = "din", .side = "none", .dim = 32, .k = 4, .balanced = true, .layers_n = 2,     \
-        .heads_n = 2, .att_hidden = {64, 16}, .head_hidden = {200, 80},                            \
-        .cin_hidden = {100, 100, 100}, .cross_layers_n = 3, .mix_layers_n = 2, .experts_n = 4,     \
-        .rank = 4, .inter_dim = 64, .inter_heads_n = 2, .bst_hidden = 64, .bst_heads_n = 2,        \
-        .text_hidden = 256, .x_hidden = 128, .ffn_hidden = 64, .rec_weight = 1.0f, .dropout = 0.1f \
+#define LCF_RANKER_CONFIG_INIT                                                                 \
+    {                                                                                          \
+        .backbone = "din", .side = "none", .dim = 32, .k = 4, .balanced = true, .layers_n = 2, \
+        .heads_n = 2, .att_hidden = {64, 16}, .head_hidden = {200, 80},                        \
+        .cin_hidden = {100, 100, 100}, .cross_layers_n = 3, .mix_layers_n = 2, .experts_n = 4, \
+        .rank = 4, .inter_dim = 64, .inter_heads_n = 2, .bst_hidden = 64, .bst_heads_n = 2,    \
+        .graph_layers_n = 2, .text_hidden = 256, .x_hidden = 128, .ffn_hidden = 64,            \
+        .rec_weight = 1.0f, .dropout = 0.1f, .code_scale = 1.0f                                \
     }
 
 typedef struct lcf_ranker_kind {
@@ -99,6 +102,9 @@ const lcf_ranker_kind *lcf_ranker_side(size_t i);
 /* True when there is one of that name. */
 bool lcf_ranker_has_backbone(const char *name);
 bool lcf_ranker_has_side(const char *name);
+
+/* True of a backbone that is there and needs lcf_ranker_set_graph. */
+bool lcf_ranker_takes_graph(const char *backbone);
 
 /* What a side module takes from its source, besides the catalogue. */
 enum {
@@ -115,6 +121,15 @@ typedef struct lcf_ranker lcf_ranker;
 
 lcf_status lcf_ranker_create(lcf_ranker **out, const lcf_ranker_config *config, uint64_t seed,
                              lcf_err *err);
+/*
+ * The graph of a new ranker whose backbone takes one: n pairs (user, item) that are alike in
+ * training, never of what is to be predicted. Pairs of the unknown or beyond the tables are left
+ * out, repeated ones count once. It is saved with the weights.
+ *
+ * errors   ELIMIT, ENOMEM; the ranker is then without
+ */
+lcf_status lcf_ranker_set_graph(lcf_ranker *r, const uint32_t *users, const uint32_t *items,
+                                size_t n, lcf_err *err);
 lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err);
 lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err);
 void lcf_ranker_free(lcf_ranker *r);

@@ -5,6 +5,7 @@
 #ifndef LCF_COMMON_MODEL_RANKER_INTERNAL_H
 #define LCF_COMMON_MODEL_RANKER_INTERNAL_H
 
+#include "common/model/graph.h"
 #include "common/model/ranker.h"
 
 #define LCF_RANKER_LAYERS_MAX 8
@@ -50,10 +51,12 @@ struct lcf_ranker {
     const ranker_backbone *backbone;
     const ranker_side *side;
     void *backbone_state, *side_state; /* where they note their parameters' indices */
+    ranker_graph graph;                /* where the backbone takes one */
     ranker_frozen frozen;
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     ranker_tables tables;
+    float code_hard; /* see lcf_ranker_harden */
     size_t user_table, item_table, brand_table, category_table;
     size_t history_label_table; /* where config.history_labels, and all tables, are there */
     size_t

@@ -1,5 +1,6 @@
 /* The backbones and side modules that there are: the one table of each. */
 #include "common/model/backbone.h"
+#include "common/model/codes.h"
 
 #include <string.h>
 
@@ -7,6 +8,7 @@ extern const ranker_backbone LCF_BACKBONE_LR;
 extern const ranker_backbone LCF_BACKBONE_FM;
 extern const ranker_backbone LCF_BACKBONE_MF;
 extern const ranker_backbone LCF_BACKBONE_BINMF;
+extern const ranker_backbone LCF_BACKBONE_LIGHTGCN, LCF_BACKBONE_BINLIGHTGCN;
 extern const ranker_backbone LCF_BACKBONE_DEEPFM;
 extern const ranker_backbone LCF_BACKBONE_XDEEPFM;
 extern const ranker_backbone LCF_BACKBONE_AUTOINT;
@@ -19,9 +21,10 @@ extern const ranker_side LCF_SIDE_ICT, LCF_SIDE_ICT_NOCOT, LCF_SIDE_ICT_MEAN;
 extern const ranker_side LCF_SIDE_TEXT, LCF_SIDE_KNN, LCF_SIDE_KAR;
 
 static const ranker_backbone *const BACKBONES[] = {
-    &LCF_BACKBONE_LR,     &LCF_BACKBONE_FM,      &LCF_BACKBONE_MF,      &LCF_BACKBONE_BINMF,
-    &LCF_BACKBONE_DEEPFM, &LCF_BACKBONE_XDEEPFM, &LCF_BACKBONE_AUTOINT, &LCF_BACKBONE_DCN,
-    &LCF_BACKBONE_DCNV2,  &LCF_BACKBONE_SASREC,  &LCF_BACKBONE_DIN,     &LCF_BACKBONE_BST,
+    &LCF_BACKBONE_LR,       &LCF_BACKBONE_FM,          &LCF_BACKBONE_MF,     &LCF_BACKBONE_BINMF,
+    &LCF_BACKBONE_LIGHTGCN, &LCF_BACKBONE_BINLIGHTGCN, &LCF_BACKBONE_DEEPFM, &LCF_BACKBONE_XDEEPFM,
+    &LCF_BACKBONE_AUTOINT,  &LCF_BACKBONE_DCN,         &LCF_BACKBONE_DCNV2,  &LCF_BACKBONE_SASREC,
+    &LCF_BACKBONE_DIN,      &LCF_BACKBONE_BST,
 };
 
 static const ranker_side NONE = {.kind = {"none", "the backbone alone"}};
@@ -62,6 +65,20 @@ const ranker_side *lcf_ranker_find_side(const char *name)
 bool lcf_ranker_has_backbone(const char *name)
 {
     return lcf_ranker_find_backbone(name) != NULL;
+}
+
+bool lcf_ranker_takes_graph(const char *name)
+{
+    const ranker_backbone *found = lcf_ranker_find_backbone(name);
+
+    return found && found->graph;
+}
+
+bool lcf_ranker_has_codes(const char *name)
+{
+    const ranker_backbone *found = lcf_ranker_find_backbone(name);
+
+    return found && found->codes;
 }
 
 bool lcf_ranker_has_side(const char *name)

@@ -13,7 +13,7 @@ enum { OPT_DATASET = 0x100, OPT_RANKER, OPT_OUT, OPT_TOKENIZER, OPT_FORCE, OPT_J
 static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
     {"ranker", OPT_RANKER, "FILE", 0,
-     "Weights of `llmcf train --backbone binmf` on it, such as binmf/best.lcf", 1},
+     "Weights of `llmcf train --backbone binmf` or binlightgcn on it, such as binmf/best.lcf", 1},
     {"out", OPT_OUT, "DIR", 0, "The codes; replaced in one step", 1},
     {"tokenizer", OPT_TOKENIZER, "GGUF", 0, "Also count the tokens that codes take as text", 2},
     {"force", OPT_FORCE, NULL, 0, "Also when the codes are up to date", 3},
@@ -22,7 +22,8 @@ static const struct argp_option OPTIONS[] = {
 };
 
 static const char DOC[] =
-    "Writes the binary codes of users and items that a trained binmf has: what collaborative "
+    "Writes the binary codes of users and items that a trained binmf or binlightgcn has: what "
+    "collaborative "
     "filtering knows of them, short enough for a prompt."
     "\v"
     "Writes DIR/codes.lcf, manifest.json (schemas/codes.md). As text a code is its bits, or a "
@@ -74,17 +75,33 @@ static double real(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
+/* What the codes of users, or of items, tell apart. */
+static void print_kind(const json_t *stats, const char *kind)
+{
+    const json_t *bit;
+    char name[32];
+    size_t i, dead = 0;
+
+    snprintf(name, sizeof(name), "%s_bit_entropy", kind);
+    json_array_foreach(json_object_get(stats, name), i, bit) dead += json_number_value(bit) < 0.01;
+    snprintf(name, sizeof(name), "%ss", kind);
+    fprintf(stderr, "  %8lld %s, ", lcf_cmd_count(stats, name), name);
+    snprintf(name, sizeof(name), "distinct_%ss", kind);
+    fprintf(stderr, "%lld different codes", lcf_cmd_count(stats, name));
+    snprintf(name, sizeof(name), "%s_entropy", kind);
+    fprintf(stderr, " (%.1f bits of entropy), %zu bits are nearly always the same",
+            real(stats, name), dead);
+    snprintf(name, sizeof(name), "%s_ones", kind);
+    fprintf(stderr, ", %.1f %% of all are 1\n", 100 * real(stats, name));
+}
+
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
     const json_t *tokens = json_object_get(stats, "tokens");
 
     fprintf(stderr, "%s: codes of %lld bits\n", out, lcf_cmd_count(stats, "bits"));
-    fprintf(stderr, "  %8lld users, %lld different codes, %.1f %% of their bits are 1\n",
-            lcf_cmd_count(stats, "users"), lcf_cmd_count(stats, "distinct_users"),
-            100 * real(stats, "user_ones"));
-    fprintf(stderr, "  %8lld items, %lld different codes, %.1f %% of their bits are 1\n",
-            lcf_cmd_count(stats, "items"), lcf_cmd_count(stats, "distinct_items"),
-            100 * real(stats, "item_ones"));
+    print_kind(stats, "user");
+    print_kind(stats, "item");
     if (tokens)
         fprintf(stderr, "  as text: %.1f tokens as bits, %.1f dotted\n", real(tokens, "bits"),
                 real(tokens, "dotted"));

@@ -41,6 +41,10 @@ enum {
     OPT_DISTILL,
     OPT_KNOWLEDGE,
     OPT_DISTILL_WEIGHT,
+    OPT_DIM,
+    OPT_GRAPH_LAYERS,
+    OPT_CODE_SCALE,
+    OPT_SOFT_EPOCHS,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
@@ -94,6 +98,19 @@ static const struct argp_option OPTIONS[] = {
      "Of the loss against those answers (default 0.1)", 2},
     {"history-labels", OPT_HISTORY_LABELS, NULL, 0,
      "Items of a history carry whether the user liked them (a rating of 4 or more)", 2},
+    {"dim", OPT_DIM, "N", 0, "Of fields, tokens and codes; a multiple of 4 (default 32)", 2},
+    {"graph-layers", OPT_GRAPH_LAYERS, "N", 0,
+     "Of lightgcn and binlightgcn: steps along the graph of what training users liked (default 2)",
+     2},
+    {"code-scale", OPT_CODE_SCALE, "X", 0,
+     "Of binmf and binlightgcn: the logit is X times the inner product of the codes (default 0.1; "
+     "published: 1)",
+     2},
+    {"soft-epochs", OPT_SOFT_EPOCHS, "N", 0,
+     "Of the same: the share of a code's elements that training sees as 1 or -1 grows to all "
+     "within "
+     "N epochs (default 0: all from the first)",
+     2},
     {"order", OPT_ORDER, "NAME", 0,
      "In which a row's examples are read: key (as good as random), similarity (the most similar "
      "last), time (the latest last) (default key)",
@@ -160,6 +177,20 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
         return 0;
     case OPT_DROPOUT:
         p->dropout = lcf_cli_f64(state, "dropout", text, 0.0, 0.99);
+        return 0;
+    case OPT_DIM:
+        p->dim = (uint32_t)lcf_cli_u64(state, "dim", text, 4, 4096);
+        if (p->dim % 4)
+            argp_error(state, "--dim must be a multiple of 4, not %s", text);
+        return 0;
+    case OPT_GRAPH_LAYERS:
+        p->graph_layers_n = (uint32_t)lcf_cli_u64(state, "graph-layers", text, 0, 8);
+        return 0;
+    case OPT_CODE_SCALE:
+        p->code_scale = lcf_cli_f64(state, "code-scale", text, 1e-6, 1e6);
+        return 0;
+    case OPT_SOFT_EPOCHS:
+        p->soft_epochs = (uint32_t)lcf_cli_u64(state, "soft-epochs", text, 0, LCF_TRAIN_EPOCHS_MAX);
         return 0;
     case OPT_REC_WEIGHT:
         p->rec_weight = lcf_cli_f64(state, "rec-weight", text, 0.0, 1e6);

@@ -6,13 +6,14 @@
 #include "common/base/mem.h"
 #include "common/data/codes.h"
 #include "common/data/dataset.h"
-#include "common/model/binmf.h"
+#include "common/model/codes.h"
 #include "offline/data/counts.h"
 #include "offline/llama/tokenizer.h"
+#include "offline/recgen/code_stats.h"
 #include "offline/recgen/code_text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct step {
     const lcf_codes_options *o;
@@ -72,40 +73,10 @@ static lcf_status make_codes(step *s, lcf_err *err)
     if (!s->users || !s->items)
         return LCF_FAIL(err, LCF_ENOMEM, "codes of %u users and %u items", c->users_n, c->items_n);
     s->codes = (lcf_codes){NULL, bytes, c->users_n, c->items_n, s->users, s->items};
-    return lcf_binmf_codes(s->users, s->items, s->ranker, err);
+    return lcf_ranker_codes(s->users, s->items, s->ranker, err);
 }
 
 /* ---- figures ---- */
-
-static double ones_share(const uint8_t *codes, size_t n)
-{
-    size_t ones = 0;
-
-    for (size_t i = 0; i < n; i++)
-        ones += (size_t)__builtin_popcount(codes[i]);
-    return n ? (double)ones / (8.0 * (double)n) : 0.0;
-}
-
-static int by_code(const void *a, const void *b, void *bytes)
-{
-    return memcmp(a, b, *(const size_t *)bytes);
-}
-
-/* How many different codes there are; -1 when out of memory. */
-static json_int_t distinct_n(const uint8_t *codes, size_t n, size_t bytes)
-{
-    uint8_t *sorted = lcf_alloc(n * bytes + 1, 1);
-    json_int_t distinct = n > 0;
-
-    if (!sorted)
-        return -1;
-    memcpy(sorted, codes, n * bytes);
-    qsort_r(sorted, n, bytes, by_code, &bytes);
-    for (size_t i = 1; i < n; i++)
-        distinct += memcmp(sorted + i * bytes, sorted + (i - 1) * bytes, bytes) != 0;
-    free(sorted);
-    return distinct;
-}
 
 /* Tokens that the codes of known items take as text on average; NaN when out of memory. */
 static lcf_status mean_tokens(double *out, const step *s, lcf_code_form form, lcf_err *err)
@@ -130,19 +101,45 @@ static lcf_status mean_tokens(double *out, const step *s, lcf_code_form form, lc
     return status;
 }
 
+/* Of the known ones of one kind. */
+static lcf_status add_stats(json_t *stats, const char *kind, const uint8_t *codes, size_t n,
+                            size_t bytes, lcf_err *err)
+{
+    static const char *const NAMES[][2] = {
+        {"distinct_", "s"}, {"", "_ones"}, {"", "_entropy"}, {"", "_bit_entropy"}};
+    json_t *values[4] = {NULL, NULL, NULL, json_array()};
+    lcf_code_stats c;
+    lcf_status status = lcf_code_stats_make(&c, codes + bytes, n - 1, bytes, err);
+    int failed = 0;
+
+    if (!status) {
+        values[0] = json_integer((json_int_t)c.distinct);
+        values[1] = json_real(c.ones);
+        values[2] = json_real(c.entropy);
+        for (size_t bit = 0; bit < 8 * bytes; bit++)
+            failed |= json_array_append_new(values[3], json_real(c.bit_entropy[bit]));
+    }
+    for (size_t i = 0; i < 4; i++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s%s", NAMES[i][0], kind, NAMES[i][1]);
+        failed |= json_object_set_new(stats, name, values[i]);
+    }
+    free(c.bit_entropy);
+    return !status && failed ? LCF_FAIL(err, LCF_ENOMEM, "statistics of codes") : status;
+}
+
 static lcf_status make_stats(step *s, lcf_err *err)
 {
     const lcf_codes *c = &s->codes;
     double tokens[LCF_CODE_FORMS_N];
-    lcf_status status = LCF_OK;
+    lcf_status status;
 
-    s->stats =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "bits", (json_int_t)(8 * c->bytes),
-                  "users", (json_int_t)c->users_n - 1, "items", (json_int_t)c->items_n - 1,
-                  "distinct_users", distinct_n(c->users + c->bytes, c->users_n - 1, c->bytes),
-                  "distinct_items", distinct_n(c->items + c->bytes, c->items_n - 1, c->bytes),
-                  "user_ones", ones_share(c->users + c->bytes, (c->users_n - 1) * c->bytes),
-                  "item_ones", ones_share(c->items + c->bytes, (c->items_n - 1) * c->bytes));
+    s->stats = json_pack("{s:I, s:I, s:I}", "bits", (json_int_t)(8 * c->bytes), "users",
+                         (json_int_t)c->users_n - 1, "items", (json_int_t)c->items_n - 1);
+    status = add_stats(s->stats, "user", c->users, c->users_n, c->bytes, err);
+    if (!status)
+        status = add_stats(s->stats, "item", c->items, c->items_n, c->bytes, err);
     for (int form = 0; form < LCF_CODE_FORMS_N && s->tokenizer && !status; form++)
         status = mean_tokens(&tokens[form], s, (lcf_code_form)form, err);
     if (!status && s->tokenizer &&

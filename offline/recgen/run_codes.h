@@ -1,6 +1,6 @@
 /*
- * The codes step: a trained binmf -> its users' and items' codes, as an artefact folder: codes.lcf,
- * manifest.json.
+ * The codes step: a trained binmf or binlightgcn -> its users' and items' codes, as an artefact
+ * folder: codes.lcf, manifest.json.
  *
  * source   schemas/codes.md
  */

@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/data/judgements.h"
+#include "common/model/codes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -140,6 +141,26 @@ static lcf_status make_labels(train_inputs *in, const lcf_judgements *judged, do
     return LCF_OK;
 }
 
+/* Of the train split alone: nothing that is to be predicted may stand in the graph. */
+static lcf_status list_liked(train_inputs *in, lcf_err *err)
+{
+    const lcf_dataset *d = &in->dataset;
+    const size_t n = d->split_begin[LCF_VALID];
+
+    if (!lcf_ranker_takes_graph(in->config.backbone))
+        return LCF_OK;
+    in->liked_user = lcf_alloc(n + 1, sizeof(*in->liked_user));
+    in->liked_item = lcf_alloc(n + 1, sizeof(*in->liked_item));
+    if (!in->liked_user || !in->liked_item)
+        return LCF_FAIL(err, LCF_ENOMEM, "graph of %zu rows", n);
+    for (size_t i = 0; i < n; i++)
+        if (d->sample_label[i]) {
+            in->liked_user[in->liked_n] = d->sample_user[i];
+            in->liked_item[in->liked_n++] = d->sample_item[i];
+        }
+    return LCF_OK;
+}
+
 static lcf_status read_labels(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
     char *path = o->judged_dir ? lcf_path_join(o->judged_dir, "judgements.lcf") : NULL;
@@ -175,6 +196,10 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     c->categories_n = in->dataset.catalogue.categories_n;
     lcf_ranker_config_fields(c, in->dataset.fields);
     c->dropout = (float)o->params.dropout;
+    c->dim = o->params.dim;
+    c->graph_layers_n = o->params.graph_layers_n;
+    if (lcf_ranker_has_codes(o->backbone))
+        c->code_scale = (float)o->params.code_scale;
     c->rec_weight = (float)o->params.rec_weight;
 }
 
@@ -204,6 +229,8 @@ lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_e
     if (!status)
         status = make_event_labels(in, err);
     if (!status)
+        status = list_liked(in, err);
+    if (!status)
         status = read_labels(in, o, err);
     in->config.text_dim = (uint32_t)in->vectors.dim;
     in->config.cot_dim = (uint32_t)in->examples.cot_dim;
@@ -217,6 +244,8 @@ void train_inputs_close(train_inputs *in)
     free(in->event_labels);
     free(in->labels);
     free(in->weights);
+    free(in->liked_user);
+    free(in->liked_item);
     lcf_retrieved_close(&in->retrieved);
     lcf_knowledge_close(&in->knowledge);
     if (in->examples.bundle)

@@ -16,9 +16,12 @@ typedef struct train_inputs {
     lcf_retrieved retrieved;
     lcf_knowledge knowledge;
     lcf_ranker_source source;
-    uint8_t *event_labels;    /* [dataset.events_n], where they are read */
-    float *labels;            /* [rows of train] what is learned: see distill */
-    float *weights;           /* [rows of train]; NULL: all 1 */
+    uint8_t *event_labels;             /* [dataset.events_n], where they are read */
+    float *labels;                     /* [rows of train] what is learned: see distill */
+    float *weights;                    /* [rows of train]; NULL: all 1 */
+    uint32_t *liked_user, *liked_item; /* [liked_n] pairs of the training rows of label 1, where the
+                                          backbone takes a graph */
+    size_t liked_n;
     lcf_ranker_config config; /* sizes that follow from the data; the rest as published */
 } train_inputs;
 

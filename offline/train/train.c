@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "common/model/codes.h"
 #include "offline/eval/stats.h"
 #include "offline/train/results.h"
 #include "offline/train/seed_runs.h"
@@ -43,6 +44,8 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
         !(p->weight_decay >= 0.0 && p->weight_decay < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "learning rate %g or weight decay %g is out of range",
                         p->learning_rate, p->weight_decay);
+    if (!(p->code_scale > 0.0 && p->code_scale < INFINITY))
+        return LCF_FAIL(err, LCF_EINVAL, "code scale %g is out of range", p->code_scale);
     if (!(p->plateau > 0.0 && p->plateau <= 1.0) || !(p->clip >= 0.0 && p->clip < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "plateau %g or clip %g is out of range", p->plateau,
                         p->clip);
@@ -74,6 +77,7 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
     } reals[] = {{"lr", p->learning_rate}, {"weight_decay", p->weight_decay},
                  {"dropout", p->dropout},  {"plateau", p->plateau},
                  {"clip", p->clip},        {"rec_weight", p->rec_weight}};
+    const lcf_train_params published = LCF_TRAIN_PARAMS_INIT;
     const bool alone = !strcmp(o->side, lcf_ranker_side(0)->name);
     lcf_status status = lcf_manifest_param_str(m, "backbone", o->backbone, err);
 
@@ -83,6 +87,14 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_param_str(m, "order", lcf_example_order_name(o->order), err);
     if (!status && o->history_labels)
         status = lcf_manifest_param_i64(m, "history_labels", 1, err);
+    if (!status && p->dim != published.dim)
+        status = lcf_manifest_param_i64(m, "dim", p->dim, err);
+    if (!status && lcf_ranker_takes_graph(o->backbone))
+        status = lcf_manifest_param_i64(m, "graph_layers", p->graph_layers_n, err);
+    if (!status && lcf_ranker_has_codes(o->backbone))
+        status = lcf_manifest_param_f64(m, "code_scale", p->code_scale, err);
+    if (!status && lcf_ranker_has_codes(o->backbone))
+        status = lcf_manifest_param_i64(m, "soft_epochs", p->soft_epochs, err);
     if (!status && o->judged_dir)
         status = lcf_manifest_param_f64(m, "distill_weight", o->distill_weight, err);
     if (!status)
@@ -268,15 +280,28 @@ static json_t *summary(const run *r, size_t field)
 static json_t *params_json(const lcf_train_options *o)
 {
     const lcf_train_params *p = &o->params;
+    json_t *json = json_pack(
+        "{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s, s:s, s:b, s:b}", "epochs",
+        (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
+        (json_int_t)p->patience, "lr", p->learning_rate, "weight_decay", p->weight_decay, "dropout",
+        p->dropout, "rec_weight", p->rec_weight, "order", lcf_example_order_name(o->order),
+        "distill_weight", o->judged_dir ? o->distill_weight : 0.0, "plateau", p->plateau, "clip",
+        p->clip, "decay", decay_name(p), "table_updates", table_updates_name(p), "warm_start",
+        o->init_dir != NULL, "history_labels", o->history_labels);
+    int failed = !json;
 
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s, s:s, s:b, s:b}",
-                     "epochs", (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
-                     (json_int_t)p->patience, "lr", p->learning_rate, "weight_decay",
-                     p->weight_decay, "dropout", p->dropout, "rec_weight", p->rec_weight, "order",
-                     lcf_example_order_name(o->order), "distill_weight",
-                     o->judged_dir ? o->distill_weight : 0.0, "plateau", p->plateau, "clip",
-                     p->clip, "decay", decay_name(p), "table_updates", table_updates_name(p),
-                     "warm_start", o->init_dir != NULL, "history_labels", o->history_labels);
+    failed |= json_object_set_new(json, "dim", json_integer(p->dim));
+    if (lcf_ranker_takes_graph(o->backbone))
+        failed |= json_object_set_new(json, "graph_layers", json_integer(p->graph_layers_n));
+    if (lcf_ranker_has_codes(o->backbone)) {
+        failed |= json_object_set_new(json, "code_scale", json_real(p->code_scale));
+        failed |= json_object_set_new(json, "soft_epochs", json_integer(p->soft_epochs));
+    }
+    if (failed) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }
 
 static json_t *make_report(void *arg, bool with_times)

@@ -34,16 +34,22 @@ typedef struct lcf_train_params {
     double rec_weight;                  /* alpha of the reconstruction loss */
     double plateau; /* the learning rate is multiplied by it after an epoch that was not the best
                        so far; 1: never */
-    double clip;    /* gradients are scaled down to this norm; 0: never */
-    bool decoupled; /* weight decay beside the gradient (AdamW) instead of in it */
-    bool sparse_tables; /* rows of tables that a batch did not look up stay as they are, without
-                           decay and without their moments' decay; false: torch.optim.Adam's bits */
+    uint32_t dim;   /* of fields and tokens */
+    uint32_t graph_layers_n; /* of LightGCN's convolution */
+    double code_scale;       /* of binmf and binlightgcn: see lcf_ranker_config */
+    uint32_t soft_epochs; /* in which the share of a code's elements that are hard grows from 0 to
+                             1; 0: hard from the first */
+    double clip;          /* gradients are scaled down to this norm; 0: never */
+    bool decoupled;       /* weight decay beside the gradient (AdamW) instead of in it */
+    bool sparse_tables;   /* rows of tables that a batch did not look up stay as they are, without
+                             decay and without their moments' decay; false: torch.optim.Adam's bits */
 } lcf_train_params;
 
-#define LCF_TRAIN_PARAMS_INIT                                                   \
-    {                                                                           \
-        .epochs_max = 30, .batch = 256, .patience = 2, .learning_rate = 3e-3,   \
-        .weight_decay = 1e-4, .dropout = 0.1, .rec_weight = 1.0, .plateau = 1.0 \
+#define LCF_TRAIN_PARAMS_INIT                                                    \
+    {                                                                            \
+        .epochs_max = 30, .batch = 256, .patience = 2, .learning_rate = 3e-3,    \
+        .weight_decay = 1e-4, .dropout = 0.1, .rec_weight = 1.0, .plateau = 1.0, \
+        .code_scale = 0.1, .dim = 32, .graph_layers_n = 2                        \
     }
 
 /* The learning rate and the weight decay, where they are NaN, become those that did best for the

@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
+#include "common/model/codes.h"
 #include "offline/eval/auc.h"
 #include "offline/eval/log_loss.h"
 #include "offline/train/checkpoint.h"
@@ -100,6 +101,9 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
         status = LCF_FAIL(err, LCF_EINVAL,
                           "the backbone %s reads no history: history labels would change nothing",
                           t->in->config.backbone);
+    if (!status && lcf_ranker_takes_graph(t->in->config.backbone))
+        status = lcf_ranker_set_graph(t->ranker, t->in->liked_user, t->in->liked_item,
+                                      t->in->liked_n, err);
     if (!status && t->in->init_dir)
         status = train_warm_start(t->ranker, &t->in->dataset, t->in->init_dir, t->seed,
                                   &t->in->before, err);
@@ -160,6 +164,9 @@ static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
     bool rec_seen = false;
 
     *epoch = (train_epoch){0.0, 0.0, 0.0};
+    lcf_ranker_harden(t->ranker, r->epochs_n < t->params->soft_epochs
+                                     ? (float)r->epochs_n / (float)t->params->soft_epochs
+                                     : 1.0f);
     train_order(t->order, n, t->seed, r->epochs_n);
     for (size_t at = 0; at < n; at += t->params->batch) {
         const size_t rows = n - at < t->params->batch ? n - at : t->params->batch;

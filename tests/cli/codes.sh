@@ -1,23 +1,27 @@
 #!/bin/bash
-# llmcf codes: codes of a trained binmf, counted and made once; refused for rankers that have none.
+# llmcf codes: codes of a trained binmf or binlightgcn, counted and made once; refused for rankers that have none.
 set -u
 . "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
 
 "$LLMCF" simulate --users 150 --items 120 --out raw >/dev/null 2>&1 || fail "simulate"
 "$LLMCF" prepare --input raw --out dataset >/dev/null 2>&1 || fail "prepare"
-for backbone in binmf mf; do
+for backbone in binmf mf binlightgcn; do
     "$LLMCF" train --dataset dataset --backbone $backbone --seeds 1 --epochs 2 --out $backbone >/dev/null 2>&1 || fail "train $backbone"
 done
 
 expect 0 'codes of 32 bits' "$LLMCF" codes --dataset dataset --ranker binmf/best.lcf --out codes --json
 jq -e '.bits == 32 and .users == 150 and .items == 120 and .distinct_users <= 150 and .distinct_users > 1 and .user_ones > 0.1 and
-    .user_ones < 0.9 and (has("tokens") | not)' stdout >/dev/null || fail "counts: $(cat stdout)"
+    .user_ones < 0.9 and (has("tokens") | not) and (.item_bit_entropy | length == 32 and all(. >= 0 and . <= 1)) and
+    .item_entropy > 0 and .item_entropy <= (.distinct_items | log2) + 0.001' stdout >/dev/null || fail "counts: $(cat stdout)"
 [ "$(ls codes | tr '\n' ' ')" = "codes.lcf manifest.json " ] || fail "files: $(ls codes)"
 expect 0 'up to date' "$LLMCF" codes --dataset dataset --ranker binmf/best.lcf --out codes
 expect 0 'dotted' "$LLMCF" codes --dataset dataset --ranker binmf/best.lcf --out counted \
     --tokenizer "$LCF_SOURCE_DIR/schemas/examples/recgen.gguf" --json
 jq -e '.tokens.bits > .tokens.dotted' stdout >/dev/null || fail "tokens: $(cat stdout)"
 cmp codes/codes.lcf counted/codes.lcf || fail "counting tokens changed the codes"
+
+expect 0 'codes of 32 bits' "$LLMCF" codes --dataset dataset --ranker binlightgcn/best.lcf --out graph
+cmp -s codes/codes.lcf graph/codes.lcf && fail "binlightgcn has the codes of binmf"
 
 expect 1 'of the backbone mf has no codes' "$LLMCF" codes --dataset dataset --ranker mf/best.lcf --out x
 expect 2 '--ranker' "$LLMCF" codes --dataset dataset --out x

@@ -24,7 +24,9 @@ K, HEADS = 4, 2
 EXAMPLES, HISTORY_MAX, NONE = 8, 20, -1
 CATALOGUE_ITEMS = ITEMS + 1  # one item newer than the weights
 LEARNING_RATE, WEIGHT_DECAY, STEPS = 0.01, 1e-4, 3
-BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst", "binmf", "sasrec")
+BACKBONES = ("lr", "fm", "mf", "deepfm", "xdeepfm", "autoint", "dcn", "dcnv2", "bst", "binmf", "sasrec", "lightgcn", "binlightgcn")
+GRAPHS = ("lightgcn", "binlightgcn")
+GRAPH_LAYERS = 3
 
 
 def sizes(din):
@@ -77,6 +79,12 @@ def world():
     return w
 
 
+def graph():
+    """Who liked what: one pair twice, one of the unknown, one newer than the weights; user 4 and item 8 have none."""
+    pairs = [(3, 5), (1, 2), (1, 3), (2, 3), (2, 7), (3, 1), (5, 6), (1, 2), (0, 4), (5, 9), (2, 5)]
+    return [np.array(x) for x in zip(*pairs)]
+
+
 def pad(histories):
     out = np.zeros((len(histories), HISTORY_MAX), np.int64)
     for i, h in enumerate(histories):
@@ -110,7 +118,9 @@ def backbone_shapes(backbone, ict):
              "att.2.w": (1, ATT[1]), "att.2.b": (1,)}
     if backbone in ("lr", "fm", "mf", "deepfm", "xdeepfm"):
         s.update(linear_shapes(ict, ids_only=backbone == "mf"))
-    if backbone == "binmf":
+    if backbone == "lightgcn":
+        s = {"graph.extra.w": (1, DIM)} if ict else {}
+    if backbone in ("binmf", "binlightgcn"):
         s = {"code.user.w": (DIM, DIM), "code.user.b": (DIM,), "code.item.w": (DIM, DIM), "code.item.b": (DIM,)}
         if ict:
             s["code.extra.w"] = (1, DIM)
@@ -124,7 +134,7 @@ def backbone_shapes(backbone, ict):
         s.update({"sequence.norm.w": (DIM,), "sequence.norm.b": (DIM,)})
         if ict:
             s["sequence.extra.w"] = (1, DIM)
-    if backbone not in ("lr", "fm", "mf", "binmf", "sasrec"):
+    if backbone not in ("lr", "fm", "mf", "binmf", "sasrec") + GRAPHS:
         s.update(head_shapes(wide))
     if backbone == "xdeepfm":
         maps = fields
@@ -160,7 +170,7 @@ def shapes(backbone, ict):
         s = {"user.table": (USERS, DIM), "item.table": (ITEMS, DIM)}
     if backbone == "sasrec" and not ict:
         del s["user.table"]
-    if backbone not in ("lr", "mf", "binmf", "sasrec") or ict:
+    if backbone not in ("lr", "mf", "binmf", "sasrec") + GRAPHS or ict:
         s.update({"brand.table": (BRANDS, DIM), "category.table": (CATEGORIES, DIM)})
     s.update(backbone_shapes(backbone, ict))
     if not ict:
@@ -301,6 +311,21 @@ class Model:
         z = torch.tanh(self.p[f"code.{owner}.w"] @ e + self.p[f"code.{owner}.b"])
         return z + (torch.where(z >= 0, 1.0, -1.0) - z).detach()
 
+    def nodes(self):
+        """He et al. 2020, equations 3 and 4, by the whole matrix: users, then items; the unknown has neither row nor edge."""
+        a = torch.zeros(USERS + ITEMS, USERS + ITEMS)
+        for u, i in {(u, i) for u, i in zip(*graph()) if u < USERS and i < ITEMS and u and i}:
+            a[u, USERS + i] = a[USERS + i, u] = 1
+        degree = a.sum(1).clamp(min=1)
+        a = a / torch.sqrt(degree[:, None] * degree[None])
+        known = torch.ones(USERS + ITEMS, 1)
+        known[0] = known[USERS] = 0
+        layer = total = known * torch.cat([self.p["user.table"], self.p["item.table"]])
+        for _ in range(GRAPH_LAYERS):
+            layer = a @ layer
+            total = total + layer
+        return total / (GRAPH_LAYERS + 1)
+
     def sequence(self, history):
         """Kang and McAuley 2018, two blocks of one head; the last state. No history: the unknown item."""
         p, items = self.p, [i if i < ITEMS else 0 for i in history] or [0]
@@ -321,6 +346,11 @@ class Model:
         if b == "sasrec":
             dot = self.sequence(history) @ self.table("item.table", item)
             return dot if extra is None else dot + self.p["sequence.extra.w"][0] @ extra
+        if b in GRAPHS:
+            nodes = self.nodes()
+            u, i = nodes[user if user < USERS else 0], nodes[USERS + (item if item < ITEMS else 0)]
+            dot = u @ i if b == "lightgcn" else self.code("user", u) @ self.code("item", i)
+            return dot if extra is None else dot + self.p["graph.extra.w" if b == "lightgcn" else "code.extra.w"][0] @ extra
         e = self.table("user.table", user)
         if b == "mf":
             return e @ self.table("item.table", item) + self.linear(user, item, extra, ids_only=True)
@@ -432,6 +462,8 @@ def main():
         p = make_params(backbone, ict)
         model = Model(p, w, backbone, ict)
         out = {f"world.{k}": v for k, v in w.items()}
+        if backbone in GRAPHS:
+            out["world.graph_user"], out["world.graph_item"] = graph()
         out.update({f"param.{k}": v.detach().numpy().copy() for k, v in p.items()})
         optimizer = torch.optim.Adam(p.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         for step in range(STEPS):

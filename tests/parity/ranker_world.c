@@ -168,10 +168,11 @@ const char *ranker_world_side_arm(size_t i)
 const char *ranker_world_arm(size_t i)
 {
     static const char *const arms[] = {
-        "din",     "ict",         "lr",     "lr_ict",     "fm",      "fm_ict",
-        "mf",      "mf_ict",      "deepfm", "deepfm_ict", "xdeepfm", "xdeepfm_ict",
-        "autoint", "autoint_ict", "dcn",    "dcn_ict",    "dcnv2",   "dcnv2_ict",
-        "bst",     "bst_ict",     "binmf",  "binmf_ict",  "sasrec",  "sasrec_ict"};
+        "din",      "ict",          "lr",          "lr_ict",         "fm",      "fm_ict",
+        "mf",       "mf_ict",       "deepfm",      "deepfm_ict",     "xdeepfm", "xdeepfm_ict",
+        "autoint",  "autoint_ict",  "dcn",         "dcn_ict",        "dcnv2",   "dcnv2_ict",
+        "bst",      "bst_ict",      "binmf",       "binmf_ict",      "sasrec",  "sasrec_ict",
+        "lightgcn", "lightgcn_ict", "binlightgcn", "binlightgcn_ict"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }
@@ -260,6 +261,7 @@ static void take_backbone_sizes(lcf_ranker_config *c, const ranker_world *w)
     take_dim(&c->rank, w, "mix.0.c.w", 1);
     take_dim(&c->inter_dim, w, "inter.in.w", 0);
     take_dim(&c->bst_hidden, w, "block.up.w", 0);
+    c->graph_layers_n = 3;
 }
 
 lcf_ranker_config ranker_world_config(const ranker_world *w)
@@ -292,7 +294,7 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     return c;
 }
 
-lcf_ranker *ranker_world_ranker(const ranker_world *w)
+lcf_ranker *ranker_world_ranker(ranker_world *w)
 {
     const lcf_ranker_config config = ranker_world_config(w);
     lcf_err err = LCF_ERR_INIT;
@@ -301,5 +303,12 @@ lcf_ranker *ranker_world_ranker(const ranker_world *w)
     if (lcf_ranker_create(&r, &config, 1, &err))
         fail_msg("%s", err.text);
     golden_fill_params(lcf_ranker_params(r), &w->golden);
+    if (values_of(w, "graph_user")) {
+        const size_t n = ranker_world_get(w, "world.", "graph_user")->n;
+        uint32_t *users = u32_of(w, "graph_user"), *items = u32_of(w, "graph_item");
+
+        if (lcf_ranker_set_graph(r, users, items, n, &err))
+            fail_msg("%s", err.text);
+    }
     return r;
 }

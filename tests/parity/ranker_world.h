@@ -35,7 +35,7 @@ const golden_tensor *ranker_world_get(const ranker_world *w, const char *prefix,
 /* The sizes of the golden model; dropout 0. */
 lcf_ranker_config ranker_world_config(const ranker_world *w);
 /* A ranker with the golden weights. */
-lcf_ranker *ranker_world_ranker(const ranker_world *w);
+lcf_ranker *ranker_world_ranker(ranker_world *w);
 
 /* The arms that there are, NULL beyond the last. */
 const char *ranker_world_arm(size_t i);

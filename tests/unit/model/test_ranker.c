@@ -474,6 +474,58 @@ static void test_create_config(void **state)
     fixture_close(&f);
 }
 
+/* A graph is needed, and one in a file is looked at before it is used. */
+static void test_graph(void **state)
+{
+    static const struct {
+        uint32_t begin[7], item[3];
+        bool good;
+    } files[] = {{{0, 0, 2, 2, 2, 2, 3}, {3, 5, 2}, true},
+                 {{0, 1, 2, 2, 2, 2, 3}, {3, 5, 2}, false}, /* an edge of the unknown user */
+                 {{0, 0, 2, 2, 2, 2, 3}, {0, 5, 2}, false}, /* of the unknown item */
+                 {{0, 0, 2, 2, 2, 2, 3}, {3, 9, 2}, false}, /* of an item beyond the table */
+                 {{0, 0, 2, 2, 2, 2, 3}, {5, 3, 2}, false},
+                 {{0, 0, 2, 2, 2, 2, 3}, {3, 3, 2}, false},
+                 {{0, 0, 2, 1, 2, 2, 3}, {3, 5, 2}, false},
+                 {{0, 0, 2, 4, 4, 4, 3}, {3, 5, 2}, false},
+                 {{0, 0, 2, 2, 2, 2, 2}, {3, 5, 2}, false}};
+    fixture f;
+
+    (void)state;
+    fixture_open(&f, "lightgcn");
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char *config = saved_config(&f);
+        lcf_bundle_writer *w;
+        lcf_ranker *r;
+
+        assert_int_equal(lcf_bundle_create(&w, PATH, "ranker", 2, NULL), LCF_OK);
+        assert_int_equal(lcf_bundle_add_text(w, "config", config, NULL), LCF_OK);
+        assert_int_equal(lcf_checkpoint_add(w, lcf_ranker_params(f.ranker), NULL, NULL), LCF_OK);
+        assert_int_equal(lcf_bundle_add_1d(w, "graph.begin", LCF_U32, 7, files[i].begin, NULL),
+                         LCF_OK);
+        assert_int_equal(lcf_bundle_add_1d(w, "graph.item", LCF_U32, 3, files[i].item, NULL),
+                         LCF_OK);
+        assert_int_equal(lcf_bundle_commit(w, NULL), LCF_OK);
+        free(config);
+        if (!files[i].good) {
+            assert_refused(PATH);
+            continue;
+        }
+        assert_int_equal(lcf_ranker_open(&r, PATH, NULL), LCF_OK);
+        lcf_ranker_free(r);
+    }
+    fixture_close(&f);
+    fixture_open(&f, "lightgcn");
+    lcf_ranker_free(f.ranker);
+    {
+        const lcf_ranker_config config = ranker_world_config(&f.world);
+
+        assert_int_equal(lcf_ranker_create(&f.ranker, &config, 1, NULL), LCF_OK);
+    }
+    assert_int_equal(lcf_ranker_check_source(f.ranker, &f.world.source, NULL), LCF_EINVAL);
+    fixture_close(&f);
+}
+
 static void test_source(void **state)
 {
     lcf_ranker_source source;
@@ -597,6 +649,7 @@ int main(void)
         cmocka_unit_test(test_config_of_file),
         cmocka_unit_test(test_schema_example),
         cmocka_unit_test(test_create_config),
+        cmocka_unit_test(test_graph),
         cmocka_unit_test(test_source),
         cmocka_unit_test(test_memory),
     };

@@ -1,7 +1,8 @@
 /* Codes as text, both ways; codes of a trained ranker against its own scores; files that lie. */
 #include "common/base/file.h"
 #include "common/data/codes.h"
-#include "common/model/binmf.h"
+#include "common/model/codes.h"
+#include "offline/recgen/code_stats.h"
 #include "offline/recgen/code_text.h"
 #include "tests/unit/data/fixture.h"
 
@@ -109,7 +110,7 @@ static void test_codes_are_the_rankers(void **state)
     catalogue.item_brand = none;
     catalogue.category_offsets = no_categories;
     assert_int_equal(lcf_ranker_create(&r, &config, 3, NULL), LCF_OK);
-    assert_int_equal(lcf_binmf_codes(users, items, r, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_codes(users, items, r, NULL), LCF_OK);
     memset(rows, 0, sizeof(rows));
     for (uint32_t i = 0; i < USERS * ITEMS; i++) {
         rows[i].user = i / ITEMS;
@@ -128,13 +129,35 @@ static void test_codes_are_the_rankers(void **state)
     lcf_ranker_free(r);
     config.backbone = "mf";
     assert_int_equal(lcf_ranker_create(&r, &config, 3, NULL), LCF_OK);
-    assert_int_equal(lcf_binmf_codes(users, items, r, NULL), LCF_EINVAL);
+    assert_int_equal(lcf_ranker_codes(users, items, r, NULL), LCF_EINVAL);
     lcf_ranker_free(r);
     config.backbone = "binmf";
     config.dim = 12;
     assert_int_equal(lcf_ranker_create(&r, &config, 3, NULL), LCF_OK);
-    assert_int_equal(lcf_binmf_codes(users, items, r, NULL), LCF_EINVAL);
+    assert_int_equal(lcf_ranker_codes(users, items, r, NULL), LCF_EINVAL);
     lcf_ranker_free(r);
+}
+
+/* Four codes, two of them alike: 1.5 bits; the first bit halves them, the last is always 1. */
+static void test_stats(void **state)
+{
+    static const uint8_t codes[] = {0x81, 0x00, 0x81, 0x00, 0x01, 0x00, 0x41, 0x00};
+    lcf_code_stats s;
+
+    (void)state;
+    assert_int_equal(lcf_code_stats_make(&s, codes, 4, 2, NULL), LCF_OK);
+    assert_int_equal(s.distinct, 3);
+    assert_float_equal(s.ones, 7.0 / 64, 1e-12);
+    assert_float_equal(s.entropy, 1.5, 1e-12);
+    assert_float_equal(s.bit_entropy[0], 1.0, 1e-12);
+    assert_float_equal(s.bit_entropy[1], 0.811278124459133, 1e-12);
+    assert_float_equal(s.bit_entropy[7], 0.0, 0);
+    assert_float_equal(s.bit_entropy[8], 0.0, 0);
+    free(s.bit_entropy);
+    assert_int_equal(lcf_code_stats_make(&s, codes, 0, 2, NULL), LCF_OK);
+    assert_int_equal(s.distinct, 0);
+    assert_float_equal(s.entropy, 0.0, 0);
+    free(s.bit_entropy);
 }
 
 static void test_files(void **state)
@@ -163,7 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_texts), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_other_texts), cmocka_unit_test(test_codes_are_the_rankers),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_stats),       cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

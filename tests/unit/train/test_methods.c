@@ -472,6 +472,36 @@ static void test_history_labels(void **state)
     train_inputs_close(&in);
 }
 
+/* The graph is made of what training rows liked, and of nothing that is to be predicted. */
+static void test_graph_of_training_rows(void **state)
+{
+    const fixture *f = *state;
+    const lcf_train_options o = {
+        .backbone = "lightgcn", .side = "none", .dataset_dir = f->today, .params = params_of()};
+    const lcf_dataset *d;
+    size_t at = 0, later = 0;
+    train_inputs in;
+
+    assert_int_equal(train_inputs_open(&in, &o, NULL), LCF_OK);
+    d = &in.dataset;
+    for (size_t i = 0; i < d->split_begin[LCF_VALID]; i++)
+        if (d->sample_label[i]) {
+            assert_int_equal(in.liked_user[at], d->sample_user[i]);
+            assert_int_equal(in.liked_item[at], d->sample_item[i]);
+            at++;
+        }
+    assert_int_equal(in.liked_n, at);
+    for (size_t i = d->split_begin[LCF_VALID]; i < d->samples_n; i++) {
+        bool there = !d->sample_label[i];
+
+        for (size_t e = 0; e < in.liked_n && !there; e++)
+            there = in.liked_user[e] == d->sample_user[i] && in.liked_item[e] == d->sample_item[i];
+        later += !there;
+    }
+    assert_true(at > 0 && later > 0); /* there was something to leak */
+    train_inputs_close(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +513,7 @@ int main(void)
         cmocka_unit_test_setup(test_warm_start, clean),
         cmocka_unit_test_setup(test_warm_start_of_other_tables, clean),
         cmocka_unit_test_setup(test_history_labels, clean),
+        cmocka_unit_test_setup(test_graph_of_training_rows, clean),
     };
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
 }
