@@ -13,6 +13,9 @@ enum {
     OPT_TEMPLATE,
     OPT_CHAT,
     OPT_HISTORY,
+    OPT_PROMPT_TEMPLATE,
+    OPT_CODES,
+    OPT_CODE_FORM,
 };
 
 static const struct argp_option OPTIONS[] = {
@@ -37,6 +40,12 @@ static const struct argp_option OPTIONS[] = {
      "--template)",
      5},
     {"history", OPT_HISTORY, "N", 0, "History items in a prompt (default 8)", 5},
+    {"prompt-template", OPT_PROMPT_TEMPLATE, "FILE", 0,
+     "Prompts in the words of a template file (schemas/prompts.md), e.g. BinLLM's questions", 5},
+    {"codes", OPT_CODES, "DIR", 0,
+     "Made by `llmcf codes`, for a template that speaks of the user's or the target's code", 5},
+    {"code-form", OPT_CODE_FORM, "FORM", 0,
+     "Codes as bits (10101100...) or dotted (172.16...) (default bits)", 5},
     {0},
 };
 
@@ -49,6 +58,24 @@ static void add_source(lcf_sources_options *o, char *text, struct argp_state *st
     if (lcf_source_parse(&o->list[o->n], text, &err))
         argp_error(state, "%s", err.text);
     o->n++;
+}
+
+static error_t parse_wording(int key, char *text, struct argp_state *state, lcf_sources_options *o)
+{
+    switch (key) {
+    case OPT_PROMPT_TEMPLATE:
+        o->template_file = text;
+        return 0;
+    case OPT_CODES:
+        o->codes = text;
+        return 0;
+    case OPT_CODE_FORM:
+        o->prompt.code_form =
+            (lcf_code_form)lcf_cli_choice(state, "code-form", text, "bits", "dotted", NULL);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -84,7 +111,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
             (size_t)lcf_cli_u64(state, "history", text, 1, LCF_HISTORY_MAX);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_wording(key, text, state, a->sources);
     }
 }
 

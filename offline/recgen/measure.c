@@ -49,6 +49,8 @@ static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
     lcf_judge *judge = NULL;
     lcf_status status;
 
+    if (lcf_prompt_need(&lcf_sources_get_options(sources)->prompt, false, NULL))
+        n = 0;
     out->auc = NAN;
     out->auc_rows = n;
     if (!n)
@@ -201,12 +203,13 @@ static lcf_status measure_perplexities(lcf_recgen_measures *out, const lcf_llama
                                        lcf_err *err)
 {
     perplexity p = {.pool = pool, .tokenizer = tokenizer, .text = LCF_BUF_INIT};
+    const bool explains = !lcf_prompt_need(&lcf_sources_get_options(sources)->prompt, true, NULL);
     lcf_status status =
         lcf_probe_create(&p.probe, model, options->context_n, lcf_pool_threads(pool), err);
 
     if (!status)
-        status =
-            measure_cot(out, &p, mixture, lcf_sources_dataset(sources), options->cot_rows, err);
+        status = measure_cot(out, &p, mixture, lcf_sources_dataset(sources),
+                             explains ? options->cot_rows : 0, err);
     if (!status)
         status = measure_general(out, &p, mixture, sources, options->general_rows, err);
     for (size_t i = 0; i < ROWS_PER_PASS; i++)

@@ -172,6 +172,24 @@ void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_opt
              codes ? " codes=" : "", codes ? lcf_code_form_name(options->code_form) : "");
 }
 
+lcf_status lcf_prompt_describe(lcf_manifest *m, const lcf_prompt_options *options, const char *file,
+                               const char *codes, lcf_err *err)
+{
+    char version[LCF_PROMPT_VERSION_BYTES], *bytes;
+    lcf_prompt_template template;
+    lcf_prompt_options opened;
+    lcf_status status = lcf_prompt_open(&opened, &template, &bytes, options, file, err);
+
+    if (!status) {
+        lcf_prompt_version(version, &opened);
+        status = lcf_manifest_param_str(m, "prompt", version, err);
+    }
+    free(bytes);
+    if (!status && codes)
+        status = lcf_manifest_input(m, "codes", codes, err);
+    return status;
+}
+
 const char *lcf_prompt_answer(uint8_t label)
 {
     return label ? " Yes" : " No";

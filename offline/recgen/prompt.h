@@ -24,6 +24,7 @@
 #ifndef LCF_OFFLINE_RECGEN_PROMPT_H
 #define LCF_OFFLINE_RECGEN_PROMPT_H
 
+#include "common/base/manifest.h"
 #include "common/data/codes.h"
 #include "offline/llama/chat.h"
 #include "offline/recgen/code_text.h"
@@ -77,6 +78,11 @@ lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, 
 /* Whether there are words to request a chain of thought, or (not explain) to ask for Yes or No.
  * errors: EUSAGE the template has none */
 lcf_status lcf_prompt_need(const lcf_prompt_options *options, bool explain, lcf_err *err);
+
+/* What shapes prompts, into a step's manifest: their version, and the codes as an input. errors: as
+ * lcf_prompt_open and lcf_manifest_input */
+lcf_status lcf_prompt_describe(lcf_manifest *m, const lcf_prompt_options *options, const char *file,
+                               const char *codes, lcf_err *err);
 
 #define LCF_PROMPT_VERSION_BYTES 160
 /* e.g. "recgen-1 history=8 title=48", or "plain-words-2#0123456789abcdef history=8 title=48

@@ -196,11 +196,9 @@ static lcf_status describe_one(lcf_manifest *m, const lcf_source_spec *s, size_t
 
 lcf_status lcf_sources_describe(lcf_manifest *m, const lcf_sources_options *options, lcf_err *err)
 {
-    char version[LCF_PROMPT_VERSION_BYTES];
-    lcf_status status;
+    lcf_status status =
+        lcf_prompt_describe(m, &options->prompt, options->template_file, options->codes, err);
 
-    lcf_prompt_version(version, &options->prompt);
-    status = lcf_manifest_param_str(m, "prompt", version, err);
     if (!status)
         status = lcf_manifest_param_str(m, "chat", LCF_CHAT_NAMES[lcf_sources_chat(options)], err);
     if (!status && isfinite(options->rec_share))

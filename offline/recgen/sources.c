@@ -29,6 +29,9 @@ struct lcf_sources {
     const lcf_dataset *d;
     const lcf_related *related;
     lcf_sources_options options;
+    lcf_prompt_template template;
+    char *template_bytes;
+    lcf_codes codes;
     source list[LCF_SOURCES_MAX];
     size_t n;
 };
@@ -240,6 +243,15 @@ static lcf_status open_path(source *s, const lcf_sources *all, lcf_err *err)
     return status;
 }
 
+/* Whether the prompts have words for sources of this kind. */
+static lcf_status check_wording(const lcf_prompt_options *prompt, lcf_source_kind kind,
+                                lcf_err *err)
+{
+    if (kind != LCF_SOURCE_DECIDE && kind != LCF_SOURCE_EXPLAIN && kind != LCF_SOURCE_COT)
+        return LCF_OK;
+    return lcf_prompt_need(prompt, kind != LCF_SOURCE_DECIDE, err);
+}
+
 static lcf_status open_source(lcf_sources *all, const lcf_source_spec *spec, lcf_err *err)
 {
     source *s = &all->list[all->n];
@@ -250,6 +262,11 @@ static lcf_status open_source(lcf_sources *all, const lcf_source_spec *spec, lcf
     all->n++;
     if (lcf_source_is_of_dataset(spec->kind) && !all->d)
         return LCF_FAIL(err, LCF_EUSAGE, "source '%s' needs a dataset", spec->text);
+    status = check_wording(&all->options.prompt, spec->kind, err);
+    if (status) {
+        lcf_err_prefix(err, "source '%s'", spec->text);
+        return status;
+    }
     status = spec->path.len ? open_path(s, all, err) : take_samples(s, all->d, err);
     if (status)
         return status;
@@ -306,17 +323,40 @@ static lcf_status share_by_group(lcf_sources *s, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status open_all(lcf_sources *s, lcf_err *err)
+/* The template and the codes that the options name. */
+static lcf_status open_prompt(lcf_sources *s, lcf_err *err)
+{
+    lcf_sources_options *o = &s->options;
+    const lcf_prompt_options given = o->prompt;
+    lcf_status status = lcf_prompt_open(&o->prompt, &s->template, &s->template_bytes, &given,
+                                        o->template_file, err);
+
+    if (!status && o->codes && !s->d)
+        return LCF_FAIL(err, LCF_EUSAGE, "codes are of a dataset, and there is none");
+    return status || !s->d ? status
+                           : lcf_prompt_open_codes(&o->prompt, &s->codes, o->codes, s->d,
+                                                   o->template_file, err);
+}
+
+/* What there are words for. */
+static lcf_status default_sources(lcf_sources_options *o, lcf_err *err)
 {
     static const char *const DEFAULT[] = {"decide,weight=0.25", "explain,weight=0.75"};
-    lcf_sources_options *o = &s->options;
     lcf_status status = LCF_OK;
 
-    if (!o->n) {
-        o->n = 2;
-        for (size_t i = 0; i < o->n && !status; i++)
-            status = lcf_source_parse(&o->list[i], DEFAULT[i], err);
-    }
+    for (size_t i = 0; i < 2 && !status; i++)
+        if (!lcf_prompt_need(&o->prompt, i == 1, NULL))
+            status = lcf_source_parse(&o->list[o->n++], DEFAULT[i], err);
+    return status;
+}
+
+static lcf_status open_all(lcf_sources *s, lcf_err *err)
+{
+    lcf_sources_options *o = &s->options;
+    lcf_status status = open_prompt(s, err);
+
+    if (!status && !o->n)
+        status = default_sources(o, err);
     for (size_t i = 0; i < o->n && !status; i++)
         status = open_source(s, &o->list[i], err);
     if (!status)
@@ -358,6 +398,8 @@ void lcf_sources_free(lcf_sources *s)
         free(s->list[i].rows);
         free(s->list[i].held);
     }
+    lcf_codes_close(&s->codes);
+    free(s->template_bytes);
     free(s);
 }
 

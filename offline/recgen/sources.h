@@ -70,9 +70,11 @@ lcf_status lcf_source_parse(lcf_source_spec *out, const char *text, lcf_err *err
 
 typedef struct lcf_sources_options {
     lcf_source_spec list[LCF_SOURCES_MAX];
-    size_t n; /* 0: decide and explain, one row to three */
+    size_t n; /* 0: decide and explain, one row to three, or what the template has words for */
     lcf_prompt_options prompt;
-    lcf_chat chat;    /* of dialogues; LCF_CHATS_N = the prompts' dialect */
+    const char *template_file; /* the prompts' wording; NULL: that of their dialect */
+    const char *codes;         /* a folder of `llmcf codes`, for a wording that speaks of them */
+    lcf_chat chat;             /* of dialogues; LCF_CHATS_N = the prompts' dialect */
     double rec_share; /* of the recommendation sources together; NaN = by weights and shares */
     uint64_t seed;
 } lcf_sources_options;
@@ -91,7 +93,8 @@ typedef struct lcf_sources lcf_sources;
 /*
  * d may be NULL where no source is of the dataset, related only with it.
  *
- * errors   EUSAGE a dataset source without a dataset, shares above 1; EINVAL a source without a row
+ * errors   EUSAGE a dataset source without a dataset or without words in the template, codes that
+ *          are missing or have no use, shares above 1; EINVAL a source without a row
  *          to train on, no sample with a rating, a part of --mix without a source; those of files
  */
 lcf_status lcf_sources_open(lcf_sources **out, const lcf_dataset *d, const lcf_related *related,
@@ -107,6 +110,7 @@ typedef struct lcf_source_info {
 } lcf_source_info;
 size_t lcf_sources_n(const lcf_sources *s);
 lcf_source_info lcf_sources_info(const lcf_sources *s, size_t source);
+/* With the template and the codes opened, which live as long as the sources. */
 const lcf_sources_options *lcf_sources_get_options(const lcf_sources *s);
 const lcf_dataset *lcf_sources_dataset(const lcf_sources *s);
 

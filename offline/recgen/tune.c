@@ -662,7 +662,7 @@ static json_t *report_of(const tuning *t, const lcf_recgen_measures *after)
     size_t all, trained;
     json_t *model;
 
-    lcf_prompt_version(version, &t->o->sources.prompt);
+    lcf_prompt_version(version, &lcf_sources_get_options(t->sources)->prompt);
     lcf_llama_trainer_count(&all, &trained, t->trainer);
     model =
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "parameters", (json_int_t)all,

@@ -3,7 +3,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "offline/recgen/facts.h"
-#include "offline/recgen/prompt.h"
+#include "offline/recgen/sources.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/test.h"
 
@@ -251,12 +251,83 @@ static void test_codes(void **state)
     test_folder_remove(dir);
 }
 
+/* Sources of that template and codes; lcf_sources_free. */
+static lcf_status open_sources(lcf_sources **out, const world *w, const char *name,
+                               const char *kind, const char *codes, lcf_err *err)
+{
+    lcf_sources_options options = LCF_SOURCES_OPTIONS_INIT;
+    const char *source = getenv("LCF_SOURCE_DIR");
+    lcf_buf path = LCF_BUF_INIT;
+    lcf_status status = LCF_OK;
+
+    lcf_buf_printf(&path, "%s/offline/recgen/prompts/%s.prompt", source ? source : ".", name);
+    options.template_file = lcf_buf_text(&path);
+    options.codes = codes;
+    options.prompt.history_n = 10;
+    options.prompt.code_form = LCF_CODE_DOTTED;
+    if (kind) {
+        status = lcf_source_parse(&options.list[0], kind, err);
+        options.n = 1;
+    }
+    if (!status)
+        status = lcf_sources_open(out, &w->d, NULL, &options, err);
+    lcf_buf_dispose(&path);
+    return status;
+}
+
+/* A training row says what the question says, and the answer behind it, learned; the oldest title
+ * goes first where a row is too long. */
+static void test_rows(void **state)
+{
+    world *w = *state;
+    char *dir = test_folder(), *path = lcf_path_join(dir, "codes.lcf");
+    const size_t sample = sample_with(w, 2);
+    lcf_segments row = {.n = 0};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_sources *s;
+    lcf_trim trim;
+    lcf_facts f;
+    char *want;
+
+    assert_ok(lcf_codes_save(path, &w->codes, &err), &err);
+    assert_ok(open_sources(&s, w, "binllm-full-movies", NULL, dir, &err), &err);
+    assert_int_equal(lcf_sources_n(s), 1); /* there are words for `decide` alone */
+    lcf_trim_init(&trim, s);
+    lcf_facts_of(&f, &w->d, NULL, 10, sample);
+    for (size_t left = 2; left >= 1; left--) {
+        lcf_segments_reset(&row);
+        assert_ok(lcf_sources_segments(&row, s, 0, (uint32_t)sample, &trim, 0, &err), &err);
+        assert_int_equal(row.n, 2);
+        want = question(w, "binllm-full-movies", &f, LCF_CODE_DOTTED);
+        assert_int_equal(lcf_segments_text(&row, 0).len, strlen(want));
+        assert_memory_equal(lcf_segments_text(&row, 0).data, want, strlen(want));
+        assert_true(row.list[0].opens && !row.list[0].answer);
+        assert_memory_equal(lcf_segments_text(&row, 1).data, f.sample.label ? " Yes" : " No",
+                            f.sample.label ? 4 : 3);
+        assert_true(row.list[1].answer && row.list[1].closes);
+        free(want);
+        while (trim.history_n > 1)
+            assert_true(lcf_trim_more(&trim, s, 0, (uint32_t)sample, 100, 2, 50));
+        f.recent[0] = f.recent[1];
+        f.recent_n = 1;
+    }
+    lcf_segments_dispose(&row);
+    lcf_sources_free(s);
+    assert_int_equal(open_sources(&s, w, "binllm-full-movies", "explain", dir, &err), LCF_EUSAGE);
+    assert_non_null(strstr(err.text, "requests no chain of thought"));
+    assert_int_equal(open_sources(&s, w, "binllm-full-movies", "decide", NULL, &err), LCF_EUSAGE);
+    assert_non_null(strstr(err.text, "binllm-full-movies.prompt:5: codes are spoken of here"));
+    assert_int_equal(open_sources(&s, w, "binllm-text-movies", "decide", dir, &err), LCF_EUSAGE);
+    free(path);
+    test_folder_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wording), cmocka_unit_test(test_nothing_known),
         cmocka_unit_test(test_recent),  cmocka_unit_test(test_quotes),
-        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_codes),   cmocka_unit_test(test_rows),
     };
 
     return cmocka_run_group_tests(tests, open_world, close_world);
