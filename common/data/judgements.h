@@ -1,6 +1,7 @@
 /*
  * Judgements: what a language model answers when it is asked whether the user will like the target,
- * for samples of a dataset: log p(Yes) - log p(No). `judge` writes them, `train` distils them.
+ * for samples of a dataset: log p(Yes) - log p(No), and Yes alone. `judge` writes them, `train`
+ * distils the difference.
  *
  * source   schemas/judgements.md
  */
@@ -13,13 +14,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LCF_JUDGEMENTS_VERSION 1 /* kind "judgements" */
+#define LCF_JUDGEMENTS_VERSION 2 /* kind "judgements"; version 1 has rows and differences alone */
 
 typedef struct lcf_judgements {
     lcf_bundle *bundle; /* NULL in a value that is about to be saved */
     size_t n;
     const uint64_t *row; /* [n] sample index in the dataset, ascending */
-    const float *logit;  /* [n] finite */
+    const float *logit;  /* [n] finite: the difference */
+    /* In version 1 NULL; else all are there. */
+    const float *yes_logit;   /* [n] finite: of Yes, as the network gives it */
+    const float *yes_logprob; /* [n] finite, <= 0: log p(Yes) over all words */
+    const uint32_t *tokens;   /* [n] that the model read */
 } lcf_judgements;
 
 /* samples_n: of the dataset they belong to. errors: as lcf_bundle_open; EFORMAT; EINVAL a row

@@ -19,6 +19,9 @@ enum {
     OPT_SEED,
     OPT_TEMPLATE,
     OPT_HISTORY,
+    OPT_PROMPT_TEMPLATE,
+    OPT_CODES,
+    OPT_CODE_FORM,
     OPT_THREADS,
     OPT_FORCE,
     OPT_JSON,
@@ -36,6 +39,12 @@ static const struct argp_option OPTIONS[] = {
     {"template", OPT_TEMPLATE, "NAME", 0,
      "recgen: the form `llmcf tune` teaches; llama2: for larger LLaMAs (default recgen)", 2},
     {"history", OPT_HISTORY, "N", 0, "Most recent items in the prompt (default 8)", 2},
+    {"prompt-template", OPT_PROMPT_TEMPLATE, "FILE", 0,
+     "The question in the words of a template file (schemas/prompts.md), e.g. BinLLM's", 2},
+    {"codes", OPT_CODES, "DIR", 0,
+     "Made by `llmcf codes`, for a template that speaks of the user's or the target's code", 2},
+    {"code-form", OPT_CODE_FORM, "FORM", 0,
+     "Codes as bits (10101100...) or dotted (172.16...) (default bits)", 2},
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
      3},
     {"force", OPT_FORCE, NULL, 0, "Also when the result is up to date", 3},
@@ -47,15 +56,20 @@ static const char DOC[] =
     "Asks the language model, Yes or No, whether the user of a row will like its target."
     "\v"
     "The answer is a number, log p(Yes) - log p(No): what `llmcf train --distill` teaches to a "
-    "ranker, and, for valid and test, what the language model alone is worth. A row's prompt holds "
-    "its history and its target, never its label.\n\n"
+    "ranker, and, for valid and test, what the language model alone is worth; and Yes alone, as "
+    "BinLLM scores: its logit, and its log probability over all words. A row's prompt holds its "
+    "history and its target, never its label.\n\n"
     "Writes DIR/judgements.lcf, manifest.json (schemas/judgements.md) and, for those splits, "
-    "valid.lcf and test.lcf, which `llmcf evaluate` takes like a ranker's predictions. Stopped by "
+    "valid.lcf and test.lcf (Yes against No) and yes/valid.lcf and yes/test.lcf (Yes against all "
+    "words): `llmcf evaluate` takes DIR or DIR/yes like a ranker's predictions. Stopped by "
     "a signal (exit code 75) or killed, it keeps what is finished in DIR.partial and goes on from "
     "there.\n\n"
     "Example:\n"
     "  llmcf judge --dataset dataset --model recgen/recgen.gguf \\\n"
-    "    --splits train,valid,test --out judged";
+    "    --splits train,valid,test --out judged\n"
+    "  llmcf judge --dataset dataset --model binllm/recgen.gguf --splits test \\\n"
+    "    --prompt-template offline/recgen/prompts/binllm-full-movies.prompt \\\n"
+    "    --codes codes --history 10 --out judged";
 
 typedef struct arguments {
     lcf_judge_options judge;
@@ -92,6 +106,16 @@ static error_t parse_prompt(int key, char *text, struct argp_state *state, lcf_j
         return 0;
     case OPT_HISTORY:
         o->prompt.history_n = (size_t)lcf_cli_u64(state, "history", text, 1, LCF_HISTORY_MAX);
+        return 0;
+    case OPT_PROMPT_TEMPLATE:
+        o->template_file = text;
+        return 0;
+    case OPT_CODES:
+        o->codes = text;
+        return 0;
+    case OPT_CODE_FORM:
+        o->prompt.code_form =
+            (lcf_code_form)lcf_cli_choice(state, "code-form", text, "bits", "dotted", NULL);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -145,15 +169,22 @@ static void print_summary(const json_t *stats, const char *out, bool current)
     fprintf(stderr, "%s:\n", out);
     for (int split = 0; split < 3; split++) {
         const json_t *s = json_object_get(stats, LCF_SPLIT_NAMES[split]);
-        const json_t *auc = json_object_get(s, "auc");
+        const json_t *auc = json_object_get(json_object_get(s, "difference"), "auc");
+        const json_t *uauc = json_object_get(json_object_get(s, "difference"), "uauc");
 
         if (!lcf_cmd_count(s, "rows"))
             continue;
         fprintf(stderr, "  %-5s %8lld rows", LCF_SPLIT_NAMES[split], lcf_cmd_count(s, "rows"));
         if (json_is_number(auc))
             fprintf(stderr, ", AUC %.4f", json_number_value(auc));
-        fputc('\n', stderr);
+        if (json_is_number(uauc))
+            fprintf(stderr, ", UAUC %.4f", json_number_value(uauc));
+        fprintf(stderr, ", %.1f tokens each\n",
+                json_number_value(json_object_get(s, "tokens_per_row")));
     }
+    if (!current && lcf_cmd_count(stats, "asked"))
+        fprintf(stderr, "  %.2f s for 1,000 rows\n",
+                json_number_value(json_object_get(stats, "seconds_per_1000_rows")));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }

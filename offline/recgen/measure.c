@@ -16,7 +16,8 @@
 
 typedef struct auc_run {
     size_t *samples; /* [n], evenly spread over the valid split */
-    float *logits;
+    lcf_judgement *judged;
+    float *differences;
     uint8_t *labels;
     uint64_t *scratch;
 } auc_run;
@@ -26,10 +27,11 @@ static lcf_status spread(auc_run *r, const lcf_dataset *d, size_t n, lcf_err *er
     const size_t begin = d->split_begin[LCF_VALID], all = d->split_begin[LCF_VALID + 1] - begin;
 
     r->samples = lcf_alloc(n, sizeof(*r->samples));
-    r->logits = lcf_alloc(n, sizeof(*r->logits));
+    r->judged = lcf_alloc(n, sizeof(*r->judged));
+    r->differences = lcf_alloc(n, sizeof(*r->differences));
     r->labels = lcf_alloc(n, sizeof(*r->labels));
     r->scratch = lcf_alloc(n, 2 * sizeof(*r->scratch));
-    if (!r->samples || !r->logits || !r->labels || !r->scratch)
+    if (!r->samples || !r->judged || !r->differences || !r->labels || !r->scratch)
         return LCF_FAIL(err, LCF_ENOMEM, "AUC of %zu rows", n);
     for (size_t i = 0; i < n; i++) {
         r->samples[i] = begin + (size_t)((double)i * (double)all / (double)n);
@@ -45,7 +47,7 @@ static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
     const lcf_dataset *d = lcf_sources_dataset(sources);
     size_t all = d ? d->split_begin[LCF_VALID + 1] - d->split_begin[LCF_VALID] : 0;
     size_t n = options->auc_rows < all ? options->auc_rows : all;
-    auc_run r = {NULL, NULL, NULL, NULL};
+    auc_run r = {NULL, NULL, NULL, NULL, NULL};
     lcf_judge *judge = NULL;
     lcf_status status;
 
@@ -61,12 +63,15 @@ static lcf_status measure_auc(lcf_recgen_measures *out, const lcf_llama *model,
             lcf_judge_create(&judge, model, tokenizer, d, &lcf_sources_get_options(sources)->prompt,
                              options->context_n, lcf_pool_threads(pool), err);
     if (!status)
-        status = lcf_judge_run(r.logits, judge, r.samples, n, pool, err);
+        status = lcf_judge_run(r.judged, judge, r.samples, n, pool, err);
+    for (size_t i = 0; i < n && !status; i++)
+        r.differences[i] = r.judged[i].difference;
     if (!status)
-        out->auc = lcf_auc(r.logits, r.labels, n, r.scratch);
+        out->auc = lcf_auc(r.differences, r.labels, n, r.scratch);
     lcf_judge_free(judge);
     free(r.samples);
-    free(r.logits);
+    free(r.judged);
+    free(r.differences);
     free(r.labels);
     free(r.scratch);
     return status;

@@ -1,5 +1,6 @@
 /* Asking a model for likelihoods, through one session a worker: sequence 0 holds the beginning, 1
- * the question at hand. */
+ * and 2 in turn the beginning and a question. What a question has in common with the worker's last
+ * one is not computed again; a token's bits depend on what stands before it alone. */
 #include "offline/recgen/probe.h"
 
 #include "common/base/mem.h"
@@ -11,6 +12,8 @@
 
 typedef struct worker {
     lcf_llama_session *session;
+    lcf_tokens last;   /* the last question; empty: none */
+    uint32_t last_seq; /* where it stands, behind the beginning: 1 or 2 */
     lcf_llama_token batch[BATCH];
 } worker;
 
@@ -35,9 +38,11 @@ lcf_status lcf_probe_create(lcf_probe **out, const lcf_llama *model, size_t cont
     p->workers_n = workers_n;
     p->vocab_n = model->config.vocab_n;
     p->context_n = context_n < model->config.context_n ? context_n : model->config.context_n;
-    for (size_t i = 0; i < workers_n && !status; i++)
+    for (size_t i = 0; i < workers_n && !status; i++) {
+        p->workers[i].last_seq = 1;
         status =
-            lcf_llama_session_create(&p->workers[i].session, model, 2, p->context_n, BATCH, err);
+            lcf_llama_session_create(&p->workers[i].session, model, 3, p->context_n, BATCH, err);
+    }
     if (!status) {
         *out = p;
         p = NULL;
@@ -50,8 +55,10 @@ void lcf_probe_free(lcf_probe *p)
 {
     if (!p)
         return;
-    for (size_t i = 0; i < p->workers_n; i++)
+    for (size_t i = 0; i < p->workers_n; i++) {
         lcf_llama_session_free(p->workers[i].session);
+        lcf_tokens_dispose(&p->workers[i].last);
+    }
     free(p->workers);
     free(p);
 }
@@ -79,19 +86,48 @@ static lcf_status append(const float **logits, worker *w, uint32_t seq, const ui
 
 lcf_status lcf_probe_begin(lcf_probe *p, size_t idx, const uint32_t *tokens, size_t n, lcf_err *err)
 {
+    p->workers[idx].last.n = 0;
     lcf_llama_seq_reset(p->workers[idx].session, 0);
     return append(NULL, &p->workers[idx], 0, tokens, n, err);
+}
+
+/* Tokens at the beginning of a question that the last one has as well; one at least is left over.
+ */
+static size_t common_with_last(const worker *w, const uint32_t *tokens, size_t n)
+{
+    size_t same = 0;
+
+    while (same + 1 < n && same < w->last.n && w->last.ids[same] == tokens[same])
+        same++;
+    return same;
+}
+
+static lcf_status keep_as_last(worker *w, uint32_t seq, const uint32_t *tokens, size_t n,
+                               lcf_err *err)
+{
+    w->last.n = 0;
+    w->last_seq = seq;
+    for (size_t i = 0; i < n; i++)
+        if (lcf_tokens_push(&w->last, tokens[i]))
+            return LCF_FAIL(err, LCF_ENOMEM, "a question of %zu tokens", n);
+    return LCF_OK;
 }
 
 lcf_status lcf_probe_ask(const float **logits, lcf_probe *p, size_t idx, const uint32_t *tokens,
                          size_t n, lcf_err *err)
 {
     worker *w = &p->workers[idx];
+    const uint32_t seq = 3 - w->last_seq;
+    const size_t same = common_with_last(w, tokens, n);
+    const size_t begin_n = lcf_llama_seq_len(w->session, 0);
+    lcf_status status;
 
     LCF_ASSERT(n > 0);
-    if (!lcf_llama_seq_copy(w->session, 1, 0, lcf_llama_seq_len(w->session, 0)))
+    if (!lcf_llama_seq_copy(w->session, seq, same ? w->last_seq : 0, begin_n + same))
         return LCF_FAIL(err, LCF_ELIMIT, "the KV cache has no page left");
-    return append(logits, w, 1, tokens, n, err);
+    w->last.n = 0; /* until this one is whole */
+    status = append(logits, w, seq, tokens + same, n - same, err);
+    return status ? status : keep_as_last(w, seq, tokens, n, err);
 }
 
 lcf_status lcf_probe_row(double *nll, uint64_t *targets_n, lcf_probe *p, size_t idx,
@@ -102,6 +138,7 @@ lcf_status lcf_probe_row(double *nll, uint64_t *targets_n, lcf_probe *p, size_t 
 
     *nll = 0.0;
     *targets_n = 0;
+    w->last.n = 0;
     lcf_llama_seq_reset(w->session, 1);
     for (size_t at = 0; at < n && !status; at += BATCH) {
         size_t take = n - at < BATCH ? n - at : BATCH;

@@ -5,6 +5,9 @@
  * Invariant: an answer is computed by one worker from its own tokens alone: same bits at any number
  * of threads and in any order.
  *
+ * What a question has in common with the one that the worker was asked before is computed once:
+ * questions that begin alike are cheapest one after another.
+ *
  * Life cycle: create -> ask -> free. A worker's calls come from one thread; workers are
  * independent.
  */
@@ -19,7 +22,7 @@ typedef struct lcf_probe lcf_probe;
  * context_n: tokens of the longest question; no more than the model's context is used.
  *
  * errors   ENOMEM
- * memory   the model must outlive it; a KV cache of two sequences for each worker
+ * memory   the model must outlive it; a KV cache of three sequences for each worker
  */
 lcf_status lcf_probe_create(lcf_probe **out, const lcf_llama *model, size_t context_n,
                             size_t workers_n, lcf_err *err);

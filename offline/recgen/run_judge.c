@@ -12,6 +12,7 @@
 #include "common/data/judgements.h"
 #include "common/data/predictions.h"
 #include "offline/eval/auc.h"
+#include "offline/eval/user_auc.h"
 #include "offline/recgen/judge.h"
 
 #include <math.h>
@@ -27,14 +28,19 @@ typedef struct judging {
     const lcf_judge_options *o;
     lcf_manifest *manifest;
     lcf_dataset d;
+    lcf_prompt_options prompt; /* with the template and the codes, if any */
+    lcf_prompt_template template;
+    char *template_bytes;
+    lcf_codes codes;
     lcf_llama *model;
     lcf_judge *judge;
     lcf_pool *pool;
     char *partial;
     size_t *samples;          /* [n] ascending */
     size_t n, split_begin[4]; /* of samples */
-    float *logits;            /* [n] */
-    uint64_t *scratch;        /* [2 * n] */
+    lcf_judgement *judged;    /* [n] */
+    size_t asked_n;           /* rows that this run asked about, in so many seconds */
+    double seconds;
     json_t *stats;
 } judging;
 
@@ -52,9 +58,8 @@ static bool chosen(const judging *g, lcf_split split, size_t sample)
 static lcf_status choose(judging *g, lcf_err *err)
 {
     g->samples = lcf_alloc(g->d.samples_n + 1, sizeof(*g->samples));
-    g->logits = lcf_alloc(g->d.samples_n + 1, sizeof(*g->logits));
-    g->scratch = lcf_alloc(g->d.samples_n + 1, 2 * sizeof(*g->scratch));
-    if (!g->samples || !g->logits || !g->scratch)
+    g->judged = lcf_alloc(g->d.samples_n + 1, sizeof(*g->judged));
+    if (!g->samples || !g->judged)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", g->d.samples_n);
     for (int split = 0; split < 3; split++) {
         for (size_t i = g->d.split_begin[split]; i < g->d.split_begin[split + 1]; i++)
@@ -83,28 +88,66 @@ static bool load_part(judging *g, const char *path, size_t begin, size_t n)
 
     if (lcf_judgements_open(&p, path, g->d.samples_n, NULL))
         return false;
-    same = p.n == n;
+    same = p.n == n && p.tokens;
     for (size_t i = 0; same && i < n; i++)
         same = p.row[i] == g->samples[begin + i];
-    if (same)
-        memcpy(g->logits + begin, p.logit, n * sizeof(*g->logits));
+    for (size_t i = 0; same && i < n; i++)
+        g->judged[begin + i] =
+            (lcf_judgement){p.logit[i], p.yes_logit[i], p.yes_logprob[i], p.tokens[i]};
     lcf_judgements_close(&p);
     return same;
+}
+
+typedef struct columns { /* rows as they stand in a file; [n] each */
+    uint64_t *row;
+    float *difference, *yes_logit, *yes_logprob;
+    uint32_t *tokens;
+} columns;
+
+static void fill(columns *c, const judging *g, size_t begin, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const lcf_judgement *j = &g->judged[begin + i];
+        c->row[i] = g->samples[begin + i];
+        c->difference[i] = j->difference;
+        c->yes_logit[i] = j->yes_logit;
+        c->yes_logprob[i] = j->yes_logprob;
+        c->tokens[i] = j->tokens;
+    }
 }
 
 static lcf_status save_rows(const judging *g, const char *path, size_t begin, size_t n,
                             lcf_err *err)
 {
-    uint64_t *row = lcf_alloc(n + 1, sizeof(*row));
-    const lcf_judgements p = {NULL, n, row, g->logits + begin};
-    lcf_status status;
+    columns c = {lcf_alloc(n + 1, sizeof(*c.row)), lcf_alloc(n + 1, sizeof(*c.difference)),
+                 lcf_alloc(n + 1, sizeof(*c.yes_logit)), lcf_alloc(n + 1, sizeof(*c.yes_logprob)),
+                 lcf_alloc(n + 1, sizeof(*c.tokens))};
+    lcf_status status = LCF_OK;
 
-    if (!row)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", n);
-    for (size_t i = 0; i < n; i++)
-        row[i] = g->samples[begin + i];
-    status = lcf_judgements_save(path, &p, err);
-    free(row);
+    if (!c.row || !c.difference || !c.yes_logit || !c.yes_logprob || !c.tokens) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "%zu rows", n);
+    } else {
+        const lcf_judgements p = {NULL,          n,       c.row, c.difference, c.yes_logit,
+                                  c.yes_logprob, c.tokens};
+        fill(&c, g, begin, n);
+        status = lcf_judgements_save(path, &p, err);
+    }
+    free(c.row);
+    free(c.difference);
+    free(c.yes_logit);
+    free(c.yes_logprob);
+    free(c.tokens);
+    return status;
+}
+
+static lcf_status ask(judging *g, size_t begin, size_t n, lcf_err *err)
+{
+    const double start_s = lcf_clock_s();
+    lcf_status status =
+        lcf_judge_run(g->judged + begin, g->judge, g->samples + begin, n, g->pool, err);
+
+    g->seconds += lcf_clock_s() - start_s;
+    g->asked_n += n;
     return status;
 }
 
@@ -118,7 +161,7 @@ static lcf_status judge_part(judging *g, size_t part, lcf_err *err)
     if (!path)
         return LCF_FAIL(err, LCF_ENOMEM, "path in %s", g->partial);
     if (!load_part(g, path, begin, n)) {
-        status = lcf_judge_run(g->logits + begin, g->judge, g->samples + begin, n, g->pool, err);
+        status = ask(g, begin, n, err);
         if (!status)
             status = save_rows(g, path, begin, n, err);
     }
@@ -149,39 +192,106 @@ static lcf_status judge_all(judging *g, lcf_err *err)
 
 /* ---- the artefact ---- */
 
-static double split_auc(judging *g, int split)
-{
-    const size_t begin = g->split_begin[split], n = g->split_begin[split + 1] - begin;
-    uint8_t *labels = lcf_alloc(n + 1, 1);
-    double auc = NAN;
+/* The scores of a judgement, and what they are called. */
+enum { DIFFERENCE, YES_LOGIT, YES_LOGPROB, SCORES_N };
+static const char *const SCORE_NAMES[SCORES_N] = {"difference", "yes_logit", "yes_logprob"};
 
-    for (size_t i = 0; labels && i < n; i++)
-        labels[i] = g->d.sample_label[g->samples[begin + i]];
-    if (labels)
-        auc = lcf_auc(g->logits + begin, labels, n, g->scratch);
-    free(labels);
-    return auc;
+static float score_of(const lcf_judgement *j, int score)
+{
+    return score == DIFFERENCE ? j->difference : score == YES_LOGIT ? j->yes_logit : j->yes_logprob;
+}
+
+static json_t *figure(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+typedef struct split_rows { /* of one split, [n] each */
+    float *scores;
+    uint8_t *labels;
+    uint32_t *users;
+    uint64_t *scratch; /* [2 * n] */
+    size_t begin, n;
+} split_rows;
+
+static lcf_status open_rows(split_rows *r, const judging *g, int split, lcf_err *err)
+{
+    r->begin = g->split_begin[split];
+    r->n = g->split_begin[split + 1] - r->begin;
+    r->scores = lcf_alloc(r->n + 1, sizeof(*r->scores));
+    r->labels = lcf_alloc(r->n + 1, sizeof(*r->labels));
+    r->users = lcf_alloc(r->n + 1, sizeof(*r->users));
+    r->scratch = lcf_alloc(r->n + 1, 2 * sizeof(*r->scratch));
+    if (!r->scores || !r->labels || !r->users || !r->scratch)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", r->n);
+    for (size_t i = 0; i < r->n; i++) {
+        r->labels[i] = g->d.sample_label[g->samples[r->begin + i]];
+        r->users[i] = g->d.sample_user[g->samples[r->begin + i]];
+    }
+    return LCF_OK;
+}
+
+static void close_rows(split_rows *r)
+{
+    free(r->scores);
+    free(r->labels);
+    free(r->users);
+    free(r->scratch);
+}
+
+/* AUC and UAUC by one of the scores. */
+static lcf_status measure_score(json_t *stats, const judging *g, split_rows *r, int score,
+                                lcf_err *err)
+{
+    lcf_user_auc users;
+    lcf_status status;
+
+    for (size_t i = 0; i < r->n; i++)
+        r->scores[i] = score_of(&g->judged[r->begin + i], score);
+    status =
+        lcf_user_auc_compute(&users, NULL, r->scores, r->labels, r->users, r->n, g->d.users_n, err);
+    if (!status &&
+        json_object_set_new(stats, SCORE_NAMES[score],
+                            json_pack("{s:o, s:o}", "auc",
+                                      figure(lcf_auc(r->scores, r->labels, r->n, r->scratch)),
+                                      "uauc", figure(users.uauc))))
+        status = LCF_FAIL(err, LCF_ENOMEM, "counts");
+    return status;
+}
+
+static lcf_status split_stats(json_t **out, const judging *g, int split, lcf_err *err)
+{
+    split_rows r = {NULL};
+    lcf_status status = open_rows(&r, g, split, err);
+    uint64_t tokens = 0;
+
+    for (size_t i = 0; i < r.n && !status; i++)
+        tokens += g->judged[r.begin + i].tokens;
+    *out = json_pack("{s:I, s:o}", "rows", (json_int_t)r.n, "tokens_per_row",
+                     figure((double)tokens / (double)r.n));
+    for (int score = 0; score < SCORES_N && r.n && !status; score++)
+        status = measure_score(*out, g, &r, score, err);
+    close_rows(&r);
+    return status;
 }
 
 static lcf_status make_stats(judging *g, lcf_err *err)
 {
-    int failed = 0;
+    lcf_status status = LCF_OK;
 
-    g->stats = json_object();
-    for (int split = 0; split < 3; split++) {
-        const double auc = split_auc(g, split);
-
-        failed |= json_object_set_new(
-            g->stats, LCF_SPLIT_NAMES[split],
-            json_pack("{s:I, s:o}", "rows",
-                      (json_int_t)(g->split_begin[split + 1] - g->split_begin[split]), "auc",
-                      isfinite(auc) ? json_real(auc) : json_null()));
+    g->stats = json_pack("{s:I, s:o}", "asked", (json_int_t)g->asked_n, "seconds_per_1000_rows",
+                         figure(1000.0 * g->seconds / (double)g->asked_n));
+    for (int split = 0; split < 3 && !status; split++) {
+        json_t *one = NULL;
+        status = split_stats(&one, g, split, err);
+        if (json_object_set_new(g->stats, LCF_SPLIT_NAMES[split], one) && !status)
+            status = LCF_FAIL(err, LCF_ENOMEM, "counts");
     }
-    return failed ? LCF_FAIL(err, LCF_ENOMEM, "counts") : LCF_OK;
+    return status;
 }
 
-/* The probability of Yes as predictions of a whole split. */
-static lcf_status write_predictions(const judging *g, const char *dir, lcf_split split,
+/* A probability as predictions of a whole split: of Yes against No, or against all words. */
+static lcf_status write_predictions(const judging *g, const char *dir, lcf_split split, int score,
                                     lcf_err *err)
 {
     const size_t begin = g->split_begin[split], n = g->split_begin[split + 1] - begin;
@@ -190,23 +300,40 @@ static lcf_status write_predictions(const judging *g, const char *dir, lcf_split
 
     if (!scores)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu predictions", n);
-    for (size_t i = 0; i < n; i++)
-        scores[i] = 1.0f / (1.0f + expf(-g->logits[begin + i]));
+    for (size_t i = 0; i < n; i++) {
+        const float x = score_of(&g->judged[begin + i], score);
+        scores[i] = score == DIFFERENCE ? 1.0f / (1.0f + expf(-x)) : expf(x);
+    }
     status = lcf_predictions_save_split(dir, &g->d, split, scores, err);
     free(scores);
     return status;
 }
 
-static lcf_status write_files(const judging *g, const char *dir, lcf_err *err)
+/* The splits that were asked about, below `dir`. */
+static lcf_status write_splits(const judging *g, const char *dir, int score, lcf_err *err)
 {
-    char *path = lcf_path_join(dir, "judgements.lcf");
-    lcf_status status =
-        path ? save_rows(g, path, 0, g->n, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    lcf_status status = LCF_OK;
 
     for (int split = LCF_VALID; split <= LCF_TEST && !status; split++)
         if (g->o->splits[split])
-            status = write_predictions(g, dir, (lcf_split)split, err);
+            status = write_predictions(g, dir, (lcf_split)split, score, err);
+    return status;
+}
+
+static lcf_status write_files(const judging *g, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "judgements.lcf"), *yes = lcf_path_join(dir, "yes");
+    lcf_status status = path && yes ? save_rows(g, path, 0, g->n, err)
+                                    : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    if (!status)
+        status = write_splits(g, dir, DIFFERENCE, err);
+    if (!status && (g->o->splits[LCF_VALID] || g->o->splits[LCF_TEST]))
+        status = lcf_dir_create(yes, err);
+    if (!status)
+        status = write_splits(g, yes, YES_LOGPROB, err);
     free(path);
+    free(yes);
     return status;
 }
 
@@ -235,10 +362,9 @@ static lcf_status write_artefact(judging *g, lcf_err *err)
 
 static lcf_status describe(lcf_manifest **out, const lcf_judge_options *o, lcf_err *err)
 {
-    char version[LCF_PROMPT_VERSION_BYTES], splits[32] = "";
+    char splits[32] = "";
     lcf_status status = lcf_manifest_create(out, "judge", err);
 
-    lcf_prompt_version(version, &o->prompt);
     for (int split = 0; split < 3; split++)
         if (o->splits[split]) {
             strcat(splits, splits[0] ? "," : "");
@@ -249,7 +375,7 @@ static lcf_status describe(lcf_manifest **out, const lcf_judge_options *o, lcf_e
     if (!status)
         status = lcf_manifest_input(*out, "model", o->model, err);
     if (!status)
-        status = lcf_manifest_param_str(*out, "prompt", version, err);
+        status = lcf_prompt_describe(*out, &o->prompt, o->template_file, o->codes, err);
     if (!status)
         status = lcf_manifest_param_str(*out, "splits", splits, err);
     if (!status)
@@ -287,15 +413,30 @@ static lcf_status open_model(judging *g, lcf_err *err)
     context = g->model->config.context_n;
     status = lcf_pool_create(&g->pool, g->o->threads, err);
     return status ? status
-                  : lcf_judge_create(&g->judge, g->model, g->model->tokenizer, &g->d, &g->o->prompt,
+                  : lcf_judge_create(&g->judge, g->model, g->model->tokenizer, &g->d, &g->prompt,
                                      context < CONTEXT_MAX ? context : CONTEXT_MAX,
                                      lcf_pool_threads(g->pool), err);
+}
+
+static lcf_status open_prompt(judging *g, lcf_err *err)
+{
+    const lcf_judge_options *o = g->o;
+    lcf_status status = lcf_prompt_open(&g->prompt, &g->template, &g->template_bytes, &o->prompt,
+                                        o->template_file, err);
+
+    if (!status)
+        status = lcf_prompt_need(&g->prompt, false, err);
+    return status ? status
+                  : lcf_prompt_open_codes(&g->prompt, &g->codes, o->codes, &g->d, o->template_file,
+                                          err);
 }
 
 static lcf_status make(judging *g, lcf_err *err)
 {
     lcf_status status = lcf_dataset_open(&g->d, g->o->dataset, err);
 
+    if (!status)
+        status = open_prompt(g, err);
     if (!status)
         status = choose(g, err);
     if (!status)
@@ -312,13 +453,14 @@ static void dispose(judging *g)
     lcf_judge_free(g->judge);
     lcf_pool_free(g->pool);
     lcf_llama_close(g->model);
+    lcf_codes_close(&g->codes);
+    free(g->template_bytes);
     lcf_dataset_close(&g->d);
     lcf_manifest_free(g->manifest);
     json_decref(g->stats);
     free(g->partial);
     free(g->samples);
-    free(g->logits);
-    free(g->scratch);
+    free(g->judged);
 }
 
 lcf_status lcf_judge_step(json_t **stats, bool *current, const lcf_judge_options *options,

@@ -164,7 +164,7 @@ static lcf_status list_liked(train_inputs *in, lcf_err *err)
 static lcf_status read_labels(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
     char *path = o->judged_dir ? lcf_path_join(o->judged_dir, "judgements.lcf") : NULL;
-    lcf_judgements judged = {NULL, 0, NULL, NULL};
+    lcf_judgements judged = {.n = 0};
     lcf_status status = LCF_OK;
 
     if (o->judged_dir && !path)

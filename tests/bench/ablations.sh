@@ -83,7 +83,7 @@ csv() {
             .valid_auc.mean, .valid_auc.sd // "", .test_auc.mean, .test_auc.sd // ""] | map(tostring) | join(",") + "," + $lift' "$out/$name/report.json"
     done
     echo "neighbours-vote,,$(jq -r '.stats.counts | "\(.vote_valid_auc),,\(.vote_test_auc)"' "$out/retrieved-knn/manifest.json"),,,,"
-    echo "language-model,,$(jq -r '.stats.counts | "\(.valid.auc),,\(.test.auc)"' "$out/judged/manifest.json"),,,,"
+    echo "language-model,,$(jq -r '.stats.counts | "\(.valid.difference.auc),,\(.test.difference.auc)"' "$out/judged/manifest.json"),,,,"
 }
 markdown() {
     echo "| row | best epochs | valid AUC | test AUC | lift of test AUC over the backbone |"

@@ -5,11 +5,14 @@ JUDGE="--dataset dataset --model recgen/recgen.gguf --splits train,valid,test"
 
 say "whole, and nothing to do the second time"
 "$LLMCF" judge $JUDGE --out whole --threads 2 --json >summary.json 2>>log
-jq -e '.train.rows > 600 and .valid.auc > 0 and .test.rows > 0' summary.json >/dev/null || fail "summary"
+jq -e '.train.rows > 600 and .valid.difference.auc > 0 and .test.rows > 0 and .valid.yes_logit.uauc > 0 and .test.tokens_per_row > 10' summary.json >/dev/null || fail "summary"
 "$LLMCF" judge $JUDGE --out whole 2>stderr
 grep -q 'up to date, nothing done' stderr || fail "a second run did something"
 "$LLMCF" judge $JUDGE --out single --threads 1 2>>log
-diff -r whole single || fail "not the same bytes at one thread"
+same() { # all but the times, which stand in the manifest and enter no id
+    diff -r -x manifest.json "$1" "$2" && [ "$(jq -r .id "$1/manifest.json")" = "$(jq -r .id "$2/manifest.json")" ]
+}
+same whole single || fail "not the same bytes at one thread"
 
 say "kill -9, SIGTERM"
 "$LLMCF" judge $JUDGE --out killed --threads 1 2>>log &
@@ -25,14 +28,16 @@ code=0
 wait $pid || code=$?
 [ $code = 75 ] || [ $code = 0 ] || fail "SIGTERM: exit code $code"
 "$LLMCF" judge $JUDGE --out killed 2>>log
-diff -r whole killed || fail "a run that was killed differs from a whole one"
+same whole killed || fail "a run that was killed differs from a whole one"
 [ -e killed.partial ] && fail "killed.partial is still there"
 
 say "a share, and the language model as an arm"
 "$LLMCF" judge --dataset dataset --model recgen/recgen.gguf --share 0.2 --out share --json >share.json 2>>log
 jq -e --slurpfile all summary.json '.train.rows < 0.3 * $all[0].train.rows and .valid.rows == 0' share.json >/dev/null || fail "share"
 [ -e share/valid.lcf ] && fail "predictions of a split that was not asked about"
-"$LLMCF" evaluate --a whole --b single --replicates 200 --out report 2>>log || fail "evaluate"
+"$LLMCF" evaluate --a whole --b whole/yes --replicates 200 --out report --json 2>>log >report.json || fail "evaluate"
+jq -e --slurpfile all summary.json '(.measures.auc.a.value - $all[0].test.difference.auc | fabs) < 1e-6' report.json >/dev/null ||
+    fail "not the AUC that judge says"
 
 say "what it says can be distilled"
 "$LLMCF" train --dataset dataset --distill whole --distill-weight 5 --seeds 1 --epochs 1 --out taught --json 2>>log >taught.json || fail "train"

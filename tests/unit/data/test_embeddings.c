@@ -174,12 +174,18 @@ static void test_judgements(void **state)
 {
     static const float logits[] = {0.5f, -3.25f, 0.0f}, not_finite[] = {0.5f, INFINITY, 0.0f};
     static const uint64_t twice[] = {3, 3, 9};
-    const lcf_judgements j = {NULL, 3, ROWS, logits},
-                         wrong[] = {{NULL, 3, ROWS, not_finite}, {NULL, 3, twice, logits}};
+    static const float logprobs[] = {-0.5f, 0.0f, -9.0f}, above[] = {-0.5f, 0.1f, -9.0f};
+    static const uint32_t tokens[] = {7, 8, 9};
+    const lcf_judgements j = {NULL, 3, ROWS, logits, logits, logprobs, tokens},
+                         old = {.n = 3, .row = ROWS, .logit = logits},
+                         wrong[] = {{NULL, 3, ROWS, not_finite, logits, logprobs, tokens},
+                                    {NULL, 3, twice, logits, logits, logprobs, tokens},
+                                    {NULL, 3, ROWS, logits, not_finite, logprobs, tokens},
+                                    {NULL, 3, ROWS, logits, logits, above, tokens}};
     lcf_judgements back;
 
     (void)state;
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 4; i++)
         assert_int_equal(lcf_judgements_save(PATH, &wrong[i], NULL), LCF_EFORMAT);
     assert_false(lcf_path_exists(PATH));
     assert_int_equal(lcf_judgements_save(PATH, &j, NULL), LCF_OK);
@@ -188,6 +194,16 @@ static void test_judgements(void **state)
     assert_int_equal(back.n, 3);
     assert_memory_equal(back.row, ROWS, sizeof(ROWS));
     assert_memory_equal(back.logit, logits, sizeof(logits));
+    assert_memory_equal(back.yes_logit, logits, sizeof(logits));
+    assert_memory_equal(back.yes_logprob, logprobs, sizeof(logprobs));
+    assert_memory_equal(back.tokens, tokens, sizeof(tokens));
+    lcf_judgements_close(&back);
+    /* Differences alone: version 1. */
+    assert_int_equal(lcf_judgements_save(PATH, &old, NULL), LCF_OK);
+    assert_int_equal(lcf_judgements_open(&back, PATH, 10, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_version(back.bundle), 1);
+    assert_memory_equal(back.logit, logits, sizeof(logits));
+    assert_true(!back.yes_logit && !back.yes_logprob && !back.tokens);
     lcf_judgements_close(&back);
     unlink(PATH);
 }

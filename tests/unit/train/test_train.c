@@ -147,7 +147,7 @@ static void test_distill(void **state)
     const fixture *f = *state;
     const uint64_t rows[] = {1, 2, 5};
     const float logits[] = {2.0f, -3.0f, 0.5f};
-    const lcf_judgements judged = {NULL, 3, rows, logits};
+    const lcf_judgements judged = {.n = 3, .row = rows, .logit = logits};
     lcf_train_options o = options_of(f, "none");
     char *dir = join(f->dir, "judged"), *path = join(dir, "judgements.lcf");
     train_inputs in;
