@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/progress.h"
 #include "offline/recgen/batch_job.h"
+#include "offline/recgen/order.h"
 #include "offline/recgen/record.h"
 
 #include <stdlib.h>
@@ -175,6 +176,8 @@ static lcf_status write_folder(exporting *x, lcf_err *err)
         status = lcf_related_create(&x->related, &x->d, err);
     if (!status)
         status = lcf_rows_choose(&x->chosen, &x->d, &x->o->job.choice, &source, err);
+    if (!status) /* for the prefix cache of whoever answers */
+        status = lcf_rows_order(&x->chosen, &x->d, x->related, &x->job.prompt, err);
     if (!status)
         status = lcf_stage_open(&x->stage, x->o->job.out, err);
     if (!status)

@@ -1,7 +1,7 @@
 /*
  * Generation; see the header for what is guaranteed. An engine writes the texts in any order; a
- * finished group waits until all groups before it are committed, so that the store grows in dataset
- * order.
+ * finished group waits until all groups before it are committed, so that the store grows in the
+ * order of the rows.
  */
 #include "offline/recgen/generate.h"
 
@@ -12,6 +12,7 @@
 #include "common/base/progress.h"
 #include "offline/recgen/endpoint.h"
 #include "offline/recgen/engine.h"
+#include "offline/recgen/order.h"
 #include "offline/recgen/record.h"
 
 #include <math.h>
@@ -456,6 +457,8 @@ static lcf_status open_inputs(generation *g, lcf_err *err)
         const lcf_row_source source = {g->version, g->engine->model_id, g->sampling};
         status = lcf_rows_choose(&g->chosen, &g->d, &g->o->choice, &source, err);
     }
+    if (!status)
+        status = lcf_rows_order(&g->chosen, &g->d, g->related, &g->prompt, err);
     if (!status)
         status = open_stores(g, err);
     if (!status)

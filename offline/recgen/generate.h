@@ -5,7 +5,8 @@
  * rows.h says which rows are chosen. A record's key is XXH3-128 of (sample hash, prompt version,
  * model id, sampling parameters): what is in the store is never generated again.
  *
- * What is guaranteed: the chosen rows, in dataset order, are cut into groups of `batch_rows`; a
+ * What is guaranteed: the chosen rows, ordered so that prompts that begin alike follow one another
+ * (order.h), are cut into groups of `batch_rows`; a
  * group is committed in one transaction, groups in order. Killed at any
  * moment and started again, the store ends up with the records of an undisturbed run: whole groups
  * are missing or there. Where a part of a group is there already (rows came in between), only the

@@ -29,7 +29,7 @@ typedef struct lcf_chosen {
 } lcf_chosen;
 
 typedef struct lcf_chosen_rows {
-    lcf_chosen *rows; /* in the order of the dataset */
+    lcf_chosen *rows; /* in the order of the dataset, until lcf_rows_order */
     size_t n, capacity;
 } lcf_chosen_rows;
 

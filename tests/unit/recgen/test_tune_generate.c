@@ -8,6 +8,7 @@
 #include "common/base/progress.h"
 #include "common/store/cot_json.h"
 #include "offline/recgen/generate.h"
+#include "offline/recgen/order.h"
 #include "offline/recgen/tune.h"
 #include "tests/unit/data/fixture.h"
 
@@ -346,6 +347,89 @@ static void test_growing_share(void **state)
     free(out);
 }
 
+typedef struct ordered { /* rows, and what is needed to write their prompts */
+    lcf_dataset d;
+    lcf_related *related;
+    lcf_prompt_options prompt;
+    lcf_chosen_rows rows;
+} ordered;
+
+static void write_prompt(lcf_buf *out, const ordered *o, size_t i)
+{
+    lcf_facts facts;
+
+    lcf_facts_of(&facts, &o->d, o->related, o->prompt.history_n, o->rows.rows[i].sample);
+    lcf_buf_reset(out);
+    lcf_prompt_explain(out, &o->prompt, &o->d, &facts);
+}
+
+/* Bytes that prompts share with the one before, all together; *sorted: in the order of bytes. */
+static size_t shared_bytes(bool *sorted, const ordered *o)
+{
+    lcf_buf text[2] = {LCF_BUF_INIT, LCF_BUF_INIT};
+    size_t sum = 0;
+
+    *sorted = true;
+    write_prompt(&text[0], o, 0);
+    for (size_t i = 1; i < o->rows.n; i++) {
+        const lcf_buf *before = &text[(i + 1) % 2], *now = &text[i % 2];
+        size_t n = 0;
+        write_prompt(&text[i % 2], o, i);
+        while (n < before->len && n < now->len && before->data[n] == now->data[n])
+            n++;
+        sum += n;
+        if (n < before->len && n < LCF_ORDER_BYTES)
+            *sorted = *sorted && (unsigned char)before->data[n] < (unsigned char)now->data[n];
+    }
+    lcf_buf_dispose(&text[0]);
+    lcf_buf_dispose(&text[1]);
+    return sum;
+}
+
+static int by_sample(const void *a, const void *b)
+{
+    const lcf_chosen *x = a, *y = b;
+
+    return (x->sample > y->sample) - (x->sample < y->sample);
+}
+
+static void test_order(void **state)
+{
+    const world *w = *state;
+    const lcf_row_choice all = {.share = 1.0};
+    const lcf_row_source source = {"p", "m", "s"};
+    ordered o = {.prompt = LCF_PROMPT_OPTIONS_INIT};
+    lcf_err err = LCF_ERR_INIT;
+    size_t before, after, n;
+    lcf_status status;
+    bool sorted;
+
+    assert_int_equal(lcf_dataset_open(&o.d, w->dataset, &err), LCF_OK);
+    assert_int_equal(lcf_related_create(&o.related, &o.d, &err), LCF_OK);
+    assert_int_equal(lcf_rows_choose(&o.rows, &o.d, &all, &source, &err), LCF_OK);
+    n = o.rows.n;
+    before = shared_bytes(&sorted, &o);
+    assert_false(sorted);
+    for (uint64_t at = 1;; at++) {
+        lcf_alloc_fail_at(at);
+        status = lcf_rows_order(&o.rows, &o.d, o.related, &o.prompt, NULL);
+        lcf_alloc_fail_at(0);
+        if (!status)
+            break;
+        assert_int_equal(status, LCF_ENOMEM);
+    }
+    after = shared_bytes(&sorted, &o);
+    assert_true(sorted);
+    assert_true(after > before);
+    assert_int_equal(o.rows.n, n);
+    qsort(o.rows.rows, n, sizeof(*o.rows.rows), by_sample);
+    for (size_t i = 0; i < n; i++) /* the training split, every row once */
+        assert_int_equal(o.rows.rows[i].sample, o.d.split_begin[LCF_TRAIN] + i);
+    lcf_chosen_rows_dispose(&o.rows);
+    lcf_related_free(o.related);
+    lcf_dataset_close(&o.d);
+}
+
 static void test_key_depends_on_everything(void **state)
 {
     lcf_hash128 a = {{1}}, b = {{2}};
@@ -494,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_tune_refuses),
         cmocka_unit_test(test_threads_and_reruns),
         cmocka_unit_test(test_growing_share),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_key_depends_on_everything),
         cmocka_unit_test(test_generate_refuses),
         cmocka_unit_test(test_memory_changes_no_text),
