@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,15 @@
  * threads  safe; a process that writes the file meanwhile is noticed, and the walk begun again
  */
 lcf_status lcf_cot_check(const char *path, lcf_err *err);
+
+/*
+ * The same, unless the file was walked before and has not changed since: a line beside it,
+ * path.checked, says so. Opening a large store that nobody writes then takes no time. note_it:
+ * write that line; where that cannot be done, the next one walks again.
+ *
+ * errors   those of lcf_cot_check; ENOMEM
+ */
+lcf_status lcf_cot_check_once(const char *path, bool note_it, lcf_err *err);
 
 /* The same over bytes at hand, once; *txn receives the number of the newest state. */
 lcf_status lcf_cot_check_bytes(uint64_t *txn, const uint8_t *bytes, size_t n, const char *name,

@@ -621,7 +621,7 @@ static lcf_status open_existing(lcf_cot_db *db, lcf_cot_access access, lcf_err *
                         db->dir);
     if (access != LCF_COT_READ_IMMUTABLE && (status = register_open(db, err)))
         return status;
-    status = lcf_cot_check(db->data_path, err);
+    status = lcf_cot_check_once(db->data_path, access == LCF_COT_READ, err);
     if (!status)
         status = open_env(db, db->dir, flags, err);
     if (status)

@@ -12,8 +12,9 @@
 #include "common/store/cot_store.h"
 
 #define LCF_COT_HEAD_BYTES 68
-#define LCF_COT_HEAD_CONTENT_BYTES 44 /* of them what is of the record: without hash and checksum \
-                                       */
+#define LCF_COT_HEAD_CONTENT_BYTES                                 \
+    44 /* of them what is of the record: without hash and checksum \
+        */
 
 /* Reasons of rejection by their number, 1 to n; 0 is "". */
 typedef struct cot_reasons {

@@ -12,6 +12,7 @@
 #include "common/store/cot_store.h"
 #include "tests/unit/store/records.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -383,6 +385,36 @@ static void test_truncated(void **state)
     free(bytes);
 }
 
+/* A reader walks a file once; another time of change is walked again, and so is a fresh one. */
+static void test_walked_once(void **state)
+{
+    const struct timespec earlier[2] = {{1000000000, 0}, {1000000000, 0}};
+    const struct timespec later[2] = {{1000000001, 0}, {1000000001, 0}};
+    size_t n;
+    uint8_t *bytes, *note;
+
+    (void)state;
+    small_store("walk");
+    assert_int_equal(read_all("walk", DAMAGE_RECORDS), DAMAGE_RECORDS);
+    assert_false(lcf_path_exists("walk/data.mdb.checked")); /* too fresh to be told apart */
+    assert_int_equal(utimensat(AT_FDCWD, "walk/data.mdb", earlier, 0), 0);
+    assert_int_equal(read_all("walk", DAMAGE_RECORDS), DAMAGE_RECORDS);
+    note = slurp("walk/data.mdb.checked", &n);
+    assert_true(n > 20);
+    assert_int_equal(read_all("walk", DAMAGE_RECORDS), DAMAGE_RECORDS);
+    free(note);
+    bytes = slurp("walk/data.mdb", &n);
+    spill("walk/data.mdb", bytes, n / 2);
+    assert_int_equal(read_all("walk", DAMAGE_RECORDS), 0); /* of another size */
+    spill("walk/data.mdb", bytes, n);
+    for (size_t page = 2; page < n / 4096; page++)
+        bytes[page * 4096 + 10] ^= 0xff; /* the kind of page that it is */
+    spill("walk/data.mdb", bytes, n);
+    assert_int_equal(utimensat(AT_FDCWD, "walk/data.mdb", later, 0), 0);
+    assert_int_equal(read_all("walk", DAMAGE_RECORDS), 0);
+    free(bytes);
+}
+
 static void test_newer_version(void **state)
 {
     lcf_cot_db *db;
@@ -572,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_bit_flips),
         cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_walked_once),
         cmocka_unit_test(test_newer_version),
         cmocka_unit_test(test_disk_full),
         cmocka_unit_test(test_copy_is_deterministic),
