@@ -54,6 +54,16 @@ void lcf_ref_axpy(float *y, float a, const float *x, size_t n)
         y[i] = y[i] + a * x[i];
 }
 
+void lcf_ref_hamming(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
+                     size_t bytes)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = 0;
+        for (size_t bit = 0; bit < 8 * bytes; bit++)
+            out[i] += (unsigned)(code[bit / 8] ^ codes[i * bytes + bit / 8]) >> bit % 8 & 1;
+    }
+}
+
 void lcf_ref_csr_multiply_add(float *y, const lcf_csr *a, const float *x, const float *z, size_t d)
 {
     for (size_t i = 0; i < a->rows_n; i++)

@@ -5,6 +5,7 @@
 #ifndef LCF_COMMON_MATH_REFERENCE_H
 #define LCF_COMMON_MATH_REFERENCE_H
 
+#include "common/math/hamming.h"
 #include "common/math/kernels.h"
 #include "common/math/sparse.h"
 
@@ -15,6 +16,8 @@ void lcf_ref_linear(float *y, const float *x, const float *w, const float *bias,
                     size_t in, size_t out);
 float lcf_ref_dot(const float *a, const float *b, size_t n);
 void lcf_ref_axpy(float *y, float a, const float *x, size_t n);
+void lcf_ref_hamming(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
+                     size_t bytes);
 void lcf_ref_csr_multiply_add(float *y, const lcf_csr *a, const float *x, const float *z, size_t d);
 void lcf_ref_softmax(float *x, size_t rows, size_t n);
 void lcf_ref_gelu(float *y, const float *x, size_t n);

@@ -5,6 +5,7 @@
 #ifndef LCF_COMMON_MATH_SIMD_H
 #define LCF_COMMON_MATH_SIMD_H
 
+#include "common/math/hamming.h"
 #include "common/math/kernels.h"
 #include "common/math/path_attention.h"
 #include "common/math/sparse.h"
@@ -38,6 +39,8 @@ typedef struct lcf_simd {
     void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*hamming)(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
+                    size_t bytes);
     void (*csr_multiply_add)(float *y, const lcf_csr *a, const float *x, const float *z, size_t d);
     void (*exp)(float *y, const float *x, size_t n);
     void (*sigmoid)(float *y, const float *x, size_t n);

@@ -139,6 +139,48 @@ static void impl_axpy(float *y, float a, const float *x, size_t n)
         y[i] += a * x[i];
 }
 
+/* ---- codes: the compiler's popcount is an instruction where the level has one ---- */
+
+ALWAYS_INLINE void hamming_of(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
+                              const size_t bytes)
+{
+    size_t i, j;
+
+    for (i = 0; i < n; i++) {
+        const uint8_t *other = codes + i * bytes;
+        uint32_t sum = 0;
+
+        for (j = 0; j + 8 <= bytes; j += 8) {
+            uint64_t a, b;
+
+            memcpy(&a, code + j, 8);
+            memcpy(&b, other + j, 8);
+            sum += (uint32_t)__builtin_popcountll(a ^ b);
+        }
+        for (; j + 4 <= bytes; j += 4) {
+            uint32_t a, b;
+
+            memcpy(&a, code + j, 4);
+            memcpy(&b, other + j, 4);
+            sum += (uint32_t)__builtin_popcount(a ^ b);
+        }
+        for (; j < bytes; j++)
+            sum += (uint32_t)__builtin_popcount((unsigned)(code[j] ^ other[j]));
+        out[i] = sum;
+    }
+}
+
+static void impl_hamming(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
+                         size_t bytes)
+{
+    if (bytes == 4)
+        hamming_of(out, code, codes, n, 4);
+    else if (bytes == 8)
+        hamming_of(out, code, codes, n, 8);
+    else
+        hamming_of(out, code, codes, n, bytes);
+}
+
 /* Columns [at, at + vecs * VW) of one row of y = x + A z. */
 ALWAYS_INLINE void csr_columns(const size_t vecs, float *y, const lcf_csr *a, size_t row,
                                const float *x, const float *z, size_t d, size_t at)
@@ -861,6 +903,7 @@ const lcf_simd SIMD_TABLE = {
     .path_attend = impl_path_attend,
     .dot = impl_dot,
     .axpy = impl_axpy,
+    .hamming = impl_hamming,
     .csr_multiply_add = impl_csr_multiply_add,
     .exp = impl_exp,
     .sigmoid = impl_sigmoid,

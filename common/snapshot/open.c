@@ -240,6 +240,12 @@ static lcf_status check_arm(const lcf_snapshot *s, size_t idx, lcf_err *err)
         return LCF_OK;
     if (c->k < 1 || c->k > LCF_EXAMPLES_K_MAX)
         return LCF_FAIL(err, LCF_EFORMAT, "arm %s takes %u examples", s->arms[idx].name, c->k);
+    if (c->by == LCF_RETRIEVE_BY_CODES)
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "arm %s was trained with examples that were found by codes, which a "
+                        "snapshot does not hold; `llmcf retrieve` without --codes for what is to "
+                        "be served",
+                        s->arms[idx].name);
     if (s->has_examples && c->cot_dim != s->examples.cot_dim)
         return LCF_FAIL(err, LCF_EFORMAT,
                         "arm %s takes CoT vectors of %u dimensions, the examples have %zu",

@@ -39,6 +39,7 @@ typedef enum lcf_retrieval_by {
     LCF_RETRIEVE_BY_BOTH = 0,    /* 0.5 <hbar, hbar'> + 0.5 <t, t'> */
     LCF_RETRIEVE_BY_HISTORY = 1, /* <hbar, hbar'>: for tasks without a target item */
     LCF_RETRIEVE_BY_TARGET = 2,  /* <t, t'> */
+    LCF_RETRIEVE_BY_CODES = 3,   /* bits in which codes agree: examples_codes.h alone searches so */
 } lcf_retrieval_by;
 
 typedef struct lcf_examples {
@@ -89,7 +90,7 @@ typedef struct lcf_example_options {
         4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0 \
     }
 
-/* "same-user", "strict"; "both", "history", "target". errors: EINVAL no such name */
+/* "same-user", "strict"; "both", "history", "target", "codes". errors: EINVAL no such name */
 const char *lcf_retrieval_mode_name(lcf_retrieval_mode mode);
 const char *lcf_retrieval_by_name(lcf_retrieval_by by);
 lcf_status lcf_retrieval_mode_parse(lcf_retrieval_mode *out, const char *name, lcf_err *err);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const MODES[] = {"same-user", "strict"};
-static const char *const BYS[] = {"both", "history", "target"};
+static const char *const BYS[] = {"both", "history", "target", "codes"};
 
 const char *lcf_retrieval_mode_name(lcf_retrieval_mode mode)
 {
@@ -35,7 +35,7 @@ lcf_status lcf_retrieval_by_parse(lcf_retrieval_by *out, const char *name, lcf_e
             *out = (lcf_retrieval_by)i;
             return LCF_OK;
         }
-    return LCF_FAIL(err, LCF_EINVAL, "retrieval goes by both, history or target, not by '%s'",
+    return LCF_FAIL(err, LCF_EINVAL, "retrieval goes by both, history, target or codes, not by '%s'",
                     name);
 }
 

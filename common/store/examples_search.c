@@ -167,6 +167,8 @@ static lcf_status check_options(const lcf_example_options *options, lcf_err *err
     if (options->k < 1 || options->k > LCF_EXAMPLES_K_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "k is %u; 1 to %u examples can be had", options->k,
                         LCF_EXAMPLES_K_MAX);
+    if (options->by == LCF_RETRIEVE_BY_CODES)
+        return LCF_FAIL(err, LCF_EINVAL, "examples have no codes to be found by");
     return LCF_OK;
 }
 

@@ -15,6 +15,7 @@ enum {
     OPT_DATASET = 0x100,
     OPT_VECTORS,
     OPT_EXAMPLES,
+    OPT_CODES,
     OPT_OUT,
     OPT_K,
     OPT_MODE,
@@ -31,6 +32,11 @@ static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
     {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`", 1},
     {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`", 1},
+    {"codes", OPT_CODES, "DIR", 0,
+     "Made by `llmcf codes`: examples go by the bits in which the codes of users and of items "
+     "agree, "
+     "instead of --by",
+     1},
     {"out", OPT_OUT, "DIR", 0, "The examples of every row; replaced in one step", 1},
     {"k", OPT_K, "N", 0, "Examples per row, at most 16 (default 4)", 2},
     {"mode", OPT_MODE, "MODE", 0,
@@ -55,7 +61,8 @@ static const struct argp_option OPTIONS[] = {
 static const char DOC[] =
     "Finds the most similar examples for every row of all splits."
     "\v"
-    "Similarity is 0.5 <history, history'> + 0.5 <target, target'>, or what --by says. A row never "
+    "Similarity is 0.5 <history, history'> + 0.5 <target, target'>, what --by says, or how far "
+    "--codes agree (1 - 2 differing bits / bits, half for users and half for items). A row never "
     "gets itself, nor, by --mode, what lies in its future; each result is held against that rule "
     "before it is written.\n\n"
     "Writes DIR/retrieved.lcf, manifest.json (schemas/retrieved.md), and in valid.lcf and test.lcf "
@@ -82,7 +89,7 @@ static error_t parse_rule(int key, char *text, struct argp_state *state, lcf_ret
             argp_error(state, "--mode must be same-user or strict, not '%s'", text);
         return 0;
     case OPT_BY:
-        if (lcf_retrieval_by_parse(&o->rule.by, text, NULL))
+        if (lcf_retrieval_by_parse(&o->rule.by, text, NULL) || o->rule.by == LCF_RETRIEVE_BY_CODES)
             argp_error(state, "--by must be both, history or target, not '%s'", text);
         return 0;
     case OPT_NO_BALANCE:
@@ -114,6 +121,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_EXAMPLES:
         o->examples_dir = text;
         return 0;
+    case OPT_CODES:
+        o->codes_dir = text;
+        return 0;
     case OPT_OUT:
         o->out_dir = text;
         return 0;
@@ -129,6 +139,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->dataset_dir || !o->vectors_dir || !o->examples_dir || !o->out_dir)
             argp_error(state, "--dataset, --vectors, --examples and --out are needed");
+        if (o->codes_dir && o->rule.by != LCF_RETRIEVE_BY_BOTH)
+            argp_error(state, "--by is about vectors; with --codes examples go by codes");
+        if (o->codes_dir)
+            o->rule.by = LCF_RETRIEVE_BY_CODES;
         return 0;
     default:
         return parse_rule(key, text, state, o);

@@ -12,6 +12,7 @@
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
 #include "common/data/predictions.h"
+#include "common/store/examples_codes.h"
 #include "common/store/retrieved.h"
 #include "offline/eval/auc.h"
 
@@ -30,6 +31,8 @@ typedef struct retrieve_step {
     lcf_dataset dataset;
     lcf_embeddings items;
     lcf_examples examples;
+    lcf_codes codes; /* where the rule goes by them */
+    lcf_example_codes example_codes;
     uint32_t *ids; /* [samples_n, k] */
     float *scores; /* [samples_n, k] */
     size_t task_first;
@@ -66,6 +69,10 @@ static lcf_status search_task(void *arg, size_t task, size_t worker, lcf_err *er
     n = n < ROWS_PER_TASK ? n : ROWS_PER_TASK;
     for (size_t i = 0; i < n; i++)
         queries[i] = query_of(s, begin + i, vecs + i * s->items.dim);
+    if (s->codes.bundle)
+        return lcf_example_codes_search(s->ids + begin * k, s->scores + begin * k,
+                                        &s->example_codes, queries, s->dataset.sample_item + begin,
+                                        n, &s->o->rule, err);
     return lcf_examples_search(s->ids + begin * k, s->scores + begin * k, &s->examples, queries, n,
                                &s->o->rule, err);
 }
@@ -148,6 +155,8 @@ static lcf_status measure_recall(retrieve_step *s, lcf_err *err)
     lcf_rng rng;
     lcf_status status;
 
+    if (s->codes.bundle) /* every example was looked at */
+        return LCF_OK;
     s->check_n = n;
     s->check = lcf_alloc(n + 1, sizeof(*s->check));
     s->check_missed = lcf_alloc_zero(n + 1, 2 * sizeof(*s->check_missed));
@@ -248,6 +257,22 @@ static lcf_status write_all(retrieve_step *s, lcf_err *err)
     return status;
 }
 
+static lcf_status open_codes(retrieve_step *s, lcf_err *err)
+{
+    char *path = s->o->codes_dir ? lcf_path_join(s->o->codes_dir, "codes.lcf") : NULL;
+    lcf_status status;
+
+    if (!s->o->codes_dir)
+        return LCF_OK;
+    status = path ? lcf_codes_open(&s->codes, path, s->dataset.users_n,
+                                   s->dataset.catalogue.items_n, err)
+                  : LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->codes_dir);
+    free(path);
+    if (!status)
+        status = lcf_example_codes_init(&s->example_codes, &s->examples, &s->codes, err);
+    return status;
+}
+
 static lcf_status open_inputs(retrieve_step *s, lcf_err *err)
 {
     const retrieve_step *c = s;
@@ -275,7 +300,7 @@ static lcf_status open_inputs(retrieve_step *s, lcf_err *err)
             c->examples.item[i] >= c->dataset.catalogue.items_n)
             return LCF_FAIL(err, LCF_EINVAL, "%s: example %zu is of another dataset",
                             c->o->examples_dir, i);
-    return LCF_OK;
+    return open_codes(s, err);
 }
 
 static lcf_status allocate(retrieve_step *s, lcf_err *err)
@@ -325,6 +350,8 @@ static lcf_status describe(retrieve_step *s, lcf_err *err)
         status = lcf_manifest_input(s->manifest, "vectors", s->o->vectors_dir, err);
     if (!status)
         status = lcf_manifest_input(s->manifest, "examples", s->o->examples_dir, err);
+    if (!status && s->o->codes_dir)
+        status = lcf_manifest_input(s->manifest, "codes", s->o->codes_dir, err);
     if (!status)
         status = lcf_manifest_param_i64(s->manifest, "k", s->o->rule.k, err);
     if (!status)
@@ -342,6 +369,9 @@ static void retrieve_dispose(retrieve_step *s)
 {
     lcf_stage_abandon(s->stage);
     lcf_pool_free(s->pool);
+    lcf_example_codes_dispose(&s->example_codes);
+    if (s->codes.bundle)
+        lcf_codes_close(&s->codes);
     lcf_examples_close(&s->examples);
     lcf_embeddings_close(&s->items);
     lcf_dataset_close(&s->dataset);
@@ -359,7 +389,10 @@ lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_op
                             lcf_err *err)
 {
     retrieve_step s = {.o = options};
-    lcf_status status = describe(&s, err);
+    lcf_status status =
+        !options->codes_dir == (options->rule.by != LCF_RETRIEVE_BY_CODES)
+            ? describe(&s, err)
+            : LCF_FAIL(err, LCF_EINVAL, "codes and a rule that goes by codes belong together");
 
     *stats = NULL;
     *current = false;

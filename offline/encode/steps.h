@@ -65,15 +65,16 @@ lcf_status lcf_index_run(json_t **stats, bool *current, const lcf_index_options 
 
 typedef struct lcf_retrieve_options {
     const char *dataset_dir, *vectors_dir, *examples_dir, *out_dir;
+    const char *codes_dir; /* with the rule `by` codes; else NULL */
     lcf_example_options rule;
     size_t check_rows; /* that many rows are compared with the exact search */
     uint64_t seed;     /* of the rows checked */
     size_t threads;
     bool force;
 } lcf_retrieve_options;
-#define LCF_RETRIEVE_OPTIONS_INIT                                           \
-    {                                                                       \
-        NULL, NULL, NULL, NULL, LCF_EXAMPLE_OPTIONS_INIT, 1000, 1, 0, false \
+#define LCF_RETRIEVE_OPTIONS_INIT                                                 \
+    {                                                                             \
+        NULL, NULL, NULL, NULL, NULL, LCF_EXAMPLE_OPTIONS_INIT, 1000, 1, 0, false \
     }
 
 /*

@@ -93,6 +93,16 @@ expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors v
 jq -e '.rule.by == "history" and .recall == 1 and .vote_test_auc > 0' stdout >/dev/null || fail "the counts by history: $(cat stdout)"
 cmp -s same-user/retrieved.lcf by-history/retrieved.lcf && fail "--by changes nothing"
 expect 2 "--by must be both, history or target" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by item --out x
+# by codes: other examples, and a ranker that is trained with them cannot be served
+expect 0 "best seed" "$LLMCF" train --dataset dataset --backbone binmf --epochs 2 --seeds 1 --out binmf
+expect 0 "codes of 32 bits" "$LLMCF" codes --dataset dataset --ranker binmf/best.lcf --out codes
+expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --codes codes --out by-codes --json
+jq -e '.rule.by == "codes" and .vote_test_auc > 0' stdout >/dev/null || fail "the counts by codes: $(cat stdout)"
+cmp -s same-user/retrieved.lcf by-codes/retrieved.lcf && fail "--codes changes nothing"
+expect 2 "--by is about vectors" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --codes codes --by target --out x
+expect 0 "best seed" "$LLMCF" train --dataset dataset --vectors vectors --examples examples --retrieved by-codes --side ict --epochs 1 --seeds 1 --out ict-codes
+expect 1 "found by codes" "$LLMCF" publish --dataset dataset --vectors vectors --examples examples --cot cot \
+    --arm ict=ict-codes/best.lcf --arm backbone=binmf/best.lcf --root snapshots
 expect 0 "profiles of" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge --threads 2
 expect 0 "up to date, nothing done" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge
 expect 0 "" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge-2 --threads 1

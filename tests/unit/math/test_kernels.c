@@ -154,6 +154,24 @@ static void sparse_once(void)
     free(want);
 }
 
+static void hamming_once(void)
+{
+    const size_t n = lcf_rng_below(&rng, 40), bytes = size_up_to(lcf_rng_below(&rng, 2) ? 8 : 40);
+    uint8_t codes[40 * 40], code[40];
+    uint32_t got[40], want[40];
+
+    for (size_t i = 0; i < sizeof(codes); i++)
+        codes[i] = (uint8_t)lcf_rng_below(&rng, 256);
+    for (size_t i = 0; i < bytes; i++)
+        code[i] = (uint8_t)lcf_rng_below(&rng, 256);
+    if (n)
+        memcpy(code, codes, bytes); /* one that is the same */
+    lcf_hamming(got, code, codes, n, bytes);
+    lcf_ref_hamming(want, code, codes, n, bytes);
+    assert_memory_equal(got, want, n * sizeof(*got));
+    assert_true(!n || got[0] == 0);
+}
+
 static void elementwise_once(void)
 {
     static void (*const fast[])(float *, const float *, size_t) = {lcf_exp, lcf_sigmoid, lcf_tanh};
@@ -526,6 +544,7 @@ LEVEL_TEST(gemm)
 LEVEL_TEST(linear)
 LEVEL_TEST(vectors)
 LEVEL_TEST(sparse)
+LEVEL_TEST(hamming)
 LEVEL_TEST(elementwise)
 LEVEL_TEST(softmax)
 LEVEL_TEST(rmsnorm)
@@ -613,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_hamming),
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_rmsnorm),
