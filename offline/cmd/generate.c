@@ -23,6 +23,8 @@ enum {
     OPT_MODEL = 0x100,
     OPT_COT,
     OPT_CHAT,
+    OPT_CODES,
+    OPT_CODE_FORM,
     OPT_ENDPOINT,
     OPT_KEY_FILE,
     OPT_CONCURRENCY,
@@ -61,6 +63,12 @@ static const struct argp_option OPTIONS[] = {
      "How --model wants messages marked: plain, llama2, llama3, chatml, zephyr, mistral, or auto "
      "for what the file says (default auto)",
      2},
+    {"codes", OPT_CODES, "DIR", 0,
+     "Made by `llmcf codes`, for a --prompt-template that speaks of the user's or the target's "
+     "code",
+     2},
+    {"code-form", OPT_CODE_FORM, "FORM", 0,
+     "Codes as bits (10101100...) or dotted (172.16...) (default bits)", 2},
     {"endpoint", OPT_ENDPOINT, "URL", 0,
      "Instead of --model: an OpenAI-compatible server such as http://localhost:8000/v1 (vLLM, "
      "SGLang, llama.cpp)",
@@ -232,6 +240,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_COT:
         o->out = text;
+        return 0;
+    case OPT_CODES:
+        o->codes = text;
+        return 0;
+    case OPT_CODE_FORM:
+        o->prompt.code_form =
+            (lcf_code_form)lcf_cli_choice(state, "code-form", text, "bits", "dotted", NULL);
         return 0;
     case OPT_BATCH:
         o->batch_rows = SIZE("batch", 1, 4096);

@@ -13,6 +13,7 @@
 
 lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, lcf_err *err)
 {
+    lcf_codes none;
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
@@ -22,6 +23,8 @@ lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, l
                                  o->template_file, err);
     if (!status)
         status = lcf_prompt_need(&out->prompt, true, err);
+    if (!status) /* a folder of requests is read again without them */
+        status = lcf_prompt_open_codes(&out->prompt, &none, NULL, NULL, o->template_file, err);
     if (status)
         return status;
     out->candidates_n = o->decoding.candidates_n;

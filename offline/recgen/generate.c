@@ -40,6 +40,7 @@ typedef struct generation {
     lcf_prompt_options prompt; /* with the template, if any */
     lcf_prompt_template template;
     char *template_bytes;
+    lcf_codes codes;
     lcf_dataset d;
     lcf_related *related;
     lcf_engine *engine;
@@ -450,6 +451,9 @@ static lcf_status open_inputs(generation *g, lcf_err *err)
     lcf_status status = lcf_dataset_open(&g->d, g->o->dataset, err);
 
     if (!status)
+        status = lcf_prompt_open_codes(&g->prompt, &g->codes, g->o->codes, &g->d,
+                                       g->o->template_file, err);
+    if (!status)
         status = open_engine(g, err);
     if (!status)
         status = lcf_related_create(&g->related, &g->d, err);
@@ -538,6 +542,7 @@ static void dispose(generation *g)
     lcf_cot_store_close(g->other);
     lcf_engine_free(g->engine);
     lcf_related_free(g->related);
+    lcf_codes_close(&g->codes);
     lcf_dataset_close(&g->d);
     lcf_manifest_free(g->manifest);
     free(g->template_bytes);
@@ -587,6 +592,8 @@ lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options 
                                  options->template_file, err);
     if (!status)
         status = lcf_prompt_need(&g.prompt, true, err);
+    if (!status)
+        status = lcf_prompt_name_codes(&g.prompt, options->codes, err);
     if (!status)
         status = describe(&g, err);
     if (!status && !options->force && lcf_manifest_is_current(g.manifest, options->out)) {

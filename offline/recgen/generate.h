@@ -42,6 +42,7 @@ typedef struct lcf_generate_options {
     size_t batch_rows;
     lcf_prompt_options prompt;
     const char *template_file; /* its wording; NULL: that of the dialect */
+    const char *codes;         /* the artefact that it speaks of; NULL: none */
     size_t threads;
     size_t slots;        /* candidates decoded side by side; 0: as decode.h says */
     size_t kv_bytes_max; /* of the KV cache; 0: as much as the slots can use */

@@ -4,6 +4,7 @@
 #include "offline/recgen/prompt.h"
 
 #include "common/base/file.h"
+#include "common/base/manifest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +145,16 @@ lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, 
     return status;
 }
 
+lcf_status lcf_prompt_name_codes(lcf_prompt_options *options, const char *dir, lcf_err *err)
+{
+    char id[65];
+    lcf_status status = dir ? lcf_manifest_read(id, NULL, dir, err) : LCF_OK;
+
+    if (!status && dir)
+        snprintf(options->codes_id, sizeof(options->codes_id), "%.16s", id);
+    return status;
+}
+
 lcf_status lcf_prompt_need(const lcf_prompt_options *options, bool explain, lcf_err *err)
 {
     const lcf_prompt_template *t = options->template;
@@ -165,11 +176,12 @@ void lcf_prompt_version(char out[LCF_PROMPT_VERSION_BYTES], const lcf_prompt_opt
         snprintf(form, sizeof(form), "%s-%u#%s", t->name, t->version, t->hash);
     else
         snprintf(form, sizeof(form), "%s-1", lcf_dialect_name(options->dialect));
-    snprintf(out, LCF_PROMPT_VERSION_BYTES, "%s history=%zu title=%zu%s%s%s%s%s%s", form,
+    snprintf(out, LCF_PROMPT_VERSION_BYTES, "%s history=%zu title=%zu%s%s%s%s%s%s%s%s", form,
              options->history_n, options->title_bytes_max,
              options->hide_related ? " related=no" : "", options->hide_answer ? " answer=no" : "",
              chat ? " chat=" : "", chat ? lcf_template_name(options->chat) : "",
-             codes ? " codes=" : "", codes ? lcf_code_form_name(options->code_form) : "");
+             codes ? " codes=" : "", codes ? lcf_code_form_name(options->code_form) : "",
+             codes && *options->codes_id ? "#" : "", codes ? options->codes_id : "");
 }
 
 lcf_status lcf_prompt_describe(lcf_manifest *m, const lcf_prompt_options *options, const char *file,

@@ -43,10 +43,11 @@ typedef struct lcf_prompt_options {
     bool hide_answer; /* the decision is not given; llama2 alone: recgen was not taught that */
     const lcf_codes *codes; /* what the template's user_code and target_code say; NULL: nothing */
     lcf_code_form code_form;
+    char codes_id[17]; /* which codes they are, for the version; "": not part of it */
 } lcf_prompt_options;
-#define LCF_PROMPT_OPTIONS_INIT                                                                \
-    {                                                                                          \
-        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN, NULL, false, false, NULL, LCF_CODE_BITS \
+#define LCF_PROMPT_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        LCF_DIALECT_RECGEN, 8, 48, LCF_TEMPLATE_PLAIN, NULL, false, false, NULL, LCF_CODE_BITS, "" \
     }
 
 /* errors: EUSAGE no such dialect */
@@ -75,6 +76,11 @@ lcf_status lcf_prompt_open(lcf_prompt_options *out, lcf_prompt_template *templat
  */
 lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, const char *dir,
                                  const lcf_dataset *d, const char *file, lcf_err *err);
+/*
+ * Puts into *options which codes of the folder `dir` they are, so that the version of a prompt that
+ * speaks of them changes with them. Nothing where dir is NULL. errors: those of lcf_manifest_read
+ */
+lcf_status lcf_prompt_name_codes(lcf_prompt_options *options, const char *dir, lcf_err *err);
 /* Whether there are words to request a chain of thought, or (not explain) to ask for Yes or No.
  * errors: EUSAGE the template has none */
 lcf_status lcf_prompt_need(const lcf_prompt_options *options, bool explain, lcf_err *err);

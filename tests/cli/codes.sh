@@ -25,5 +25,18 @@ cmp -s codes/codes.lcf graph/codes.lcf && fail "binlightgcn has the codes of bin
 
 expect 1 'of the backbone mf has no codes' "$LLMCF" codes --dataset dataset --ranker mf/best.lcf --out x
 expect 2 '--ranker' "$LLMCF" codes --dataset dataset --out x
+# chains of thought that are shown codes: other codes are another prompt
+printf 'llmcf-prompt 1\nname: t\nversion: 1\n[explain]\n{{user_code}} {{target_code}}\n' >short.prompt
+own=$LCF_SOURCE_DIR/offline/recgen/prompts/cot-codes.prompt
+generate="--dataset dataset --model $LCF_SOURCE_DIR/schemas/examples/recgen.gguf --share 0.01 --rows 2 --candidates 1 --max-tokens 4 --code-form dotted"
+# shellcheck disable=SC2086
+{
+    expect 0 '2 generated' "$LLMCF" generate $generate --prompt-template short.prompt --codes codes --out cot
+    expect 0 'up to date' "$LLMCF" generate $generate --prompt-template short.prompt --codes codes --out cot
+    expect 0 '0 present before, 2 generated' "$LLMCF" generate $generate --prompt-template short.prompt --codes graph --out cot
+    expect 0 '2 present before, 0 generated' "$LLMCF" generate $generate --prompt-template short.prompt --codes codes --out cot
+    expect 2 'codes are spoken of here, and none are given' "$LLMCF" generate $generate --prompt-template "$own" --out x
+    expect 2 'codes are spoken of here' "$LLMCF" export-requests --dataset dataset --model-name m --prompt-template "$own" --out x
+}
 [ -e x ] && fail "a failed run left something"
 exit $((fails > 0))
