@@ -115,8 +115,11 @@ done:
 lcf_status lcf_ranker_graph_add(lcf_bundle_writer *w, const ranker_graph *g, lcf_err *err)
 {
     const lcf_csr *m = &g->matrix.by_left;
-    lcf_status status = lcf_bundle_add_1d(w, "graph.begin", LCF_U32, m->rows_n + 1, m->begin, err);
+    lcf_status status;
 
+    if (!m->begin)
+        return LCF_FAIL(err, LCF_EINVAL, "a ranker that needs a graph has none to be saved");
+    status = lcf_bundle_add_1d(w, "graph.begin", LCF_U32, m->rows_n + 1, m->begin, err);
     return status
                ? status
                : lcf_bundle_add_1d(w, "graph.item", LCF_U32, m->begin[m->rows_n], m->column, err);

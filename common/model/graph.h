@@ -23,7 +23,8 @@ lcf_status lcf_ranker_graph_create(ranker_graph *out, uint32_t users_n, uint32_t
                                    const uint32_t *users, const uint32_t *items, size_t n,
                                    lcf_err *err);
 void lcf_ranker_graph_dispose(ranker_graph *g);
-/* The arrays graph.begin and graph.item of a weights file. errors: EFORMAT what is wrong; ENOMEM */
+/* The arrays graph.begin and graph.item of a weights file. errors: EINVAL there is no graph;
+ * EFORMAT what is wrong; ENOMEM */
 lcf_status lcf_ranker_graph_add(lcf_bundle_writer *w, const ranker_graph *g, lcf_err *err);
 lcf_status lcf_ranker_graph_get(ranker_graph *out, uint32_t users_n, uint32_t items_n,
                                 const lcf_bundle *bundle, lcf_err *err);

@@ -523,6 +523,7 @@ static void test_graph(void **state)
         assert_int_equal(lcf_ranker_create(&f.ranker, &config, 1, NULL), LCF_OK);
     }
     assert_int_equal(lcf_ranker_check_source(f.ranker, &f.world.source, NULL), LCF_EINVAL);
+    assert_int_equal(lcf_ranker_save(f.ranker, PATH, NULL), LCF_EINVAL);
     fixture_close(&f);
 }
 

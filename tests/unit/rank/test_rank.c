@@ -185,24 +185,26 @@ static void check_history_labels(const lcf_dataset *d, size_t arm, lcf_tape *tap
     assert_true(different > 1e-5);
 }
 
-/* Every side module, and every way to find and to order examples. The last test: it publishes. */
+/* Every side module, backbones over a graph, and every way to find and to order examples. The last
+ * test: it publishes. */
 static void every_side_module(void **state)
 {
     static const struct {
         const char *name, *side;
+        const char *backbone; /* NULL: the usual one */
         uint32_t k;
         bool balanced;
         lcf_retrieval_by by;
         lcf_example_order order;
     } parts[] = {
-        {"similarity", "ict", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_SIMILARITY},
-        {"time", "ict", 6, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_TIME},
-        {"nocot", "ict-nocot", 3, true, LCF_RETRIEVE_BY_HISTORY, LCF_ORDER_KEY},
-        {"mean", "ict-mean", 4, true, LCF_RETRIEVE_BY_TARGET, LCF_ORDER_KEY},
-        {"text", "text", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
-        {"knn", "knn", 5, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
-        {"kar", "kar", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
-        {"labels", "none", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"similarity", "ict", NULL, 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_SIMILARITY},
+        {"time", "ict", NULL, 6, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_TIME},
+        {"nocot", "ict-nocot", NULL, 3, true, LCF_RETRIEVE_BY_HISTORY, LCF_ORDER_KEY},
+        {"mean", "ict-mean", NULL, 4, true, LCF_RETRIEVE_BY_TARGET, LCF_ORDER_KEY},
+        {"text", "text", "lightgcn", 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"knn", "knn", "binlightgcn", 5, false, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"kar", "kar", NULL, 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
+        {"labels", "none", NULL, 4, true, LCF_RETRIEVE_BY_BOTH, LCF_ORDER_KEY},
     };
     enum { N = sizeof(parts) / sizeof(parts[0]) };
     const world_options options = WORLD_OPTIONS_INIT;
@@ -217,6 +219,7 @@ static void every_side_module(void **state)
         lcf_ranker_config c = LCF_RANKER_CONFIG_INIT;
 
         c.side = parts[i].side;
+        c.backbone = parts[i].backbone ? parts[i].backbone : c.backbone;
         c.k = parts[i].k;
         c.balanced = parts[i].balanced;
         c.by = parts[i].by;

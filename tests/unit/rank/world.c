@@ -233,6 +233,29 @@ static lcf_status write_examples(const char *dir, const lcf_dataset *d, const wo
     return status;
 }
 
+/* Who liked what in training, where the backbone takes that. */
+static lcf_status set_graph(lcf_ranker *r, const lcf_dataset *d, lcf_err *err)
+{
+    const size_t rows_n = d->split_begin[LCF_VALID];
+    uint32_t *users, *items;
+    lcf_status status;
+    size_t n = 0;
+
+    if (!lcf_ranker_takes_graph(lcf_ranker_config_of(r)->backbone))
+        return LCF_OK;
+    users = calloc(rows_n + 1, sizeof(*users));
+    items = calloc(rows_n + 1, sizeof(*items));
+    for (size_t i = 0; users && items && i < rows_n; i++)
+        if (d->sample_label[i]) {
+            users[n] = d->sample_user[i];
+            items[n++] = d->sample_item[i];
+        }
+    status = lcf_ranker_set_graph(r, users, items, n, err);
+    free(users);
+    free(items);
+    return status;
+}
+
 static lcf_status write_arm(const char *dir, const char *name, const lcf_ranker_config *parts,
                             const lcf_dataset *d, const world_options *o, lcf_err *err)
 {
@@ -248,6 +271,8 @@ static lcf_status write_arm(const char *dir, const char *name, const lcf_ranker_
     c.text_dim = (uint32_t)o->text_dim;
     c.cot_dim = (uint32_t)o->cot_dim;
     status = lcf_ranker_create(&r, &c, o->seed, err);
+    if (!status)
+        status = set_graph(r, d, err);
     if (!status)
         status = lcf_ranker_save(r, path_in(path, dir, name), err);
     lcf_ranker_free(r);
