@@ -170,24 +170,33 @@ static void KV(page_values)(float *sums, const float *p, size_t stride, const EL
         size_t r = 0;
         for (; r + ROW_TILE <= rows_n; r += ROW_TILE)
             KV(value_tile)
-            (sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride, values + lane,
-             next + lane, kv->value_dim, ROW_TILE, n);
+        (sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride, values + lane,
+         next + lane, kv->value_dim, ROW_TILE, n);
 #if ROW_TILE > 2
         for (; r + 2 <= rows_n; r += 2)
             KV(value_tile)
-            (sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride, values + lane,
-             next + lane, kv->value_dim, 2, n);
+        (sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride, values + lane,
+         next + lane, kv->value_dim, 2, n);
 #endif
         for (; r < rows_n; r++)
             KV(value_tile)
-            (sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride, values + lane,
-             next + lane, kv->value_dim, 1, n);
+        (sums + r * kv->value_dim + lane, kv->value_dim, p + r * stride, stride, values + lane,
+         next + lane, kv->value_dim, 1, n);
     }
 }
 
 ALWAYS_INLINE ELEM *KV(part)(const lcf_kv_view *kv, size_t page)
 {
     return (ELEM *)(void *)(kv->pages[page] + kv->offset);
+}
+
+/* What is read after a page: this head's part of the next one; after the last, the next head's part
+ * of the first, which the same thread takes up as a rule. */
+ALWAYS_INLINE const ELEM *KV(next_part)(const lcf_kv_view *kv, size_t page, size_t pages_n)
+{
+    if (page + 1 < pages_n)
+        return KV(part)(kv, page + 1);
+    return KV(part)(kv, 0) + LCF_KV_PAGE * (kv->head_dim + kv->value_dim);
 }
 
 static void KV(attend)(const lcf_kv_queries *s, const lcf_kv_view *kv, float scale, float *scratch)
@@ -201,7 +210,7 @@ static void KV(attend)(const lcf_kv_queries *s, const lcf_kv_view *kv, float sca
         size_t first = page * LCF_KV_PAGE;
         size_t n = len_max - first < LCF_KV_PAGE ? len_max - first : LCF_KV_PAGE;
         KV(page_scores)
-        (scratch + first, stride, s, KV(part)(kv, page), KV(part)(kv, page + (page + 1 < pages_n)),
+        (scratch + first, stride, s, KV(part)(kv, page), KV(next_part)(kv, page, pages_n),
          kv->head_dim, n, scale);
     }
     for (size_t r = 0; r < rows_n; r++) {
@@ -215,7 +224,7 @@ static void KV(attend)(const lcf_kv_queries *s, const lcf_kv_view *kv, float sca
         size_t n = len_max - first < LCF_KV_PAGE ? len_max - first : LCF_KV_PAGE;
         KV(page_values)
         (sums, scratch + first, stride, KV(part)(kv, page) + values,
-         KV(part)(kv, page + (page + 1 < pages_n)) + values, kv, rows_n, n);
+         KV(next_part)(kv, page, pages_n) + values, kv, rows_n, n);
     }
     for (size_t r = 0; r < rows_n; r++)
         memcpy(s->out + r / s->group * s->out_stride + r % s->group * kv->head_dim,

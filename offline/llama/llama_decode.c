@@ -377,6 +377,7 @@ typedef struct pass {
     lcf_llama_session *s;
     const lcf_llama_token *tokens;
     size_t n, runs_n, tasks_n;
+    bool runs_meet; /* a sequence has several runs, of which the later see the earlier */
     size_t layer;
     /* a product */
     const lcf_matrix *w;
@@ -504,10 +505,11 @@ static void swiglu_task(void *arg, size_t task, size_t member)
     }
 }
 
-static void add(float *x, const float *bias, size_t n)
+/* x += bias[first, first + n), if there is one */
+static void add(float *x, const float *bias, size_t first, size_t n)
 {
     for (size_t i = 0; bias && i < n; i++)
-        x[i] += bias[i];
+        x[i] += bias[first + i];
 }
 
 static void rotate(float *x, size_t heads, const lcf_llama_config *c, const float *angles)
@@ -526,31 +528,6 @@ static void rotate(float *x, size_t heads, const lcf_llama_config *c, const floa
         }
 }
 
-/* Adds biases, rotates queries and keys, and puts keys and values into the cache. */
-static void store_task(void *arg, size_t task, size_t member)
-{
-    const pass *p = arg;
-    const lcf_llama_session *s = p->s;
-    const lcf_llama_config *c = &s->m->config;
-    const lcf_llama_layer *l = &s->m->layers[p->layer];
-    size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
-
-    (void)member;
-    for (size_t i = share(p, task, p->n); i < share(p, task + 1, p->n); i++) {
-        const float *angles = s->angles + s->positions[i] * c->head_dim;
-        float *row = s->qkv + i * (q + 2 * kv);
-        add(row, l->bq, q);
-        add(row + q, l->bk, kv);
-        add(row + q + kv, l->bv, kv);
-        rotate(row, c->heads_n + c->kv_heads_n, c, angles); /* queries and keys, side by side */
-        for (size_t head = 0; head < c->kv_heads_n; head++) {
-            lcf_kv_view view = lcf_kv_view_of(&s->cache, p->tokens[i].seq, p->layer, head);
-            const float *key = row + q + head * c->head_dim;
-            s->cache.kernels->store(&view, s->positions[i], key, key + kv);
-        }
-    }
-}
-
 /* How many tokens from i on continue the same sequence. */
 static size_t run_length(const lcf_llama_token *tokens, size_t i, size_t n)
 {
@@ -561,14 +538,61 @@ static size_t run_length(const lcf_llama_token *tokens, size_t i, size_t n)
     return length;
 }
 
+/* Is the run from i on all that its sequence has in this batch? */
+static bool is_alone(const pass *p, size_t i)
+{
+    return run_length(p->tokens, i, p->n) == p->s->cache.seqs[p->tokens[i].seq].added;
+}
+
 static void find_runs(pass *p)
 {
     p->runs_n = 0;
-    for (size_t i = 0; i < p->n; i += run_length(p->tokens, i, p->n))
+    p->runs_meet = false;
+    for (size_t i = 0; i < p->n; i += run_length(p->tokens, i, p->n)) {
         p->s->runs[p->runs_n++] = i;
+        p->runs_meet = p->runs_meet || !is_alone(p, i);
+    }
 }
 
-/* An item is one run of tokens and one key-value head. */
+/* One token and one key-value head: adds biases, rotates the queries and the key, and puts key and
+ * value into the cache. */
+static void store_head(const pass *p, size_t i, size_t head)
+{
+    const lcf_llama_session *s = p->s;
+    const lcf_llama_config *c = &s->m->config;
+    const lcf_llama_layer *l = &s->m->layers[p->layer];
+    const size_t q = c->heads_n * c->head_dim, kv = c->kv_heads_n * c->head_dim;
+    const size_t group = c->heads_n / c->kv_heads_n, hd = c->head_dim;
+    const float *angles = s->angles + s->positions[i] * hd;
+    const lcf_kv_view view = lcf_kv_view_of(&s->cache, p->tokens[i].seq, p->layer, head);
+    float *row = s->qkv + i * (q + 2 * kv);
+    float *queries = row + head * group * hd, *key = row + q + head * hd, *value = key + kv;
+
+    add(queries, l->bq, head * group * hd, group * hd);
+    add(key, l->bk, head * hd, hd);
+    add(value, l->bv, head * hd, hd);
+    rotate(queries, group, c, angles);
+    rotate(key, 1, c, angles);
+    s->cache.kernels->store(&view, s->positions[i], key, value);
+}
+
+/* Of sequences with several runs: all is in the cache before the first of them looks there. */
+static void store_task(void *arg, size_t task, size_t member)
+{
+    const pass *p = arg;
+    const size_t heads_n = p->s->m->config.kv_heads_n;
+
+    (void)member;
+    for (size_t r = share(p, task, p->runs_n); r < share(p, task + 1, p->runs_n); r++) {
+        const size_t first = p->s->runs[r], end = first + run_length(p->tokens, first, p->n);
+        for (size_t i = first; i < end && !is_alone(p, first); i++)
+            for (size_t head = 0; head < heads_n; head++)
+                store_head(p, i, head);
+    }
+}
+
+/* An item is one run of tokens and one key-value head. What it has stored itself it finds in its
+ * processor's cache. */
 static void attend_task(void *arg, size_t task, size_t member)
 {
     const pass *p = arg;
@@ -581,14 +605,13 @@ static void attend_task(void *arg, size_t task, size_t member)
     for (size_t item = share(p, task, items_n); item < share(p, task + 1, items_n); item++) {
         size_t i = s->runs[item / c->kv_heads_n], head = item % c->kv_heads_n;
         size_t at = head * group * c->head_dim;
+        size_t length = run_length(p->tokens, i, p->n);
         lcf_kv_view view = lcf_kv_view_of(&s->cache, p->tokens[i].seq, p->layer, head);
-        lcf_kv_queries queries = {s->mixed + i * q + at,
-                                  s->qkv + i * (q + 2 * kv) + at,
-                                  q,
-                                  q + 2 * kv,
-                                  run_length(p->tokens, i, p->n),
-                                  group,
-                                  s->positions[i] + 1};
+        lcf_kv_queries queries = {
+            s->mixed + i * q + at, s->qkv + i * (q + 2 * kv) + at, q, q + 2 * kv, length, group,
+            s->positions[i] + 1};
+        for (size_t t = i; t < i + length && is_alone(p, i); t++)
+            store_head(p, t, head);
         s->cache.kernels->attend(&queries, &view, scale, s->scores + member * s->scores_n);
     }
 }
@@ -602,7 +625,8 @@ static void run_layer(pass *p)
 
     make_input(p, &w->qkv, s->x, c->dim, p->n, l->attn_norm);
     multiply(p, s->qkv, w->qkv.out, &w->qkv, p->n, false);
-    run_phase(p, store_task, p->n);
+    if (p->runs_meet)
+        run_phase(p, store_task, p->runs_n);
     run_phase(p, attend_task, p->runs_n * c->kv_heads_n);
     make_input(p, &w->wo, s->mixed, w->wo.in, p->n, NULL);
     multiply(p, s->x, c->dim, &w->wo, p->n, true);
