@@ -180,7 +180,7 @@ static lcf_status open_examples(lcf_snapshot *s, const char *dir, bool has_cots,
     if (!examples || !cots || !neighbours)
         status = LCF_FAIL(err, LCF_ENOMEM, "paths of the snapshot");
     if (!status && s->has_examples)
-        status = lcf_examples_open_for_requests(&s->examples, examples, err);
+        status = lcf_examples_open_for_requests(&s->examples, examples, s->has_neighbours, err);
     if (!status && s->has_examples)
         status = check_examples(s, examples, err);
     if (!status && s->has_neighbours)

@@ -9,6 +9,7 @@
 
 #include "common/base/file.h"
 #include "common/base/hash.h"
+#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/store/examples_index.h"
 
@@ -17,7 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1 };
+/* What is written with flat indices is as in version 1, so that whoever knows no others reads it.
+ */
+enum { VERSION_FLAT = 1, VERSION = 2 };
 static const char KIND[] = "examples";
 
 /* ---- the rows of one label ---- */
@@ -283,10 +286,11 @@ static lcf_status load_faiss(lcf_label_index *index, const lcf_examples *e, cons
     if (lcf_hash64(map.data, map.bytes_n, 0) != hash)
         status =
             LCF_FAIL(err, LCF_ECHECKSUM, "%s: not the index that belongs to examples.lcf", path);
-    else
-        status =
-            lcf_faiss_load(&index->faiss, map.data, map.bytes_n, index->n, 2 * e->text_dim, err);
     lcf_map_close(&map);
+    if (!status)
+        status = lcf_faiss_load(&index->faiss, e->kind, path, index->n, 2 * e->text_dim, err);
+    if (!status)
+        lcf_faiss_set(index->faiss, e->setting);
     return status;
 }
 
@@ -309,6 +313,36 @@ static lcf_status open_label(lcf_examples *e, const char *dir, unsigned label, u
     return status;
 }
 
+/* {"kind": NAME, "setting": N}; without it the indices are flat. */
+static lcf_status read_kind(lcf_examples *e, lcf_err *err)
+{
+    char *text = NULL;
+    json_t *json = NULL;
+    const char *kind;
+    uint64_t setting;
+    lcf_status status;
+
+    if (lcf_bundle_version(e->bundle) == VERSION_FLAT)
+        return LCF_OK;
+    status = lcf_bundle_get_text(&text, e->bundle, "index", err);
+    if (!status)
+        status = lcf_json_parse(&json, text, strlen(text), "index", err);
+    if (!status)
+        status = lcf_json_str(&kind, json, "kind", err);
+    if (!status)
+        status = lcf_json_u64(&setting, json, "setting", err);
+    if (!status && (setting < 1 || setting > LCF_EXAMPLES_SETTING_MAX))
+        status =
+            LCF_FAIL(err, LCF_EFORMAT, "index: setting is not 1 to %d", LCF_EXAMPLES_SETTING_MAX);
+    if (!status && lcf_faiss_kind_parse(&e->kind, kind, err))
+        status = LCF_EFORMAT;
+    if (!status)
+        e->setting = (uint32_t)setting;
+    json_decref(json);
+    free(text);
+    return status;
+}
+
 static lcf_status open_bundle(lcf_examples *e, const char *dir, lcf_err *err)
 {
     char *path = lcf_path_join(dir, "examples.lcf");
@@ -323,6 +357,8 @@ static lcf_status open_bundle(lcf_examples *e, const char *dir, lcf_err *err)
         status = get_shape(&e->n, &e->text_dim, e->bundle, "target_vec", err);
     if (!status)
         status = get_shape(&n, &e->cot_dim, e->bundle, "cot_vec", err);
+    if (!status)
+        status = read_kind(e, err);
     if (!status)
         status = read_arrays(e, err);
     return status ? status : check_values(e, LCF_EFORMAT, err);
@@ -339,13 +375,16 @@ static lcf_status open_indices(lcf_examples *out, const char *dir, lcf_err *err)
     return status;
 }
 
-static lcf_status open_folder(lcf_examples *out, const char *dir, bool indices, lcf_err *err)
+typedef enum indices { ALL_INDICES, NO_INDICES, NO_FLAT_INDICES } indices;
+
+static lcf_status open_folder(lcf_examples *out, const char *dir, indices which, lcf_err *err)
 {
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
     status = open_bundle(out, dir, err);
-    if (!status && indices)
+    if (!status &&
+        (which == ALL_INDICES || (which == NO_FLAT_INDICES && out->kind != LCF_FAISS_FLAT)))
         status = open_indices(out, dir, err);
     if (!status)
         status = lcf_examples_shared_init(out, err);
@@ -358,12 +397,13 @@ static lcf_status open_folder(lcf_examples *out, const char *dir, bool indices, 
 
 lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err)
 {
-    return open_folder(out, dir, true, err);
+    return open_folder(out, dir, ALL_INDICES, err);
 }
 
-lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, lcf_err *err)
+lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, bool has_lists,
+                                          lcf_err *err)
 {
-    return open_folder(out, dir, false, err);
+    return open_folder(out, dir, has_lists ? NO_INDICES : NO_FLAT_INDICES, err);
 }
 
 void lcf_examples_close(lcf_examples *e)
@@ -375,37 +415,45 @@ void lcf_examples_close(lcf_examples *e)
     memset(e, 0, sizeof(*e));
 }
 
-static lcf_status save_label(uint64_t *hash, const char *dir, const lcf_examples *e, unsigned label,
+/* ---- saving ---- */
+
+static lcf_status make_label(lcf_label_index **out, const lcf_examples *e, unsigned label,
                              lcf_err *err)
 {
     lcf_label_index *index = NULL;
     float *vectors = NULL;
+    lcf_status status = lcf_label_index_create(&index, e, label, err);
+
+    if (status)
+        return status;
+    vectors = lcf_label_index_vectors(index, e);
+    status = vectors
+                 ? lcf_faiss_create(&index->faiss, e->kind, vectors, index->n, 2 * e->text_dim, err)
+                 : LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu examples", index->n);
+    free(vectors);
+    if (status)
+        lcf_label_index_free(index);
+    else
+        *out = index;
+    return status;
+}
+
+static lcf_status write_label(uint64_t *hash, const char *dir, const lcf_examples *e,
+                              unsigned label, lcf_err *err)
+{
+    const lcf_label_index *index = e->faiss[label];
     uint8_t *bytes = NULL;
     size_t bytes_n;
     char *path = index_path(dir, label);
-    lcf_status status;
+    lcf_status status = path ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_label_index_create(&index, e, label, err);
-    if (status)
-        goto done;
-    vectors = lcf_label_index_vectors(index, e);
-    if (!vectors) {
-        status = LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu examples", index->n);
-        goto done;
-    }
-    status = lcf_faiss_create(&index->faiss, vectors, index->n, 2 * e->text_dim, err);
     if (!status)
         status = lcf_faiss_serialize(&bytes, &bytes_n, index->faiss, err);
     if (!status)
         status = lcf_file_write(path, bytes, bytes_n, err);
     if (!status)
         *hash = lcf_hash64(bytes, bytes_n, 0);
-done:
     free(bytes);
-    free(vectors);
-    lcf_label_index_free(index);
     free(path);
     return status;
 }
@@ -438,24 +486,29 @@ static lcf_status add_arrays(lcf_bundle_writer *w, const lcf_examples *e, const 
         status = lcf_bundle_add(w, spec[i].name, spec[i].dtype, dims, spec[i].width ? 2 : 1,
                                 spec[i].data, err);
     }
-    return status ? status : lcf_bundle_add_1d(w, "faiss_hash", LCF_U64, 2, hashes, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "faiss_hash", LCF_U64, 2, hashes, err);
+    if (!status && e->kind != LCF_FAISS_FLAT) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "{\"kind\":\"%s\",\"setting\":%u}",
+                 lcf_faiss_kind_name(e->kind), (unsigned)e->setting);
+        status = lcf_bundle_add_text(w, "index", text, err);
+    }
+    return status;
 }
 
-lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err)
+static lcf_status write_bundle(const char *dir, const lcf_examples *e, const uint64_t hashes[2],
+                               lcf_err *err)
 {
+    const uint32_t version = e->kind == LCF_FAISS_FLAT ? VERSION_FLAT : VERSION;
     lcf_bundle_writer *w = NULL;
-    uint64_t hashes[2];
-    char *path = NULL;
-    lcf_status status = check_values(e, LCF_EINVAL, err);
+    char *path = lcf_path_join(dir, "examples.lcf");
+    lcf_status status;
 
-    for (unsigned label = 0; label < 2 && !status; label++)
-        status = save_label(&hashes[label], dir, e, label, err);
-    if (status)
-        return status;
-    path = lcf_path_join(dir, "examples.lcf");
     if (!path)
         return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_bundle_create(&w, path, KIND, VERSION, err);
+    status = lcf_bundle_create(&w, path, KIND, version, err);
     if (!status)
         status = add_arrays(w, e, hashes, err);
     if (!status) {
@@ -465,4 +518,34 @@ lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *er
     lcf_bundle_abandon(w);
     free(path);
     return status;
+}
+
+lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, const char *dir,
+                                  const lcf_examples *examples, lcf_faiss_kind kind, lcf_err *err)
+{
+    lcf_examples e = *examples;
+    uint64_t hashes[2];
+    lcf_status status = check_values(&e, LCF_EINVAL, err);
+
+    e.kind = kind;
+    e.faiss[0] = e.faiss[1] = e.shared = NULL;
+    for (unsigned label = 0; label < 2 && !status; label++)
+        status = make_label((lcf_label_index **)&e.faiss[label], &e, label, err);
+    if (!status)
+        status = lcf_examples_measure(recall, &e, err);
+    e.setting = status ? 0 : recall->setting;
+    for (unsigned label = 0; label < 2 && !status; label++)
+        status = write_label(&hashes[label], dir, &e, label, err);
+    if (!status)
+        status = write_bundle(dir, &e, hashes, err);
+    for (unsigned label = 0; label < 2; label++)
+        lcf_label_index_free(e.faiss[label]);
+    return status;
+}
+
+lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err)
+{
+    lcf_examples_recall recall;
+
+    return lcf_examples_save_kind(&recall, dir, e, LCF_FAISS_FLAT, err);
 }

@@ -5,7 +5,9 @@
  * An example is a past decision (user, history, item, label, time) with the embedding of its CoT.
  * Search follows llm-cf.md section 4: score(query, example) = 0.5 <hbar, hbar'> + 0.5 <t, t'> (or
  * one of the two products alone), the best K/2 of each label, and never the row itself, nor (by
- * mode) a row from the query's future. Ties are broken by the lower example index.
+ * mode) a row from the query's future. Ties are broken by the lower example index. With a flat
+ * index (the default) the search is exact; other kinds propose what is then scored and struck out
+ * by the same rule, and may miss some.
  *
  * Life cycle: open -> search ... -> close. Searching is thread-safe and opens no threads of its
  * own.
@@ -20,6 +22,7 @@
 #include "common/base/status.h"
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
+#include "common/store/faiss_index.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -55,18 +58,37 @@ typedef struct lcf_examples {
     const float *history_vec;       /* [n, text_dim] hbar */
     const float *target_vec;        /* [n, text_dim] t */
     const float *cot_vec;           /* [n, cot_dim] */
+    lcf_faiss_kind kind;            /* of the indices */
+    uint32_t setting;               /* of that kind: how far its searches go */
     void *faiss[2];                 /* one index per label, owned; opaque here */
     uint32_t *faiss_ids[2];         /* FAISS row -> example */
     void *shared;                   /* what searches of one request share, owned; opaque here */
 } lcf_examples;
 
 lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err);
-/* Without the FAISS indices: for queries of one request (see lcf_examples_search). Others go
- * through plain loops. Fast, and the arrays are mapped. */
-lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, lcf_err *err);
+/* For queries of one request (see lcf_examples_search): flat indices, which these do without, are
+ * not opened, nor others where lists of neighbours answer. Other queries then go through plain
+ * loops. Fast, and the arrays are mapped. */
+lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, bool has_lists,
+                                          lcf_err *err);
 void lcf_examples_close(lcf_examples *e);
-/* Writes examples.lcf and the FAISS indices into `dir`; `e` needs no faiss fields. */
+/* Writes examples.lcf and flat FAISS indices into `dir`; `e` needs no faiss fields. */
 lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err);
+
+/* What a sample of the examples' own rows finds through an index, K = 4 balanced. */
+typedef struct lcf_examples_recall {
+    uint32_t setting; /* the first that finds LCF_EXAMPLES_RECALL of what the definition finds, or
+                         the largest there is */
+    uint32_t queries_n;
+    double recall;
+    double query_us; /* mean of the search at that setting, on one thread */
+} lcf_examples_recall;
+#define LCF_EXAMPLES_RECALL 0.99
+
+/* The same with indices of a kind, searched as far as the recall needs. *recall: of flat ones, 1
+ * without a measurement. */
+lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, const char *dir,
+                                  const lcf_examples *e, lcf_faiss_kind kind, lcf_err *err);
 
 typedef struct lcf_example_query {
     uint32_t user;            /* dataset index, 0 = unknown */
@@ -90,6 +112,9 @@ typedef struct lcf_example_options {
         4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0 \
     }
 
+/* "flat", "hnsw", "ivf", "sq8". errors: EINVAL no such name */
+const char *lcf_faiss_kind_name(lcf_faiss_kind kind);
+lcf_status lcf_faiss_kind_parse(lcf_faiss_kind *out, const char *name, lcf_err *err);
 /* "same-user", "strict"; "both", "history", "target", "codes". errors: EINVAL no such name */
 const char *lcf_retrieval_mode_name(lcf_retrieval_mode mode);
 const char *lcf_retrieval_by_name(lcf_retrieval_by by);

@@ -28,6 +28,11 @@ void lcf_label_index_free(lcf_label_index *index); /* NULL is fine */
 /* The [n, 2 * text_dim] matrix of [hbar, t] by row; free() releases it. NULL: out of memory. */
 float *lcf_label_index_vectors(const lcf_label_index *index, const lcf_examples *e);
 
+#define LCF_EXAMPLES_SETTING_MAX 4096
+/* Finds and sets how far the indices of `e` have to be searched; see lcf_examples_save_kind. Every
+ * label has one. errors: ENOMEM */
+lcf_status lcf_examples_measure(lcf_examples_recall *out, lcf_examples *e, lcf_err *err);
+
 /* Rows of that label known before `time`. */
 size_t lcf_label_index_before(const lcf_label_index *index, int64_t time);
 /* Rows of that user and label at `time` or later. */

@@ -4,8 +4,24 @@
 
 #include <string.h>
 
+static const char *const KINDS[LCF_FAISS_KINDS_N] = {"flat", "hnsw", "ivf", "sq8"};
 static const char *const MODES[] = {"same-user", "strict"};
 static const char *const BYS[] = {"both", "history", "target", "codes"};
+
+const char *lcf_faiss_kind_name(lcf_faiss_kind kind)
+{
+    return KINDS[kind];
+}
+
+lcf_status lcf_faiss_kind_parse(lcf_faiss_kind *out, const char *name, lcf_err *err)
+{
+    for (size_t i = 0; i < LCF_FAISS_KINDS_N; i++)
+        if (!strcmp(name, KINDS[i])) {
+            *out = (lcf_faiss_kind)i;
+            return LCF_OK;
+        }
+    return LCF_FAIL(err, LCF_EINVAL, "an index is flat, hnsw, ivf or sq8, not '%s'", name);
+}
 
 const char *lcf_retrieval_mode_name(lcf_retrieval_mode mode)
 {

@@ -4,7 +4,9 @@
  * Invariant: both give the same ids and the same score bits. FAISS only proposes: it scores in an
  * order of summation of its own, so each proposal is scored again in the fixed order, and a query
  * is settled only when all that FAISS left out lie below its last place by more than both rounding
- * errors together. Otherwise more is fetched, and at last everything looked at.
+ * errors together. Otherwise more is fetched, and at last everything looked at. Through an index
+ * that is not flat the scores have these bits as well, and the rule holds, but examples may be
+ * missed.
  */
 #include "common/base/mem.h"
 #include "common/base/progress.h"
@@ -276,6 +278,10 @@ static void plan(block *b, size_t n)
         if (!wanted || !p->prefix)
             continue;
         p->error = rounding_error(b, q);
+        if (b->e->kind == LCF_FAISS_SQ8 && wanted + struck + SLACK < b->e->setting)
+            struck = b->e->setting - wanted - SLACK; /* scored again: what 8 bits cannot tell */
+        if (b->e->kind != LCF_FAISS_FLAT) /* it knows of no prefix: those behind are struck out */
+            struck += (wanted + SLACK) * (b->index->n - p->prefix) / p->prefix;
         while (p->fetch_class < FETCH_CLASSES && fetch_of(p->fetch_class) < wanted + struck + SLACK)
             p->fetch_class++;
         b->todo_n++;
@@ -306,20 +312,21 @@ static void query_vector(float *to, const lcf_example_query *q, size_t dim, lcf_
 
 /*
  * Takes the best of one query from its proposals, best first; false when a row that was not
- * proposed could belong there too.
+ * proposed could belong there too. An index that is not exact is believed to have proposed them.
  */
 static bool settle(block *b, const pending *p, const int64_t *rows, const float *scores,
                    size_t fetch, bool all)
 {
     const lcf_example_query *q = &b->queries[p->query];
     lcf_best *best = &b->best[p->query][b->label];
+    const bool exact = b->e->kind == LCF_FAISS_FLAT;
     uint32_t allowed = 0;
     float last = 0;
 
     best->n = 0;
     for (size_t i = 0; i < fetch && rows[i] >= 0; i++) {
         uint32_t example = b->index->ids[rows[i]];
-        if (allowed >= best->wanted && scores[i] < last - 2 * p->error)
+        if (exact && allowed >= best->wanted && scores[i] < last - 2 * p->error)
             return true;
         if ((size_t)rows[i] >= p->prefix ||
             !lcf_example_allowed(b->e, example, q, b->options->mode))
@@ -328,7 +335,7 @@ static bool settle(block *b, const pending *p, const int64_t *rows, const float 
             last = scores[i];
         lcf_best_add(best, example, lcf_example_score(b->e, example, q, b->options->by));
     }
-    return all;
+    return all || (!exact && allowed >= best->wanted);
 }
 
 static lcf_status make_room(block *b, size_t n, size_t fetch, lcf_err *err)
@@ -426,7 +433,8 @@ lcf_status lcf_examples_search(uint32_t *ids, float *scores, const lcf_examples 
 
     if (status)
         return status;
-    if (e->shared && lcf_examples_are_shared(queries, n))
+    if (e->shared && lcf_examples_are_shared(queries, n) &&
+        (e->kind == LCF_FAISS_FLAT || !e->faiss[0] || !e->faiss[1]))
         return lcf_examples_search_shared(ids, scores, e, queries, n, options, err);
     if (!e->faiss[0] || !e->faiss[1]) /* opened without them, or made in memory */
         return lcf_examples_search_exact(ids, scores, e, queries, n, options, err);
@@ -438,6 +446,11 @@ lcf_status lcf_examples_search(uint32_t *ids, float *scores, const lcf_examples 
     }
     for (size_t at = 0; at < n && !status; at += BLOCK) {
         size_t count = n - at < BLOCK ? n - at : BLOCK;
+        if (lcf_examples_late(options)) {
+            lcf_examples_none(ids + at * options->k, scores ? scores + at * options->k : NULL,
+                              (n - at) * options->k);
+            break;
+        }
         b.queries = queries + at;
         status = search_block(ids + at * options->k, scores ? scores + at * options->k : NULL, &b,
                               count, err);

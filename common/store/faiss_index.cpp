@@ -1,13 +1,19 @@
-// The flat index in FAISS. Invariant: no exception leaves this file, and no OpenMP team is opened.
+// The indices in FAISS. Invariant: no exception leaves this file, and no OpenMP team is opened.
 #include "common/store/faiss_index.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
+#include <faiss/IndexIVFFlat.h>
+#include <faiss/IndexScalarQuantizer.h>
 #include <faiss/impl/IDSelector.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
+#include <faiss/invlists/OnDiskInvertedLists.h>
 #include <faiss/utils/distances.h>
 #include <memory>
 #include <mutex>
@@ -16,6 +22,15 @@
 // Of libgomp; omp.h is not there for every compiler.
 extern "C" void omp_set_num_threads(int);
 extern "C" int omp_get_max_threads(void);
+
+// Debian's FAISS sums one product after the other, and in an order of its own. The linker gives its
+// calls to this instead (--wrap): the definition's sum, which is many times faster.
+extern "C" float lcf_example_dot(const float *a, const float *b, size_t n);
+extern "C" float __wrap__ZN5faiss18fvec_inner_productEPKfS1_m(const float *a, const float *b,
+                                                              size_t n)
+{
+    return lcf_example_dot(a, b, n);
+}
 
 // One OpenMP thread for the calling thread while FAISS works, then its own setting again.
 struct single_thread {
@@ -31,8 +46,13 @@ struct single_thread {
 };
 
 struct lcf_faiss {
-    std::unique_ptr<faiss::IndexFlatIP> flat;
+    std::unique_ptr<faiss::Index> index;
+    const faiss::IndexFlatIP *flat = nullptr; // the same, where it is one
 };
+
+constexpr int LINKS = 32, BEAM = 80;     // of HNSW: a row's neighbours; what building looks at
+constexpr size_t ROWS_FOR_CELLS = 256;   // fewer are kept flat
+constexpr int64_t ROWS_PER_CELL_MIN = 1; // FAISS would complain on stderr below 39
 
 // FAISS uses BLAS from 20 queries on and scalar loops below, which are slower in Debian's build
 // from the first query on; and its buffer for 4,096 queries is more than a block of ours needs.
@@ -62,15 +82,49 @@ template <typename Body> static lcf_status guarded(lcf_err *err, Body body)
     }
 }
 
-lcf_status lcf_faiss_create(lcf_faiss **out, const float *rows, size_t n, size_t dim, lcf_err *err)
+static std::unique_ptr<faiss::Index> make(lcf_faiss_kind kind, size_t n, int dim)
+{
+    constexpr auto metric = faiss::METRIC_INNER_PRODUCT;
+
+    if (kind == LCF_FAISS_HNSW && n >= ROWS_FOR_CELLS) {
+        auto index = std::make_unique<faiss::IndexHNSWFlat>(dim, LINKS, metric);
+        index->hnsw.efConstruction = BEAM;
+        return index;
+    }
+    if (kind == LCF_FAISS_IVF && n >= ROWS_FOR_CELLS) {
+        const auto cells = static_cast<size_t>(2 * std::sqrt(static_cast<double>(n)));
+        auto index = std::make_unique<faiss::IndexIVFFlat>(new faiss::IndexFlatIP(dim),
+                                                           static_cast<size_t>(dim), cells, metric);
+        index->own_fields = true;
+        index->cp.min_points_per_centroid = ROWS_PER_CELL_MIN;
+        return index;
+    }
+    if (kind == LCF_FAISS_SQ8 && n >= ROWS_FOR_CELLS)
+        return std::make_unique<faiss::IndexScalarQuantizer>(dim, faiss::ScalarQuantizer::QT_8bit,
+                                                             metric);
+    return std::make_unique<faiss::IndexFlatIP>(dim);
+}
+
+static lcf_faiss *wrapped(std::unique_ptr<faiss::Index> index)
+{
+    auto out = std::make_unique<lcf_faiss>();
+
+    out->flat = dynamic_cast<const faiss::IndexFlatIP *>(index.get());
+    out->index = std::move(index);
+    return out.release();
+}
+
+lcf_status lcf_faiss_create(lcf_faiss **out, lcf_faiss_kind kind, const float *rows, size_t n,
+                            size_t dim, lcf_err *err)
 {
     *out = nullptr;
     return guarded(err, [&] {
-        auto index = std::make_unique<lcf_faiss>();
-        index->flat = std::make_unique<faiss::IndexFlatIP>(static_cast<int64_t>(dim));
-        if (n)
-            index->flat->add(static_cast<int64_t>(n), rows);
-        *out = index.release();
+        auto index = make(kind, n, static_cast<int>(dim));
+        if (n) {
+            index->train(static_cast<int64_t>(n), rows);
+            index->add(static_cast<int64_t>(n), rows);
+        }
+        *out = wrapped(std::move(index));
         return LCF_OK;
     });
 }
@@ -86,7 +140,7 @@ lcf_status lcf_faiss_serialize(uint8_t **out, size_t *out_bytes, const lcf_faiss
     *out = nullptr;
     return guarded(err, [&] {
         faiss::VectorIOWriter writer;
-        faiss::write_index(index->flat.get(), &writer);
+        faiss::write_index(index->index.get(), &writer);
         auto *bytes = static_cast<uint8_t *>(std::malloc(writer.data.size()));
         if (!bytes)
             throw std::bad_alloc();
@@ -97,29 +151,47 @@ lcf_status lcf_faiss_serialize(uint8_t **out, size_t *out_bytes, const lcf_faiss
     });
 }
 
-lcf_status lcf_faiss_load(lcf_faiss **out, const uint8_t *bytes, size_t bytes_n, size_t n,
+// Whether what was read is what `make` makes.
+static bool is_kind(const faiss::Index &index, lcf_faiss_kind kind, size_t n, size_t dim)
+{
+    if (index.d != static_cast<int>(dim) || index.ntotal != static_cast<int64_t>(n) ||
+        index.metric_type != faiss::METRIC_INNER_PRODUCT)
+        return false;
+    if (const auto *flat = dynamic_cast<const faiss::IndexFlatIP *>(&index))
+        return (kind == LCF_FAISS_FLAT || n < ROWS_FOR_CELLS) &&
+               flat->codes.size() == n * dim * sizeof(float);
+    return (kind == LCF_FAISS_HNSW && dynamic_cast<const faiss::IndexHNSWFlat *>(&index)) ||
+           (kind == LCF_FAISS_IVF && dynamic_cast<const faiss::IndexIVFFlat *>(&index)) ||
+           (kind == LCF_FAISS_SQ8 && dynamic_cast<const faiss::IndexScalarQuantizer *>(&index));
+}
+
+lcf_status lcf_faiss_load(lcf_faiss **out, lcf_faiss_kind kind, const char *path, size_t n,
                           size_t dim, lcf_err *err)
 {
     *out = nullptr;
     return guarded(err, [&] {
-        faiss::VectorIOReader reader;
-        reader.data.assign(bytes, bytes + bytes_n);
-        std::unique_ptr<faiss::Index> read(faiss::read_index(&reader));
-        auto *flat = dynamic_cast<faiss::IndexFlatIP *>(read.get());
-        if (!flat || flat->d != static_cast<int>(dim) || flat->ntotal != static_cast<int64_t>(n) ||
-            flat->codes.size() != n * dim * sizeof(float))
-            return LCF_FAIL(err, LCF_EFORMAT, "no flat index of %zu rows x %zu", n, dim);
-        auto index = std::make_unique<lcf_faiss>();
-        read.release();
-        index->flat.reset(flat);
-        *out = index.release();
+        const int flags =
+            kind == LCF_FAISS_IVF ? faiss::IO_FLAG_MMAP | faiss::IO_FLAG_READ_ONLY : 0;
+        std::unique_ptr<faiss::Index> index(faiss::read_index(path, flags));
+
+        if (!is_kind(*index, kind, n, dim))
+            return LCF_FAIL(err, LCF_EFORMAT, "%s: no index of %zu rows x %zu of that kind", path,
+                            n, dim);
+        if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(index.get()))
+            if (auto *lists = dynamic_cast<faiss::OnDiskInvertedLists *>(ivf->invlists))
+                lists->prefetch_nthread = 0; // else 32 threads are started for every search
+        *out = wrapped(std::move(index));
         return LCF_OK;
     });
 }
 
-const float *lcf_faiss_rows(const lcf_faiss *index)
+void lcf_faiss_set(lcf_faiss *index, size_t setting)
 {
-    return static_cast<const faiss::IndexFlatIP &>(*index->flat).get_xb();
+    // The beam is the index's own: FAISS 1.7.3 does not look at that of a call.
+    if (auto *hnsw = dynamic_cast<faiss::IndexHNSWFlat *>(index->index.get()))
+        hnsw->hnsw.efSearch = static_cast<int>(setting);
+    if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(index->index.get()))
+        ivf->nprobe = std::min(setting, ivf->nlist);
 }
 
 lcf_status lcf_faiss_search(int64_t *rows, float *scores, const lcf_faiss *index,
@@ -130,8 +202,8 @@ lcf_status lcf_faiss_search(int64_t *rows, float *scores, const lcf_faiss *index
         faiss::IDSelectorRange range(0, static_cast<int64_t>(prefix), true);
         faiss::SearchParameters parameters;
         parameters.sel = &range;
-        index->flat->search(static_cast<int64_t>(n), queries, static_cast<int64_t>(k), scores, rows,
-                            &parameters);
+        index->index->search(static_cast<int64_t>(n), queries, static_cast<int64_t>(k), scores,
+                             rows, index->flat ? &parameters : nullptr);
         return LCF_OK;
     });
 }

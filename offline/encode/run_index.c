@@ -39,6 +39,7 @@ typedef struct index_step {
     match *matches;
     size_t capacity, n;
     size_t records_n, rejected_n, unmatched_n, superseded_n, positives_n;
+    lcf_examples_recall recall;
     /* the arrays of the examples */
     lcf_hash128 *key, *sample_hash;
     uint32_t *user, *item, *history, *history_n;
@@ -198,10 +199,21 @@ static void fill(index_step *s, size_t i)
 
 static json_t *stats_of(const index_step *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "records", (json_int_t)s->records_n,
-                     "rejected", (json_int_t)s->rejected_n, "unmatched", (json_int_t)s->unmatched_n,
-                     "superseded", (json_int_t)s->superseded_n, "examples", (json_int_t)s->n,
-                     "positives", (json_int_t)s->positives_n);
+    json_t *stats =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "records", (json_int_t)s->records_n, "rejected",
+                  (json_int_t)s->rejected_n, "unmatched", (json_int_t)s->unmatched_n, "superseded",
+                  (json_int_t)s->superseded_n, "examples", (json_int_t)s->n, "positives",
+                  (json_int_t)s->positives_n);
+
+    if (stats && s->o->kind != LCF_FAISS_FLAT &&
+        (json_object_set_new(stats, "kind", json_string(lcf_faiss_kind_name(s->o->kind))) ||
+         json_object_set_new(stats, "setting", json_integer(s->recall.setting)) ||
+         json_object_set_new(stats, "recall_queries", json_integer(s->recall.queries_n)) ||
+         json_object_set_new(stats, "recall", json_real(s->recall.recall)))) {
+        json_decref(stats);
+        stats = NULL;
+    }
+    return stats;
 }
 
 static lcf_status write_all(index_step *s, lcf_err *err)
@@ -223,7 +235,7 @@ static lcf_status write_all(index_step *s, lcf_err *err)
     lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
 
     if (!status)
-        status = lcf_examples_save(lcf_stage_path(s->stage), &e, err);
+        status = lcf_examples_save_kind(&s->recall, lcf_stage_path(s->stage), &e, s->o->kind, err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
     if (!status)
@@ -306,6 +318,8 @@ static lcf_status describe(index_step *s, lcf_err *err)
         status = lcf_cot_store_digest(digest, s->store, err);
     if (!status)
         status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
+    if (!status && s->o->kind != LCF_FAISS_FLAT)
+        status = lcf_manifest_param_str(s->manifest, "kind", lcf_faiss_kind_name(s->o->kind), err);
     return status;
 }
 
@@ -352,6 +366,8 @@ lcf_status lcf_index_run(json_t **stats, bool *current, const lcf_index_options 
         status = make(&s, err);
     if (!status)
         *stats = stats_of(&s);
+    if (!status && *stats && options->kind != LCF_FAISS_FLAT)
+        json_object_set_new(*stats, "query_us", json_real(s.recall.query_us));
 done:
     index_dispose(&s);
     return status;

@@ -50,6 +50,7 @@ lcf_status lcf_encode_run(json_t **stats, bool *current, const lcf_encode_option
 
 typedef struct lcf_index_options {
     const char *dataset_dir, *cot_dir, *vectors_dir, *out_dir;
+    lcf_faiss_kind kind; /* of the indices */
     bool force;
 } lcf_index_options;
 
@@ -57,6 +58,9 @@ typedef struct lcf_index_options {
  * Joins the records of the store with the training rows they explain, and writes the examples,
  * ordered by time, then key. Left out and counted: records rejected by their score, of no training
  * row of this dataset, and all but the best of several for one row.
+ *
+ * For a kind that is not flat *stats has `recall` and `setting` (lcf_examples_recall), too, and
+ * `query_us`, which is a time and not written.
  *
  * errors   EINVAL no example at all, a record without a vector, vectors of another dataset
  */

@@ -109,6 +109,14 @@ expect 0 "" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples ex
 cmp -s knowledge/knowledge.lcf knowledge-2/knowledge.lcf || fail "knowledge depends on the threads"
 expect 0 "best seed" "$LLMCF" train --dataset dataset --vectors vectors --knowledge knowledge --side kar --epochs 1 --seeds 1 --out kar
 expect 2 "--side kar needs --knowledge" "$LLMCF" train --dataset dataset --vectors vectors --side kar --out kar
+for kind in hnsw ivf sq8; do
+    expect 0 "$kind index, searched to" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --kind $kind --out by-$kind --json
+    jq -e '.recall >= 0.99' stdout >/dev/null || fail "the recall of $kind: $(cat stdout)"
+    expect 0 "up to date, nothing done" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --kind $kind --out by-$kind
+done
+expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples by-ivf --out of-ivf --json
+jq -e '.recall >= 0.98' stdout >/dev/null || fail "the recall of ivf: $(cat stdout)"
+expect 2 "--kind must be flat, hnsw, ivf or sq8" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --kind lsh --out x
 # what the neighbours' labels say is an arm like any other
 expect 0 "" "$LLMCF" evaluate --a k7 --b same-user --replicates 200 --out votes
 

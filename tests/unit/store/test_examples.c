@@ -321,8 +321,20 @@ static void test_hand_worked(void **state)
     float h[12] = {1, 0, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0};
     float t[12] = {1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 0};
     float cot[6] = {1, 1, 1, 1, 1, 1}, qh[2] = {1, 0}, qt[2] = {1, 0};
-    lcf_examples e = {NULL, 6,       2,         1, key, hash, user,         item,         label,
-                      time, history, history_n, h, t,   cot,  {NULL, NULL}, {NULL, NULL}, NULL};
+    lcf_examples e = {.n = 6,
+                      .text_dim = 2,
+                      .cot_dim = 1,
+                      .key = key,
+                      .sample_hash = hash,
+                      .user = user,
+                      .item = item,
+                      .label = label,
+                      .time = time,
+                      .history = history,
+                      .history_n = history_n,
+                      .history_vec = h,
+                      .target_vec = t,
+                      .cot_vec = cot};
     lcf_example_query q = {1, 15, {{1}}, qh, qt}; /* the row of example 0 itself, but later */
     lcf_example_options o = LCF_EXAMPLE_OPTIONS_INIT;
     uint32_t ids[4];
@@ -613,6 +625,82 @@ static int leave(void **state)
     return lcf_path_exists(work) ? lcf_dir_remove(work, NULL) : 0;
 }
 
+/* Two indices of a kind find nearly all, break no rule, and are the same bytes twice; a request is
+ * answered through them, too. */
+static void test_kinds(void **state)
+{
+    lcf_example_options o = LCF_EXAMPLE_OPTIONS_INIT;
+    world w;
+
+    (void)state;
+    world_init(&w, 3000, 12, 200, 2500, 31);
+    for (int kind = LCF_FAISS_FLAT; kind < LCF_FAISS_KINDS_N; kind++) {
+        lcf_examples e;
+        lcf_examples_recall recall[2];
+        lcf_example_query *q;
+        uint32_t exact[60 * 4], found[60 * 4];
+        float scores[60 * 4], exact_scores[60 * 4];
+        size_t hits = 0, wanted = 0;
+        lcf_buf first = LCF_BUF_INIT, second = LCF_BUF_INIT;
+        lcf_err err = LCF_ERR_INIT;
+
+        for (int twice = 0; twice < 2; twice++) {
+            assert_int_equal(lcf_dir_remove("kind", NULL), LCF_OK);
+            assert_int_equal(lcf_dir_create("kind", NULL), LCF_OK);
+            if (lcf_examples_save_kind(&recall[twice], "kind", &w.e, (lcf_faiss_kind)kind, &err))
+                fail_msg("%s", err.text);
+            assert_int_equal(
+                lcf_file_read(twice ? &second : &first, "kind/faiss-1.index", SIZE_MAX, NULL),
+                LCF_OK);
+        }
+        assert_int_equal(first.len, second.len);
+        assert_memory_equal(first.data, second.data, first.len);
+        lcf_buf_dispose(&first);
+        lcf_buf_dispose(&second);
+        assert_true(recall[0].recall >= LCF_EXAMPLES_RECALL);
+        if (lcf_examples_open(&e, "kind", &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(e.kind, kind);
+        q = make_queries(&e, 60, 5);
+        for (int mode = 0; mode < 2; mode++) {
+            o.mode = (lcf_retrieval_mode)mode;
+            assert_int_equal(lcf_examples_search_exact(exact, exact_scores, &e, q, 60, &o, &err),
+                             LCF_OK);
+            assert_int_equal(lcf_examples_search(found, scores, &e, q, 60, &o, &err), LCF_OK);
+            for (size_t i = 0; i < 60; i++)
+                check_rule(&e, &q[i], found + 4 * i, &o);
+            for (size_t i = 0; i < 240; i++) {
+                wanted += exact[i] != LCF_EXAMPLE_NONE;
+                if (found[i] == exact[i] && exact[i] != LCF_EXAMPLE_NONE) {
+                    assert_true(scores[i] == exact_scores[i]);
+                    hits++;
+                }
+            }
+        }
+        if (hits < 97 * wanted / 100)
+            fail_msg("%s finds %zu of %zu", lcf_faiss_kind_name(e.kind), hits, wanted);
+        for (size_t i = 1; i < 60; i++) { /* one request */
+            q[i].user = q[0].user;
+            q[i].time = q[0].time;
+            q[i].history_vec = q[0].history_vec;
+        }
+        assert_int_equal(lcf_examples_search_exact(exact, NULL, &e, q, 60, &o, &err), LCF_OK);
+        assert_int_equal(lcf_examples_search(found, NULL, &e, q, 60, &o, &err), LCF_OK);
+        for (size_t i = hits = 0; i < 240; i++)
+            hits += found[i] == exact[i];
+        assert_true(hits >= 225);
+        free(q);
+        lcf_examples_close(&e);
+        assert_int_equal(lcf_examples_open_for_requests(&e, "kind", false, &err), LCF_OK);
+        assert_int_equal(e.faiss[0] != NULL, kind != LCF_FAISS_FLAT);
+        lcf_examples_close(&e);
+        assert_int_equal(lcf_examples_open_for_requests(&e, "kind", true, &err), LCF_OK);
+        assert_null(e.faiss[0]);
+        lcf_examples_close(&e);
+    }
+    world_dispose(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +711,7 @@ int main(void)
         cmocka_unit_test(test_empty),         cmocka_unit_test(test_round_trip_and_damage),
         cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_threads),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refuses_bad_values),
+        cmocka_unit_test(test_kinds),
     };
 
     return cmocka_run_group_tests(tests, enter, leave);
