@@ -153,6 +153,18 @@ lcf_tensor *lcf_tape_input(lcf_tape *tape, const float *data, const size_t *dims
     return x;
 }
 
+lcf_tensor *lcf_tape_variable(lcf_tape *tape, const float *data, float *grad, const size_t *dims,
+                              uint32_t dims_n)
+{
+    lcf_tensor *x = lcf_tape_input(tape, data, dims, dims_n);
+
+    if (tape->record) {
+        x->needs_grad = x->fixed_grad = true;
+        x->grad = grad;
+    }
+    return x;
+}
+
 lcf_tensor *lcf_tape_param(lcf_tape *tape, const lcf_params *params, lcf_grads *grads, size_t idx)
 {
     const lcf_param *param = &params->list[idx];

@@ -142,6 +142,10 @@ void *lcf_tape_alloc(lcf_tape *tape, size_t n, size_t size);
 
 /* Data from outside, not copied, no gradient; it must outlive the step. */
 lcf_tensor *lcf_tape_input(lcf_tape *tape, const float *data, const size_t *dims, uint32_t dims_n);
+/* The same with a gradient, which is ADDED to grad [elements of data]: a result of another tape.
+ * On a tape that does not record: lcf_tape_input. */
+lcf_tensor *lcf_tape_variable(lcf_tape *tape, const float *data, float *grad, const size_t *dims,
+                              uint32_t dims_n);
 /* A parameter; grads may be NULL on a tape that does not record. */
 lcf_tensor *lcf_tape_param(lcf_tape *tape, const lcf_params *params, lcf_grads *grads, size_t idx);
 

@@ -29,6 +29,7 @@
     X("complete", lcf_cmd_complete, "continue a text with a model")                        \
     X("train", lcf_cmd_train, "train rankers: the backbone, or with the ICT module")       \
     X("codes", lcf_cmd_codes, "write users and items as a few bits each")                  \
+    X("qformer", lcf_cmd_qformer, "turn collaborative vectors into soft tokens, phase 1")  \
     X("sweep", lcf_cmd_sweep, "train rankers with many settings, the best first")          \
     X("train-next", lcf_cmd_train_next, "train models of the next item, ranked among all") \
     X("compare-next", lcf_cmd_compare_next, "compare two next-item runs, with intervals")  \

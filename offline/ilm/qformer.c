@@ -18,6 +18,8 @@
 #define CONFIG_NAME "qformer.config"
 #define WEIGHT_SCALE 0.02f /* BERT's initializer_range */
 #define TEMPERATURE 0.07f  /* of the first step */
+#define TEMPERATURE_MIN 0.001f
+#define TEMPERATURE_MAX 0.5f
 
 /* ---- configuration ---- */
 
@@ -200,7 +202,8 @@ static lcf_status declare_all(lcf_qformer *m, lcf_err *err)
         declare_layer(&d, &m->layers[i], c, i);
     m->query_feature = declare_linear(&d, "head.", "query", c->feature_dim, n);
     m->text_feature = declare_linear(&d, "head.", "text", c->feature_dim, n);
-    m->temperature = declare_one(&d, "head.", "temperature", 1, 0);
+    m->temperature[LCF_QFORMER_TEXTS] = declare_one(&d, "head.", "temperature", 1, 0);
+    m->temperature[LCF_QFORMER_VECTORS] = declare_one(&d, "head.", "pair.temperature", 1, 0);
     m->match = declare_linear(&d, "head.", "match", 2, n);
     m->token = declare_linear(&d, "head.", "token", n, n);
     m->token_norm = declare_norm(&d, "head.", "token", n);
@@ -220,7 +223,17 @@ static void fill(lcf_qformer *m, uint64_t seed)
         else if (end && !strcmp(end, ".w"))
             lcf_params_fill(&m->params, i, LCF_INIT_ONE, 1.0f, seed);
     }
-    *lcf_params_value(&m->params, m->temperature) = TEMPERATURE;
+    for (size_t i = 0; i < LCF_QFORMER_SPACES_N; i++)
+        *lcf_params_value(&m->params, m->temperature[i]) = TEMPERATURE;
+}
+
+void lcf_qformer_clamp_temperatures(lcf_qformer *m)
+{
+    for (size_t i = 0; i < LCF_QFORMER_SPACES_N; i++) {
+        float *t = lcf_params_value(&m->params, m->temperature[i]);
+
+        *t = fminf(fmaxf(*t, TEMPERATURE_MIN), TEMPERATURE_MAX);
+    }
 }
 
 /* ---- life cycle ---- */

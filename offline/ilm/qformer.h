@@ -130,8 +130,12 @@ lcf_qformer_out lcf_qformer_forward(const lcf_qformer_pass *p, const float *vect
 lcf_tensor *lcf_qformer_query_features(const lcf_qformer_pass *p, lcf_tensor *queries);
 lcf_tensor *lcf_qformer_text_features(const lcf_qformer_pass *p, lcf_tensor *text,
                                       const lcf_qformer_texts *texts);
-/* What similarities are divided by [1], trained. */
-lcf_tensor *lcf_qformer_temperature(const lcf_qformer_pass *p);
+/* What similarities of items and texts, or of two vectors, are divided by [1], trained. */
+typedef enum lcf_qformer_space { LCF_QFORMER_TEXTS, LCF_QFORMER_VECTORS } lcf_qformer_space;
+#define LCF_QFORMER_SPACES_N 2
+lcf_tensor *lcf_qformer_temperature(const lcf_qformer_pass *p, lcf_qformer_space space);
+/* Brings both temperatures back into [0.001, 0.5]. After a step. source: ALBEF */
+void lcf_qformer_clamp_temperatures(lcf_qformer *m);
 /* Logits of (no match, match): the mean of the queries' own. shapes: [n * queries, hidden] -> [n,
  * 2] */
 lcf_tensor *lcf_qformer_match(const lcf_qformer_pass *p, lcf_tensor *queries);

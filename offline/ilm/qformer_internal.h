@@ -27,7 +27,7 @@ typedef struct qformer_layer {
 struct lcf_qformer {
     lcf_qformer_config config;
     lcf_params params;
-    size_t query, word, position, temperature, word_bias;
+    size_t query, word, position, temperature[LCF_QFORMER_SPACES_N], word_bias;
     qformer_pair embed_norm;
     qformer_layer layers[LCF_QFORMER_LAYERS_MAX];
     qformer_pair query_feature, text_feature, match, token, token_norm;

@@ -204,9 +204,9 @@ lcf_tensor *lcf_qformer_text_features(const lcf_qformer_pass *p, lcf_tensor *tex
     return lcf_op_normalize(p->tape, linear(p, first, p->m->text_feature));
 }
 
-lcf_tensor *lcf_qformer_temperature(const lcf_qformer_pass *p)
+lcf_tensor *lcf_qformer_temperature(const lcf_qformer_pass *p, lcf_qformer_space space)
 {
-    return param(p, p->m->temperature);
+    return param(p, p->m->temperature[space]);
 }
 
 lcf_tensor *lcf_qformer_match(const lcf_qformer_pass *p, lcf_tensor *queries)

@@ -7,7 +7,7 @@
 
 #include "common/nn/tape.h"
 
-#define GOLDEN_TENSORS_MAX 256
+#define GOLDEN_TENSORS_MAX 512
 #define GOLDEN_RELATIVE 1e-5
 
 typedef struct golden_tensor {

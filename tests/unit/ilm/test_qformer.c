@@ -217,7 +217,7 @@ static void test_heads(void **state)
             norm += t->data[i * 8 + j] * t->data[i * 8 + j];
         assert_float_equal(norm, 1.0f, 1e-5f);
     }
-    assert_float_equal(lcf_qformer_temperature(&w.pass)->data[0], 0.07f, 1e-7f);
+    assert_float_equal(lcf_qformer_temperature(&w.pass, LCF_QFORMER_TEXTS)->data[0], 0.07f, 1e-7f);
     close_world(&w);
 }
 
