@@ -87,7 +87,7 @@ void lcf_catalogue_close(lcf_catalogue *c)
     memset(c, 0, sizeof(*c));
 }
 
-static void append_word(lcf_buf *out, size_t begin, lcf_str word)
+void lcf_item_text_add(lcf_buf *out, size_t begin, lcf_str word)
 {
     if (!word.len)
         return;
@@ -101,9 +101,9 @@ void lcf_catalogue_item_text(lcf_buf *out, const lcf_catalogue *c, uint32_t item
     size_t begin = out->len;
 
     LCF_ASSERT(item < c->items_n);
-    append_word(out, begin, lcf_strings_get(&c->title, item));
-    append_word(out, begin, lcf_strings_get(&c->brand, c->item_brand[item]));
+    lcf_item_text_add(out, begin, lcf_strings_get(&c->title, item));
+    lcf_item_text_add(out, begin, lcf_strings_get(&c->brand, c->item_brand[item]));
     for (uint64_t i = c->category_offsets[item]; i < c->category_offsets[item + 1]; i++)
-        append_word(out, begin, lcf_strings_get(&c->category, c->item_categories[i]));
-    append_word(out, begin, lcf_strings_get(&c->text, item));
+        lcf_item_text_add(out, begin, lcf_strings_get(&c->category, c->item_categories[i]));
+    lcf_item_text_add(out, begin, lcf_strings_get(&c->text, item));
 }

@@ -70,6 +70,9 @@ lcf_status lcf_catalogue_open(lcf_catalogue *out, const char *path, lcf_err *err
 void lcf_catalogue_close(lcf_catalogue *c);
 /* Appends "title brand category category text": what encoders see of an item. */
 void lcf_catalogue_item_text(lcf_buf *out, const lcf_catalogue *c, uint32_t item);
+/* Appends one of these words, if it is not empty, to the text that begins at `begin` of out: for
+ * items that are in no catalogue. */
+void lcf_item_text_add(lcf_buf *out, size_t begin, lcf_str word);
 
 typedef enum lcf_split { LCF_TRAIN = 0, LCF_VALID = 1, LCF_TEST = 2 } lcf_split;
 extern const char *const LCF_SPLIT_NAMES[3]; /* "train", "valid", "test" */

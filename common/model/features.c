@@ -59,7 +59,7 @@ typedef struct builder {
     const lcf_ranker_source *source;
     const lcf_ranker_row *rows;
     id_map items;
-    uint32_t *catalogue_item; /* [b->items_n] */
+    uint32_t *catalogue_item; /* [b->items_n] or one that is described, behind them */
 } builder;
 
 static uint32_t *alloc_u32(lcf_tape *tape, size_t n)
@@ -72,10 +72,34 @@ static uint32_t known(uint32_t id, uint32_t limit)
     return id < limit ? id : 0;
 }
 
-/* The batch's index of a catalogue item that a history says this of; 0: nothing. */
+/* What a row's item is by its index: one of the catalogue, or one that is described. */
+typedef struct item_facts {
+    uint32_t id, brand; /* id 0 of one that is described */
+    const uint32_t *categories;
+    size_t categories_n;
+    const float *text_vec; /* NULL where the source has no vectors */
+} item_facts;
+
+static item_facts facts_of(const lcf_ranker_source *source, uint32_t item)
+{
+    const lcf_catalogue *c = source->catalogue;
+    const lcf_embeddings *v = source->item_vectors;
+
+    if (item >= c->items_n) {
+        const lcf_ranker_item *d = &source->described[item - c->items_n];
+
+        return (item_facts){0, d->brand, d->categories, d->categories_n, d->text_vec};
+    }
+    return (item_facts){item, c->item_brand[item], c->item_categories + c->category_offsets[item],
+                        (size_t)(c->category_offsets[item + 1] - c->category_offsets[item]),
+                        v ? v->vectors + item * v->dim : NULL};
+}
+
+/* The batch's index of an item that a history says this of; 0: nothing. */
 static uint32_t put_item(builder *w, uint32_t item, uint8_t label)
 {
-    const uint32_t id = known(item, w->source->catalogue->items_n);
+    const lcf_ranker_source *source = w->source;
+    const uint32_t id = known(item, source->catalogue->items_n + (uint32_t)source->described_n);
     bool fresh;
     const uint32_t position =
         id_map_put(&fresh, &w->items, id * LCF_EVENT_LABELS_N + known(label, LCF_EVENT_LABELS_N));
@@ -279,15 +303,12 @@ static bool build_decisions(builder *w)
 static bool build_items(builder *w)
 {
     ranker_batch *b = w->b;
-    const lcf_catalogue *c = w->source->catalogue;
     const lcf_ranker_config *config = &w->r->config;
     size_t categories = 0;
     uint32_t at = 0;
 
-    for (size_t i = 0; i < b->items_n; i++) {
-        const uint32_t item = w->catalogue_item[i];
-        categories += (size_t)(c->category_offsets[item + 1] - c->category_offsets[item]);
-    }
+    for (size_t i = 0; i < b->items_n; i++)
+        categories += facts_of(w->source, w->catalogue_item[i]).categories_n;
     b->item_id = alloc_u32(w->tape, b->items_n);
     b->item_brand = alloc_u32(w->tape, b->items_n);
     b->category_offsets = alloc_u32(w->tape, b->items_n + 1);
@@ -296,13 +317,13 @@ static bool build_items(builder *w)
         return false;
     b->category_offsets[0] = 0;
     for (size_t i = 0; i < b->items_n; i++) {
-        const uint32_t item = w->catalogue_item[i];
+        const item_facts item = facts_of(w->source, w->catalogue_item[i]);
 
-        b->item_id[i] = known(item, config->items_n);
-        b->item_brand[i] = known(c->item_brand[item], config->brands_n);
-        for (uint64_t j = c->category_offsets[item]; j < c->category_offsets[item + 1]; j++)
-            if (known(c->item_categories[j], config->categories_n))
-                b->categories[at++] = c->item_categories[j];
+        b->item_id[i] = known(item.id, config->items_n);
+        b->item_brand[i] = known(item.brand, config->brands_n);
+        for (size_t j = 0; j < item.categories_n; j++)
+            if (known(item.categories[j], config->categories_n))
+                b->categories[at++] = item.categories[j];
         b->category_offsets[i + 1] = at;
     }
     return true;
@@ -368,7 +389,7 @@ static size_t put_item_texts(builder *w, id_map *map)
         b->item_text[i] = id_map_put(&fresh, map, b->item[i]);
         if (fresh)
             memcpy(b->texts + b->item_text[i] * dim,
-                   w->source->item_vectors->vectors + w->catalogue_item[b->item[i]] * dim,
+                   facts_of(w->source, w->catalogue_item[b->item[i]]).text_vec,
                    dim * sizeof(float));
     }
     return map->n;
@@ -419,7 +440,6 @@ static bool build_knowledge(builder *w)
 {
     ranker_batch *b = w->b;
     const lcf_knowledge *k = w->source->knowledge;
-    const lcf_embeddings *texts = w->source->item_vectors;
 
     b->user_knowledge = lcf_tape_alloc(w->tape, b->rows_n, sizeof(*b->user_knowledge));
     b->item_knowledge = lcf_tape_alloc(w->tape, b->rows_n, sizeof(*b->item_knowledge));
@@ -427,12 +447,12 @@ static bool build_knowledge(builder *w)
         return false;
     for (size_t i = 0; i < b->rows_n; i++) {
         const lcf_ranker_row *row = &w->rows[i];
-        const uint32_t item = known(row->item, w->source->catalogue->items_n);
+        const uint32_t item = w->catalogue_item[b->item[i]];
 
         b->user_knowledge[i] = lcf_known_before(&k->users, k->dim, row->user, row->time);
         b->item_knowledge[i] = lcf_known_before(&k->items, k->dim, item, row->time);
         if (!b->item_knowledge[i])
-            b->item_knowledge[i] = texts->vectors + item * texts->dim;
+            b->item_knowledge[i] = facts_of(w->source, item).text_vec;
     }
     return true;
 }

@@ -294,11 +294,16 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
     return status;
 }
 
-/* True when what is frozen was made from this source. */
-static bool is_frozen(const lcf_ranker *r, const lcf_ranker_source *source)
+/* True when what is frozen was made from this source, and holds all that the rows ask for. */
+static bool is_frozen(const lcf_ranker *r, const lcf_ranker_source *source,
+                      const lcf_ranker_row *rows, size_t n)
 {
     const lcf_ranker_source *f = &r->frozen.source;
     const unsigned needs = r->side->needs;
+
+    for (size_t i = 0; i < n && source->described_n; i++)
+        if (rows[i].item >= source->catalogue->items_n)
+            return false;
 
     return f->catalogue && f->catalogue == source->catalogue &&
            (!(needs & LCF_RANKER_VECTORS) || f->item_vectors == source->item_vectors) &&
@@ -342,7 +347,8 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *t
     lcf_tensor *loss = NULL;
 
     *logits = NULL;
-    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, !grads && is_frozen(r, source));
+    p.batch =
+        lcf_ranker_batch_build(tape, r, source, rows, n, !grads && is_frozen(r, source, rows, n));
     if (p.batch)
         *logits = lcf_op_reshape(tape, logits_of(&loss, &p, side_loss && grads), flat, 1);
     if (side_loss)
@@ -438,7 +444,7 @@ static lcf_status attention_block(float *out, lcf_tape *tape, const lcf_ranker *
     lcf_tensor *weights;
 
     lcf_tape_reset(tape, false);
-    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, is_frozen(r, source));
+    p.batch = lcf_ranker_batch_build(tape, r, source, rows, n, is_frozen(r, source, rows, n));
     if (!p.batch)
         return lcf_tape_status(tape);
     lcf_ranker_fields_build(&fields, &p);

@@ -136,18 +136,30 @@ void lcf_ranker_free(lcf_ranker *r);
 const lcf_ranker_config *lcf_ranker_config_of(const lcf_ranker *r);
 lcf_params *lcf_ranker_params(lcf_ranker *r);
 
+/* An item that is in no catalogue, by what is said of it: its id has no embedding. */
+typedef struct lcf_ranker_item {
+    uint32_t brand;             /* of the catalogue, 0 unknown */
+    const uint32_t *categories; /* [categories_n] of the catalogue */
+    size_t categories_n;
+    const float *text_vec; /* of the dimension of the item vectors */
+} lcf_ranker_item;
+
 /* Where features come from; everything in it must outlive the calls that use it. */
 typedef struct lcf_ranker_source {
     const lcf_catalogue *catalogue;
     const lcf_embeddings *item_vectors; /* rows are item indices */
     const lcf_fields *fields;           /* NULL where the ranker has none of its own */
     const lcf_examples *examples;
+    const lcf_ranker_item *described; /* [described_n] as items after those of the catalogue; they
+                                         may be rows' items, not in histories */
+    size_t described_n;
     const lcf_knowledge *knowledge; /* each may be NULL where the side module needs it not */
     double *side_s; /* NULL, or where the seconds that the side module takes are added */
 } lcf_ranker_source;
 
 /* One row to score. Indices beyond the model's tables (items or users newer than the weights) count
- * as unknown (0). */
+ * as unknown (0). Rows with items that the source describes go without what is frozen, and so does
+ * every row that is scored in one block with them. */
 typedef struct lcf_ranker_row {
     uint32_t user, item;
     const uint32_t *history; /* [history_n] oldest first */

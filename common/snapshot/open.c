@@ -115,6 +115,7 @@ static lcf_status read_description(lcf_snapshot *s, bool *has_cots, const char *
     *has_cots = json_is_true(json_object_get(json, "has_cots"));
     s->has_knowledge = json_is_true(json_object_get(json, "has_knowledge"));
     s->has_fields = json_is_true(json_object_get(json, "has_fields"));
+    s->has_text_encoder = json_is_true(json_object_get(json, "has_text_encoder"));
 done:
     json_decref(json);
     free(path);
@@ -219,6 +220,19 @@ static lcf_status open_fields(lcf_snapshot *s, const char *dir, lcf_err *err)
     return status;
 }
 
+static lcf_status open_text_encoder(lcf_snapshot *s, const char *dir, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "text_encoder.lcf");
+    lcf_status status = path ? lcf_text_encoder_open(&s->text_encoder, path, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path");
+
+    if (!status && s->text_encoder.dim != s->item_vectors.dim)
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: vectors of %zu dimensions, item vectors have %zu",
+                          path, s->text_encoder.dim, s->item_vectors.dim);
+    free(path);
+    return status;
+}
+
 static unsigned needs_of(const lcf_snapshot *s, size_t idx)
 {
     return lcf_ranker_side_needs(lcf_ranker_config_of(s->arms[idx].ranker)->side);
@@ -318,6 +332,8 @@ static lcf_status open_parts(lcf_snapshot *s, const char *dir, lcf_err *err)
         status = open_knowledge(s, dir, err);
     if (!status && s->has_fields)
         status = open_fields(s, dir, err);
+    if (!status && s->has_text_encoder)
+        status = open_text_encoder(s, dir, err);
     if (!status)
         status = open_arms(s, dir, err);
     return status;
@@ -391,6 +407,7 @@ void lcf_snapshot_close(lcf_snapshot *s)
     lcf_examples_close(&s->examples);
     lcf_knowledge_close(&s->knowledge);
     lcf_fields_close(&s->fields);
+    lcf_text_encoder_close(&s->text_encoder);
     lcf_embeddings_close(&s->item_vectors);
     lcf_user_histories_close(&s->users);
     lcf_catalogue_close(&s->catalogue);

@@ -174,6 +174,27 @@ static lcf_status write_examples(const char *dir, const lcf_publish_options *o, 
     return status;
 }
 
+/* What made the item vectors, so that a request can bring texts of items that are not known; left
+ * out where it is a model, which only the offline side can run. */
+static lcf_status write_text_encoder(bool *written, const char *dir, const char *vectors_dir,
+                                     lcf_err *err)
+{
+    char *from = lcf_path_join(vectors_dir, "encoder.lcf"), *to;
+    lcf_status status = LCF_OK;
+
+    to = lcf_path_join(dir, "text_encoder.lcf");
+    *written = false;
+    if (!from || !to) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "path of the encoder");
+    } else if (lcf_path_exists(from) && !lcf_text_encoder_is_model(from)) {
+        status = snapshot_copy_file(to, from, err);
+        *written = !status;
+    }
+    free(from);
+    free(to);
+    return status;
+}
+
 /* Lists that let rank() find examples without looking at all of them; written to be left out when
  * they would cost too much. */
 static lcf_status write_neighbours(bool *written, const char *dir, lcf_err *err)
@@ -217,8 +238,13 @@ static lcf_status write_arms(const char *dir, const lcf_publish_options *o, lcf_
     return status;
 }
 
-static lcf_status write_description(const char *dir, const publisher *p, bool has_neighbours,
-                                    bool has_fields, lcf_err *err)
+/* Which of the parts were written that are there in some snapshots only. */
+typedef struct parts {
+    bool neighbours, fields, text_encoder;
+} parts;
+
+static lcf_status write_description(const char *dir, const publisher *p, const parts *written,
+                                    lcf_err *err)
 {
     const lcf_publish_options *o = p->options;
     char *path = lcf_path_join(dir, "snapshot.json"), *parent = NULL;
@@ -229,12 +255,13 @@ static lcf_status write_description(const char *dir, const publisher *p, bool ha
         if (json_array_append_new(arms, json_string(o->arms[i].name)) < 0)
             status = LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
     if (!status)
-        json = json_pack("{s:i, s:s?, s:s?, s:s, s:s, s:O, s:b, s:b, s:b, s:b, s:b}", "format",
+        json = json_pack("{s:i, s:s?, s:s?, s:s, s:s, s:O, s:b, s:b, s:b, s:b, s:b, s:b}", "format",
                          LCF_SNAPSHOT_FORMAT, "parent", parent, "gate", o->gate, "generation",
                          o->generation, "default_arm", default_arm(o), "arms", arms, "has_examples",
-                         o->examples_dir != NULL, "has_neighbours", has_neighbours, "has_cots",
-                         o->cot_dir != NULL, "has_knowledge", o->knowledge_dir != NULL,
-                         "has_fields", (int)has_fields);
+                         o->examples_dir != NULL, "has_neighbours", (int)written->neighbours,
+                         "has_cots", o->cot_dir != NULL, "has_knowledge", o->knowledge_dir != NULL,
+                         "has_fields", (int)written->fields, "has_text_encoder",
+                         (int)written->text_encoder);
     if (!status)
         status = path && json ? lcf_json_save(path, json, err)
                               : LCF_FAIL(err, LCF_ENOMEM, "snapshot.json");
@@ -275,23 +302,25 @@ static lcf_status fill_stage(publisher *p, lcf_publish_result *out, lcf_err *err
     const lcf_publish_options *o = p->options;
     const char *dir = lcf_stage_path(p->stage);
     lcf_snapshot *opened = NULL;
-    bool has_neighbours = false, has_fields = false;
+    parts written = {0};
     lcf_status status = copy_into(dir, "items.lcf", o->dataset_dir, "items.lcf", err);
 
     if (!status)
         status = copy_into(dir, "item_vectors.lcf", o->vectors_dir, "items.lcf", err);
     if (!status)
-        status = write_users(&has_fields, dir, o->dataset_dir, err);
+        status = write_text_encoder(&written.text_encoder, dir, o->vectors_dir, err);
+    if (!status)
+        status = write_users(&written.fields, dir, o->dataset_dir, err);
     if (!status)
         status = write_examples(dir, o, err);
     if (!status && o->knowledge_dir)
         status = copy_into(dir, "knowledge.lcf", o->knowledge_dir, "knowledge.lcf", err);
     if (!status && o->examples_dir)
-        status = write_neighbours(&has_neighbours, dir, err);
+        status = write_neighbours(&written.neighbours, dir, err);
     if (!status)
         status = write_arms(dir, o, err);
     if (!status)
-        status = write_description(dir, p, has_neighbours, has_fields, err);
+        status = write_description(dir, p, &written, err);
     if (!status) {
         status = write_tokens(dir, err);
         if (status)

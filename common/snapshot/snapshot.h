@@ -8,6 +8,7 @@
  *                          examples/  cot/   where published with examples
  *                          neighbours.lcf    where there are not too many of them
  *                          fields.lcf        where the data has fields of its own
+ *                          text_encoder.lcf  where the item vectors came with a lexical encoder
  *                          arms/<name>.lcf
  *                          tokens/<name>.lcf  of arms that have tokens
  *   <root>/current -> <generation>         moved atomically by publish
@@ -30,6 +31,7 @@
 #include "common/store/cot_store.h"
 #include "common/store/examples.h"
 #include "common/store/neighbours.h"
+#include "common/text/text_encoder.h"
 
 #define LCF_ARMS_MAX 8
 #define LCF_SNAPSHOT_FORMAT 1        /* of snapshot.json */
@@ -72,7 +74,9 @@ typedef struct lcf_snapshot {
     lcf_knowledge knowledge;
     bool has_fields;
     lcf_fields fields; /* of users and items; those of the context have no entries, a request has */
-    lcf_cot_store *cots; /* NULL when published without */
+    bool has_text_encoder;
+    lcf_text_encoder text_encoder; /* made item_vectors */
+    lcf_cot_store *cots;           /* NULL when published without */
     size_t arms_n;
     struct {
         char name[LCF_ARM_NAME_BYTES];

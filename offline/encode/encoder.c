@@ -1,17 +1,14 @@
 /*
  * The lexical encoder: TF-IDF over hashed n-grams, projected on the right singular vectors of the
- * texts it was fitted on, scaled to unit length.
- *
- * Invariant: `rows` lists the hash buckets that occurred, ascending; bucket rows[r] weighs idf[r]
- * and projects to components[r]. A bucket that is not listed counts for nothing.
+ * texts it was fitted on, scaled to unit length. Fitting and saving are here; reading and encoding
+ * are shared with the online side (common/text/text_encoder.h).
  */
 #include "offline/encode/encoder.h"
 
-#include "common/base/bundle.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
-#include "offline/encode/lexical.h"
+#include "common/text/text_encoder.h"
 #include "offline/encode/svd.h"
 #include "offline/llama/bert.h"
 
@@ -22,40 +19,30 @@
 #include <string.h>
 
 enum {
-    VERSION = 1,
     TEXTS_PER_TASK = 64,
     FREQUENT_FROM = 1000, /* texts from which on an n-gram must occur in two of them */
-    DIM_MAX = 4096,
 };
-static const char KIND[] = "encoder";
 
 struct lcf_encoder {
-    lcf_bundle *bundle; /* owns the arrays of an opened encoder; NULL: `owned` does */
-    struct {
+    lcf_text_encoder lexical;
+    struct { /* the arrays of one that was fitted here */
         uint32_t *rows;
         float *idf, *components, *sigma;
     } owned;
-    uint32_t bits;
-    size_t dim, rows_n;
-    const uint32_t *rows;    /* [rows_n] */
-    const float *idf;        /* [rows_n] */
-    const float *components; /* [rows_n, dim] */
-    const float *sigma;      /* [dim] */
-    uint32_t *row_of;        /* [2^bits] row + 1, or 0 */
-    lcf_bert *bert;          /* then there is nothing else but dim */
+    size_t dim;
+    lcf_bert *bert; /* then there is no lexical one */
 };
 
 void lcf_encoder_free(lcf_encoder *e)
 {
     if (!e)
         return;
-    lcf_bundle_close(e->bundle);
+    lcf_text_encoder_close(&e->lexical);
     lcf_bert_close(e->bert);
     free(e->owned.rows);
     free(e->owned.idf);
     free(e->owned.components);
     free(e->owned.sigma);
-    free(e->row_of);
     free(e);
 }
 
@@ -157,21 +144,21 @@ static lcf_status count_task(void *arg, size_t task, size_t worker, lcf_err *err
 static lcf_status choose_rows(fitting *f, lcf_err *err)
 {
     lcf_encoder *e = f->encoder;
-    size_t buckets = (size_t)1 << e->bits, row = 0;
+    size_t buckets = (size_t)1 << e->lexical.bits, row = 0;
     uint32_t least = f->fitted_n >= FREQUENT_FROM ? 2 : 1;
-    uint32_t *df = e->row_of;
+    uint32_t *df = e->lexical.row_of;
 
     for (size_t t = 0; t < tasks_of(f->fitted_n); t++)
         for (size_t i = 0; i < f->counted[t].n; i++)
             df[f->counted[t].bucket[i]]++;
     for (size_t b = 0; b < buckets; b++)
-        e->rows_n += df[b] >= least;
-    if (!e->rows_n)
+        e->lexical.rows_n += df[b] >= least;
+    if (!e->lexical.rows_n)
         return LCF_FAIL(err, LCF_EINVAL, "no word in any of %zu texts", f->fitted_n);
-    e->owned.rows = lcf_alloc(e->rows_n, sizeof(*e->owned.rows));
-    e->owned.idf = lcf_alloc(e->rows_n, sizeof(*e->owned.idf));
+    e->owned.rows = lcf_alloc(e->lexical.rows_n, sizeof(*e->owned.rows));
+    e->owned.idf = lcf_alloc(e->lexical.rows_n, sizeof(*e->owned.idf));
     if (!e->owned.rows || !e->owned.idf)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu n-gram weights", e->rows_n);
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu n-gram weights", e->lexical.rows_n);
     for (size_t b = 0; b < buckets; b++) {
         if (df[b] < least) {
             df[b] = 0;
@@ -197,7 +184,7 @@ static lcf_status matrix_shape(fitting *f, lcf_err *err)
         for (size_t i = 0, at = 0; i < task_texts(f->fitted_n, t); i++) {
             f->begin[text++] = entries;
             for (; at < c->end[i]; at++)
-                entries += f->encoder->row_of[c->bucket[at]] != 0;
+                entries += f->encoder->lexical.row_of[c->bucket[at]] != 0;
         }
     }
     f->begin[text] = entries;
@@ -218,7 +205,7 @@ static lcf_status matrix_task(void *arg, size_t task, size_t worker, lcf_err *er
     for (size_t i = 0, at = 0; i < task_texts(f->fitted_n, task); i++) {
         uint64_t begin = f->begin[task * TEXTS_PER_TASK + i], to = begin;
         for (; at < c->end[i]; at++) {
-            uint32_t row = e->row_of[c->bucket[at]];
+            uint32_t row = e->lexical.row_of[c->bucket[at]];
             if (!row)
                 continue;
             f->col[to] = row - 1;
@@ -235,38 +222,35 @@ static lcf_status matrix_task(void *arg, size_t task, size_t worker, lcf_err *er
 static lcf_status decompose(fitting *f, const lcf_lexical_options *options, lcf_err *err)
 {
     lcf_encoder *e = f->encoder;
-    lcf_sparse a = {f->fitted_n, e->rows_n, f->begin, f->col, f->value};
+    lcf_sparse a = {f->fitted_n, e->lexical.rows_n, f->begin, f->col, f->value};
     size_t floats;
 
-    if (lcf_mul_size(&floats, e->rows_n, e->dim))
+    if (lcf_mul_size(&floats, e->lexical.rows_n, e->dim))
         e->owned.components = lcf_alloc_aligned(floats, sizeof(float));
     e->owned.sigma = lcf_alloc_zero(e->dim, sizeof(float));
     if (!e->owned.components || !e->owned.sigma)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu components of %zu n-grams", e->dim, e->rows_n);
-    e->rows = e->owned.rows;
-    e->idf = e->owned.idf;
-    e->components = e->owned.components;
-    e->sigma = e->owned.sigma;
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu components of %zu n-grams", e->dim,
+                        e->lexical.rows_n);
+    e->lexical.rows = e->owned.rows;
+    e->lexical.idf = e->owned.idf;
+    e->lexical.components = e->owned.components;
+    e->lexical.sigma = e->owned.sigma;
     return lcf_svd_truncated(e->owned.components, e->owned.sigma, &a, e->dim, options->iterations,
                              options->seed, f->pool, err);
 }
 
 static lcf_status encoder_create(lcf_encoder **out, size_t dim, uint32_t bits, lcf_err *err)
 {
-    lcf_encoder *e;
+    lcf_encoder *e = lcf_alloc_zero(1, sizeof(*e));
+    lcf_status status = e ? lcf_text_encoder_init(&e->lexical, dim, bits, err)
+                          : LCF_FAIL(err, LCF_ENOMEM, "encoder");
 
     *out = NULL;
-    if (bits < 4 || bits > 24 || dim < 1 || dim > DIM_MAX)
-        return LCF_FAIL(err, LCF_EINVAL, "encoder of %zu dimensions and 2^%u buckets", dim, bits);
-    e = lcf_alloc_zero(1, sizeof(*e));
-    if (e)
-        e->row_of = lcf_alloc_zero((size_t)1 << bits, sizeof(*e->row_of));
-    if (!e || !e->row_of) {
+    if (status) {
         lcf_encoder_free(e);
-        return LCF_FAIL(err, LCF_ENOMEM, "encoder of 2^%u buckets", bits);
+        return status;
     }
     e->dim = dim;
-    e->bits = bits;
     *out = e;
     return LCF_OK;
 }
@@ -340,22 +324,15 @@ static lcf_status encode_task(void *arg, size_t task, size_t worker, lcf_err *er
     const lcf_encoder *e = c->e;
     lcf_features *f = &c->scratch[worker];
 
-    for (size_t i = 0; i < task_texts(c->n, task); i++) {
-        size_t text = task * TEXTS_PER_TASK + i;
-        float *out = c->out + text * e->dim;
-        lcf_status status = lcf_features_of(f, c->texts[text], err);
-        if (status)
-            return status;
-        memset(out, 0, e->dim * sizeof(*out));
-        for (size_t j = 0; j < f->n; j++) {
-            uint32_t row = e->row_of[f->bucket[j]];
-            if (row)
-                lcf_axpy(out, f->weight[j] * e->idf[row - 1], e->components + (row - 1) * e->dim,
-                         e->dim);
-        }
-        lcf_normalize(out, e->dim);
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < task_texts(c->n, task) && !status; i++) {
+        const size_t text = task * TEXTS_PER_TASK + i;
+
+        status =
+            lcf_text_encoder_encode(c->out + text * e->dim, &e->lexical, f, c->texts[text], err);
     }
-    return LCF_OK;
+    return status;
 }
 
 lcf_status lcf_encoder_encode(float *out, const lcf_encoder *e, const lcf_str *texts, size_t n,
@@ -366,7 +343,7 @@ lcf_status lcf_encoder_encode(float *out, const lcf_encoder *e, const lcf_str *t
 
     if (e->bert)
         return lcf_bert_encode(out, e->bert, texts, n, pool, err);
-    status = scratch_create(&c.scratch, lcf_pool_threads(pool), e->bits, err);
+    status = scratch_create(&c.scratch, lcf_pool_threads(pool), e->lexical.bits, err);
     if (!status)
         status = lcf_pool_run(pool, tasks_of(n), encode_task, &c, err);
     scratch_free(c.scratch, lcf_pool_threads(pool));
@@ -386,108 +363,30 @@ static lcf_status save_bert(const lcf_bert *b, const char *path, lcf_err *err)
 lcf_status lcf_encoder_save(const lcf_encoder *e, const char *path, lcf_err *err)
 {
     lcf_bundle_writer *w = NULL;
-    const uint64_t dims[2] = {e->rows_n, e->dim};
+    const uint64_t dims[2] = {e->lexical.rows_n, e->dim};
     lcf_status status;
 
     if (e->bert)
         return save_bert(e->bert, path, err);
-    status = lcf_bundle_create(&w, path, KIND, VERSION, err);
+    status = lcf_bundle_create(&w, path, LCF_TEXT_ENCODER_KIND, LCF_TEXT_ENCODER_VERSION, err);
     if (!status)
         status = lcf_bundle_add_text(w, "type", "lexical", err);
     if (!status)
-        status = lcf_bundle_add_1d(w, "bits", LCF_U32, 1, &e->bits, err);
+        status = lcf_bundle_add_1d(w, "bits", LCF_U32, 1, &e->lexical.bits, err);
     if (!status)
-        status = lcf_bundle_add_1d(w, "bucket", LCF_U32, e->rows_n, e->rows, err);
+        status = lcf_bundle_add_1d(w, "bucket", LCF_U32, e->lexical.rows_n, e->lexical.rows, err);
     if (!status)
-        status = lcf_bundle_add_1d(w, "idf", LCF_F32, e->rows_n, e->idf, err);
+        status = lcf_bundle_add_1d(w, "idf", LCF_F32, e->lexical.rows_n, e->lexical.idf, err);
     if (!status)
-        status = lcf_bundle_add(w, "components", LCF_F32, dims, 2, e->components, err);
+        status = lcf_bundle_add(w, "components", LCF_F32, dims, 2, e->lexical.components, err);
     if (!status)
-        status = lcf_bundle_add_1d(w, "sigma", LCF_F32, e->dim, e->sigma, err);
+        status = lcf_bundle_add_1d(w, "sigma", LCF_F32, e->dim, e->lexical.sigma, err);
     if (!status) {
         status = lcf_bundle_commit(w, err);
         w = NULL;
     }
     lcf_bundle_abandon(w);
     return status;
-}
-
-static lcf_status check_type(const lcf_bundle *b, lcf_err *err)
-{
-    char *type;
-    lcf_status status = lcf_bundle_get_text(&type, b, "type", err);
-
-    if (status)
-        return status;
-    if (strcmp(type, "lexical"))
-        status = LCF_FAIL(err, LCF_EUNSUPPORTED, "an encoder of type \"%s\"", type);
-    free(type);
-    return status;
-}
-
-static lcf_status link_rows(lcf_encoder *e, lcf_err *err)
-{
-    for (size_t r = 0; r < e->rows_n; r++) {
-        if (e->rows[r] >= (uint64_t)1 << e->bits || (r && e->rows[r] <= e->rows[r - 1]))
-            return LCF_FAIL(err, LCF_EFORMAT, "bucket[%zu] is %u: out of range or order", r,
-                            e->rows[r]);
-        e->row_of[e->rows[r]] = (uint32_t)r + 1;
-    }
-    return LCF_OK;
-}
-
-/* Reads the arrays of b, which the encoder owns from then on; *out is NULL on failure. */
-static lcf_status read_encoder(lcf_encoder **out, lcf_bundle *b, lcf_err *err)
-{
-    const void *bits, *rows, *idf, *components, *sigma;
-    uint64_t one[1] = {1}, dims[2] = {0, 0}, rows_n[1], dim[1];
-    lcf_status status = check_type(b, err);
-
-    *out = NULL;
-    if (!status)
-        status = lcf_bundle_get(&bits, b, "bits", LCF_U32, one, 1, err);
-    if (!status)
-        status = lcf_bundle_get(&components, b, "components", LCF_F32, dims, 2, err);
-    rows_n[0] = dims[0];
-    dim[0] = dims[1];
-    if (!status)
-        status = lcf_bundle_get(&rows, b, "bucket", LCF_U32, rows_n, 1, err);
-    if (!status)
-        status = lcf_bundle_get(&idf, b, "idf", LCF_F32, rows_n, 1, err);
-    if (!status)
-        status = lcf_bundle_get(&sigma, b, "sigma", LCF_F32, dim, 1, err);
-    if (!status && (*(const uint32_t *)bits < 4 || *(const uint32_t *)bits > 24 || dim[0] < 1 ||
-                    dim[0] > DIM_MAX || rows_n[0] < 1))
-        status = LCF_FAIL(err, LCF_EFORMAT, "%u bits, %zu rows, %zu dimensions",
-                          *(const uint32_t *)bits, (size_t)rows_n[0], (size_t)dim[0]);
-    if (!status)
-        status = encoder_create(out, (size_t)dim[0], *(const uint32_t *)bits, err);
-    if (status)
-        return status;
-    (*out)->rows_n = (size_t)rows_n[0];
-    (*out)->rows = rows;
-    (*out)->idf = idf;
-    (*out)->components = components;
-    (*out)->sigma = sigma;
-    (*out)->bundle = b;
-    status = link_rows(*out, err);
-    if (status) {
-        (*out)->bundle = NULL; /* stays the caller's */
-        lcf_encoder_free(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
-static bool is_gguf(const char *path)
-{
-    char magic[4] = {0};
-    FILE *f = fopen(path, "rb");
-    bool is = f && fread(magic, 1, sizeof(magic), f) == sizeof(magic) && !memcmp(magic, "GGUF", 4);
-
-    if (f)
-        fclose(f);
-    return is;
 }
 
 static lcf_status open_bert(lcf_encoder **out, const char *path, lcf_err *err)
@@ -511,21 +410,24 @@ static lcf_status open_bert(lcf_encoder **out, const char *path, lcf_err *err)
     return status;
 }
 
+static lcf_status open_lexical(lcf_encoder **out, const char *path, lcf_err *err)
+{
+    lcf_encoder *e = lcf_alloc_zero(1, sizeof(*e));
+    lcf_status status = e ? lcf_text_encoder_open(&e->lexical, path, err)
+                          : LCF_FAIL(err, LCF_ENOMEM, "%s: encoder", path);
+
+    if (!status) {
+        e->dim = e->lexical.dim;
+        *out = e;
+        e = NULL;
+    }
+    lcf_encoder_free(e);
+    return status;
+}
+
 lcf_status lcf_encoder_open(lcf_encoder **out, const char *path, lcf_err *err)
 {
-    lcf_bundle *bundle;
-    lcf_status status;
-
     *out = NULL;
-    if (is_gguf(path))
-        return open_bert(out, path, err);
-    status = lcf_bundle_open(&bundle, path, KIND, VERSION, err);
-    if (status)
-        return status;
-    status = read_encoder(out, bundle, err);
-    if (status) {
-        lcf_err_prefix(err, "%s", path);
-        lcf_bundle_close(bundle);
-    }
-    return status;
+    return lcf_text_encoder_is_model(path) ? open_bert(out, path, err)
+                                           : open_lexical(out, path, err);
 }

@@ -61,6 +61,13 @@ typedef struct lcf_rank_value {
     const char *name, *value;
 } lcf_rank_value;
 
+/* What is said of an item that the snapshot may not know. NULL: nothing. */
+typedef struct lcf_rank_item {
+    const char *item_id, *title, *brand, *text;
+    const char *const *categories;
+    size_t categories_n;
+} lcf_rank_item;
+
 typedef struct lcf_rank_request {
     const char *user_id; /* "" or NULL: an anonymous user */
     const char *const
@@ -78,6 +85,11 @@ typedef struct lcf_rank_request {
     double deadline_s; /* of CLOCK_MONOTONIC, in seconds, for the answer; 0: none. Where it comes
                           near, candidates at the end of the request get the backbone's score */
     bool explain;      /* also the examples of every result */
+    /* Candidates that the snapshot does not know, by id: brand and categories that it knows count,
+     * and title, brand, categories and text become the item's vector where the snapshot holds the
+     * text encoder. Others are passed over. */
+    const lcf_rank_item *items;
+    size_t items_n; /* <= LCF_RANK_CANDIDATES_MAX */
 } lcf_rank_request;
 
 typedef struct lcf_rank_example {
@@ -96,7 +108,8 @@ typedef struct lcf_rank_result {
     const char *item_id, *title;
     float score;          /* probability */
     const char *degraded; /* NULL, or why this is not the arm's full answer: "unknown_item" (scored
-                             as an item without features), "no_examples" and "deadline" (the
+                             as an item without features: it is not described, or its text cannot be
+                             read here), "no_examples" and "deadline" (the
                              backbone's score) */
     const lcf_rank_example *examples; /* with explain */
     size_t examples_n;                /* used for the score; 0 in a backbone arm */
@@ -128,12 +141,11 @@ typedef struct lcf_rank_response {
 /*
  * Scores and orders the candidates.
  *
- * errors   EINVAL candidates_n, k or time out of range, unknown arm, a field of the context that
- *          the snapshot does not have or a value that is no number (named); ENOMEM. A well-formed
- *          request is always answered.
- * memory   allocates nothing after warm-up, but for the texts of explain and for candidates whose
- *          examples the snapshot's lists do not settle (which is rare)
- * source   llm-cf.md sections 4 to 6
+ * errors   EINVAL candidates_n, items_n, k or time out of range, unknown arm, a field of the
+ * context that the snapshot does not have or a value that is no number (named); ENOMEM. A
+ * well-formed request is always answered. memory   allocates nothing after warm-up, but for the
+ * texts of explain and for candidates whose examples the snapshot's lists do not settle (which is
+ * rare) source   llm-cf.md sections 4 to 6
  */
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err);

@@ -2,6 +2,7 @@
  * Ranking: request -> indices -> examples -> scores -> order. The same rows, the same retrieval and
  * the same model as offline; this file only decides what to do where something is missing.
  */
+#include "online/rank/described.h"
 #include "online/rank/rank_internal.h"
 
 #include "common/base/pool.h"
@@ -107,6 +108,8 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
         status = lcf_tape_create(&c->tape, err);
     if (!status && lcf_arena_create(&c->arena, ARENA_BLOCK_BYTES))
         status = LCF_FAIL(err, LCF_ENOMEM, "ranking context");
+    if (!status && s->data->has_text_encoder)
+        status = lcf_features_init(&c->features, s->data->text_encoder.bits, err);
     if (!status && s->data->has_neighbours)
         status = lcf_neighbours_scratch_create(&c->neighbours, &s->data->neighbours,
                                                &s->data->examples, LCF_RANK_CANDIDATES_MAX, err);
@@ -137,6 +140,8 @@ void lcf_rank_context_free(lcf_rank_context *c)
     free(c->row_score);
     free(c->places);
     lcf_moment_dispose(&c->moment);
+    lcf_features_dispose(&c->features);
+    lcf_buf_dispose(&c->text);
     free(c);
 }
 
@@ -236,6 +241,9 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
     if (r->candidates_n < 1 || r->candidates_n > LCF_RANK_CANDIDATES_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "%zu candidates; 1 to %d are allowed", r->candidates_n,
                         LCF_RANK_CANDIDATES_MAX);
+    if (r->items_n > LCF_RANK_CANDIDATES_MAX)
+        return LCF_FAIL(err, LCF_EINVAL, "%zu items are described; at most %d are allowed",
+                        r->items_n, LCF_RANK_CANDIDATES_MAX);
     if (r->time < 0)
         return LCF_FAIL(err, LCF_EINVAL, "time must not be negative");
     status = resolve_arm(j, err);
@@ -249,7 +257,7 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
         c->item[i] = find(&j->data->catalogue.item_id, r->candidates[i]);
         c->degraded[i] = c->item[i] ? NULL : "unknown_item";
     }
-    return LCF_OK;
+    return lcf_rank_describe(j, err);
 }
 
 /* ---- indices -> examples ---- */
@@ -286,11 +294,83 @@ static bool wants_similarities(const rank_job *j)
            lcf_ranker_side_needs(c->side) & LCF_RANKER_SIMILARITIES;
 }
 
+static lcf_example_query query_of(const rank_job *j, uint32_t item)
+{
+    const lcf_embeddings *vectors = &j->data->item_vectors;
+    const uint32_t items_n = j->data->catalogue.items_n;
+
+    return (lcf_example_query){
+        .user = j->user,
+        .time = j->request->time ? j->request->time : INT64_MAX,
+        .history_vec = j->c->history_vec, /* one pointer for all: its part is computed once */
+        .target_vec = item < items_n ? vectors->vectors + (size_t)item * vectors->dim
+                                     : j->described[item - items_n].text_vec};
+}
+
+static lcf_status search_listed(rank_job *j, const uint32_t *items, float *similarities,
+                                const lcf_example_options *options, lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+
+    return lcf_neighbours_search(c->examples, similarities, c->neighbours, &j->data->neighbours,
+                                 &j->data->item_vectors, &j->data->examples, items, c->queries,
+                                 j->request->candidates_n, options, err);
+}
+
+/* Beside items that have lists of neighbours, those that are described: they have none, and go
+ * through all examples. For the lists they are unknown items meanwhile. */
+static lcf_status search_mixed(rank_job *j, float *similarities, const lcf_example_options *options,
+                               lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+    const size_t n = j->request->candidates_n, k = options->k;
+    uint32_t *items = lcf_arena_alloc(c->arena, n, sizeof(*items));
+    uint32_t *at = lcf_arena_alloc(c->arena, n, sizeof(*at));
+    uint32_t *ids = lcf_arena_alloc(c->arena, n * k, sizeof(*ids));
+    float *scores = lcf_arena_alloc(c->arena, n * k, sizeof(*scores));
+    size_t described_n = 0;
+    lcf_status status;
+
+    if (!items || !at || !ids || !scores)
+        return LCF_FAIL(err, LCF_ENOMEM, "examples of items that are described");
+    for (size_t i = 0; i < n; i++) {
+        const bool described = lcf_rank_is_described(j, i);
+
+        items[i] = described ? 0 : c->item[i];
+        if (described)
+            at[described_n++] = (uint32_t)i;
+        c->queries[i] = query_of(j, items[i]);
+    }
+    status = search_listed(j, items, similarities, options, err);
+    for (size_t i = 0; i < described_n; i++)
+        c->queries[i] = query_of(j, c->item[at[i]]);
+    if (!status)
+        status = lcf_examples_search(ids, scores, &j->data->examples, c->queries, described_n,
+                                     options, err);
+    for (size_t i = 0; i < described_n && !status; i++) {
+        memcpy(c->examples + at[i] * k, ids + i * k, k * sizeof(*ids));
+        if (similarities)
+            memcpy(similarities + at[i] * k, scores + i * k, k * sizeof(*scores));
+    }
+    return status;
+}
+
+static lcf_status search(rank_job *j, float *similarities, const lcf_example_options *options,
+                         lcf_err *err)
+{
+    lcf_rank_context *c = j->c;
+
+    if (!c->neighbours)
+        return lcf_examples_search(c->examples, similarities, &j->data->examples, c->queries,
+                                   j->request->candidates_n, options, err);
+    return j->described_n ? search_mixed(j, similarities, options, err)
+                          : search_listed(j, c->item, similarities, options, err);
+}
+
 static lcf_status retrieve(rank_job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     const lcf_rank_request *r = j->request;
-    const lcf_embeddings *vectors = &j->data->item_vectors;
     float *similarities = wants_similarities(j) ? c->similarities : NULL;
     lcf_example_options options =
         lcf_ranker_retrieval(lcf_ranker_config_of(j->data->arms[j->arm].ranker));
@@ -298,24 +378,13 @@ static lcf_status retrieve(rank_job *j, lcf_err *err)
 
     if (!j->k || !j->data->has_examples)
         return LCF_OK;
-    for (size_t i = 0; i < r->candidates_n; i++) {
-        lcf_example_query *q = &c->queries[i];
-        memset(q, 0, sizeof(*q));
-        q->user = j->user;
-        q->time = r->time ? r->time : INT64_MAX;
-        q->history_vec = c->history_vec; /* one pointer for all: its part is computed once */
-        q->target_vec = vectors->vectors + (size_t)c->item[i] * vectors->dim;
-    }
+    for (size_t i = 0; i < r->candidates_n; i++)
+        c->queries[i] = query_of(j, c->item[i]);
     options.k = r->k ? r->k : j->k;
     options.deadline_s = share_of_time(j, RETRIEVE_SHARE);
     if (r->strict)
         options.mode = LCF_RETRIEVE_STRICT;
-    status = c->neighbours
-                 ? lcf_neighbours_search(c->examples, similarities, c->neighbours,
-                                         &j->data->neighbours, vectors, &j->data->examples, c->item,
-                                         c->queries, r->candidates_n, &options, err)
-                 : lcf_examples_search(c->examples, similarities, &j->data->examples, c->queries,
-                                       r->candidates_n, &options, err);
+    status = search(j, similarities, &options, err);
     if (status)
         return status;
     widen_rows(c->examples, similarities, r->candidates_n, options.k, j->k);
@@ -342,6 +411,8 @@ lcf_ranker_source lcf_rank_source(rank_job *j)
     return (lcf_ranker_source){.catalogue = &d->catalogue,
                                .item_vectors = &d->item_vectors,
                                .examples = d->has_examples ? &d->examples : NULL,
+                               .described = j->described,
+                               .described_n = j->described_n,
                                .knowledge = d->has_knowledge ? &d->knowledge : NULL,
                                .fields = j->c->moment.fields,
                                .side_s = &j->side_s};
@@ -360,9 +431,10 @@ lcf_ranker_row lcf_rank_row(const rank_job *j, size_t candidate)
                             .context = 1};
 }
 
-/* Scores n candidates from `first` on with one model, those that are (or are not) plain. */
-static lcf_status score_rows(rank_job *j, size_t arm, bool plain, size_t first, size_t end,
-                             lcf_err *err)
+/* Scores candidates [first, end) with one model, those that are (or are not) plain, and that are
+ * (or are not) described: these would make the others of their block slow. */
+static lcf_status score_some(rank_job *j, size_t arm, bool plain, bool described, size_t first,
+                             size_t end, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
     lcf_ranker *ranker = j->data->arms[arm].ranker;
@@ -371,7 +443,7 @@ static lcf_status score_rows(rank_job *j, size_t arm, bool plain, size_t first, 
     lcf_status status;
 
     for (size_t i = first; i < end; i++) {
-        if (c->plain[i] != plain)
+        if (c->plain[i] != plain || lcf_rank_is_described(j, i) != described)
             continue;
         c->rows[n] = lcf_rank_row(j, i);
         if (!plain && j->retrieved) {
@@ -386,6 +458,14 @@ static lcf_status score_rows(rank_job *j, size_t arm, bool plain, size_t first, 
     for (size_t i = 0; !status && i < n; i++)
         c->places[c->row_candidate[i]].score = isfinite(c->row_score[i]) ? c->row_score[i] : 0.0f;
     return status;
+}
+
+static lcf_status score_rows(rank_job *j, size_t arm, bool plain, size_t first, size_t end,
+                             lcf_err *err)
+{
+    lcf_status status = score_some(j, arm, plain, false, first, end, err);
+
+    return status || !j->described_n ? status : score_some(j, arm, plain, true, first, end, err);
 }
 
 /* Opening refused snapshots whose arm has neither examples nor another one beside it. With examples
@@ -498,6 +578,18 @@ const char *lcf_rank_copy_string(lcf_arena *arena, const lcf_strings *strings, s
     return lcf_rank_copy_text(arena, s.data, s.len);
 }
 
+/* The title of a candidate: of the catalogue, or as the request describes it. */
+static const char *title_of(const rank_job *j, size_t candidate)
+{
+    const uint32_t item = j->c->item[candidate], items_n = j->data->catalogue.items_n;
+    const char *title;
+
+    if (item < items_n)
+        return lcf_rank_copy_string(j->c->arena, &j->data->catalogue.title, item);
+    title = j->described_as[item - items_n]->title;
+    return title ? lcf_rank_copy_text(j->c->arena, title, strlen(title)) : "";
+}
+
 static lcf_status fill_result(lcf_rank_result *result, rank_job *j, rank_place p, lcf_err *err)
 {
     const char *id = j->request->candidates[p.candidate];
@@ -505,7 +597,7 @@ static lcf_status fill_result(lcf_rank_result *result, rank_job *j, rank_place p
 
     result->candidate = p.candidate;
     result->item_id = lcf_rank_copy_text(arena, id, strlen(id));
-    result->title = lcf_rank_copy_string(arena, &j->data->catalogue.title, j->c->item[p.candidate]);
+    result->title = title_of(j, p.candidate);
     if (!result->item_id || !result->title)
         return LCF_FAIL(err, LCF_ENOMEM, "response");
     result->score = p.score;

@@ -47,6 +47,8 @@ struct lcf_rank_context {
     float *row_score;
     rank_place *places;
     lcf_moment moment;
+    lcf_features features; /* of the text encoder, where the snapshot has one */
+    lcf_buf text;          /* of an item that is described */
 };
 
 /* One request on its way. */
@@ -57,6 +59,10 @@ typedef struct rank_job {
     size_t arm;
     uint32_t user, k; /* k of the arm's model: the row length of `examples` */
     bool retrieved;
+    lcf_ranker_item
+        *described; /* [described_n] items of the request, after those of the catalogue */
+    const lcf_rank_item **described_as; /* [described_n] */
+    size_t described_n;
     const float *similarities; /* of the context, where they were asked for */
     double start_s;            /* of lcf_clock_s */
     double side_s;             /* of the arm's side module */

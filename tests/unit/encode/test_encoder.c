@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "offline/encode/encoder.h"
-#include "offline/encode/lexical.h"
+#include "common/text/lexical.h"
 #include "offline/llama/bert.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  * N-gram features. Invariant: between texts every count is zero; a text costs time in proportion to
  * its length, whatever the number of buckets.
  */
-#include "offline/encode/lexical.h"
+#include "common/text/lexical.h"
 
 #include "common/base/hash.h"
 #include "common/base/mem.h"

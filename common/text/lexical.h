@@ -5,8 +5,8 @@
  * A word is a run of ASCII letters and digits (lower-cased), apostrophes inside it, and bytes of
  * other characters; its character n-grams are taken from "<word>", by code points.
  */
-#ifndef LCF_OFFLINE_ENCODE_LEXICAL_H
-#define LCF_OFFLINE_ENCODE_LEXICAL_H
+#ifndef LCF_COMMON_TEXT_LEXICAL_H
+#define LCF_COMMON_TEXT_LEXICAL_H
 
 #include "common/base/status.h"
 #include "common/base/str.h"
