@@ -114,6 +114,7 @@ typedef struct lcf_rank_result {
     const lcf_rank_example *examples; /* with explain */
     size_t examples_n;                /* used for the score; 0 in a backbone arm */
     float score_no_examples; /* of lcf_rank_explain: the score, had no example been found */
+    bool described;          /* the snapshot does not know it: by what the request says of it */
 } lcf_rank_result;
 
 /* An item of the history that a request was ranked for. */

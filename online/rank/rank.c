@@ -601,6 +601,7 @@ static lcf_status fill_result(lcf_rank_result *result, rank_job *j, rank_place p
     if (!result->item_id || !result->title)
         return LCF_FAIL(err, LCF_ENOMEM, "response");
     result->score = p.score;
+    result->described = lcf_rank_is_described(j, p.candidate);
     result->degraded = j->c->degraded[p.candidate];
     result->examples_n = j->c->plain[p.candidate] ? 0 : examples_of(j, p.candidate);
     return j->request->explain && result->examples_n ? lcf_rank_list_examples(result, j, err)

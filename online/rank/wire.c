@@ -35,6 +35,8 @@ void lcf_wire_dispose(lcf_wire_request *w)
     wire_clear(w);
     free(w->ids);
     free(w->values);
+    free(w->items);
+    free(w->categories);
     lcf_wire_init(w);
 }
 
@@ -153,14 +155,110 @@ static lcf_status parse_context(lcf_wire_request *w, const json_t *object, lcf_e
     return LCF_OK;
 }
 
+/* ---- items that are described ---- */
+
+static lcf_status parse_categories(lcf_rank_item *item, const char **room, const json_t *array,
+                                   lcf_err *err)
+{
+    size_t idx;
+    json_t *value;
+
+    json_array_foreach(array, idx, value)
+    {
+        lcf_status status =
+            parse_string(&room[idx], value, "categories", LCF_WIRE_VALUE_BYTES_MAX, err);
+
+        if (status)
+            return status;
+    }
+    item->categories = room;
+    item->categories_n = json_array_size(array);
+    return LCF_OK;
+}
+
+/* One description; its categories are parsed later, into room for those of all. */
+static lcf_status parse_item(lcf_rank_item *item, json_t *object, lcf_err *err)
+{
+    const struct {
+        const char *name, **text;
+        size_t bytes_max;
+    } texts[] = {{"item_id", &item->item_id, LCF_WIRE_ID_BYTES_MAX},
+                 {"title", &item->title, LCF_WIRE_VALUE_BYTES_MAX},
+                 {"brand", &item->brand, LCF_WIRE_VALUE_BYTES_MAX},
+                 {"text", &item->text, LCF_WIRE_VALUE_BYTES_MAX}};
+    const char *key;
+    json_t *value;
+
+    *item = (lcf_rank_item){0};
+    if (!json_is_object(object))
+        return LCF_FAIL(err, LCF_EFORMAT, "it must be an object");
+    json_object_foreach(object, key, value)
+    {
+        size_t i = 0;
+        lcf_status status = LCF_OK;
+
+        while (i < 4 && strcmp(key, texts[i].name))
+            i++;
+        if (i < 4)
+            status = parse_string(texts[i].text, value, key, texts[i].bytes_max, err);
+        else if (strcmp(key, "categories"))
+            status = LCF_FAIL(err, LCF_EFORMAT, "unknown member \"%.64s\"", key);
+        else if (!json_is_array(value))
+            status = LCF_FAIL(err, LCF_EFORMAT, "\"categories\" must be an array of texts");
+        else if (json_array_size(value) > LCF_WIRE_CATEGORIES_MAX)
+            status = LCF_FAIL(err, LCF_ELIMIT, "%zu categories; at most %d are allowed",
+                              json_array_size(value), LCF_WIRE_CATEGORIES_MAX);
+        if (status)
+            return status;
+    }
+    return item->item_id ? LCF_OK : LCF_FAIL(err, LCF_EFORMAT, "\"item_id\" is missing");
+}
+
+static lcf_status parse_items(lcf_wire_request *w, const json_t *object, size_t items_max,
+                              lcf_err *err)
+{
+    const json_t *items = json_object_get(object, "items");
+    const size_t n = json_array_size(items);
+    size_t categories_n = 0;
+    lcf_status status = LCF_OK;
+
+    if (!items)
+        return LCF_OK;
+    if (!json_is_array(items))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"items\" must be an array of objects");
+    if (n > items_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"items\" has %zu items; at most %zu are allowed", n,
+                        items_max);
+    for (size_t i = 0; i < n; i++)
+        categories_n += json_array_size(json_object_get(json_array_get(items, i), "categories"));
+    if (lcf_grow((void **)&w->items, &w->items_capacity, n + 1, sizeof(*w->items)) ||
+        lcf_grow((void **)&w->categories, &w->categories_capacity, categories_n + 1,
+                 sizeof(*w->categories)))
+        return LCF_FAIL(err, LCF_ENOMEM, "items of the request");
+    categories_n = 0;
+    for (size_t i = 0; i < n && !status; i++) {
+        status = parse_item(&w->items[i], json_array_get(items, i), err);
+        if (!status)
+            status = parse_categories(&w->items[i], w->categories + categories_n,
+                                      json_object_get(json_array_get(items, i), "categories"), err);
+        categories_n += w->items[i].categories_n;
+        if (status)
+            lcf_err_prefix(err, "\"items\"[%zu]", i);
+    }
+    w->request.items = w->items;
+    w->request.items_n = n;
+    return status;
+}
+
 static lcf_status parse_member(lcf_rank_request *r, const char *key, const json_t *value,
                                lcf_err *err)
 {
     int64_t number = 0;
     lcf_status status;
 
-    if (!strcmp(key, "candidates") || !strcmp(key, "history") || !strcmp(key, "context"))
-        return LCF_OK; /* by parse_lists and parse_context */
+    if (!strcmp(key, "candidates") || !strcmp(key, "history") || !strcmp(key, "context") ||
+        !strcmp(key, "items"))
+        return LCF_OK; /* by parse_lists, parse_context and parse_items */
     if (!strcmp(key, "user_id"))
         return parse_string(&r->user_id, value, key, LCF_WIRE_ID_BYTES_MAX, err);
     if (!strcmp(key, "arm"))
@@ -207,6 +305,8 @@ lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const
     status = parse_lists(w, object, candidates_max, err);
     if (!status)
         status = parse_context(w, object, err);
+    if (!status)
+        status = parse_items(w, object, candidates_max, err);
 done:
     if (status) {
         lcf_err_prefix(err, "%s", source);
@@ -301,6 +401,8 @@ static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_rank_
                    (double)r->score, r->examples_n);
     if (response->explained)
         lcf_buf_printf(out, ",\"score_no_examples\":%.9g", (double)r->score_no_examples);
+    if (r->described)
+        lcf_buf_append_text(out, ",\"described\":true");
     if (r->degraded)
         write_text_member(out, "degraded", r->degraded);
     if (r->examples) {

@@ -13,12 +13,14 @@
 #include "common/base/str.h"
 #include "online/rank/llmcf.h"
 
-#define LCF_WIRE_ID_BYTES_MAX 256  /* of a user or item id */
-#define LCF_WIRE_ARM_BYTES_MAX 31  /* of an arm's name */
-#define LCF_WIRE_HISTORY_MAX 10000 /* items of a history */
-#define LCF_WIRE_EXAMPLES_K_MAX 16 /* the limit of the request; a model may allow fewer */
-#define LCF_WIRE_CONTEXT_MAX 64    /* values of the context */
-#define LCF_WIRE_VALUE_BYTES_MAX 65536
+#define LCF_WIRE_ID_BYTES_MAX 256      /* of a user or item id */
+#define LCF_WIRE_ARM_BYTES_MAX 31      /* of an arm's name */
+#define LCF_WIRE_HISTORY_MAX 10000     /* items of a history */
+#define LCF_WIRE_EXAMPLES_K_MAX 16     /* the limit of the request; a model may allow fewer */
+#define LCF_WIRE_CONTEXT_MAX 64        /* values of the context */
+#define LCF_WIRE_VALUE_BYTES_MAX 65536 /* of the context, and of a title, brand, category or text \
+                                        */
+#define LCF_WIRE_CATEGORIES_MAX 64     /* of an item that is described */
 
 typedef struct lcf_wire_request {
     lcf_rank_request request; /* points into the members below */
@@ -27,6 +29,10 @@ typedef struct lcf_wire_request {
     size_t ids_capacity;
     lcf_rank_value *values; /* [values_capacity] of the context */
     size_t values_capacity;
+    lcf_rank_item *items; /* [items_capacity] that are described */
+    size_t items_capacity;
+    const char **categories; /* [categories_capacity] of all of them */
+    size_t categories_capacity;
 } lcf_wire_request;
 
 void lcf_wire_init(lcf_wire_request *w);
@@ -36,7 +42,8 @@ void lcf_wire_dispose(lcf_wire_request *w);
  * Parses one request. `source` names the text in messages.
  *
  * errors   EFORMAT not JSON (line and column), a member missing, unknown, or of the wrong type;
- * ELIMIT more than candidates_max candidates, or an id or history that is too long; ENOMEM
+ * ELIMIT more than candidates_max candidates or described items, or an id, text or list that is too
+ * long; ENOMEM
  * memory   w->request is valid until the next parse or dispose
  */
 lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const char *source,

@@ -8,6 +8,7 @@
 
 #define FLAG_HISTORY 1u
 #define FLAG_STRICT 2u
+#define FLAG_ITEMS 4u
 
 typedef struct request_header {
     char magic[4];
@@ -93,7 +94,7 @@ static lcf_status read_header(request_header *h, reader *r, lcf_err *err)
     if (h->version != LCF_WIRE_BINARY_VERSION)
         return LCF_FAIL(err, LCF_EVERSION, "body: version %u, this program reads %d", h->version,
                         LCF_WIRE_BINARY_VERSION);
-    if (h->flags & ~(FLAG_HISTORY | FLAG_STRICT))
+    if (h->flags & ~(FLAG_HISTORY | FLAG_STRICT | FLAG_ITEMS))
         return LCF_FAIL(err, LCF_EFORMAT, "body: unknown flags %#x", h->flags);
     if (h->history_n && !(h->flags & FLAG_HISTORY))
         return LCF_FAIL(err, LCF_EFORMAT, "body: a history without its flag");
@@ -149,6 +150,78 @@ static lcf_status read_strings(lcf_wire_request *w, const request_header *h, rea
             status = read_string(&w->values[i].value, r, "a value of the context",
                                  LCF_WIRE_VALUE_BYTES_MAX, err);
     }
+    return status;
+}
+
+static lcf_status read_u16(uint16_t *out, reader *r, const char *name, size_t max, lcf_err *err)
+{
+    if ((size_t)(r->end - r->at) < sizeof(*out))
+        return LCF_FAIL(err, LCF_EFORMAT, "body: the bytes end within %s", name);
+    memcpy(out, r->at, sizeof(*out));
+    r->at += sizeof(*out);
+    *out = le16toh(*out);
+    if (*out > max)
+        return LCF_FAIL(err, LCF_ELIMIT, "body: %s is %u; at most %zu are allowed", name, *out,
+                        max);
+    return LCF_OK;
+}
+
+/* One item; its categories go behind the `used` that are there. */
+static lcf_status read_item(lcf_rank_item *item, lcf_wire_request *w, size_t *used, reader *r,
+                            lcf_err *err)
+{
+    uint16_t n = 0;
+    lcf_status status = read_string(&item->item_id, r, "an item's id", LCF_WIRE_ID_BYTES_MAX, err);
+
+    if (!status)
+        status = read_string(&item->title, r, "a title", LCF_WIRE_VALUE_BYTES_MAX, err);
+    if (!status)
+        status = read_string(&item->brand, r, "a brand", LCF_WIRE_VALUE_BYTES_MAX, err);
+    if (!status)
+        status = read_string(&item->text, r, "a text", LCF_WIRE_VALUE_BYTES_MAX, err);
+    if (!status)
+        status = read_u16(&n, r, "the number of categories", LCF_WIRE_CATEGORIES_MAX, err);
+    if (!status && lcf_grow((void **)&w->categories, &w->categories_capacity, *used + n + 1,
+                            sizeof(*w->categories)))
+        status = LCF_FAIL(err, LCF_ENOMEM, "categories of the request");
+    for (size_t i = 0; i < n && !status; i++)
+        status =
+            read_string(&w->categories[(*used)++], r, "a category", LCF_WIRE_VALUE_BYTES_MAX, err);
+    item->categories_n = n;
+    return status;
+}
+
+/* All of them; they point to their categories when these no longer move. */
+static lcf_status read_items(lcf_wire_request *w, size_t items_max, reader *r, lcf_err *err)
+{
+    size_t used = 0;
+    uint16_t n = 0;
+    lcf_status status = read_u16(&n, r, "the number of items", items_max, err);
+
+    if (!status &&
+        lcf_grow((void **)&w->items, &w->items_capacity, (size_t)n + 1, sizeof(*w->items)))
+        status = LCF_FAIL(err, LCF_ENOMEM, "items of the request");
+    for (size_t i = 0; !status && i < n; i++)
+        status = read_item(&w->items[i], w, &used, r, err);
+    if (status)
+        return status;
+    used = 0;
+    for (size_t i = 0; i < n; i++) {
+        w->items[i].categories = w->categories + used;
+        used += w->items[i].categories_n;
+    }
+    w->request.items = w->items;
+    w->request.items_n = n;
+    return LCF_OK;
+}
+
+static lcf_status read_body(lcf_wire_request *w, const request_header *h, size_t items_max,
+                            reader *r, lcf_err *err)
+{
+    lcf_status status = read_strings(w, h, r, err);
+
+    if (!status && h->flags & FLAG_ITEMS)
+        status = read_items(w, items_max, r, err);
     if (!status && r->at != r->end)
         status =
             LCF_FAIL(err, LCF_EFORMAT, "body: %zu bytes are left over", (size_t)(r->end - r->at));
@@ -173,7 +246,7 @@ lcf_status lcf_wire_parse_binary(lcf_wire_request *w, const void *bytes, size_t 
         lcf_grow((void **)&w->values, &w->values_capacity, (size_t)h.context_n + 1,
                  sizeof(*w->values)))
         return LCF_FAIL(err, LCF_ENOMEM, "ids of the request");
-    status = read_strings(w, &h, &r, err);
+    status = read_body(w, &h, candidates_max, &r, err);
     if (status) {
         lcf_wire_adopt(w, NULL);
         return status;
@@ -197,12 +270,31 @@ static void append_string(lcf_buf *out, const char *text)
     lcf_buf_append(out, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
+static void append_u16(lcf_buf *out, size_t value)
+{
+    const uint16_t little = htole16((uint16_t)value);
+
+    lcf_buf_append(out, &little, sizeof(little));
+}
+
+static void append_item(lcf_buf *out, const lcf_rank_item *item)
+{
+    append_string(out, item->item_id);
+    append_string(out, item->title);
+    append_string(out, item->brand);
+    append_string(out, item->text);
+    append_u16(out, item->categories_n);
+    for (size_t i = 0; i < item->categories_n; i++)
+        append_string(out, item->categories[i]);
+}
+
 lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *request,
                                          lcf_err *err)
 {
     request_header h = {.version = htole16(LCF_WIRE_BINARY_VERSION),
                         .flags = htole16((uint16_t)((request->history ? FLAG_HISTORY : 0u) |
-                                                    (request->strict ? FLAG_STRICT : 0u))),
+                                                    (request->strict ? FLAG_STRICT : 0u) |
+                                                    (request->items ? FLAG_ITEMS : 0u))),
                         .candidates_n = htole32((uint32_t)request->candidates_n),
                         .history_n = htole32((uint32_t)request->history_n),
                         .context_n = htole32((uint32_t)request->context_n),
@@ -211,7 +303,8 @@ lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *r
                         .time = (int64_t)htole64((uint64_t)request->time)};
 
     if (request->candidates_n > UINT32_MAX || request->history_n > UINT32_MAX ||
-        request->context_n > UINT32_MAX || request->k > UINT16_MAX || request->top > UINT16_MAX)
+        request->context_n > UINT32_MAX || request->k > UINT16_MAX || request->top > UINT16_MAX ||
+        request->items_n > UINT16_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "the request is larger than the format can say");
     memcpy(h.magic, REQUEST_MAGIC, sizeof(h.magic));
     lcf_buf_append(out, &h, sizeof(h));
@@ -225,6 +318,10 @@ lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *r
         append_string(out, request->context[i].name);
         append_string(out, request->context[i].value);
     }
+    if (request->items)
+        append_u16(out, request->items_n);
+    for (size_t i = 0; i < request->items_n; i++)
+        append_item(out, &request->items[i]);
     return LCF_OK;
 }
 

@@ -22,7 +22,9 @@ typedef struct logged {
     const char *id, *generation;
     lcf_rank_request request;
     float scores[SHOWN_MAX];
-    bool late[SHOWN_MAX]; /* there was no time to read examples */
+    bool late[SHOWN_MAX];      /* there was no time to read examples */
+    bool described[SHOWN_MAX]; /* scored by what the request said of it, which the log does not keep
+                                */
     const char *candidates[SHOWN_MAX], *history[HISTORY_MAX];
     lcf_rank_value values[VALUES_MAX];
 } logged;
@@ -134,6 +136,7 @@ static lcf_status read_candidates(logged *l, const json_t *list, lcf_err *err)
             return LCF_FAIL(err, LCF_EFORMAT, "'candidates'[%zu] lacks item_id or score", i);
         l->scores[i] = (float)json_number_value(score);
         l->late[i] = degraded && !strcmp(degraded, "deadline");
+        l->described[i] = json_is_true(json_object_get(value, "described"));
     }
     l->request.candidates = l->candidates;
     l->request.candidates_n = json_array_size(list);
@@ -333,7 +336,7 @@ static lcf_status compare(lcf_replay *r, lcf_err *err)
     for (size_t i = 0; i < q->candidates_n && !status; i++) {
         float score;
 
-        if (r->counts.candidates++ % r->options.every)
+        if (r->counts.candidates++ % r->options.every || r->line.described[i])
             continue;
         status = score_one(&score, r, &a, i, err);
         if (!status)
@@ -352,7 +355,7 @@ static lcf_status rerank(lcf_replay *r, lcf_err *err)
     for (size_t i = 0; !status && i < response.results_n; i++) {
         const size_t at = response.results[i].candidate;
 
-        if (r->line.late[at])
+        if (r->line.late[at] || r->line.described[at])
             continue;
         r->counts.reranked++;
         r->counts.same_bits += response.results[i].score == r->line.scores[at];

@@ -7,6 +7,8 @@
  * computed beforehand and none of the faster ways (lcf_ranker_thaw). Beside it the request is
  * ranked once more the way the server does.
  *
+ * Candidates that a request described are counted and not compared: the log keeps no descriptions.
+ *
  * Life cycle: open -> line ... -> close. One thread.
  *
  * source   schemas/request_log.md

@@ -204,6 +204,8 @@ static void write_line(lcf_buf *out, const char *id, const lcf_rank_request *req
         lcf_wire_write_string(out, response->results[i].item_id);
         lcf_buf_printf(out, ",\"score\":%.9g,\"position\":%zu,\"propensity\":1",
                        (double)response->results[i].score, i + 1);
+        if (response->results[i].described)
+            lcf_buf_append_text(out, ",\"described\":true");
         if (response->results[i].degraded)
             write_member(out, "degraded", response->results[i].degraded);
         lcf_buf_append_char(out, '}');

@@ -33,6 +33,10 @@ def string(data, at):
     return data[at:end].decode(), end + 1
 
 
+def u16(data, at):
+    return struct.unpack_from("<H", data, at)[0]
+
+
 def read(layout, kind, data):
     spec = layout[kind]
     out, at = fields(layout, spec["header"], data, 0)
@@ -50,6 +54,20 @@ def read(layout, kind, data):
                 value[part], at = string(data, at)
             values.append(value if "of" in entry else value[""])
         out[entry["name"]] = values if "count" in entry else values[0]
+    for entry in spec.get("lists", []):
+        out[entry["name"]] = []
+        if entry["flag"] not in out["flags"]:
+            continue
+        entries, at = u16(data, at), at + 2
+        for _ in range(entries):
+            value = {}
+            for part in entry["of"]:
+                value[part], at = string(data, at)
+            value[entry["list"]], count, at = [], u16(data, at), at + 2
+            for _ in range(count):
+                text, at = string(data, at)
+                value[entry["list"]].append(text)
+            out[entry["name"]].append(value)
     assert at == len(data), f"{len(data) - at} bytes are left over"
     return out
 

@@ -62,6 +62,13 @@ static void golden_request(void **state)
     assert_ok(lcf_wire_parse(&w, text.data, text.len, path, 2000, &err), &err);
     assert_string_equal(w.request.user_id, "u7");
     assert_int_equal(w.request.candidates_n, 3);
+    assert_int_equal(w.request.items_n, 1);
+    assert_string_equal(w.request.items[0].item_id, "i404");
+    assert_string_equal(w.request.items[0].title, "A new lamp");
+    assert_string_equal(w.request.items[0].brand, "Alder");
+    assert_string_equal(w.request.items[0].text, "to keep");
+    assert_int_equal(w.request.items[0].categories_n, 2);
+    assert_string_equal(w.request.items[0].categories[1], "Gifts");
     lcf_wire_dispose(&w);
     lcf_buf_dispose(&text);
     free(path);
@@ -92,6 +99,18 @@ static void refusals(void **state)
         {"{\"candidates\": [\"a\"], \"time\": -5}", LCF_ELIMIT, "\"time\""},
         {"{\"candidates\": [\"a\"], \"history\": [null]}", LCF_EFORMAT, "\"history\"[0]"},
         {"{\"candidates\": [\"a\"], \"user_id\": \"\\u0000\"}", LCF_EFORMAT, "not valid JSON"},
+        {"{\"candidates\": [\"a\"], \"items\": {}}", LCF_EFORMAT, "array of objects"},
+        {"{\"candidates\": [\"a\"], \"items\": [1]}", LCF_EFORMAT, "\"items\"[0]: it must be"},
+        {"{\"candidates\": [\"a\"], \"items\": [{\"title\": \"x\"}]}", LCF_EFORMAT, "\"item_id\""},
+        {"{\"candidates\": [\"a\"], \"items\": [{\"item_id\": \"a\", \"tilte\": \"x\"}]}",
+         LCF_EFORMAT, "unknown member \"tilte\""},
+        {"{\"candidates\": [\"a\"], \"items\": [{\"item_id\": \"a\", \"categories\": [1]}]}",
+         LCF_EFORMAT, "\"categories\" must be a string"},
+        {"{\"candidates\": [\"a\"], \"items\": [{\"item_id\": \"a\", \"categories\": \"x\"}]}",
+         LCF_EFORMAT, "array of texts"},
+        {"{\"candidates\": [\"a\"], \"items\": [{\"item_id\": \"a\"}, {\"item_id\": \"a\"}, "
+         "{\"item_id\": \"a\"}, {\"item_id\": \"a\"}, {\"item_id\": \"a\"}, {\"item_id\": \"a\"}]}",
+         LCF_ELIMIT, "\"items\" has 6"},
         {"{\"candidates\": [\"\xff\"]}", LCF_EFORMAT, "not valid JSON"},
     };
     lcf_wire_request w;

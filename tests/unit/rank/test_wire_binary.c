@@ -9,6 +9,10 @@ static const char *const CANDIDATES[] = {"i3", "i404", "i9"};
 static const char *const HISTORY[] = {"i1", "i4"};
 static const lcf_rank_value CONTEXT[] = {{"hour", "20"}, {"place", "caf\xc3\xa9"}};
 
+static const char *const CATEGORIES[] = {"Lamps", "Gifts"};
+static const lcf_rank_item ITEMS[] = {{"i404", "A new lamp", "Alder", "to keep", CATEGORIES, 2},
+                                      {"i405", NULL, NULL, NULL, NULL, 0}};
+
 static lcf_rank_request request_of_test(void)
 {
     return (lcf_rank_request){.user_id = "u7",
@@ -22,7 +26,9 @@ static lcf_rank_request request_of_test(void)
                               .k = 4,
                               .top = 10,
                               .time = 1700000000,
-                              .strict = true};
+                              .strict = true,
+                              .items = ITEMS,
+                              .items_n = 2};
 }
 
 static lcf_buf bytes_of(const lcf_rank_request *request)
@@ -74,6 +80,14 @@ static void requests_come_back(void **state)
     assert_int_equal(w.request.top, 10);
     assert_int_equal(w.request.time, 1700000000);
     assert_true(w.request.strict && !w.request.explain);
+    assert_int_equal(w.request.items_n, 2);
+    assert_string_equal(w.request.items[0].item_id, "i404");
+    assert_string_equal(w.request.items[0].text, "to keep");
+    assert_int_equal(w.request.items[0].categories_n, 2);
+    assert_string_equal(w.request.items[0].categories[1], "Gifts");
+    assert_string_equal(w.request.items[1].item_id, "i405");
+    assert_string_equal(w.request.items[1].title, "");
+    assert_int_equal(w.request.items[1].categories_n, 0);
     lcf_wire_dispose(&w);
     lcf_buf_dispose(&bytes);
 }
@@ -124,13 +138,15 @@ static void what_is_wrong_is_refused(void **state)
     (void)state;
     expect_refusal(0, 'X', LCF_EFORMAT, "does not begin with LCFQ");
     expect_refusal(4, 2, LCF_EVERSION, "version 2, this program reads 1");
-    expect_refusal(6, 7, LCF_EFORMAT, "unknown flags");
+    expect_refusal(6, 15, LCF_EFORMAT, "unknown flags");
+    expect_refusal(6, 3, LCF_EFORMAT, "left over");
     expect_refusal(6, 2, LCF_EFORMAT, "a history without its flag");
     expect_refusal(8, 0, LCF_ELIMIT, "0 candidates");
     expect_refusal(8, 4, LCF_ELIMIT, "4 candidates; 1 to 3");
-    expect_refusal(8, 2, LCF_EFORMAT, "left over");
+    expect_refusal(8, 2, LCF_ELIMIT, "the number of items is");
     expect_refusal(14, 1, LCF_ELIMIT, "a history of 65538 items");
-    expect_refusal(12, 3, LCF_EFORMAT, "the bytes end within");
+    expect_refusal(12, 3, LCF_ELIMIT, "the number of items is");
+    expect_refusal(13, 1, LCF_EFORMAT, "the bytes end within");
     expect_refusal(16, 65, LCF_ELIMIT, "a context of 65 values");
     expect_refusal(20, 17, LCF_ELIMIT, "k is 17");
     expect_refusal(23, 255, LCF_ELIMIT, "top is");
@@ -179,6 +195,35 @@ static void long_ids_are_refused(void **state)
     lcf_wire_dispose(&w);
 }
 
+static void too_many_items_are_refused(void **state)
+{
+    const lcf_rank_item items[] = {{.item_id = "a"}, {.item_id = "b"}};
+    const char *many[LCF_WIRE_CATEGORIES_MAX + 1];
+    lcf_rank_item crowded = {.item_id = "a", .categories = many};
+    lcf_rank_request sent = {
+        .candidates = CANDIDATES, .candidates_n = 1, .items = items, .items_n = 2};
+    lcf_buf bytes = bytes_of(&sent);
+    lcf_wire_request w;
+
+    (void)state;
+    lcf_wire_init(&w);
+    assert_int_equal(lcf_wire_parse_binary(&w, bytes.data, bytes.len, 1, NULL), LCF_ELIMIT);
+    assert_int_equal(lcf_wire_parse_binary(&w, bytes.data, bytes.len, 2, NULL), LCF_OK);
+    lcf_buf_dispose(&bytes);
+    for (size_t i = 0; i < LCF_WIRE_CATEGORIES_MAX + 1; i++)
+        many[i] = "c";
+    sent.items = &crowded;
+    sent.items_n = 1;
+    for (size_t extra = 0; extra < 2; extra++) {
+        crowded.categories_n = LCF_WIRE_CATEGORIES_MAX + extra;
+        bytes = bytes_of(&sent);
+        assert_int_equal(lcf_wire_parse_binary(&w, bytes.data, bytes.len, 1, NULL),
+                         extra ? LCF_ELIMIT : LCF_OK);
+        lcf_buf_dispose(&bytes);
+    }
+    lcf_wire_dispose(&w);
+}
+
 static void golden_response(void **state)
 {
     const lcf_rank_result results[] = {
@@ -208,9 +253,10 @@ static void golden_response(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_come_back),       cmocka_unit_test(the_least_request),
-        cmocka_unit_test(what_is_wrong_is_refused), cmocka_unit_test(every_cut_is_refused),
-        cmocka_unit_test(long_ids_are_refused),     cmocka_unit_test(golden_response),
+        cmocka_unit_test(requests_come_back),         cmocka_unit_test(the_least_request),
+        cmocka_unit_test(what_is_wrong_is_refused),   cmocka_unit_test(every_cut_is_refused),
+        cmocka_unit_test(long_ids_are_refused),       cmocka_unit_test(golden_response),
+        cmocka_unit_test(too_many_items_are_refused),
     };
 
     return cmocka_run_group_tests_name("wire_binary", tests, NULL, NULL);
