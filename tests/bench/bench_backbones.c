@@ -77,6 +77,24 @@ static double score(const made_up *w, lcf_ranker *r, lcf_tape *tape, size_t step
     return 1e3 * made_up_median(seconds, steps);
 }
 
+/* Of the rows of label 1, where the backbone takes a graph. */
+static void set_graph(lcf_ranker *r, const made_up *w)
+{
+    uint32_t *users = made_up_need(calloc(MADE_UP_ROWS, sizeof(*users)));
+    uint32_t *items = made_up_need(calloc(MADE_UP_ROWS, sizeof(*items)));
+    lcf_err err = LCF_ERR_INIT;
+    size_t n = 0;
+
+    for (size_t i = 0; i < MADE_UP_ROWS; i++)
+        if (w->labels[i] > 0) {
+            users[n] = w->rows[i].user;
+            items[n++] = w->rows[i].item;
+        }
+    need(lcf_ranker_set_graph(r, users, items, n, &err), &err);
+    free(users);
+    free(items);
+}
+
 static void bench(const made_up *w, lcf_tape *tape, const char *backbone, bool ict, size_t steps)
 {
     lcf_ranker *published = made_up_ranker(w, ict), *r;
@@ -85,6 +103,8 @@ static void bench(const made_up *w, lcf_tape *tape, const char *backbone, bool i
 
     config.backbone = backbone;
     need(lcf_ranker_create(&r, &config, 1, &err), &err);
+    if (lcf_ranker_takes_graph(backbone))
+        set_graph(r, w);
     printf("backbone_train_%s%s,%.0f,samples/s\n", backbone, ict ? "_ict" : "", train(w, r, steps));
     printf("backbone_score_%s%s_%d,%.3f,ms\n", backbone, ict ? "_ict" : "", CANDIDATES,
            score(w, r, tape, steps));

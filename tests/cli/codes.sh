@@ -25,6 +25,19 @@ cmp -s codes/codes.lcf graph/codes.lcf && fail "binlightgcn has the codes of bin
 
 expect 1 'of the backbone mf has no codes' "$LLMCF" codes --dataset dataset --ranker mf/best.lcf --out x
 expect 2 '--ranker' "$LLMCF" codes --dataset dataset --out x
+# of another length; half soft in the second epoch
+train="train --dataset dataset --backbone binmf --seeds 1 --epochs 2"
+# shellcheck disable=SC2086
+{
+    expect 0 'best seed' "$LLMCF" $train --dim 16 --out hard
+    expect 0 'best seed' "$LLMCF" $train --dim 16 --soft-epochs 2 --out soft
+    cmp -s hard/best.lcf soft/best.lcf && fail "--soft-epochs changes nothing"
+    expect 0 'codes of 16 bits' "$LLMCF" codes --dataset dataset --ranker soft/best.lcf --out short
+    expect 0 'best seed' "$LLMCF" $train --dim 12 --code-scale 0.3 --out odd
+    expect 1 'codes of 12 bits, which is no multiple of 8' "$LLMCF" codes --dataset dataset --ranker odd/best.lcf --out x
+    expect 2 '--dim must be a multiple of 4' "$LLMCF" $train --dim 6 --out x
+}
+
 # chains of thought that are shown codes: other codes are another prompt
 printf 'llmcf-prompt 1\nname: t\nversion: 1\n[explain]\n{{user_code}} {{target_code}}\n' >short.prompt
 own=$LCF_SOURCE_DIR/offline/recgen/prompts/cot-codes.prompt
