@@ -19,6 +19,7 @@
     X("store", lcf_cmd_store, "look after a chain-of-thought store")                       \
     X("score-cot", lcf_cmd_score_cot, "how well chains of thought are told apart")         \
     X("judge", lcf_cmd_judge, "ask the language model Yes or No about rows")               \
+    X("ilm", lcf_cmd_ilm, "items as soft tokens of a frozen language model")               \
     X("encode", lcf_cmd_encode, "turn texts and chains of thought into vectors")           \
     X("index", lcf_cmd_index, "make the in-context examples and their index")              \
     X("retrieve", lcf_cmd_retrieve, "find the examples of every row")                      \

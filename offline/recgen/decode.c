@@ -103,6 +103,7 @@ static lcf_status open_session(lcf_decoder *d, lcf_err *err)
 {
     size_t n = d->width;
     size_t page = lcf_llama_page_bytes(d->model, true), rows = (d->o.slots + n - 1) / n;
+    lcf_status status;
     lcf_llama_session_options options = {
         .seqs_max = d->rows_n * (n + 1),
         .batch_max = d->batch_max,
@@ -122,7 +123,10 @@ static lcf_status open_session(lcf_decoder *d, lcf_err *err)
                         d->o.kv_bytes_max, n, d->how.tokens_max, LCF_LLAMA_PAGE, page);
     options.context_n = d->prompt_max + d->how.tokens_max;
     options.kv_bytes_max = d->pages_n * page;
-    return lcf_llama_session_open(&d->session, d->model, &options, err);
+    status = lcf_llama_session_open(&d->session, d->model, &options, err);
+    if (!status)
+        lcf_llama_session_soft(d->session, &d->o.soft);
+    return status;
 }
 
 static lcf_status open_samplers(lcf_decoder *d, lcf_err *err)

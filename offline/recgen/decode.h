@@ -35,9 +35,10 @@ typedef struct lcf_decoding { /* what is wanted for a prompt */
 
 typedef struct lcf_decoder_options {
     lcf_decoding decoding;
-    size_t slots;        /* texts side by side; at least one row's; 0: LCF_DECODER_SLOTS */
-    size_t threads;      /* 0: one per processor */
-    size_t kv_bytes_max; /* of the KV cache; 0: as much as the slots can use */
+    size_t slots;         /* texts side by side; at least one row's; 0: LCF_DECODER_SLOTS */
+    size_t threads;       /* 0: one per processor */
+    size_t kv_bytes_max;  /* of the KV cache; 0: as much as the slots can use */
+    lcf_soft_tokens soft; /* that prompts may hold; the rows must outlive the decoder */
 } lcf_decoder_options;
 
 typedef struct lcf_candidate {

@@ -63,6 +63,12 @@ void lcf_probe_free(lcf_probe *p)
     free(p);
 }
 
+void lcf_probe_soft(lcf_probe *p, const lcf_soft_tokens *soft)
+{
+    for (size_t i = 0; i < p->workers_n; i++)
+        lcf_llama_session_soft(p->workers[i].session, soft);
+}
+
 size_t lcf_probe_context(const lcf_probe *p)
 {
     return p->context_n;

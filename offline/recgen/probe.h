@@ -27,6 +27,8 @@ typedef struct lcf_probe lcf_probe;
 lcf_status lcf_probe_create(lcf_probe **out, const lcf_llama *model, size_t context_n,
                             size_t workers_n, lcf_err *err);
 void lcf_probe_free(lcf_probe *p);
+/* Soft tokens of the questions to come; the rows must outlive them. */
+void lcf_probe_soft(lcf_probe *p, const lcf_soft_tokens *soft);
 /* Tokens that a question may have. */
 size_t lcf_probe_context(const lcf_probe *p);
 

@@ -503,6 +503,62 @@ static void test_table_is_the_forward_pass(void **state)
     }
 }
 
+/* ---- golden examples ---- */
+
+static void example_path(char *out, size_t size, const char *file)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+
+    if (!source)
+        skip();
+    snprintf(out, size, "%s/schemas/examples/%s", source, file);
+}
+
+/* Two steps of an mlp. The files stay readable, and hold what training of today gives (to
+ * rounding). */
+static void test_golden(void **state)
+{
+    lcf_ilm_train_options o = options();
+    lcf_err err = LCF_ERR_INIT;
+    lcf_ilm_adapter *now, *golden, *resumed;
+    lcf_ilm_trainer *t;
+    const lcf_params *a, *b, *c;
+    char weights[4096], kept[4096], *path;
+    world w;
+
+    (void)state;
+    example_path(weights, sizeof(weights), "ilm.lcf");
+    example_path(kept, sizeof(kept), "ilm_state.lcf");
+    open_world(&w, 1);
+    path = path_in(&w, "state.lcf");
+    o.steps = 2;
+    now = adapter_of(&w, LCF_ILM_MLP);
+    t = trainer_of(&w, now, &o);
+    good(lcf_ilm_trainer_run(t, getenv("LCF_GOLDEN_WRITE") ? kept : path, &err), &err);
+    lcf_ilm_trainer_free(t);
+    if (getenv("LCF_GOLDEN_WRITE"))
+        good(lcf_ilm_adapter_save(now, weights, &err), &err);
+    good(lcf_ilm_adapter_open(&golden, weights, &err), &err);
+    good(lcf_ilm_adapter_check(golden, w.m, &w.v, &err), &err);
+    resumed = adapter_of(&w, LCF_ILM_MLP);
+    t = trainer_of(&w, resumed, &o);
+    good(lcf_ilm_trainer_run(t, kept, &err), &err); /* it has ended: nothing is written */
+    assert_int_equal(lcf_ilm_trainer_curve(t).n, 2);
+    lcf_ilm_trainer_free(t);
+    a = lcf_ilm_adapter_params(golden, 0);
+    b = lcf_ilm_adapter_params(now, 0);
+    c = lcf_ilm_adapter_params(resumed, 0);
+    for (size_t i = 0; i < a->values_n; i++) {
+        assert_true(fabsf(a->values[i] - b->values[i]) < 1e-4f);
+        assert_true(fabsf(c->values[i] - b->values[i]) < 1e-4f);
+    }
+    lcf_ilm_adapter_free(now);
+    lcf_ilm_adapter_free(golden);
+    lcf_ilm_adapter_free(resumed);
+    free(path);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_prompt_files),  cmocka_unit_test(test_weights),
         cmocka_unit_test(test_gradients),     cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_adapter_files), cmocka_unit_test(test_table_is_the_forward_pass),
+        cmocka_unit_test(test_golden),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
