@@ -438,6 +438,21 @@ static lcf_status make_label(lcf_label_index **out, const lcf_examples *e, unsig
     return status;
 }
 
+lcf_status lcf_examples_index(lcf_examples *e, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    e->kind = LCF_FAISS_FLAT;
+    for (unsigned label = 0; label < 2 && !status; label++) {
+        lcf_label_index *index = NULL;
+
+        status = make_label(&index, e, label, err);
+        e->faiss[label] = index;
+        e->faiss_ids[label] = index ? index->ids : NULL;
+    }
+    return status;
+}
+
 static lcf_status write_label(uint64_t *hash, const char *dir, const lcf_examples *e,
                               unsigned label, lcf_err *err)
 {

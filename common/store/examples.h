@@ -71,6 +71,8 @@ lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err);
  * loops. Fast, and the arrays are mapped. */
 lcf_status lcf_examples_open_for_requests(lcf_examples *out, const char *dir, bool has_lists,
                                           lcf_err *err);
+/* Flat indices over arrays of the caller's, which stay; lcf_examples_close releases them. */
+lcf_status lcf_examples_index(lcf_examples *e, lcf_err *err);
 void lcf_examples_close(lcf_examples *e);
 /* Writes examples.lcf and flat FAISS indices into `dir`; `e` needs no faiss fields. */
 lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err);

@@ -51,8 +51,8 @@ lcf_status lcf_retrieval_by_parse(lcf_retrieval_by *out, const char *name, lcf_e
             *out = (lcf_retrieval_by)i;
             return LCF_OK;
         }
-    return LCF_FAIL(err, LCF_EINVAL, "retrieval goes by both, history, target or codes, not by '%s'",
-                    name);
+    return LCF_FAIL(err, LCF_EINVAL,
+                    "retrieval goes by both, history, target or codes, not by '%s'", name);
 }
 
 json_t *lcf_example_options_to_json(const lcf_example_options *o)

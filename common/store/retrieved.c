@@ -43,7 +43,28 @@ static lcf_status check_values(const lcf_retrieved *r, size_t examples_n, lcf_er
     return LCF_OK;
 }
 
-static lcf_status read_arrays(lcf_retrieved *r, size_t rows_n, size_t examples_n, lcf_err *err)
+/* Both or none. */
+static lcf_status read_hashes(lcf_retrieved *r, lcf_err *err)
+{
+    uint64_t dims[2] = {r->rows_n, sizeof(lcf_hash128)};
+    const void *queries, *examples;
+    lcf_status status;
+
+    if (!lcf_bundle_find(r->bundle, "query_hash"))
+        return LCF_OK;
+    status = lcf_bundle_get(&queries, r->bundle, "query_hash", LCF_U8, dims, 2, err);
+    dims[0] = 0;
+    if (!status)
+        status = lcf_bundle_get(&examples, r->bundle, "example_hash", LCF_U8, dims, 2, err);
+    if (status)
+        return status;
+    r->query_hash = queries;
+    r->example_hash = examples;
+    r->examples_n = (size_t)dims[0];
+    return LCF_OK;
+}
+
+static lcf_status read_arrays(lcf_retrieved *r, lcf_err *err)
 {
     lcf_status status = read_rule(&r->rule, r->bundle, err);
     uint64_t dims[2] = {0, r->rule.k};
@@ -55,30 +76,50 @@ static lcf_status read_arrays(lcf_retrieved *r, size_t rows_n, size_t examples_n
         status = lcf_bundle_get(&scores, r->bundle, "scores", LCF_F32, dims, 2, err);
     if (status)
         return status;
-    if (dims[0] != rows_n)
-        return LCF_FAIL(err, LCF_EINVAL, "examples of %zu samples for a dataset of %zu",
-                        (size_t)dims[0], rows_n);
-    r->rows_n = rows_n;
+    r->rows_n = (size_t)dims[0];
     r->ids = ids;
     r->scores = scores;
-    return check_values(r, examples_n, err);
+    return read_hashes(r, err);
 }
 
-lcf_status lcf_retrieved_open(lcf_retrieved *out, const char *path, size_t rows_n,
-                              size_t examples_n, lcf_err *err)
+static lcf_status open_file(lcf_retrieved *out, const char *path, lcf_err *err)
 {
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
     status = lcf_bundle_open(&out->bundle, path, KIND, LCF_RETRIEVED_VERSION, err);
-    if (status)
-        return status;
-    status = read_arrays(out, rows_n, examples_n, err);
+    return status ? status : read_arrays(out, err);
+}
+
+static lcf_status end_open(lcf_retrieved *out, const char *path, lcf_status status, lcf_err *err)
+{
     if (status) {
         lcf_err_prefix(err, "%s", path);
         lcf_retrieved_close(out);
     }
     return status;
+}
+
+lcf_status lcf_retrieved_open(lcf_retrieved *out, const char *path, size_t rows_n,
+                              size_t examples_n, lcf_err *err)
+{
+    lcf_status status = open_file(out, path, err);
+
+    if (!status && out->rows_n != rows_n)
+        status = LCF_FAIL(err, LCF_EINVAL, "examples of %zu samples for a dataset of %zu",
+                          out->rows_n, rows_n);
+    if (!status)
+        status = check_values(out, examples_n, err);
+    return end_open(out, path, status, err);
+}
+
+lcf_status lcf_retrieved_open_any(lcf_retrieved *out, const char *path, lcf_err *err)
+{
+    lcf_status status = open_file(out, path, err);
+
+    if (!status)
+        status = check_values(out, out->example_hash ? out->examples_n : LCF_EXAMPLE_NONE, err);
+    return end_open(out, path, status, err);
 }
 
 void lcf_retrieved_close(lcf_retrieved *r)
@@ -101,6 +142,14 @@ static lcf_status write_arrays(lcf_bundle_writer *w, const lcf_retrieved *r, lcf
         status = lcf_bundle_add(w, "scores", LCF_F32, dims, 2, r->scores, err);
     if (!status)
         status = lcf_bundle_add_text(w, "rule", rule, err);
+    if (!status && r->query_hash) {
+        const uint64_t queries[2] = {r->rows_n, sizeof(*r->query_hash)};
+        const uint64_t examples[2] = {r->examples_n, sizeof(*r->example_hash)};
+
+        status = lcf_bundle_add(w, "query_hash", LCF_U8, queries, 2, r->query_hash, err);
+        if (!status)
+            status = lcf_bundle_add(w, "example_hash", LCF_U8, examples, 2, r->example_hash, err);
+    }
     json_decref(json);
     free(rule);
     return status;

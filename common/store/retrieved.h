@@ -17,6 +17,10 @@ typedef struct lcf_retrieved {
     size_t rows_n;
     const uint32_t *ids; /* [rows_n, rule.k] into the examples, LCF_EXAMPLE_NONE where fewer */
     const float *scores; /* [rows_n, rule.k] */
+    /* for reuse (retrieved_reuse.h); NULL where there are none */
+    const lcf_hash128 *query_hash;   /* [rows_n] */
+    const lcf_hash128 *example_hash; /* [examples_n] */
+    size_t examples_n;
 } lcf_retrieved;
 
 /*
@@ -25,6 +29,8 @@ typedef struct lcf_retrieved {
  */
 lcf_status lcf_retrieved_open(lcf_retrieved *out, const char *path, size_t rows_n,
                               size_t examples_n, lcf_err *err);
+/* Of whatever dataset and examples; ids are checked against example_hash where that is there. */
+lcf_status lcf_retrieved_open_any(lcf_retrieved *out, const char *path, lcf_err *err);
 void lcf_retrieved_close(lcf_retrieved *r);
 lcf_status lcf_retrieved_save(const char *path, const lcf_retrieved *r, lcf_err *err);
 

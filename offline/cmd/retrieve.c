@@ -24,6 +24,7 @@ enum {
     OPT_CHECK_ROWS,
     OPT_SEED,
     OPT_THREADS,
+    OPT_REUSE,
     OPT_FORCE,
     OPT_JSON,
 };
@@ -52,6 +53,10 @@ static const struct argp_option OPTIONS[] = {
      "Rows whose result is compared with the exact search (default 1000)", 3},
     {"seed", OPT_SEED, "N", 0, "Of the rows that are compared (default 1)", 3},
     {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
+     3},
+    {"reuse", OPT_REUSE, NULL, 0,
+     "Rows of the result that is there are searched among new examples only, where that gives the "
+     "same",
      3},
     {"force", OPT_FORCE, NULL, 0, "Also when the result is up to date", 3},
     {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
@@ -130,6 +135,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_THREADS:
         o->threads = lcf_cli_u64(state, "threads", text, 0, 1024);
         return 0;
+    case OPT_REUSE:
+        o->reuse = true;
+        return 0;
     case OPT_FORCE:
         o->force = true;
         return 0;
@@ -162,6 +170,9 @@ static void print_summary(const json_t *stats, const char *out, bool current)
     fprintf(stderr, "  the examples' labels alone: valid AUC %.4f, test AUC %.4f\n",
             json_number_value(json_object_get(stats, "vote_valid_auc")),
             json_number_value(json_object_get(stats, "vote_test_auc")));
+    if (json_object_get(stats, "searched_rows"))
+        fprintf(stderr, "  %lld rows searched anew, the others among %lld new examples\n",
+                lcf_cmd_count(stats, "searched_rows"), lcf_cmd_count(stats, "new_examples"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }

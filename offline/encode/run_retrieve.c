@@ -13,7 +13,7 @@
 #include "common/data/embeddings.h"
 #include "common/data/predictions.h"
 #include "common/store/examples_codes.h"
-#include "common/store/retrieved.h"
+#include "common/store/retrieved_reuse.h"
 #include "offline/eval/auc.h"
 
 #include <math.h>
@@ -33,8 +33,10 @@ typedef struct retrieve_step {
     lcf_examples examples;
     lcf_codes codes; /* where the rule goes by them */
     lcf_example_codes example_codes;
-    uint32_t *ids; /* [samples_n, k] */
-    float *scores; /* [samples_n, k] */
+    uint32_t *ids;                          /* [samples_n, k] */
+    float *scores;                          /* [samples_n, k] */
+    lcf_hash128 *query_hash, *example_hash; /* [samples_n], [examples.n]; NULL: not exact */
+    lcf_retrieved_reuse *reuse;             /* NULL: all is searched */
     size_t task_first;
     size_t *check; /* [check_n] rows to compare with the exact search */
     uint32_t *check_missed;
@@ -69,6 +71,11 @@ static lcf_status search_task(void *arg, size_t task, size_t worker, lcf_err *er
     n = n < ROWS_PER_TASK ? n : ROWS_PER_TASK;
     for (size_t i = 0; i < n; i++)
         queries[i] = query_of(s, begin + i, vecs + i * s->items.dim);
+    for (size_t i = 0; i < n && s->query_hash; i++)
+        s->query_hash[begin + i] = lcf_retrieved_query_hash(&queries[i], s->items.dim);
+    if (s->reuse)
+        return lcf_retrieved_reuse_search(s->ids + begin * k, s->scores + begin * k, s->reuse,
+                                          s->query_hash + begin, queries, n, &s->o->rule, err);
     if (s->codes.bundle)
         return lcf_example_codes_search(s->ids + begin * k, s->scores + begin * k,
                                         &s->example_codes, queries, s->dataset.sample_item + begin,
@@ -225,7 +232,13 @@ static json_t *stats_of(const retrieve_step *s)
 
 static lcf_status write_retrieved(const retrieve_step *s, lcf_err *err)
 {
-    const lcf_retrieved r = {NULL, s->o->rule, s->dataset.samples_n, s->ids, s->scores};
+    const lcf_retrieved r = {.rule = s->o->rule,
+                             .rows_n = s->dataset.samples_n,
+                             .ids = s->ids,
+                             .scores = s->scores,
+                             .query_hash = s->query_hash,
+                             .example_hash = s->example_hash,
+                             .examples_n = s->examples.n};
     char *path = lcf_path_join(lcf_stage_path(s->stage), "retrieved.lcf");
     lcf_status status;
 
@@ -323,12 +336,47 @@ static lcf_status allocate(retrieve_step *s, lcf_err *err)
     return LCF_OK;
 }
 
+static lcf_status hash_task(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    retrieve_step *s = arg;
+
+    (void)worker;
+    (void)err;
+    s->example_hash[task] = lcf_retrieved_example_hash(&s->examples, task);
+    return LCF_OK;
+}
+
+/* Hashes for the next time, and what there is from the last. */
+static lcf_status open_reuse(retrieve_step *s, lcf_err *err)
+{
+    static const char *const data[] = {"dataset", "vectors", "examples", NULL};
+    char *path;
+    lcf_status status;
+
+    if (s->codes.bundle || s->examples.kind != LCF_FAISS_FLAT)
+        return LCF_OK;
+    path = lcf_path_join(s->o->out_dir, "retrieved.lcf");
+    s->query_hash = lcf_alloc(s->dataset.samples_n + 1, sizeof(*s->query_hash));
+    s->example_hash = lcf_alloc(s->examples.n + 1, sizeof(*s->example_hash));
+    status = path && s->query_hash && s->example_hash
+                 ? lcf_pool_run(s->pool, s->examples.n, hash_task, s, err)
+                 : LCF_FAIL(err, LCF_ENOMEM, "hashes of %zu examples", s->examples.n);
+    if (!status && s->o->reuse && !s->o->force &&
+        lcf_manifest_is_like(s->manifest, s->o->out_dir, data))
+        status = lcf_retrieved_reuse_open(&s->reuse, path, &s->examples, s->example_hash,
+                                          &s->o->rule, err);
+    free(path);
+    return status == LCF_ENOTFOUND ? LCF_OK : status;
+}
+
 static lcf_status make(retrieve_step *s, lcf_err *err)
 {
     lcf_status status = open_inputs(s, err);
 
     if (!status)
         status = allocate(s, err);
+    if (!status)
+        status = open_reuse(s, err);
     if (!status)
         status = search_all(s, err);
     if (!status)
@@ -369,6 +417,7 @@ static void retrieve_dispose(retrieve_step *s)
 {
     lcf_stage_abandon(s->stage);
     lcf_pool_free(s->pool);
+    lcf_retrieved_reuse_close(s->reuse);
     lcf_example_codes_dispose(&s->example_codes);
     if (s->codes.bundle)
         lcf_codes_close(&s->codes);
@@ -378,6 +427,8 @@ static void retrieve_dispose(retrieve_step *s)
     lcf_manifest_free(s->manifest);
     free(s->ids);
     free(s->scores);
+    free(s->query_hash);
+    free(s->example_hash);
     free(s->votes);
     free(s->check);
     free(s->check_missed);
@@ -405,6 +456,12 @@ lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_op
         status = make(&s, err);
     if (!status)
         *stats = stats_of(&s);
+    if (*stats && s.reuse) {
+        json_object_set_new(*stats, "searched_rows",
+                            json_integer((json_int_t)lcf_retrieved_reuse_searched(s.reuse)));
+        json_object_set_new(*stats, "new_examples",
+                            json_integer((json_int_t)lcf_retrieved_reuse_new(s.reuse)));
+    }
 done:
     retrieve_dispose(&s);
     return status;

@@ -75,16 +75,21 @@ typedef struct lcf_retrieve_options {
     uint64_t seed;     /* of the rows checked */
     size_t threads;
     bool force;
+    bool reuse; /* of what is there, search again only what may have changed */
 } lcf_retrieve_options;
-#define LCF_RETRIEVE_OPTIONS_INIT                                                 \
-    {                                                                             \
-        NULL, NULL, NULL, NULL, NULL, LCF_EXAMPLE_OPTIONS_INIT, 1000, 1, 0, false \
+#define LCF_RETRIEVE_OPTIONS_INIT                                                        \
+    {                                                                                    \
+        NULL, NULL, NULL, NULL, NULL, LCF_EXAMPLE_OPTIONS_INIT, 1000, 1, 0, false, false \
     }
 
 /*
  * The examples of every sample of all splits, by the retrieval rule; each result is held against
  * the rule before it is written. Beside them, as predictions of the valid and the test split, what
  * the examples' labels alone say (lcf_retrieved_vote): the k nearest neighbours as a rival.
+ *
+ * With `reuse`, rows that were there are searched among new examples only, as far as that is exact
+ * (common/store/retrieved_reuse.h): the same bytes. *stats then has `searched_rows` and
+ * `new_examples`, which are not written.
  *
  * errors   EINVAL inputs that do not belong together; ECANCELED stopped by a signal
  */

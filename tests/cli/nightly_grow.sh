@@ -49,6 +49,9 @@ generated=$(field generate rows)
 [ "$generated" -gt 0 ] && [ "$generated" -le "$new" ] || fail "$generated rows generated of $new new ones"
 [ "$("$LLMCF" store stats --cot work/cot | jq .records)" = $((records + generated)) ] || fail "records came or went otherwise"
 [ "$(field encode rows)" -le $((60 + generated)) ] || fail "$(field encode rows) texts encoded"
+grep -q 'rows searched anew, the others among' work/logs/d2/retrieve.log || fail "all rows were searched again: $(cat work/logs/d2/retrieve.log)"
+"$LLMCF" retrieve --config night.yaml --dataset work/dataset --vectors work/vectors --examples work/examples --out whole --quiet 2>stderr || fail "retrieve: $(cat stderr)"
+diff -r work/retrieved whole || fail "what was reused is not what a whole search gives"
 for ranker in backbone ict; do
     jq -e '.params.warm_start' work/ranker-$ranker/report.json >/dev/null || fail "$ranker began from scratch"
 done

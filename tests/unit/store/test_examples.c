@@ -7,7 +7,7 @@
 #include "common/base/rng.h"
 #include "common/base/str.h"
 #include "common/store/examples.h"
-#include "common/store/retrieved.h"
+#include "common/store/retrieved_reuse.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -701,6 +701,127 @@ static void test_kinds(void **state)
     world_dispose(&w);
 }
 
+/* The examples of w with those numbers left out for which (number + shift) % of is 0. */
+static void subset(world *out, const world *w, size_t of, size_t shift)
+{
+    const size_t dim = w->e.text_dim;
+    size_t n = 0;
+
+    world_init(out, w->e.n, dim, 3, 2, 1);
+    for (size_t i = 0; i < w->e.n; i++) {
+        if ((i + shift) % of == 0)
+            continue;
+        out->key[n] = w->key[i];
+        out->sample_hash[n] = w->sample_hash[i];
+        out->user[n] = w->user[i];
+        out->label[n] = w->label[i];
+        out->time[n] = w->time[i];
+        memcpy(out->history_vec + n * dim, w->history_vec + i * dim, dim * sizeof(float));
+        memcpy(out->target_vec + n * dim, w->target_vec + i * dim, dim * sizeof(float));
+        n++;
+    }
+    out->e.n = n;
+}
+
+static void keep(const char *path, const lcf_examples *e, const lcf_example_query *q, size_t n,
+                 const lcf_example_options *o)
+{
+    uint32_t *ids = calloc(n * o->k, 4);
+    float *scores = calloc(n * o->k, 4);
+    lcf_hash128 *rows = calloc(n, sizeof(*rows)), *examples = calloc(e->n, sizeof(*examples));
+    const lcf_retrieved r = {.rule = *o,
+                             .rows_n = n,
+                             .ids = ids,
+                             .scores = scores,
+                             .query_hash = rows,
+                             .example_hash = examples,
+                             .examples_n = e->n};
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(lcf_examples_search_exact(ids, scores, e, q, n, o, &err), LCF_OK);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = lcf_retrieved_query_hash(&q[i], e->text_dim);
+    for (size_t i = 0; i < e->n; i++)
+        examples[i] = lcf_retrieved_example_hash(e, i);
+    if (lcf_retrieved_save(path, &r, &err))
+        fail_msg("%s", err.text);
+    free(ids);
+    free(scores);
+    free(rows);
+    free(examples);
+}
+
+/* Queries, of which the first 80 were there, through reuse and by the definition. */
+static void check_reuse(const lcf_examples *e, const lcf_example_query *q, size_t n,
+                        const lcf_example_options *o)
+{
+    uint32_t *exact = calloc(n * o->k, 4), *ids = calloc(n * o->k, 4);
+    float *exact_scores = calloc(n * o->k, 4), *scores = calloc(n * o->k, 4);
+    lcf_hash128 *rows = calloc(n, sizeof(*rows)), *examples = calloc(e->n, sizeof(*examples));
+    lcf_retrieved_reuse *reuse;
+    lcf_err err = LCF_ERR_INIT;
+
+    for (size_t i = 0; i < n; i++)
+        rows[i] = lcf_retrieved_query_hash(&q[i], e->text_dim);
+    for (size_t i = 0; i < e->n; i++)
+        examples[i] = lcf_retrieved_example_hash(e, i);
+    assert_int_equal(lcf_retrieved_reuse_open(&reuse, "before.lcf", e, examples, o, &err), LCF_OK);
+    assert_int_equal(lcf_examples_search_exact(exact, exact_scores, e, q, n, o, &err), LCF_OK);
+    assert_int_equal(lcf_retrieved_reuse_search(ids, scores, reuse, rows, q, n, o, &err), LCF_OK);
+    assert_memory_equal(ids, exact, n * o->k * 4);
+    assert_memory_equal(scores, exact_scores, n * o->k * 4);
+    assert_true(lcf_retrieved_reuse_searched(reuse) >= n - 80); /* those that were not there */
+    assert_true(lcf_retrieved_reuse_searched(reuse) < n - 20);
+    assert_true(lcf_retrieved_reuse_new(reuse) > 0);
+    lcf_retrieved_reuse_close(reuse);
+    free(exact);
+    free(exact_scores);
+    free(ids);
+    free(scores);
+    free(rows);
+    free(examples);
+}
+
+/* Examples come and go, rows come, and what is reused is what the definition finds, ties and all.
+ */
+static void test_reuse(void **state)
+{
+    world all, before, after;
+    lcf_examples e;
+    lcf_example_query *q;
+    lcf_hash128 none[1] = {{{0}}};
+    lcf_retrieved_reuse *reuse;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    world_init(&all, 900, 6, 40, 60, 77);
+    subset(&before, &all, 20, 3);
+    subset(&after, &all, 35, 0);
+    saved(&e, &after, "now");
+    q = make_queries(&all.e, 120, 9);
+    for (int i = 0; i < 12; i++) {
+        lcf_example_options o = LCF_EXAMPLE_OPTIONS_INIT;
+
+        o.balanced = i % 2;
+        o.mode = (lcf_retrieval_mode)(i / 2 % 2);
+        o.by = (lcf_retrieval_by)(i / 4);
+        o.k = 1 + (uint32_t)i % 5;
+        keep("before.lcf", &before.e, q, 80, &o);
+        check_reuse(&e, q, 120, &o);
+        o.k++;
+        assert_int_equal(lcf_retrieved_reuse_open(&reuse, "before.lcf", &e, none, &o, &err),
+                         LCF_ENOTFOUND);
+    }
+    assert_int_equal(lcf_retrieved_reuse_open(&reuse, "nothing.lcf", &e, none,
+                                              &(lcf_example_options)LCF_EXAMPLE_OPTIONS_INIT, &err),
+                     LCF_ENOTFOUND);
+    free(q);
+    lcf_examples_close(&e);
+    world_dispose(&all);
+    world_dispose(&before);
+    world_dispose(&after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,7 +832,7 @@ int main(void)
         cmocka_unit_test(test_empty),         cmocka_unit_test(test_round_trip_and_damage),
         cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_threads),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refuses_bad_values),
-        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_reuse),
     };
 
     return cmocka_run_group_tests(tests, enter, leave);
