@@ -23,6 +23,7 @@ enum { /* apart from those of the verbs */
        OPT_BEAMS,
        OPT_STOP,
        OPT_MAX_TOKENS,
+       OPT_SCORE_WEIGHTS,
        OPT_TEMPLATE,
        OPT_PROMPT_TEMPLATE,
        OPT_NO_RELATED,
@@ -58,6 +59,8 @@ static const struct argp_option OPTIONS[] = {
      2},
     {"stop", OPT_STOP, "TEXT", 0, "A candidate ends before TEXT; up to 16 times", 2},
     {"max-tokens", OPT_MAX_TOKENS, "N", 0, "Longest candidate (default 160)", 2},
+    {"score-weights", OPT_SCORE_WEIGHTS, "FILE", 0,
+     "Keeps the candidate that these weights score highest (`llmcf score-cot --weights`)", 2},
     {"template", OPT_TEMPLATE, "NAME", 0,
      "Prompts: recgen (a model of `llmcf tune`) or llama2 (a chat model) (default recgen)", 2},
     {"prompt-template", OPT_PROMPT_TEMPLATE, "FILE", 0,
@@ -172,6 +175,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_PROMPT_TEMPLATE:
         o->template_file = text;
+        return 0;
+    case OPT_SCORE_WEIGHTS:
+        o->score_weights = text;
         return 0;
     case OPT_NO_RELATED:
         o->prompt.hide_related = true;

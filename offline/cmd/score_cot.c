@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-enum { OPT_INPUT = 0x100, OPT_SPLITS, OPT_REPLICATES, OPT_SEED, OPT_JSON };
+enum { OPT_INPUT = 0x100, OPT_SPLITS, OPT_REPLICATES, OPT_SEED, OPT_WEIGHTS, OPT_JSON };
 
 static const struct argp_option OPTIONS[] = {
     {"input", OPT_INPUT, "FILE.jsonl", 0, "Lines with a prompt and its texts, each with a reward",
@@ -19,6 +19,8 @@ static const struct argp_option OPTIONS[] = {
     {"splits", OPT_SPLITS, "N", 0, "Random halvings whose mean is told, too (default 10)", 2},
     {"replicates", OPT_REPLICATES, "N", 0, "Of the bootstrap over prompts (default 1000)", 2},
     {"seed", OPT_SEED, "N", 0, "(default 1)", 2},
+    {"weights", OPT_WEIGHTS, "FILE.json", 0,
+     "Receives weights fitted on all prompts, for `llmcf generate --score-weights`", 1},
     {"json", OPT_JSON, NULL, 0, "Print the report as JSON on stdout", 3},
     {0},
 };
@@ -35,9 +37,9 @@ static const char DOC[] =
     "or by itself, as means over the halvings; `unfitted` is the score that `generate` keeps "
     "candidates by, `reasons` what it rejects. Features see texts and prompts, never rewards.\n\n"
     "Reads FILE, JSON lines of {\"prompt\": ..., \"item\": ..., \"cots\": [{\"text\": ..., "
-    "\"reward\": ...}, ...]}; writes nothing.\n\n"
+    "\"reward\": ...}, ...]}; writes --weights, if given (schemas/score_weights.md).\n\n"
     "Example:\n"
-    "  llmcf score-cot --input reason4rec_cot.jsonl --json | jq .without";
+    "  llmcf score-cot --input reason4rec_cot.jsonl --weights weights.json";
 
 typedef struct arguments {
     lcf_rationale_options o;
@@ -60,6 +62,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case OPT_SEED:
         a->o.seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
+        return 0;
+    case OPT_WEIGHTS:
+        a->o.weights_out = text;
         return 0;
     case OPT_JSON:
         a->json = true;

@@ -286,8 +286,9 @@ lcf_status lcf_import_responses(lcf_import_result *result, const lcf_import_opti
         status = lcf_dir_create(options->out, err);
     if (!status)
         status = lcf_cot_store_open(&im.store, options->out, &writing, err);
-    im.provenance = (lcf_provenance){&im.d,           &im.job.prompt,  im.job.version,
-                                     im.job.model_id, im.job.sampling, im.job.candidates_n};
+    im.provenance =
+        (lcf_provenance){&im.d,           &im.job.prompt,      im.job.version, im.job.model_id,
+                         im.job.sampling, im.job.candidates_n, im.job.weights};
     if (!status)
         status = import_files(&im, err);
     for (size_t i = 0; i < im.chunk_n; i++)

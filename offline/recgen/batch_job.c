@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define FORMAT "llmcf-requests"
-#define VERSION 1
+#define VERSION 2 /* 1 had no weights of the score */
 
 lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, lcf_err *err)
 {
@@ -25,12 +25,14 @@ lcf_status lcf_batch_job_of(lcf_batch_job *out, const lcf_generate_options *o, l
         status = lcf_prompt_need(&out->prompt, true, err);
     if (!status) /* a folder of requests is read again without them */
         status = lcf_prompt_open_codes(&out->prompt, &none, NULL, NULL, o->template_file, err);
+    if (!status)
+        status = lcf_generate_weights(&out->weights, &out->weights_storage, o, err);
     if (status)
         return status;
     out->candidates_n = o->decoding.candidates_n;
     lcf_openai_model_id(out->model_id, o->endpoint.api, o->endpoint.model_name);
     lcf_prompt_version(out->version, &out->prompt);
-    return lcf_sampling_text(out->sampling, o, err);
+    return lcf_sampling_text(out->sampling, o, out->weights, err);
 }
 
 void lcf_batch_job_dispose(lcf_batch_job *job)
@@ -43,12 +45,13 @@ lcf_status lcf_batch_job_save(const lcf_batch_job *job, const char *dir, lcf_err
 {
     char *path = lcf_path_join(dir, "job.json");
     json_t *json = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:b, s:b, s:I}", "format", FORMAT,
+        "{s:s, s:i, s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:b, s:b, s:I, s:o}", "format", FORMAT,
         "version", VERSION, "model", job->model_id, "prompt", job->version, "sampling",
         job->sampling, "template", lcf_dialect_name(job->prompt.dialect), "template_text",
         job->template_bytes, "history", (json_int_t)job->prompt.history_n, "title_bytes",
         (json_int_t)job->prompt.title_bytes_max, "hide_related", job->prompt.hide_related,
-        "hide_answer", job->prompt.hide_answer, "candidates", (json_int_t)job->candidates_n);
+        "hide_answer", job->prompt.hide_answer, "candidates", (json_int_t)job->candidates_n,
+        "score_weights", job->weights ? lcf_score_weights_json(job->weights) : json_null());
     lcf_status status = path && json ? lcf_json_save(path, json, err)
                                      : LCF_FAIL(err, LCF_ENOMEM, "job.json in %s", dir);
 
@@ -100,6 +103,14 @@ static lcf_status read_template(lcf_batch_job *out, const json_t *json, lcf_err 
     return status ? status : lcf_prompt_need(&out->prompt, true, err);
 }
 
+static lcf_status read_weights(lcf_batch_job *out, const json_t *json, lcf_err *err)
+{
+    const json_t *weights = json_object_get(json, "score_weights");
+
+    out->weights = json_is_object(weights) ? &out->weights_storage : NULL;
+    return out->weights ? lcf_score_weights_parse(&out->weights_storage, weights, err) : LCF_OK;
+}
+
 static lcf_status read_job(lcf_batch_job *out, const json_t *json, lcf_err *err)
 {
     const char *format, *template;
@@ -110,8 +121,8 @@ static lcf_status read_job(lcf_batch_job *out, const json_t *json, lcf_err *err)
         status = LCF_FAIL(err, LCF_EFORMAT, "the format is '%s', not " FORMAT, format);
     if (!status)
         status = lcf_json_u64(&version, json, "version", err);
-    if (!status && version != VERSION)
-        status = LCF_FAIL(err, LCF_EVERSION, "version %llu; this program reads %d",
+    if (!status && (!version || version > VERSION))
+        status = LCF_FAIL(err, LCF_EVERSION, "version %llu; this program reads 1 to %d",
                           (unsigned long long)version, VERSION);
     if (!status)
         status = text_of(out->model_id, sizeof(out->model_id), json, "model", err);
@@ -129,6 +140,8 @@ static lcf_status read_job(lcf_batch_job *out, const json_t *json, lcf_err *err)
         status = number_of(&out->prompt.history_n, json, "history", LCF_HISTORY_MAX, err);
     if (!status)
         status = number_of(&out->prompt.title_bytes_max, json, "title_bytes", 4096, err);
+    if (!status)
+        status = read_weights(out, json, err);
     return status ? status : number_of(&out->candidates_n, json, "candidates", 256, err);
 }
 

@@ -10,6 +10,8 @@ typedef struct lcf_batch_job {
     lcf_prompt_template template;
     char *template_bytes; /* NULL: the built-in template */
     size_t candidates_n;
+    lcf_score_weights weights_storage;
+    const lcf_score_weights *weights; /* that choose the candidate; NULL: none */
     char model_id[LCF_OPENAI_ID_BYTES];
     char version[LCF_PROMPT_VERSION_BYTES], sampling[LCF_SAMPLING_TEXT_BYTES];
 } lcf_batch_job;

@@ -50,6 +50,8 @@ typedef struct generation {
     group *groups;
     size_t groups_n;
     char version[LCF_PROMPT_VERSION_BYTES], sampling[LCF_SAMPLING_TEXT_BYTES];
+    lcf_score_weights weights_storage;
+    const lcf_score_weights *weights; /* NULL: none */
     lcf_provenance provenance;
     pthread_mutex_t mutex;       /* over all below, over the groups' states and `result` */
     size_t take_group, take_row; /* the next row to hand out; take_row counts within all rows */
@@ -85,8 +87,18 @@ static void append_stops(lcf_buf *out, const lcf_stops *stops)
     lcf_buf_dispose(&all);
 }
 
+lcf_status lcf_generate_weights(const lcf_score_weights **weights, lcf_score_weights *storage,
+                                const lcf_generate_options *options, lcf_err *err)
+{
+    *weights = NULL;
+    if (!options->score_weights)
+        return LCF_OK;
+    *weights = storage;
+    return lcf_score_weights_load(storage, options->score_weights, err);
+}
+
 lcf_status lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *o,
-                             lcf_err *err)
+                             const lcf_score_weights *weights, lcf_err *err)
 {
     const lcf_decoding *how = &o->decoding;
     const lcf_sampling *s = &how->sampling;
@@ -105,6 +117,8 @@ lcf_status lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_genera
         lcf_buf_printf(&text, " beams=%zu", how->beams_n);
     if (how->stops.n)
         append_stops(&text, &how->stops);
+    if (weights)
+        lcf_buf_printf(&text, " score=%s", weights->id);
     status = text.status ? LCF_FAIL(err, text.status, "sampling parameters") : LCF_OK;
     snprintf(out, LCF_SAMPLING_TEXT_BYTES, "%s", lcf_buf_text(&text));
     lcf_buf_dispose(&text);
@@ -395,7 +409,9 @@ static lcf_status describe(generation *g, lcf_err *err)
 
     lcf_prompt_version(g->version, &g->prompt);
     if (!status)
-        status = lcf_sampling_text(g->sampling, o, err);
+        status = lcf_generate_weights(&g->weights, &g->weights_storage, o, err);
+    if (!status)
+        status = lcf_sampling_text(g->sampling, o, g->weights, err);
     if (!status)
         status = lcf_manifest_input(g->manifest, "dataset", o->dataset, err);
     if (!status)
@@ -429,7 +445,8 @@ static lcf_status open_engine(generation *g, lcf_err *err)
     if (!status)
         g->provenance = (lcf_provenance){&g->d,       &g->prompt,
                                          g->version,  g->engine->model_id,
-                                         g->sampling, o->decoding.candidates_n};
+                                         g->sampling, o->decoding.candidates_n,
+                                         g->weights};
     return status;
 }
 

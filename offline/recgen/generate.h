@@ -28,6 +28,7 @@
 #include "offline/recgen/budget.h"
 #include "offline/recgen/endpoint.h"
 #include "offline/recgen/rows.h"
+#include "offline/recgen/score_weights.h"
 
 #include <stdio.h>
 
@@ -38,6 +39,7 @@ typedef struct lcf_generate_options {
     const char *skip_in; /* another store: rows that are in it are left alone; NULL = none */
     lcf_row_choice choice;
     lcf_budget budget;
+    const char *score_weights; /* a file that says which candidate is kept; NULL: score.h does */
     lcf_decoding decoding;
     size_t batch_rows;
     lcf_prompt_options prompt;
@@ -72,11 +74,15 @@ typedef struct lcf_generate_result {
 lcf_status lcf_generate(lcf_generate_result *result, const lcf_generate_options *options,
                         lcf_err *err);
 
-#define LCF_SAMPLING_TEXT_BYTES 256
+#define LCF_SAMPLING_TEXT_BYTES 320
 /* e.g. "temperature=0.6 top_k=50 top_p=1 candidates=3 max_tokens=160 seed=1", behind it what else
  * is on: min_p, repeat_penalty, beams, and stops as the hash of the strings
  * (schemas/cot_record.md). errors: ENOMEM */
 lcf_status lcf_sampling_text(char out[LCF_SAMPLING_TEXT_BYTES], const lcf_generate_options *options,
-                             lcf_err *err);
+                             const lcf_score_weights *weights, lcf_err *err);
+/* The weights of the options' file, if they name one. *weights: NULL or storage. errors: as
+ * lcf_score_weights_load */
+lcf_status lcf_generate_weights(const lcf_score_weights **weights, lcf_score_weights *storage,
+                                const lcf_generate_options *options, lcf_err *err);
 
 #endif

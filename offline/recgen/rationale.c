@@ -49,15 +49,16 @@ typedef struct tones {
     int8_t of[LCF_WORDS_MAX];
 } tones;
 
-static void find_tones(tones *out, const lcf_words *w)
+/* sign: -1 lets praise and reproach change places. */
+static void find_tones(tones *out, const lcf_words *w, int sign)
 {
     uint64_t praise[LCF_WORD_LIST_MAX], reproach[LCF_WORD_LIST_MAX];
     size_t praise_n = lcf_word_list_hash(praise, PRAISE),
            reproach_n = lcf_word_list_hash(reproach, REPROACH);
 
     for (size_t i = 0; i < w->n; i++)
-        out->of[i] = (int8_t)(lcf_word_among(w->hash[i], praise, praise_n) -
-                              lcf_word_among(w->hash[i], reproach, reproach_n));
+        out->of[i] = (int8_t)(sign * (lcf_word_among(w->hash[i], praise, praise_n) -
+                                      lcf_word_among(w->hash[i], reproach, reproach_n)));
 }
 
 static double polarity(const tones *t, size_t begin, size_t end)
@@ -115,16 +116,17 @@ static double markup(lcf_str text)
     return text.len ? (double)n / (double)text.len : 0.0;
 }
 
-void lcf_rationale_features(double *out, lcf_str text, lcf_str prompt)
+void lcf_rationale_features(double *out, lcf_str text, lcf_str prompt, uint8_t label)
 {
+    const int sign = label ? 1 : -1;
     lcf_words w, p;
     tones tw, tp;
     double n, last = 0.0;
 
     lcf_words_split(&w, text);
     lcf_words_split(&p, prompt);
-    find_tones(&tw, &w);
-    find_tones(&tp, &p);
+    find_tones(&tw, &w, sign);
+    find_tones(&tp, &p, 1);
     n = w.n ? (double)w.n : 1.0;
     out[LCF_RATIONALE_POLARITY] = polarity(&tw, 0, w.n);
     out[LCF_RATIONALE_OPENING] = polarity(&tw, 0, sentences_end(&w, 0, 2));
@@ -133,7 +135,7 @@ void lcf_rationale_features(double *out, lcf_str text, lcf_str prompt)
     out[LCF_RATIONALE_STRONG] = fmin(COUNT_MAX, (double)lcf_words_count(&w, STRONG));
     out[LCF_RATIONALE_HEDGES] = (double)lcf_words_count(&w, HEDGES) / n;
     out[LCF_RATIONALE_CONTRAST] = fmin(COUNT_MAX, (double)lcf_words_count(&w, CONTRAST));
-    out[LCF_RATIONALE_NEGATION] = (double)lcf_words_count(&w, NEGATION) / n;
+    out[LCF_RATIONALE_NEGATION] = sign * (double)lcf_words_count(&w, NEGATION) / n;
     out[LCF_RATIONALE_MIXED] = fmin(1.0, (double)lcf_words_count(&w, MIXED));
     out[LCF_RATIONALE_REPEATS] = lcf_words_repeated(&w);
     out[LCF_RATIONALE_MARKUP] = markup(text);

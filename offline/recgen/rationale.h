@@ -22,6 +22,9 @@
  *   with_user, with_item   polarity times that of the prompt's first and second half: praise where
  *               the prompt praises
  *
+ * A rationale for a decision of No is measured in the mirror: praise and reproach change places in
+ * it, and negation counts the other way, so that weights fitted where items were liked hold there.
+ *
  * source   llm-cf.md section 3; Bradley and Terry 1952 for the loss
  */
 #ifndef LCF_OFFLINE_RECGEN_RATIONALE_H
@@ -31,6 +34,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define LCF_RATIONALE_FEATURES(X) \
     X(POLARITY, "polarity")       \
@@ -57,18 +61,19 @@ typedef enum lcf_rationale_feature {
 } lcf_rationale_feature;
 
 const char *lcf_rationale_name(lcf_rationale_feature feature);
-/* shapes: out [LCF_RATIONALE_N]. Allocates nothing. */
-void lcf_rationale_features(double *out, lcf_str text, lcf_str prompt);
+/* shapes: out [LCF_RATIONALE_N]; label: the decision that the text explains. Allocates nothing. */
+void lcf_rationale_features(double *out, lcf_str text, lcf_str prompt, uint8_t label);
 
 typedef struct lcf_rationale_options {
     const char *input;   /* JSON lines: "prompt" and "cots", each with "text" and "reward" */
     size_t splits_n;     /* random halvings; figures are of the first one, and the mean of all */
     size_t replicates_n; /* of the bootstrap over prompts */
     uint64_t seed;
+    const char *weights_out; /* receives weights fitted on all prompts; NULL: none */
 } lcf_rationale_options;
 #define LCF_RATIONALE_OPTIONS_INIT \
     {                              \
-        NULL, 10, 1000, 1          \
+        NULL, 10, 1000, 1, NULL    \
     }
 
 /*

@@ -10,6 +10,7 @@
 #include "common/base/progress.h"
 #include "common/base/rng.h"
 #include "offline/recgen/score.h"
+#include "offline/recgen/score_weights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,7 +21,6 @@
 #define TEXTS_MAX 64   /* of one prompt */
 #define PENALTY 0.01   /* of half the squared weights, beside the mean loss of a pair */
 #define NEWTON_STEPS 7 /* from zero; the last ones change nothing that is printed */
-#define CLIP 3.0       /* of a standardised feature */
 #define PROMPTS_MIN 8
 
 typedef struct rationale {
@@ -38,9 +38,10 @@ typedef struct measuring {
     size_t texts_n, texts_capacity;
     prompt *prompts;
     size_t prompts_n, prompts_capacity;
-    uint32_t *order; /* [prompts_n] shuffled: the first half fits */
-    double mean[F], spread[F];
-    json_t *reasons; /* texts by reason of rejection */
+    uint32_t *order; /* [prompts_n] shuffled: the first fit_n fit */
+    size_t fit_n;
+    lcf_score_weights scale; /* mean and spread of the features over those */
+    json_t *reasons;         /* texts by reason of rejection */
 } measuring;
 
 typedef struct accuracy { /* pairs in the right order; a tie is half of one */
@@ -84,7 +85,7 @@ static lcf_status add_text(measuring *m, lcf_str prompt_text, lcf_str title, con
     status = lcf_json_f64(&r->reward, cot, "reward", err);
     if (status)
         return status;
-    lcf_rationale_features(r->x, (lcf_str){text, strlen(text)}, prompt_text);
+    lcf_rationale_features(r->x, (lcf_str){text, strlen(text)}, prompt_text, subject.label);
     score = lcf_cot_score_of((lcf_str){text, strlen(text)}, true, &subject);
     r->unfitted = (double)score.score;
     m->texts_n++;
@@ -140,19 +141,17 @@ static lcf_status read_lines(measuring *m, const lcf_buf *file, lcf_err *err)
 
 /* ---- fitting ---- */
 
-static double clipped(const measuring *m, const rationale *r, size_t f)
+static double value(const measuring *m, const rationale *r, size_t f)
 {
-    double z = m->spread[f] > 0.0 ? (r->x[f] - m->mean[f]) / m->spread[f] : 0.0;
-
-    return fmax(-CLIP, fmin(CLIP, z));
+    return lcf_score_feature(&m->scale, f, r->x[f]);
 }
 
-/* Mean and spread of the features over the texts of the fitting half. */
+/* Mean and spread of the features over the texts that fit. */
 static void standardise(measuring *m)
 {
     for (size_t f = 0; f < F; f++) {
         double sum = 0.0, squares = 0.0, n = 0.0;
-        for (size_t i = 0; i < m->prompts_n / 2; i++) {
+        for (size_t i = 0; i < m->fit_n; i++) {
             const prompt *p = &m->prompts[m->order[i]];
             for (size_t k = p->begin; k < p->begin + p->n; k++) {
                 sum += m->texts[k].x[f];
@@ -160,8 +159,8 @@ static void standardise(measuring *m)
                 n += 1.0;
             }
         }
-        m->mean[f] = sum / n;
-        m->spread[f] = sqrt(fmax(0.0, squares / n - m->mean[f] * m->mean[f]));
+        m->scale.mean[f] = sum / n;
+        m->scale.spread[f] = sqrt(fmax(0.0, squares / n - sum / n * (sum / n)));
     }
 }
 
@@ -180,13 +179,13 @@ static void add_pair(double *gradient, double hessian[F][F], const double *w, co
     }
 }
 
-/* The sums over all pairs of the fitting half; features that are off stay zero. */
+/* The sums over all pairs that fit; features that are off stay zero. */
 static double add_pairs(double *gradient, double hessian[F][F], const measuring *m, const double *w,
                         const bool *on)
 {
     double pairs = 0.0, d[F];
 
-    for (size_t i = 0; i < m->prompts_n / 2; i++) {
+    for (size_t i = 0; i < m->fit_n; i++) {
         const prompt *p = &m->prompts[m->order[i]];
         const rationale *t = m->texts + p->begin;
         for (size_t a = 0; a < p->n / 2; a++)
@@ -194,7 +193,7 @@ static double add_pairs(double *gradient, double hessian[F][F], const measuring 
                 if (!(t[a].reward > t[b].reward))
                     continue;
                 for (size_t f = 0; f < F; f++)
-                    d[f] = on[f] ? clipped(m, &t[a], f) - clipped(m, &t[b], f) : 0.0;
+                    d[f] = on[f] ? value(m, &t[a], f) - value(m, &t[b], f) : 0.0;
                 add_pair(gradient, hessian, w, d);
                 pairs += 1.0;
             }
@@ -250,7 +249,7 @@ static double score_of(const measuring *m, const rationale *r, const double *w)
     double s = 0.0;
 
     for (size_t f = 0; w && f < F; f++)
-        s += w[f] * clipped(m, r, f);
+        s += w[f] * value(m, r, f);
     return w ? s : r->unfitted;
 }
 
@@ -279,7 +278,7 @@ static double measure(const measuring *m, const double *w, bool extremes)
 {
     accuracy sum = {0.0, 0.0};
 
-    for (size_t i = m->prompts_n / 2; i < m->prompts_n; i++) {
+    for (size_t i = m->fit_n; i < m->prompts_n; i++) {
         accuracy one = of_prompt(m, &m->prompts[m->order[i]], w, extremes);
         sum.right += one.right;
         sum.pairs += one.pairs;
@@ -297,7 +296,7 @@ static int by_value(const void *a, const void *b)
 /* Percentile bootstrap over prompts. */
 static lcf_status interval(double out[2], const measuring *m, const double *w, lcf_err *err)
 {
-    size_t begin = m->prompts_n / 2, n = m->prompts_n - begin, replicates_n = m->o->replicates_n;
+    size_t begin = m->fit_n, n = m->prompts_n - begin, replicates_n = m->o->replicates_n;
     accuracy *of = lcf_alloc(n, sizeof(*of));
     double *values = lcf_alloc(replicates_n, sizeof(*values));
     lcf_rng rng;
@@ -332,6 +331,7 @@ static void halve(measuring *m, size_t split)
         m->order[i] = (uint32_t)i;
     lcf_rng_seed(&rng, m->o->seed, 2 + split);
     lcf_rng_shuffle_u32(&rng, m->order, m->prompts_n);
+    m->fit_n = m->prompts_n / 2;
     standardise(m);
 }
 
@@ -349,6 +349,21 @@ static double mean_accuracy(measuring *m, const bool *on, bool extremes)
 }
 
 /* ---- the report ---- */
+
+/* Weights for use, from all prompts; what they are worth was measured on halves. */
+static lcf_status save_weights(measuring *m, double accuracy_of_splits, lcf_err *err)
+{
+    bool on[F];
+
+    memset(on, true, sizeof(on));
+    halve(m, 0);
+    m->fit_n = m->prompts_n;
+    standardise(m);
+    fit(m->scale.weight, m, on);
+    m->scale.prompts_n = m->prompts_n;
+    m->scale.accuracy = accuracy_of_splits;
+    return lcf_score_weights_save(m->o->weights_out, &m->scale, err);
+}
 
 static json_t *ablations(measuring *m, bool alone)
 {
@@ -419,6 +434,13 @@ lcf_status lcf_rationale_measure(json_t **report, const lcf_rationale_options *o
         status = LCF_FAIL(err, LCF_ENOMEM, "%zu prompts", m.prompts_n);
     if (!status)
         status = report_of(report, &m, err);
+    if (!status && options->weights_out)
+        status =
+            save_weights(&m, json_real_value(json_object_get(*report, "accuracy_of_splits")), err);
+    if (status) {
+        json_decref(*report);
+        *report = NULL;
+    }
     json_decref(m.reasons);
     lcf_buf_dispose(&file);
     free(m.texts);

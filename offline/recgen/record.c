@@ -52,6 +52,10 @@ static lcf_status keep_best(lcf_cot_record *r, scratch *s, const lcf_provenance 
             return LCF_FAIL(err, LCF_ENOMEM, "record");
         score = lcf_cot_score_of((lcf_str){lcf_buf_text(&s->text), s->text.len},
                                  answers[c].finished, &subject);
+        if (p->weights && !*score.reject_reason)
+            score.score = (float)lcf_score_weighted(p->weights,
+                                                    (lcf_str){lcf_buf_text(&s->text), s->text.len},
+                                                    subject.prompt, subject.label);
         if (!known)
             score = (lcf_cot_score){.reject_reason = "refers to an item that is not there"};
         r->tokens_generated += answers[c].tokens_n;

@@ -9,12 +9,14 @@
 
 #include "common/store/cot_store.h"
 #include "offline/recgen/engine.h"
+#include "offline/recgen/score_weights.h"
 
 typedef struct lcf_provenance { /* what all records of a job share; must outlive them */
     const lcf_dataset *dataset;
     const lcf_prompt_options *prompt;
     const char *version, *model_id, *sampling;
-    size_t candidates_n; /* asked for */
+    size_t candidates_n;              /* asked for */
+    const lcf_score_weights *weights; /* that choose the candidate; NULL: the mean of the parts */
 } lcf_provenance;
 
 /*

@@ -21,7 +21,15 @@ test "$(exit_code "$LLMCF" export-requests $EXPORT --max-bytes 100 --out none)" 
 [ ! -e none ] || fail "a failed export left a folder"
 
 if /usr/bin/python3 -c 'import jsonschema' 2>/dev/null; then
-    "$LLMCF" export-requests $EXPORT --api completions --top-k 0 --out plain 2>>log
+    "$LLMCF" export-requests $EXPORT --api completions --top-k 0 --min-p 0.05 --repeat-penalty 1.1 --stop End --stop '##' \
+        --score-weights "$LCF_SOURCE_DIR/schemas/examples/score_weights.json" --out plain 2>>log
+    jq -se 'all(.[]; .body.min_p == 0.05 and .body.repetition_penalty == 1.1 and .body.stop == ["End", "##"])' plain/*.jsonl >/dev/null ||
+        fail "sampling: $(head -1 plain/requests-00001.jsonl)"
+    jq -e '.version == 2 and .score_weights.features.hedges.weight < 0' plain/job.json >/dev/null || fail "job: $(cat plain/job.json)"
+    : >none.jsonl
+    "$LLMCF" import-responses --dataset dataset --requests plain --out nothing none.jsonl 2>>log || fail "a job with weights cannot be read"
+    jq '.score_weights.features.hedges.spread = -1' plain/job.json >job.json && mkdir -p spoilt && mv job.json spoilt/
+    test "$(exit_code "$LLMCF" import-responses --dataset dataset --requests spoilt --out nothing none.jsonl)" = 1
     cat requests/*.jsonl plain/*.jsonl | /usr/bin/python3 -c '
 import json, sys, jsonschema
 v = jsonschema.Draft202012Validator(json.load(open(sys.argv[1])))
@@ -79,6 +87,18 @@ check ".imported == $rows and .lines == $rows and .failed + .unknown + .malforme
 jq -se 'all(.[]; .model == "chat:tiny" and .score > 0.4 and .candidates == 3)' whole.jsonl >/dev/null || fail "records"
 import whole all.jsonl
 check ".imported == 0 and .present == $rows"
+
+# fitted weights choose: praise for a Yes, reproach for a No
+"$LLMCF" export-requests $EXPORT --score-weights "$LCF_SOURCE_DIR/schemas/examples/score_weights.json" --out weighed 2>>log
+jq -c '{custom_id, response: {body: {choices: [
+    "The user reads and listens. It is an item of a kind that is known, and it costs what it costs. So much for that.",
+    "The user loves items like this. It is an excellent match and highly likely enjoyed. So it is a great choice.",
+    "The user dislikes items like this. It is a poor mismatch and highly unlikely to please. So it is not a choice, certainly."]
+    | to_entries | map({index: .key, text: .value, finish_reason: "stop"})}}}' weighed/requests-*.jsonl >tones.jsonl
+"$LLMCF" import-responses --dataset dataset --requests weighed --out tones tones.jsonl 2>>log
+"$LLMCF" store export --cot tones 2>>log | jq -se '(map(.label) | unique) == [0, 1] and
+    all(.[]; .candidate == (if .label == 1 then 1 else 2 end) and .score > 0.5 and .score < 1 and .reject_reason == "")' >/dev/null ||
+    fail "the weights do not choose"
 
 # backwards, in parts, with errors, a torn last line, a stranger, twice
 answer "3,7,20" | tac >errors.jsonl

@@ -77,7 +77,7 @@ say "a chat template is part of what was asked"
     fail "a model without a template gets plain prompts"
 
 say "beams, filters and stop strings: part of what was asked, the same on one thread"
-SEARCH="--share 0.03 --beams 4 --min-p 0.01 --repeat-penalty 1.05 --stop user"
+SEARCH="--share 0.01 --max-tokens 40 --beams 4 --min-p 0.01 --repeat-penalty 1.05 --stop user"
 "$LLMCF" generate $GENERATE $SEARCH --out beams 2>>log
 "$LLMCF" generate $GENERATE $SEARCH --out beams1 --threads 1 --slots 4 2>>log
 for store in beams beams1; do "$LLMCF" store export --cot $store 2>>log >$store.jsonl; done
@@ -87,6 +87,17 @@ jq -s -e 'length > 0 and all(.[]; (.text | contains("user") | not) and
     fail "a record of a search: $(head -1 beams.jsonl)"
 "$LLMCF" generate $GENERATE $SEARCH --out beams --stop item --json 2>>log | jq -e '.rows_present == 0' >/dev/null ||
     fail "records with another stop string were taken"
+
+say "weights of the score are part of what was asked"
+WEIGHTS="$LCF_SOURCE_DIR/schemas/examples/score_weights.json"
+"$LLMCF" generate $GENERATE --share 0.01 --max-tokens 40 --score-weights "$WEIGHTS" --out weighed 2>>log
+"$LLMCF" store export --cot weighed 2>>log |
+    jq -s -e 'length > 0 and all(.[]; .sampling | test(" score=[0-9a-f]{32}$"))' >/dev/null || fail "the weights are not in the record"
+jq '.features.hedges.weight = 0.5' "$WEIGHTS" >changed.json
+"$LLMCF" generate $GENERATE --share 0.01 --max-tokens 40 --score-weights changed.json --out weighed --json 2>>log |
+    jq -e '.rows_present == 0' >/dev/null || fail "records of other weights were taken"
+jq 'del(.features.hedges)' "$WEIGHTS" >lacking.json
+test "$(exit_code "$LLMCF" generate $GENERATE --score-weights lacking.json --out x)" = 1
 
 say "refusals"
 test "$(exit_code "$LLMCF" generate $GENERATE --out x --beams 2)" = 2

@@ -1,6 +1,7 @@
 /* Scores: what is rejected and why, and that each part moves when it should. */
 #include "common/base/rng.h"
 #include "offline/recgen/score.h"
+#include "offline/recgen/score_weights.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -168,6 +170,50 @@ static void test_long(void **state)
     assert_string_equal(score_as(text, true, 1).reject_reason, "");
 }
 
+/* One weight alone: the logistic function of the clipped feature, mirrored for the other decision.
+ */
+static void test_weights(void **state)
+{
+    static const char praise[] = "The user loves it. It is a great match, an excellent album.";
+    static const char reproach[] = "The user dislikes it. It is a poor mismatch, a boring album.";
+    const lcf_str prompt = {"An album.", 9}, good = {praise, sizeof(praise) - 1},
+                  bad = {reproach, sizeof(reproach) - 1};
+    lcf_score_weights w = {.prompts_n = 9, .accuracy = 0.5}, back;
+    double x[LCF_RATIONALE_N];
+    lcf_err err = LCF_ERR_INIT;
+    json_t *json;
+
+    (void)state;
+    assert_true(lcf_score_weighted(&w, good, prompt, 1) == 0.5); /* no spread, no say */
+    w.spread[LCF_RATIONALE_POLARITY] = 2.0;
+    w.mean[LCF_RATIONALE_POLARITY] = 0.25;
+    w.weight[LCF_RATIONALE_POLARITY] = 1.5;
+    lcf_rationale_features(x, good, prompt, 1);
+    assert_true(x[LCF_RATIONALE_POLARITY] > 0.5);
+    assert_true(fabs(lcf_score_weighted(&w, good, prompt, 1) -
+                     1.0 / (1.0 + exp(-1.5 * (x[LCF_RATIONALE_POLARITY] - 0.25) / 2.0))) < 1e-12);
+    assert_true(lcf_score_weighted(&w, good, prompt, 1) > lcf_score_weighted(&w, bad, prompt, 1));
+    assert_true(lcf_score_weighted(&w, good, prompt, 0) < lcf_score_weighted(&w, bad, prompt, 0));
+    w.spread[LCF_RATIONALE_POLARITY] = 1e-6; /* clipped */
+    assert_true(fabs(lcf_score_weighted(&w, good, prompt, 1) -
+                     1.0 / (1.0 + exp(-1.5 * LCF_SCORE_CLIP))) < 1e-12);
+
+    lcf_score_weights_identify(&w);
+    json = lcf_score_weights_json(&w);
+    assert_int_equal(lcf_score_weights_parse(&back, json, &err), LCF_OK);
+    assert_memory_equal(&back, &w, sizeof(w));
+    json_object_set_new(json_object_get(json_object_get(json, "features"), "swing"), "spread",
+                        json_real(-1.0));
+    assert_int_equal(lcf_score_weights_parse(&back, json, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "swing"));
+    json_object_set_new(json, "version", json_integer(2));
+    assert_int_equal(lcf_score_weights_parse(&back, json, &err), LCF_EVERSION);
+    json_decref(json);
+    w.weight[LCF_RATIONALE_SWING] = 1e-9;
+    lcf_score_weights_identify(&w);
+    assert_string_not_equal(w.id, back.id);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,7 +221,7 @@ int main(void)
         cmocka_unit_test(test_consistency),  cmocka_unit_test(test_relevance),
         cmocka_unit_test(test_completeness), cmocka_unit_test(test_coherence),
         cmocka_unit_test(test_doubled),      cmocka_unit_test(test_echo_and_language),
-        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_long),         cmocka_unit_test(test_weights),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
