@@ -65,6 +65,25 @@ static void bf16_pair(uint16_t *y, const float *a, const float *b, size_t n)
     }
 }
 
+/* C will be written when the sums are complete: its lines are on their way meanwhile. */
+ALWAYS_INLINE void ask_for_c(const float *c, size_t ldc, const size_t rows)
+{
+#pragma GCC unroll 12
+    for (size_t r = 0; r < rows; r++) {
+        __builtin_prefetch(c + r * ldc, 1, 3);
+        __builtin_prefetch(c + r * ldc + 16, 1, 3);
+    }
+}
+
+/* So are the rows of A that follow, a line for every pair of k. A has as many lines as there are
+ * rows for each 16 pairs. */
+ALWAYS_INLINE void ask_for_a(const uint16_t *a, size_t lda, size_t i, const size_t rows)
+{
+    const size_t r = i / 2 % 16;
+
+    __builtin_prefetch(a + (rows + (r < rows ? r : rows - 1)) * lda + i / 32 * 32, 0, 3);
+}
+
 /* rows is a constant where this is inlined. n: columns of C in the panel. */
 ALWAYS_INLINE void tile(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
                         size_t n, size_t k, bool add, const size_t rows)
@@ -77,10 +96,12 @@ ALWAYS_INLINE void tile(float *c, size_t ldc, const uint16_t *a, size_t lda, con
 #pragma GCC unroll 12
     for (r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    ask_for_c(c, ldc, rows);
     for (i = 0; i < k; i += 2) {
         const __m512bh b0 = (__m512bh)_mm512_loadu_si512(panel + i * LCF_PANEL);
         const __m512bh b1 = (__m512bh)_mm512_loadu_si512(panel + i * LCF_PANEL + 32);
 
+        ask_for_a(a, lda, i, rows);
 #pragma GCC unroll 12
         for (r = 0; r < rows; r++) {
             int32_t pair;
