@@ -34,6 +34,7 @@
     X("sweep", lcf_cmd_sweep, "train rankers with many settings, the best first")          \
     X("train-next", lcf_cmd_train_next, "train models of the next item, ranked among all") \
     X("compare-next", lcf_cmd_compare_next, "compare two next-item runs, with intervals")  \
+    X("arm", lcf_cmd_arm, "runs of one system as one arm with seeds")                      \
     X("evaluate", lcf_cmd_evaluate, "compare two rankers, with intervals and a gate")      \
     X("compare", lcf_cmd_compare, "put rankers beside a baseline, as one table")           \
     X("ope", lcf_cmd_ope, "what another policy would have earned, from a log")             \

@@ -35,6 +35,21 @@ expect 0 'AUC' "$LLMCF" judge $judge ${full/dotted/bits} --out judged-bits
 cmp -s judged/test.lcf judged-bits/test.lcf && fail "the form of the codes changes nothing"
 expect 0 'report.html' "$LLMCF" evaluate --a binmf --b judged/yes --replicates 100 --out report
 
+# runs of one system as one arm
+mkdir -p other-rows test-alone
+cp judged/valid.lcf judged/test.lcf other-rows/ && cp judged/valid.lcf other-rows/test.lcf && cp judged/test.lcf test-alone/
+expect 0 '2 seeds' "$LLMCF" arm judged judged-bits --out arm --json
+jq -e '.seeds == 2 and (.current | not)' stdout >/dev/null || fail "arm: $(cat stdout)"
+expect 0 'up to date' "$LLMCF" arm judged judged-bits --out arm
+[ "$(ls arm | tr '\n' ' ')" = "manifest.json test.lcf valid.lcf " ] || fail "files: $(ls arm)"
+expect 0 'report.html' "$LLMCF" evaluate --a judged --b arm --replicates 100 --out spread --json
+jq -e --slurpfile j <(jq .stats.counts.test judged/manifest.json) '(.measures.auc.b.per_seed | length == 2) and
+    (.measures.auc.b.per_seed[0] - $j[0].difference.auc | fabs) < 1e-6' stdout >/dev/null || fail "the seeds of the arm"
+expect 1 'that of judged' "$LLMCF" arm judged other-rows --out x
+expect 1 'has valid.lcf, and test-alone has not' "$LLMCF" arm judged test-alone --out x
+expect 1 'neither valid.lcf nor test.lcf' "$LLMCF" arm codes --out x
+expect 2 'at least one RUN' "$LLMCF" arm --out x
+
 expect 2 'full-items.prompt:5: codes are spoken of here, and none are given' "$LLMCF" judge $judge ${full/--codes codes/} --out x
 expect 2 'no prompt speaks of them' "$LLMCF" judge $judge $text --codes codes --out x
 printf 'llmcf-prompt 1\nname: t\nversion: 1\n[ask]\nWill they\nlike {{price}}?\n' >wrong.prompt

@@ -1,0 +1,218 @@
+/* Runs of one system as one arm: their rows are the same, their scores one below the other. */
+#include "offline/eval/arm_runs.h"
+
+#include "common/base/file.h"
+#include "common/base/manifest.h"
+#include "common/base/mem.h"
+#include "common/data/predictions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const SPLITS[] = {"valid", "test"};
+#define SPLITS_N 2
+
+static char *split_path(const char *dir, size_t split)
+{
+    char name[16];
+
+    strcat(strcpy(name, SPLITS[split]), ".lcf");
+    return lcf_path_join(dir, name);
+}
+
+/* ---- one split ---- */
+
+typedef struct stack { /* the runs' predictions of one split, and what they become */
+    const lcf_arm_options *o;
+    size_t split;
+    lcf_predictions *runs; /* [runs_n] */
+    uint64_t *seeds;
+    float *scores; /* [seeds_n, rows_n] */
+    size_t seeds_n;
+} stack;
+
+static lcf_status open_runs(stack *s, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    s->runs = lcf_alloc_zero(s->o->runs_n, sizeof(*s->runs));
+    if (!s->runs)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu runs", s->o->runs_n);
+    for (size_t i = 0; i < s->o->runs_n && !status; i++) {
+        char *path = split_path(s->o->runs[i], s->split);
+        status = path ? lcf_predictions_open(&s->runs[i], path, err)
+                      : LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->runs[i]);
+        s->seeds_n += s->runs[i].seeds_n;
+        free(path);
+    }
+    return status;
+}
+
+/* Whether run `idx` is about the rows of the first. */
+static lcf_status check_rows(const stack *s, size_t idx, lcf_err *err)
+{
+    const lcf_predictions *a = &s->runs[0], *b = &s->runs[idx];
+
+    if (a->rows_n != b->rows_n)
+        return LCF_FAIL(err, LCF_EINVAL, "%s/%s.lcf has %zu rows, that of %s %zu", s->o->runs[idx],
+                        SPLITS[s->split], b->rows_n, s->o->runs[0], a->rows_n);
+    for (size_t i = 0; i < a->rows_n; i++)
+        if (a->row[i] != b->row[i] || a->user[i] != b->user[i] || a->label[i] != b->label[i])
+            return LCF_FAIL(err, LCF_EINVAL,
+                            "%s/%s.lcf: row %zu is another one than that of %s; the runs of an arm "
+                            "are about the same rows",
+                            s->o->runs[idx], SPLITS[s->split], i, s->o->runs[0]);
+    return LCF_OK;
+}
+
+static lcf_status stack_scores(stack *s, lcf_err *err)
+{
+    const size_t rows_n = s->runs[0].rows_n;
+    lcf_status status = LCF_OK;
+    size_t bytes, at = 0;
+
+    s->seeds = lcf_alloc(s->seeds_n + 1, sizeof(*s->seeds));
+    if (lcf_mul_size(&bytes, s->seeds_n * sizeof(*s->scores), rows_n + 1))
+        s->scores = lcf_alloc(bytes, 1);
+    if (!s->seeds || !s->scores)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu x %zu scores", s->seeds_n, rows_n);
+    for (size_t i = 0; i < s->o->runs_n && !status; i++) {
+        const lcf_predictions *run = &s->runs[i];
+        status = check_rows(s, i, err);
+        if (!status)
+            memcpy(s->scores + at * rows_n, run->scores,
+                   run->seeds_n * rows_n * sizeof(*s->scores));
+        at += run->seeds_n;
+    }
+    for (size_t i = 0; i < s->seeds_n; i++)
+        s->seeds[i] = i + 1;
+    return status;
+}
+
+static lcf_status save(const stack *s, const char *dir, lcf_err *err)
+{
+    const lcf_predictions *first = &s->runs[0];
+    char *path = split_path(dir, s->split);
+    lcf_status status;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    status =
+        lcf_predictions_save(path,
+                             &(lcf_predictions){NULL, first->rows_n, s->seeds_n, first->row,
+                                                first->user, first->label, s->seeds, s->scores},
+                             err);
+    free(path);
+    return status;
+}
+
+static lcf_status make_split(size_t *seeds_n, const lcf_arm_options *o, size_t split,
+                             const char *dir, lcf_err *err)
+{
+    stack s = {.o = o, .split = split};
+    lcf_status status = open_runs(&s, err);
+
+    if (!status)
+        status = stack_scores(&s, err);
+    if (!status)
+        status = save(&s, dir, err);
+    *seeds_n = s.seeds_n;
+    for (size_t i = 0; s.runs && i < o->runs_n; i++)
+        lcf_predictions_close(&s.runs[i]);
+    free(s.runs);
+    free(s.seeds);
+    free(s.scores);
+    return status;
+}
+
+/* ---- the step ---- */
+
+/* Which splits the runs have: those of the first. */
+static lcf_status find_splits(bool has[SPLITS_N], const lcf_arm_options *o, lcf_err *err)
+{
+    for (size_t i = 0; i < o->runs_n; i++)
+        for (size_t split = 0; split < SPLITS_N; split++) {
+            char *path = split_path(o->runs[i], split);
+            const bool there = path && lcf_path_exists(path);
+            if (!path)
+                return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->runs[i]);
+            free(path);
+            if (i && there != has[split])
+                return LCF_FAIL(err, LCF_EINVAL, "%s has %s.lcf, and %s has not",
+                                o->runs[there ? i : 0], SPLITS[split], o->runs[there ? 0 : i]);
+            has[split] = there;
+        }
+    return has[0] || has[1]
+               ? LCF_OK
+               : LCF_FAIL(err, LCF_ENOENT, "%s has neither valid.lcf nor test.lcf", o->runs[0]);
+}
+
+static lcf_status describe(lcf_manifest *m, const lcf_arm_options *o, const bool has[SPLITS_N],
+                           lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < o->runs_n * SPLITS_N && !status; i++) {
+        const size_t split = i % SPLITS_N;
+        lcf_buf role = LCF_BUF_INIT;
+        char *path = split_path(o->runs[i / SPLITS_N], split);
+        lcf_buf_printf(&role, "%s-%zu", SPLITS[split], i / SPLITS_N + 1);
+        if (!path || role.status)
+            status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->runs[i / SPLITS_N]);
+        else if (has[split])
+            status = lcf_manifest_input(m, lcf_buf_text(&role), path, err);
+        free(path);
+        lcf_buf_dispose(&role);
+    }
+    return status;
+}
+
+static lcf_status make(size_t *seeds_n, lcf_manifest *m, const lcf_arm_options *o,
+                       const bool has[SPLITS_N], lcf_err *err)
+{
+    lcf_stage *stage = NULL;
+    lcf_status status = lcf_stage_open(&stage, o->out, err);
+
+    for (size_t split = 0; split < SPLITS_N && !status; split++)
+        if (has[split])
+            status = make_split(seeds_n, o, split, lcf_stage_path(stage), err);
+    if (!status)
+        status = lcf_manifest_stat(m, "seeds", json_integer((json_int_t)*seeds_n), err);
+    if (!status)
+        status = lcf_manifest_write(m, lcf_stage_path(stage), err);
+    if (!status)
+        return lcf_stage_commit(stage, err);
+    lcf_stage_abandon(stage);
+    return status;
+}
+
+static lcf_status read_seeds(size_t *seeds_n, const char *dir, lcf_err *err)
+{
+    json_t *seeds = NULL;
+    lcf_status status = lcf_manifest_read_stat(&seeds, dir, "seeds", err);
+
+    *seeds_n = status ? 0 : (size_t)json_integer_value(seeds);
+    json_decref(seeds);
+    return status;
+}
+
+lcf_status lcf_arm_step(size_t *seeds_n, bool *current, const lcf_arm_options *options,
+                        lcf_err *err)
+{
+    bool has[SPLITS_N] = {false, false};
+    lcf_manifest *m = NULL;
+    lcf_status status = find_splits(has, options, err);
+
+    *seeds_n = 0;
+    if (!status)
+        status = lcf_manifest_create(&m, "arm", err);
+    if (!status)
+        status = describe(m, options, has, err);
+    *current = !status && !options->force && lcf_manifest_is_current(m, options->out);
+    if (*current)
+        status = read_seeds(seeds_n, options->out, err);
+    else if (!status)
+        status = make(seeds_n, m, options, has, err);
+    lcf_manifest_free(m);
+    return status;
+}
