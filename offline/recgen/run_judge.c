@@ -12,6 +12,7 @@
 #include "common/data/judgements.h"
 #include "common/data/predictions.h"
 #include "offline/eval/auc.h"
+#include "offline/eval/log_loss.h"
 #include "offline/eval/user_auc.h"
 #include "offline/recgen/judge.h"
 
@@ -239,24 +240,42 @@ static void close_rows(split_rows *r)
     free(r->scratch);
 }
 
-/* AUC and UAUC by one of the scores. */
+/* A score as a probability: of Yes against No, or against all words. */
+static float probability_of(const lcf_judgement *j, int score)
+{
+    return score == DIFFERENCE ? 1.0f / (1.0f + expf(-j->difference)) : expf(j->yes_logprob);
+}
+
+static double log_loss_of(const judging *g, split_rows *r, int score)
+{
+    if (score == YES_LOGIT)
+        return NAN; /* no probability */
+    for (size_t i = 0; i < r->n; i++)
+        r->scores[i] = probability_of(&g->judged[r->begin + i], score);
+    return lcf_log_loss(r->scores, r->labels, r->n);
+}
+
+/* AUC, UAUC and log loss by one of the scores. */
 static lcf_status measure_score(json_t *stats, const judging *g, split_rows *r, int score,
                                 lcf_err *err)
 {
     lcf_user_auc users;
     lcf_status status;
+    double auc;
 
     for (size_t i = 0; i < r->n; i++)
         r->scores[i] = score_of(&g->judged[r->begin + i], score);
     status =
         lcf_user_auc_compute(&users, NULL, r->scores, r->labels, r->users, r->n, g->d.users_n, err);
-    if (!status &&
-        json_object_set_new(stats, SCORE_NAMES[score],
-                            json_pack("{s:o, s:o}", "auc",
-                                      figure(lcf_auc(r->scores, r->labels, r->n, r->scratch)),
-                                      "uauc", figure(users.uauc))))
-        status = LCF_FAIL(err, LCF_ENOMEM, "counts");
-    return status;
+    if (status)
+        return status;
+    auc = lcf_auc(r->scores, r->labels, r->n, r->scratch);
+    if (json_object_set_new(stats, SCORE_NAMES[score],
+                            json_pack("{s:o, s:o, s:o}", "auc", figure(auc), "uauc",
+                                      figure(users.uauc), "logloss",
+                                      figure(log_loss_of(g, r, score)))))
+        return LCF_FAIL(err, LCF_ENOMEM, "counts");
+    return LCF_OK;
 }
 
 static lcf_status split_stats(json_t **out, const judging *g, int split, lcf_err *err)
@@ -290,7 +309,7 @@ static lcf_status make_stats(judging *g, lcf_err *err)
     return status;
 }
 
-/* A probability as predictions of a whole split: of Yes against No, or against all words. */
+/* The probability as predictions of a whole split. */
 static lcf_status write_predictions(const judging *g, const char *dir, lcf_split split, int score,
                                     lcf_err *err)
 {
@@ -300,10 +319,8 @@ static lcf_status write_predictions(const judging *g, const char *dir, lcf_split
 
     if (!scores)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu predictions", n);
-    for (size_t i = 0; i < n; i++) {
-        const float x = score_of(&g->judged[begin + i], score);
-        scores[i] = score == DIFFERENCE ? 1.0f / (1.0f + expf(-x)) : expf(x);
-    }
+    for (size_t i = 0; i < n; i++)
+        scores[i] = probability_of(&g->judged[begin + i], score);
     status = lcf_predictions_save_split(dir, &g->d, split, scores, err);
     free(scores);
     return status;

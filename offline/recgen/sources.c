@@ -519,6 +519,11 @@ lcf_status lcf_prompt_segments(lcf_segments *out, const lcf_prompt_options *opti
     return status;
 }
 
+static bool asks_alone(const lcf_prompt_options *prompt)
+{
+    return prompt->template && prompt->template->ask.len;
+}
+
 /* decide, explain and cot. `text`: the chain of thought, or NULL for the teacher's. */
 static lcf_status decision_segments(lcf_segments *out, const lcf_sources *s,
                                     const lcf_prompt_options *prompt, bool explain, size_t sample,
@@ -539,7 +544,8 @@ static lcf_status decision_segments(lcf_segments *out, const lcf_sources *s,
         lcf_buf_append_char(&out->text, ' ');
         lcf_buf_append(&out->text, text->data, text->len);
     }
-    return lcf_segments_cut(out, false, true, true, err);
+    /* What a question of its own asks for is one word: there is no end to learn behind it. */
+    return lcf_segments_cut(out, false, true, explain || !asks_alone(prompt), err);
 }
 
 static void append_titles(lcf_buf *out, const lcf_prompt_options *prompt, const lcf_catalogue *c,

@@ -304,7 +304,7 @@ static void test_rows(void **state)
         assert_true(row.list[0].opens && !row.list[0].answer);
         assert_memory_equal(lcf_segments_text(&row, 1).data, f.sample.label ? " Yes" : " No",
                             f.sample.label ? 4 : 3);
-        assert_true(row.list[1].answer && row.list[1].closes);
+        assert_true(row.list[1].answer && !row.list[1].closes);
         free(want);
         while (trim.history_n > 1)
             assert_true(lcf_trim_more(&trim, s, 0, (uint32_t)sample, 100, 2, 50));

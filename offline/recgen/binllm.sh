@@ -1,0 +1,97 @@
+#!/bin/bash
+# binllm.sh LLMCF BASE.gguf SPLIT OUT: BinLLM on a model of ours. SPLIT is the CoLLM split of MovieLens-1M (train, valid, test and items
+# .tsv). A BinMF gives every user and item a code; LoRA on q and v teaches BASE to answer the published questions: with titles alone
+# (text), with codes alone (id), with both from the start (intuitive), and with both after the titles alone (two-step, which makes STEPS
+# of each); codes as bits and dotted. The test rows are scored by Yes against No, by log p(Yes) and by the logit of Yes as published.
+# Into OUT: binllm.csv (a line per system, form, seed and score; beside BinMF), arms/ (each system's seeds as one arm), compare/ (every
+# arm against BinMF, with paired intervals). What is finished is not made again.
+#   SEEDS="1 2 3 4 5"  STEPS=400  BATCH=16  LR=0.03  ROWS=0 (training rows that are seen; 0: all)  FORMS="bits dotted"
+#   SHARE=0.05 (of the training rows, scored too)  BINMF_SEEDS=1,2,3,4,5  TARGETS=attn_q,attn_v  THREADS=0
+set -eu
+llmcf=$1 base=$2 split=$3 out=$4
+seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} forms=${FORMS:-bits dotted} rows=${ROWS:-0} share=${SHARE:-0.05}
+here=$(dirname "$0")
+config=$here/../config
+prompts=$here/prompts
+lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets ${TARGETS:-attn_q,attn_v}"
+lora+=" --lr ${LR:-0.03} --weight-decay 0 --loss answer"
+threads="--threads ${THREADS:-0}"
+source=decide
+[ "$rows" = 0 ] || source+=,rows=$rows
+mkdir -p "$out"
+csv=$out/binllm.csv
+echo system,form,seed,score,auc,uauc,logloss,train_auc,tokens_per_row,tune_seconds,seconds_per_1000_rows >"$csv.new"
+
+step() { "$llmcf" "$@" --quiet 2>>"$out/log" || { echo "binllm: llmcf $1 failed, see $out/log" >&2; exit 1; }; }
+# words SYSTEM FORM: the question of a system, into $words
+words() {
+    local kind=full
+    case $1 in text | id) kind=$1 ;; esac
+    words="--prompt-template $prompts/binllm-$kind-movies.prompt --history 10"
+    [ "$kind" = text ] || words+=" --codes $out/codes --code-form $2"
+}
+# run SYSTEM FORM SEED [OPTION...]: tunes, scores, and writes the lines of the table
+run() {
+    local system=$1 form=$2 seed=$3 name=$1-$2-$3 score
+    shift 3
+    words "$system" "$form"
+    # shellcheck disable=SC2086
+    step tune --dataset "$out/dataset" --model "$base" $words $lora --source $source --cutoff 512 --seed "$seed" --steps "$steps" --batch "${BATCH:-16}" \
+        --warmup 20 --eval-rows 0 $threads --out "$out/$name" --json "$@" >"$out/$name.new"
+    # what an earlier run took is kept where there is nothing to do
+    ! jq -e '.current | not' "$out/$name.new" >/dev/null || cp "$out/$name.new" "$out/$name.json"
+    rm "$out/$name.new"
+    # shellcheck disable=SC2086
+    step judge --dataset "$out/dataset" --model "$out/$name/recgen.gguf" $words --splits train,test --share "$share" $threads \
+        --out "$out/$name-judged"
+    for score in difference yes_logprob yes_logit; do
+        jq -r --arg head "$system,$form,$seed,$score" --arg score $score --argjson tuned "$(cat "$out/$name.json")" '.stats.counts |
+            "\($head),\(.test[$score].auc),\(.test[$score].uauc),\(.test[$score].logloss // ""),\(.train[$score].auc),\(.test.tokens_per_row),\(
+            $tuned.seconds | floor),\(.seconds_per_1000_rows)"' "$out/$name-judged/manifest.json" >>"$csv.new"
+    done
+}
+
+[ -e "$out/raw/items.tsv" ] || sh "$config/collm-ml1m.sh" "$split" "$out/raw"
+step prepare --input "$out/raw" --config "$config/collm-ml1m.yaml" --out "$out/dataset"
+# shellcheck disable=SC2086
+step train --dataset "$out/dataset" $threads --config "$config/collm-ml1m-binmf.yaml" ${BINMF_SEEDS:+--seeds "$BINMF_SEEDS"} --out "$out/binmf"
+step codes --dataset "$out/dataset" --ranker "$out/binmf/best.lcf" --tokenizer "$base" --out "$out/codes"
+jq -r '.seeds[] | "binmf,,\(.seed),probability,\(.test_auc),\(.test_uauc // ""),\(.test_logloss),,,,"' "$out/binmf/report.json" >>"$csv.new"
+
+for seed in $seeds; do
+    run text - "$seed"
+    for form in $forms; do
+        run id "$form" "$seed"
+        run intuitive "$form" "$seed"
+        run two-step "$form" "$seed" --adapter "$out/text---$seed/adapter.gguf"
+    done
+    echo "binllm: seed $seed done" >&2
+done
+mv "$csv.new" "$csv"
+
+# Each system's seeds as one arm, all of them against BinMF.
+arms=()
+arm() {
+    local runs=() seed name=$1
+    [ "$2" = - ] || name+=-$2
+    for seed in $seeds; do runs+=("$out/$1-$2-$seed-judged"); done
+    "$llmcf" arm "${runs[@]}" --out "$out/arms/$name" --quiet 2>>"$out/log"
+    arms+=("$out/arms/$name")
+}
+arm text -
+for form in $forms; do
+    for system in id intuitive two-step; do arm $system "$form"; done
+done
+# shellcheck disable=SC2086
+step compare $threads --baseline "$out/binmf" "${arms[@]}" --out "$out/compare"
+
+# Means and standard deviations over the seeds.
+awk -F, 'NR > 1 { key = sprintf("%-10s %-6s %-11s", $1, $2, $4); if (!(key in n)) order[++keys] = key
+    n[key]++; for (i = 5; i <= 11; i++) if ($i != "") { c[key, i]++; s[key, i] += $i; q[key, i] += $i * $i } }
+    function show(key, i,  k, m, v) { k = c[key, i]; if (!k) return "-"; m = s[key, i] / k; v = k > 1 ? (q[key, i] - k * m * m) / (k - 1) : 0
+        return sprintf("%.4f +- %.4f", m, v > 0 ? sqrt(v) : 0) }
+    function mean(key, i) { return c[key, i] ? sprintf("%.1f", s[key, i] / c[key, i]) : "-" }
+    END { printf "%-29s %4s  %-16s  %-16s  %-16s  %-16s  %7s  %7s  %s\n", "system     form   score", "runs", "AUC", "UAUC", "log loss",
+              "AUC of training", "tokens", "tuned s", "s per 1,000"
+          for (i = 1; i <= keys; i++) { k = order[i]; printf "%s %4d  %-16s  %-16s  %-16s  %-16s  %7s  %7s  %s\n", k, n[k], show(k, 5), show(k, 6),
+              show(k, 7), show(k, 8), mean(k, 9), mean(k, 10), mean(k, 11) } }' "$csv"
