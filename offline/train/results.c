@@ -50,7 +50,8 @@ json_t *train_result_json(const train_result *r, bool with_times)
              put_real(object, "test_logloss", r->test_logloss);
     if (with_times)
         failed = failed || put_real(object, "seconds", r->seconds) ||
-                 put_real(object, "samples_per_s", r->samples_per_s);
+                 put_real(object, "samples_per_s", r->samples_per_s) ||
+                 put_real(object, "seconds_per_1000_rows", r->seconds_per_1000_rows);
     if (failed) {
         json_decref(object);
         return NULL;
@@ -86,9 +87,13 @@ static lcf_status read_report(train_result *r, const json_t *json, lcf_err *err)
         const char *name;
         double *out;
     } reals[] = {
-        {"valid_auc", &r->valid_auc},         {"valid_logloss", &r->valid_logloss},
-        {"test_auc", &r->test_auc},           {"test_logloss", &r->test_logloss},
-        {"samples_per_s", &r->samples_per_s}, {"seconds", &r->seconds},
+        {"valid_auc", &r->valid_auc},
+        {"valid_logloss", &r->valid_logloss},
+        {"test_auc", &r->test_auc},
+        {"test_logloss", &r->test_logloss},
+        {"samples_per_s", &r->samples_per_s},
+        {"seconds", &r->seconds},
+        {"seconds_per_1000_rows", &r->seconds_per_1000_rows},
     };
     uint64_t best_epoch;
     lcf_status status = read_epochs(r, json_object_get(json, "epochs"), err);
@@ -106,7 +111,7 @@ static lcf_status read_report(train_result *r, const json_t *json, lcf_err *err)
 
 static seed_file file_of(const lcf_dataset *d)
 {
-    return (seed_file){"train-result", 1, LCF_F32, lcf_dataset_split_n(d, LCF_VALID),
+    return (seed_file){"train-result", 2, LCF_F32, lcf_dataset_split_n(d, LCF_VALID),
                        lcf_dataset_split_n(d, LCF_TEST)};
 }
 

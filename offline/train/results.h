@@ -14,7 +14,8 @@ lcf_status train_result_save(const train_result *r, const lcf_ranker *ranker, co
 lcf_status train_result_load(train_result *r, const char *dir, uint64_t seed, const lcf_dataset *d,
                              lcf_err *err);
 
-/* One seed as an object of report.json; with_times adds seconds and samples_per_s. New, or NULL. */
+/* One seed as an object of report.json; with_times adds seconds, samples_per_s
+ * and seconds_per_1000_rows. New, or NULL. */
 json_t *train_result_json(const train_result *r, bool with_times);
 /* valid.lcf or test.lcf of all seeds into dir. */
 lcf_status train_predictions_save(const char *dir, const train_result *results, size_t results_n,

@@ -291,6 +291,16 @@ static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
     return status;
 }
 
+static lcf_status score_test(train_result *r, trainer *t, lcf_err *err)
+{
+    const size_t n = lcf_dataset_split_n(&t->in->dataset, LCF_TEST);
+    const double start = lcf_clock_s();
+    lcf_status status = evaluate(r->test, &r->test_auc, &r->test_logloss, t, LCF_TEST, err);
+
+    r->seconds_per_1000_rows = (lcf_clock_s() - start) * 1000 / (n ? (double)n : 1.0);
+    return status;
+}
+
 lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inputs *in,
                       const lcf_train_params *params, uint64_t seed, size_t threads,
                       const char *dir, const train_watch *watch, lcf_err *err)
@@ -319,8 +329,7 @@ lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inp
             evaluate(result->valid, &result->valid_auc, &result->valid_logloss, &t, LCF_VALID, err);
     }
     if (!status)
-        status =
-            evaluate(result->test, &result->test_auc, &result->test_logloss, &t, LCF_TEST, err);
+        status = score_test(result, &t, err);
     if (!status) {
         *ranker = t.ranker;
         t.ranker = NULL;

@@ -16,6 +16,7 @@ typedef struct train_result {
     train_epoch epochs[LCF_TRAIN_EPOCHS_MAX];
     double valid_auc, valid_logloss, test_auc, test_logloss; /* of the best epoch */
     double seconds, samples_per_s; /* of the training steps alone: rows over their seconds */
+    double seconds_per_1000_rows;  /* of scoring the test split */
     float *valid, *test;           /* [rows of that split] probabilities; owned */
 } train_result;
 
