@@ -281,9 +281,15 @@ double lcf_grads_norm(const lcf_grads *g)
     size_t at = 0, n;
     float *values;
 
-    while (next_stretch(&values, &n, g, &at))
-        for (size_t i = 0; i < n; i++)
+    while (next_stretch(&values, &n, g, &at)) {
+        size_t i = 0;
+
+        for (; i + 4 <= n; i += 4)
+            for (size_t chain = 0; chain < 4; chain++)
+                sums[chain] += (double)values[i + chain] * values[i + chain];
+        for (; i < n; i++)
             sums[i & 3] += (double)values[i] * values[i];
+    }
     return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 

@@ -65,7 +65,8 @@ static void norm_rows(lcf_net *net, const void *arg, size_t first, size_t n, siz
     net_operands(net, net->work->head_left, (net_left){NULL, 0}, h, d, first, n, d);
 }
 
-/* The log of the sum of exponentials of each row of a tile; keeps the target's logit. */
+/* The log of the sum of exponentials of each row of a tile; keeps the target's logit, and what the
+ * gradient needs of the others. */
 static void tile_statistics(const head_job *job, const float *tile, size_t chunk, size_t first,
                             size_t rows)
 {
@@ -80,6 +81,8 @@ static void tile_statistics(const head_job *job, const float *tile, size_t chunk
             w->target_logit[first + r] = row[target - begin];
         w->chunk_lse[chunk * job->n + first + r] =
             lcf_cross_entropy(NULL, row, 0, columns, 1.0f) + row[0];
+        if (job->dx)
+            lcf_keep(job->net->precision, kept_logits(job, chunk, first + r), row, HEAD_COLUMNS);
     }
 }
 
@@ -101,8 +104,6 @@ static lcf_status logits_task(void *arg, size_t chunk, size_t worker, lcf_err *e
         lcf_product(net->precision, tile, HEAD_COLUMNS, net_left_at(net, w->head_left, r),
                     w->head_left.ld, room, rows, columns, d, false);
         tile_statistics(job, tile, chunk, r, rows);
-        if (job->dx)
-            lcf_keep(net->precision, kept_logits(job, chunk, r), tile, rows * HEAD_COLUMNS);
     }
     return LCF_OK;
 }
@@ -147,6 +148,33 @@ static void tile_gradient(float *tile, const head_job *job, size_t chunk, size_t
     }
 }
 
+/* The gradient of a chunk's logits as left operands: its rows [first, first + n), and all rows
+ * transposed. */
+typedef struct logit_gradient {
+    net_left rows, transposed; /* transposed: no data where the output matrix has no gradient */
+    float *tile;               /* [TILE_ROWS, HEAD_COLUMNS] */
+} logit_gradient;
+
+#define TILE_ROWS 32 /* at a time: what they take stays in the first cache; even */
+
+static void make_operands(const logit_gradient *dl, const head_job *job, size_t chunk, size_t first,
+                          size_t n)
+{
+    const lcf_net *net = job->net;
+    const size_t columns = chunk_columns(net, chunk);
+
+    for (size_t r = 0; r < n; r += TILE_ROWS) {
+        const size_t rows = n - r < TILE_ROWS ? n - r : TILE_ROWS;
+        char *to = (char *)dl->rows.data + r * dl->rows.ld * lcf_operand_bytes(net->precision);
+
+        tile_gradient(dl->tile, job, chunk, first + r, rows);
+        lcf_left(net->precision, to, dl->rows.ld, dl->tile, HEAD_COLUMNS, rows, columns);
+        if (dl->transposed.data)
+            lcf_left_transposed(net->precision, dl->transposed.data, dl->transposed.ld, first + r,
+                                dl->tile, HEAD_COLUMNS, rows, columns);
+    }
+}
+
 /* The gradients that a chunk of the vocabulary gives: of its rows of the output matrix, and of the
  * input, added to dx. */
 static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool first_of_group,
@@ -157,30 +185,26 @@ static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool fi
     const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
     const size_t bytes = lcf_operand_bytes(net->precision);
     const float *matrix = net->output.value + chunk * HEAD_COLUMNS * d;
-    float *tile = take(&room, HEAD_ROWS * HEAD_COLUMNS, sizeof(*tile));
-    net_left dl, dl_t = {NULL, lcf_left_ld(job->n)};
+    logit_gradient dl = {{NULL, lcf_left_ld(HEAD_COLUMNS)}, {NULL, lcf_left_ld(job->n)}, NULL};
     char *panels;
 
-    dl.ld = lcf_left_ld(HEAD_COLUMNS);
-    dl.data = take(&room, HEAD_ROWS * dl.ld, bytes);
+    dl.tile = take(&room, TILE_ROWS * HEAD_COLUMNS, sizeof(*dl.tile));
+    dl.rows.data = take(&room, HEAD_ROWS * dl.rows.ld, bytes);
     if (net->output.grad)
-        dl_t.data = take(&room, HEAD_COLUMNS * dl_t.ld, bytes);
+        dl.transposed.data = take(&room, HEAD_COLUMNS * dl.transposed.ld, bytes);
     panels = room;
     lcf_right(net->precision, panels, matrix, d, false, columns, d);
     for (size_t r = 0; r < job->n; r += HEAD_ROWS) {
         const size_t rows = job->n - r < HEAD_ROWS ? job->n - r : HEAD_ROWS;
 
-        tile_gradient(tile, job, chunk, r, rows);
-        lcf_left(net->precision, dl.data, dl.ld, tile, HEAD_COLUMNS, rows, columns);
-        if (dl_t.data)
-            lcf_left_transposed(net->precision, dl_t.data, dl_t.ld, r, tile, HEAD_COLUMNS, rows,
-                                columns);
-        lcf_product(net->precision, dx + r * d, d, dl.data, dl.ld, panels, rows, d, columns,
-                    !first_of_group);
+        make_operands(&dl, job, chunk, r, rows);
+        lcf_product(net->precision, dx + r * d, d, dl.rows.data, dl.rows.ld, panels, rows, d,
+                    columns, !first_of_group);
     }
-    if (dl_t.data)
-        lcf_product(net->precision, net->output.grad + chunk * HEAD_COLUMNS * d, d, dl_t.data,
-                    dl_t.ld, w->head_panels, columns, d, job->n, !net->fresh);
+    if (dl.transposed.data)
+        lcf_product(net->precision, net->output.grad + chunk * HEAD_COLUMNS * d, d,
+                    dl.transposed.data, dl.transposed.ld, w->head_panels, columns, d, job->n,
+                    !net->fresh);
 }
 
 static lcf_status gradient_task(void *arg, size_t group, size_t worker, lcf_err *err)
