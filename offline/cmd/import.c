@@ -2,6 +2,7 @@
 #include "offline/llama/import.h"
 #include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/progress.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
@@ -26,6 +27,7 @@ static const char DOC[] =
     "`llmcf generate`, `judge` and `measure`. F32, F16 and BF16 weights of model_type llama, "
     "mistral and qwen2 are read; a merged model, not an adapter. A model that is GGUF already "
     "needs no import; `llmcf quantize` changes its type.\n\n"
+    "A signal ends it with exit code 75; OUT is not touched then.\n\n"
     "Example:\n"
     "  llmcf import trained/ --tokenizer base.gguf --type bf16 --out recgen.gguf";
 
@@ -91,6 +93,7 @@ int lcf_cmd_import(int argc, char **argv)
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&argp, "import", argc, argv, &a, &err);
 
+    lcf_stop_install();
     if (!status)
         status = lcf_llama_import(a.out, a.dir, a.tokenizer, a.type, &err);
     if (!status)

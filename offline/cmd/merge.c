@@ -31,6 +31,7 @@ static const char DOC[] =
     "The adapter is a GGUF file in llama.cpp's layout, such as `llmcf tune --lora-rank` writes. "
     "One "
     "that names another base model than --model, or has other shapes, is refused.\n\n"
+    "A signal ends it with exit code 75; --out is not touched then.\n\n"
     "Example:\n"
     "  llmcf merge --model base.gguf --adapter adapter.gguf --out merged.gguf";
 
@@ -109,6 +110,7 @@ int lcf_cmd_merge(int argc, char **argv)
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_cli_parse(&argp, "merge", argc, argv, &a, &err);
 
+    lcf_stop_install();
     if (!status)
         status = merge(&a, &err);
     return lcf_cli_finish("merge", status, &err);

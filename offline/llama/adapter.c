@@ -2,6 +2,7 @@
 #include "offline/llama/adapter.h"
 
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "offline/llama/train_internal.h"
 
 #include <inttypes.h>
@@ -248,6 +249,8 @@ lcf_status lcf_adapter_put(lcf_llama_trainer *t, const lcf_adapter *a, lcf_err *
     for (size_t i = 0; i < t->params.list_n; i++) {
         const lcf_gguf_tensor *x = lcf_gguf_tensor_find(a->gguf, t->params.list[i].name);
 
+        if (lcf_stop_requested())
+            return LCF_FAIL(err, LCF_ECANCELED, "%s: stopped; nothing was changed", a->path);
         lcf_gguf_dequantize(lcf_params_value(&t->params, i), x, 0, x->n);
     }
     return LCF_OK;

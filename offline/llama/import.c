@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "offline/llama/safetensors.h"
 
 #include <stdio.h>
@@ -131,6 +132,8 @@ static lcf_status take(const float **out, import *m, const char *name, size_t ro
     size_t dims_n = rows ? 2 : 1, n = (rows ? rows : 1) * cols;
     float *values = m->block + m->used;
 
+    if (lcf_stop_requested())
+        return LCF_FAIL(err, LCF_ECANCELED, "%s: stopped; nothing was changed", m->dir);
     if (!t)
         return LCF_FAIL(err, LCF_EFORMAT, "%s: no tensor %s", m->dir, name);
     if (t->dims_n != dims_n || t->dims[dims_n - 1] != cols || (rows && t->dims[0] != rows))

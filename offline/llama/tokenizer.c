@@ -254,10 +254,11 @@ static lcf_status index_text(lcf_tokenizer *t, uint32_t id)
         return lcf_piece_map_add(&t->map, piece.data, piece.len, id);
     }
     if (t->types[id] == LCF_PIECE_USER && spelled.len) {
-        if (spelled.len > t->user_bytes_max)
-            t->user_bytes_max = spelled.len;
         t->user_begins[(unsigned char)*spelled.data] = true;
-        status = lcf_piece_map_add(&t->users, spelled.data, spelled.len, id);
+        status =
+            lcf_grow((void **)&t->users, &t->users_capacity, t->users_n + 1, sizeof(*t->users));
+        if (!status)
+            t->users[t->users_n++] = id;
     }
     if (!status && piece.len &&
         (t->types[id] == LCF_PIECE_USER || t->types[id] == LCF_PIECE_CONTROL))
@@ -279,20 +280,32 @@ static lcf_status index_piece(lcf_tokenizer *t, uint32_t id, const char *source,
     return LCF_OK;
 }
 
+static int by_spelling(const void *a, const void *b, void *arg)
+{
+    const lcf_tokenizer *t = arg;
+    const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+    lcf_str x = t->spellings[i], y = t->spellings[j];
+    int order = memcmp(x.data, y.data, x.len < y.len ? x.len : y.len);
+
+    if (!order)
+        order = (x.len > y.len) - (x.len < y.len);
+    return order ? order : (i > j) - (i < j);
+}
+
 static lcf_status index_pieces(lcf_tokenizer *t, const char *source, lcf_err *err)
 {
     lcf_status status = lcf_piece_map_init(&t->map, t->vocab_n);
 
     if (!status)
         status = lcf_piece_map_init(&t->specials, 0);
-    if (!status)
-        status = lcf_piece_map_init(&t->users, 0);
     if (status)
         return LCF_FAIL(err, status, "%s: index of %zu pieces", source, t->vocab_n);
     for (size_t i = 0; i < 256; i++)
         t->byte_ids[i] = LCF_PIECE_NONE;
     for (uint32_t id = 0; id < t->vocab_n && !status; id++)
         status = index_piece(t, id, source, err);
+    if (t->users_n)
+        qsort_r(t->users, t->users_n, sizeof(*t->users), by_spelling, t);
     if (status || t->kind == LCF_TOKENIZER_WORDPIECE) /* its unknown piece is named by a key */
         return status;
     for (size_t i = 0; i < 256; i++)
@@ -469,7 +482,7 @@ void lcf_tokenizer_free(lcf_tokenizer *t)
         return;
     lcf_piece_map_dispose(&t->map);
     lcf_piece_map_dispose(&t->specials);
-    lcf_piece_map_dispose(&t->users);
+    free(t->users);
     free(t->text);
     free(t->pieces);
     free(t->spellings);

@@ -263,17 +263,44 @@ static lcf_status encode_plain(encoder *e, const char *text, size_t len, bool pr
     return status ? status : encode_spm(e, text, len);
 }
 
-/* The longest user-defined piece at the start of a text: its bytes, 0 for none. */
+/* The first user-defined piece of [low, high) whose byte at `at` is `byte` or more; all are longer
+ * than `at` and alike before it. */
+static size_t user_bound(const lcf_tokenizer *t, size_t low, size_t high, size_t at, int byte)
+{
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if ((unsigned char)t->spellings[t->users[middle]].data[at] < byte)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/*
+ * The longest user-defined piece at the start of a text: its bytes, 0 for none. Byte by byte the
+ * pieces that begin with the text get fewer, so that it costs what there is in common, not the
+ * length of the longest piece.
+ */
 static size_t user_piece(uint32_t *id, const lcf_tokenizer *t, const char *text, size_t len)
 {
+    size_t low = 0, high = t->users_n, best = 0;
+
     if (!t->user_begins[(unsigned char)*text])
         return 0;
-    for (size_t n = len < t->user_bytes_max ? len : t->user_bytes_max; n; n--) {
-        *id = lcf_piece_map_get(&t->users, text, n);
-        if (*id != LCF_PIECE_NONE)
-            return n;
+    for (size_t at = 0; low < high; at++) {
+        if (at && t->spellings[t->users[low]].len == at) {
+            best = at;
+            *id = t->users[low];
+        }
+        while (low < high && t->spellings[t->users[low]].len == at)
+            low++;
+        if (at == len)
+            break;
+        low = user_bound(t, low, high, at, (unsigned char)text[at]);
+        high = user_bound(t, low, high, at, (unsigned char)text[at] + 1);
     }
-    return 0;
+    return best;
 }
 
 static lcf_status encode_text(encoder *e, const char *text, size_t len, bool prefix)
@@ -282,7 +309,7 @@ static lcf_status encode_text(encoder *e, const char *text, size_t len, bool pre
     uint32_t id = 0;
     lcf_status status = LCF_OK;
 
-    for (size_t at = 0; at < len && !status && e->t->user_bytes_max; at += n ? n : 1) {
+    for (size_t at = 0; at < len && !status && e->t->users_n; at += n ? n : 1) {
         n = user_piece(&id, e->t, text + at, len - at);
         if (!n)
             continue;

@@ -58,9 +58,11 @@ struct lcf_tokenizer {
      * otherwise. */
     lcf_piece_map map;
     lcf_piece_map specials; /* control and user-defined pieces by what stands in the file */
-    lcf_piece_map users;    /* user-defined pieces by spelling: text becomes them whole */
-    bool user_begins[256];  /* by the first byte of such a spelling */
-    size_t piece_bytes_max, user_bytes_max;
+    /* User-defined pieces: text becomes them whole. By spelling, of equal ones the lowest first. */
+    uint32_t *users; /* [users_n] */
+    size_t users_n, users_capacity;
+    bool user_begins[256]; /* by the first byte of such a spelling */
+    size_t piece_bytes_max;
     uint32_t byte_ids[256];     /* LCF_PIECE_NONE where there is none */
     uint32_t bos, eos, unknown; /* LCF_PIECE_NONE where there is none; for WordPiece [CLS], [SEP] */
     uint32_t ends[3];           /* other pieces that end a turn or a message */

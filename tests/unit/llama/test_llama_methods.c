@@ -3,10 +3,13 @@
  * checkpointing, accumulation, dropout, optimizers, bf16, and exact resume of each.
  */
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "offline/llama/adapter.h"
+#include "offline/llama/import.h"
 
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -707,6 +710,34 @@ static void test_golden_adapter(void **state)
     lcf_pool_free(pool);
 }
 
+/* The last one: the stop flag stays. Nothing is written once a signal came. */
+static void test_stopped(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    char path[4096], tokenizer[4096], dir[4096];
+    lcf_llama_train_options o = full();
+    lcf_llama_trainer *t;
+    lcf_adapter *a;
+
+    (void)state;
+    if (!source)
+        skip();
+    snprintf(path, sizeof(path), "%s/schemas/examples/adapter.gguf", source);
+    assert_int_equal(lcf_adapter_open(&a, path, NULL), LCF_OK);
+    lcf_adapter_options(&o.lora, a);
+    t = trainer_of(&o);
+    lcf_stop_install();
+    raise(SIGINT);
+    assert_int_equal(lcf_adapter_put(t, a, NULL), LCF_ECANCELED);
+    snprintf(dir, sizeof(dir), "%s/tests/parity/golden/import", source);
+    snprintf(tokenizer, sizeof(tokenizer), "%s/schemas/examples/recgen.gguf", source);
+    assert_int_equal(lcf_llama_import("stopped.gguf", dir, tokenizer, LCF_GGUF_F32, NULL),
+                     LCF_ECANCELED);
+    assert_int_equal(access("stopped.gguf", F_OK), -1);
+    lcf_llama_trainer_free(t);
+    lcf_adapter_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -725,6 +756,7 @@ int main(void)
         cmocka_unit_test(test_adapter_file),
         cmocka_unit_test(test_bad_adapters),
         cmocka_unit_test(test_golden_adapter),
+        cmocka_unit_test(test_stopped),
     };
 
     lcf_flush_denormals();

@@ -520,6 +520,52 @@ static void test_spm_user_pieces(void **state)
     lcf_tokenizer_free(t);
 }
 
+/* Against trying every length, over pieces that are beginnings of one another. */
+static void test_user_pieces_at_random(void **state)
+{
+    enum { USERS = 60, PIECES = USERS + 6, TEXTS = 400, TEXT_MAX = 40 };
+    lcf_str pieces[PIECES] = {{"<unk>", 5}, {"<s>", 3}, {"</s>", 4}, {"a", 1}, {"b", 1}, {"c", 1}};
+    int32_t types[PIECES] = {2, 3, 3, 1, 1, 1};
+    char store[USERS][8], text[TEXT_MAX + 1];
+    const lcf_vocab v = {.kind = LCF_TOKENIZER_SPM, .n = PIECES, .pieces = pieces, .types = types};
+    lcf_tokens got = {NULL, 0, 0};
+    lcf_tokenizer *t;
+    lcf_rng rng;
+
+    (void)state;
+    lcf_rng_seed(&rng, 4, 0);
+    for (size_t i = 0; i < USERS; i++) {
+        size_t n = 2 + lcf_rng_below(&rng, 6);
+        for (size_t k = 0; k < n; k++)
+            store[i][k] = (char)('a' + lcf_rng_below(&rng, 2));
+        pieces[6 + i] = (lcf_str){store[i], n};
+        types[6 + i] = 4;
+    }
+    t = create(&v);
+    t->unknown = 0;
+    t->adds_prefix_space = false;
+    for (size_t i = 0; i < TEXTS; i++) {
+        size_t n = 1 + lcf_rng_below(&rng, TEXT_MAX), at_token = 0;
+        for (size_t k = 0; k < n; k++)
+            text[k] = (char)('a' + (lcf_rng_below(&rng, 8) ? lcf_rng_below(&rng, 2) : 2));
+        got.n = 0;
+        assert_int_equal(lcf_tokenizer_encode(&got, t, text, n, false, NULL), LCF_OK);
+        for (size_t at = 0; at < n; at_token++) {
+            uint32_t best = (uint32_t)(3 + text[at] - 'a');
+            for (uint32_t u = PIECES; u-- > 6;) /* the longest, of equal ones the lowest */
+                if (pieces[u].len <= n - at && !memcmp(pieces[u].data, text + at, pieces[u].len) &&
+                    pieces[u].len >= pieces[best].len)
+                    best = u;
+            assert_true(at_token < got.n);
+            assert_int_equal(got.ids[at_token], best);
+            at += pieces[best].len;
+        }
+        assert_int_equal(at_token, got.n);
+    }
+    lcf_tokens_dispose(&got);
+    lcf_tokenizer_free(t);
+}
+
 static void test_wordpiece_by_hand(void **state)
 {
 #define MARK LCF_SPACE_MARK
@@ -561,13 +607,21 @@ static void test_wordpiece_by_hand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_spm),      cmocka_unit_test(test_reference_gpt2),
-        cmocka_unit_test(test_reference_bert),     cmocka_unit_test(test_bpe_by_hand),
-        cmocka_unit_test(test_markers_stay_text),  cmocka_unit_test(test_spell),
-        cmocka_unit_test(test_round_trip),         cmocka_unit_test(test_save_and_load),
-        cmocka_unit_test(test_wrong_vocabularies), cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_hostile_texts),      cmocka_unit_test(test_bpe_beyond_alphabet),
-        cmocka_unit_test(test_wrong_types),        cmocka_unit_test(test_spm_user_pieces),
+        cmocka_unit_test(test_reference_spm),
+        cmocka_unit_test(test_reference_gpt2),
+        cmocka_unit_test(test_reference_bert),
+        cmocka_unit_test(test_bpe_by_hand),
+        cmocka_unit_test(test_markers_stay_text),
+        cmocka_unit_test(test_spell),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_wrong_vocabularies),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_bpe_beyond_alphabet),
+        cmocka_unit_test(test_wrong_types),
+        cmocka_unit_test(test_spm_user_pieces),
+        cmocka_unit_test(test_user_pieces_at_random),
         cmocka_unit_test(test_wordpiece_by_hand),
     };
 
