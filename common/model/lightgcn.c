@@ -10,6 +10,8 @@
  */
 #include "common/model/binary.h"
 
+#include <string.h>
+
 typedef struct lightgcn {
     ranker_binary binary; /* of BinLightGCN */
     size_t extra;
@@ -143,24 +145,54 @@ static lcf_tensor *infer_binary(const ranker_pass *p, ranker_fields *f)
     return binary_logits_of(p, packed_nodes(p), f);
 }
 
-/* ---- codes ---- */
+/* ---- the vectors and codes themselves ---- */
+
+/* Users first; *room is the caller's (lcf_ranker_plan_free). */
+static lcf_status all_vectors(ranker_plan *room, const float **users, const float **items,
+                              const lcf_ranker *r, lcf_err *err)
+{
+    const lcf_ranker_config *c = &r->config;
+    lcf_status status = lcf_ranker_plan_create(room, r, sizeof(lightgcn_fast), pack);
+
+    if (status)
+        return LCF_FAIL(err, status, "vectors of %u users and %u items", c->users_n, c->items_n);
+    *users = ((const lightgcn_fast *)room->state)->nodes;
+    *items = *users + (size_t)c->users_n * c->dim;
+    return LCF_OK;
+}
+
+lcf_status lcf_ranker_graph_vectors(float *users, float *items, const lcf_ranker *r, lcf_err *err)
+{
+    const lcf_ranker_config *c = &r->config;
+    const float *from_users = NULL, *from_items = NULL;
+    ranker_plan room;
+    lcf_status status;
+
+    if (!r->backbone->graph)
+        return LCF_FAIL(err, LCF_EINVAL, "a ranker of the backbone %s has no graph", c->backbone);
+    status = all_vectors(&room, &from_users, &from_items, r, err);
+    if (status)
+        return status;
+    memcpy(users, from_users, (size_t)c->users_n * c->dim * sizeof(*users));
+    memcpy(items, from_items, (size_t)c->items_n * c->dim * sizeof(*items));
+    lcf_ranker_plan_free(&room);
+    return LCF_OK;
+}
 
 static lcf_status codes(uint8_t *users, uint8_t *items, const lcf_ranker *r, lcf_err *err)
 {
     const lcf_ranker_config *c = &r->config;
     const ranker_binary *s = &((const lightgcn *)r->backbone_state)->binary;
+    const float *from_users = NULL, *from_items = NULL;
     ranker_plan room;
-    lightgcn_fast *vectors;
-    lcf_status status = lcf_ranker_plan_create(&room, r, sizeof(*vectors), pack);
+    lcf_status status = all_vectors(&room, &from_users, &from_items, r, err);
 
     if (status)
-        return LCF_FAIL(err, status, "vectors of %u users and %u items", c->users_n, c->items_n);
-    vectors = room.state;
-    status =
-        lcf_ranker_binary_codes(users, r, vectors->nodes, c->users_n, s->user_w, s->user_b, err);
+        return status;
+    status = lcf_ranker_binary_codes(users, r, from_users, c->users_n, s->user_w, s->user_b, err);
     if (!status)
-        status = lcf_ranker_binary_codes(items, r, vectors->nodes + (size_t)c->users_n * c->dim,
-                                         c->items_n, s->item_w, s->item_b, err);
+        status =
+            lcf_ranker_binary_codes(items, r, from_items, c->items_n, s->item_w, s->item_b, err);
     lcf_ranker_plan_free(&room);
     return status;
 }

@@ -130,6 +130,14 @@ lcf_status lcf_ranker_create(lcf_ranker **out, const lcf_ranker_config *config, 
  */
 lcf_status lcf_ranker_set_graph(lcf_ranker *r, const uint32_t *users, const uint32_t *items,
                                 size_t n, lcf_err *err);
+/*
+ * The vectors that a ranker whose backbone takes a graph has for users and items, after the
+ * convolution: what its scores are made of.
+ *
+ * shapes   users [users_n, dim], items [items_n, dim] of its configuration
+ * errors   EINVAL its backbone takes no graph; ENOMEM
+ */
+lcf_status lcf_ranker_graph_vectors(float *users, float *items, const lcf_ranker *r, lcf_err *err);
 lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err);
 lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err);
 void lcf_ranker_free(lcf_ranker *r);

@@ -233,7 +233,9 @@ static double criterion_of(const phase1_measures *m, unsigned losses)
 
 static lcf_status measure(phase1_measures *out, trainer *t, lcf_split part, lcf_err *err)
 {
-    return phase1_measure(out, t->step, t->m, t->data, part, t->p->losses, t->p->batch, err);
+    const bool matching = (t->p->losses & PHASE1_BIT(PHASE1_ITM)) != 0;
+
+    return phase1_measure(out, t->step, t->m, t->data, part, matching, t->p->batch, err);
 }
 
 static lcf_status run_epoch(trainer *t, lcf_err *err)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define BLOCK 32 /* items per pass */
-#define PAIR_BATCHES_MAX 16
+#define PAIR_BATCHES_MAX 8
 
 /* ---- losses ---- */
 
@@ -31,43 +31,61 @@ static lcf_status add_batch(double *sums, double *rows, phase1_step *step,
 }
 
 /* Batches of equal size, up to one row, none beyond the maximum: a contrast depends on its size. */
-static size_t batches_of(size_t n, size_t batch_max)
+static lcf_status measure_texts(double *sums, double *rows, phase1_step *step,
+                                const phase1_items *items, unsigned losses, size_t batch_max,
+                                lcf_err *err)
 {
-    return (n + batch_max - 1) / batch_max;
-}
-
-static lcf_status measure_losses(double *out, phase1_step *step, const phase1_data *data,
-                                 lcf_split part, unsigned losses, size_t batch_max, lcf_err *err)
-{
-    const phase1_items *items = &data->items[part];
-    const phase1_pairs *pairs[2] = {&data->item_pairs[part], &data->user_pairs[part]};
-    double sums[PHASE1_LOSSES_N] = {0}, rows[PHASE1_LOSSES_N] = {0};
-    const size_t batches_n = batches_of(items->n, batch_max);
+    const size_t batches_n = (items->n + batch_max - 1) / batch_max;
     lcf_status status = LCF_OK;
 
     for (size_t i = 0; i < batches_n && !status; i++) {
         const size_t at = items->n * i / batches_n, n = items->n * (i + 1) / batches_n - at;
-        const phase1_batch b = {
-            .losses = losses & PHASE1_TEXT, .items = items->list + at, .items_n = n};
+        const phase1_batch b = {.losses = losses, .items = items->list + at, .items_n = n};
 
         if (n >= 2)
             status = add_batch(sums, rows, step, &b, n, i, err);
     }
-    for (size_t i = 0; i < 2 * PAIR_BATCHES_MAX && !status; i++) {
-        const phase1_pairs *p = pairs[i % 2];
-        const size_t n = p->n < batch_max ? p->n : batch_max, all = p->n / (n ? n : 1);
-        /* Evenly spaced over the users. */
-        const size_t used = all < PAIR_BATCHES_MAX ? all : PAIR_BATCHES_MAX;
-        const size_t at = i / 2 < used ? all * (i / 2) / used * n : 0;
-        const phase1_batch b = {.losses = losses & PHASE1_BIT(i % 2 ? PHASE1_UIC : PHASE1_IIC),
-                                .item_pairs = p->list + at,
+    return status;
+}
+
+/* Pairs of a batch lie far from each other in the list, or they would be one user's. */
+static lcf_status measure_pairs(double *sums, double *rows, phase1_step *step,
+                                const phase1_pairs *pairs, phase1_loss loss, size_t batch_max,
+                                lcf_err *err)
+{
+    const size_t n = pairs->n < batch_max ? pairs->n : batch_max, all = n ? pairs->n / n : 0;
+    const size_t batches_n = all < PAIR_BATCHES_MAX ? all : PAIR_BATCHES_MAX;
+    phase1_pair *list = lcf_alloc(n + 1, sizeof(*list));
+    lcf_status status = list ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "%zu pairs", n);
+
+    for (size_t i = 0; i < batches_n && n >= 2 && !status; i++) {
+        const phase1_batch b = {.losses = PHASE1_BIT(loss),
+                                .item_pairs = list,
                                 .item_pairs_n = n,
-                                .user_pairs = p->list + at,
+                                .user_pairs = list,
                                 .user_pairs_n = n};
 
-        if (b.losses && n >= 2 && i / 2 < used)
-            status = add_batch(sums, rows, step, &b, n, i, err);
+        for (size_t j = 0; j < n; j++)
+            list[j] = pairs->list[(j * batches_n + i) * pairs->n / (batches_n * n)];
+        status = add_batch(sums, rows, step, &b, n, i, err);
     }
+    free(list);
+    return status;
+}
+
+static lcf_status measure_losses(double *out, phase1_step *step, const phase1_data *data,
+                                 lcf_split part, bool matching, size_t batch_max, lcf_err *err)
+{
+    const unsigned text = matching ? PHASE1_TEXT : PHASE1_TEXT & ~PHASE1_BIT(PHASE1_ITM);
+    double sums[PHASE1_LOSSES_N] = {0}, rows[PHASE1_LOSSES_N] = {0};
+    lcf_status status = measure_texts(sums, rows, step, &data->items[part], text, batch_max, err);
+
+    if (!status)
+        status =
+            measure_pairs(sums, rows, step, &data->item_pairs[part], PHASE1_IIC, batch_max, err);
+    if (!status)
+        status =
+            measure_pairs(sums, rows, step, &data->user_pairs[part], PHASE1_UIC, batch_max, err);
     for (int i = 0; i < PHASE1_LOSSES_N; i++)
         out[i] = rows[i] > 0 ? sums[i] / rows[i] : NAN;
     return status;
@@ -339,12 +357,10 @@ static lcf_status measure_neighbours(double *out, phase1_step *step, const lcf_q
 /* ---- all ---- */
 
 lcf_status phase1_measure(phase1_measures *out, phase1_step *step, const lcf_qformer *m,
-                          const phase1_data *data, lcf_split part, unsigned losses,
-                          size_t batch_max, lcf_err *err)
+                          const phase1_data *data, lcf_split part, bool matching, size_t batch_max,
+                          lcf_err *err)
 {
-    lcf_status status =
-        measure_losses(out->losses, step, data, part,
-                       losses | PHASE1_BIT(PHASE1_ITC) | PHASE1_BIT(PHASE1_ITG), batch_max, err);
+    lcf_status status = measure_losses(out->losses, step, data, part, matching, batch_max, err);
 
     if (!status)
         status = measure_recall(out, step, m, data, part, err);

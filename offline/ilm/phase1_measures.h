@@ -22,13 +22,13 @@ typedef struct phase1_measures {
 } phase1_measures;
 
 /*
- * Measures of a part of the data. losses: which to measure beside itc and itg, which always are.
+ * Measures of a part of the data. matching: itm, too, which costs more than all the others.
  *
  * errors   ENOMEM
  * threads  those of the step; the result does not depend on how many
  */
 lcf_status phase1_measure(phase1_measures *out, phase1_step *step, const lcf_qformer *m,
-                          const phase1_data *data, lcf_split part, unsigned losses,
-                          size_t batch_max, lcf_err *err);
+                          const phase1_data *data, lcf_split part, bool matching, size_t batch_max,
+                          lcf_err *err);
 
 #endif

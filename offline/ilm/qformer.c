@@ -16,8 +16,12 @@
 
 #define BUNDLE_KIND "qformer"
 #define CONFIG_NAME "qformer.config"
-#define WEIGHT_SCALE 0.02f /* BERT's initializer_range */
-#define TEMPERATURE 0.07f  /* of the first step */
+/* Standard deviations of the start: BERT's 0.02, at its width 768, and for maps at other widths
+ * what gives outputs of the same size. With 0.02 at a width of 128 an item is a hundredth of what a
+ * query is, all features are alike, and a contrast has no gradient to begin with. */
+#define TABLE_SCALE 0.02f
+#define MAP_SCALE(in) (0.5543f / sqrtf((float)(in)))
+#define TEMPERATURE 0.07f /* of the first step */
 #define TEMPERATURE_MIN 0.001f
 #define TEMPERATURE_MAX 0.5f
 
@@ -216,10 +220,11 @@ static void fill(lcf_qformer *m, uint64_t seed)
 {
     for (size_t i = 0; i < m->params.list_n; i++) {
         const char *name = m->params.list[i].name, *end = strrchr(name, '.');
-        const bool matrix = m->params.list[i].dims_n == 2;
+        const bool table = i == m->query || i == m->word || i == m->position;
 
-        if (matrix)
-            lcf_params_fill(&m->params, i, LCF_INIT_NORMAL, WEIGHT_SCALE, seed);
+        if (m->params.list[i].dims_n == 2)
+            lcf_params_fill(&m->params, i, LCF_INIT_NORMAL,
+                            table ? TABLE_SCALE : MAP_SCALE(m->params.list[i].dims[1]), seed);
         else if (end && !strcmp(end, ".w"))
             lcf_params_fill(&m->params, i, LCF_INIT_ONE, 1.0f, seed);
     }

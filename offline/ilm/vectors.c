@@ -40,7 +40,7 @@ static lcf_status find_table(const lcf_param **out, const lcf_params *p, const c
         return LCF_FAIL(
             err, LCF_EINVAL,
             "%s has no vectors '%s': a ranker with a table of users and one of items is "
-            "needed, e.g. mf or binmf",
+            "needed, e.g. mf or lightgcn",
             path, name);
     *out = &p->list[idx];
     if ((*out)->dims_n != 2 || (*out)->dims[0] != rows)
@@ -48,28 +48,40 @@ static lcf_status find_table(const lcf_param **out, const lcf_params *p, const c
     return LCF_OK;
 }
 
-static lcf_status take(lcf_cf_vectors *v, const lcf_params *p, const char *path, lcf_err *err)
+static lcf_status take_tables(lcf_cf_vectors *v, const lcf_params *p, const char *path,
+                              lcf_err *err)
 {
     const lcf_param *items = NULL, *users = NULL;
-    size_t n;
     lcf_status status = find_table(&items, p, "item.table", v->items_n, path, err);
 
     if (!status)
         status = find_table(&users, p, "user.table", v->users_n, path, err);
     if (status)
         return status;
-    if (items->dims[1] != users->dims[1])
-        return LCF_FAIL(err, LCF_EINVAL, "%s: vectors of items of %zu, of users of %zu", path,
-                        items->dims[1], users->dims[1]);
-    v->dim = items->dims[1];
-    n = lcf_cf_entities(v);
+    if (items->dims[1] != v->dim || users->dims[1] != v->dim)
+        return LCF_FAIL(err, LCF_EINVAL, "%s: vectors of items of %zu, of users of %zu, not %zu",
+                        path, items->dims[1], users->dims[1], v->dim);
+    memcpy(v->values, p->values + items->offset, items->n * sizeof(*v->values));
+    memcpy(v->values + items->n, p->values + users->offset, users->n * sizeof(*v->values));
+    return LCF_OK;
+}
+
+/* Where a graph makes vectors of the tables, those; else the tables. */
+static lcf_status take(lcf_cf_vectors *v, lcf_ranker *r, const char *path, lcf_err *err)
+{
+    const size_t n = lcf_cf_entities(v);
+    lcf_status status;
+
+    v->dim = lcf_ranker_config_of(r)->dim;
     v->values = lcf_alloc(n, v->dim * sizeof(*v->values));
     if (!v->values)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu vectors of %zu", n, v->dim);
-    memcpy(v->values, p->values + items->offset, items->n * sizeof(*v->values));
-    memcpy(v->values + items->n, p->values + users->offset, users->n * sizeof(*v->values));
-    v->scale = scale_of(v->values, n * v->dim);
-    return LCF_OK;
+    if (lcf_ranker_takes_graph(lcf_ranker_config_of(r)->backbone))
+        status = lcf_ranker_graph_vectors(v->values + v->items_n * v->dim, v->values, r, err);
+    else
+        status = take_tables(v, lcf_ranker_params(r), path, err);
+    v->scale = status ? 1.0f : scale_of(v->values, n * v->dim);
+    return status;
 }
 
 lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
@@ -84,8 +96,10 @@ lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lc
     if (!status) {
         out->items_n = d->catalogue.items_n;
         out->users_n = d->users_n;
-        status = take(out, lcf_ranker_params(r), ranker, err);
+        status = take(out, r, ranker, err);
     }
+    if (status)
+        lcf_cf_vectors_dispose(out);
     lcf_ranker_free(r);
     return status;
 }
