@@ -2,8 +2,8 @@
 #include "offline/ilm/tasks.h"
 
 #include "common/base/file.h"
-#include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "offline/ilm/phase1_data.h"
 #include "offline/recgen/facts.h"
 #include "offline/recgen/prompt.h"
 
@@ -159,14 +159,6 @@ static lcf_status push(row_list *rows, uint32_t number, lcf_err *err)
     return LCF_OK;
 }
 
-/* A tenth each for valid and test, by the id alone. */
-static lcf_split split_of_id(lcf_str id)
-{
-    const uint64_t part = lcf_hash64(id.data, id.len, 0) % 10;
-
-    return part == 0 ? LCF_TEST : part == 1 ? LCF_VALID : LCF_TRAIN;
-}
-
 /* The rating that the sample's own event carries, or NaN. */
 static float rating_of(const lcf_dataset *d, size_t sample)
 {
@@ -236,13 +228,14 @@ static lcf_status take_entities(lcf_ilm_tasks *t, lcf_err *err)
     }
     for (size_t i = 1; i < items_n && !status; i++)
         if (item_seen[i] && lcf_strings_get(&d->catalogue.title, i).len)
-            status = push(
-                &t->rows[LCF_ILM_DESCRIBE][split_of_id(lcf_strings_get(&d->catalogue.item_id, i))],
-                (uint32_t)i, err);
+            status = push(&t->rows[LCF_ILM_DESCRIBE]
+                                  [phase1_split_of(lcf_strings_get(&d->catalogue.item_id, i))],
+                          (uint32_t)i, err);
     for (size_t i = 1; i < d->users_n && !status; i++)
         if (last[i])
-            status = push(&t->rows[LCF_ILM_PROFILE][split_of_id(lcf_strings_get(&d->user_id, i))],
-                          last[i] - 1, err);
+            status =
+                push(&t->rows[LCF_ILM_PROFILE][phase1_split_of(lcf_strings_get(&d->user_id, i))],
+                     last[i] - 1, err);
     free(item_seen);
     free(last);
     return status;

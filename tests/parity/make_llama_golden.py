@@ -25,6 +25,8 @@ CASES = {
     # biases, rotation of halves, a byte-level vocabulary
     "qwen2": dict(arch="qwen2", dim=12, heads=3, kv=1, head_dim=4, ffn=20, tied=True, theta=1000.0, scaling=None),
     "qwen2_untied": dict(arch="qwen2", dim=16, heads=2, kv=2, head_dim=8, ffn=20, tied=False, theta=1000.0, scaling=None),
+    # soft tokens: vectors behind the embedding table, and their gradients
+    "llama_soft": dict(arch="llama", dim=16, heads=4, kv=2, head_dim=6, ffn=20, tied=False, theta=10000.0, scaling=None, soft=4),
 }
 
 
@@ -120,6 +122,18 @@ def permuted(w, heads):
     return w.reshape(heads, 2, w.shape[0] // heads // 2, -1).transpose(1, 2).reshape(w.shape)
 
 
+def soft_golden(c, w, vocab):
+    """Every third token is a vector; the sum of -log p of what follows every other one, and its gradient."""
+    soft = torch.randn(c["soft"], c["dim"]).float().double().requires_grad_()
+    ids = [vocab + i % c["soft"] if i % 3 == 1 else (5 * i + 3) % vocab for i in range(TOKENS)]
+    targets = [(11 * i + 2) % vocab if i % 2 else -1 for i in range(TOKENS)]
+    logits = forward(c, {**w, "token_embd": torch.cat([w["token_embd"], soft])}, ids)
+    nll = torch.nn.functional.cross_entropy(logits, torch.tensor(targets), ignore_index=-1, reduction="sum")
+    nll.backward()
+    return {"ids": np.array(ids), "targets": np.array(targets), "soft": soft.detach().numpy(), "logits": logits.detach().numpy(),
+            "nll": nll.detach().numpy().reshape(1), "soft_grad": soft.grad.numpy()}
+
+
 def main():
     folder = sys.argv[1]
     for seed, (name, c) in enumerate(CASES.items()):
@@ -149,7 +163,8 @@ def main():
         if c.get("freqs"):
             tensors["rope_freqs.weight"] = frequencies(c)[1].numpy()
         write("%s/%s.gguf" % (folder, name), keys, tensors)
-        write_golden(folder, name, {"ids": np.array(ids), "logits": forward(c, w, ids).numpy()})
+        golden = soft_golden(c, w, vocab) if c.get("soft") else {"ids": np.array(ids), "logits": forward(c, w, ids).numpy()}
+        write_golden(folder, name, golden)
 
 
 main()

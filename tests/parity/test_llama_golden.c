@@ -1,10 +1,11 @@
 /*
  * The engine against golden/{llama,qwen2}_*, made by make_llama_golden.py with PyTorch in float64:
- * architectures, head sizes, biases, tied and untied output, and every scaling of the rotation.
+ * architectures, head sizes, biases, tied and untied output, every scaling of the rotation, and
+ * soft tokens with their gradients.
  *
  * Tolerance: f32 against float64, 1e-5 of the largest logit.
  */
-#include "offline/llama/llama.h"
+#include "offline/llama/llama_train.h"
 #include "tests/parity/golden.h"
 
 #include <setjmp.h>
@@ -111,12 +112,69 @@ static void test_qwen2_untied(void **state)
     check("qwen2_untied");
 }
 
+enum { SOFT_MAX = 8 * 64 };
+
+/* Logits behind soft tokens, the loss that training sees, and its gradient. */
+static void test_soft(void **state)
+{
+    lcf_llama_train_options o = LCF_LLAMA_TRAIN_OPTIONS_INIT;
+    float soft[SOFT_MAX], grads[SOFT_MAX] = {0}, nll_f32;
+    uint32_t tokens[TOKENS_MAX];
+    int32_t targets[TOKENS_MAX];
+    lcf_train_seq seq = {tokens, targets, NULL, NULL, 0};
+    lcf_train_soft table = {{soft, 0}, grads};
+    lcf_llama_token batch[TOKENS_MAX];
+    const golden_tensor *ids, *rows;
+    lcf_llama *m = open_model("llama_soft");
+    lcf_llama_trainer *t;
+    lcf_llama_session *s;
+    lcf_pool *pool;
+    const float *logits;
+    double nll;
+    uint64_t n;
+    lcf_err err = LCF_ERR_INIT;
+    golden g;
+
+    (void)state;
+    golden_open(&g, "llama_soft");
+    ids = golden_get(&g, "", "ids");
+    rows = golden_get(&g, "", "soft");
+    assert_true(ids->n <= TOKENS_MAX && rows->n <= SOFT_MAX);
+    seq.n = ids->n;
+    table.tokens.n = rows->n / m->config.dim;
+    for (size_t i = 0; i < rows->n; i++)
+        soft[i] = (float)rows->data[i];
+    for (size_t i = 0; i < ids->n; i++) {
+        tokens[i] = (uint32_t)ids->data[i];
+        targets[i] = (int32_t)golden_get(&g, "", "targets")->data[i];
+        batch[i] = (lcf_llama_token){tokens[i], 0, true};
+    }
+    must(lcf_llama_session_create(&s, m, 1, ids->n, ids->n, &err), &err);
+    lcf_llama_session_soft(s, &table.tokens);
+    must(lcf_llama_decode(&logits, s, batch, ids->n, &err), &err);
+    golden_assert_close("logits", logits, golden_get(&g, "", "logits"));
+    o.frozen = true;
+    must(lcf_pool_create(&pool, 2, &err), &err);
+    must(lcf_llama_trainer_from(&t, m, &o, &err), &err);
+    lcf_llama_trainer_soft(t, &table);
+    must(lcf_llama_trainer_eval(&nll, &n, t, &seq, 1, pool, &err), &err);
+    nll_f32 = (float)nll;
+    golden_assert_close("nll", &nll_f32, golden_get(&g, "", "nll"));
+    must(lcf_llama_trainer_accumulate(t, &seq, 1, 0, true, pool, &err), &err);
+    golden_assert_close("gradients of soft tokens", grads, golden_get(&g, "", "soft_grad"));
+    lcf_llama_trainer_free(t);
+    lcf_llama_session_free(s);
+    lcf_pool_free(pool);
+    lcf_llama_close(m);
+    golden_close(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),       cmocka_unit_test(test_llama3),
         cmocka_unit_test(test_freqs),        cmocka_unit_test(test_qwen2),
-        cmocka_unit_test(test_qwen2_untied),
+        cmocka_unit_test(test_qwen2_untied), cmocka_unit_test(test_soft),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

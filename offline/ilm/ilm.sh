@@ -1,0 +1,59 @@
+#!/bin/bash
+# ilm.sh LLMCF MODEL.gguf DATASET RANKER.lcf OUT: items as soft tokens of a frozen language model, arm beside arm: the text alone, a two-layer
+# MLP (CoLLM), a Q-Former of random weights, a Q-Former of phase 1 (ILM); and the number of query tokens. Into OUT/ilm.csv, one line
+# an arm and seed, OUT/summary.csv, means and 95 % intervals over the seeds (Student's t), and OUT/compared, paired intervals of
+# AUC and UAUC against the MLP. What is finished is not made again; a killed run goes on where it was.
+#   SEEDS="1 2 3"  TOKENS=4 (of the Q-Formers in the comparison)  SWEEP="1 2 8" (further numbers, at the first seed)  LOSSES=itc,itm,itg,iic
+#   STEPS=400 BATCH=16 LR=0.001 USERS=1 (part of the users that are scored)  WRITE=64  EPOCHS=60 (of phase 1)  THREADS=0  OPTIONS="" (more of llmcf ilm)
+set -eu
+llmcf=$1 model=$2 dataset=$3 ranker=$4 out=$5
+seeds=${SEEDS:-1 2 3} tokens=${TOKENS:-4} sweep=${SWEEP-1 2 8} threads=${THREADS:-0}
+first=${seeds%% *}
+mkdir -p "$out"
+csv=$out/ilm.csv
+
+# phase1 K: the Q-Former with K queries.
+phase1() {
+    "$llmcf" qformer --dataset "$dataset" --ranker "$ranker" --out "$out/phase1-$1" --queries "$1" --losses "${LOSSES:-itc,itm,itg,iic}" \
+        --epochs "${EPOCHS:-60}" --threads "$threads" --quiet 2>>"$out/log"
+}
+# arm NAME SEEDS OPTION...: trains and measures one arm, and puts its seeds into the table.
+arm() {
+    local name=$1 list=$2
+    shift 2
+    "$llmcf" ilm --dataset "$dataset" --model "$model" --ranker "$ranker" --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-400}" \
+        --batch "${BATCH:-16}" --lr "${LR:-0.001}" --score-users "${USERS:-1}" --write-rows "${WRITE:-64}" --threads "$threads" ${OPTIONS:-} \
+        "$@" --quiet 2>>"$out/log"
+    jq -r --arg name "$name" 'def text($task): ([.text[] | select(.task == $task)][0] // {});
+        .arm as $arm | .tokens as $tokens | .trained_parameters as $trained | .seeds[] |
+        [$name, $arm, $tokens, $trained, .seed, .training.best_step, .training.valid_loss, .like.test.auc, .like.test.uauc,
+         (("describe", "next", "profile", "why") as $task | text($task) | .similarity, .chance),
+         ([.text[].similarity] | if length > 0 then add / length else null end),
+         .like.tokens_per_row, .like.seconds_per_1000_rows, .training.seconds] | @csv' "$out/$name/report.json" | tr -d '"' >>"$csv.new"
+}
+
+echo name,arm,tokens,trained,seed,best_step,valid_loss,auc,uauc,describe,describe_chance,next,next_chance,profile,profile_chance,why,why_chance,similarity,tokens_per_row,seconds_per_1000_rows,train_seconds >"$csv.new"
+arm text "$first" --arm text
+arm mlp "$seeds" --arm mlp
+phase1 "$tokens"
+arm "random-$tokens" "$seeds" --arm random --tokens "$tokens" --qformer "$out/phase1-$tokens" # its sizes
+arm "ilm-$tokens" "$seeds" --arm qformer --qformer "$out/phase1-$tokens"
+for k in $sweep; do
+    phase1 "$k"
+    arm "random-$k" "$first" --arm random --tokens "$k" --qformer "$out/phase1-$k"
+    arm "ilm-$k" "$first" --arm qformer --qformer "$out/phase1-$k"
+done
+mv "$csv.new" "$csv"
+"$llmcf" compare --baseline "$out/mlp" "$out/random-$tokens" "$out/ilm-$tokens" --out "$out/compared" --quiet 2>>"$out/log"
+
+awk -F, -v OFS=, 'BEGIN { split("12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262", t, " "); split("7 8 9 18", of, " ")
+        print "name", "seeds", "valid_loss", "+-", "auc", "+-", "uauc", "+-", "similarity", "+-" }
+    NR > 1 { if (!($1 in n)) order[++names] = $1; n[$1]++
+        for (i = 1; i <= 4; i++) { s[$1, i] += $of[i]; q[$1, i] += $of[i] * $of[i] } }
+    function mean(a, i) { return s[a, i] / n[a] }
+    function half(a, i,  v) { if (n[a] < 2) return ""; v = (q[a, i] - n[a] * mean(a, i) ^ 2) / (n[a] - 1)
+        return sprintf("%.4f", (n[a] <= 10 ? t[n[a] - 1] : 1.96) * sqrt((v > 0 ? v : 0) / n[a])) }
+    END { for (j = 1; j <= names; j++) { a = order[j]; line = a OFS n[a]
+        for (i = 1; i <= 4; i++) line = line OFS sprintf("%.4f", mean(a, i)) OFS half(a, i)
+        print line } }' "$csv" >"$out/summary.csv"
+column -s, -t "$out/summary.csv" 2>/dev/null || cat "$out/summary.csv"
