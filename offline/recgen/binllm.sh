@@ -6,7 +6,7 @@
 # Into OUT: binllm.csv (a line per system, form, seed and score; beside BinMF), arms/ (each system's seeds as one arm), compare/ (every
 # arm against BinMF, with paired intervals). What is finished is not made again.
 #   SEEDS="1 2 3 4 5"  STEPS=400  BATCH=16  LR=0.03  ROWS=0 (training rows that are seen; 0: all)  FORMS="bits dotted"
-#   SHARE=0.05 (of the training rows, scored too)  BINMF_SEEDS=1,2,3,4,5  TARGETS=attn_q,attn_v  THREADS=0
+#   SHARE=0.05 (of the training rows, scored too; 0: none)  BINMF_SEEDS=1,2,3,4,5  TARGETS=attn_q,attn_v  THREADS=0
 set -eu
 llmcf=$1 base=$2 split=$3 out=$4
 seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} forms=${FORMS:-bits dotted} rows=${ROWS:-0} share=${SHARE:-0.05}
@@ -16,6 +16,8 @@ prompts=$here/prompts
 lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets ${TARGETS:-attn_q,attn_v}"
 lora+=" --lr ${LR:-0.03} --weight-decay 0 --loss answer"
 threads="--threads ${THREADS:-0}"
+scored="--splits test"
+[ "$share" = 0 ] || scored="--splits train,test --share $share"
 source=decide
 [ "$rows" = 0 ] || source+=,rows=$rows
 mkdir -p "$out"
@@ -42,11 +44,11 @@ run() {
     ! jq -e '.current | not' "$out/$name.new" >/dev/null || cp "$out/$name.new" "$out/$name.json"
     rm "$out/$name.new"
     # shellcheck disable=SC2086
-    step judge --dataset "$out/dataset" --model "$out/$name/recgen.gguf" $words --splits train,test --share "$share" $threads \
+    step judge --dataset "$out/dataset" --model "$out/$name/recgen.gguf" $words $scored $threads \
         --out "$out/$name-judged"
     for score in difference yes_logprob yes_logit; do
         jq -r --arg head "$system,$form,$seed,$score" --arg score $score --argjson tuned "$(cat "$out/$name.json")" '.stats.counts |
-            "\($head),\(.test[$score].auc),\(.test[$score].uauc),\(.test[$score].logloss // ""),\(.train[$score].auc),\(.test.tokens_per_row),\(
+            "\($head),\(.test[$score].auc),\(.test[$score].uauc),\(.test[$score].logloss // ""),\(.train[$score].auc // ""),\(.test.tokens_per_row),\(
             $tuned.seconds | floor),\(.seconds_per_1000_rows)"' "$out/$name-judged/manifest.json" >>"$csv.new"
     done
 }
