@@ -1,6 +1,7 @@
 /* What a model is asked and how answers are scored: the probe, Yes or No, multiple choice. */
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/rng.h"
 #include "offline/llama/llama_train.h"
 #include "offline/recgen/choice.h"
 #include "offline/recgen/export_sft.h"
@@ -111,6 +112,48 @@ static void test_probe(void **state)
     lcf_probe_free(probe);
     lcf_llama_trainer_free(trainer);
     free(kept);
+}
+
+/* Questions that begin alike, one after another: the bits of a worker that was asked nothing
+ * before.
+ */
+static void test_probe_remembers(void **state)
+{
+    enum { N = 150, QUESTIONS = 40 };
+    world *w = *state;
+    const size_t vocab_n = w->model->config.vocab_n;
+    const int32_t targets[3] = {1, -1, 2};
+    uint32_t tokens[N], begin[40];
+    lcf_probe *probe, *fresh;
+    lcf_err err = LCF_ERR_INIT;
+    uint64_t targets_n;
+    lcf_rng rng;
+    double nll;
+
+    lcf_rng_seed(&rng, 5, 0);
+    for (size_t i = 0; i < N; i++)
+        tokens[i] = (uint32_t)lcf_rng_below(&rng, (uint32_t)vocab_n);
+    for (size_t i = 0; i < 40; i++)
+        begin[i] = (uint32_t)lcf_rng_below(&rng, (uint32_t)vocab_n);
+    assert_int_equal(lcf_probe_create(&probe, w->model, 600, 1, &err), LCF_OK);
+    for (size_t q = 0; q < QUESTIONS; q++) {
+        const size_t n = 1 + lcf_rng_below(&rng, N), begin_n = q < QUESTIONS / 2 ? 0 : 33;
+        const float *got, *want;
+        tokens[lcf_rng_below(&rng, N)] = (uint32_t)lcf_rng_below(&rng, (uint32_t)vocab_n);
+        if (q == QUESTIONS / 2)
+            assert_int_equal(lcf_probe_begin(probe, 0, begin, begin_n, &err), LCF_OK);
+        if (q % 7 == 3) /* a row in between takes the room of a question */
+            assert_int_equal(lcf_probe_row(&nll, &targets_n, probe, 0, tokens, targets, 3, &err),
+                             LCF_OK);
+        assert_int_equal(lcf_probe_ask(&got, probe, 0, tokens, n, &err), LCF_OK);
+        assert_int_equal(lcf_probe_create(&fresh, w->model, 600, 1, &err), LCF_OK);
+        if (begin_n)
+            assert_int_equal(lcf_probe_begin(fresh, 0, begin, begin_n, &err), LCF_OK);
+        assert_int_equal(lcf_probe_ask(&want, fresh, 0, tokens, n, &err), LCF_OK);
+        assert_memory_equal(got, want, vocab_n * sizeof(*got));
+        lcf_probe_free(fresh);
+    }
+    lcf_probe_free(probe);
 }
 
 /* ---- Yes or No ---- */
@@ -437,10 +480,11 @@ static void test_export(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_probe),           cmocka_unit_test(test_position),
-        cmocka_unit_test(test_published_score), cmocka_unit_test(test_llama_pairs),
-        cmocka_unit_test(test_scores),          cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_chance),          cmocka_unit_test(test_export),
+        cmocka_unit_test(test_probe),       cmocka_unit_test(test_probe_remembers),
+        cmocka_unit_test(test_position),    cmocka_unit_test(test_published_score),
+        cmocka_unit_test(test_llama_pairs), cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_choice),      cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_export),
     };
 
     return cmocka_run_group_tests(tests, open_world, close_world);
