@@ -396,37 +396,52 @@ static void (*const AMX_KERNELS[][LCF_MATRIX_KINDS_N])(const lcf_matrix_range *)
  * Asking for the next panel in one go would wait for memory there and leave it idle afterwards:
  * the first tiles ask for a part each.
  */
+enum { TILES_AT_ONCE_MIN = 8 };
+
 static void share_prefetch(lcf_matrix_job *job, const lcf_matrix *w, size_t tile, size_t tiles_n)
 {
-    enum { LINE = 64, TILES_MAX = 8 };
-    size_t n = tiles_n < TILES_MAX ? tiles_n : TILES_MAX;
+    enum { LINE = 64 };
+    size_t n = tiles_n < TILES_AT_ONCE_MIN ? tiles_n : TILES_AT_ONCE_MIN;
 
     job->ahead_step = tile < n ? LINE / n : 0;
     job->ahead = tile < n ? tile * job->ahead_step * (w->panel_bytes / LINE) : 0;
 }
 
-static void multiply_vectors(lcf_matrix_level level, const lcf_matrix_range *r)
+/* Tiles [first, first + tiles_n) against all panels of the range. */
+static void multiply_tiles(lcf_matrix_level level, const lcf_matrix_range *r, size_t first,
+                           size_t tiles_n)
 {
     const lcf_matrix *w = r->w;
     const size_t bytes = tile_bytes(level, w->kind, w->in);
-    const size_t tiles_n = (r->n + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
     const lcf_matrix_kernel kernel = KERNELS[level][w->kind];
 
     for (size_t p = r->begin; p < r->end; p++) {
-        size_t first = p * LCF_MATRIX_PANEL, lanes = w->out - first;
+        size_t output = p * LCF_MATRIX_PANEL, lanes = w->out - output;
         lcf_matrix_job job = {
             .ldy = r->ldy, .panel = w->data + p * w->panel_bytes, .in = w->in, .add = r->add};
         job.lanes = lanes < LCF_MATRIX_PANEL ? lanes : LCF_MATRIX_PANEL;
         job.next = p + 1 < r->end ? job.panel + w->panel_bytes : job.panel;
         for (size_t t = 0; t < tiles_n; t++) {
-            size_t row = t * LCF_MATRIX_TILE;
+            size_t row = (first + t) * LCF_MATRIX_TILE;
             job.rows = r->n - row < LCF_MATRIX_TILE ? r->n - row : LCF_MATRIX_TILE;
-            job.tile = r->tiles + t * bytes;
-            job.y = r->y + row * r->ldy + first;
+            job.tile = r->tiles + (first + t) * bytes;
+            job.y = r->y + row * r->ldy + output;
             share_prefetch(&job, w, t, tiles_n);
             kernel(&job);
         }
     }
+}
+
+/* As many tiles at a time as a processor's second cache keeps while all panels pass by. */
+static void multiply_vectors(lcf_matrix_level level, const lcf_matrix_range *r)
+{
+    const size_t kept_bytes = (size_t)256 << 10, bytes = tile_bytes(level, r->w->kind, r->w->in);
+    const size_t tiles_n = (r->n + LCF_MATRIX_TILE - 1) / LCF_MATRIX_TILE;
+    size_t at_once = kept_bytes / bytes;
+
+    at_once = at_once < TILES_AT_ONCE_MIN ? TILES_AT_ONCE_MIN : at_once;
+    for (size_t t = 0; t < tiles_n; t += at_once)
+        multiply_tiles(level, r, t, tiles_n - t < at_once ? tiles_n - t : at_once);
 }
 
 static void multiply(lcf_matrix_level level, const lcf_matrix_range *job)

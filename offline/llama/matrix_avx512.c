@@ -60,6 +60,13 @@ INLINE("") void store(const lcf_matrix_job *j, const __m512 *sums, const size_t 
     }
 }
 
+/* The rows of y will be written when the sums are complete: they are on their way meanwhile. */
+INLINE("") void ask_for_y(const lcf_matrix_job *j, const size_t rows)
+{
+    EACH_ROW
+    __builtin_prefetch(j->y + r * j->ldy, 1, 3);
+}
+
 /* ---- floats ---- */
 
 INLINE("") void f32_rows(const lcf_matrix_job *j, const size_t rows)
@@ -68,6 +75,7 @@ INLINE("") void f32_rows(const lcf_matrix_job *j, const size_t rows)
     const unsigned char *next = j->next + j->ahead;
     __m512 sums[LCF_MATRIX_TILE];
 
+    ask_for_y(j, rows);
     EACH_ROW
     sums[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < j->in; k++, w += LCF_MATRIX_PANEL, x += rows, next += j->ahead_step) {
@@ -85,6 +93,7 @@ INLINE("") void f16_rows(const lcf_matrix_job *j, const size_t rows)
     const float *x = (const float *)j->tile;
     __m512 sums[LCF_MATRIX_TILE];
 
+    ask_for_y(j, rows);
     EACH_ROW
     sums[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < j->in; k++, w += LINE / 2, x += rows, next += j->ahead_step / 2) {
@@ -102,6 +111,7 @@ INLINE(",avx512bf16") void bf16_rows(const lcf_matrix_job *j, const size_t rows)
     const int32_t *x = (const int32_t *)j->tile; /* pairs */
     __m512 sums[LCF_MATRIX_TILE];
 
+    ask_for_y(j, rows);
     EACH_ROW
     sums[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < j->in; k += 2, w += LINE, x += rows, next += j->ahead_step) {
@@ -133,6 +143,7 @@ INLINE(",avx512vnni") void q8_rows(const lcf_matrix_job *j, const size_t rows)
     const int32_t *x = (const int32_t *)j->tile;
     __m512 totals[LCF_MATRIX_TILE];
 
+    ask_for_y(j, rows);
     EACH_ROW
     totals[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < j->in; k += LCF_MATRIX_BLOCK, scales += LINE / 2, x += 10 * rows) {
@@ -163,6 +174,7 @@ INLINE(",avx512vnni") void q4_rows(const lcf_matrix_job *j, const size_t rows)
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512 totals[LCF_MATRIX_TILE];
 
+    ask_for_y(j, rows);
     EACH_ROW
     totals[r] = _mm512_setzero_ps();
     for (size_t k = 0; k < j->in; k += LCF_MATRIX_BLOCK, scales += LINE / 2, x += 10 * rows) {
