@@ -43,8 +43,8 @@ enum {
 static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
     {"ranker", OPT_RANKER, "FILE", 0,
-     "Weights of `llmcf train` on it whose tables of users and items are the collaborative "
-     "vectors, such as mf/best.lcf",
+     "Weights of `llmcf train` on it whose vectors of items and users are the collaborative "
+     "vectors, such as mf/best.lcf; sasrec has none of users, so no uic",
      1},
     {"out", OPT_OUT, "DIR", 0, "The Q-Former; replaced in one step", 1},
     {"model", OPT_MODEL, "GGUF", 0,

@@ -291,7 +291,7 @@ static lcf_status run_epochs(trainer *t, const char *dir, lcf_err *err)
     return status;
 }
 
-static lcf_status check(const phase1_data *data, const phase1_params *p, lcf_err *err)
+lcf_status phase1_check(const phase1_data *data, const phase1_params *p, lcf_err *err)
 {
     if (!p->losses || p->losses >> PHASE1_LOSSES_N)
         return LCF_FAIL(err, LCF_EINVAL, "no loss is named");
@@ -340,7 +340,7 @@ lcf_status phase1_train(phase1_result *result, lcf_qformer *m, const phase1_data
 {
     trainer t = {.m = m, .data = data, .p = params, .watch = watch, .result = result};
     lcf_params *p = lcf_qformer_params(m);
-    lcf_status status = check(data, params, err);
+    lcf_status status = phase1_check(data, params, err);
 
     memset(result, 0, sizeof(*result));
     if (!status)

@@ -54,6 +54,8 @@ typedef struct phase1_watch {
     void *arg;
 } phase1_watch;
 
+/* errors: EINVAL a loss without its data, or a number out of range */
+lcf_status phase1_check(const phase1_data *data, const phase1_params *params, lcf_err *err);
 /* Steps of an epoch. */
 size_t phase1_steps(const phase1_data *data, const phase1_params *params);
 
@@ -62,7 +64,7 @@ size_t phase1_steps(const phase1_data *data, const phase1_params *params);
  * which it writes after every epoch; dir may be NULL: without.
  *
  * order    of the items from (seed, epoch), pairs, dropout and negatives from (seed, step)
- * errors   EINVAL a loss without its data; EDIVERGED; ECANCELED it was asked to stop, the epoch at
+ * errors   EINVAL as phase1_check; EDIVERGED; ECANCELED it was asked to stop, the epoch at
  *          hand is lost; ENOMEM
  * threads  `threads` of its own, the caller's among them; the result does not depend on how many
  */

@@ -139,13 +139,15 @@ static lcf_status open_inputs(run *r, lcf_err *err)
     lcf_status status = lcf_dataset_open(&r->dataset, r->o->dataset, err);
 
     if (!status)
-        status = lcf_cf_vectors_open(&r->vectors, r->o->ranker, &r->dataset, err);
+        status = lcf_cf_vectors_open_items(&r->vectors, r->o->ranker, &r->dataset, err);
     if (!status)
         status = phase1_data_create(&r->data, &r->dataset, &r->vectors, err);
     if (!status)
         status = open_tokenizer(r, err);
     if (!status)
         status = phase1_data_texts(&r->data, r->tokenizer, config.text_max - 2, err);
+    if (!status)
+        status = phase1_check(&r->data, &r->o->params, err);
     if (status)
         return status;
     config.item_dim = (uint32_t)r->vectors.dim;

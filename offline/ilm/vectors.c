@@ -54,15 +54,16 @@ static lcf_status take_tables(lcf_cf_vectors *v, const lcf_params *p, const char
     const lcf_param *items = NULL, *users = NULL;
     lcf_status status = find_table(&items, p, "item.table", v->items_n, path, err);
 
-    if (!status)
+    if (!status && v->users_n)
         status = find_table(&users, p, "user.table", v->users_n, path, err);
     if (status)
         return status;
-    if (items->dims[1] != v->dim || users->dims[1] != v->dim)
+    if (items->dims[1] != v->dim || (users && users->dims[1] != v->dim))
         return LCF_FAIL(err, LCF_EINVAL, "%s: vectors of items of %zu, of users of %zu, not %zu",
-                        path, items->dims[1], users->dims[1], v->dim);
+                        path, items->dims[1], users ? users->dims[1] : v->dim, v->dim);
     memcpy(v->values, p->values + items->offset, items->n * sizeof(*v->values));
-    memcpy(v->values + items->n, p->values + users->offset, users->n * sizeof(*v->values));
+    if (users)
+        memcpy(v->values + items->n, p->values + users->offset, users->n * sizeof(*v->values));
     return LCF_OK;
 }
 
@@ -84,8 +85,9 @@ static lcf_status take(lcf_cf_vectors *v, lcf_ranker *r, const char *path, lcf_e
     return status;
 }
 
-lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
-                               lcf_err *err)
+/* users: an error when there are none; else they are left out then. */
+static lcf_status open_vectors(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
+                               bool users, lcf_err *err)
 {
     lcf_ranker *r = NULL;
     lcf_status status = lcf_ranker_open(&r, ranker, err);
@@ -95,13 +97,26 @@ lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lc
         status = check(r, ranker, d, err);
     if (!status) {
         out->items_n = d->catalogue.items_n;
-        out->users_n = d->users_n;
+        users = users || lcf_params_find(lcf_ranker_params(r), "user.table") != (size_t)-1;
+        out->users_n = users ? d->users_n : 0;
         status = take(out, r, ranker, err);
     }
     if (status)
         lcf_cf_vectors_dispose(out);
     lcf_ranker_free(r);
     return status;
+}
+
+lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
+                               lcf_err *err)
+{
+    return open_vectors(out, ranker, d, true, err);
+}
+
+lcf_status lcf_cf_vectors_open_items(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
+                                     lcf_err *err)
+{
+    return open_vectors(out, ranker, d, false, err);
 }
 
 void lcf_cf_vectors_dispose(lcf_cf_vectors *v)

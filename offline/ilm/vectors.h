@@ -23,6 +23,9 @@ typedef struct lcf_cf_vectors {
  */
 lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
                                lcf_err *err);
+/* The same of a ranker that may know items alone, such as sasrec: users_n is 0 then. */
+lcf_status lcf_cf_vectors_open_items(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
+                                     lcf_err *err);
 void lcf_cf_vectors_dispose(lcf_cf_vectors *v);
 
 static inline size_t lcf_cf_entities(const lcf_cf_vectors *v)

@@ -1,11 +1,13 @@
 /*
- * Any bytes as a bundle, and what ranking reads from bundles: weights, fields, histories of users,
- * item vectors. Once as they are, and once with checksums that are right, since a mutation of a
- * checked file would never get further. Whatever is accepted is also read.
+ * Any bytes as a bundle, and what is read from bundles: weights of rankers and of Q-Formers,
+ * fields, histories of users, item vectors. Once as they are, and once with checksums that are
+ * right, since a mutation of a checked file would never get further. Whatever is accepted is also
+ * read.
  */
 #include "common/base/bundle.h"
 #include "common/base/hash.h"
 #include "common/snapshot/snapshot.h"
+#include "offline/ilm/qformer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +116,24 @@ static void read_rest(const char *path)
     (void)sink;
 }
 
+static void read_qformer(const char *path)
+{
+    lcf_qformer *m;
+    const lcf_qformer_config *c;
+    float *vector, *out;
+
+    if (lcf_qformer_open(&m, path, NULL))
+        return;
+    c = lcf_qformer_config_of(m);
+    vector = calloc(c->item_dim, sizeof(*vector));
+    out = calloc((size_t)c->queries * c->hidden, sizeof(*out));
+    if (!vector || !out || lcf_qformer_encode(out, m, vector, 1, NULL))
+        abort();
+    free(vector);
+    free(out);
+    lcf_qformer_free(m);
+}
+
 static void read_all(const uint8_t *data, size_t size)
 {
     char path[64];
@@ -124,6 +144,7 @@ static void read_all(const uint8_t *data, size_t size)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     read_ranker(path);
     read_rest(path);
+    read_qformer(path);
     close(fd);
 }
 
