@@ -313,7 +313,7 @@ static lcf_status open_label(lcf_examples *e, const char *dir, unsigned label, u
     return status;
 }
 
-/* {"kind": NAME, "setting": N}; without it the indices are flat. */
+/* {"kind": NAME, "setting": N, "built": [N, N]}; without it the indices are flat. */
 static lcf_status read_kind(lcf_examples *e, lcf_err *err)
 {
     char *text = NULL;
@@ -334,6 +334,14 @@ static lcf_status read_kind(lcf_examples *e, lcf_err *err)
     if (!status && (setting < 1 || setting > LCF_EXAMPLES_SETTING_MAX))
         status =
             LCF_FAIL(err, LCF_EFORMAT, "index: setting is not 1 to %d", LCF_EXAMPLES_SETTING_MAX);
+    for (unsigned label = 0; label < 2 && !status; label++) {
+        const json_t *built = json_array_get(json_object_get(json, "built"), label);
+
+        e->built[label] = (uint32_t)json_integer_value(built);
+        if (!json_is_integer(built) || json_integer_value(built) < 0 ||
+            json_integer_value(built) > LCF_EXAMPLE_NONE)
+            status = LCF_FAIL(err, LCF_EFORMAT, "index: built is no two numbers of rows");
+    }
     if (!status && lcf_faiss_kind_parse(&e->kind, kind, err))
         status = LCF_EFORMAT;
     if (!status)
@@ -417,7 +425,63 @@ void lcf_examples_close(lcf_examples *e)
 
 /* ---- saving ---- */
 
-static lcf_status make_label(lcf_label_index **out, const lcf_examples *e, unsigned label,
+/* Earlier examples, whose indices may be grown. */
+typedef struct earlier {
+    const char *dir; /* NULL: there are none */
+    lcf_examples e;
+} earlier;
+
+static void open_earlier(earlier *b, const char *dir, const lcf_examples *e)
+{
+    memset(b, 0, sizeof(*b));
+    if (!dir || e->kind == LCF_FAISS_FLAT || lcf_examples_open(&b->e, dir, NULL))
+        return; /* whatever is wrong with it: all is made from nothing */
+    if (b->e.kind == e->kind && b->e.text_dim == e->text_dim)
+        b->dir = dir;
+}
+
+/* Whether the earlier rows are the first ones now, and did not grow by half since they were made.
+ */
+static bool can_grow(const earlier *b, unsigned label, const lcf_label_index *index,
+                     const float *vectors, size_t dim)
+{
+    const lcf_label_index *before = b->dir ? b->e.faiss[label] : NULL;
+    float *rows;
+    bool same;
+
+    if (!before || before->n < LCF_FAISS_ROWS_MIN || before->n > index->n ||
+        index->n > b->e.built[label] + b->e.built[label] / 2)
+        return false;
+    rows = lcf_label_index_vectors(before, &b->e);
+    same = rows && !memcmp(rows, vectors, before->n * 2 * dim * sizeof(float));
+    free(rows);
+    return same;
+}
+
+static lcf_status grow_or_make(lcf_label_index *index, lcf_examples *e, size_t *grown_n,
+                               unsigned label, const float *vectors, const earlier *b, lcf_err *err)
+{
+    const size_t dim = 2 * e->text_dim;
+    const lcf_label_index *before = b && b->dir ? b->e.faiss[label] : NULL;
+    char *path = NULL;
+    lcf_status status;
+
+    if (!b || !can_grow(b, label, index, vectors, e->text_dim)) {
+        e->built[label] = (uint32_t)index->n;
+        return lcf_faiss_create(&index->faiss, e->kind, vectors, index->n, dim, err);
+    }
+    path = index_path(b->dir, label);
+    status = path ? lcf_faiss_grow(&index->faiss, e->kind, path, vectors + before->n * dim,
+                                   index->n - before->n, dim, before->n, err)
+                  : LCF_FAIL(err, LCF_ENOMEM, "path in %s", b->dir);
+    e->built[label] = b->e.built[label];
+    *grown_n += index->n - before->n;
+    free(path);
+    return status;
+}
+
+/* b NULL: from nothing. */
+static lcf_status make_label(lcf_examples *e, size_t *grown_n, unsigned label, const earlier *b,
                              lcf_err *err)
 {
     lcf_label_index *index = NULL;
@@ -426,31 +490,34 @@ static lcf_status make_label(lcf_label_index **out, const lcf_examples *e, unsig
 
     if (status)
         return status;
+    e->faiss[label] = index;
+    e->faiss_ids[label] = index->ids;
     vectors = lcf_label_index_vectors(index, e);
-    status = vectors
-                 ? lcf_faiss_create(&index->faiss, e->kind, vectors, index->n, 2 * e->text_dim, err)
-                 : LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu examples", index->n);
+    status = vectors ? grow_or_make(index, e, grown_n, label, vectors, b, err)
+                     : LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu examples", index->n);
     free(vectors);
-    if (status)
-        lcf_label_index_free(index);
-    else
-        *out = index;
+    return status;
+}
+
+static lcf_status make_labels(lcf_examples *e, size_t *grown_n, const earlier *b, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    *grown_n = 0;
+    for (unsigned label = 0; label < 2 && !status; label++) {
+        lcf_label_index_free(e->faiss[label]);
+        e->faiss[label] = NULL;
+        status = make_label(e, grown_n, label, b, err);
+    }
     return status;
 }
 
 lcf_status lcf_examples_index(lcf_examples *e, lcf_err *err)
 {
-    lcf_status status = LCF_OK;
+    size_t grown_n;
 
     e->kind = LCF_FAISS_FLAT;
-    for (unsigned label = 0; label < 2 && !status; label++) {
-        lcf_label_index *index = NULL;
-
-        status = make_label(&index, e, label, err);
-        e->faiss[label] = index;
-        e->faiss_ids[label] = index ? index->ids : NULL;
-    }
-    return status;
+    return make_labels(e, &grown_n, NULL, err);
 }
 
 static lcf_status write_label(uint64_t *hash, const char *dir, const lcf_examples *e,
@@ -504,10 +571,11 @@ static lcf_status add_arrays(lcf_bundle_writer *w, const lcf_examples *e, const 
     if (!status)
         status = lcf_bundle_add_1d(w, "faiss_hash", LCF_U64, 2, hashes, err);
     if (!status && e->kind != LCF_FAISS_FLAT) {
-        char text[64];
+        char text[128];
 
-        snprintf(text, sizeof(text), "{\"kind\":\"%s\",\"setting\":%u}",
-                 lcf_faiss_kind_name(e->kind), (unsigned)e->setting);
+        snprintf(text, sizeof(text), "{\"built\":[%u,%u],\"kind\":\"%s\",\"setting\":%u}",
+                 (unsigned)e->built[0], (unsigned)e->built[1], lcf_faiss_kind_name(e->kind),
+                 (unsigned)e->setting);
         status = lcf_bundle_add_text(w, "index", text, err);
     }
     return status;
@@ -535,8 +603,30 @@ static lcf_status write_bundle(const char *dir, const lcf_examples *e, const uin
     return status;
 }
 
-lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, const char *dir,
-                                  const lcf_examples *examples, lcf_faiss_kind kind, lcf_err *err)
+/* Grown where that will do, else from nothing. */
+static lcf_status make_measured(lcf_examples_recall *recall, size_t *grown_n, lcf_examples *e,
+                                const char *before, lcf_err *err)
+{
+    earlier b;
+    lcf_status status;
+
+    open_earlier(&b, before, e);
+    status = make_labels(e, grown_n, &b, err);
+    if (!status)
+        status = lcf_examples_measure(recall, e, err);
+    if (!status && *grown_n &&
+        (recall->setting > b.e.setting || recall->recall < LCF_EXAMPLES_RECALL)) {
+        status = make_labels(e, grown_n, NULL, err);
+        if (!status)
+            status = lcf_examples_measure(recall, e, err);
+    }
+    lcf_examples_close(&b.e);
+    return status;
+}
+
+lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, size_t *grown_n, const char *dir,
+                                  const lcf_examples *examples, lcf_faiss_kind kind,
+                                  const char *before, lcf_err *err)
 {
     lcf_examples e = *examples;
     uint64_t hashes[2];
@@ -544,10 +634,8 @@ lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, const char *dir,
 
     e.kind = kind;
     e.faiss[0] = e.faiss[1] = e.shared = NULL;
-    for (unsigned label = 0; label < 2 && !status; label++)
-        status = make_label((lcf_label_index **)&e.faiss[label], &e, label, err);
     if (!status)
-        status = lcf_examples_measure(recall, &e, err);
+        status = make_measured(recall, grown_n, &e, before, err);
     e.setting = status ? 0 : recall->setting;
     for (unsigned label = 0; label < 2 && !status; label++)
         status = write_label(&hashes[label], dir, &e, label, err);
@@ -561,6 +649,7 @@ lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, const char *dir,
 lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err)
 {
     lcf_examples_recall recall;
+    size_t grown_n;
 
-    return lcf_examples_save_kind(&recall, dir, e, LCF_FAISS_FLAT, err);
+    return lcf_examples_save_kind(&recall, &grown_n, dir, e, LCF_FAISS_FLAT, NULL, err);
 }

@@ -60,9 +60,10 @@ typedef struct lcf_examples {
     const float *cot_vec;           /* [n, cot_dim] */
     lcf_faiss_kind kind;            /* of the indices */
     uint32_t setting;               /* of that kind: how far its searches go */
-    void *faiss[2];                 /* one index per label, owned; opaque here */
-    uint32_t *faiss_ids[2];         /* FAISS row -> example */
-    void *shared;                   /* what searches of one request share, owned; opaque here */
+    uint32_t built[2];      /* of each label: rows when its index was last made from nothing */
+    void *faiss[2];         /* one index per label, owned; opaque here */
+    uint32_t *faiss_ids[2]; /* FAISS row -> example */
+    void *shared;           /* what searches of one request share, owned; opaque here */
 } lcf_examples;
 
 lcf_status lcf_examples_open(lcf_examples *out, const char *dir, lcf_err *err);
@@ -87,10 +88,19 @@ typedef struct lcf_examples_recall {
 } lcf_examples_recall;
 #define LCF_EXAMPLES_RECALL 0.99
 
-/* The same with indices of a kind, searched as far as the recall needs. *recall: of flat ones, 1
- * without a measurement. */
-lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, const char *dir,
-                                  const lcf_examples *e, lcf_faiss_kind kind, lcf_err *err);
+/*
+ * The same with indices of a kind, searched as far as the recall needs. *recall: of flat ones, 1
+ * without a measurement.
+ *
+ * before (NULL: none): a folder of earlier examples, whose indices are grown by the rows that are
+ * new instead of made from nothing. That is done where the earlier rows of a label are all still
+ * there and come first, where they have not grown by half since they were last made from nothing,
+ * and as long as the grown indices need be searched no farther than the earlier. *grown_n: rows
+ * added so; 0 when all was made from nothing.
+ */
+lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, size_t *grown_n, const char *dir,
+                                  const lcf_examples *e, lcf_faiss_kind kind, const char *before,
+                                  lcf_err *err);
 
 typedef struct lcf_example_query {
     uint32_t user;            /* dataset index, 0 = unknown */

@@ -51,7 +51,6 @@ struct lcf_faiss {
 };
 
 constexpr int LINKS = 32, BEAM = 80;     // of HNSW: a row's neighbours; what building looks at
-constexpr size_t ROWS_FOR_CELLS = 256;   // fewer are kept flat
 constexpr int64_t ROWS_PER_CELL_MIN = 1; // FAISS would complain on stderr below 39
 
 // FAISS uses BLAS from 20 queries on and scalar loops below, which are slower in Debian's build
@@ -86,12 +85,12 @@ static std::unique_ptr<faiss::Index> make(lcf_faiss_kind kind, size_t n, int dim
 {
     constexpr auto metric = faiss::METRIC_INNER_PRODUCT;
 
-    if (kind == LCF_FAISS_HNSW && n >= ROWS_FOR_CELLS) {
+    if (kind == LCF_FAISS_HNSW && n >= LCF_FAISS_ROWS_MIN) {
         auto index = std::make_unique<faiss::IndexHNSWFlat>(dim, LINKS, metric);
         index->hnsw.efConstruction = BEAM;
         return index;
     }
-    if (kind == LCF_FAISS_IVF && n >= ROWS_FOR_CELLS) {
+    if (kind == LCF_FAISS_IVF && n >= LCF_FAISS_ROWS_MIN) {
         const auto cells = static_cast<size_t>(2 * std::sqrt(static_cast<double>(n)));
         auto index = std::make_unique<faiss::IndexIVFFlat>(new faiss::IndexFlatIP(dim),
                                                            static_cast<size_t>(dim), cells, metric);
@@ -99,7 +98,7 @@ static std::unique_ptr<faiss::Index> make(lcf_faiss_kind kind, size_t n, int dim
         index->cp.min_points_per_centroid = ROWS_PER_CELL_MIN;
         return index;
     }
-    if (kind == LCF_FAISS_SQ8 && n >= ROWS_FOR_CELLS)
+    if (kind == LCF_FAISS_SQ8 && n >= LCF_FAISS_ROWS_MIN)
         return std::make_unique<faiss::IndexScalarQuantizer>(dim, faiss::ScalarQuantizer::QT_8bit,
                                                              metric);
     return std::make_unique<faiss::IndexFlatIP>(dim);
@@ -158,11 +157,26 @@ static bool is_kind(const faiss::Index &index, lcf_faiss_kind kind, size_t n, si
         index.metric_type != faiss::METRIC_INNER_PRODUCT)
         return false;
     if (const auto *flat = dynamic_cast<const faiss::IndexFlatIP *>(&index))
-        return (kind == LCF_FAISS_FLAT || n < ROWS_FOR_CELLS) &&
+        return (kind == LCF_FAISS_FLAT || n < LCF_FAISS_ROWS_MIN) &&
                flat->codes.size() == n * dim * sizeof(float);
     return (kind == LCF_FAISS_HNSW && dynamic_cast<const faiss::IndexHNSWFlat *>(&index)) ||
            (kind == LCF_FAISS_IVF && dynamic_cast<const faiss::IndexIVFFlat *>(&index)) ||
            (kind == LCF_FAISS_SQ8 && dynamic_cast<const faiss::IndexScalarQuantizer *>(&index));
+}
+
+static std::unique_ptr<faiss::Index> read(lcf_faiss_kind kind, const char *path, size_t n,
+                                          size_t dim, int flags)
+{
+    std::unique_ptr<faiss::Index> index(faiss::read_index(path, flags));
+
+    if (!is_kind(*index, kind, n, dim))
+        index.reset();
+    return index;
+}
+
+static lcf_status other_kind(const char *path, size_t n, size_t dim, lcf_err *err)
+{
+    return LCF_FAIL(err, LCF_EFORMAT, "%s: no index of %zu rows x %zu of that kind", path, n, dim);
 }
 
 lcf_status lcf_faiss_load(lcf_faiss **out, lcf_faiss_kind kind, const char *path, size_t n,
@@ -172,14 +186,31 @@ lcf_status lcf_faiss_load(lcf_faiss **out, lcf_faiss_kind kind, const char *path
     return guarded(err, [&] {
         const int flags =
             kind == LCF_FAISS_IVF ? faiss::IO_FLAG_MMAP | faiss::IO_FLAG_READ_ONLY : 0;
-        std::unique_ptr<faiss::Index> index(faiss::read_index(path, flags));
+        auto index = read(kind, path, n, dim, flags);
 
-        if (!is_kind(*index, kind, n, dim))
-            return LCF_FAIL(err, LCF_EFORMAT, "%s: no index of %zu rows x %zu of that kind", path,
-                            n, dim);
+        if (!index)
+            return other_kind(path, n, dim, err);
         if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(index.get()))
             if (auto *lists = dynamic_cast<faiss::OnDiskInvertedLists *>(ivf->invlists))
                 lists->prefetch_nthread = 0; // else 32 threads are started for every search
+        *out = wrapped(std::move(index));
+        return LCF_OK;
+    });
+}
+
+lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path, const float *rows,
+                          size_t n, size_t dim, size_t n_before, lcf_err *err)
+{
+    *out = nullptr;
+    return guarded(err, [&] {
+        auto index = read(kind, path, n_before, dim, 0);
+
+        if (!index)
+            return other_kind(path, n_before, dim, err);
+        if (auto *hnsw = dynamic_cast<faiss::IndexHNSWFlat *>(index.get()))
+            hnsw->hnsw.efConstruction = BEAM;
+        if (n)
+            index->add(static_cast<int64_t>(n), rows);
         *out = wrapped(std::move(index));
         return LCF_OK;
     });

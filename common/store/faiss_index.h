@@ -25,10 +25,11 @@ typedef enum lcf_faiss_kind {
     LCF_FAISS_SQ8 = 3,  /* all rows in 8 bits a component */
 } lcf_faiss_kind;
 #define LCF_FAISS_KINDS_N 4
+#define LCF_FAISS_ROWS_MIN 256 /* fewer make a flat index whatever the kind */
 
 typedef struct lcf_faiss lcf_faiss;
 
-/* shapes: rows [n, dim], copied. Few rows make a flat index whatever the kind. */
+/* shapes: rows [n, dim], copied */
 lcf_status lcf_faiss_create(lcf_faiss **out, lcf_faiss_kind kind, const float *rows, size_t n,
                             size_t dim, lcf_err *err);
 void lcf_faiss_free(lcf_faiss *index); /* NULL is fine */
@@ -38,6 +39,10 @@ lcf_status lcf_faiss_serialize(uint8_t **out, size_t *out_bytes, const lcf_faiss
 /* The file must be trusted: its hash was checked. errors: EFORMAT of another kind or shape */
 lcf_status lcf_faiss_load(lcf_faiss **out, lcf_faiss_kind kind, const char *path, size_t n,
                           size_t dim, lcf_err *err);
+/* The index of that file with further rows behind its own; nothing is trained anew. errors: as load
+ */
+lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path, const float *rows,
+                          size_t n, size_t dim, size_t n_before, lcf_err *err);
 /* How far a search goes: the beam of HNSW, the cells of IVF; nothing for the others. */
 void lcf_faiss_set(lcf_faiss *index, size_t setting);
 

@@ -8,7 +8,16 @@
 
 #include <stdio.h>
 
-enum { OPT_DATASET = 0x100, OPT_COT, OPT_VECTORS, OPT_OUT, OPT_KIND, OPT_FORCE, OPT_JSON };
+enum {
+    OPT_DATASET = 0x100,
+    OPT_COT,
+    OPT_VECTORS,
+    OPT_OUT,
+    OPT_KIND,
+    OPT_REUSE,
+    OPT_FORCE,
+    OPT_JSON
+};
 
 static const struct argp_option OPTIONS[] = {
     {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
@@ -19,6 +28,8 @@ static const struct argp_option OPTIONS[] = {
      "flat: exact; hnsw, ivf or sq8: proposals that are scored again, and may miss examples "
      "(default flat)",
      2},
+    {"reuse", OPT_REUSE, NULL, 0,
+     "Indices that are not flat are grown by what is new, while their recall stays", 2},
     {"force", OPT_FORCE, NULL, 0, "Also when the examples are up to date", 2},
     {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 2},
     {0},
@@ -38,6 +49,10 @@ static const char DOC[] =
     "choosing one: requests are answered from lists of neighbours, which are exact, and hundreds "
     "of "
     "rows at a time by one matrix product, which is fast.\n\n"
+    "With --reuse such an index is grown where the earlier rows of a label all come first, unless "
+    "it "
+    "has grown by half since it was made from nothing or would have to be searched farther than "
+    "before: then it is made anew, as without --reuse.\n\n"
     "Writes DIR/examples.lcf, faiss-0.index and faiss-1.index (one per label), manifest.json "
     "(schemas/examples.md).\n\n"
     "Example:\n"
@@ -68,6 +83,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case OPT_KIND:
         if (lcf_faiss_kind_parse(&a->index.kind, text, NULL))
             argp_error(state, "--kind must be flat, hnsw, ivf or sq8, not '%s'", text);
+        return 0;
+    case OPT_REUSE:
+        a->index.reuse = true;
         return 0;
     case OPT_FORCE:
         a->index.force = true;
@@ -109,7 +127,7 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 int lcf_cmd_index(int argc, char **argv)
 {
     static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
-    arguments a = {{NULL, NULL, NULL, NULL, LCF_FAISS_FLAT, false}, false};
+    arguments a = {{NULL, NULL, NULL, NULL, LCF_FAISS_FLAT, false, false}, false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;

@@ -40,6 +40,7 @@ typedef struct index_step {
     size_t capacity, n;
     size_t records_n, rejected_n, unmatched_n, superseded_n, positives_n;
     lcf_examples_recall recall;
+    size_t grown_n; /* rows that earlier indices were grown by */
     /* the arrays of the examples */
     lcf_hash128 *key, *sample_hash;
     uint32_t *user, *item, *history, *history_n;
@@ -232,10 +233,14 @@ static lcf_status write_all(index_step *s, lcf_err *err)
                       .history_vec = s->history_vec,
                       .target_vec = s->target_vec,
                       .cot_vec = s->cot_vec};
+    static const char *const data[] = {"dataset", "vectors", "cot_records", NULL};
+    const bool grow =
+        s->o->reuse && !s->o->force && lcf_manifest_is_like(s->manifest, s->o->out_dir, data);
     lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
 
     if (!status)
-        status = lcf_examples_save_kind(&s->recall, lcf_stage_path(s->stage), &e, s->o->kind, err);
+        status = lcf_examples_save_kind(&s->recall, &s->grown_n, lcf_stage_path(s->stage), &e,
+                                        s->o->kind, grow ? s->o->out_dir : NULL, err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
     if (!status)
@@ -366,8 +371,10 @@ lcf_status lcf_index_run(json_t **stats, bool *current, const lcf_index_options 
         status = make(&s, err);
     if (!status)
         *stats = stats_of(&s);
-    if (!status && *stats && options->kind != LCF_FAISS_FLAT)
+    if (!status && *stats && options->kind != LCF_FAISS_FLAT) {
         json_object_set_new(*stats, "query_us", json_real(s.recall.query_us));
+        json_object_set_new(*stats, "grown_rows", json_integer((json_int_t)s.grown_n));
+    }
 done:
     index_dispose(&s);
     return status;

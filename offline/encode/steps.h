@@ -52,6 +52,7 @@ typedef struct lcf_index_options {
     const char *dataset_dir, *cot_dir, *vectors_dir, *out_dir;
     lcf_faiss_kind kind; /* of the indices */
     bool force;
+    bool reuse; /* grow the indices that are there; see lcf_examples_save_kind */
 } lcf_index_options;
 
 /*
@@ -60,7 +61,7 @@ typedef struct lcf_index_options {
  * row of this dataset, and all but the best of several for one row.
  *
  * For a kind that is not flat *stats has `recall` and `setting` (lcf_examples_recall), too, and
- * `query_us`, which is a time and not written.
+ * `query_us`, a time, and `grown_rows`, which are not written.
  *
  * errors   EINVAL no example at all, a record without a vector, vectors of another dataset
  */

@@ -116,6 +116,13 @@ for kind in hnsw ivf sq8; do
 done
 expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples by-ivf --out of-ivf --json
 jq -e '.recall >= 0.98' stdout >/dev/null || fail "the recall of ivf: $(cat stdout)"
+for wait in .01 .02 .03 .04; do # killed, it leaves the examples that were there, or the new ones
+    "$LLMCF" index --dataset dataset --cot other-order --vectors vectors --kind hnsw --force --out by-hnsw --quiet 2>/dev/null &
+    sleep $wait
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+    "$LLMCF" retrieve --dataset dataset --vectors vectors --examples by-hnsw --out of-hnsw --quiet 2>stderr || fail "after a kill: $(cat stderr)"
+done
 expect 2 "--kind must be flat, hnsw, ivf or sq8" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --kind lsh --out x
 # what the neighbours' labels say is an arm like any other
 expect 0 "" "$LLMCF" evaluate --a k7 --b same-user --replicates 200 --out votes

@@ -54,7 +54,7 @@ static void make_store(void)
 static lcf_status run_all(lcf_retrieval_mode mode, uint32_t k, bool balanced, lcf_err *err)
 {
     lcf_encode_options encode = LCF_ENCODE_OPTIONS_INIT;
-    lcf_index_options index = {g_dataset, "cot", "vectors", "examples", LCF_FAISS_FLAT, false};
+    lcf_index_options index = {g_dataset, "cot", "vectors", "examples", LCF_FAISS_FLAT, false, false};
     lcf_retrieve_options retrieve = LCF_RETRIEVE_OPTIONS_INIT;
     json_t *stats = NULL;
     bool current;

@@ -640,14 +640,15 @@ static void test_kinds(void **state)
         lcf_example_query *q;
         uint32_t exact[60 * 4], found[60 * 4];
         float scores[60 * 4], exact_scores[60 * 4];
-        size_t hits = 0, wanted = 0;
+        size_t hits = 0, wanted = 0, grown;
         lcf_buf first = LCF_BUF_INIT, second = LCF_BUF_INIT;
         lcf_err err = LCF_ERR_INIT;
 
         for (int twice = 0; twice < 2; twice++) {
             assert_int_equal(lcf_dir_remove("kind", NULL), LCF_OK);
             assert_int_equal(lcf_dir_create("kind", NULL), LCF_OK);
-            if (lcf_examples_save_kind(&recall[twice], "kind", &w.e, (lcf_faiss_kind)kind, &err))
+            if (lcf_examples_save_kind(&recall[twice], &grown, "kind", &w.e, (lcf_faiss_kind)kind,
+                                       NULL, &err))
                 fail_msg("%s", err.text);
             assert_int_equal(
                 lcf_file_read(twice ? &second : &first, "kind/faiss-1.index", SIZE_MAX, NULL),
@@ -697,6 +698,76 @@ static void test_kinds(void **state)
         assert_int_equal(lcf_examples_open_for_requests(&e, "kind", true, &err), LCF_OK);
         assert_null(e.faiss[0]);
         lcf_examples_close(&e);
+    }
+    world_dispose(&w);
+}
+
+static size_t save_grown(const char *dir, const lcf_examples *e, lcf_faiss_kind kind,
+                         const char *before)
+{
+    lcf_examples_recall recall;
+    lcf_err err = LCF_ERR_INIT;
+    size_t grown = 0;
+
+    assert_int_equal(lcf_dir_remove(dir, NULL), LCF_OK);
+    assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
+    if (lcf_examples_save_kind(&recall, &grown, dir, e, kind, before, &err))
+        fail_msg("%s", err.text);
+    assert_true(recall.recall >= LCF_EXAMPLES_RECALL);
+    return grown;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    lcf_map x, y;
+    bool same;
+
+    assert_int_equal(lcf_map_open(&x, a, NULL), LCF_OK);
+    assert_int_equal(lcf_map_open(&y, b, NULL), LCF_OK);
+    same = x.bytes_n == y.bytes_n && !memcmp(x.data, y.data, x.bytes_n);
+    lcf_map_close(&x);
+    lcf_map_close(&y);
+    return same;
+}
+
+/* Indices are grown by rows behind theirs, found as well as any, and made from nothing when a row
+ * has gone or they have grown by half. */
+static void test_grown(void **state)
+{
+    const size_t first = 1500, n = 1900;
+    world w;
+
+    (void)state;
+    world_init(&w, n, 8, 100, 1500, 13);
+    for (size_t i = 0; i < n; i++)
+        w.time[i] = (int64_t)i;
+    for (int kind = LCF_FAISS_HNSW; kind < LCF_FAISS_KINDS_N; kind++) {
+        lcf_examples e, part = w.e;
+        lcf_err err = LCF_ERR_INIT;
+
+        part.n = first;
+        assert_int_equal(save_grown("day-1", &part, kind, "nowhere"), 0);
+        assert_int_equal(save_grown("day-2", &w.e, kind, "day-1"), n - first);
+        assert_int_equal(save_grown("day-2b", &w.e, kind, "day-1"), n - first);
+        assert_true(same_file("day-2/faiss-0.index", "day-2b/faiss-0.index"));
+        if (lcf_examples_open(&e, "day-2", &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(e.built[0] + e.built[1], first);
+        lcf_examples_close(&e);
+        assert_int_equal(save_grown("day-3", &part, kind, "day-2"), 0); /* the last have gone */
+        assert_true(same_file("day-3/faiss-1.index", "day-1/faiss-1.index"));
+        part.n = first / 2;
+        save_grown("half", &part, kind, NULL);
+        assert_int_equal(save_grown("more", &w.e, kind, "half"), 0); /* too many are new */
+        part.n = 400; /* 200 of a label: flat, and no more so with 300 */
+        save_grown("few", &part, kind, NULL);
+        part.n = 600;
+        assert_int_equal(save_grown("enough", &part, kind, "few"), 0);
+        assert_int_equal(lcf_examples_open(&e, "enough", &err), LCF_OK);
+        lcf_examples_close(&e);
+        w.history_vec[0] += 0.25f; /* of the first row of its label */
+        assert_true(save_grown("other", &w.e, kind, "day-1") < n - first);
+        w.history_vec[0] -= 0.25f;
     }
     world_dispose(&w);
 }
@@ -832,7 +903,8 @@ int main(void)
         cmocka_unit_test(test_empty),         cmocka_unit_test(test_round_trip_and_damage),
         cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_threads),
         cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_refuses_bad_values),
-        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_grown),
+        cmocka_unit_test(test_reuse),
     };
 
     return cmocka_run_group_tests(tests, enter, leave);
