@@ -32,6 +32,8 @@ static bool buf_reserve(lcf_buf *buf, size_t n)
 
     if (buf->status)
         return false;
+    if (n < buf->capacity - buf->len)
+        return true;
     if (!lcf_add_size(&wanted, buf->len, n) || !lcf_add_size(&wanted, wanted, 1) ||
         lcf_grow((void **)&buf->data, &buf->capacity, wanted, 1))
         buf->status = LCF_ENOMEM;
@@ -72,21 +74,87 @@ void lcf_buf_append_char(lcf_buf *buf, char c)
 void lcf_buf_printf(lcf_buf *buf, const char *format, ...)
 {
     va_list args;
+    size_t room;
     int n;
 
+    if (!buf_reserve(buf, 0))
+        return;
+    room = buf->capacity - buf->len;
     va_start(args, format);
-    n = vsnprintf(NULL, 0, format, args);
+    n = vsnprintf(buf->data + buf->len, room, format, args);
     va_end(args);
+    if (n >= 0 && (size_t)n >= room) { /* once more, with room for it */
+        buf->data[buf->len] = '\0';
+        if (!buf_reserve(buf, (size_t)n))
+            return;
+        va_start(args, format);
+        n = vsnprintf(buf->data + buf->len, (size_t)n + 1, format, args);
+        va_end(args);
+    }
     if (n < 0) {
+        buf->data[buf->len] = '\0';
         buf->status = LCF_EINVAL;
         return;
     }
-    if (!buf_reserve(buf, (size_t)n))
-        return;
-    va_start(args, format);
-    vsnprintf(buf->data + buf->len, (size_t)n + 1, format, args);
-    va_end(args);
     buf->len += (size_t)n;
+}
+
+/* The last n decimal digits of value, with leading zeros. */
+static void put_digits(char *out, uint64_t value, size_t n)
+{
+    while (n-- > 0) {
+        out[n] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+void lcf_buf_append_u64(lcf_buf *buf, uint64_t value)
+{
+    char text[20];
+    size_t n = 1;
+
+    for (uint64_t rest = value; rest >= 10; rest /= 10)
+        n++;
+    put_digits(text, value, n);
+    lcf_buf_append(buf, text, n);
+}
+
+/*
+ * 0.zeros digits of a value in [1e-4, 1), without trailing zeros: the nine digits are m 10^p / 2^s,
+ * rounded to even, all of it exact in 64 bits. They never round up to a tenth one: below a power of
+ * ten the next f32 is farther away than that.
+ */
+static size_t print_fraction(char *out, float value)
+{
+    static const uint64_t POWERS[] = {1000000000, 10000000000, 100000000000, 1000000000000};
+    const size_t zeros = ((double)value < 0.1) + ((double)value < 0.01) + ((double)value < 0.001);
+    uint32_t bits;
+    uint64_t product, digits, rest, half;
+    unsigned shift;
+    size_t n = 2 + zeros + 9;
+
+    memcpy(&bits, &value, sizeof(bits));
+    shift = 127 + 23 - (bits >> 23);
+    product = ((bits & 0x7fffffu) | 0x800000u) * POWERS[zeros];
+    digits = product >> shift;
+    rest = product - (digits << shift);
+    half = (uint64_t)1 << (shift - 1);
+    digits += rest > half || (rest == half && (digits & 1));
+    memcpy(out, "0.000", 5);
+    put_digits(out + 2 + zeros, digits, 9);
+    while (out[n - 1] == '0')
+        n--;
+    return n;
+}
+
+void lcf_buf_append_f32(lcf_buf *buf, float value)
+{
+    char text[16];
+
+    if ((double)value >= 1e-4 && value < 1.0f)
+        lcf_buf_append(buf, text, print_fraction(text, value));
+    else
+        lcf_buf_printf(buf, "%.9g", (double)value);
 }
 
 const char *lcf_buf_text(const lcf_buf *buf)

@@ -328,18 +328,24 @@ static size_t utf8_length(const char *s)
     return lcf_utf8_valid(s, n) ? n : 0;
 }
 
+/* Characters that stand for themselves in a JSON string, in ASCII. */
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 void lcf_wire_write_string(lcf_buf *out, const char *text)
 {
     const char *start = text;
 
     lcf_buf_append_char(out, '"');
-    while (*text) {
-        unsigned char c = (unsigned char)*text;
+    for (;;) {
         size_t n;
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+
+        while (is_plain((unsigned char)*text))
             text++;
-            continue;
-        }
+        if (!*text)
+            break;
         n = utf8_length(text);
         if (n > 1) {
             text += n;
@@ -348,10 +354,10 @@ void lcf_wire_write_string(lcf_buf *out, const char *text)
         lcf_buf_append(out, start, (size_t)(text - start));
         if (n == 0)
             lcf_buf_append_text(out, "\xef\xbf\xbd");
-        else if (c == '"' || c == '\\')
-            lcf_buf_printf(out, "\\%c", c);
+        else if (*text == '"' || *text == '\\')
+            lcf_buf_printf(out, "\\%c", *text);
         else
-            lcf_buf_printf(out, "\\u%04x", c);
+            lcf_buf_printf(out, "\\u%04x", (unsigned)(unsigned char)*text);
         start = ++text;
     }
     lcf_buf_append(out, start, (size_t)(text - start));
@@ -370,8 +376,26 @@ static void write_break(lcf_buf *out, const lcf_wire_options *options, int depth
 
 static void write_text_member(lcf_buf *out, const char *key, const char *value)
 {
-    lcf_buf_printf(out, ",\"%s\":", key);
+    lcf_buf_append_text(out, ",\"");
+    lcf_buf_append_text(out, key);
+    lcf_buf_append_text(out, "\":");
     lcf_wire_write_string(out, value);
+}
+
+static void write_number_member(lcf_buf *out, const char *key, float value)
+{
+    lcf_buf_append_text(out, ",\"");
+    lcf_buf_append_text(out, key);
+    lcf_buf_append_text(out, "\":");
+    lcf_buf_append_f32(out, value);
+}
+
+static void write_count_member(lcf_buf *out, const char *key, size_t value)
+{
+    lcf_buf_append_text(out, ",\"");
+    lcf_buf_append_text(out, key);
+    lcf_buf_append_text(out, "\":");
+    lcf_buf_append_u64(out, value);
 }
 
 static void write_example(lcf_buf *out, const lcf_rank_example *e,
@@ -382,11 +406,12 @@ static void write_example(lcf_buf *out, const lcf_rank_example *e,
         write_text_member(out, "user_id", e->user_id);
     write_text_member(out, "item_id", e->item_id);
     write_text_member(out, "title", e->title);
-    lcf_buf_printf(out, ",\"label\":%d,\"similarity\":%.9g", e->label, (double)e->similarity);
+    write_count_member(out, "label", (size_t)e->label);
+    write_number_member(out, "similarity", e->similarity);
     if (response->attends)
-        lcf_buf_printf(out, ",\"attention\":%.9g", (double)e->attention);
+        write_number_member(out, "attention", e->attention);
     if (response->explained)
-        lcf_buf_printf(out, ",\"score_without\":%.9g", (double)e->score_without);
+        write_number_member(out, "score_without", e->score_without);
     write_text_member(out, "cot", e->cot);
     lcf_buf_append_char(out, '}');
 }
@@ -397,10 +422,11 @@ static void write_result(lcf_buf *out, const lcf_rank_result *r, const lcf_rank_
     lcf_buf_append_text(out, "{\"item_id\":");
     lcf_wire_write_string(out, r->item_id);
     write_text_member(out, "title", r->title);
-    lcf_buf_printf(out, ",\"candidate\":%zu,\"score\":%.9g,\"examples_n\":%zu", r->candidate,
-                   (double)r->score, r->examples_n);
+    write_count_member(out, "candidate", r->candidate);
+    write_number_member(out, "score", r->score);
+    write_count_member(out, "examples_n", r->examples_n);
     if (response->explained)
-        lcf_buf_printf(out, ",\"score_no_examples\":%.9g", (double)r->score_no_examples);
+        write_number_member(out, "score_no_examples", r->score_no_examples);
     if (r->described)
         lcf_buf_append_text(out, ",\"described\":true");
     if (r->degraded)

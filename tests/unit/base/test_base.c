@@ -6,6 +6,7 @@
 #include "common/base/rng.h"
 #include "common/base/str.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 static void status_texts_and_exit_codes(void **state)
@@ -81,6 +82,59 @@ static void an_arena_reuses_its_blocks(void **state)
     assert_int_equal(lcf_arena_bytes(arena), bytes);
     assert_null(lcf_arena_alloc(arena, SIZE_MAX, 2));
     lcf_arena_free(arena);
+}
+
+static void expect_f32(float value)
+{
+    lcf_buf buf = LCF_BUF_INIT;
+    char text[64];
+
+    snprintf(text, sizeof(text), "%.9g", (double)value);
+    lcf_buf_append_f32(&buf, value);
+    assert_string_equal(lcf_buf_text(&buf), text);
+    lcf_buf_dispose(&buf);
+}
+
+static float of_bits(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* As printf writes them: around every power of ten and two, and thousands between. */
+static void numbers_are_as_printf_writes_them(void **state)
+{
+    static const float edges[] = {0.0f, 1.0f, 0.5f, 0.1f, 0.01f, 0.001f, 1e-4f, 1e-5f, 0.75f};
+    lcf_buf buf = LCF_BUF_INIT;
+    char text[64];
+    lcf_rng rng;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &edges[i], sizeof(bits));
+        for (uint32_t near = bits < 40 ? 0 : bits - 40; near < bits + 40; near++)
+            expect_f32(of_bits(near));
+    }
+    lcf_rng_seed(&rng, 1, 0);
+    for (size_t i = 0; i < 20000; i++) { /* exponents from 2^-20 to 2^3, both signs */
+        const uint32_t bits = (uint32_t)lcf_rng_u64(&rng);
+
+        expect_f32(of_bits((bits & 0x807fffffu) | (107 + (bits >> 23) % 24) << 23));
+    }
+    for (unsigned shift = 0; shift < 64; shift++) {
+        const uint64_t value = UINT64_MAX >> shift;
+
+        lcf_buf_reset(&buf);
+        lcf_buf_append_u64(&buf, value);
+        lcf_buf_append_u64(&buf, value % 10);
+        snprintf(text, sizeof(text), "%" PRIu64 "%" PRIu64, value, value % 10);
+        assert_string_equal(lcf_buf_text(&buf), text);
+    }
+    lcf_buf_dispose(&buf);
 }
 
 static void a_buffer_remembers_its_failure(void **state)
@@ -186,6 +240,7 @@ int main(void)
         cmocka_unit_test(an_error_text_is_cut_not_overrun),
         cmocka_unit_test(allocations_fail_when_told),
         cmocka_unit_test(an_arena_reuses_its_blocks),
+        cmocka_unit_test(numbers_are_as_printf_writes_them),
         cmocka_unit_test(a_buffer_remembers_its_failure),
         cmocka_unit_test(numbers_are_whole_strings),
         cmocka_unit_test(utf8_is_checked_as_unicode_says),
