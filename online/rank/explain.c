@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BLOCK 16 /* results between two looks at the clock */
+
 /* "" where the store lacks the record or cannot read it: an explanation is never worth an error. */
 static const char *cot_text(rank_job *j, lcf_hash128 key)
 {
@@ -211,33 +213,63 @@ static lcf_status attend(questions *q, lcf_err *err)
     return status;
 }
 
+static lcf_status explain_block(questions *q, lcf_err *err)
+{
+    const rank_job *j = q->j;
+    lcf_status status;
+
+    if (!questions_alloc(q))
+        return LCF_FAIL(err, LCF_ENOMEM, "explanation");
+    status = without_all(q, err);
+    if (!status && j->retrieved)
+        status = without_each(q, err);
+    if (!status && j->retrieved && lcf_ranker_attends(j->data->arms[j->arm].ranker))
+        status = attend(q, err);
+    return status;
+}
+
+/* As many results as there is time for, one block at least. */
+static lcf_status explain_all(lcf_rank_response *out, rank_job *j, lcf_err *err)
+{
+    const double deadline_s = j->request->deadline_s;
+    const size_t n = out->results_n;
+    lcf_status status = LCF_OK;
+
+    for (size_t at = 0; at < n && !status; at += BLOCK) {
+        questions q = {.j = j,
+                       .results = (lcf_rank_result *)out->results + at, /* ours, in the arena */
+                       .results_n = n - at < BLOCK ? n - at : BLOCK};
+
+        if (at && deadline_s != 0.0 && lcf_clock_s() > deadline_s) {
+            out->results_n = at;
+            out->degraded = out->degraded ? out->degraded : "deadline";
+            break;
+        }
+        status = explain_block(&q, err);
+    }
+    return status;
+}
+
 lcf_status lcf_rank_explain(lcf_rank_response *out, lcf_rank_context *c,
                             const lcf_rank_request *request, lcf_err *err)
 {
     lcf_rank_request asked = *request;
     rank_job j = {.c = c, .request = &asked, .data = c->snapshot->data};
     const double start_s = lcf_clock_s();
-    questions q = {.j = &j};
     lcf_status status;
 
     asked.explain = true;
+    if (!asked.top || asked.top > LCF_RANK_EXPLAINED_MAX)
+        asked.top = LCF_RANK_EXPLAINED_MAX;
     status = lcf_rank_run(out, &j, err);
     if (!status)
         status = list_history(out, &j, err);
+    if (!status)
+        status = explain_all(out, &j, err);
     if (status)
         return status;
-    q.results = (lcf_rank_result *)out->results; /* ours, in the arena */
-    q.results_n = out->results_n;
-    if (!questions_alloc(&q))
-        return LCF_FAIL(err, LCF_ENOMEM, "explanation");
-    status = without_all(&q, err);
-    if (!status && j.retrieved)
-        status = without_each(&q, err);
-    if (!status && j.retrieved && lcf_ranker_attends(j.data->arms[j.arm].ranker)) {
-        status = attend(&q, err);
-        out->attends = true;
-    }
+    out->attends = j.retrieved && lcf_ranker_attends(j.data->arms[j.arm].ranker);
     out->explained = true;
     out->total_ms = (lcf_clock_s() - start_s) * 1e3;
-    return status;
+    return LCF_OK;
 }

@@ -28,6 +28,7 @@ extern "C" {
 #endif
 
 #define LCF_RANK_CANDIDATES_MAX 2000
+#define LCF_RANK_EXPLAINED_MAX 100 /* results of lcf_rank_explain */
 
 typedef struct lcf_ranker_snapshot lcf_ranker_snapshot; /* an open snapshot, ready to rank */
 typedef struct lcf_rank_context lcf_rank_context;       /* scratch of one thread */
@@ -128,7 +129,7 @@ typedef struct lcf_rank_response {
     const lcf_rank_result *results; /* by falling score, ties by candidate index */
     size_t results_n;
     const char *degraded;    /* NULL, or what concerns the whole request: "no_example_index",
-                                "unknown_user" */
+                                "unknown_user"; of lcf_rank_explain "deadline", too */
     size_t degraded_n;       /* candidates with a reason, returned or not */
     bool explained, attends; /* of lcf_rank_explain; attends: the arm has an attention to show */
     const lcf_rank_event *history; /* of lcf_rank_explain: as the models read it, oldest first */
@@ -158,7 +159,9 @@ lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_
  *
  * errors   as lcf_rank
  * memory   of the context, as lcf_rank; allocates
- * cost     about 3 + k times lcf_rank: use `top`
+ * cost     about 3 + k times lcf_rank: use `top`. At most LCF_RANK_EXPLAINED_MAX results are given;
+ *          where the deadline comes before all are explained those that are, 16 at least, and
+ *          out->degraded says "deadline"
  */
 lcf_status lcf_rank_explain(lcf_rank_response *out, lcf_rank_context *c,
                             const lcf_rank_request *request, lcf_err *err);

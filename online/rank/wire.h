@@ -13,14 +13,14 @@
 #include "common/base/str.h"
 #include "online/rank/llmcf.h"
 
-#define LCF_WIRE_ID_BYTES_MAX 256      /* of a user or item id */
-#define LCF_WIRE_ARM_BYTES_MAX 31      /* of an arm's name */
-#define LCF_WIRE_HISTORY_MAX 10000     /* items of a history */
-#define LCF_WIRE_EXAMPLES_K_MAX 16     /* the limit of the request; a model may allow fewer */
-#define LCF_WIRE_CONTEXT_MAX 64        /* values of the context */
-#define LCF_WIRE_VALUE_BYTES_MAX 65536 /* of the context, and of a title, brand, category or text \
-                                        */
-#define LCF_WIRE_CATEGORIES_MAX 64     /* of an item that is described */
+#define LCF_WIRE_ID_BYTES_MAX 256  /* of a user or item id */
+#define LCF_WIRE_ARM_BYTES_MAX 31  /* of an arm's name */
+#define LCF_WIRE_HISTORY_MAX 10000 /* items of a history */
+#define LCF_WIRE_EXAMPLES_K_MAX 16 /* the limit of the request; a model may allow fewer */
+#define LCF_WIRE_CONTEXT_MAX 64    /* values of the context */
+/* Of a value of the context, and of a title, brand, category or text. */
+#define LCF_WIRE_VALUE_BYTES_MAX 65536
+#define LCF_WIRE_CATEGORIES_MAX 64 /* of an item that is described */
 
 typedef struct lcf_wire_request {
     lcf_rank_request request; /* points into the members below */

@@ -1,6 +1,7 @@
 /*
- * POST /v1/explain: the answer of /v1/rank, and why. It is not logged as shown to anybody, not
- * counted among the rankings, and takes the time it takes: a deadline holds for its wait alone.
+ * POST /v1/explain: the answer of /v1/rank, and why. It is not logged as shown to anybody and not
+ * counted among the rankings. Of the results those are given that are explained before the
+ * deadline.
  *
  * source   schemas/rank_request.md, schemas/rank_response.md
  */
@@ -21,6 +22,7 @@ lcf_answer lcf_handle_explain(lcf_handler *h, const lcf_request *q)
         (void)lcf_handler_choose_arm(h);
     if (!status && !h->context)
         status = LCF_FAIL(&err, LCF_ENOMEM, "ranking context");
+    h->wire.request.deadline_s = q->deadline_s;
     if (!status)
         status = lcf_rank_explain(&response, h->context, &h->wire.request, &err);
     if (status)

@@ -7,7 +7,7 @@
  *   history     BYTES [h] or [1, h]       optional: item ids, oldest first
  *
  * and gives `scores` FP32, of the shape of candidates and in their order. Data of a tensor may be
- * flat or nested. Errors are {"error": text}.
+ * flat or nested. Errors are {"error": text} (lcf_answer_fail).
  *
  * source   the protocol's "Inference Protocol", REST; schemas/openapi.json
  */
@@ -31,29 +31,6 @@ typedef struct inputs {
     tensor user, candidates, history;
     const char *id; /* of the request, or NULL */
 } inputs;
-
-static lcf_answer fail(lcf_handler *h, int code, const char *status, const char *text)
-{
-    lcf_answer answer = lcf_answer_ok(h, LCF_TYPE_JSON);
-
-    lcf_metrics_reject(h->metrics, status);
-    lcf_buf_append_text(&h->body, "{\"error\":");
-    lcf_wire_write_string(&h->body, text);
-    lcf_buf_append_char(&h->body, '}');
-    answer.code = code;
-    return answer;
-}
-
-static lcf_answer refused(lcf_handler *h, lcf_status status, const lcf_err *err)
-{
-    const int code = lcf_answer_code(status);
-
-    if (code < 500)
-        return fail(h, code, status == LCF_ELIMIT ? "limit" : "bad_request", err->text);
-    lcf_log(LCF_LOG_ERROR, "a request failed: %s", err->text);
-    return fail(h, code, status == LCF_ENOMEM ? "out_of_memory" : "internal",
-                lcf_status_text(status));
-}
 
 /* ---- about the server and its models ---- */
 
@@ -118,7 +95,7 @@ lcf_answer lcf_handle_v2_model_ready(lcf_handler *h, const lcf_request *q)
 {
     return has_model(NULL, h, q->parameter)
                ? ready(h, q->parameter)
-               : fail(h, 404, "not_found", "the snapshot has no such arm");
+               : lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
 }
 
 lcf_answer lcf_handle_v2_model(lcf_handler *h, const lcf_request *q)
@@ -129,8 +106,8 @@ lcf_answer lcf_handle_v2_model(lcf_handler *h, const lcf_request *q)
 
     if (!found || generation.status) {
         lcf_buf_dispose(&generation);
-        return found ? fail(h, 503, "out_of_memory", "out of memory")
-                     : fail(h, 404, "not_found", "the snapshot has no such arm");
+        return found ? lcf_answer_fail(h, 503, "out_of_memory", "out of memory")
+                     : lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
     }
     answer = lcf_answer_ok(h, LCF_TYPE_JSON);
     lcf_buf_append_text(&h->body, "{\"name\":");
@@ -337,7 +314,7 @@ static lcf_answer respond(lcf_handler *h, const lcf_request *q, const inputs *in
                    "\"data\":[",
                    in->candidates.batched ? "1," : "", in->candidates.n);
     if (!write_scores(&h->body, response, in->candidates.n))
-        return fail(h, 503, "out_of_memory", "out of memory, try again");
+        return lcf_answer_fail(h, 503, "out_of_memory", "out of memory, try again");
     lcf_buf_append_text(&h->body, "]}]}");
     return answer;
 }
@@ -349,11 +326,11 @@ lcf_answer lcf_handle_v2_infer(lcf_handler *h, const lcf_request *q)
     lcf_status status;
 
     if (!has_model(NULL, h, q->parameter))
-        return fail(h, 404, "not_found", "the snapshot has no such arm");
+        return lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
     status = parse(&in, h, q, &err);
     if (!status)
         status = lcf_handler_rank(h, q, &err);
     if (status)
-        return refused(h, status, &err);
+        return lcf_answer_refused(h, status, &err);
     return respond(h, q, &in, &h->response);
 }

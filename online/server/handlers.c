@@ -73,7 +73,13 @@ lcf_answer lcf_answer_fail(lcf_handler *h, int code, const char *status, const c
 {
     lcf_metrics_reject(h->metrics, status);
     lcf_buf_reset(&h->body);
-    lcf_wire_write_error(&h->body, status, text);
+    if (h->v2) {
+        lcf_buf_append_text(&h->body, "{\"error\":");
+        lcf_wire_write_string(&h->body, text);
+        lcf_buf_append_char(&h->body, '}');
+    } else {
+        lcf_wire_write_error(&h->body, status, text);
+    }
     return (lcf_answer){code, LCF_TYPE_JSON, NULL, false};
 }
 

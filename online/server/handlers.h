@@ -27,6 +27,7 @@ typedef struct lcf_handler {
     bool logged;                /* the last one that was ranked is in the request log */
     double parsed_s, ranked_s;  /* when */
     lcf_wire_request wire;
+    bool v2; /* the request being answered is of the Open Inference Protocol: so are its errors */
     lcf_buf body;                          /* of the answer */
     lcf_buf line;                          /* of the request log */
     char request_id[LCF_REQUEST_ID_BYTES]; /* of the answer, for its header; "" where it has none */
@@ -44,6 +45,7 @@ typedef struct lcf_request {
     bool duplicate_length;     /* it named its length more than once */
     bool binary, wants_binary; /* the body is, and the answer should be, LCF_WIRE_BINARY_TYPE */
     bool over_unix;            /* it came over the Unix socket */
+    bool v2;                   /* its path is one of the Open Inference Protocol. Of lcf_admit */
     const char *authorization, *timeout; /* headers or NULL. For lcf_admit alone */
     double deadline_s; /* when nobody waits for the answer any more; 0: there is none */
     double arrived_s;  /* when it had been read */
@@ -91,7 +93,8 @@ const char *lcf_answer_reason(int code);
 
 /* 200 of that type; empties h->body, to be filled. */
 lcf_answer lcf_answer_ok(lcf_handler *h, const char *type);
-/* {"error": {"status", "reason"}} */
+/* {"error": {"status", "reason"}}; in version 2 of the Open Inference Protocol {"error": reason}.
+ */
 lcf_answer lcf_answer_fail(lcf_handler *h, int code, const char *status, const char *text);
 /* The answer that belongs to a failure of the ranking library or of a parser. */
 lcf_answer lcf_answer_refused(lcf_handler *h, lcf_status status, const lcf_err *err);
@@ -125,7 +128,7 @@ lcf_answer lcf_handle_users(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_items(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_reload(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_switch(lcf_handler *h, const lcf_request *q);
-/* Open Inference Protocol, version 2; their errors are {"error": text}. */
+/* Open Inference Protocol, version 2 */
 lcf_answer lcf_handle_v2_server(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_v2_live(lcf_handler *h, const lcf_request *q);
 lcf_answer lcf_handle_v2_ready(lcf_handler *h, const lcf_request *q);

@@ -168,6 +168,8 @@ const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q)
     const lcf_route *route;
     unsigned methods;
 
+    q->v2 = q->path && !strncmp(q->path, "/v2", 3) && (!q->path[3] || q->path[3] == '/');
+    h->v2 = q->v2;
     if (q->duplicate_length) {
         *answer = lcf_answer_fail(h, 400, "bad_request", "more than one Content-Length");
         answer->close = true;
@@ -215,6 +217,7 @@ lcf_answer lcf_handle(lcf_handler *h, const lcf_route *route, const lcf_request 
 
     *h->request_id = '\0';
     h->ranked = false;
+    h->v2 = q->v2;
     answer = route->handle(h, q);
     if (h->ranked)
         count_ranking(h, q, start_s);

@@ -34,6 +34,7 @@ static void answer(lcf_worker *w, lcf_job *job)
     lcf_handler *h = &w->handler;
     lcf_buf out = job->out;
 
+    h->v2 = job->q.v2;
     job->answer = is_late(job)
                       ? lcf_answer_fail(h, 429, "deadline", "it waited too long for a worker")
                       : lcf_handle(h, job->route, &job->q);

@@ -599,6 +599,32 @@ static void explains_why(void **state)
     assert_int_equal(lcf_rank_explain(&response, g_context, &request, &err), LCF_EINVAL);
 }
 
+/* The first hundred at most, and where time is over what is explained by then. */
+static void explains_no_more_than_it_may(void **state)
+{
+    enum { N = 150 };
+    static const char *candidates[N];
+    lcf_rank_request request = {.user_id = "u2", .candidates = candidates, .candidates_n = N};
+    lcf_rank_response response;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        candidates[i] = ALL[i % 10];
+    assert_ok(lcf_rank_explain(&response, g_context, &request, &err), &err);
+    assert_int_equal(response.results_n, LCF_RANK_EXPLAINED_MAX);
+    assert_null(response.degraded);
+    request.deadline_s = 1e-9; /* long ago */
+    request.top = 30;
+    assert_ok(lcf_rank_explain(&response, g_context, &request, &err), &err);
+    assert_true(response.explained && response.results_n == 16);
+    assert_string_equal(response.degraded, "deadline");
+    request.top = 10;
+    assert_ok(lcf_rank_explain(&response, g_context, &request, &err), &err);
+    assert_int_equal(response.results_n, 10);
+    assert_null(response.degraded);
+}
+
 static void fewer_examples_on_request(void **state)
 {
     lcf_rank_request request = {
@@ -737,6 +763,7 @@ int main(void)
         cmocka_unit_test(snapshot_without_examples),
         cmocka_unit_test(explains),
         cmocka_unit_test(explains_why),
+        cmocka_unit_test(explains_no_more_than_it_may),
         cmocka_unit_test(fewer_examples_on_request),
         cmocka_unit_test(says_how_long_each_stage_took),
         cmocka_unit_test(finds_users_and_items),

@@ -6,6 +6,8 @@
 #include "common/base/mem.h"
 #include "online/rank/wire.h"
 
+#include <unistd.h>
+
 #define INFER "/v2/models/din-ict/infer"
 #define TENSOR(name, shape, data) \
     "{\"name\": \"" name "\", \"datatype\": \"BYTES\", \"shape\": " shape ", \"data\": " data "}"
@@ -44,9 +46,9 @@ static void says_what_it_is(void **state)
     expect(ask(g_server, "GET", "/v2/models/other/ready", ""), 404, "{\"error\":");
     expect(ask(g_server, "POST", "/v2/models/other/infer", INPUTS(USER "," THREE)), 404,
            "{\"error\":");
-    expect(ask(g_server, "GET", "/v2/models/", ""), 404, "not_found");
-    expect(ask(g_server, "GET", "/v2/models/%zz", ""), 404, "not_found");
-    expect(ask(g_server, "GET", "/v2/models/a%00b", ""), 404, "not_found");
+    expect(ask(g_server, "GET", "/v2/models/", ""), 404, "{\"error\":\"there is");
+    expect(ask(g_server, "GET", "/v2/models/%zz", ""), 404, "{\"error\":\"there is");
+    expect(ask(g_server, "GET", "/v2/models/a%00b", ""), 404, "{\"error\":\"there is");
     expect(ask(g_server, "GET", INFER, ""), 405, "Allow");
 }
 
@@ -157,6 +159,64 @@ static void long_histories_are_refused(void **state)
     }
 }
 
+static void expect_protocol(reply r, int code, const char *says)
+{
+    assert_true(!strncmp(lcf_buf_text(&r.body), "{\"error\":\"", 10));
+    expect(r, code, says);
+}
+
+/* Also where no handler of the protocol was reached. */
+static void refusals_have_its_form(void **state)
+{
+    lcf_server_options o = options_of_test();
+    char *path = test_folder(), *tokens = lcf_path_join(path, "tokens");
+    bool refused = false;
+    char large[1100];
+    int fds[8];
+    lcf_server *s;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    o.body_bytes_max = 1000;
+    o.threads = 1;
+    o.queue_max = 0;
+    s = start(&o);
+    memset(large, ' ', sizeof(large));
+    large[sizeof(large) - 1] = '\0';
+    expect_protocol(ask(s, "POST", INFER, large), 413, "more than 1000 bytes");
+    expect_protocol(ask(s, "POST", "/v2", "{}"), 405, "another method");
+    expect_protocol(ask(s, "GET", "/v2/nothing", ""), 404, "there is");
+    expect(ask(s, "GET", "/v2x", ""), 404, "{\"error\":{\"status\":");
+    for (int i = 0; i < 8; i++)
+        fds[i] = connect_tcp(s);
+    for (int round = 0; round < 100 && !refused; round++) {
+        for (int i = 0; i < 8; i++)
+            send_request(fds[i], "POST", INFER, INPUTS(USER "," THREE));
+        for (int i = 0; i < 8; i++) {
+            reply r = read_reply(fds[i]);
+
+            refused = refused || r.code == 429;
+            if (r.code == 429)
+                expect_protocol(r, 429, "too many requests");
+            else
+                expect(r, 200, "scores");
+        }
+    }
+    assert_true(refused);
+    for (int i = 0; i < 8; i++)
+        close(fds[i]);
+    lcf_server_stop(s);
+    assert_ok(lcf_file_write(tokens, "0123456789abcdef0123456789abcdef\n", 33, &err), &err);
+    o = options_of_test();
+    o.token_file = tokens;
+    s = start(&o);
+    expect_protocol(ask(s, "GET", "/v2", ""), 401, "a bearer token is needed");
+    expect(ask(s, "GET", "/v2/health/live", ""), 200, "{\"live\":true}");
+    lcf_server_stop(s);
+    free(tokens);
+    test_folder_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +225,7 @@ int main(void)
         cmocka_unit_test(tensors_may_be_nested),
         cmocka_unit_test(wrong_tensors_are_refused),
         cmocka_unit_test(long_histories_are_refused),
+        cmocka_unit_test(refusals_have_its_form),
     };
 
     return cmocka_run_group_tests_name("v2", tests, setup, teardown);
