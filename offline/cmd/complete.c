@@ -4,6 +4,7 @@
 #include "offline/llama/complete.h"
 #include "common/base/cli.h"
 #include "offline/cmd/verbs.h"
+#include "offline/ilm/soft_complete.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -26,6 +27,9 @@ enum {
     KEY_NO_BOS,
     KEY_CHAT,
     KEY_SYSTEM,
+    KEY_SOFT,
+    KEY_DATASET,
+    KEY_RANKER,
     KEY_JSON
 };
 
@@ -34,6 +38,7 @@ enum { BEAMS_MAX = 64 };
 typedef struct options {
     const char *model, *prompt;
     lcf_complete_options complete;
+    lcf_soft_source soft;
     bool json, chat_auto;
 } options;
 
@@ -60,6 +65,13 @@ static const struct argp_option OPTIONS[] = {
      "what the file says (plain: a text to continue)",
      0},
     {"system", KEY_SYSTEM, "TEXT", 0, "With a chat template: what is said once, before it", 0},
+    {"soft", KEY_SOFT, "FILE", 0,
+     "An adapter of `llmcf ilm`, e.g. ilm/adapter.lcf: {item:ID} and {user:ID} in the prompt "
+     "become "
+     "soft tokens; with --dataset and --ranker",
+     0},
+    {"dataset", KEY_DATASET, "DIR", 0, "With --soft: whose ids they are", 0},
+    {"ranker", KEY_RANKER, "FILE", 0, "With --soft: the ranker whose vectors the adapter reads", 0},
     {"json", KEY_JSON, 0, 0,
      "Print an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)", 0},
     {0},
@@ -127,6 +139,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_SYSTEM:
         o->complete.system = arg;
         return 0;
+    case KEY_SOFT:
+        o->soft.adapter = arg;
+        return 0;
+    case KEY_DATASET:
+        o->soft.dataset = arg;
+        return 0;
+    case KEY_RANKER:
+        o->soft.ranker = arg;
+        return 0;
     case KEY_NO_BOS:
         o->complete.bos = false;
         return 0;
@@ -139,6 +160,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->model || !o->prompt)
             argp_error(state, "--model and --prompt are needed");
+        if (!o->soft.adapter != !o->soft.dataset || !o->soft.adapter != !o->soft.ranker)
+            argp_error(state, "--soft, --dataset and --ranker go together");
+        if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN))
+            argp_error(state, "--soft takes the prompt as it is: no --chat-template");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -205,7 +230,9 @@ static lcf_status run(const options *o, lcf_err *err)
     if (o->chat_auto)
         status = lcf_template_of_file(&complete.chat, o->model, err);
     if (!status)
-        status = lcf_complete(&c, m, o->prompt, strlen(o->prompt), &complete, err);
+        status = o->soft.adapter
+                     ? lcf_soft_complete(&c, m, o->prompt, &o->soft, &complete, err)
+                     : lcf_complete(&c, m, o->prompt, strlen(o->prompt), &complete, err);
     if (!status && o->json) {
         status = print_json(&c, err);
     } else if (!status) {

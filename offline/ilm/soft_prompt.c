@@ -162,3 +162,58 @@ lcf_status lcf_soft_prompt(lcf_tokens *out, const lcf_soft_template *t, const lc
     lcf_buf_dispose(&r.text);
     return status;
 }
+
+/* ---- prompts that name their entities ---- */
+
+/* Entity of "item:ID" or "user:ID". */
+static lcf_status find_entity(size_t *out, lcf_str name, const lcf_dataset *d, lcf_err *err)
+{
+    const char *colon = memchr(name.data, ':', name.len);
+    const size_t kind = colon ? (size_t)(colon - name.data) : 0;
+    const bool user = kind == 4 && memcmp(name.data, "user", 4) == 0;
+    uint32_t found;
+
+    if (kind != 4 || (!user && memcmp(name.data, "item", 4) != 0))
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "unknown placeholder {%.*s}; there are {item:ID} and {user:ID}",
+                        (int)(name.len < 40 ? name.len : 40), name.data);
+    found = lcf_strings_find(user ? &d->user_id : &d->catalogue.item_id, colon + 1, name.len - 5);
+    if (!found)
+        return LCF_FAIL(err, LCF_ENOENT, "the dataset has no %s '%.*s'", user ? "user" : "item",
+                        (int)(name.len - 5 < 80 ? name.len - 5 : 80), colon + 1);
+    *out = user ? d->catalogue.items_n + (size_t)found : found;
+    return LCF_OK;
+}
+
+lcf_status lcf_soft_prompt_named(lcf_tokens *out, lcf_str text, const lcf_soft_form *form,
+                                 lcf_err *err)
+{
+    rendering r = {out, form, NULL, LCF_BUF_INIT, false};
+    lcf_status status = LCF_OK;
+    size_t at = 0;
+
+    while (at < text.len && !status) {
+        const char *open = memchr(text.data + at, '{', text.len - at), *close;
+        const size_t end = open ? (size_t)(open - text.data) : text.len;
+        size_t entity = 0;
+
+        lcf_buf_append(&r.text, text.data + at, end - at);
+        at = end;
+        if (!open)
+            continue;
+        close = memchr(open, '}', text.len - at);
+        if (!close) {
+            status = LCF_FAIL(err, LCF_EFORMAT, "byte %zu: '{' is not closed", at);
+            continue;
+        }
+        at = (size_t)(close - text.data) + 1;
+        status =
+            find_entity(&entity, (lcf_str){open + 1, (size_t)(close - open) - 1}, form->d, err);
+        if (!status)
+            status = put_soft(&r, entity, err);
+    }
+    if (!status)
+        status = flush(&r, err);
+    lcf_buf_dispose(&r.text);
+    return status;
+}

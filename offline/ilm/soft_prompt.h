@@ -69,4 +69,13 @@ typedef struct lcf_soft_facts {
 lcf_status lcf_soft_prompt(lcf_tokens *out, const lcf_soft_template *t, const lcf_soft_form *form,
                            const lcf_soft_facts *f, lcf_err *err);
 
+/*
+ * Appends a prompt that names its entities itself: {item:ID} and {user:ID}, by the ids of the data.
+ *
+ * errors   EFORMAT a placeholder of another kind or not closed; ENOENT no such item or user
+ * (named); ENOMEM
+ */
+lcf_status lcf_soft_prompt_named(lcf_tokens *out, lcf_str text, const lcf_soft_form *form,
+                                 lcf_err *err);
+
 #endif

@@ -193,17 +193,30 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
 lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,
                         const lcf_complete_options *options, lcf_err *err)
 {
+    lcf_tokens tokens = LCF_TOKENS_INIT;
+    lcf_status status = encode_prompt(&tokens, m->tokenizer, prompt, len, options, err);
+
+    if (!status)
+        return lcf_complete_tokens(out, m, &tokens, NULL, options, err);
+    memset(out, 0, sizeof(*out));
+    lcf_tokens_dispose(&tokens);
+    return status;
+}
+
+lcf_status lcf_complete_tokens(lcf_completion *out, const lcf_llama *m, lcf_tokens *prompt,
+                               const lcf_soft_tokens *soft, const lcf_complete_options *options,
+                               lcf_err *err)
+{
     lcf_llama_session_options session = {.threads = options->threads};
     lcf_llama_session *s = NULL;
     lcf_sampler *sampler = NULL;
     size_t context_n = m->config.context_n, wanted;
     bool stopped;
-    lcf_status status;
+    lcf_status status = LCF_OK;
 
     memset(out, 0, sizeof(*out));
-    status = encode_prompt(&out->prompt, m->tokenizer, prompt, len, options, err);
-    if (status)
-        return status;
+    out->prompt = *prompt;
+    *prompt = (lcf_tokens)LCF_TOKENS_INIT;
     if (!out->prompt.n)
         return LCF_FAIL(err, LCF_EINVAL, "the prompt is empty");
     if (out->prompt.n > context_n)
@@ -221,6 +234,8 @@ lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *pro
         session.batch_max = session.seqs_max;
     if (!status)
         status = lcf_llama_session_open(&s, m, &session, err);
+    if (!status && soft)
+        lcf_llama_session_soft(s, soft);
     if (!status)
         status = lcf_sampler_create(&sampler, m->config.vocab_n, err);
     if (!status)

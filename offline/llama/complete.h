@@ -44,6 +44,15 @@ typedef struct lcf_completion {
  */
 lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,
                         const lcf_complete_options *options, lcf_err *err);
+/*
+ * The same behind a prompt of tokens, soft ones among them; `soft` may be NULL. What options say of
+ * <s> and chat templates is the caller's business here.
+ *
+ * memory   takes over *prompt, also when it fails
+ */
+lcf_status lcf_complete_tokens(lcf_completion *out, const lcf_llama *m, lcf_tokens *prompt,
+                               const lcf_soft_tokens *soft, const lcf_complete_options *options,
+                               lcf_err *err);
 void lcf_completion_dispose(lcf_completion *c);
 
 /* Appends <s> where asked for and wanted by the model, then the ids of a whole prompt. */

@@ -30,6 +30,13 @@ expect 0 'random, 2 soft tokens' "$LLMCF" ilm $ILM --arm random --tokens 2 --wri
 expect 0 'text, 0 soft tokens' "$LLMCF" ilm $ILM --arm text --write-rows 0 --out text
 "$LLMCF" compare --baseline text random --out compared --replicates 100 >/dev/null 2>&1 || fail "compare"
 
+user=$(awk -F'\t' 'NR == 2 { print $1 }' raw/interactions.tsv)
+COMPLETE="complete --model recgen/recgen.gguf --temperature 0 --max-tokens 4 --dataset dataset --ranker mf/best.lcf"
+"$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt "User:{user:$user} likes" --json >stdout || fail "complete with soft tokens"
+jq -e '(.prompt_ids | max) >= 300 and (.ids | length) <= 4' stdout >/dev/null || fail "complete: $(cat stdout)"
+expect 1 "no item 'nothing'" "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt '{item:nothing}'
+expect 1 'unknown placeholder {film}' "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt '{film}'
+expect 2 'go together' "$LLMCF" $COMPLETE --prompt x
 expect 2 'needs the Q-Former of phase 1' "$LLMCF" ilm $ILM --arm qformer --out x
 expect 2 'has no Q-Former' "$LLMCF" ilm $ILM --qformer mf --out x
 expect 2 "'love=1'" "$LLMCF" ilm $ILM --tasks love=1 --out x
