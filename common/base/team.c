@@ -9,8 +9,10 @@
 
 #include "common/base/mem.h"
 #include "common/base/pool.h"
+#include "common/base/progress.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +20,10 @@
 /* 50 to 150 us on current processors: longer than the gap between two phases of a network, and than
  * it takes to wake a thread. */
 enum { SPINS = 4000, TASK_BITS = 16 };
+
+/* Below the few milliseconds after which a scheduler takes a processor away; much above what a
+ * phase and a switch of threads take. */
+enum { SLICE_NS = 1000000 };
 
 typedef struct member {
     lcf_team *team;
@@ -98,13 +104,30 @@ static void wait_for_work(lcf_team *t)
     pthread_mutex_unlock(&t->mutex);
 }
 
+/*
+ * A thread that loses its processor in the middle of a task holds up the team for as long as the
+ * other process runs. So it offers its processor when it has none, before its slice of time ends:
+ * whoever wants to run does so now, and the others take the tasks meanwhile.
+ */
+static void give_way(uint64_t *since_ns)
+{
+    uint64_t now_ns = lcf_clock_ns();
+
+    if (now_ns - *since_ns < SLICE_NS)
+        return;
+    sched_yield();
+    *since_ns = lcf_clock_ns();
+}
+
 static void *member_main(void *arg)
 {
     member *m = arg;
+    uint64_t since_ns = lcf_clock_ns();
 
     lcf_flush_denormals();
     while (!atomic_load(&m->team->quit)) {
         work(m->team, m->idx);
+        give_way(&since_ns);
         wait_for_work(m->team);
     }
     return NULL;

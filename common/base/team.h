@@ -4,7 +4,8 @@
  * pool.h.
  *
  * Tasks are claimed one by one, so a helper that lost its processor delays a phase by the one task
- * that it holds and the rest is done by the others. A thread without work spins for some
+ * that it holds and the rest is done by the others; and it offers its processor every millisecond
+ * when it holds none, so that this happens seldom. A thread without work spins for some
  * microseconds, then sleeps: it leaves its processor to whoever else has work, its own team
  * included.
  *
