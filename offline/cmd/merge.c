@@ -20,7 +20,9 @@ static const struct argp_option OPTIONS[] = {
     {"adapter", OPT_ADAPTER, "FILE.gguf", 0, "The adapter", 1},
     {"out", OPT_OUT, "FILE.gguf", 0, "The merged model", 1},
     {"type", OPT_TYPE, "NAME", 0,
-     "Of the written matrices: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0 (default f32)", 2},
+     "Of the written matrices: f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1 or q4_0 "
+     "(default f32)",
+     2},
     {"force", OPT_FORCE, NULL, 0, "Replace --out where it exists", 2},
     {0},
 };

@@ -28,12 +28,14 @@ static const struct argp_option OPTIONS[] = {
 
 static const char DOC[] =
     "Write a model (GGUF) with its matrices in another type.\v"
-    "TYPE is one of F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0. Any type that can be read can be "
+    "TYPE is one of F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q5_1, Q5_0, Q4_K, Q4_1, Q4_0. Any type that "
+    "can be read can be "
     "the input, also a model in several files (name the first); what comes out is one file. "
     "Vectors stay as they are; a matrix whose rows are no whole number of blocks becomes F16; from "
     "a quantised type to another the errors of both add up. Memory does not grow with the "
     "model.\n\n"
-    "Bits per weight: Q8_0 8.5, Q5_1 6, Q5_0 5.5, Q4_1 5, Q4_0 4.5.\n\n"
+    "Bits per weight: Q8_0 8.5, Q6_K 6.56, Q5_1 6, Q5_K and Q5_0 5.5, Q4_1 5, Q4_K and Q4_0 4.5. "
+    "The K types need rows of a multiple of 256; in memory they are Q8_0 here.\n\n"
     "Example:\n  llmcf quantize recgen/recgen.gguf recgen-q8_0.gguf Q8_0";
 
 static error_t parse_argument(options *o, char *arg, struct argp_state *state)
@@ -45,8 +47,8 @@ static error_t parse_argument(options *o, char *arg, struct argp_state *state)
     } else if (!o->type_given) {
         if (!lcf_gguf_type_parse(&o->type, arg) || !lcf_gguf_type_writable(o->type))
             argp_error(state,
-                       "'%s' is no type that can be written: F32, F16, BF16, Q8_0, Q5_1, "
-                       "Q5_0, Q4_1, Q4_0",
+                       "'%s' is no type that can be written: F32, F16, BF16, Q8_0, Q6_K, "
+                       "Q5_K, Q5_1, Q5_0, Q4_K, Q4_1, Q4_0",
                        arg);
         o->type_given = true;
     } else {

@@ -3,8 +3,8 @@
  * lie one after another; any alignment.
  *
  * Widening is bit for bit what the formats' definition says in f32 arithmetic without fused
- * multiply-add; narrowing rounds as ggml's reference quantisers do and maps what is not finite to
- * the nearest code.
+ * multiply-add; narrowing rounds as ggml's reference quantisers do (to the K types: to the least
+ * squared error that it finds) and maps what is not finite to the nearest code.
  *
  * source   the ggml block formats (struct block_q4_0 .. block_q6_K)
  */
@@ -23,5 +23,6 @@ lcf_widen_fn lcf_widen_q4_k, lcf_widen_q5_k, lcf_widen_q6_k;
 
 lcf_narrow_fn lcf_narrow_f32, lcf_narrow_f16, lcf_narrow_bf16;
 lcf_narrow_fn lcf_narrow_q4_0, lcf_narrow_q4_1, lcf_narrow_q5_0, lcf_narrow_q5_1, lcf_narrow_q8_0;
+lcf_narrow_fn lcf_narrow_q4_k, lcf_narrow_q5_k, lcf_narrow_q6_k; /* gguf_blocks_k.c */
 
 #endif

@@ -28,7 +28,7 @@ expect_failure 1 'exists: --force' "$LLMCF" quantize "$model" bf16.gguf F16
 "$LLMCF" quantize --quiet --force "$model" bf16.gguf F16
 [ "$("$LLMCF" inspect --json bf16.gguf | jq -c '.types | keys')" = '["F16","F32"]' ] || fail "--force"
 expect_failure 1 'is the input' "$LLMCF" quantize --force bf16.gguf ./bf16.gguf F32
-expect_failure 2 'Q4_K' "$LLMCF" quantize "$model" x.gguf Q4_K
+expect_failure 2 'Q2_K' "$LLMCF" quantize "$model" x.gguf Q2_K
 expect_failure 2 'needed' "$LLMCF" quantize "$model" x.gguf
 expect_failure 1 'no matrix' "$LLMCF" quantize "$corpus/vocabulary_v3.gguf" x.gguf Q8_0
 head -c 1000 "$model" >short.gguf

@@ -137,6 +137,60 @@ static void test_narrow(void **state)
     }
 }
 
+/* Root mean square of what a type changes. */
+static double error_of(const char *name, const float *x, size_t n)
+{
+    lcf_gguf_type type = type_named(name);
+    float *back = lcf_alloc(n, sizeof(*back));
+    uint8_t *raw = lcf_alloc(lcf_gguf_type_bytes(type, n), 1);
+    double sum = 0;
+
+    assert_non_null(back);
+    assert_non_null(raw);
+    lcf_gguf_quantize(raw, type, x, n);
+    lcf_gguf_widen(back, type, raw, n);
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)back[i] - x[i]) * ((double)back[i] - x[i]);
+    free(back);
+    free(raw);
+    return sqrt(sum / (double)n);
+}
+
+/* Normal weights whose spread changes from sub-block to sub-block, as in a model: the K types lose
+ * less than the plain ones of their width, about a step's share; what a type can express exactly, a
+ * zero and a constant block come back; nothing is undefined for values that are not finite. */
+static void test_narrow_k(void **state)
+{
+    enum { N = 256 * 64 };
+    static const char *const TYPES[] = {"Q4_K", "Q5_K", "Q6_K"};
+    static float x[N], codes[256], same[256];
+    uint8_t raw[256];
+    lcf_rng rng;
+
+    (void)state;
+    lcf_rng_seed(&rng, 5, 0);
+    for (size_t i = 0; i < N; i++)
+        x[i] = (float)(lcf_rng_normal(&rng) * (1 + (double)(i / 32 % 7) / 3) / 2 + 0.1);
+    assert_true(error_of("Q4_K", x, N) < 0.95 * error_of("Q4_0", x, N));
+    assert_true(error_of("Q5_K", x, N) < 0.95 * error_of("Q5_0", x, N));
+    assert_true(error_of("Q5_K", x, N) < 0.6 * error_of("Q4_K", x, N));
+    assert_true(error_of("Q6_K", x, N) < 0.6 * error_of("Q5_K", x, N));
+    assert_true(error_of("Q6_K", x, N) > error_of("Q8_0", x, N));
+    for (size_t c = 0; c < sizeof(TYPES) / sizeof(*TYPES); c++) {
+        float zeros[256] = {0};
+        assert_true(error_of(TYPES[c], zeros, 256) == 0);
+        for (size_t i = 0; i < 256; i++)
+            same[i] = -0.75f;
+        assert_true(error_of(TYPES[c], same, 256) < 1e-3);
+        for (size_t i = 0; i < 256; i++) /* every code of the narrowest type in every sub-block */
+            codes[i] = (float)(i % 16) / 16 - 0.5f;
+        assert_true(error_of(TYPES[c], codes, 256) < 2e-3);
+        for (size_t i = 0; i < 256; i++)
+            same[i] = i % 3 ? NAN : i % 2 ? INFINITY : -INFINITY;
+        lcf_gguf_quantize(raw, type_named(TYPES[c]), same, 256);
+    }
+}
+
 /* Every tensor of a reference file, made from the f32 file's values, bit for bit. */
 static size_t compare_file(const lcf_gguf *f32, const char *name)
 {
@@ -194,16 +248,17 @@ static void test_names(void **state)
     assert_null(lcf_gguf_type_name((lcf_gguf_type)4));
     assert_null(lcf_gguf_type_name((lcf_gguf_type)1000));
     assert_false(lcf_gguf_type_readable((lcf_gguf_type)10));
-    assert_false(lcf_gguf_type_writable(LCF_GGUF_Q6_K));
+    assert_true(lcf_gguf_type_writable(LCF_GGUF_Q6_K));
+    assert_false(lcf_gguf_type_writable((lcf_gguf_type)10));
     assert_int_equal(lcf_gguf_file_type(LCF_GGUF_Q8_0), 7);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_narrow), cmocka_unit_test(test_reference_files),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_golden),          cmocka_unit_test(test_narrow_k),
+        cmocka_unit_test(test_reference),       cmocka_unit_test(test_narrow),
+        cmocka_unit_test(test_reference_files), cmocka_unit_test(test_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
