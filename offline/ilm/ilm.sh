@@ -4,7 +4,8 @@
 # an arm and seed, OUT/summary.csv, means and 95 % intervals over the seeds (Student's t), and OUT/compared, paired intervals of
 # AUC and UAUC against the MLP. What is finished is not made again; a killed run goes on where it was.
 #   SEEDS="1 2 3"  TOKENS=4 (of the Q-Formers in the comparison)  SWEEP="1 2 8" (further numbers, at the first seed)  LOSSES=itc,itm,itg,iic
-#   STEPS=400 BATCH=16 LR=0.001 USERS=1 (part of the users that are scored)  WRITE=64  EPOCHS=60 (of phase 1)  THREADS=0  OPTIONS="" (more of llmcf ilm)
+#   STEPS=400 BATCH=16 LR=0.001 USERS=1 (part of the users that are scored)  WRITE=64  EPOCHS=60 (of phase 1)  THREADS=0
+#   OPTIONS="" and PHASE1="": more options of llmcf ilm and of llmcf qformer
 set -eu
 llmcf=$1 model=$2 dataset=$3 ranker=$4 out=$5
 seeds=${SEEDS:-1 2 3} tokens=${TOKENS:-4} sweep=${SWEEP-1 2 8} threads=${THREADS:-0}
@@ -15,7 +16,7 @@ csv=$out/ilm.csv
 # phase1 K: the Q-Former with K queries.
 phase1() {
     "$llmcf" qformer --dataset "$dataset" --ranker "$ranker" --out "$out/phase1-$1" --queries "$1" --losses "${LOSSES:-itc,itm,itg,iic}" \
-        --epochs "${EPOCHS:-60}" --threads "$threads" --quiet 2>>"$out/log"
+        --epochs "${EPOCHS:-60}" --threads "$threads" ${PHASE1:-} --quiet 2>>"$out/log"
 }
 # arm NAME SEEDS OPTION...: trains and measures one arm, and puts its seeds into the table.
 arm() {
@@ -49,11 +50,11 @@ mv "$csv.new" "$csv"
 awk -F, -v OFS=, 'BEGIN { split("12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262", t, " "); split("7 8 9 18", of, " ")
         print "name", "seeds", "valid_loss", "+-", "auc", "+-", "uauc", "+-", "similarity", "+-" }
     NR > 1 { if (!($1 in n)) order[++names] = $1; n[$1]++
-        for (i = 1; i <= 4; i++) { s[$1, i] += $of[i]; q[$1, i] += $of[i] * $of[i] } }
+        for (i = 1; i <= 4; i++) if ($of[i] != "") { k[$1, i]++; s[$1, i] += $of[i]; q[$1, i] += $of[i] * $of[i] } }
     function mean(a, i) { return s[a, i] / n[a] }
-    function half(a, i,  v) { if (n[a] < 2) return ""; v = (q[a, i] - n[a] * mean(a, i) ^ 2) / (n[a] - 1)
+    function half(a, i,  v) { if (n[a] < 2 || k[a, i] < n[a]) return ""; v = (q[a, i] - n[a] * mean(a, i) ^ 2) / (n[a] - 1)
         return sprintf("%.4f", (n[a] <= 10 ? t[n[a] - 1] : 1.96) * sqrt((v > 0 ? v : 0) / n[a])) }
     END { for (j = 1; j <= names; j++) { a = order[j]; line = a OFS n[a]
-        for (i = 1; i <= 4; i++) line = line OFS sprintf("%.4f", mean(a, i)) OFS half(a, i)
+        for (i = 1; i <= 4; i++) line = line OFS (k[a, i] == n[a] ? sprintf("%.4f", mean(a, i)) : "") OFS half(a, i)
         print line } }' "$csv" >"$out/summary.csv"
 column -s, -t "$out/summary.csv" 2>/dev/null || cat "$out/summary.csv"
