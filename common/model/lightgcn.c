@@ -168,8 +168,9 @@ lcf_status lcf_ranker_graph_vectors(float *users, float *items, const lcf_ranker
     ranker_plan room;
     lcf_status status;
 
-    if (!r->backbone->graph)
-        return LCF_FAIL(err, LCF_EINVAL, "a ranker of the backbone %s has no graph", c->backbone);
+    if (!r->backbone->graph || !r->graph.begin[0])
+        return LCF_FAIL(err, LCF_EINVAL, "this ranker of the backbone %s has no graph",
+                        c->backbone);
     status = all_vectors(&room, &from_users, &from_items, r, err);
     if (status)
         return status;

@@ -135,7 +135,7 @@ lcf_status lcf_ranker_set_graph(lcf_ranker *r, const uint32_t *users, const uint
  * convolution: what its scores are made of.
  *
  * shapes   users [users_n, dim], items [items_n, dim] of its configuration
- * errors   EINVAL its backbone takes no graph; ENOMEM
+ * errors   EINVAL its backbone takes no graph, or it was given none; ENOMEM
  */
 lcf_status lcf_ranker_graph_vectors(float *users, float *items, const lcf_ranker *r, lcf_err *err);
 lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err);

@@ -527,6 +527,39 @@ static void test_graph(void **state)
     fixture_close(&f);
 }
 
+/* What a graph makes of users and items is what the scores are made of. */
+static void test_graph_vectors(void **state)
+{
+    const lcf_ranker_config *c;
+    lcf_tensor *logits;
+    float *users, *items;
+    fixture f;
+
+    (void)state;
+    fixture_open(&f, "lightgcn");
+    c = lcf_ranker_config_of(f.ranker);
+    users = lcf_alloc((size_t)c->users_n * c->dim, sizeof(*users));
+    items = lcf_alloc((size_t)c->items_n * c->dim, sizeof(*items));
+    assert_int_equal(lcf_ranker_graph_vectors(users, items, f.ranker, NULL), LCF_OK);
+    lcf_tape_reset(f.tape, false);
+    lcf_ranker_forward(&logits, NULL, f.tape, f.ranker, NULL, &f.world.source, f.world.rows,
+                       f.world.rows_n, NULL);
+    for (size_t i = 0; i < f.world.rows_n; i++) {
+        const uint32_t user = f.world.rows[i].user, item = f.world.rows[i].item;
+        float dot = 0;
+
+        for (uint32_t j = 0; j < c->dim && user < c->users_n && item < c->items_n; j++)
+            dot += users[user * c->dim + j] * items[item * c->dim + j];
+        assert_float_equal(dot, logits->data[i], 1e-5);
+    }
+    free(users);
+    free(items);
+    fixture_close(&f);
+    fixture_open(&f, "mf");
+    assert_int_equal(lcf_ranker_graph_vectors(NULL, NULL, f.ranker, NULL), LCF_EINVAL);
+    fixture_close(&f);
+}
+
 static void test_source(void **state)
 {
     lcf_ranker_source source;
@@ -651,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_schema_example),
         cmocka_unit_test(test_create_config),
         cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_graph_vectors),
         cmocka_unit_test(test_source),
         cmocka_unit_test(test_memory),
     };
