@@ -6,6 +6,9 @@
 //     bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw|none ...]]]    CSV on stdout: name,value,unit
 //     (default 100000 256 flat ivf hnsw)
 //
+// index-hnsw, index-ivf and index-sq8 are what `llmcf index --kind` makes: measured on 256 of the
+// examples' own rows, one at a time, and on the same requests.
+//
 // The data are made up: item vectors around 200 centres, users who stay with three of them; 12,000
 // items, histories of 1 to 20. Building an HNSW index takes minutes from 100,000 examples on.
 // Writes a file into the working directory and removes it.
@@ -27,6 +30,7 @@
 
 extern "C" {
 #include "common/base/cli.h"
+#include "common/base/file.h"
 #include "common/store/examples_index.h"
 #include "common/store/neighbours.h"
 
@@ -355,6 +359,53 @@ void measure_peer(const std::string &kind, const data &d, std::vector<request> r
     print(kind + "_request", d.n, d.dim, ms, "ms");
 }
 
+// What `llmcf index --kind` makes, and lcf_examples_search finds through it.
+void measure_index(const std::string &name, data &d, const std::vector<request> &requests)
+{
+    const char *dir = "bench_retrieval.dir";
+    const std::string prefix = "index_" + name;
+    const std::vector<float> cot(d.n, 0.0f);
+    lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    lcf_examples_recall recall;
+    lcf_faiss_kind kind;
+    lcf_examples e;
+    lcf_err err = LCF_ERR_INIT;
+    std::vector<uint32_t> got(CANDIDATES * K);
+    std::vector<double> ms;
+    size_t grown, found = 0;
+    double start = now();
+
+    check(lcf_faiss_kind_parse(&kind, name.c_str(), &err), err);
+    check(lcf_dir_remove(dir, &err), err);
+    check(lcf_dir_create(dir, &err), err);
+    d.examples.cot_dim = 1;
+    d.examples.cot_vec = cot.data();
+    check(lcf_examples_save_kind(&recall, &grown, dir, &d.examples, kind, nullptr, &err), err);
+    print(prefix + "_make", d.n, d.dim, now() - start, "s");
+    print(prefix + "_setting", d.n, d.dim, recall.setting, "beam, cells or rows");
+    print(prefix + "_rows_recall", d.n, d.dim, recall.recall, "share");
+    print(prefix + "_row", d.n, d.dim, recall.query_us, "us");
+    start = resident_mib();
+    check(lcf_examples_open(&e, dir, &err), err);
+    print(prefix + "_memory", d.n, d.dim, resident_mib() - start, "MiB");
+    for (size_t i = 0; i < 4; i++) {
+        const request &r = requests[i];
+
+        start = now();
+        check(lcf_examples_search(got.data(), nullptr, &e, r.queries.data(), CANDIDATES, &options,
+                                  &err),
+              err);
+        ms.push_back((now() - start) * 1e3);
+        for (size_t j = 0; j < r.exact.size(); j++)
+            found += std::count(&got[j / K * K], &got[j / K * K] + K, r.exact[j]) != 0;
+    }
+    print(prefix + "_recall", d.n, d.dim, static_cast<double>(found) / (4.0 * CANDIDATES * K),
+          "share");
+    print(prefix + "_request", d.n, d.dim, median(ms), "ms");
+    lcf_examples_close(&e);
+    check(lcf_dir_remove(dir, &err), err);
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -371,7 +422,7 @@ int main(int argc, char **argv)
     if (argc < 4)
         kinds = {"flat", "ivf", "hnsw"};
     if (d.n < 100 || !d.dim) {
-        fprintf(stderr, "usage: bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw ...]]]\n");
+        fprintf(stderr, "usage: bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw|index-KIND ...]]]\n");
         return 2;
     }
     make_items(d);
@@ -379,7 +430,9 @@ int main(int argc, char **argv)
     requests = make_requests(d);
     measure_ours(d, requests);
     for (const std::string &kind : kinds)
-        if (kind != "none")
+        if (kind.rfind("index-", 0) == 0)
+            measure_index(kind.substr(6), d, requests);
+        else if (kind != "none")
             measure_peer(kind, d, requests);
     return 0;
 }
