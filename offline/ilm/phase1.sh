@@ -4,6 +4,8 @@
 # by texts; neighbours kept; schemas/qformer_report.md has the terms). What is finished is not made again.
 #   LOSSES="itc itg itc,itg ..."  a leading + alternates the losses instead of summing them
 #   OPTIONS="--layers 2 ..."  of llmcf qformer  SEEDS=1  THREADS=0
+# tests/bench/phase1-collm-ml1m-lightgcn.csv: offline/config/collm-ml1m-lightgcn.yaml's ranker (best.lcf),
+#   OPTIONS="--layers 2 --hidden 64 --epochs 20 --patience 5 --lr 0.0005"
 set -eu
 llmcf=$1 dataset=$2 ranker=$3 out=$4
 mkdir -p "$out"
