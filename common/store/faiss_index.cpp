@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <vector>
 
 // Of libgomp; omp.h is not there for every compiler.
 extern "C" void omp_set_num_threads(int);
@@ -29,6 +30,14 @@ extern "C" float lcf_example_dot(const float *a, const float *b, size_t n);
 extern "C" float __wrap__ZN5faiss18fvec_inner_productEPKfS1_m(const float *a, const float *b,
                                                               size_t n)
 {
+    // The rows of a mapped file lie at any byte.
+    if (reinterpret_cast<uintptr_t>(b) % alignof(float)) {
+        static thread_local std::vector<float> row;
+
+        row.resize(n);
+        std::memcpy(row.data(), reinterpret_cast<const char *>(b), n * sizeof(float));
+        b = row.data();
+    }
     return lcf_example_dot(a, b, n);
 }
 
