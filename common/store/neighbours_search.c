@@ -76,7 +76,7 @@ typedef struct search {
     const lcf_examples *e;
     const lcf_example_query *q; /* the first: what all share */
     lcf_retrieval_mode mode;
-    bool exact; /* the scores are asked for, not the places alone */
+    bool exact; /* scores are asked for or decide between the labels, not the places alone */
 } search;
 
 /* ---- life cycle ---- */
@@ -531,7 +531,7 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
                                  const lcf_example_query *queries, size_t n,
                                  const lcf_example_options *options, lcf_err *err)
 {
-    const search w = {scratch, nb, e, queries, options->mode, scores != NULL};
+    const search w = {scratch, nb, e, queries, options->mode, scores || !options->balanced};
     uint32_t k = options->k;
     size_t unknown = SIZE_MAX, asked;
     lcf_status status;

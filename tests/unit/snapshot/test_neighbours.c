@@ -202,7 +202,10 @@ static void more_examples_than_items(void **state)
 static void histories_of_their_own(void **state)
 {
     static const float distances[] = {1e-4f, 0.5f};
-    const lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
+    static const lcf_example_options options[] = {
+        {4, true, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0},
+        {3, false, LCF_RETRIEVE_SAME_USER, LCF_RETRIEVE_BY_BOTH, 0.0}, /* labels compete */
+    };
 
     (void)state;
     for (size_t d = 0; d < 2; d++) {
@@ -230,8 +233,9 @@ static void histories_of_their_own(void **state)
         assert_ok(lcf_neighbours_open(&f.neighbours, path, f.items.n, &f.examples, &err), &err);
         assert_true(f.neighbours.history_error > distances[d] / 2);
         for (uint32_t user = 0; user < 6; user++)
-            compare(&f, user, f.examples.history + (size_t)user * LCF_HISTORY_MAX,
-                    f.examples.history_n[user], INT64_MAX, &options);
+            for (size_t o = 0; o < 2; o++)
+                compare(&f, user, f.examples.history + (size_t)user * LCF_HISTORY_MAX,
+                        f.examples.history_n[user], INT64_MAX, &options[o]);
         for (int label = 0; label < 2; label++)
             f.examples.faiss[label] = indices[label];
         free(own);
