@@ -1,8 +1,8 @@
 /*
  * Any bytes as a bundle, and what is read from bundles: weights of rankers and of Q-Formers,
- * fields, histories of users, item vectors. Once as they are, and once with checksums that are
- * right, since a mutation of a checked file would never get further. Whatever is accepted is also
- * read.
+ * fields, histories of users, item vectors, the text encoder. Once as they are, and once with
+ * checksums that are right, since a mutation of a checked file would never get further. Whatever is
+ * accepted is also read.
  */
 #include "common/base/bundle.h"
 #include "common/base/hash.h"
@@ -116,6 +116,24 @@ static void read_rest(const char *path)
     (void)sink;
 }
 
+static void read_encoder(const char *path)
+{
+    static const char TEXT[] = "The Red fox's caf\xc3\xa9, the red fox";
+    lcf_text_encoder e;
+    lcf_features features;
+    float *out;
+
+    if (lcf_text_encoder_open(&e, path, NULL))
+        return;
+    out = calloc(e.dim, sizeof(*out));
+    if (!out || lcf_features_init(&features, e.bits, NULL) ||
+        lcf_text_encoder_encode(out, &e, &features, (lcf_str){TEXT, sizeof(TEXT) - 1}, NULL))
+        abort();
+    free(out);
+    lcf_features_dispose(&features);
+    lcf_text_encoder_close(&e);
+}
+
 static void read_qformer(const char *path)
 {
     lcf_qformer *m;
@@ -144,6 +162,7 @@ static void read_all(const uint8_t *data, size_t size)
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     read_ranker(path);
     read_rest(path);
+    read_encoder(path);
     read_qformer(path);
     close(fd);
 }

@@ -2,8 +2,8 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/text/text_encoder.h"
 #include "offline/encode/encoder.h"
-#include "common/text/lexical.h"
 #include "offline/llama/bert.h"
 
 #include <math.h>
@@ -344,6 +344,48 @@ static void test_bert_in_parts(void **state)
         assert_int_equal(remove(parts[i]), 0);
 }
 
+static lcf_status write_one_row(uint32_t bucket, float idf, float component)
+{
+    const uint32_t bits = 4;
+    const uint64_t dims[2] = {1, 1};
+    const float sigma = 1;
+    lcf_bundle_writer *w;
+
+    assert_int_equal(lcf_bundle_create(&w, "row.lcf", LCF_TEXT_ENCODER_KIND, 1, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add_text(w, "type", "lexical", NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add_1d(w, "bits", LCF_U32, 1, &bits, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add_1d(w, "bucket", LCF_U32, 1, &bucket, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add_1d(w, "idf", LCF_F32, 1, &idf, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add(w, "components", LCF_F32, dims, 2, &component, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add_1d(w, "sigma", LCF_F32, 1, &sigma, NULL), LCF_OK);
+    return lcf_bundle_commit(w, NULL);
+}
+
+/* Whole files, and yet no encoder. */
+static void test_wrong_values(void **state)
+{
+    static const struct {
+        uint32_t bucket;
+        float idf, component;
+        lcf_status status;
+    } cases[] = {
+        {15, 1, 1, LCF_OK},
+        {16, 1, 1, LCF_EFORMAT},
+        {15, NAN, 1, LCF_EFORMAT},
+        {15, 1, -INFINITY, LCF_EFORMAT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        lcf_text_encoder e;
+
+        assert_int_equal(write_one_row(cases[i].bucket, cases[i].idf, cases[i].component), LCF_OK);
+        assert_int_equal(lcf_text_encoder_open(&e, "row.lcf", NULL), cases[i].status);
+        lcf_text_encoder_close(&e);
+    }
+    assert_int_equal(remove("row.lcf"), 0);
+}
+
 static void test_features(void **state)
 {
     lcf_features f;
@@ -420,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_near_is_near),  cmocka_unit_test(test_topics),
         cmocka_unit_test(test_same_bytes),    cmocka_unit_test(test_few_texts),
         cmocka_unit_test(test_texts_max),     cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_wrong_values),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
