@@ -288,6 +288,17 @@ static void append_item(lcf_buf *out, const lcf_rank_item *item)
         append_string(out, item->categories[i]);
 }
 
+static bool is_sayable(const lcf_rank_request *request)
+{
+    bool can = request->candidates_n <= UINT32_MAX && request->history_n <= UINT32_MAX &&
+               request->context_n <= UINT32_MAX && request->k <= UINT16_MAX &&
+               request->top <= UINT16_MAX && request->items_n <= UINT16_MAX;
+
+    for (size_t i = 0; can && i < request->items_n; i++)
+        can = request->items[i].categories_n <= UINT16_MAX;
+    return can;
+}
+
 lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *request,
                                          lcf_err *err)
 {
@@ -302,9 +313,7 @@ lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *r
                         .top = htole16((uint16_t)request->top),
                         .time = (int64_t)htole64((uint64_t)request->time)};
 
-    if (request->candidates_n > UINT32_MAX || request->history_n > UINT32_MAX ||
-        request->context_n > UINT32_MAX || request->k > UINT16_MAX || request->top > UINT16_MAX ||
-        request->items_n > UINT16_MAX)
+    if (!is_sayable(request))
         return LCF_FAIL(err, LCF_EINVAL, "the request is larger than the format can say");
     memcpy(h.magic, REQUEST_MAGIC, sizeof(h.magic));
     lcf_buf_append(out, &h, sizeof(h));

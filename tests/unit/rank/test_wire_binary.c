@@ -221,6 +221,10 @@ static void too_many_items_are_refused(void **state)
                          extra ? LCF_ELIMIT : LCF_OK);
         lcf_buf_dispose(&bytes);
     }
+    crowded.categories_n = UINT16_MAX + 1; /* none of them is looked at */
+    bytes = (lcf_buf)LCF_BUF_INIT;
+    assert_int_equal(lcf_wire_write_request_binary(&bytes, &sent, NULL), LCF_EINVAL);
+    assert_int_equal(bytes.len, 0);
     lcf_wire_dispose(&w);
 }
 
