@@ -1,0 +1,114 @@
+#!/bin/bash
+# systems.sh LLMCF BASE.gguf SPLIT DATA OUT: the systems of this house side by side, on the CoLLM split of MovieLens-1M. SPLIT holds its
+# train, valid, test and items .tsv, DATA the folder with instruct/ (general instructions for TALLRec's first stage).
+#
+#   collaborative  MF, SASRec, DIN                     language model asked  TALLRec, BinLLM (text, id, intuitive, two-step)
+#   LLM-CF         DIN + ICT, beside DIN + KAR, + KD   soft tokens           a two-layer MLP (CoLLM), ILM
+#
+# All language models are tuned from BASE; its size and its perplexity stand in the table's last lines, because the published figures are
+# of a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training
+# time, scoring time per 1,000 rows, tokens per row). Every step does nothing when its result is there: a stopped run goes on.
+#   SEEDS="1 2 3 4 5"  STEPS=400 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
+#   THREADS=0; and what binllm.sh and ilm.sh take
+set -eu
+llmcf=$1 base=$2 split=$3 data=$4 out=$5
+seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} threads=${THREADS:-0}
+here=$(dirname "$0")/../../offline
+prompt=$here/recgen/prompts/binllm-text-movies.prompt
+mkdir -p "$out/facts"
+log=$out/systems.log
+
+step() {
+    echo "$(date -u +%H:%M:%S) llmcf $*" >>"$log"
+    "$llmcf" "$@" --threads "$threads" --quiet 2>>"$log" || { echo "systems: llmcf $1 failed, see $log" >&2; exit 1; }
+}
+# fact NAME TRAIN_SECONDS SCORE_SECONDS TOKENS: what a system costs.
+fact() { echo "$1,$2,$3,$4" >"$out/facts/$1"; }
+
+# ---- language models that are asked, and the dataset ----
+SEEDS=$seeds STEPS=$steps bash "$here/recgen/binllm.sh" "$llmcf" "$base" "$split" "$out/binllm" >>"$log"
+dataset=$out/binllm/dataset
+arms=()
+for arm in "$out"/binllm/arms/*; do
+    name=$(basename "$arm")
+    arms+=("$arm")
+    fact "$name" $(awk -F, -v name="$name" '$4 == "difference" && (name == $1 || name == $1 "-" $2) { n++; t += $10; s += $11; k += $9 }
+        END { if (n) print t / n, s / n, k / n }' "$out/binllm/binllm.csv")
+done
+
+lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets attn_q,attn_v --weight-decay 0 --loss answer"
+words="--prompt-template $prompt --history 10"
+# shellcheck disable=SC2086
+step tune --model "$base" --chat alpaca --cutoff 512 $lora --lr 0.003 --source "alpaca:$data/instruct/alpaca_5000.json" \
+    --steps "$steps" --batch 8 --warmup 20 --out "$out/tallrec-stage1"
+runs=() seconds=()
+for seed in $seeds; do
+    # shellcheck disable=SC2086
+    step tune --dataset "$dataset" --model "$base" --adapter "$out/tallrec-stage1/adapter.gguf" $words $lora --lr "${LR:-0.03}" \
+        --source decide --cutoff 512 --seed "$seed" --steps "$steps" --batch "${BATCH:-16}" --warmup 20 --eval-rows 0 --out "$out/tallrec-$seed" \
+        --json >"$out/tallrec.json"
+    # what an earlier run took is kept where there is nothing to do
+    [ "$(jq .current "$out/tallrec.json")" = true ] || jq .seconds "$out/tallrec.json" >"$out/tallrec-$seed.seconds"
+    seconds+=("$(cat "$out/tallrec-$seed.seconds")")
+    # shellcheck disable=SC2086
+    step judge --dataset "$dataset" --model "$out/tallrec-$seed/recgen.gguf" $words --splits test --out "$out/tallrec-judged-$seed"
+    runs+=("$out/tallrec-judged-$seed")
+done
+"$llmcf" arm "${runs[@]}" --out "$out/tallrec" --quiet 2>>"$log"
+arms+=("$out/tallrec")
+fact tallrec "$(printf '%s\n' "${seconds[@]}" | awk '{ s += $1 } END { print s / NR }')" \
+    $(jq -r '.stats.counts | "\(.seconds_per_1000_rows) \(.test.tokens_per_row)"' "$out/tallrec-judged-${seeds%% *}/manifest.json")
+
+# ---- LLM-CF: chains of thought of the same model, and its rivals ----
+step tune --dataset "$dataset" --model "$base" --steps "$steps" --out "$out/recgen"
+recgen=$out/recgen/recgen.gguf
+step generate --dataset "$dataset" --model "$recgen" --share "${SHARE:-0.1}" --cot "$out/cot"
+step encode --dataset "$dataset" --cot "$out/cot" --out "$out/vectors"
+step index --dataset "$dataset" --cot "$out/cot" --vectors "$out/vectors" --out "$out/examples"
+side="--dataset $dataset --vectors $out/vectors --examples $out/examples"
+# shellcheck disable=SC2086
+step retrieve $side --out "$out/retrieved"
+# shellcheck disable=SC2086
+step knowledge $side --cot "$out/cot" --out "$out/knowledge"
+step judge --dataset "$dataset" --model "$recgen" --splits train --share "${ASKED:-1}" --out "$out/judged"
+
+# ranker NAME CONFIG OPTION...
+ranker() {
+    local name=$1 config=$2
+    shift 2
+    # shellcheck disable=SC2086
+    step train $side --retrieved "$out/retrieved" --config "$here/config/$config.yaml" --seeds "${seeds// /,}" --out "$out/$name" "$@"
+    fact "$name" $(jq -r '.stats.report.seeds | "\(map(.seconds) | add / length) \(map(.seconds_per_1000_rows) | add / length) -"' \
+        "$out/$name/manifest.json")
+    [ "$name" = din ] || arms+=("$out/$name")
+}
+ranker din collm-ml1m --backbone din
+ranker mf collm-ml1m --backbone mf
+ranker sasrec collm-ml1m-sasrec --backbone sasrec
+ranker din-llmcf collm-ml1m --backbone din --side ict
+ranker din-kar collm-ml1m --backbone din --side kar --knowledge "$out/knowledge"
+ranker din-kd collm-ml1m --backbone din --distill "$out/judged"
+
+# ---- items as soft tokens ----
+SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
+for arm in mlp "ilm-${TOKENS:-4}"; do
+    arms+=("$out/ilm/$arm")
+    fact "$arm" $(awk -F, -v name="$arm" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        $1 == name { n++; t += $at["train_seconds"]; s += $at["seconds_per_1000_rows"]; k += $at["tokens_per_row"] }
+        END { print t / n, s / n, k / n }' "$out/ilm/ilm.csv")
+done
+
+# ---- the table ----
+step compare --section collm-ml1m --baseline "$out/din" "${arms[@]}" --out "$out/compare"
+step measure --model "$base" --dataset "$dataset" --source "alpaca:$data/instruct/alpaca_5000.json" --general-rows 400 --out "$out/base"
+{
+    echo system,seeds,auc,auc_std,auc_lift,auc_lift_low,auc_lift_high,uauc,logloss,train_s,score_s_per_1000,tokens_per_row
+    awk -F, -v facts="$out/facts/" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        { fact = ",,,"; getline fact <(facts $2); sub(/^[^,]*/, "", fact)
+          print $2 "," $at["seeds"] "," $at["auc"] "," $at["auc_std"] "," $at["auc_lift"] "," $at["auc_lift_low"] "," $at["auc_lift_high"] "," \
+              $at["uauc"] "," $at["logloss"] fact }' "$out/compare/compare.csv"
+} >"$out/systems.csv.new"
+jq -r '"# base: \(.model.parameters // "?") parameters, general perplexity \(.measures.general_perplexity), \(
+    .measures.general_bits_per_byte) bits per byte"' "$out/base/measures.json" >>"$out/systems.csv.new"
+mv "$out/systems.csv.new" "$out/systems.csv"
+column -s, -t "$out/systems.csv" 2>/dev/null || cat "$out/systems.csv"
