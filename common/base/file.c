@@ -133,17 +133,11 @@ static lcf_status sync_fd_of(const char *path, int flags, lcf_err *err)
     return LCF_OK;
 }
 
-/* Makes a rename in the folder of `path` durable. */
-static lcf_status sync_parent(const char *path, lcf_err *err)
+/* Makes a rename in the folder of `path` durable. The path is spoilt: after a rename nothing may
+ * need memory any more. */
+static lcf_status sync_parent(char *path, lcf_err *err)
 {
-    lcf_status status;
-    char *copy = lcf_strdup(path);
-
-    if (!copy)
-        return LCF_FAIL(err, LCF_ENOMEM, "path %s", path);
-    status = sync_fd_of(dirname(copy), O_RDONLY | O_DIRECTORY, err);
-    free(copy);
-    return status;
+    return sync_fd_of(dirname(path), O_RDONLY | O_DIRECTORY, err);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
