@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIKED_RATING 4.0f
+#define LIKED_RATING 4.0
 
 const char *const LCF_SPLIT_NAMES[3] = {"train", "valid", "test"};
 
@@ -241,7 +241,7 @@ static lcf_status read_manifest(lcf_dataset *d, const char *dir, lcf_err *err)
     const json_t *identity = json_object_get(manifest, "identity");
     const json_t *like = json_object_get(json_object_get(identity, "parameters"), "like");
 
-    d->like = json_is_number(like) ? (float)json_number_value(like) : LIKED_RATING;
+    d->like = json_is_number(like) ? json_number_value(like) : LIKED_RATING;
     json_decref(manifest);
     return status;
 }
@@ -281,11 +281,13 @@ static lcf_split split_of(const lcf_dataset *d, size_t idx)
     return idx < d->split_begin[LCF_TEST] ? LCF_VALID : LCF_TEST;
 }
 
-uint8_t lcf_event_label(float rating)
+uint8_t lcf_event_label(const lcf_dataset *d, size_t idx)
 {
+    const float rating = d->event_rating[idx];
+
     if (isnan(rating))
         return 0;
-    return rating >= LIKED_RATING ? 2 : 1;
+    return rating >= d->like ? 2 : 1;
 }
 
 size_t lcf_dataset_split_n(const lcf_dataset *d, lcf_split split)

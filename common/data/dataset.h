@@ -97,7 +97,7 @@ typedef struct lcf_dataset {
     const uint32_t *event_item;
     const int64_t *event_time;
     const float *event_rating; /* NaN where there is none */
-    float like;                /* what counts as liked: a rating of at least this (4) */
+    double like;               /* what counts as liked: a rating of at least this (4) */
     size_t events_n;
     /* Samples, ordered by split, then time, then user, then position in the log, then label (1
      * first). */
@@ -114,10 +114,10 @@ typedef struct lcf_dataset {
  * position named) */
 lcf_status lcf_dataset_open(lcf_dataset *out, const char *dir, lcf_err *err);
 void lcf_dataset_close(lcf_dataset *d);
-/* What an event of a history says of its item, by its rating: 0 nothing (no rating), 1 not liked,
- * 2 liked (a rating of at least 4, whatever the dataset's threshold). */
+/* What event idx < events_n says of its item, by its rating: 0 nothing (no rating), 1 not liked, 2
+ * liked (d->like or more). */
 #define LCF_EVENT_LABELS_N 3
-uint8_t lcf_event_label(float rating);
+uint8_t lcf_event_label(const lcf_dataset *d, size_t idx);
 /* Samples of a split. */
 size_t lcf_dataset_split_n(const lcf_dataset *d, lcf_split split);
 lcf_sample lcf_dataset_sample(const lcf_dataset *d, size_t idx);

@@ -120,7 +120,7 @@ static void take_latest(latest *l, const lcf_dataset *d)
         l->history_n[user] = (uint32_t)(end - begin);
         for (uint64_t i = begin; i < end; i++) {
             l->history[to + (i - begin)] = d->event_item[i];
-            l->label[to + (i - begin)] = lcf_event_label(d->event_rating[i]);
+            l->label[to + (i - begin)] = lcf_event_label(d, i);
             l->time[to + (i - begin)] = d->event_time[i];
         }
     }

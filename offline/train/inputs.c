@@ -105,7 +105,7 @@ static lcf_status make_event_labels(train_inputs *in, lcf_err *err)
     if (!in->event_labels)
         return LCF_FAIL(err, LCF_ENOMEM, "labels of %zu events", d->events_n);
     for (size_t i = 0; i < d->events_n; i++)
-        in->event_labels[i] = lcf_event_label(d->event_rating[i]);
+        in->event_labels[i] = lcf_event_label(d, i);
     return LCF_OK;
 }
 

@@ -168,6 +168,41 @@ static void test_liked_history(void **state)
     end(&p);
 }
 
+/* The label of a user's event idx, oldest first. */
+static uint8_t label_of(const lcf_dataset *d, const char *user, size_t idx)
+{
+    return lcf_event_label(d, d->user_offsets[lcf_strings_find(&d->user_id, user, 1)] + idx);
+}
+
+/* What is liked in a history is what makes a sample positive: the dataset's own --like, also where
+ * a float does not hold it exactly. */
+static void test_event_labels(void **state)
+{
+    place p;
+    lcf_dataset d;
+
+    (void)state;
+    begin(&p);
+    write_movielens(&p);
+    prepare_and_open(&d, &p);
+    assert_int_equal(label_of(&d, "7", 1), 1); /* 3.5 */
+    assert_int_equal(label_of(&d, "7", 2), 2); /* 4.0 */
+    lcf_dataset_close(&d);
+    p.options.samples.like = 3.0;
+    prepare_and_open(&d, &p);
+    assert_int_equal(label_of(&d, "7", 1), 2);
+    assert_int_equal(label_of(&d, "8", 0) + label_of(&d, "8", 1), 3); /* 4.0 and 1.0, in a second */
+    lcf_dataset_close(&d);
+    p.options.samples.like = 3.3; /* above the float nearest to it */
+    put(&p, "ratings.csv", "userId,movieId,rating,timestamp\n7,10,5,1\n7,20,3.3,2\n7,30,5,3\n");
+    prepare_and_open(&d, &p);
+    assert_int_equal(d.sample_label[0], 0);
+    assert_int_equal(label_of(&d, "7", 1), 1);
+    assert_int_equal(label_of(&d, "7", 2), 2);
+    lcf_dataset_close(&d);
+    end(&p);
+}
+
 /* Rows of one second are never divided by a border. */
 static void test_ties_at_border(void **state)
 {
@@ -501,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_movielens),
         cmocka_unit_test(test_liked_history),
+        cmocka_unit_test(test_event_labels),
         cmocka_unit_test(test_ties_at_border),
         cmocka_unit_test(test_implicit),
         cmocka_unit_test(test_no_negative_left),

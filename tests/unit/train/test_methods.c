@@ -462,7 +462,7 @@ static void test_history_labels(void **state)
         assert_int_equal(d->event_item[own], row.item);
         assert_true(d->event_time[own] == row.time);
         for (size_t j = 0; j < row.history_n; j++) {
-            assert_int_equal(row.history_labels[j], lcf_event_label(d->event_rating[begin + j]));
+            assert_int_equal(row.history_labels[j], lcf_event_label(d, begin + j));
             assert_true(d->event_time[begin + j] <= row.time);
             liked += row.history_labels[j] == 2;
             disliked += row.history_labels[j] == 1;
