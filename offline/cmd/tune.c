@@ -233,11 +233,11 @@ static void print_mixture(const json_t *mixture)
     const json_t *s;
     size_t i;
 
-    fprintf(stderr, "  %-9s %-8s %6s %9s %8s %10s %8s %9s\n", "source", "group", "share", "rows",
-            "held out", "tokens/row", "answer", "truncated");
+    fprintf(stderr, "  %-9s %-8s %6s %9s %8s %10s %8s %9s %7s\n", "source", "group", "share",
+            "rows", "held out", "tokens/row", "answer", "truncated", "lost");
     json_array_foreach(mixture, i, s)
     {
-        fprintf(stderr, "  %-9s %-8s %6.3f %9lld %8lld %10.1f %8.1f %8.1f%%\n",
+        fprintf(stderr, "  %-9s %-8s %6.3f %9lld %8lld %10.1f %8.1f %8.1f%% %6.1f%%\n",
                 json_string_value(json_object_get(s, "kind")),
                 json_string_value(json_object_get(s, "group")),
                 json_number_value(json_object_get(s, "share")),
@@ -245,7 +245,8 @@ static void print_mixture(const json_t *mixture)
                 (long long)json_integer_value(json_object_get(s, "held_out")),
                 json_number_value(json_object_get(s, "tokens_per_row")),
                 json_number_value(json_object_get(s, "answer_tokens_per_row")),
-                100.0 * json_number_value(json_object_get(s, "truncated")));
+                100.0 * json_number_value(json_object_get(s, "truncated")),
+                100.0 * json_number_value(json_object_get(s, "lost")));
     }
 }
 

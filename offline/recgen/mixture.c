@@ -33,7 +33,7 @@ struct lcf_mixture {
     uint64_t seed;
     source_order list[LCF_SOURCES_MAX];
     size_t n;
-    uint64_t slot, truncated_n;
+    uint64_t slot, truncated_n, lost_n;
     lcf_segments text; /* scratch */
     uint8_t *marks;    /* [tokens] scratch */
     size_t marks_capacity;
@@ -102,6 +102,11 @@ void lcf_mixture_free(lcf_mixture *m)
 uint64_t lcf_mixture_truncated_n(const lcf_mixture *m)
 {
     return m->truncated_n;
+}
+
+uint64_t lcf_mixture_lost_n(const lcf_mixture *m)
+{
+    return m->lost_n;
 }
 
 /* ---- which row ---- */
@@ -233,6 +238,12 @@ static lcf_status encode_marked(lcf_row *row, size_t *answer_n, lcf_mixture *m, 
     return status;
 }
 
+/* Whether nothing of an answer stands within the row: there is nothing to learn from it. */
+static bool answer_is_lost(const lcf_row *row, const lcf_mixture *m)
+{
+    return row->tokens.n < 2 || !memchr(m->marks + 1, MARK_ANSWER, row->tokens.n - 1);
+}
+
 static lcf_status set_targets(lcf_row *row, const lcf_mixture *m, bool all, lcf_err *err)
 {
     size_t n = row->tokens.n;
@@ -252,7 +263,7 @@ static lcf_status set_targets(lcf_row *row, const lcf_mixture *m, bool all, lcf_
 static lcf_status build(lcf_row *row, lcf_mixture *m, lcf_slot slot, bool all, lcf_err *err)
 {
     size_t cutoff = m->options.cutoff, answer_n = 0;
-    bool truncated = false, again = true;
+    bool truncated = false, again = true, lost;
     lcf_status status = LCF_OK;
     lcf_trim trim;
 
@@ -274,8 +285,10 @@ static lcf_status build(lcf_row *row, lcf_mixture *m, lcf_slot slot, bool all, l
         row->tokens.n = cutoff;
         truncated = true;
     }
+    lost = answer_is_lost(row, m);
     m->truncated_n += truncated;
-    return set_targets(row, m, all, err);
+    m->lost_n += lost;
+    return set_targets(row, m, all && !lost, err);
 }
 
 lcf_status lcf_mixture_next(lcf_row *row, size_t *source, lcf_mixture *m, lcf_err *err)
@@ -287,15 +300,16 @@ lcf_status lcf_mixture_next(lcf_row *row, size_t *source, lcf_mixture *m, lcf_er
     return build(row, m, slot, m->options.loss_on_prompt, err);
 }
 
-/* A row that is only looked at: truncated_n is of training rows that were drawn. */
+/* A row that is only looked at: the counts are of training rows that were drawn. */
 static lcf_status build_aside(lcf_row *row, lcf_mixture *m, size_t source, uint32_t number,
                               size_t idx, lcf_err *err)
 {
     lcf_slot slot = {source, number, teacher_seed(m, idx)};
-    uint64_t truncated_n = m->truncated_n;
+    const uint64_t truncated_n = m->truncated_n, lost_n = m->lost_n;
     lcf_status status = build(row, m, slot, false, err);
 
     m->truncated_n = truncated_n;
+    m->lost_n = lost_n;
     return status;
 }
 
@@ -333,7 +347,7 @@ lcf_status lcf_mixture_look(lcf_mixture_statistics *out, lcf_mixture *m, size_t 
                             size_t rows_max, lcf_err *err)
 {
     size_t all = m->list[source].n, n = all < rows_max ? all : rows_max, tokens = 0, answers = 0;
-    uint64_t before = m->truncated_n;
+    const uint64_t truncated_n = m->truncated_n, lost_n = m->lost_n;
     lcf_row row = {.targets = NULL};
     lcf_status status = LCF_OK;
 
@@ -346,8 +360,10 @@ lcf_status lcf_mixture_look(lcf_mixture_statistics *out, lcf_mixture *m, size_t 
             answers += row.targets[t] >= 0;
     }
     *out = (lcf_mixture_statistics){n, (double)tokens / (double)n, (double)answers / (double)n,
-                                    (double)(m->truncated_n - before) / (double)n};
-    m->truncated_n = before;
+                                    (double)(m->truncated_n - truncated_n) / (double)n,
+                                    (double)(m->lost_n - lost_n) / (double)n};
+    m->truncated_n = truncated_n;
+    m->lost_n = lost_n;
     lcf_row_dispose(&row);
     return status;
 }

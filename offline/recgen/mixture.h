@@ -8,7 +8,8 @@
  * before any slot, which is what makes a resumed run the same run.
  *
  * A row that is longer than the cutoff loses the oldest of its history (or the beginning of its
- * question's input) first, then the end of its answer.
+ * question's input) first, then the end of its answer. Where nothing of the answer is left the row
+ * is skipped: it keeps its slot, and no token of it counts.
  *
  * Life cycle: create -> (seek) -> next ... -> free. The sources and the tokenizer must outlive it.
  * One thread.
@@ -55,6 +56,8 @@ lcf_status lcf_mixture_next(lcf_row *row, size_t *source, lcf_mixture *m, lcf_er
 void lcf_mixture_seek(lcf_mixture *m, uint64_t slot);
 /* Rows so far that lost something at the cutoff. */
 uint64_t lcf_mixture_truncated_n(const lcf_mixture *m);
+/* Those of them that were skipped, without a token of their answer. */
+uint64_t lcf_mixture_lost_n(const lcf_mixture *m);
 
 /* Rows for measuring, with the loss on the answer alone: a training row by its number, a held-out
  * row of a file, and any sample of the dataset asked to decide or to explain. */
@@ -69,6 +72,7 @@ typedef struct lcf_mixture_statistics {
     double tokens;   /* mean of a row, after the cutoff */
     double answer_tokens;
     double truncated; /* part of the rows that lost something */
+    double lost;      /* part of the rows that lost all of their answer */
 } lcf_mixture_statistics;
 /* Of one source's training rows, looking at no more than rows_max of them. */
 lcf_status lcf_mixture_look(lcf_mixture_statistics *out, lcf_mixture *m, size_t source,

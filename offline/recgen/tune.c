@@ -45,7 +45,7 @@ typedef struct tuning {
     lcf_recgen_measures before;
     json_t *before_json, *curve, *mixture_json;
     double window_loss;
-    uint64_t window_n, tokens, truncated;
+    uint64_t window_n, tokens, truncated, lost;
 } tuning;
 
 void lcf_tune_options_init(lcf_tune_options *o)
@@ -293,21 +293,26 @@ static lcf_status look_at(double *mean_tokens, tuning *t, size_t source, lcf_err
 
     if (status)
         return status;
+    if (s.lost == 1.0)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "source '%s': no answer fits into a row of %zu tokens, its question takes "
+                        "them all; raise --cutoff, or name less with --history",
+                        info.spec->text, t->o->mixture.cutoff);
     *mean_tokens = s.tokens;
     lcf_log(LCF_LOG_INFO,
             "mixture source=%s share=%.3f rows=%zu held_out=%zu without_answer=%zu "
-            "tokens_per_row=%.1f answer_tokens=%.1f truncated=%.3f looked_at=%zu",
+            "tokens_per_row=%.1f answer_tokens=%.1f truncated=%.3f lost=%.3f looked_at=%zu",
             info.spec->text, info.share, info.rows_n, info.held_n, info.empty_n, s.tokens,
-            s.answer_tokens, s.truncated, s.looked_n);
-    return json_array_append_new(t->mixture_json,
-                                 json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I}",
-                                           "kind", lcf_source_kind_name(info.spec->kind), "group",
-                                           info.spec->rec ? "rec" : "general", "share", info.share,
-                                           "rows", (json_int_t)info.rows_n, "held_out",
-                                           (json_int_t)info.held_n, "without_answer",
-                                           (json_int_t)info.empty_n, "tokens_per_row", s.tokens,
-                                           "answer_tokens_per_row", s.answer_tokens, "truncated",
-                                           s.truncated, "looked_at", (json_int_t)s.looked_n))
+            s.answer_tokens, s.truncated, s.lost, s.looked_n);
+    return json_array_append_new(
+               t->mixture_json,
+               json_pack("{s:s, s:s, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "kind",
+                         lcf_source_kind_name(info.spec->kind), "group",
+                         info.spec->rec ? "rec" : "general", "share", info.share, "rows",
+                         (json_int_t)info.rows_n, "held_out", (json_int_t)info.held_n,
+                         "without_answer", (json_int_t)info.empty_n, "tokens_per_row", s.tokens,
+                         "answer_tokens_per_row", s.answer_tokens, "truncated", s.truncated, "lost",
+                         s.lost, "looked_at", (json_int_t)s.looked_n))
                ? LCF_FAIL(err, LCF_ENOMEM, "statistics of the mixture")
                : LCF_OK;
 }
@@ -325,6 +330,8 @@ static lcf_status log_statistics(tuning *t, lcf_err *err)
         status = look_at(&tokens, t, i, err);
         mean += lcf_sources_info(t->sources, i).share * tokens;
     }
+    if (status)
+        return status;
     lcf_llama_trainer_count(&all, &trained, t->trainer);
     lcf_log(LCF_LOG_INFO,
             "model parameters=%zu trained=%zu vocab=%zu dim=%zu layers=%zu precision=%s steps=%llu "
@@ -333,7 +340,7 @@ static lcf_status log_statistics(tuning *t, lcf_err *err)
             t->o->train.precision == LCF_PRECISION_BF16 ? "bf16" : "f32",
             (unsigned long long)t->o->steps, rows, processes_of(t->o),
             mean * (double)(t->o->steps * rows));
-    return status;
+    return LCF_OK;
 }
 
 /* ---- checkpoints ---- */
@@ -348,10 +355,10 @@ static char *state_path(const tuning *t, uint64_t step)
 
 static lcf_status save_state(tuning *t, uint64_t step, lcf_err *err)
 {
-    json_t *state =
-        json_pack("{s:O, s:O, s:f, s:I, s:I, s:I}", "before", t->before_json, "loss", t->curve,
-                  "window_loss", t->window_loss, "window_n", (json_int_t)t->window_n, "tokens",
-                  (json_int_t)t->tokens, "truncated", (json_int_t)t->truncated);
+    json_t *state = json_pack("{s:O, s:O, s:f, s:I, s:I, s:I, s:I}", "before", t->before_json,
+                              "loss", t->curve, "window_loss", t->window_loss, "window_n",
+                              (json_int_t)t->window_n, "tokens", (json_int_t)t->tokens, "truncated",
+                              (json_int_t)t->truncated, "lost", (json_int_t)t->lost);
     char *path = state_path(t, step);
     lcf_status status = state && path ? lcf_json_save(path, state, err)
                                       : LCF_FAIL(err, LCF_ENOMEM, "checkpoint state");
@@ -397,6 +404,8 @@ static lcf_status load_state(tuning *t, uint64_t step, lcf_err *err)
         status = lcf_json_u64(&t->tokens, state, "tokens", err);
     if (!status)
         status = lcf_json_u64(&t->truncated, state, "truncated", err);
+    if (!status)
+        status = lcf_json_u64(&t->lost, state, "lost", err);
     if (!status && (!json_is_object(json_object_get(state, "before")) ||
                     !json_is_array(json_object_get(state, "loss"))))
         status = LCF_FAIL(err, LCF_EFORMAT, "%s: not the state of a tuning run", path);
@@ -562,7 +571,8 @@ static lcf_status one_group(tuning *t, size_t group, lcf_err *err)
 
 static lcf_status one_step(double *loss, tuning *t, lcf_err *err)
 {
-    uint64_t truncated = lcf_mixture_truncated_n(t->mixture);
+    const uint64_t truncated = lcf_mixture_truncated_n(t->mixture);
+    const uint64_t lost = lcf_mixture_lost_n(t->mixture);
     lcf_status status = LCF_OK;
 
     for (size_t group = 0; group < groups_of(t->o) && !status; group++)
@@ -570,6 +580,7 @@ static lcf_status one_step(double *loss, tuning *t, lcf_err *err)
     if (status)
         return status;
     t->truncated += lcf_mixture_truncated_n(t->mixture) - truncated;
+    t->lost += lcf_mixture_lost_n(t->mixture) - lost;
     status = lcf_llama_trainer_apply(loss, t->trainer, t->pool, err);
     if (status == LCF_EDIVERGED)
         lcf_err_prefix(err, "step %llu; the checkpoint in %s stands, try a lower --lr",
@@ -670,12 +681,13 @@ static json_t *report_of(const tuning *t, const lcf_recgen_measures *after)
                   (json_int_t)c->dim, "layers", (json_int_t)c->layers_n, "heads",
                   (json_int_t)c->heads_n, "kv_heads", (json_int_t)c->kv_heads_n, "ffn",
                   (json_int_t)c->ffn_dim, "context", (json_int_t)c->context_n);
-    return json_pack("{s:s, s:I, s:o, s:s, s:O, s:I, s:I, s:I, s:O, s:o, s:O}", "format",
-                     "llmcf-tuning-report", "version", (json_int_t)3, "model", model, "prompt",
+    return json_pack("{s:s, s:I, s:o, s:s, s:O, s:I, s:I, s:I, s:I, s:O, s:o, s:O}", "format",
+                     "llmcf-tuning-report", "version", (json_int_t)4, "model", model, "prompt",
                      version, "mixture", t->mixture_json, "steps",
                      (json_int_t)lcf_llama_trainer_step_n(t->trainer), "tokens",
-                     (json_int_t)t->tokens, "rows_truncated", (json_int_t)t->truncated, "before",
-                     t->before_json, "after", lcf_recgen_measures_json(after), "loss", t->curve);
+                     (json_int_t)t->tokens, "rows_truncated", (json_int_t)t->truncated, "rows_lost",
+                     (json_int_t)t->lost, "before", t->before_json, "after",
+                     lcf_recgen_measures_json(after), "loss", t->curve);
 }
 
 static lcf_status write_adapter(const tuning *t, const char *dir, lcf_err *err)

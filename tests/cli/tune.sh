@@ -60,4 +60,6 @@ test "$(exit_code "$LLMCF" tune $TUNE --out x --model raw/items.tsv)" = 1
 printf '[{"instruction": "a"}]' >bad.json
 test "$(exit_code "$LLMCF" tune $TUNE --out x --source decide --source alpaca:bad.json)" = 1
 grep -q 'bad.json:1: "output" must be a string' log || fail "message"
+test "$(exit_code "$LLMCF" tune $TUNE --out x --cutoff 32)" = 1
+grep -q "no answer fits into a row of 32 tokens" log || fail "message of a cutoff that takes every answer"
 [ ! -e x ] || fail "an artefact of a failed run"

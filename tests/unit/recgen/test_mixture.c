@@ -623,6 +623,41 @@ static void test_cutoff(void **state)
     lcf_sources_free(sources);
 }
 
+/* A question that takes the whole cutoff leaves nothing to learn: the row is counted and skipped,
+ * also where the loss is on prompts. */
+static void test_lost_answer(void **state)
+{
+    world *w = *state;
+    lcf_sources *sources = new_sources(w, &w->options);
+    const lcf_mixture_options o = {true, 16};
+    lcf_mixture_statistics look;
+    lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
+    lcf_err err = LCF_ERR_INIT;
+    uint64_t lost = 0, drawn = 0;
+    lcf_mixture *m;
+    size_t source;
+
+    assert_int_equal(lcf_mixture_create(&m, sources, w->tokenizer, &o, &err), LCF_OK);
+    for (; drawn < 60; drawn++) {
+        bool counted = false;
+        assert_int_equal(lcf_mixture_next(&row, &source, m, &err), LCF_OK);
+        for (size_t i = 0; i < row.tokens.n; i++)
+            counted |= row.targets[i] >= 0;
+        lost += !counted;
+        /* A decision's prompt is longer than the cutoff with a single item of history. */
+        assert_true(!counted ||
+                    !lcf_source_is_of_dataset(lcf_sources_info(sources, source).spec->kind));
+    }
+    assert_true(lost > 0);
+    assert_int_equal(lcf_mixture_lost_n(m), lost);
+    assert_int_equal(lcf_mixture_look(&look, m, 0, 5, &err), LCF_OK);
+    assert_true(look.lost == 1.0 && look.answer_tokens == 0.0);
+    assert_int_equal(lcf_mixture_lost_n(m), lost); /* of drawn rows */
+    lcf_row_dispose(&row);
+    lcf_mixture_free(m);
+    lcf_sources_free(sources);
+}
+
 static void test_statistics(void **state)
 {
     world *w = *state;
@@ -769,6 +804,7 @@ int main(void)
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_conversation_targets),
         cmocka_unit_test(test_cutoff),
+        cmocka_unit_test(test_lost_answer),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_packed_is_alone),
         cmocka_unit_test(test_without_memory),
