@@ -78,7 +78,7 @@ static lcf_status make_codes(step *s, lcf_err *err)
 
 /* ---- figures ---- */
 
-/* Tokens that the codes of known items take as text on average; NaN when out of memory. */
+/* Tokens that the codes of known items take as text on average. */
 static lcf_status mean_tokens(double *out, const step *s, lcf_code_form form, lcf_err *err)
 {
     lcf_buf text = LCF_BUF_INIT;
