@@ -65,8 +65,10 @@ void lcf_probe_free(lcf_probe *p)
 
 void lcf_probe_soft(lcf_probe *p, const lcf_soft_tokens *soft)
 {
-    for (size_t i = 0; i < p->workers_n; i++)
+    for (size_t i = 0; i < p->workers_n; i++) {
         lcf_llama_session_soft(p->workers[i].session, soft);
+        p->workers[i].last.n = 0; /* the same ids are other vectors now */
+    }
 }
 
 size_t lcf_probe_context(const lcf_probe *p)

@@ -156,6 +156,36 @@ static void test_probe_remembers(void **state)
     lcf_probe_free(probe);
 }
 
+/* Nor is a soft token remembered that has become another vector. */
+static void test_probe_forgets_soft_tokens(void **state)
+{
+    world *w = *state;
+    const size_t vocab_n = w->model->config.vocab_n, dim = w->model->config.dim;
+    const uint32_t tokens[4] = {1, (uint32_t)vocab_n, 2, 3};
+    float *rows = lcf_alloc(2 * dim, sizeof(*rows)), *want = lcf_alloc(vocab_n, sizeof(*want));
+    lcf_err err = LCF_ERR_INIT;
+    const float *got;
+    lcf_probe *probe;
+
+    for (size_t i = 0; i < 2 * dim; i++)
+        rows[i] = (float)(i % 7) - 3.0f + (float)(i / dim);
+    for (size_t turn = 0; turn < 2; turn++) { /* first alone, then behind another vector */
+        assert_int_equal(lcf_probe_create(&probe, w->model, 600, 1, &err), LCF_OK);
+        if (turn) {
+            lcf_probe_soft(probe, &(lcf_soft_tokens){rows, 1});
+            assert_int_equal(lcf_probe_ask(&got, probe, 0, tokens, 4, &err), LCF_OK);
+        }
+        lcf_probe_soft(probe, &(lcf_soft_tokens){rows + dim, 1});
+        assert_int_equal(lcf_probe_ask(&got, probe, 0, tokens, 4, &err), LCF_OK);
+        if (turn)
+            assert_memory_equal(got, want, vocab_n * sizeof(*want));
+        memcpy(want, got, vocab_n * sizeof(*want));
+        lcf_probe_free(probe);
+    }
+    free(rows);
+    free(want);
+}
+
 /* ---- Yes or No ---- */
 
 static void test_position(void **state)
@@ -480,10 +510,15 @@ static void test_export(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_probe),       cmocka_unit_test(test_probe_remembers),
-        cmocka_unit_test(test_position),    cmocka_unit_test(test_published_score),
-        cmocka_unit_test(test_llama_pairs), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_choice),      cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_probe_remembers),
+        cmocka_unit_test(test_probe_forgets_soft_tokens),
+        cmocka_unit_test(test_position),
+        cmocka_unit_test(test_published_score),
+        cmocka_unit_test(test_llama_pairs),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_chance),
         cmocka_unit_test(test_export),
     };
 
