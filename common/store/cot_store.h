@@ -34,7 +34,7 @@ typedef struct lcf_cot_record {
     uint32_t label;                /* the decision the text explains */
     int64_t time;                  /* of the decision, seconds since 1970 */
     const char *text;              /* the kept candidate, UTF-8 */
-    float score;                   /* mean of the parts, 0 when rejected */
+    float score;                   /* mean of the parts or by weights; 0 when rejected */
     float parts[LCF_COT_PARTS_N]; /* coherence, completeness, relevance, consistency, each in [0, 1]
                                    */
     const char *reject_reason;    /* "" when the score stands */

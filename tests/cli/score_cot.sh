@@ -21,7 +21,8 @@ jq -e '.accuracy_of_splits == 1 and .alone.polarity == 1 and .alone.markup == 0.
     fail "clear: $(cat stdout)"
 "$LLMCF" score-cot --input clear.jsonl --splits 2 --json 2>/dev/null | cmp - stdout || fail "not the same twice"
 expect 0 "" "$LLMCF" score-cot --input clear.jsonl --splits 2 --weights weights.json
-cmp weights.json "$LCF_SOURCE_DIR/schemas/examples/score_weights.json" || fail "the example in schemas/ is not what is written"
+rounded() { jq -c '.features |= map_values(map_values(. * 1e9 | round))' "$1"; } # an exponential's last bit is the C library's
+[ "$(rounded weights.json)" = "$(rounded "$LCF_SOURCE_DIR/schemas/examples/score_weights.json")" ] || fail "the example in schemas/ is not what is written"
 lines 'i % 2' '1 - i % 2' >noise.jsonl # the reward has nothing to do with the text
 expect 0 "" "$LLMCF" score-cot --input noise.jsonl --json
 jq -e '.accuracy_of_splits > 0.3 and .accuracy_of_splits < 0.7' stdout >/dev/null || fail "noise: $(cat stdout)"
