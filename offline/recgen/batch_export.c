@@ -1,4 +1,4 @@
-/* Requests as files; see batch.h. Rows keep the order of the dataset. */
+/* Requests as files; see batch.h. Rows stand in the order of order.h. */
 #include "offline/recgen/batch.h"
 
 #include "common/base/file.h"
