@@ -309,6 +309,24 @@ bool lcf_utf8_valid(const char *s, size_t len)
     return true;
 }
 
+void lcf_buf_append_utf8(lcf_buf *out, const char *text, size_t len)
+{
+    while (len) {
+        size_t n = 1;
+
+        while (n < 4 && n < len && !lcf_utf8_valid(text, n))
+            n++;
+        if (lcf_utf8_valid(text, n)) {
+            lcf_buf_append(out, text, n);
+        } else {
+            lcf_buf_append_text(out, "\xef\xbf\xbd");
+            n = 1;
+        }
+        text += n;
+        len -= n;
+    }
+}
+
 void lcf_utf8_mend(char *text)
 {
     size_t len = strlen(text), begin = len;

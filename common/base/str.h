@@ -64,6 +64,8 @@ bool lcf_parse_f64(const char *s, size_t len, double *out);
 
 /* True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 bool lcf_utf8_valid(const char *s, size_t len);
+/* Appends the text as well-formed UTF-8: bytes of no character become U+FFFD, one each. */
+void lcf_buf_append_utf8(lcf_buf *out, const char *text, size_t len);
 /* Drops what is left of a character at the end of a text that was cut. */
 void lcf_utf8_mend(char *text);
 

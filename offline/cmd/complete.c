@@ -179,24 +179,6 @@ static json_t *ids_json(const lcf_tokens *ids)
     return list;
 }
 
-/* JSON holds text, and a model may stop inside a character: broken bytes become U+FFFD. */
-static void append_valid(lcf_buf *out, const char *text, size_t len)
-{
-    while (len) {
-        size_t n = 1;
-        while (n < 4 && n <= len && !lcf_utf8_valid(text, n))
-            n++;
-        if (n <= len && lcf_utf8_valid(text, n)) {
-            lcf_buf_append(out, text, n);
-        } else {
-            lcf_buf_append_text(out, "\xef\xbf\xbd");
-            n = 1;
-        }
-        text += n;
-        len -= n;
-    }
-}
-
 static lcf_status print_json(const lcf_completion *c, lcf_err *err)
 {
     json_t *logprobs = json_array(), *object;
@@ -205,7 +187,8 @@ static lcf_status print_json(const lcf_completion *c, lcf_err *err)
 
     for (size_t i = 0; i < c->made.n; i++)
         json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
-    append_valid(&text, lcf_buf_text(&c->text), c->text.len);
+    /* JSON holds text, and a model may stop inside a character. */
+    lcf_buf_append_utf8(&text, lcf_buf_text(&c->text), c->text.len);
     object = json_pack("{s:o, s:o, s:o, s:s%, s:s}", "prompt_ids", ids_json(&c->prompt), "ids",
                        ids_json(&c->made), "logprobs", logprobs, "text", lcf_buf_text(&text),
                        text.len, "finish", lcf_finish_text(c->finish));

@@ -104,13 +104,18 @@ static uint32_t number_of(const writing *w, size_t i)
     return w->rows.list[i * w->rows.n / w->n];
 }
 
+/* Without the blanks before it. The report holds text, and a model may write bytes of no character.
+ */
 static char *text_of(const char *text, size_t len)
 {
+    lcf_buf out = LCF_BUF_INIT;
     size_t first = 0;
 
     while (first < len && text[first] == ' ')
         first++;
-    return lcf_strndup(text + first, len - first);
+    len = strnlen(text + first, len - first);
+    lcf_buf_append_utf8(&out, text + first, len);
+    return lcf_buf_take(&out);
 }
 
 static lcf_status next_row(void *arg, lcf_decoder_row *row, bool *any, lcf_err *err)

@@ -187,12 +187,17 @@ static void numbers_are_whole_strings(void **state)
 
 static void utf8_is_checked_as_unicode_says(void **state)
 {
+    lcf_buf out = LCF_BUF_INIT;
+
     (void)state;
     assert_true(lcf_utf8_valid("caf\xC3\xA9 \xF0\x9F\x8E\xAC", 10));
     assert_false(lcf_utf8_valid("\xC0\x80", 2));         /* overlong */
     assert_false(lcf_utf8_valid("\xED\xA0\x80", 3));     /* surrogate */
     assert_false(lcf_utf8_valid("\xF4\x90\x80\x80", 4)); /* above U+10FFFF */
     assert_false(lcf_utf8_valid("\xE2\x82", 2));         /* cut */
+    lcf_buf_append_utf8(&out, "\x80 caf\xC3\xA9\xE2\x82", 9);
+    assert_string_equal(lcf_buf_text(&out), "\xEF\xBF\xBD caf\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD");
+    lcf_buf_dispose(&out);
 }
 
 static void hashes_have_their_published_values(void **state)

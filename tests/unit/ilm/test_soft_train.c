@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/model/ranker.h"
+#include "offline/ilm/soft_measure.h"
 #include "offline/ilm/soft_train.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/llama/fixture.h"
@@ -300,7 +301,7 @@ static void test_prompt_files(void **state)
     open_world(&w, 1);
     path = path_in(&w, "prompts.txt");
     o.prompts = path;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         lcf_err err = LCF_ERR_INIT;
 
         assert_int_equal(lcf_file_write(path, texts[i], strlen(texts[i]), NULL), LCF_OK);
@@ -431,6 +432,45 @@ static void test_same_bytes(void **state)
         free(threads);
         free(resumed);
     }
+}
+
+/* ---- writing ---- */
+
+/* A model of random weights writes bytes of no character; a report of them can be written. */
+static void test_written_is_text(void **state)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_encoder *encoder;
+    lcf_ilm_adapter *a;
+    float *table;
+    size_t size;
+    world w;
+
+    (void)state;
+    open_world(&w, 2);
+    a = adapter_of(&w, LCF_ILM_MLP);
+    size = lcf_cf_entities(&w.v) * K;
+    table = lcf_alloc(size, w.m->config.dim * sizeof(*table));
+    assert_non_null(table);
+    good(lcf_ilm_adapter_table(table, a, &w.v, w.pool, &err), &err);
+    good(lcf_soft_encoder(&encoder, w.tasks, &w.form, w.pool, &err), &err);
+    for (int task = 0; task < LCF_ILM_TASKS_N; task++) {
+        const lcf_soft_model model = {w.m, w.tasks, &w.form, {table, size}, 424};
+        lcf_soft_text *texts;
+        double chance;
+        size_t n;
+
+        good(lcf_soft_write(&texts, &n, &chance, &model, (lcf_ilm_task)task, LCF_TRAIN, 20, 12,
+                            encoder, w.pool, &err),
+             &err);
+        for (size_t i = 0; i < n; i++)
+            assert_true(lcf_utf8_valid(texts[i].written, strlen(texts[i].written)));
+        lcf_soft_texts_free(texts, n);
+    }
+    free(table);
+    lcf_encoder_free(encoder);
+    lcf_ilm_adapter_free(a);
+    close_world(&w);
 }
 
 /* ---- files ---- */
@@ -567,7 +607,7 @@ int main(void)
         cmocka_unit_test(test_prompt_files),  cmocka_unit_test(test_weights),
         cmocka_unit_test(test_gradients),     cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_adapter_files), cmocka_unit_test(test_table_is_the_forward_pass),
-        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_golden),        cmocka_unit_test(test_written_is_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
