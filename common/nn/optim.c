@@ -213,6 +213,22 @@ lcf_status lcf_checkpoint_add(lcf_bundle_writer *w, const lcf_params *p, const l
     return status;
 }
 
+lcf_status lcf_checkpoint_fits(const lcf_params *p, const lcf_bundle *bundle, lcf_err *err)
+{
+    for (size_t i = 0; i < p->list_n; i++) {
+        char name[LCF_BUNDLE_NAME_MAX];
+        const lcf_array *a;
+
+        array_name(name, &p->list[i]);
+        a = lcf_bundle_find(bundle, name);
+        if (!a || a->n != p->list[i].n)
+            return LCF_FAIL(err, LCF_EFORMAT,
+                            "the configuration asks for %s of %zu elements, the file holds %zu",
+                            name, p->list[i].n, a ? a->n : (size_t)0);
+    }
+    return LCF_OK;
+}
+
 lcf_status lcf_checkpoint_get(lcf_params *p, lcf_adam *a, const lcf_bundle *bundle, lcf_err *err)
 {
     const void *m = NULL, *v = NULL, *step = NULL, *data;

@@ -71,6 +71,9 @@ float lcf_lr_at(lcf_lr_schedule schedule, float peak, float floor, uint64_t step
  * "adam.v", "adam.step". */
 lcf_status lcf_checkpoint_add(lcf_bundle_writer *w, const lcf_params *p, const lcf_adam *a,
                               lcf_err *err);
+/* Before memory is taken for what a configuration claims: whether every parameter, declared but not
+ * sealed, stands in the file. errors: EFORMAT one does not, or of another size (both named) */
+lcf_status lcf_checkpoint_fits(const lcf_params *p, const lcf_bundle *bundle, lcf_err *err);
 /* errors: EFORMAT a parameter is missing or of another shape (named with both shapes) */
 lcf_status lcf_checkpoint_get(lcf_params *p, lcf_adam *a, const lcf_bundle *bundle, lcf_err *err);
 

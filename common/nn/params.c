@@ -69,6 +69,19 @@ lcf_status lcf_params_seal(lcf_params *p, lcf_err *err)
     return LCF_OK;
 }
 
+lcf_status lcf_params_check_finite(const lcf_params *p, lcf_err *err)
+{
+    for (size_t i = 0; i < p->list_n; i++) {
+        const float *values = lcf_params_value(p, i);
+
+        for (size_t j = 0; j < p->list[i].n; j++)
+            if (!isfinite(values[j]))
+                return LCF_FAIL(err, LCF_EFORMAT, "param.%s[%zu] is not a finite number",
+                                p->list[i].name, j);
+    }
+    return LCF_OK;
+}
+
 /* Half the width of the uniform draw. source: Glorot and Bengio 2010 */
 static float xavier_bound(const lcf_param *param)
 {

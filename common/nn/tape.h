@@ -83,6 +83,8 @@ lcf_status lcf_params_add(size_t *idx, lcf_params *p, const char *name, const si
                           uint32_t dims_n, bool decay, lcf_err *err);
 /* Allocates the values (zeros). No parameter may be added afterwards. */
 lcf_status lcf_params_seal(lcf_params *p, lcf_err *err);
+/* errors: EFORMAT a value is no finite number (named) */
+lcf_status lcf_params_check_finite(const lcf_params *p, lcf_err *err);
 /* Fills one parameter; each parameter draws from its own stream (seed, idx). */
 void lcf_params_fill(lcf_params *p, size_t idx, lcf_init init, float scale, uint64_t seed);
 /* Marks an embedding table whose row 0 is padding, and zeroes that row. After fill. */

@@ -53,7 +53,8 @@ static lcf_status add(size_t *idx, lcf_ilm_adapter *a, const char *name, size_t 
                           err);
 }
 
-static lcf_status declare(lcf_ilm_adapter *a, lcf_err *err)
+/* file: that the values will be read from, NULL: none. */
+static lcf_status declare(lcf_ilm_adapter *a, const lcf_bundle *file, lcf_err *err)
 {
     const lcf_ilm_config *c = &a->config;
     const size_t wide = (size_t)c->item_dim * LCF_ILM_HIDDEN_FACTOR;
@@ -74,12 +75,14 @@ static lcf_status declare(lcf_ilm_adapter *a, lcf_err *err)
         status = add(&a->norm, a, "adapter.norm.weight", c->dim, 0, err);
     if (!status)
         status = add(&a->bias, a, "adapter.norm.bias", c->dim, 0, err);
+    if (!status && file)
+        status = lcf_checkpoint_fits(&a->params, file, err);
     return status ? status : lcf_params_seal(&a->params, err);
 }
 
-/* Of a configuration; takes the Q-Former (NULL: an mlp) on success. */
+/* Of a configuration; takes the Q-Former (NULL: an mlp) on success. file: as declare's. */
 static lcf_status adapter_new(lcf_ilm_adapter **out, const lcf_ilm_config *config,
-                              lcf_qformer *qformer, lcf_err *err)
+                              lcf_qformer *qformer, const lcf_bundle *file, lcf_err *err)
 {
     lcf_ilm_adapter *a = lcf_alloc_zero(1, sizeof(*a));
     lcf_status status;
@@ -90,7 +93,7 @@ static lcf_status adapter_new(lcf_ilm_adapter **out, const lcf_ilm_config *confi
     a->config = *config;
     a->qformer = qformer;
     lcf_params_init(&a->params);
-    status = declare(a, err);
+    status = declare(a, file, err);
     if (!status) {
         *out = a;
         return LCF_OK;
@@ -143,7 +146,7 @@ static lcf_status create(lcf_ilm_adapter **out, lcf_ilm_config config, const lcf
     config.dim = (uint32_t)m->config.dim;
     config.item_scale = v->scale;
     memcpy(config.model_id, m->id, sizeof(config.model_id));
-    status = adapter_new(out, &config, qformer, err);
+    status = adapter_new(out, &config, qformer, NULL, err);
     if (!status)
         status = fill(*out, m, seed, err);
     if (status && *out) {
@@ -269,11 +272,13 @@ lcf_status lcf_ilm_adapter_open(lcf_ilm_adapter **out, const char *path, lcf_err
     if (!status)
         status = get_qformer(&qformer, &config, b, path, err);
     if (!status)
-        status = adapter_new(out, &config, qformer, err);
+        status = adapter_new(out, &config, qformer, b, err);
     if (!status)
         qformer = NULL;
     if (!status)
         status = lcf_checkpoint_get(&(*out)->params, NULL, b, err);
+    if (!status)
+        status = lcf_params_check_finite(&(*out)->params, err);
     if (status) {
         lcf_ilm_adapter_free(*out);
         *out = NULL;

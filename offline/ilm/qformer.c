@@ -329,26 +329,6 @@ lcf_status lcf_qformer_save(const lcf_qformer *m, const char *path, lcf_err *err
     return status;
 }
 
-/* Before memory is taken for what a configuration claims: every parameter must stand in the file.
- */
-static lcf_status check_arrays(const lcf_qformer *m, const lcf_bundle *bundle, lcf_err *err)
-{
-    for (size_t i = 0; i < m->params.list_n; i++) {
-        const lcf_param *p = &m->params.list[i];
-        char name[LCF_BUNDLE_NAME_MAX];
-        const lcf_array *a;
-
-        snprintf(name, sizeof(name), "param.%s", p->name);
-        a = lcf_bundle_find(bundle, name);
-        if (!a || a->n != p->n)
-            return LCF_FAIL(err, LCF_EFORMAT,
-                            "the configuration of the Q-Former asks for %s of %zu elements, the "
-                            "file holds %zu",
-                            name, p->n, a ? a->n : (size_t)0);
-    }
-    return LCF_OK;
-}
-
 static lcf_status config_of_bundle(lcf_qformer_config *c, const lcf_bundle *bundle, lcf_err *err)
 {
     char *text = NULL;
@@ -364,20 +344,6 @@ static lcf_status config_of_bundle(lcf_qformer_config *c, const lcf_bundle *bund
     return status;
 }
 
-/* Weights that are no numbers would come out as vectors of no numbers. */
-static lcf_status check_finite(const lcf_qformer *m, lcf_err *err)
-{
-    for (size_t i = 0; i < m->params.list_n; i++) {
-        const float *values = lcf_params_value(&m->params, i);
-
-        for (size_t j = 0; j < m->params.list[i].n; j++)
-            if (!isfinite(values[j]))
-                return LCF_FAIL(err, LCF_EFORMAT, "param.%s[%zu] is not a finite number",
-                                m->params.list[i].name, j);
-    }
-    return LCF_OK;
-}
-
 lcf_status lcf_qformer_get_from(lcf_qformer **out, const lcf_bundle *bundle, lcf_err *err)
 {
     lcf_qformer_config config = LCF_QFORMER_CONFIG_INIT;
@@ -388,13 +354,13 @@ lcf_status lcf_qformer_get_from(lcf_qformer **out, const lcf_bundle *bundle, lcf
     if (!status)
         status = declare(&m, &config, err);
     if (!status)
-        status = check_arrays(m, bundle, err);
+        status = lcf_checkpoint_fits(&m->params, bundle, err);
     if (!status)
         status = lcf_params_seal(&m->params, err);
     if (!status)
         status = lcf_checkpoint_get(&m->params, NULL, bundle, err);
     if (!status)
-        status = check_finite(m, err);
+        status = lcf_params_check_finite(&m->params, err);
     if (status) {
         lcf_qformer_free(m);
         return status;

@@ -1,13 +1,13 @@
 /*
- * Any bytes as a bundle, and what is read from bundles: weights of rankers and of Q-Formers,
- * fields, histories of users, item vectors, the text encoder. Once as they are, and once with
- * checksums that are right, since a mutation of a checked file would never get further. Whatever is
- * accepted is also read.
+ * Any bytes as a bundle, and what is read from bundles: weights of rankers, of Q-Formers and of
+ * adapters, fields, histories of users, item vectors, the text encoder. Once as they are, and once
+ * with checksums that are right, since a mutation of a checked file would never get further.
+ * Whatever is accepted is also read.
  */
 #include "common/base/bundle.h"
 #include "common/base/hash.h"
 #include "common/snapshot/snapshot.h"
-#include "offline/ilm/qformer.h"
+#include "offline/ilm/adapter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +152,28 @@ static void read_qformer(const char *path)
     lcf_qformer_free(m);
 }
 
+static void read_adapter(const char *path)
+{
+    lcf_ilm_adapter *a;
+    lcf_cf_vectors v = {.items_n = 1};
+    lcf_pool *pool;
+    float *out;
+
+    if (lcf_ilm_adapter_open(&a, path, NULL))
+        return;
+    v.dim = lcf_ilm_adapter_config(a)->item_dim;
+    v.values = calloc(v.dim, sizeof(*v.values));
+    out = calloc((size_t)lcf_ilm_adapter_config(a)->tokens * lcf_ilm_adapter_config(a)->dim,
+                 sizeof(*out));
+    if (!v.values || !out || lcf_pool_create(&pool, 1, NULL) ||
+        lcf_ilm_adapter_table(out, a, &v, pool, NULL))
+        abort();
+    lcf_pool_free(pool);
+    free(v.values);
+    free(out);
+    lcf_ilm_adapter_free(a);
+}
+
 static void read_all(const uint8_t *data, size_t size)
 {
     char path[64];
@@ -164,6 +186,7 @@ static void read_all(const uint8_t *data, size_t size)
     read_rest(path);
     read_encoder(path);
     read_qformer(path);
+    read_adapter(path);
     close(fd);
 }
 

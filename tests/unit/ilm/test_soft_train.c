@@ -511,6 +511,42 @@ static void test_adapter_files(void **state)
     }
 }
 
+/* A file that claims more than it holds takes no memory for it; one of no numbers is refused. */
+static void test_adapter_damage(void **state)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_ilm_adapter *a, *b;
+    char *path;
+    world w;
+
+    (void)state;
+    open_world(&w, 1);
+    path = path_in(&w, "adapter.lcf");
+    for (int arm = 0; arm < 2; arm++) {
+        a = adapter_of(&w, (lcf_ilm_arm)arm);
+        lcf_ilm_adapter_params(a, 0)->values[3] = NAN;
+        good(lcf_ilm_adapter_save(a, path, &err), &err);
+        assert_int_equal(lcf_ilm_adapter_open(&b, path, &err), LCF_EFORMAT);
+        assert_non_null(strstr(err.text, "not a finite number"));
+        lcf_ilm_adapter_free(a);
+    }
+    {
+        const uint32_t huge[4] = {LCF_ILM_MLP, 1024, 65536, 65536};
+        const float scale = 1.0f;
+        lcf_bundle_writer *file;
+
+        good(lcf_bundle_create(&file, path, "ilm", LCF_ILM_VERSION, &err), &err);
+        good(lcf_bundle_add_1d(file, "config", LCF_U32, 4, huge, &err), &err);
+        good(lcf_bundle_add_1d(file, "item_scale", LCF_F32, 1, &scale, &err), &err);
+        good(lcf_bundle_add_text(file, "model", "none", &err), &err);
+        good(lcf_bundle_commit(file, &err), &err);
+        assert_int_equal(lcf_ilm_adapter_open(&b, path, &err), LCF_EFORMAT);
+        assert_non_null(strstr(err.text, "the file holds 0"));
+    }
+    free(path);
+    close_world(&w);
+}
+
 /* What inference gives an item is what training gave it. */
 static void test_table_is_the_forward_pass(void **state)
 {
@@ -602,12 +638,13 @@ static void test_golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_templates),     cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_soft_ids),      cmocka_unit_test(test_held_out),
-        cmocka_unit_test(test_prompt_files),  cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_adapter_files), cmocka_unit_test(test_table_is_the_forward_pass),
-        cmocka_unit_test(test_golden),        cmocka_unit_test(test_written_is_text),
+        cmocka_unit_test(test_templates),      cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_soft_ids),       cmocka_unit_test(test_held_out),
+        cmocka_unit_test(test_prompt_files),   cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_gradients),      cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_adapter_files),  cmocka_unit_test(test_table_is_the_forward_pass),
+        cmocka_unit_test(test_golden),         cmocka_unit_test(test_written_is_text),
+        cmocka_unit_test(test_adapter_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
