@@ -40,8 +40,7 @@ struct lcf_ilm_tasks {
     lcf_ilm_tasks_options o;
     row_list rows[LCF_ILM_TASKS_N][3];
     double shares[LCF_ILM_TASKS_N];
-    lcf_soft_template prompts[LCF_ILM_TASKS_N];
-    char *texts[LCF_ILM_TASKS_N]; /* that the prompts are views of */
+    lcf_ilm_prompts prompts;
 };
 
 lcf_status lcf_ilm_weights_parse(double weights[LCF_ILM_TASKS_N], const char *text, lcf_err *err)
@@ -81,7 +80,7 @@ static char *unescaped(lcf_str line)
     return out;
 }
 
-static lcf_status parse_line(lcf_ilm_tasks *t, lcf_str line, const char *source, size_t number,
+static lcf_status parse_line(lcf_ilm_prompts *p, lcf_str line, const char *source, size_t number,
                              lcf_err *err)
 {
     const char *colon = memchr(line.data, ':', line.len);
@@ -109,15 +108,17 @@ static lcf_status parse_line(lcf_ilm_tasks *t, lcf_str line, const char *source,
         lcf_buf_dispose(&where);
         return LCF_FAIL(err, LCF_ENOMEM, "prompts");
     }
-    free(t->texts[task]);
-    t->texts[task] = text;
-    status = lcf_soft_template_parse(&t->prompts[task], (lcf_str){text, strlen(text)},
+    free(p->texts[task]);
+    p->texts[task] = text;
+    status = lcf_soft_template_parse(&p->list[task], (lcf_str){text, strlen(text)},
                                      lcf_buf_text(&where), err);
+    if (!status && !p->list[task].n)
+        status = LCF_FAIL(err, LCF_EFORMAT, "%s: it is empty", lcf_buf_text(&where));
     lcf_buf_dispose(&where);
     return status;
 }
 
-static lcf_status parse_prompts(lcf_ilm_tasks *t, lcf_str text, const char *source, lcf_err *err)
+lcf_status lcf_ilm_prompts_parse(lcf_ilm_prompts *p, lcf_str text, const char *source, lcf_err *err)
 {
     lcf_status status = LCF_OK;
 
@@ -128,23 +129,31 @@ static lcf_status parse_prompts(lcf_ilm_tasks *t, lcf_str text, const char *sour
         const size_t len = end ? (size_t)(end - text.data) - at : text.len - at;
 
         if (len && text.data[at] != '#')
-            status = parse_line(t, (lcf_str){text.data + at, len}, source, number, err);
+            status = parse_line(p, (lcf_str){text.data + at, len}, source, number, err);
         at += len + 1;
     }
     return status;
 }
 
+void lcf_ilm_prompts_dispose(lcf_ilm_prompts *p)
+{
+    for (size_t task = 0; task < LCF_ILM_TASKS_N; task++)
+        free(p->texts[task]);
+    memset(p, 0, sizeof(*p));
+}
+
 static lcf_status open_prompts(lcf_ilm_tasks *t, lcf_err *err)
 {
     lcf_buf file = LCF_BUF_INIT;
-    lcf_status status =
-        parse_prompts(t, (lcf_str){BUILTIN, sizeof(BUILTIN) - 1}, "the built-in prompts", err);
+    lcf_status status = lcf_ilm_prompts_parse(&t->prompts, (lcf_str){BUILTIN, sizeof(BUILTIN) - 1},
+                                              "the built-in prompts", err);
 
     if (status || !t->o.prompts)
         return status;
     status = lcf_file_read(&file, t->o.prompts, PROMPTS_BYTES_MAX, err);
     if (!status)
-        status = parse_prompts(t, (lcf_str){lcf_buf_text(&file), file.len}, t->o.prompts, err);
+        status = lcf_ilm_prompts_parse(&t->prompts, (lcf_str){lcf_buf_text(&file), file.len},
+                                       t->o.prompts, err);
     lcf_buf_dispose(&file);
     return status;
 }
@@ -290,11 +299,10 @@ void lcf_ilm_tasks_free(lcf_ilm_tasks *t)
 {
     if (!t)
         return;
-    for (size_t task = 0; task < LCF_ILM_TASKS_N; task++) {
+    for (size_t task = 0; task < LCF_ILM_TASKS_N; task++)
         for (int split = 0; split < 3; split++)
             free(t->rows[task][split].list);
-        free(t->texts[task]);
-    }
+    lcf_ilm_prompts_dispose(&t->prompts);
     free(t);
 }
 
@@ -485,7 +493,10 @@ lcf_status lcf_ilm_row_make(lcf_ilm_row *row, const lcf_ilm_tasks *t, const lcf_
         make_answer(&row->answer, t, task, number, &f);
         status = row->answer.status
                      ? LCF_FAIL(err, row->answer.status, "answer of a row")
-                     : lcf_soft_prompt(&row->tokens, &t->prompts[task], form, &f, err);
+                     : lcf_soft_prompt(&row->tokens, &t->prompts.list[task], form, &f, err);
+        if (!status && !row->tokens.n)
+            status = LCF_FAIL(err, LCF_EINVAL, "a prompt of the task %s has no token",
+                              LCF_ILM_TASK_NAMES[task]);
         if (!status && answered)
             status = append_answer(row, form, task, err);
         if (status || row->tokens.n <= t->o.cutoff)

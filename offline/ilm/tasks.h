@@ -53,6 +53,17 @@ typedef struct lcf_ilm_tasks_options {
 /* Reads NAME=WEIGHT[,NAME=WEIGHT]...; tasks that are not named weigh 0. errors: EUSAGE */
 lcf_status lcf_ilm_weights_parse(double weights[LCF_ILM_TASKS_N], const char *text, lcf_err *err);
 
+/* The prompts of the tasks; those that no text has given yet are empty. Zero to start with. */
+typedef struct lcf_ilm_prompts {
+    lcf_soft_template list[LCF_ILM_TASKS_N];
+    char *texts[LCF_ILM_TASKS_N]; /* that the templates are views of */
+} lcf_ilm_prompts;
+/* Reads lines `TASK: prompt`, which replace those there were. errors: EFORMAT, ELIMIT (source, line
+ * and place named), after which they are only to be disposed of; ENOMEM */
+lcf_status lcf_ilm_prompts_parse(lcf_ilm_prompts *p, lcf_str text, const char *source,
+                                 lcf_err *err);
+void lcf_ilm_prompts_dispose(lcf_ilm_prompts *p);
+
 typedef struct lcf_ilm_tasks lcf_ilm_tasks;
 
 /* errors: EINVAL a task with a weight has no training row; EFORMAT, ELIMIT in the file of prompts
@@ -82,7 +93,8 @@ void lcf_ilm_row_dispose(lcf_ilm_row *row);
  * One row. answered: with its answer, else tokens are the prompt alone and there are no targets;
  * row->answer is filled in either case.
  *
- * errors   ELIMIT it is longer than the cutoff without any history; ENOMEM
+ * errors   ELIMIT it is longer than the cutoff without any history; EINVAL its prompt has no token
+ *          (a placeholder that stands for nothing is all there is); ENOMEM
  */
 lcf_status lcf_ilm_row_make(lcf_ilm_row *row, const lcf_ilm_tasks *t, const lcf_soft_form *form,
                             lcf_ilm_task task, uint32_t number, bool answered, lcf_err *err);

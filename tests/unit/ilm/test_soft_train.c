@@ -290,8 +290,9 @@ static void test_held_out(void **state)
 static void test_prompt_files(void **state)
 {
     static const char *const texts[] = {"like Yes?\n", "like: {movie}\n",
-                                        "# a line\nlove: {item}\n"};
-    static const char *const says[] = {"line 1", "the prompt of like, byte 0", "line 2"};
+                                        "# a line\nlove: {item}\n", "like:  \n"};
+    static const char *const says[] = {"line 1", "the prompt of like, byte 0", "line 2",
+                                       "the prompt of like: it is empty"};
     lcf_ilm_tasks_options o = LCF_ILM_TASKS_OPTIONS_INIT;
     lcf_ilm_tasks *t;
     char *path;
