@@ -295,9 +295,10 @@ lcf_status phase1_check(const phase1_data *data, const phase1_params *p, lcf_err
 {
     if (!p->losses || p->losses >> PHASE1_LOSSES_N)
         return LCF_FAIL(err, LCF_EINVAL, "no loss is named");
-    if (p->batch < 4 || !p->epochs_max || p->epochs_max > PHASE1_EPOCHS_MAX)
-        return LCF_FAIL(err, LCF_EINVAL, "batches of %u, %u epochs: at least 4, and 1 to %d",
-                        p->batch, p->epochs_max, PHASE1_EPOCHS_MAX);
+    if (p->batch < 4 || !p->epochs_max || p->epochs_max > PHASE1_EPOCHS_MAX || !p->patience)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "batches of %u, %u epochs, patience of %u: at least 4, 1 to %d, at least 1",
+                        p->batch, p->epochs_max, p->patience, PHASE1_EPOCHS_MAX);
     if (data->items[LCF_TRAIN].n < 2)
         return LCF_FAIL(err, LCF_EINVAL, "%zu items to train on, at least 2 are needed",
                         data->items[LCF_TRAIN].n);

@@ -18,7 +18,7 @@ typedef struct phase1_params {
     unsigned losses;     /* PHASE1_BIT of each; at least one */
     bool alternate;      /* a step of its own for texts and for each kind of pairs; else summed */
     uint32_t epochs_max; /* 1 .. PHASE1_EPOCHS_MAX */
-    uint32_t patience;   /* epochs without a better one */
+    uint32_t patience;   /* epochs without a better one; at least 1 */
     uint32_t batch;      /* items, and pairs; at least 4: an even division leaves no row alone */
     uint32_t warmup;     /* steps */
     double learning_rate, weight_decay, clip, smoothing;
