@@ -288,8 +288,11 @@ static lcf_status stat_page(void *arg, lcf_cot_store *s, const lcf_cot_page *pag
         lcf_str frame;
         size_t raw = 0;
         uint32_t id;
-        lcf_status status = read_head(&head, &frame, s, value, err);
+        lcf_status status;
 
+        pthread_mutex_lock(&s->mutex);
+        status = read_head(&head, &frame, s, value, err);
+        pthread_mutex_unlock(&s->mutex);
         if (!status)
             status = lcf_cot_frame_info(&raw, &id, frame.data, frame.len, err);
         if (status) {
