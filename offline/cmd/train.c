@@ -97,7 +97,7 @@ static const struct argp_option OPTIONS[] = {
     {"distill-weight", OPT_DISTILL_WEIGHT, "X", 0,
      "Of the loss against those answers (default 0.1)", 2},
     {"history-labels", OPT_HISTORY_LABELS, NULL, 0,
-     "Items of a history carry whether the user liked them (a rating of 4 or more)", 2},
+     "Items of a history carry whether the user liked them (--like of `llmcf prepare`)", 2},
     {"dim", OPT_DIM, "N", 0, "Of fields, tokens and codes; a multiple of 4 (default 32)", 2},
     {"graph-layers", OPT_GRAPH_LAYERS, "N", 0,
      "Of lightgcn and binlightgcn: steps along the graph of what training users liked (default 2)",
