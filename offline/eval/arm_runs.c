@@ -127,6 +127,24 @@ static lcf_status make_split(size_t *seeds_n, const lcf_arm_options *o, size_t s
 
 /* ---- the step ---- */
 
+/* An arm that took a run's place, or that of the folder around it, would end what it is made of. */
+static lcf_status check_out(const lcf_arm_options *o, lcf_err *err)
+{
+    for (size_t i = 0; i < o->runs_n; i++) {
+        char *around = lcf_path_join(o->runs[i], "..");
+        const bool same =
+            around && (lcf_path_same(o->out, o->runs[i]) || lcf_path_same(o->out, around));
+
+        if (!around)
+            return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->runs[i]);
+        free(around);
+        if (same)
+            return LCF_FAIL(err, LCF_EUSAGE, "%s would replace the run %s; give it another name",
+                            o->out, o->runs[i]);
+    }
+    return LCF_OK;
+}
+
 /* Which splits the runs have: those of the first. */
 static lcf_status find_splits(bool has[SPLITS_N], const lcf_arm_options *o, lcf_err *err)
 {
@@ -201,9 +219,11 @@ lcf_status lcf_arm_step(size_t *seeds_n, bool *current, const lcf_arm_options *o
 {
     bool has[SPLITS_N] = {false, false};
     lcf_manifest *m = NULL;
-    lcf_status status = find_splits(has, options, err);
+    lcf_status status = check_out(options, err);
 
     *seeds_n = 0;
+    if (!status)
+        status = find_splits(has, options, err);
     if (!status)
         status = lcf_manifest_create(&m, "arm", err);
     if (!status)

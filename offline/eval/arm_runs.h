@@ -27,8 +27,8 @@ typedef struct lcf_arm_options {
  * *seeds_n receives the arm's seeds, *current whether nothing had to be done.
  *
  * errors   EINVAL a run is about other rows than the first one (file and row named), or about a
- *          split that the first one lacks, or lacks one; ENOENT the first run has no predictions;
- *          those of the files
+ *          split that the first one lacks, or lacks one; EUSAGE `out` is a run, or holds one;
+ *          ENOENT the first run has no predictions; those of the files
  */
 lcf_status lcf_arm_step(size_t *seeds_n, bool *current, const lcf_arm_options *options,
                         lcf_err *err);

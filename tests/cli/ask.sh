@@ -48,6 +48,9 @@ jq -e --slurpfile j <(jq .stats.counts.test judged/manifest.json) '(.measures.au
 expect 1 'that of judged' "$LLMCF" arm judged other-rows --out x
 expect 1 'has valid.lcf, and test-alone has not' "$LLMCF" arm judged test-alone --out x
 expect 1 'neither valid.lcf nor test.lcf' "$LLMCF" arm codes --out x
+expect 2 'would replace the run judged' "$LLMCF" arm judged --out judged
+expect 2 'would replace the run judged/yes' "$LLMCF" arm judged/yes --out judged/
+[ -e judged/judgements.lcf ] || fail "an arm took the place of its run"
 expect 2 'at least one RUN' "$LLMCF" arm --out x
 
 expect 2 'full-items.prompt:5: codes are spoken of here, and none are given' "$LLMCF" judge $judge ${full/--codes codes/} --out x
