@@ -241,6 +241,21 @@ void lcf_normalize(float *x, size_t n)
         x[i] *= inverse;
 }
 
+bool lcf_all_finite(const float *x, size_t n)
+{
+    float sums[16] = {0}, sum = 0; /* x * 0 is NaN for what is not finite */
+    size_t i, j;
+
+    for (i = 0; i + 16 <= n; i += 16)
+        for (j = 0; j < 16; j++)
+            sums[j] += x[i + j] * 0.0f;
+    for (; i < n; i++)
+        sum += x[i] * 0.0f;
+    for (j = 0; j < 16; j++)
+        sum += sums[j];
+    return sum == 0;
+}
+
 /* ---- RoPE ---- */
 
 void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float theta)

@@ -48,6 +48,8 @@ void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float the
 void lcf_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_sin, bool inverse);
 /* Scales x to unit L2 norm; zeros stay zeros. */
 void lcf_normalize(float *x, size_t n);
+/* Whether there is neither NaN nor an infinity: what opening asks of every vector of a file. */
+bool lcf_all_finite(const float *x, size_t n);
 /* y = exp(x), 1 / (1 + exp(-x)), tanh(x), elementwise; y may be x. Within 4e-7 relative (exp, for
  * |x| <= 87; beyond that clamped) or absolute. */
 void lcf_exp(float *y, const float *x, size_t n);

@@ -11,6 +11,7 @@
 #include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/math/kernels.h"
 #include "common/store/examples_index.h"
 
 #include <math.h>
@@ -248,15 +249,6 @@ static lcf_status read_arrays(lcf_examples *e, lcf_err *err)
     return status;
 }
 
-static bool all_finite(const float *x, size_t n)
-{
-    float sum = 0; /* x * 0 is NaN for what is not finite */
-
-    for (size_t i = 0; i < n; i++)
-        sum += x[i] * 0.0f;
-    return sum == 0;
-}
-
 static lcf_status check_values(const lcf_examples *e, lcf_status bad, lcf_err *err)
 {
     if (e->n >= LCF_EXAMPLE_NONE)
@@ -268,9 +260,9 @@ static lcf_status check_values(const lcf_examples *e, lcf_status bad, lcf_err *e
             return LCF_FAIL(err, bad, "history_n[%zu] is %u, more than %u", i, e->history_n[i],
                             LCF_HISTORY_MAX);
     }
-    if (!all_finite(e->history_vec, e->n * e->text_dim) ||
-        !all_finite(e->target_vec, e->n * e->text_dim) ||
-        !all_finite(e->cot_vec, e->n * e->cot_dim))
+    if (!lcf_all_finite(e->history_vec, e->n * e->text_dim) ||
+        !lcf_all_finite(e->target_vec, e->n * e->text_dim) ||
+        !lcf_all_finite(e->cot_vec, e->n * e->cot_dim))
         return LCF_FAIL(err, bad, "a vector has a component that is not a number");
     return LCF_OK;
 }

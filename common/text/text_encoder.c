@@ -8,7 +8,6 @@
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,14 +69,6 @@ static lcf_status link_rows(lcf_text_encoder *e, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status check_finite(const float *x, size_t n, const char *name, lcf_err *err)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return LCF_FAIL(err, LCF_EFORMAT, "%s[%zu] is no number", name, i);
-    return LCF_OK;
-}
-
 static lcf_status read_arrays(lcf_text_encoder *e, const lcf_bundle *b, lcf_err *err)
 {
     const void *bits, *rows, *idf, *components, *sigma;
@@ -109,10 +100,9 @@ static lcf_status read_arrays(lcf_text_encoder *e, const lcf_bundle *b, lcf_err 
     e->idf = idf;
     e->components = components;
     e->sigma = sigma;
-    status = check_finite(e->idf, e->rows_n, "idf", err);
-    if (!status)
-        status = check_finite(e->components, e->rows_n * e->dim, "components", err);
-    return status ? status : link_rows(e, err);
+    if (!lcf_all_finite(idf, e->rows_n) || !lcf_all_finite(components, e->rows_n * e->dim))
+        return LCF_FAIL(err, LCF_EFORMAT, "idf or components hold what is no number");
+    return link_rows(e, err);
 }
 
 lcf_status lcf_text_encoder_open(lcf_text_encoder *out, const char *path, lcf_err *err)

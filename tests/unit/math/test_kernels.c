@@ -10,6 +10,7 @@
 #include "common/math/reference.h"
 
 #include <dirent.h>
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -624,6 +625,28 @@ static void test_gemm_starts_no_threads(void **state)
     free(c);
 }
 
+/* Wherever it stands: among those that are looked at together, or behind them. */
+static void test_all_finite(void **state)
+{
+    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
+    float x[40] = {0};
+
+    (void)state;
+    for (size_t n = 0; n <= 40; n++) {
+        for (size_t i = 0; i < n; i++)
+            x[i] = i % 3 ? -FLT_MAX : FLT_MAX;
+        assert_true(lcf_all_finite(x, n));
+        for (size_t i = 0; i < n; i++)
+            for (size_t b = 0; b < 4; b++) {
+                const float kept = x[i];
+
+                x[i] = bad[b];
+                assert_false(lcf_all_finite(x, n));
+                x[i] = kept;
+            }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -648,6 +671,7 @@ int main(void)
         cmocka_unit_test(test_path),
         cmocka_unit_test(test_exp_ends),
         cmocka_unit_test(test_blas_core_is_named),
+        cmocka_unit_test(test_all_finite),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
