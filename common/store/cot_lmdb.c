@@ -610,9 +610,9 @@ static lcf_status prepare_write(lcf_cot_db *db, lcf_err *err)
 
 static lcf_status open_existing(lcf_cot_db *db, lcf_cot_access access, lcf_err *err)
 {
-    unsigned flags = access == LCF_COT_WRITE  ? 0
-                     : access == LCF_COT_READ ? MDB_RDONLY
-                                              : MDB_RDONLY | MDB_NOLOCK;
+    unsigned flags = access == LCF_COT_WRITE            ? 0
+                     : access == LCF_COT_READ_IMMUTABLE ? MDB_RDONLY | MDB_NOLOCK
+                                                        : MDB_RDONLY;
     int rc, dead;
     lcf_status status;
 
@@ -621,7 +621,9 @@ static lcf_status open_existing(lcf_cot_db *db, lcf_cot_access access, lcf_err *
                         db->dir);
     if (access != LCF_COT_READ_IMMUTABLE && (status = register_open(db, err)))
         return status;
-    status = lcf_cot_check_once(db->data_path, access == LCF_COT_READ, err);
+    status = access == LCF_COT_READ_WALKED
+                 ? lcf_cot_check(db->data_path, err)
+                 : lcf_cot_check_once(db->data_path, access == LCF_COT_READ, err);
     if (!status)
         status = open_env(db, db->dir, flags, err);
     if (status)

@@ -39,6 +39,7 @@ typedef struct lcf_cot_db lcf_cot_db;
 
 typedef enum lcf_cot_access {
     LCF_COT_READ,
+    LCF_COT_READ_WALKED, /* the same, but that the file was walked before is not believed */
     LCF_COT_WRITE,
     LCF_COT_READ_IMMUTABLE, /* nobody writes this folder: takes no locks and makes no files */
 } lcf_cot_access;

@@ -282,8 +282,10 @@ static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
     lcf_cot_store_stats stats = {0};
     lcf_err why = LCF_ERR_INIT;
     batch b = {.n = 0};
-    lcf_status status, opened = lcf_cot_store_open(&from, r->dir, &options, &why);
+    lcf_status status, opened;
 
+    options.walk = true;
+    opened = lcf_cot_store_open(&from, r->dir, &options, &why);
     if (opened && opened != LCF_EFORMAT)
         return LCF_FAIL(err, opened, "%s", why.text);
     options.write = true;

@@ -580,6 +580,7 @@ lcf_status lcf_cot_store_open(lcf_cot_store **out, const char *dir,
     s->train_at = s->options.dictionary_after;
     access = s->options.write       ? LCF_COT_WRITE
              : s->options.immutable ? LCF_COT_READ_IMMUTABLE
+             : s->options.walk      ? LCF_COT_READ_WALKED
                                     : LCF_COT_READ;
     status = lcf_cot_db_open(&s->db, dir, access, err);
     if (!status)

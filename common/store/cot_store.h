@@ -64,11 +64,12 @@ typedef struct lcf_cot_store_options {
     size_t dictionary_after; /* records seen before it is trained */
     bool without_index; /* write no by-user and by-time tables: for a copy that is read by key */
     bool immutable; /* reading a folder that nobody writes (a snapshot): no locks, makes no files */
+    bool walk;      /* reading: the file is walked although it was before, for disks lose bits */
 } lcf_cot_store_options;
 
-#define LCF_COT_STORE_OPTIONS_INIT             \
-    {                                          \
-        false, 3, 64 << 10, 1000, false, false \
+#define LCF_COT_STORE_OPTIONS_INIT                    \
+    {                                                 \
+        false, 3, 64 << 10, 1000, false, false, false \
     }
 
 /*

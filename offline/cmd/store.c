@@ -267,11 +267,14 @@ static lcf_status check_key(void *arg, const lcf_cot_record *r, lcf_err *err)
 
 static lcf_status run_verify(const arguments *a, lcf_err *err)
 {
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
     verdict v = {0, 0};
     bool whole = false;
     lcf_cot_store *store;
-    lcf_status status = open_store(&store, a, false, err);
+    lcf_status status;
 
+    options.walk = true;
+    status = lcf_cot_store_open(&store, a->cot, &options, err);
     if (status) {
         if (status == LCF_EFORMAT)
             fprintf(stderr, "`llmcf store repair --cot %s` saves what can be read\n", a->cot);

@@ -390,6 +390,8 @@ static void test_walked_once(void **state)
 {
     const struct timespec earlier[2] = {{1000000000, 0}, {1000000000, 0}};
     const struct timespec later[2] = {{1000000001, 0}, {1000000001, 0}};
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_store *s;
     size_t n;
     uint8_t *bytes, *note;
 
@@ -412,6 +414,10 @@ static void test_walked_once(void **state)
     spill("walk/data.mdb", bytes, n);
     assert_int_equal(utimensat(AT_FDCWD, "walk/data.mdb", later, 0), 0);
     assert_int_equal(read_all("walk", DAMAGE_RECORDS), 0);
+    /* A disk that loses bits changes no time: who is asked to looks again. */
+    assert_int_equal(utimensat(AT_FDCWD, "walk/data.mdb", earlier, 0), 0);
+    options.walk = true;
+    assert_int_equal(lcf_cot_store_open(&s, "walk", &options, NULL), LCF_EFORMAT);
     free(bytes);
 }
 
