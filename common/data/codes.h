@@ -9,6 +9,7 @@
 
 #include "common/base/bundle.h"
 #include "common/base/status.h"
+#include "common/data/dataset.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,13 @@ typedef struct lcf_codes {
 /* users_n, items_n: of the dataset they belong to. errors: as lcf_bundle_open; EFORMAT */
 lcf_status lcf_codes_open(lcf_codes *out, const char *path, size_t users_n, size_t items_n,
                           lcf_err *err);
+/*
+ * Those of a folder of `llmcf codes`: codes.lcf, made of this very dataset. One of as many users
+ * and items would give everybody the code of somebody else.
+ *
+ * errors   EINVAL the folder's manifest names another dataset; those of lcf_codes_open
+ */
+lcf_status lcf_codes_open_dir(lcf_codes *out, const char *dir, const lcf_dataset *d, lcf_err *err);
 void lcf_codes_close(lcf_codes *codes);
 lcf_status lcf_codes_save(const char *path, const lcf_codes *codes, lcf_err *err);
 /* Bits in which two codes of so many bytes differ. */

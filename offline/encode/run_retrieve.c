@@ -272,15 +272,11 @@ static lcf_status write_all(retrieve_step *s, lcf_err *err)
 
 static lcf_status open_codes(retrieve_step *s, lcf_err *err)
 {
-    char *path = s->o->codes_dir ? lcf_path_join(s->o->codes_dir, "codes.lcf") : NULL;
     lcf_status status;
 
     if (!s->o->codes_dir)
         return LCF_OK;
-    status = path ? lcf_codes_open(&s->codes, path, s->dataset.users_n,
-                                   s->dataset.catalogue.items_n, err)
-                  : LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->codes_dir);
-    free(path);
+    status = lcf_codes_open_dir(&s->codes, s->o->codes_dir, &s->dataset, err);
     if (!status)
         status = lcf_example_codes_init(&s->example_codes, &s->examples, &s->codes, err);
     return status;

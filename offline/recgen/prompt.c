@@ -3,7 +3,6 @@
  */
 #include "offline/recgen/prompt.h"
 
-#include "common/base/file.h"
 #include "common/base/manifest.h"
 
 #include <stdio.h>
@@ -110,18 +109,6 @@ static size_t codes_line(const lcf_prompt_template *t)
     return user && (!target || user < target) ? user : target;
 }
 
-static lcf_status open_codes(lcf_codes *out, const char *dir, const lcf_dataset *d, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "codes.lcf");
-    lcf_status status = path ? lcf_codes_open(out, path, d->users_n, d->catalogue.items_n, err)
-                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-
-    if (status == LCF_EFORMAT)
-        lcf_err_prefix(err, "the codes must be of this dataset's users and items");
-    free(path);
-    return status;
-}
-
 lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, const char *dir,
                                  const lcf_dataset *d, const char *file, lcf_err *err)
 {
@@ -139,7 +126,7 @@ lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, 
                         "{{user_code}} and {{target_code}}");
     if (!dir)
         return LCF_OK;
-    status = open_codes(codes, dir, d, err);
+    status = lcf_codes_open_dir(codes, dir, d, err);
     if (!status)
         options->codes = codes;
     return status;

@@ -71,7 +71,7 @@ lcf_status lcf_prompt_open(lcf_prompt_options *out, lcf_prompt_template *templat
  * *codes, and points the options there.
  *
  * errors   EUSAGE codes that are spoken of and not given (file and line), given and not spoken of;
- *          EINVAL they are of another dataset; those of lcf_codes_open
+ *          those of lcf_codes_open_dir
  * memory   *codes must outlive *options; lcf_codes_close, also after a failure
  */
 lcf_status lcf_prompt_open_codes(lcf_prompt_options *options, lcf_codes *codes, const char *dir,

@@ -1,6 +1,7 @@
 /* Questions as templates ([ask]): the wording of the files that come with the program, what stands
  * for what is not known, and codes that do not belong to the dataset. */
 #include "common/base/file.h"
+#include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "offline/recgen/facts.h"
 #include "offline/recgen/sources.h"
@@ -227,6 +228,7 @@ static void test_codes(void **state)
     char version[LCF_PROMPT_VERSION_BYTES];
     lcf_codes codes, fewer = w->codes;
     lcf_prompt_template t;
+    lcf_manifest *m;
     lcf_err err = LCF_ERR_INIT;
 
     assert_ok(lcf_prompt_template_parse(&t, (lcf_str){speaks, sizeof(speaks) - 1}, "t", &err),
@@ -247,6 +249,12 @@ static void test_codes(void **state)
     lcf_prompt_version(version, &options);
     assert_non_null(strstr(version, " codes=dotted"));
     lcf_codes_close(&codes);
+    /* as many users and items, of another dataset: here that of the file itself */
+    assert_ok(lcf_manifest_create(&m, "codes", &err), &err);
+    assert_ok(lcf_manifest_input(m, "dataset", path, &err), &err);
+    assert_ok(lcf_manifest_write(m, dir, &err), &err);
+    lcf_manifest_free(m);
+    refused(w, &t, dir, "was made of another dataset");
     free(path);
     test_folder_remove(dir);
 }
