@@ -8,6 +8,8 @@
 #include "tests/unit/test.h"
 
 #include <math.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- a world where texts follow from vectors ---- */
 
@@ -205,8 +207,58 @@ static void test_threads(void **state)
     close_world(&w);
 }
 
-/* Two epochs, then two more from the checkpoint: as four at once, the schedule being that of four.
- */
+/* Ends the process in its third epoch, as a kill would: the checkpoint is the second's. */
+static void killed_epoch(void *arg, const phase1_result *so_far)
+{
+    (void)arg;
+    if (so_far->epochs_n == 3)
+        _exit(0);
+}
+
+/* A run that is killed, in a process of its own. */
+static void train_and_die(world *w, const phase1_params *p, const char *dir)
+{
+    const pid_t pid = fork();
+    int status = 1;
+
+    if (pid == 0) {
+        const phase1_watch watch = {told_step, killed_epoch, NULL};
+        phase1_result *r = lcf_alloc_zero(1, sizeof(*r));
+
+        if (r)
+            (void)phase1_train(r, make_model(), &w->data, p, dir, &watch, NULL);
+        _exit(1); /* it went on to its end */
+    }
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    assert_int_equal(status, 0);
+}
+
+/* Two epochs, a kill, then two more from the checkpoint: as four at once. */
+static void test_killed(void **state)
+{
+    lcf_qformer *a = make_model(), *b = make_model();
+    char *dir = test_folder();
+    phase1_params p = quick();
+    phase1_result *whole, *again;
+    world w;
+
+    (void)state;
+    open_world(&w);
+    p.epochs_max = 4;
+    whole = train(&w, a, &p, NULL);
+    train_and_die(&w, &p, dir);
+    again = train(&w, b, &p, dir);
+    check_same(a, b);
+    assert_memory_equal(whole, again, sizeof(*whole));
+    free(whole);
+    free(again);
+    lcf_qformer_free(a);
+    lcf_qformer_free(b);
+    test_folder_remove(dir);
+    close_world(&w);
+}
+
+/* What has ended is not done again. */
 static void test_resume(void **state)
 {
     lcf_qformer *a = make_model(), *b = make_model(), *c = make_model();
@@ -259,6 +311,9 @@ static void test_refusals(void **state)
     assert_int_equal(phase1_train(r, m, &w.data, &p, NULL, &watch, &err), LCF_EINVAL);
     assert_non_null(strstr(err.text, "iic needs"));
     p.losses = 0;
+    assert_int_equal(phase1_train(r, m, &w.data, &p, NULL, &watch, &err), LCF_EINVAL);
+    p = quick();
+    p.patience = 0;
     assert_int_equal(phase1_train(r, m, &w.data, &p, NULL, &watch, &err), LCF_EINVAL);
     p = quick();
     p.batch = 3;
@@ -372,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_learns),        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_resume),        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing_leaks), cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_killed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
