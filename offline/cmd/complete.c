@@ -162,8 +162,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--model and --prompt are needed");
         if (!o->soft.adapter != !o->soft.dataset || !o->soft.adapter != !o->soft.ranker)
             argp_error(state, "--soft, --dataset and --ranker go together");
-        if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN))
-            argp_error(state, "--soft takes the prompt as it is: no --chat-template");
+        if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN ||
+                                o->complete.system || !o->complete.bos))
+            argp_error(state, "--soft takes the prompt as it is: no --chat-template, --system or "
+                              "--no-bos");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
