@@ -317,6 +317,20 @@ lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const ch
     return status;
 }
 
+lcf_status lcf_manifest_made_of(const char *dir, const char *role, const char *id, lcf_err *err)
+{
+    char own[LCF_SHA256_HEX_BYTES];
+    json_t *json = NULL;
+    lcf_status status = lcf_manifest_exists(dir) ? lcf_manifest_read(own, &json, dir, err) : LCF_OK;
+    const json_t *inputs = json_object_get(json_object_get(json, "identity"), "inputs");
+    const char *made_of = json_string_value(json_object_get(inputs, role));
+
+    if (!status && made_of && strcmp(made_of, id) != 0)
+        status = LCF_FAIL(err, LCF_EINVAL, "%s was made of another %s", dir, role);
+    json_decref(json);
+    return status;
+}
+
 bool lcf_manifest_exists(const char *dir)
 {
     char *path = lcf_path_join(dir, MANIFEST_NAME);

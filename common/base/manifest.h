@@ -64,6 +64,9 @@ lcf_status lcf_manifest_verify_fast(const char *dir, lcf_err *err);
 bool lcf_manifest_exists(const char *dir);
 /* The `id` of the artefact in dir (65 bytes) and, when wanted, its manifest (json_decref). */
 lcf_status lcf_manifest_read(char id[65], json_t **json, const char *dir, lcf_err *err);
+/* Whether the artefact in dir, as far as it says, was made of the one with this id as its input
+ * `role`. errors: EINVAL of another one; those of reading */
+lcf_status lcf_manifest_made_of(const char *dir, const char *role, const char *id, lcf_err *err);
 /* What lcf_manifest_stat kept under that name in the artefact at dir; the caller's (json_decref).
  * errors: as lcf_manifest_read; EFORMAT there is none */
 lcf_status lcf_manifest_read_stat(json_t **out, const char *dir, const char *name, lcf_err *err);

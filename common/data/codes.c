@@ -45,34 +45,16 @@ lcf_status lcf_codes_open(lcf_codes *out, const char *path, size_t users_n, size
     return status;
 }
 
-/* What a manifest does not say is left to the sizes. */
-static lcf_status check_dataset(const char *dir, const lcf_dataset *d, lcf_err *err)
-{
-    char id[65];
-    json_t *manifest = NULL;
-    lcf_status status =
-        lcf_manifest_exists(dir) ? lcf_manifest_read(id, &manifest, dir, err) : LCF_OK;
-    const json_t *inputs = json_object_get(json_object_get(manifest, "identity"), "inputs");
-    const char *made_of = json_string_value(json_object_get(inputs, "dataset"));
-
-    if (!status && made_of && strcmp(made_of, d->id) != 0)
-        status = LCF_FAIL(err, LCF_EINVAL,
-                          "%s was made of another dataset; codes must be of this dataset's users "
-                          "and items",
-                          dir);
-    json_decref(manifest);
-    return status;
-}
-
 lcf_status lcf_codes_open_dir(lcf_codes *out, const char *dir, const lcf_dataset *d, lcf_err *err)
 {
     char *path = lcf_path_join(dir, "codes.lcf");
-    lcf_status status = path ? check_dataset(dir, d, err) : LCF_FAIL(err, LCF_ENOMEM, "path");
+    lcf_status status =
+        path ? lcf_manifest_made_of(dir, "dataset", d->id, err) : LCF_FAIL(err, LCF_ENOMEM, "path");
 
     memset(out, 0, sizeof(*out));
     if (!status)
         status = lcf_codes_open(out, path, d->users_n, d->catalogue.items_n, err);
-    if (status == LCF_EFORMAT)
+    if (status == LCF_EFORMAT || status == LCF_EINVAL)
         lcf_err_prefix(err, "codes must be of this dataset's users and items");
     free(path);
     return status;

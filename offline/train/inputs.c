@@ -2,6 +2,7 @@
 #include "offline/train/inputs.h"
 
 #include "common/base/file.h"
+#include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/data/judgements.h"
 #include "common/model/codes.h"
@@ -170,6 +171,8 @@ static lcf_status read_labels(train_inputs *in, const lcf_train_options *o, lcf_
     if (o->judged_dir && !path)
         return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->judged_dir);
     if (path)
+        status = lcf_manifest_made_of(o->judged_dir, "dataset", in->dataset.id, err);
+    if (!status && path)
         status = lcf_judgements_open(&judged, path, in->dataset.samples_n, err);
     if (!status && path && (!judged.n || judged.row[0] >= in->dataset.split_begin[LCF_VALID]))
         status = LCF_FAIL(err, LCF_EINVAL, "%s judges no training row", path);

@@ -151,6 +151,7 @@ static void test_distill(void **state)
     lcf_train_options o = options_of(f, "none");
     char *dir = join(f->dir, "judged"), *path = join(dir, "judgements.lcf");
     train_inputs in;
+    lcf_manifest *m;
     lcf_err err = LCF_ERR_INIT;
 
     assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
@@ -169,6 +170,13 @@ static void test_distill(void **state)
                                bce(y, x) + (is_judged ? 0.3 * bce(q, x) : 0.0), 1e-5);
     }
     train_inputs_close(&in);
+    /* rows of another dataset: here the file itself stands for it */
+    assert_int_equal(lcf_manifest_create(&m, "judge", NULL), LCF_OK);
+    assert_int_equal(lcf_manifest_input(m, "dataset", path, NULL), LCF_OK);
+    assert_int_equal(lcf_manifest_write(m, dir, NULL), LCF_OK);
+    lcf_manifest_free(m);
+    assert_int_equal(train_inputs_open(&in, &o, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "was made of another dataset"));
     lcf_dir_remove(dir, NULL);
     free(path);
     free(dir);
