@@ -40,6 +40,7 @@ phase1 "$tokens"
 arm "random-$tokens" "$seeds" --arm random --tokens "$tokens" --qformer "$out/phase1-$tokens" # its sizes
 arm "ilm-$tokens" "$seeds" --arm qformer --qformer "$out/phase1-$tokens"
 for k in $sweep; do
+    [ "$k" = "$tokens" ] && continue # done, with more seeds
     phase1 "$k"
     arm "random-$k" "$first" --arm random --tokens "$k" --qformer "$out/phase1-$k"
     arm "ilm-$k" "$first" --arm qformer --qformer "$out/phase1-$k"
