@@ -689,6 +689,9 @@ static lcf_status evaluate(lcf_ilm_trainer *t, lcf_err *err)
     double valid;
     lcf_status status = lcf_ilm_trainer_valid(&valid, t, err);
 
+    if (!status && !isfinite(valid))
+        status = LCF_FAIL(err, LCF_EDIVERGED, "step %llu: valid loss %g; lower the learning rate",
+                          (unsigned long long)t->step, valid);
     if (!status &&
         lcf_grow((void **)&t->points, &t->points_capacity, t->points_n + 1, sizeof(*t->points)))
         status = LCF_FAIL(err, LCF_ENOMEM, "curve");

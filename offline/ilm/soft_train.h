@@ -69,7 +69,7 @@ lcf_status lcf_ilm_trainer_valid(double *loss, lcf_ilm_trainer *t, lcf_err *err)
  * where there is one; the adapter then has the weights of the best evaluation.
  *
  * errors   ECANCELED a signal: the state is saved, run again to go on; EFORMAT a state of another
- *          adapter; those of the steps
+ *          adapter; EDIVERGED a valid loss is not finite; those of the steps
  */
 lcf_status lcf_ilm_trainer_run(lcf_ilm_trainer *t, const char *state, lcf_err *err);
 

@@ -474,6 +474,32 @@ static void test_written_is_text(void **state)
     close_world(&w);
 }
 
+/* Weights of no numbers end a run with their cause, and leave no state to go on from. */
+static void test_diverged(void **state)
+{
+    lcf_ilm_train_options o = options();
+    lcf_err err = LCF_ERR_INIT;
+    lcf_ilm_adapter *a;
+    lcf_ilm_trainer *t;
+    char *path;
+    world w;
+
+    (void)state;
+    open_world(&w, 1);
+    path = path_in(&w, "state.lcf");
+    a = adapter_of(&w, LCF_ILM_MLP);
+    for (size_t i = 0; i < lcf_ilm_adapter_params(a, 0)->values_n; i++)
+        lcf_ilm_adapter_params(a, 0)->values[i] = NAN;
+    t = trainer_of(&w, a, &o);
+    assert_int_equal(lcf_ilm_trainer_run(t, path, &err), LCF_EDIVERGED);
+    assert_non_null(strstr(err.text, "valid loss"));
+    assert_false(lcf_path_exists(path));
+    lcf_ilm_trainer_free(t);
+    lcf_ilm_adapter_free(a);
+    free(path);
+    close_world(&w);
+}
+
 /* ---- files ---- */
 
 static void test_adapter_files(void **state)
@@ -645,7 +671,7 @@ int main(void)
         cmocka_unit_test(test_gradients),      cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_adapter_files),  cmocka_unit_test(test_table_is_the_forward_pass),
         cmocka_unit_test(test_golden),         cmocka_unit_test(test_written_is_text),
-        cmocka_unit_test(test_adapter_damage),
+        cmocka_unit_test(test_adapter_damage), cmocka_unit_test(test_diverged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
