@@ -87,8 +87,9 @@ lcf_status lcf_next_check_source(const lcf_next *m, const lcf_ranker_source *sou
 
 /*
  * shapes   returns [queries_n, dim]; *side_loss [1] as lcf_ranker_forward's, NULL where there is
- * none errors   sticky on the tape memory   the batch must outlive the step; rng (dropout) is used
- * only while the tape records
+ *          none
+ * errors   sticky on the tape
+ * memory   the batch must outlive the step; rng (dropout) is used only while the tape records
  */
 lcf_tensor *lcf_next_users(lcf_tensor **side_loss, lcf_tape *tape, const lcf_next *m,
                            lcf_grads *grads, const lcf_next_batch *batch, lcf_rng *rng);

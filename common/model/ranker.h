@@ -204,9 +204,11 @@ lcf_status lcf_ranker_check_source(const lcf_ranker *r, const lcf_ranker_source 
  *
  * shapes   *logits [n]; *side_loss [1], e.g. ICT's mean over the examples present of 1 - cos; NULL
  *          where the module has none, on a tape that does not record, and when no row has an
- * example errors   sticky on the tape: ask lcf_tape_status before using *logits (NULL when the
- * features found no memory) memory   rng (dropout) is used only while the tape records; it may be
- * NULL otherwise threads  safe for one tape per thread; reads `r` and `source` only
+ *          example
+ * errors   sticky on the tape: ask lcf_tape_status before using *logits (NULL when the features
+ *          found no memory)
+ * memory   rng (dropout) is used only while the tape records; it may be NULL otherwise
+ * threads  safe for one tape per thread; reads `r` and `source` only
  */
 void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *tape,
                         const lcf_ranker *r, lcf_grads *grads, const lcf_ranker_source *source,

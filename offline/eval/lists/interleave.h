@@ -32,7 +32,8 @@ typedef struct lcf_interleaving {
  * shapes   preferences [users_n] in and out: zeroed at first, summed over calls for pairs of seeds;
  *          a, b [rows_n] scores
  * order    sessions draw from one stream per user: the same at any order of calls with other
- * streams errors   ENOMEM
+ *          streams
+ * errors   ENOMEM
  */
 lcf_status lcf_interleave_add(lcf_interleaving *out, double *preferences, const lcf_candidates *c,
                               const float *a, const float *b, uint64_t seed, uint64_t pair,
