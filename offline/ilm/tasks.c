@@ -199,6 +199,23 @@ static bool has_ratings(const lcf_dataset *d)
     return false;
 }
 
+static bool is_kept(const lcf_strings *ids, uint32_t idx)
+{
+    return phase1_split_of(lcf_strings_get(ids, idx)) != LCF_TRAIN;
+}
+
+/* Does an answer of why, out of the items that a row shows, name one that is kept from training? */
+static bool shows_kept(const lcf_ilm_tasks *t, const lcf_sample *s)
+{
+    const size_t n = s->history_n < t->o.history_n ? s->history_n : t->o.history_n;
+
+    for (size_t i = s->history_n - n; i < s->history_n; i++)
+        if (is_kept(&t->d->catalogue.item_id, s->history[i]))
+            return true;
+    return false;
+}
+
+/* A training row teaches no title beside the soft tokens of a user or an item that is kept. */
 static lcf_status take_samples(lcf_ilm_tasks *t, lcf_err *err)
 {
     const lcf_dataset *d = t->d;
@@ -208,12 +225,14 @@ static lcf_status take_samples(lcf_ilm_tasks *t, lcf_err *err)
     for (int split = 0; split < 3; split++)
         for (size_t i = d->split_begin[split]; i < d->split_begin[split + 1] && !status; i++) {
             const lcf_sample s = lcf_dataset_sample(d, i);
-            const bool known = s.label && s.item;
+            const bool known = s.label && s.item, train = split == LCF_TRAIN;
+            const bool kept_user = train && is_kept(&d->user_id, s.user);
 
             status = push(&t->rows[LCF_ILM_LIKE][split], (uint32_t)i, err);
-            if (!status && known && s.history_n)
+            if (!status && known && s.history_n && !kept_user)
                 status = push(&t->rows[LCF_ILM_NEXT][split], (uint32_t)i, err);
-            if (!status && known && s.history_n >= WHY_HISTORY_MIN)
+            if (!status && known && s.history_n >= WHY_HISTORY_MIN && !kept_user &&
+                !(train && shows_kept(t, &s)))
                 status = push(&t->rows[LCF_ILM_WHY][split], (uint32_t)i, err);
             if (!status && rated && !isnan(rating_of(d, i)))
                 status = push(&t->rows[LCF_ILM_RATING][split], (uint32_t)i, err);

@@ -11,9 +11,9 @@
  *              finds nearest to it
  *
  * Rows of next, like, rating and why belong to the splits of their samples. Items to describe and
- * users to profile are parted by a hash of their ids, a tenth each for valid and test: those rows
- * are never trained on. Rows of other tasks are, that name the same titles: next has for answers
- * what a held out user chose, why titles of held out items, each of which stands in its prompt.
+ * users to profile are parted by a hash of their ids, a tenth each for valid and test: neither
+ * those rows are trained on, nor next and why of such a user or why of such an item, whose answers
+ * would name the same titles beside the same soft tokens.
  *
  * Invariant: a row's tokens are a function of (dataset, vectors, options, row).
  *

@@ -5,6 +5,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/model/ranker.h"
+#include "offline/ilm/phase1_data.h"
 #include "offline/ilm/soft_measure.h"
 #include "offline/ilm/soft_train.h"
 #include "tests/unit/data/fixture.h"
@@ -22,6 +23,7 @@
 
 #define K 2
 #define VECTOR 8
+#define HISTORY 2 /* items that a prompt shows */
 
 typedef struct world {
     char *dir;
@@ -89,7 +91,7 @@ static void open_world(world *w, size_t threads)
     fixture_write(path, &llama);
     good(lcf_llama_open(&w->m, path, &err), &err);
     free(path);
-    o.history_n = 2;
+    o.history_n = HISTORY;
     good(lcf_ilm_tasks_create(&w->tasks, &w->d, &w->v, &o, &err), &err);
     w->form = (lcf_soft_form){w->m->tokenizer, &w->d, w->m->config.vocab_n, K, 24};
     good(lcf_pool_create(&w->pool, threads, &err), &err);
@@ -262,6 +264,30 @@ static bool has(lcf_ilm_rows rows, uint32_t number)
     return false;
 }
 
+static bool is_kept(const lcf_strings *ids, uint32_t idx)
+{
+    return phase1_split_of(lcf_strings_get(ids, idx)) != LCF_TRAIN;
+}
+
+/* Training rows of next and why are of other users than those kept, and why shows no item that is.
+ */
+static void check_taught(const world *w)
+{
+    const lcf_ilm_task tasks[] = {LCF_ILM_NEXT, LCF_ILM_WHY};
+
+    for (size_t k = 0; k < 2; k++) {
+        const lcf_ilm_rows rows = lcf_ilm_task_rows(w->tasks, tasks[k], LCF_TRAIN);
+
+        assert_true(rows.n > 0);
+        for (size_t i = 0; i < rows.n; i++) {
+            const lcf_sample s = lcf_dataset_sample(&w->d, rows.list[i]);
+            assert_false(is_kept(&w->d.user_id, s.user));
+            for (size_t h = s.history_n - HISTORY; k == 1 && h < s.history_n; h++)
+                assert_false(is_kept(&w->d.catalogue.item_id, s.history[h]));
+        }
+    }
+}
+
 static void test_held_out(void **state)
 {
     size_t held = 0;
@@ -284,6 +310,7 @@ static void test_held_out(void **state)
         assert_true(sample < w.d.split_begin[LCF_VALID]);
         assert_int_equal(w.d.sample_label[sample], 1);
     }
+    check_taught(&w);
     close_world(&w);
 }
 
