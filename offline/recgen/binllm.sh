@@ -49,7 +49,7 @@ run() {
     for score in difference yes_logprob yes_logit; do
         jq -r --arg head "$system,$form,$seed,$score" --arg score $score --argjson tuned "$(cat "$out/$name.json")" '.stats.counts |
             "\($head),\(.test[$score].auc),\(.test[$score].uauc),\(.test[$score].logloss // ""),\(.train[$score].auc // ""),\(.test.tokens_per_row),\(
-            $tuned.seconds | floor),\(.seconds_per_1000_rows)"' "$out/$name-judged/manifest.json" >>"$csv.new"
+            $tuned.seconds | floor),\(.seconds_per_1000_rows // "")"' "$out/$name-judged/manifest.json" >>"$csv.new"
     done
 }
 

@@ -57,7 +57,7 @@ done
 "$llmcf" arm "${runs[@]}" --out "$out/tallrec" --quiet 2>>"$log"
 arms+=("$out/tallrec")
 fact tallrec "$(printf '%s\n' "${seconds[@]}" | awk '{ s += $1 } END { print s / NR }')" \
-    $(jq -r '.stats.counts | "\(.seconds_per_1000_rows) \(.test.tokens_per_row)"' "$out/tallrec-judged-${seeds%% *}/manifest.json")
+    $(jq -r '.stats.counts | "\(.seconds_per_1000_rows // "-") \(.test.tokens_per_row)"' "$out/tallrec-judged-${seeds%% *}/manifest.json")
 
 # ---- LLM-CF: chains of thought of the same model, and its rivals ----
 step tune --dataset "$dataset" --model "$base" --steps "$steps" --out "$out/recgen"
