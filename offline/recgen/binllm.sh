@@ -1,14 +1,17 @@
 #!/bin/bash
 # binllm.sh LLMCF BASE.gguf SPLIT OUT: BinLLM on a model of ours. SPLIT is the CoLLM split of MovieLens-1M (train, valid, test and items
-# .tsv). A BinMF gives every user and item a code; LoRA on q and v teaches BASE to answer the published questions: with titles alone
-# (text), with codes alone (id), with both from the start (intuitive), and with both after the titles alone (two-step, which makes STEPS
-# of each); codes as bits and dotted. The test rows are scored by Yes against No, by log p(Yes) and by the logit of Yes as published.
+# .tsv), or a dataset that `llmcf prepare` made. A BinMF gives every user and item a code; LoRA on q and v teaches BASE to answer the
+# published questions: with titles alone (text), with codes alone (id), with both from the start (intuitive), and with both after the
+# titles alone (two-step, which makes STEPS of each); codes as bits and dotted. The test rows are scored by Yes against No, by log p(Yes)
+# and by the logit of Yes as published.
 # Into OUT: binllm.csv (a line per system, form, seed and score; beside BinMF), arms/ (each system's seeds as one arm), compare/ (every
 # arm against BinMF, with paired intervals). What is finished is not made again.
 #   SEEDS="1 2 3 4 5"  STEPS=400  BATCH=16  LR=0.03  ROWS=0 (training rows that are seen; 0: all)  FORMS="bits dotted"
 #   SHARE=0.05 (of the training rows, scored too; 0: none)  BINMF_SEEDS=1,2,3,4,5  TARGETS=attn_q,attn_v  THREADS=0
+#   WORDS=movies (or items: of what the questions speak)
 set -eu
 llmcf=$1 base=$2 split=$3 out=$4
+dataset=$split
 seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} forms=${FORMS:-bits dotted} rows=${ROWS:-0} share=${SHARE:-0.05}
 here=$(dirname "$0")
 config=$here/../config
@@ -29,7 +32,7 @@ step() { "$llmcf" "$@" --quiet 2>>"$out/log" || { echo "binllm: llmcf $1 failed,
 words() {
     local kind=full
     case $1 in text | id) kind=$1 ;; esac
-    words="--prompt-template $prompts/binllm-$kind-movies.prompt --history 10"
+    words="--prompt-template $prompts/binllm-$kind-${WORDS:-movies}.prompt --history 10"
     [ "$kind" = text ] || words+=" --codes $out/codes --code-form $2"
 }
 # run SYSTEM FORM SEED [OPTION...]: tunes, scores, and writes the lines of the table
@@ -38,13 +41,13 @@ run() {
     shift 3
     words "$system" "$form"
     # shellcheck disable=SC2086
-    step tune --dataset "$out/dataset" --model "$base" $words $lora --source $source --cutoff 512 --seed "$seed" --steps "$steps" --batch "${BATCH:-16}" \
+    step tune --dataset "$dataset" --model "$base" $words $lora --source $source --cutoff 512 --seed "$seed" --steps "$steps" --batch "${BATCH:-16}" \
         --warmup 20 --eval-rows 0 $threads --out "$out/$name" --json "$@" >"$out/$name.new"
     # what an earlier run took is kept where there is nothing to do
     ! jq -e '.current | not' "$out/$name.new" >/dev/null || cp "$out/$name.new" "$out/$name.json"
     rm "$out/$name.new"
     # shellcheck disable=SC2086
-    step judge --dataset "$out/dataset" --model "$out/$name/recgen.gguf" $words $scored $threads \
+    step judge --dataset "$dataset" --model "$out/$name/recgen.gguf" $words $scored $threads \
         --out "$out/$name-judged"
     for score in difference yes_logprob yes_logit; do
         jq -r --arg head "$system,$form,$seed,$score" --arg score $score --argjson tuned "$(cat "$out/$name.json")" '.stats.counts |
@@ -53,11 +56,14 @@ run() {
     done
 }
 
-[ -e "$out/raw/items.tsv" ] || sh "$config/collm-ml1m.sh" "$split" "$out/raw"
-step prepare --input "$out/raw" --config "$config/collm-ml1m.yaml" --out "$out/dataset"
+if [ ! -e "$dataset/manifest.json" ]; then
+    dataset=$out/dataset
+    [ -e "$out/raw/items.tsv" ] || sh "$config/collm-ml1m.sh" "$split" "$out/raw"
+    step prepare --input "$out/raw" --config "$config/collm-ml1m.yaml" --out "$dataset"
+fi
 # shellcheck disable=SC2086
-step train --dataset "$out/dataset" $threads --config "$config/collm-ml1m-binmf.yaml" ${BINMF_SEEDS:+--seeds "$BINMF_SEEDS"} --out "$out/binmf"
-step codes --dataset "$out/dataset" --ranker "$out/binmf/best.lcf" --tokenizer "$base" --out "$out/codes"
+step train --dataset "$dataset" $threads --config "$config/collm-ml1m-binmf.yaml" ${BINMF_SEEDS:+--seeds "$BINMF_SEEDS"} --out "$out/binmf"
+step codes --dataset "$dataset" --ranker "$out/binmf/best.lcf" --tokenizer "$base" --out "$out/codes"
 jq -r '.seeds[] | "binmf,,\(.seed),probability,\(.test_auc),\(.test_uauc // ""),\(.test_logloss),,,,"' "$out/binmf/report.json" >>"$csv.new"
 
 for seed in $seeds; do

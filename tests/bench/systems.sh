@@ -1,6 +1,7 @@
 #!/bin/bash
-# systems.sh LLMCF BASE.gguf SPLIT DATA OUT: the systems of this house side by side, on the CoLLM split of MovieLens-1M. SPLIT holds its
-# train, valid, test and items .tsv, DATA the folder with instruct/ (general instructions for TALLRec's first stage).
+# systems.sh LLMCF BASE.gguf SPLIT DATA OUT: the systems of this house side by side, on the CoLLM split of MovieLens-1M (SPLIT holds its
+# train, valid, test and items .tsv) or on a dataset that `llmcf prepare` made (with WORDS=items and a CONFIG of its training). DATA is the
+# folder with instruct/ (general instructions for TALLRec's first stage).
 #
 #   collaborative  MF, SASRec, DIN                     language model asked  TALLRec, BinLLM (text, id, intuitive, two-step)
 #   LLM-CF         DIN + ICT, beside DIN + KAR, + KD   soft tokens           a two-layer MLP (CoLLM), ILM
@@ -9,12 +10,13 @@
 # of a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training
 # time, scoring time per 1,000 rows, tokens per row). Every step does nothing when its result is there: a stopped run goes on.
 #   SEEDS="1 2 3 4 5"  STEPS=400 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
-#   THREADS=0; and what binllm.sh and ilm.sh take
+#   CONFIG=collm-ml1m  SASREC=collm-ml1m-sasrec (in offline/config)  THREADS=0; and what binllm.sh and ilm.sh take
 set -eu
 llmcf=$1 base=$2 split=$3 data=$4 out=$5
 seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} threads=${THREADS:-0}
 here=$(dirname "$0")/../../offline
-prompt=$here/recgen/prompts/binllm-text-movies.prompt
+prompt=$here/recgen/prompts/binllm-text-${WORDS:-movies}.prompt
+config=${CONFIG:-collm-ml1m}
 mkdir -p "$out/facts"
 log=$out/systems.log
 
@@ -27,7 +29,8 @@ fact() { echo "$1,$2,$3,$4" >"$out/facts/$1"; }
 
 # ---- language models that are asked, and the dataset ----
 SEEDS=$seeds STEPS=$steps bash "$here/recgen/binllm.sh" "$llmcf" "$base" "$split" "$out/binllm" >>"$log"
-dataset=$out/binllm/dataset
+dataset=$split
+[ -e "$dataset/manifest.json" ] || dataset=$out/binllm/dataset
 arms=()
 for arm in "$out"/binllm/arms/*; do
     name=$(basename "$arm")
@@ -82,12 +85,12 @@ ranker() {
         "$out/$name/manifest.json")
     [ "$name" = din ] || arms+=("$out/$name")
 }
-ranker din collm-ml1m --backbone din
-ranker mf collm-ml1m --backbone mf
-ranker sasrec collm-ml1m-sasrec --backbone sasrec
-ranker din-llmcf collm-ml1m --backbone din --side ict
-ranker din-kar collm-ml1m --backbone din --side kar --knowledge "$out/knowledge"
-ranker din-kd collm-ml1m --backbone din --distill "$out/judged"
+ranker din "$config" --backbone din
+ranker mf "$config" --backbone mf
+ranker sasrec "${SASREC:-collm-ml1m-sasrec}" --backbone sasrec
+ranker din-llmcf "$config" --backbone din --side ict
+ranker din-kar "$config" --backbone din --side kar --knowledge "$out/knowledge"
+ranker din-kd "$config" --backbone din --distill "$out/judged"
 
 # ---- items as soft tokens ----
 SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
@@ -99,7 +102,7 @@ for arm in mlp "ilm-${TOKENS:-4}"; do
 done
 
 # ---- the table ----
-step compare --section collm-ml1m --baseline "$out/din" "${arms[@]}" --out "$out/compare"
+step compare --section "$config" --baseline "$out/din" "${arms[@]}" --out "$out/compare"
 step measure --model "$base" --dataset "$dataset" --source "alpaca:$data/instruct/alpaca_5000.json" --general-rows 400 --out "$out/base"
 {
     echo system,seeds,auc,auc_std,auc_lift,auc_lift_low,auc_lift_high,uauc,logloss,train_s,score_s_per_1000,tokens_per_row
