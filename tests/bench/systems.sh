@@ -6,9 +6,9 @@
 #   collaborative  MF, SASRec, DIN                     language model asked  TALLRec, BinLLM (text, id, intuitive, two-step)
 #   LLM-CF         DIN + ICT, beside DIN + KAR, + KD   soft tokens           a two-layer MLP (CoLLM), ILM
 #
-# All language models are tuned from BASE; its size and its perplexity stand in the table's last lines, because the published figures are
-# of a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training
-# time, scoring time per 1,000 rows, tokens per row). Every step does nothing when its result is there: a stopped run goes on.
+# All language models are tuned from BASE; its size and its perplexity stand beside the table, because the published figures are of
+# a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training time,
+# scoring time per 1,000 rows, tokens per row), base.csv. Every step does nothing when its result is there: a stopped run goes on.
 #   SEEDS="1 2 3 4 5"  STEPS=400 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
 #   CONFIG=collm-ml1m  SASREC=collm-ml1m-sasrec (in offline/config)  THREADS=0; and what binllm.sh and ilm.sh take
 set -eu
@@ -21,8 +21,11 @@ mkdir -p "$out/facts"
 log=$out/systems.log
 
 step() {
+    local more="--threads $threads"
+    [ "$1" != index ] || more= # which has one
     echo "$(date -u +%H:%M:%S) llmcf $*" >>"$log"
-    "$llmcf" "$@" --threads "$threads" --quiet 2>>"$log" || { echo "systems: llmcf $1 failed, see $log" >&2; exit 1; }
+    # shellcheck disable=SC2086
+    "$llmcf" "$@" $more --quiet 2>>"$log" || { echo "systems: llmcf $1 failed, see $log" >&2; exit 1; }
 }
 # fact NAME TRAIN_SECONDS SCORE_SECONDS TOKENS: what a system costs.
 fact() { echo "$1,$2,$3,$4" >"$out/facts/$1"; }
@@ -93,7 +96,7 @@ ranker din-kar "$config" --backbone din --side kar --knowledge "$out/knowledge"
 ranker din-kd "$config" --backbone din --distill "$out/judged"
 
 # ---- items as soft tokens ----
-SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
+SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} USERS=1 bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
 for arm in mlp "ilm-${TOKENS:-4}"; do
     arms+=("$out/ilm/$arm")
     fact "$arm" $(awk -F, -v name="$arm" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -111,7 +114,10 @@ step measure --model "$base" --dataset "$dataset" --source "alpaca:$data/instruc
           print $2 "," $at["seeds"] "," $at["auc"] "," $at["auc_std"] "," $at["auc_lift"] "," $at["auc_lift_low"] "," $at["auc_lift_high"] "," \
               $at["uauc"] "," $at["logloss"] fact }' "$out/compare/compare.csv"
 } >"$out/systems.csv.new"
-jq -r '"# base: \(.model.parameters // "?") parameters, general perplexity \(.measures.general_perplexity), \(
-    .measures.general_bits_per_byte) bits per byte"' "$out/base/measures.json" >>"$out/systems.csv.new"
+{
+    echo base_parameters,general_perplexity,general_bits_per_byte
+    jq -r --argjson n "$(jq .model.parameters "$out/recgen/report.json")" '.measures | "\($n),\(.general_perplexity),\(.general_bits_per_byte)"' \
+        "$out/base/measures.json"
+} >"$out/base.csv"
 mv "$out/systems.csv.new" "$out/systems.csv"
-column -s, -t "$out/systems.csv" 2>/dev/null || cat "$out/systems.csv"
+for table in systems base; do column -s, -t "$out/$table.csv" 2>/dev/null || cat "$out/$table.csv"; done
