@@ -14,6 +14,7 @@
 #include "offline/eval/auc.h"
 #include "offline/eval/user_auc.h"
 #include "offline/ilm/soft_measure.h"
+#include "offline/train/train.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,19 +81,6 @@ static lcf_status describe_inputs(lcf_manifest *m, const lcf_ilm_options *o, lcf
     return status;
 }
 
-static lcf_status describe_seeds(lcf_manifest *m, const lcf_ilm_options *o, lcf_err *err)
-{
-    lcf_buf text = LCF_BUF_INIT;
-    lcf_status status;
-
-    for (size_t i = 0; i < o->seeds_n; i++)
-        lcf_buf_printf(&text, "%s%llu", i ? "," : "", (unsigned long long)o->seeds[i]);
-    status = text.status ? LCF_FAIL(err, text.status, "seeds")
-                         : lcf_manifest_param_str(m, "seeds", lcf_buf_text(&text), err);
-    lcf_buf_dispose(&text);
-    return status;
-}
-
 static lcf_status describe_numbers(lcf_manifest *m, const lcf_ilm_options *o, lcf_err *err)
 {
     const lcf_ilm_train_options *t = &o->train;
@@ -139,7 +127,7 @@ static lcf_status describe(lcf_manifest **out, const lcf_ilm_options *o, lcf_err
         status = lcf_manifest_param_str(*out, "arm", LCF_ILM_ARM_NAMES[o->arm], err);
     if (!status)
         status = describe_numbers(*out, o, err);
-    return status ? status : describe_seeds(*out, o, err);
+    return status ? status : lcf_train_describe_seeds(*out, o->seeds, o->seeds_n, err);
 }
 
 static lcf_status check_options(const lcf_ilm_options *o, lcf_err *err)

@@ -34,13 +34,14 @@ lcf_status seed_runs_check(const uint64_t *seeds, size_t seeds_n, lcf_err *err)
 
 /* ---- identity ---- */
 
-static lcf_status describe_seeds(lcf_manifest *m, const seed_runs *r, lcf_err *err)
+lcf_status lcf_train_describe_seeds(lcf_manifest *m, const uint64_t *seeds, size_t seeds_n,
+                                    lcf_err *err)
 {
     lcf_buf list = LCF_BUF_INIT;
     lcf_status status;
 
-    for (size_t i = 0; i < r->seeds_n; i++)
-        lcf_buf_printf(&list, "%s%llu", i ? "," : "", (unsigned long long)r->seeds[i]);
+    for (size_t i = 0; i < seeds_n; i++)
+        lcf_buf_printf(&list, "%s%llu", i ? "," : "", (unsigned long long)seeds[i]);
     status = list.status ? LCF_FAIL(err, list.status, "list of seeds")
                          : lcf_manifest_param_str(m, "seeds", lcf_buf_text(&list), err);
     lcf_buf_dispose(&list);
@@ -55,7 +56,7 @@ static lcf_status describe(lcf_manifest **out, const seed_runs *r, bool with_see
     if (!status)
         status = r->describe(*out, r->arg, err);
     if (!status && with_seeds)
-        status = describe_seeds(*out, r, err);
+        status = lcf_train_describe_seeds(*out, r->seeds, r->seeds_n, err);
     if (status) {
         lcf_manifest_free(*out);
         *out = NULL;

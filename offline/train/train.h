@@ -14,6 +14,7 @@
 #ifndef LCF_OFFLINE_TRAIN_TRAIN_H
 #define LCF_OFFLINE_TRAIN_TRAIN_H
 
+#include "common/base/manifest.h"
 #include "common/base/status.h"
 #include "common/model/ranker.h"
 
@@ -87,5 +88,9 @@ typedef struct lcf_train_options {
  */
 lcf_status lcf_train(json_t **report, bool *current, const lcf_train_options *options,
                      lcf_err *err);
+
+/* The seeds of a step as a parameter of its manifest. errors: ENOMEM */
+lcf_status lcf_train_describe_seeds(lcf_manifest *m, const uint64_t *seeds, size_t seeds_n,
+                                    lcf_err *err);
 
 #endif
