@@ -3,11 +3,11 @@
  * thousands of phases a second. For work of milliseconds and more, and for tasks that can fail, see
  * pool.h.
  *
- * Tasks are claimed one by one, so a helper that lost its processor delays a phase by the one task
- * that it holds and the rest is done by the others; and it offers its processor every millisecond
- * when it holds none, so that this happens seldom. A thread without work spins for some
- * microseconds, then sleeps: it leaves its processor to whoever else has work, its own team
- * included.
+ * Tasks are claimed one by one, so a thread that lost its processor to another process delays a
+ * phase by the one task that it holds and the rest is done by the others; and whoever waits for it
+ * gives it its own processor, so that it need not wait for its turn. A thread without work spins
+ * for some microseconds, then sleeps: it leaves its processor to whoever else has work, its own
+ * team included. Threads are moved among the processors that whoever made the team might use.
  *
  * Results must not depend on which thread runs a task. Every member flushes denormals to zero.
  */

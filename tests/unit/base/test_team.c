@@ -1,11 +1,13 @@
 /*
  * Teams: every task of every phase runs once, in phases of all sizes, also when threads fell asleep
- * between them.
+ * between them or others take their processors away; and no thread stays bound to a processor.
  */
 #include "common/base/mem.h"
 #include "common/base/team.h"
 #include "tests/unit/test.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -59,6 +61,75 @@ static void test_phases(void **state)
     lcf_team_free(NULL);
 }
 
+enum { DISTURBERS = 2, DISTURBED_TASKS = 8 };
+
+static atomic_bool disturbing;
+
+static void *disturb(void *arg)
+{
+    volatile unsigned steps = 0;
+
+    (void)arg;
+    while (atomic_load(&disturbing))
+        steps++;
+    return NULL;
+}
+
+typedef struct watch {
+    cpu_set_t allowed;
+    atomic_size_t bound, runs;
+} watch;
+
+static void busy_task(void *arg, size_t task, size_t member)
+{
+    watch *w = arg;
+    volatile unsigned steps = 0;
+
+    (void)task;
+    (void)member;
+    while (steps < 20000)
+        steps++;
+    atomic_fetch_add(&w->runs, 1);
+}
+
+static void look_at_processors(void *arg, size_t task, size_t member)
+{
+    watch *w = arg;
+    cpu_set_t now;
+
+    (void)task;
+    (void)member;
+    if (sched_getaffinity(0, sizeof(now), &now) || !CPU_EQUAL(&now, &w->allowed))
+        atomic_fetch_add(&w->bound, 1);
+}
+
+static void test_disturbed(void **state)
+{
+    enum { PHASES = 400 };
+    pthread_t disturbers[DISTURBERS];
+    lcf_err err = LCF_ERR_INIT;
+    watch w = {.bound = 0};
+    lcf_team *team;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof(w.allowed), &w.allowed), 0);
+    assert_ok(lcf_team_create(&team, 2, &err), &err);
+    atomic_store(&disturbing, true);
+    for (size_t i = 0; i < DISTURBERS; i++)
+        assert_int_equal(pthread_create(&disturbers[i], NULL, disturb, NULL), 0);
+    for (size_t phase = 1; phase <= PHASES; phase++) {
+        lcf_team_run(team, DISTURBED_TASKS, busy_task, &w);
+        assert_int_equal(atomic_load(&w.runs), phase * DISTURBED_TASKS);
+    }
+    atomic_store(&disturbing, false);
+    for (size_t i = 0; i < DISTURBERS; i++)
+        assert_int_equal(pthread_join(disturbers[i], NULL), 0);
+    for (size_t phase = 0; phase < PHASES; phase++)
+        lcf_team_run(team, DISTURBED_TASKS, look_at_processors, &w);
+    assert_int_equal(atomic_load(&w.bound), 0);
+    lcf_team_free(team);
+}
+
 static void test_alone(void **state)
 {
     lcf_err err = LCF_ERR_INIT;
@@ -98,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_disturbed),
         cmocka_unit_test(test_alone),
         cmocka_unit_test(test_out_of_memory),
     };
