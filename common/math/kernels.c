@@ -147,6 +147,17 @@ void lcf_axpy(float *y, float a, const float *x, size_t n)
 
 /* ---- elementwise and rows ---- */
 
+void lcf_rows_gather(float *y, size_t ldy, const float *table, size_t width, const lcf_rows *rows)
+{
+    lcf_simd_get()->rows_gather(rows, y, ldy, table, width);
+}
+
+void lcf_rows_scatter(float *table, const float *dy, size_t ldy, size_t width, size_t first,
+                      const lcf_rows *rows)
+{
+    lcf_simd_get()->rows_scatter(rows, table, dy, ldy, width, first);
+}
+
 void lcf_exp(float *y, const float *x, size_t n)
 {
     lcf_simd_get()->exp(y, x, n);

@@ -8,6 +8,8 @@
 #include "common/math/hamming.h"
 #include "common/math/kernels.h"
 #include "common/math/path_attention.h"
+#include "common/math/rows.h"
+#include "common/math/short_attention.h"
 #include "common/math/sparse.h"
 
 typedef struct lcf_simd {
@@ -39,6 +41,9 @@ typedef struct lcf_simd {
     void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*rows_gather)(const lcf_rows *r, float *y, size_t ldy, const float *table, size_t width);
+    void (*rows_scatter)(const lcf_rows *r, float *table, const float *dy, size_t ldy, size_t width,
+                         size_t first);
     void (*hamming)(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
                     size_t bytes);
     void (*csr_multiply_add)(float *y, const lcf_csr *a, const float *x, const float *z, size_t d);
@@ -51,6 +56,11 @@ typedef struct lcf_simd {
     void (*exp_shifted)(float *x, float shift, size_t n);
     void (*rope_rotate)(float *x, size_t heads, size_t head_dim, const float *cos_sin,
                         bool inverse);
+    void (*short_forward)(float *out, float *kept, const float *q, const float *k, const float *v,
+                          const lcf_short_attention *a, float *scratch);
+    void (*short_backward)(float *dq, float *dk, float *dv, const float *dout, const float *kept,
+                           const float *q, const float *k, const float *v,
+                           const lcf_short_attention *a, float *scratch);
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
     void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, const float *w,
                              size_t rows, size_t n, float eps);

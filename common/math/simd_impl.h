@@ -891,6 +891,9 @@ static void impl_adam(float *values, float *m, float *v, const float *grad, size
         adam_all(values, m, v, NULL, n, *s, false);
 }
 
+#include "common/math/rows_impl.h"
+#include "common/math/short_attention_impl.h"
+
 const lcf_simd SIMD_TABLE = {
     .width = VW,
     .tile_gemm = impl_tile_gemm,
@@ -903,6 +906,8 @@ const lcf_simd SIMD_TABLE = {
     .path_attend = impl_path_attend,
     .dot = impl_dot,
     .axpy = impl_axpy,
+    .rows_gather = impl_rows_gather,
+    .rows_scatter = impl_rows_scatter,
     .hamming = impl_hamming,
     .csr_multiply_add = impl_csr_multiply_add,
     .exp = impl_exp,
@@ -911,6 +916,8 @@ const lcf_simd SIMD_TABLE = {
     .softmax_row = impl_softmax_row,
     .exp_shifted = impl_exp_shifted,
     .rope_rotate = impl_rope_rotate,
+    .short_forward = impl_short_forward,
+    .short_backward = impl_short_backward,
     .rmsnorm = impl_rmsnorm,
     .rmsnorm_backward = impl_rmsnorm_backward,
     .layernorm = impl_layernorm,

@@ -151,7 +151,7 @@ static size_t order_examples(placed *out, const lcf_examples *e, const lcf_ranke
     return n;
 }
 
-/* Fills slot_offsets, slot_example, segments and wanted from per-row lists of unique examples. */
+/* Fills slot_offsets, slot_example, padding and wanted from per-row lists of unique examples. */
 static bool place_slots(builder *w, const placed *examples, const uint32_t *counts, size_t k)
 {
     ranker_batch *b = w->b;
@@ -164,9 +164,9 @@ static bool place_slots(builder *w, const placed *examples, const uint32_t *coun
     b->slot_similarity = lcf_tape_alloc(w->tape, b->present_n + 1, sizeof(float));
     b->wanted = alloc_u32(w->tape, b->present_n + b->rows_n);
     if (b->present_n < b->rows_n * slots)
-        b->segments = alloc_u32(w->tape, b->rows_n * tokens);
+        b->padding = alloc_u32(w->tape, b->rows_n);
     if (!b->slot_offsets || !b->slot_example || !b->slot_similarity || !b->wanted ||
-        (b->present_n < b->rows_n * slots && !b->segments))
+        (b->present_n < b->rows_n * slots && !b->padding))
         return false;
     b->slot_offsets[0] = 0;
     for (size_t row = 0; row < b->rows_n; row++) {
@@ -182,8 +182,8 @@ static bool place_slots(builder *w, const placed *examples, const uint32_t *coun
             }
             b->slot_offsets[row * slots + slot + 1] = (uint32_t)at;
         }
-        for (size_t token = 0; b->segments && token < tokens; token++)
-            b->segments[row * tokens + token] = token >= per_slot * empty;
+        if (b->padding)
+            b->padding[row] = (uint32_t)(per_slot * empty);
         b->wanted[b->present_n + row] = (uint32_t)(row * tokens + tokens - 1);
     }
     return true;

@@ -5,8 +5,8 @@
  * tokens have read nothing, so that there is nothing to reconstruct from).
  *
  * A row with m examples is a sequence of 3 m + 1 tokens, 2 m + 1 without CoT. Rows of a batch are
- * padded on the left to the longest; padding is a segment of its own, which no token sees, and RoPE
- * depends on distances only, so that a row's result is that of its own short sequence.
+ * padded on the left to the longest; no token sees padding, and RoPE depends on distances only, so
+ * that a row's result is that of its own short sequence.
  *
  * source   llm-cf.md section 5
  */
@@ -141,13 +141,9 @@ static lcf_tensor *decisions(const ranker_pass *p, ranker_fields *f, lcf_tensor 
 static lcf_tensor *triples(const ranker_pass *p, lcf_tensor *x, lcf_tensor *texts)
 {
     const ranker_batch *b = p->batch;
-    const size_t dims[2] = {p->source->examples->n,
-                            p->r->side->tokens_n * (size_t)p->r->config.dim};
     lcf_lookup parts[3];
     size_t n = 0;
 
-    if (b->frozen)
-        return lcf_tape_input(p->tape, p->r->frozen.example_tokens, dims, 2);
     parts[n++] = (lcf_lookup){lcf_ranker_rows(p, x, b->rows_n, b->examples_n), NULL, NULL};
     if (state_of(p)->cot)
         parts[n++] = (lcf_lookup){texts, b->cot_text, NULL};
@@ -170,25 +166,61 @@ static lcf_tensor *example_tokens(const ranker_pass *p, ranker_fields *f)
     return triples(p, decisions(p, f, texts), texts);
 }
 
+/* Of every row's example in one slot, its row of `table`: `first` + ids[example], or + the example
+ * itself. Nothing where the slot is empty. */
+static lcf_lookup of_slot(const ranker_pass *p, size_t slot, lcf_tensor *table, const uint32_t *ids,
+                          size_t first)
+{
+    const ranker_batch *b = p->batch;
+    const bool full = b->present_n == b->rows_n * b->slots_n;
+    uint32_t *rows = lcf_tape_alloc(p->tape, b->rows_n, sizeof(*rows)), at = 0;
+    uint32_t *offsets = full ? NULL : lcf_tape_alloc(p->tape, b->rows_n + 1, sizeof(*offsets));
+
+    if (lcf_tape_status(p->tape))
+        return (lcf_lookup){table, NULL, NULL};
+    if (offsets)
+        offsets[0] = 0;
+    for (size_t row = 0; row < b->rows_n; row++) {
+        const uint32_t *place = b->slot_offsets + row * b->slots_n + slot;
+
+        if (place[0] < place[1]) {
+            const uint32_t example = b->slot_example[place[0]];
+
+            rows[at++] = (uint32_t)first + (ids ? ids[example] : example);
+        }
+        if (offsets)
+            offsets[row + 1] = at;
+    }
+    return (lcf_lookup){table, rows, offsets};
+}
+
 /* The token sequences [rows_n, tokens_n * slots + 1, dim]; empty slots are zeros. */
 static lcf_tensor *sequences(const ranker_pass *p, lcf_tensor *x, lcf_tensor *texts)
 {
     const ranker_batch *b = p->batch;
-    const size_t dim = p->r->config.dim, slots = b->rows_n * b->slots_n;
-    const size_t by_row[2] = {b->rows_n, b->slots_n * p->r->side->tokens_n * dim};
-    const size_t by_token[3] = {b->rows_n, b->slots_n * p->r->side->tokens_n + 1, dim};
-    lcf_tensor *own = lcf_ranker_rows(p, x, 0, b->rows_n), *parts[2];
+    const size_t dim = p->r->config.dim, per_slot = p->r->side->tokens_n;
+    const size_t by_token[3] = {b->rows_n, b->slots_n * per_slot + 1, dim};
+    const size_t frozen[2] = {p->source->examples->n, per_slot * dim};
+    lcf_lookup parts[LCF_EXAMPLES_K_MAX * LCF_RANKER_EXAMPLE_TOKENS_MAX + 1];
+    lcf_tensor *tokens = NULL, *labels = NULL;
+    size_t n = 0;
 
-    if (!b->slots_n)
-        return lcf_op_reshape(p->tape, own, by_token, 3);
-    parts[0] = triples(p, x, texts);
-    if (b->present_n == slots)
-        parts[0] = lcf_op_gather(p->tape, parts[0], b->slot_example, slots);
+    if (b->frozen)
+        tokens = lcf_tape_input(p->tape, p->r->frozen.example_tokens, frozen, 2);
     else
-        parts[0] = lcf_op_gather_mean(p->tape, parts[0], b->slot_example, b->slot_offsets, slots);
-    parts[0] = lcf_op_reshape(p->tape, parts[0], by_row, 2);
-    parts[1] = own;
-    return lcf_op_reshape(p->tape, lcf_op_concat(p->tape, parts, 2), by_token, 3);
+        labels = lcf_ranker_param(p, state_of(p)->label_table);
+    for (size_t slot = 0; slot < b->slots_n; slot++) {
+        if (b->frozen) {
+            parts[n++] = of_slot(p, slot, tokens, NULL, 0);
+            continue;
+        }
+        parts[n++] = of_slot(p, slot, x, NULL, b->rows_n);
+        if (state_of(p)->cot)
+            parts[n++] = of_slot(p, slot, texts, b->cot_text, 0);
+        parts[n++] = of_slot(p, slot, labels, b->label, 0);
+    }
+    parts[n++] = (lcf_lookup){x, NULL, NULL};
+    return lcf_op_reshape(p->tape, lcf_op_lookup(p->tape, parts, n, b->rows_n), by_token, 3);
 }
 
 /* ---- decoder ---- */
@@ -214,32 +246,37 @@ static lcf_tensor *normed(const ranker_pass *p, lcf_tensor *t, size_t w)
     return lcf_op_rmsnorm(p->tape, t, lcf_ranker_param(p, w), LCF_RANKER_NORM_EPS);
 }
 
+/* Matrices of the same input, one below the other. */
+static lcf_tensor *stacked(const ranker_pass *p, const size_t *w, size_t n)
+{
+    lcf_tensor *parts[3];
+
+    for (size_t i = 0; i < n; i++)
+        parts[i] = lcf_ranker_param(p, w[i]);
+    return lcf_op_stack(p->tape, parts, n);
+}
+
 /* Self-attention of one layer: t [rows, tokens, dim] -> the same shape, before the output map. */
 static lcf_tensor *attention(const ranker_pass *p, const ict_layer *l, lcf_tensor *t)
 {
-    lcf_tensor *n = normed(p, t, l->norm1);
-    lcf_tensor *q = turned_heads(p, n, l->q), *k = turned_heads(p, n, l->k);
-    lcf_tensor *a = lcf_op_attention(p->tape, q, k, heads_of(p, n, l->v), p->batch->segments);
+    const size_t maps[] = {l->q, l->k, l->v};
+    lcf_tensor *qkv = lcf_op_linear(p->tape, normed(p, t, l->norm1), stacked(p, maps, 3), NULL);
 
-    return lcf_op_reshape(p->tape, a, t->dims, t->dims_n);
-}
-
-static lcf_tensor *feed_forward(const ranker_pass *p, const ict_layer *l, lcf_tensor *t)
-{
-    lcf_tensor *n = normed(p, t, l->norm2);
-    lcf_tensor *gate = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->gate), NULL);
-    lcf_tensor *up = lcf_op_linear(p->tape, n, lcf_ranker_param(p, l->up), NULL);
-
-    return lcf_op_linear(p->tape, lcf_op_swiglu(p->tape, gate, up), lcf_ranker_param(p, l->down),
-                         NULL);
+    return lcf_op_short_attention(p->tape, NULL, qkv, p->r->config.heads_n, t->dims[1], 1,
+                                  p->batch->padding, LCF_RANKER_ROPE_THETA);
 }
 
 /* What a layer makes of tokens t and their attention a. */
 static lcf_tensor *finish_layer(const ranker_pass *p, const ict_layer *l, lcf_tensor *t,
                                 lcf_tensor *a)
 {
-    t = lcf_op_add(p->tape, t, lcf_op_linear(p->tape, a, lcf_ranker_param(p, l->o), NULL));
-    return lcf_op_add(p->tape, t, feed_forward(p, l, t));
+    const size_t maps[] = {l->gate, l->up};
+    lcf_tensor *hidden;
+
+    t = lcf_op_linear_onto(p->tape, t, a, lcf_ranker_param(p, l->o));
+    hidden = lcf_op_linear(p->tape, normed(p, t, l->norm2), stacked(p, maps, 2), NULL);
+    return lcf_op_linear_onto(p->tape, t, lcf_op_swiglu_pair(p->tape, hidden),
+                              lcf_ranker_param(p, l->down));
 }
 
 static const ict_layer *last_layer(const ranker_pass *p)
@@ -255,18 +292,65 @@ static lcf_tensor *before_last_layer(const ranker_pass *p, lcf_tensor *t)
     return t;
 }
 
-/* Hidden states, after the final norm, of the tokens wanted [wanted_n]: all other tokens are left
- * behind after the last attention. */
-static lcf_tensor *decode(const ranker_pass *p, lcf_tensor *t, const uint32_t *wanted,
-                          size_t wanted_n)
+/* Which tokens' states are wanted, all other tokens being left behind in the last attention: the
+ * last of each row, and with the decisions of its examples. In the batch's order of b->wanted. */
+typedef struct ict_wanted {
+    size_t n, queries, step; /* tokens; queries of a sequence and how far they are apart */
+    const uint32_t *tokens;  /* [n] of all tokens */
+    uint32_t *places;        /* [n] of all queries */
+    uint32_t *asked;         /* [rows * queries] tokens of the queries */
+} ict_wanted;
+
+static ict_wanted wanted_of(const ranker_pass *p, size_t tokens, bool decisions)
 {
+    const ranker_batch *b = p->batch;
+    const size_t skip = decisions ? 0 : b->present_n, per_slot = p->r->side->tokens_n;
+    ict_wanted w = {.n = b->present_n - skip + b->rows_n,
+                    .step = decisions ? per_slot : tokens,
+                    .queries = decisions ? b->slots_n + 1 : 1,
+                    .tokens = b->wanted + skip};
+
+    w.places = lcf_tape_alloc(p->tape, w.n, sizeof(*w.places));
+    w.asked = lcf_tape_alloc(p->tape, b->rows_n * w.queries, sizeof(*w.asked));
+    if (lcf_tape_status(p->tape))
+        return w;
+    for (size_t i = 0; i < w.n; i++)
+        w.places[i] = (uint32_t)(w.tokens[i] / tokens * w.queries +
+                                 (decisions ? w.tokens[i] % tokens / per_slot : 0));
+    for (size_t i = 0; i < b->rows_n * w.queries; i++)
+        w.asked[i] = (uint32_t)(i / w.queries * tokens + tokens - 1 -
+                                (w.queries - 1 - i % w.queries) * w.step);
+    return w;
+}
+
+/* The attention of the last layer, of the tokens wanted alone [w->n, dim]. */
+static lcf_tensor *wanted_attention(const ranker_pass *p, lcf_tensor *t, const ict_wanted *w)
+{
+    const ict_layer *l = last_layer(p);
+    const size_t tokens = t->dims[1], rows = t->dims[0], maps[] = {l->k, l->v};
+    const size_t flat[2] = {rows * tokens, t->dims[2]};
+    const size_t by_query[2] = {rows * w->queries, t->dims[2]};
+    lcf_tensor *n = lcf_op_reshape(p->tape, normed(p, t, l->norm1), flat, 2);
+    lcf_tensor *kv = lcf_op_linear(p->tape, n, stacked(p, maps, 2), NULL);
+    lcf_tensor *q = lcf_op_gather(p->tape, n, w->asked, by_query[0]), *a;
+
+    q = lcf_op_linear(p->tape, q, lcf_ranker_param(p, l->q), NULL);
+    a = lcf_op_short_attention(p->tape, q, kv, p->r->config.heads_n, tokens, w->step,
+                               p->batch->padding, LCF_RANKER_ROPE_THETA);
+    return lcf_op_gather(p->tape, lcf_op_reshape(p->tape, a, by_query, 2), w->places, w->n);
+}
+
+/* Hidden states, after the final norm, of each row's last token, those of its examples' decisions
+ * before them when they are asked for. */
+static lcf_tensor *decode(const ranker_pass *p, lcf_tensor *t, bool decisions)
+{
+    const ict_wanted w = wanted_of(p, t->dims[1], decisions);
     const size_t flat[2] = {t->dims[0] * t->dims[1], t->dims[2]};
     lcf_tensor *a;
 
     t = before_last_layer(p, t);
-    a = attention(p, last_layer(p), t);
-    a = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, a, flat, 2), wanted, wanted_n);
-    t = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, t, flat, 2), wanted, wanted_n);
+    a = wanted_attention(p, t, &w);
+    t = lcf_op_gather(p->tape, lcf_op_reshape(p->tape, t, flat, 2), w.tokens, w.n);
     return normed(p, finish_layer(p, last_layer(p), t, a), state_of(p)->norm);
 }
 
@@ -341,10 +425,9 @@ static lcf_tensor *forward(lcf_tensor **loss, const ranker_pass *p, ranker_field
 {
     const ranker_batch *b = p->batch;
     const bool rec = want_loss && state_of(p)->cot && b->present_n && p->r->config.rec_weight > 0;
-    const size_t skip = rec ? 0 : b->present_n;
     lcf_tensor *texts = batch_texts(p);
     lcf_tensor *t = sequences(p, decisions(p, f, texts), texts);
-    lcf_tensor *hidden = decode(p, t, b->wanted + skip, b->present_n - skip + b->rows_n);
+    lcf_tensor *hidden = decode(p, t, rec);
 
     if (!rec)
         return hidden;

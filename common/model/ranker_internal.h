@@ -143,7 +143,7 @@ typedef struct ranker_batch {
     uint32_t *slot_offsets; /* [rows_n * slots_n + 1] into slot_example: an empty slot or one */
     uint32_t *slot_example; /* [present_n] indices into example */
     float *slot_similarity; /* [present_n] */
-    uint32_t *segments;     /* [rows_n * tokens] 0 for padding, 1; NULL where nothing is padded */
+    uint32_t *padding;      /* [rows_n] tokens of empty slots; NULL where every slot is in use */
     size_t present_n;
     /* What was known before each row's time [rows_n][text_dim], NULL where nothing was. Of an item
      * without knowledge, its text vector. */

@@ -20,13 +20,17 @@ static bool same_shape(const lcf_tensor *a, const lcf_tensor *b)
 /* Above this many rows, putting the weights in order for the product costs less than it saves. */
 #define PACK_ROWS_MIN 32
 
-/* `extra` says whether a ReLU follows. */
+/* What a linear map does beside its product. in[2] of its node: the bias, or what it adds to. */
+typedef enum linear_kind { LINEAR_PLAIN, LINEAR_RELU, LINEAR_ONTO } linear_kind;
+
 static void linear_backward(lcf_tape *t, tape_node *node)
 {
     lcf_tensor *x = node->in[0], *w = node->in[1];
     size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    const bool relu = *(const bool *)node->extra;
-    float *dy = node->out->grad, *dx, *dw, *db = tape_grad_zeroed(t, node->in[2]);
+    const linear_kind kind = *(const linear_kind *)node->extra;
+    const bool relu = kind == LINEAR_RELU;
+    float *dy = node->out->grad, *dx, *dw;
+    float *db = kind == LINEAR_ONTO ? NULL : tape_grad_zeroed(t, node->in[2]);
     bool fresh;
 
     /* In place: the result's gradient is not needed again. */
@@ -40,6 +44,8 @@ static void linear_backward(lcf_tape *t, tape_node *node)
     if (dw)
         lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh ? 0.0f : 1.0f, out, in,
                  in);
+    if (kind == LINEAR_ONTO)
+        tape_grad_pass(t, node->in[2], node->out);
 }
 
 static void relu_all(float *y, const float *x, size_t n)
@@ -49,16 +55,21 @@ static void relu_all(float *y, const float *x, size_t n)
 }
 
 static void linear_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
-                           const float *bias, bool relu)
+                           const lcf_tensor *third, linear_kind kind)
 {
+    const float *bias = third && kind != LINEAR_ONTO ? third->data : NULL;
+    static const unsigned flags[] = {
+        [LINEAR_PLAIN] = 0, [LINEAR_RELU] = LCF_PACKED_RELU, [LINEAR_ONTO] = LCF_PACKED_ADD};
     const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
     const size_t packed_n = lcf_packed_n(in, out);
     float *packed;
 
     if (rows < PACK_ROWS_MIN) {
         lcf_linear(y, x->data, w->data, bias, rows, in, out);
-        if (relu)
+        if (kind == LINEAR_RELU)
             relu_all(y, y, rows * out);
+        if (kind == LINEAR_ONTO)
+            lcf_axpy(y, 1.0f, third->data, rows * out);
         return;
     }
     packed = tape_scratch(t, packed_n);
@@ -67,36 +78,45 @@ static void linear_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf
     if (out % LCF_PANEL)
         memset(packed + out / LCF_PANEL * LCF_PANEL * in, 0, LCF_PANEL * in * sizeof(*packed));
     lcf_pack(packed, w->data, in, 0, in, out);
-    lcf_packed_linear(y, out, x->data, in, packed, bias, rows, in, out, relu ? LCF_PACKED_RELU : 0);
+    if (kind == LINEAR_ONTO)
+        memcpy(y, third->data, rows * out * sizeof(*y));
+    lcf_packed_linear(y, out, x->data, in, packed, bias, rows, in, out, flags[kind]);
 }
 
-static lcf_tensor *linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias, bool relu)
+static lcf_tensor *linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *third,
+                          linear_kind kind)
 {
     size_t dims[LCF_TENSOR_DIMS_MAX], in = w->dims[1], out = w->dims[0];
     lcf_tensor *y;
-    bool *note;
+    linear_kind *note;
 
     memcpy(dims, x->dims, sizeof(dims));
     dims[x->dims_n - 1] = out;
     LCF_ASSERT(tape_failed(t) || (w->dims_n == 2 && tensor_last_dim(x) == in && x->n > 0));
-    LCF_ASSERT(tape_failed(t) || !bias || bias->n == out);
-    y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, w, bias));
-    note = tape_note(t, linear_backward, y, x, w, bias, sizeof(*note));
+    LCF_ASSERT(tape_failed(t) || !third ||
+               third->n == (kind == LINEAR_ONTO ? x->n / in * out : out));
+    y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, w, third));
+    note = tape_note(t, linear_backward, y, x, w, third, sizeof(*note));
     if (note)
-        *note = relu;
+        *note = kind;
     if (!tape_failed(t))
-        linear_forward(t, y->data, x, w, bias ? bias->data : NULL, relu);
+        linear_forward(t, y->data, x, w, third, kind);
     return y;
 }
 
 lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
 {
-    return linear(t, x, w, bias, false);
+    return linear(t, x, w, bias, LINEAR_PLAIN);
 }
 
 lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
 {
-    return linear(t, x, w, bias, true);
+    return linear(t, x, w, bias, LINEAR_RELU);
+}
+
+lcf_tensor *lcf_op_linear_onto(lcf_tape *t, lcf_tensor *before, lcf_tensor *x, lcf_tensor *w)
+{
+    return linear(t, x, w, before, LINEAR_ONTO);
 }
 
 /* ---- elementwise: the loops stand alone so that the compiler vectorises them ---- */
@@ -450,6 +470,44 @@ lcf_tensor *lcf_op_concat(lcf_tape *t, lcf_tensor *const *parts, size_t parts_n)
         for (i = 0; i < rows; i++)
             memcpy(y->data + i * width + column, parts[part]->data + i * d, d * sizeof(float));
         column += d;
+    }
+    return y;
+}
+
+static void stack_backward(lcf_tape *t, tape_node *node)
+{
+    const concat_parts *note = node->extra;
+    const float *dy = node->out->grad;
+
+    for (size_t i = 0; i < note->parts_n; i++) {
+        float *dx = tape_grad_zeroed(t, note->parts[i]);
+
+        if (dx)
+            lcf_axpy(dx, 1.0f, dy, note->parts[i]->n);
+        dy += note->parts[i]->n;
+    }
+}
+
+lcf_tensor *lcf_op_stack(lcf_tape *t, lcf_tensor *const *parts, size_t parts_n)
+{
+    lcf_tensor **kept = lcf_tape_alloc(t, parts_n, sizeof(*kept)), *y;
+    size_t dims[2] = {0, tensor_last_dim(parts[0])}, at = 0;
+    concat_parts *note;
+    bool needs = false;
+
+    for (size_t i = 0; i < parts_n; i++) {
+        LCF_ASSERT(tape_failed(t) || tensor_last_dim(parts[i]) == dims[1]);
+        dims[0] += parts[i]->n / dims[1];
+        needs = needs || tape_needs(t, parts[i], NULL, NULL);
+    }
+    y = tape_tensor(t, dims, 2, needs);
+    note = tape_note(t, stack_backward, y, NULL, NULL, NULL, sizeof(*note));
+    if (note)
+        *note = (concat_parts){kept, parts_n};
+    for (size_t i = 0; i < parts_n && !tape_failed(t); i++) {
+        kept[i] = parts[i];
+        memcpy(y->data + at, parts[i]->data, parts[i]->n * sizeof(float));
+        at += parts[i]->n;
     }
     return y;
 }

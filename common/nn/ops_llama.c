@@ -51,6 +51,37 @@ lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up)
     return y;
 }
 
+static void swiglu_pair_backward(lcf_tape *t, tape_node *node)
+{
+    const lcf_tensor *x = node->in[0], *y = node->out;
+    const size_t d = tensor_last_dim(y);
+    bool fresh;
+    float *dx = tape_grad(t, node->in[0], &fresh);
+
+    for (size_t i = 0; dx && i < y->n; i += d) {
+        if (fresh)
+            memset(dx + 2 * i, 0, 2 * d * sizeof(*dx));
+        lcf_swiglu_backward(dx + 2 * i, dx + 2 * i + d, y->grad + i, x->data + 2 * i,
+                            x->data + 2 * i + d, d);
+    }
+}
+
+lcf_tensor *lcf_op_swiglu_pair(lcf_tape *t, lcf_tensor *x)
+{
+    const size_t d = tensor_last_dim(x) / 2;
+    size_t dims[LCF_TENSOR_DIMS_MAX];
+    lcf_tensor *y;
+
+    memcpy(dims, x->dims, sizeof(dims));
+    dims[x->dims_n - 1] = d;
+    y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    LCF_ASSERT(tape_failed(t) || tensor_last_dim(x) == 2 * d);
+    tape_note(t, swiglu_pair_backward, y, x, NULL, NULL, 0);
+    for (size_t i = 0; i < y->n && !tape_failed(t); i += d)
+        lcf_swiglu(y->data + i, x->data + 2 * i, x->data + 2 * i + d, d);
+    return y;
+}
+
 /* ---- RoPE: a rotation, so the gradient is turned back by the same angles ---- */
 
 typedef struct rope_note {

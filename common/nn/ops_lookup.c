@@ -4,20 +4,31 @@
  *
  * Invariant: a table's row 0 that stands for padding gets no gradient.
  */
-#include "common/math/kernels.h"
+#include "common/math/rows.h"
 #include "common/nn/tape_internal.h"
-
-#include <string.h>
 
 typedef struct lookup_note {
     lcf_lookup *parts; /* [parts_n] */
     size_t parts_n;
 } lookup_note;
 
-/* Where the gradient of a table's row is added; `dense` is the whole table's where there is one. */
-static float *grad_of_row(lcf_tape *t, lcf_tensor *table, float *dense, uint32_t row)
+/* The ids of a part as places in its table's gradient by rows, plus 1; 0 for padding. NULL when out
+ * of memory. */
+static const uint32_t *places_of(lcf_tape *t, const lcf_lookup *part, size_t n)
 {
-    return dense ? dense + row * table->dims[1] : tape_grad_row(t, table, row);
+    const size_t ids_n = part->offsets ? part->offsets[n] : n;
+    uint32_t *places = lcf_tape_alloc(t, ids_n, sizeof(*places));
+
+    for (size_t i = 0; i < ids_n && !tape_failed(t); i++) {
+        const uint32_t row = part->ids ? part->ids[i] : (uint32_t)i;
+
+        places[i] = 0;
+        if (row == 0 && part->table->row0_zero)
+            continue;
+        if (tape_grad_row(t, part->table, row))
+            places[i] = part->table->row_grads->slot[row];
+    }
+    return tape_failed(t) ? NULL : places;
 }
 
 /* One part: columns of dy, `width` floats between its rows. */
@@ -25,26 +36,23 @@ static void part_backward(lcf_tape *t, const lcf_lookup *part, const float *dy, 
                           size_t n)
 {
     lcf_tensor *table = part->table;
-    const size_t d = table->dims[1];
-    float *dense = table->row_grads ? NULL : tape_grad_zeroed(t, table);
+    lcf_rows rows = {part->ids, part->offsets, n};
+    size_t first = table->row0_zero;
+    float *to;
 
-    for (size_t i = 0; i < n && !tape_failed(t); i++, dy += width) {
-        const size_t begin = part->offsets ? part->offsets[i] : i;
-        const size_t end = part->offsets ? part->offsets[i + 1] : i + 1;
-        const float share = part->offsets ? 1.0f / (float)(end - begin) : 1.0f;
-
-        for (size_t j = begin; j < end; j++) {
-            const uint32_t row = part->ids ? part->ids[j] : (uint32_t)j;
-            float *dx;
-
-            if (row == 0 && table->row0_zero)
-                continue;
-            dx = grad_of_row(t, table, dense, row);
-            if (!dx)
-                return;
-            lcf_axpy(dx, share, dy, d);
-        }
+    if (table->row_grads) {
+        rows.ids = places_of(t, part, n);
+        if (!rows.ids)
+            return;
+        first = 1;
+        to = table->row_grads->values;
+    } else {
+        to = tape_grad_zeroed(t, table);
+        if (!to)
+            return;
+        to += first * table->dims[1];
     }
+    lcf_rows_scatter(to, dy, width, table->dims[1], first, &rows);
 }
 
 static void lookup_backward(lcf_tape *t, tape_node *node)
@@ -62,27 +70,24 @@ static void lookup_backward(lcf_tape *t, tape_node *node)
     }
 }
 
+/* Every id is one of the table's. */
+static void check_part(const lcf_lookup *part, size_t n)
+{
+    const size_t ids_n = part->offsets ? part->offsets[n] : n;
+
+    for (size_t i = 0; i < n && part->offsets; i++)
+        LCF_ASSERT(part->offsets[i] <= part->offsets[i + 1]);
+    for (size_t i = 0; i < ids_n && part->ids; i++)
+        LCF_ASSERT(part->ids[i] < part->table->dims[0]);
+    LCF_ASSERT(part->ids || ids_n <= part->table->dims[0]);
+}
+
 static void part_forward(float *y, const lcf_lookup *part, size_t width, size_t n)
 {
-    const lcf_tensor *table = part->table;
-    const size_t d = table->dims[1];
+    const lcf_rows rows = {part->ids, part->offsets, n};
 
-    for (size_t i = 0; i < n; i++, y += width) {
-        if (!part->offsets) {
-            const size_t row = part->ids ? part->ids[i] : i;
-
-            LCF_ASSERT(row < table->dims[0]);
-            memcpy(y, table->data + row * d, d * sizeof(*y));
-            continue;
-        }
-        LCF_ASSERT(part->offsets[i] <= part->offsets[i + 1]);
-        memset(y, 0, d * sizeof(*y));
-        for (uint32_t j = part->offsets[i]; j < part->offsets[i + 1]; j++) {
-            LCF_ASSERT(part->ids[j] < table->dims[0]);
-            lcf_axpy(y, 1.0f / (float)(part->offsets[i + 1] - part->offsets[i]),
-                     table->data + part->ids[j] * d, d);
-        }
-    }
+    check_part(part, n);
+    lcf_rows_gather(y, width, part->table->data, part->table->dims[1], &rows);
 }
 
 lcf_tensor *lcf_op_lookup(lcf_tape *t, const lcf_lookup *parts, size_t parts_n, size_t n)

@@ -157,6 +157,8 @@ lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x /* [..., in] */, lcf_tensor
                           lcf_tensor *bias /* [out] or NULL */);
 /* max(0, linear): one pass over the result, and one over its gradient. */
 lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias);
+/* before + linear without a bias, before [..., out]: a residual connection in one pass. */
+lcf_tensor *lcf_op_linear_onto(lcf_tape *t, lcf_tensor *before, lcf_tensor *x, lcf_tensor *w);
 lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b); /* same shape */
 lcf_tensor *lcf_op_sub(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 lcf_tensor *lcf_op_mul(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
@@ -170,6 +172,8 @@ lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
  * share is 1. */
 lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x, float share, lcf_rng *rng);
 lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up);
+/* The same of gates and ups side by side: x [..., 2 D] -> [..., D]. */
+lcf_tensor *lcf_op_swiglu_pair(lcf_tape *t, lcf_tensor *x);
 /* x times the standard normal's distribution function at x. source: Hendrycks and Gimpel 2016 */
 lcf_tensor *lcf_op_gelu(lcf_tape *t, lcf_tensor *x);
 /* Kept values are scaled by 1 / (1 - p); the identity when p = 0 or the tape does not record. */
@@ -178,6 +182,8 @@ lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng);
 lcf_tensor *lcf_op_reshape(lcf_tape *t, lcf_tensor *x, const size_t *dims, uint32_t dims_n);
 /* [N, d1], [N, d2], ... -> [N, d1 + d2 + ...] along the last dim; leading dims must agree. */
 lcf_tensor *lcf_op_concat(lcf_tape *t, lcf_tensor *const *parts, size_t parts_n);
+/* Matrices [n1, D], [n2, D], ... one below the other: maps of the same input in one product. */
+lcf_tensor *lcf_op_stack(lcf_tape *t, lcf_tensor *const *parts, size_t parts_n);
 /* [N, D] x ids [n] -> [n, D]; also embedding lookup. ids must outlive the step. */
 lcf_tensor *lcf_op_gather(lcf_tape *t, lcf_tensor *table, const uint32_t *ids, size_t n);
 /* Row i = mean of table rows ids[offsets[i] .. offsets[i + 1]); zeros when empty. -> [n, D] */
@@ -224,6 +230,16 @@ lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, f
  */
 lcf_tensor *lcf_op_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *k, lcf_tensor *v,
                              const uint32_t *segments);
+/*
+ * The same, with its rotations, over many short sequences of `tokens` tokens each: q NULL, and kv
+ * [B * tokens, 3 D] queries, keys and values side by side; or q [B * queries, D] and kv [B *
+ * tokens, 2 D] -> [B, queries, D]. Queries are the tokens that stand a multiple of step before the
+ * last one (q NULL: step 1, all). padding [B], or NULL: so many tokens at the beginning of a
+ * sequence are not there, and what is said of them is zeros. padding must outlive the step.
+ */
+lcf_tensor *lcf_op_short_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *kv, size_t heads,
+                                   size_t tokens, size_t step, const uint32_t *padding,
+                                   float theta);
 
 /*
  * Attention within segments, every token seeing all of its own: qkv [N, 3 D] = queries, keys,
