@@ -62,6 +62,7 @@ static void arguments_dispose(arguments *a)
     for (size_t i = 1; i < 1 + a->owned_n && i < a->n; i++)
         free(a->list[i]);
     free(a->list);
+    *a = (arguments){NULL, 0, 0, 0};
 }
 
 static lcf_status push(arguments *a, char *text, lcf_err *err)
@@ -266,12 +267,15 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* Option values point into the expanded list, so it lives as long as the program. */
+/* Option values point into the expanded list, and argp's messages begin with the name, so both live
+ * as long as the program, or until it parses again. */
 static arguments kept;
+static lcf_buf kept_name = LCF_BUF_INIT;
 
 static void release_kept(void)
 {
     arguments_dispose(&kept);
+    lcf_buf_dispose(&kept_name);
 }
 
 const char *argp_program_version = "llmcf " LCF_VERSION;
@@ -283,25 +287,22 @@ lcf_status lcf_cli_parse(const struct argp *argp, const char *verb, int argc, ch
     /* no docs here: the child's are shown, and would be shown twice */
     struct argp all = {COMMON_OPTIONS, parse_common, NULL, NULL, children, NULL, NULL};
     arguments a = {NULL, 0, 0, 0};
-    lcf_buf name = LCF_BUF_INIT;
     lcf_status status;
 
+    if (!kept.list)
+        atexit(release_kept);
+    arguments_dispose(&kept);
     argp_err_exit_status = 2;
     status = expand(&a, argp, verb, argc, argv, err);
-    if (!status) {
-        lcf_buf_printf(&name, "llmcf %s", verb);
-        a.list[0] = (char *)(uintptr_t)lcf_buf_text(&name);
-        program_invocation_short_name = a.list[0];
-        if (argp_parse(&all, (int)a.n, a.list, 0, NULL, input))
-            status = LCF_FAIL(err, LCF_EUSAGE, "options");
-    }
-    if (status) {
-        arguments_dispose(&a);
-    } else {
-        kept = a;
-        atexit(release_kept);
-    }
-    return status;
+    kept = a;
+    if (status)
+        return status;
+    lcf_buf_reset(&kept_name);
+    lcf_buf_printf(&kept_name, "llmcf %s", verb);
+    a.list[0] = (char *)(uintptr_t)lcf_buf_text(&kept_name);
+    program_invocation_short_name = a.list[0];
+    return argp_parse(&all, (int)a.n, a.list, 0, NULL, input) ? LCF_FAIL(err, LCF_EUSAGE, "options")
+                                                              : LCF_OK;
 }
 
 int lcf_cli_finish(const char *verb, lcf_status status, const lcf_err *err)
