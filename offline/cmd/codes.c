@@ -2,22 +2,28 @@
  * offline/recgen/run_codes.h. */
 #include "offline/recgen/run_codes.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_DATASET = 0x100, OPT_RANKER, OPT_OUT, OPT_TOKENIZER, OPT_FORCE, OPT_JSON };
+typedef struct arguments {
+    lcf_codes_options codes;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
-    {"ranker", OPT_RANKER, "FILE", 0,
-     "Weights of `llmcf train --backbone binmf` or binlightgcn on it, such as binmf/best.lcf", 1},
-    {"out", OPT_OUT, "DIR", 0, "The codes; replaced in one step", 1},
-    {"tokenizer", OPT_TOKENIZER, "GGUF", 0, "Also count the tokens that codes take as text", 2},
-    {"force", OPT_FORCE, NULL, 0, "Also when the codes are up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+static const lcf_option OPTIONS[] = {
+    LCF_ROW_DATASET(codes.dataset),
+    {"ranker", "FILE",
+     "Weights of `llmcf train --backbone binmf` or binlightgcn on it, such as binmf/best.lcf", 1,
+     LCF_OPT_TEXT(codes.ranker), LCF_REQUIRED},
+    {"out", "DIR", "The codes; replaced in one step", 1, LCF_OPT_TEXT(codes.out), LCF_REQUIRED},
+    {"tokenizer", "GGUF", "Also count the tokens that codes take as text", 2,
+     LCF_OPT_TEXT(codes.tokenizer)},
+    LCF_ROW_FORCE(3, "codes are", codes.force),
+    LCF_ROW_JSON(3, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -31,44 +37,6 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf train --backbone binmf --dataset dataset --out binmf\n"
     "  llmcf codes --dataset dataset --ranker binmf/best.lcf --out codes";
-
-typedef struct arguments {
-    lcf_codes_options codes;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-    lcf_codes_options *o = &a->codes;
-
-    switch (key) {
-    case OPT_DATASET:
-        o->dataset = text;
-        return 0;
-    case OPT_RANKER:
-        o->ranker = text;
-        return 0;
-    case OPT_OUT:
-        o->out = text;
-        return 0;
-    case OPT_TOKENIZER:
-        o->tokenizer = text;
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->dataset || !o->ranker || !o->out)
-            argp_error(state, "--dataset, --ranker and --out are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static double real(const json_t *object, const char *key)
 {
@@ -111,12 +79,12 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 
 int lcf_cmd_codes(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"codes", DOC, OPTIONS, NULL, NULL};
     arguments a = {0};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "codes", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status)
         status = lcf_codes_step(&stats, &current, &a.codes, &err);

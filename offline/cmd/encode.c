@@ -1,52 +1,44 @@
 /* llmcf encode: texts to vectors. Options only; the work is in offline/encode/steps.h. */
 #include "offline/encode/steps.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_COT,
-    OPT_NO_COT,
-    OPT_OUT,
-    OPT_ENCODER,
-    OPT_DIM,
-    OPT_BITS,
-    OPT_ITERATIONS,
-    OPT_TEXTS_MAX,
-    OPT_SEED,
-    OPT_THREADS,
-    OPT_FORCE,
-    OPT_REUSE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_encode_options encode;
+    bool no_cot, json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
-    {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
-    {"no-cot", OPT_NO_COT, NULL, 0, "Item texts only; no cots.lcf is written", 1},
-    {"out", OPT_OUT, "DIR", 0, "The vectors; replaced in one step", 1},
-    {"encoder", OPT_ENCODER, "FILE.gguf", 0,
+static const lcf_option OPTIONS[] = {
+    LCF_ROW_DATASET(encode.dataset_dir),
+    {"cot", "DIR", "The store that `llmcf generate` fills", 1, LCF_OPT_TEXT(encode.cot_dir)},
+    {"no-cot", NULL, "Item texts only; no cots.lcf is written", 1, LCF_OPT_FLAG(no_cot)},
+    {"out", "DIR", "The vectors; replaced in one step", 1, LCF_OPT_TEXT(encode.out_dir),
+     LCF_REQUIRED},
+    {"encoder", "FILE.gguf",
      "A BERT text encoder (bge, MiniLM, ...) instead of the lexical one; the options below are for "
      "that",
-     2},
-    {"dim", OPT_DIM, "N", 0, "Dimensions of a vector (default 256)", 2},
-    {"bits", OPT_BITS, "N", 0, "2^N hash buckets for n-grams (default 17)", 2},
-    {"iterations", OPT_ITERATIONS, "N", 0, "Power iterations of the SVD (default 2)", 2},
-    {"texts-max", OPT_TEXTS_MAX, "N", 0,
-     "Fit on as many texts, evenly spread over all; 0 = on all (default 20000)", 2},
-    {"seed", OPT_SEED, "N", 0, "Of the SVD's random start (default 1)", 2},
-    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the vectors are the same (default 0)",
-     3},
-    {"force", OPT_FORCE, NULL, 0, "Also when the vectors are up to date", 3},
-    {"reuse", OPT_REUSE, NULL, 0,
-     "Keep an encoder that was fitted on earlier texts, and encode only what is new", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+     2, LCF_OPT_TEXT(encode.encoder)},
+    {"dim", "N", "Dimensions of a vector (default 256)", 2,
+     LCF_OPT_WHOLE(encode.lexical.dim, 1, 4096)},
+    {"bits", "N", "2^N hash buckets for n-grams (default 17)", 2,
+     LCF_OPT_WHOLE(encode.lexical.bits, 8, 24)},
+    {"iterations", "N", "Power iterations of the SVD (default 2)", 2,
+     LCF_OPT_WHOLE(encode.lexical.iterations, 0, 100)},
+    {"texts-max", "N", "Fit on as many texts, evenly spread over all; 0 = on all (default 20000)",
+     2, LCF_OPT_WHOLE(encode.lexical.texts_max, 0, INT32_MAX)},
+    LCF_ROW_SEED(2, "Of the SVD's random start (default 1)", encode.lexical.seed),
+    LCF_ROW_THREADS(3, "vectors are", encode.threads),
+    LCF_ROW_FORCE(3, "vectors are", encode.force),
+    {"reuse", NULL, "Keep an encoder that was fitted on earlier texts, and encode only what is new",
+     3, LCF_OPT_FLAG(encode.reuse)},
+    LCF_ROW_JSON(3, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -65,80 +57,12 @@ static const char DOC[] =
     "  llmcf encode --dataset dataset --cot cot --out vectors\n"
     "  llmcf encode --dataset dataset --cot cot --encoder bge-small.gguf --out v";
 
-typedef struct arguments {
-    lcf_encode_options encode;
-    bool no_cot, json;
-} arguments;
-
-static error_t parse_lexical(int key, char *text, struct argp_state *state, lcf_lexical_options *l)
+static void check(void *input, struct argp_state *state)
 {
-    switch (key) {
-    case OPT_DIM:
-        l->dim = lcf_cli_u64(state, "dim", text, 1, 4096);
-        return 0;
-    case OPT_BITS:
-        l->bits = (uint32_t)lcf_cli_u64(state, "bits", text, 8, 24);
-        return 0;
-    case OPT_ITERATIONS:
-        l->iterations = lcf_cli_u64(state, "iterations", text, 0, 100);
-        return 0;
-    case OPT_TEXTS_MAX:
-        l->texts_max = lcf_cli_u64(state, "texts-max", text, 0, INT32_MAX);
-        return 0;
-    case OPT_SEED:
-        l->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+    const arguments *a = input;
 
-static void check(const arguments *a, struct argp_state *state)
-{
-    if (!a->encode.dataset_dir || !a->encode.out_dir)
-        argp_error(state, "--dataset and --out are needed");
     if (a->no_cot == (a->encode.cot_dir != NULL))
         argp_error(state, "either --cot or --no-cot is needed");
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_DATASET:
-        a->encode.dataset_dir = text;
-        return 0;
-    case OPT_COT:
-        a->encode.cot_dir = text;
-        return 0;
-    case OPT_NO_COT:
-        a->no_cot = true;
-        return 0;
-    case OPT_OUT:
-        a->encode.out_dir = text;
-        return 0;
-    case OPT_ENCODER:
-        a->encode.encoder = text;
-        return 0;
-    case OPT_THREADS:
-        a->encode.threads = lcf_cli_u64(state, "threads", text, 0, 1024);
-        return 0;
-    case OPT_FORCE:
-        a->encode.force = true;
-        return 0;
-    case OPT_REUSE:
-        a->encode.reuse = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        check(a, state);
-        return 0;
-    default:
-        return parse_lexical(key, text, state, &a->encode.lexical);
-    }
 }
 
 static void print_summary(const json_t *stats, const char *out, bool current)
@@ -153,12 +77,12 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 
 int lcf_cmd_encode(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"encode", DOC, OPTIONS, check, NULL};
     arguments a = {LCF_ENCODE_OPTIONS_INIT, false, false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "encode", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     lcf_flush_denormals(); /* as the workers do */

@@ -4,21 +4,28 @@
  */
 #include "offline/recgen/batch.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_DATASET = 0x100, OPT_REQUESTS, OPT_OUT, OPT_JSON };
+typedef struct arguments {
+    lcf_import_options import;
+    lcf_cli_texts files;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
-    {"requests", OPT_REQUESTS, "DIR", 0, "What `llmcf export-requests` made", 1},
-    {"out", OPT_OUT, "DIR", 0, "The store; grows in place", 1},
-    {"cot", OPT_OUT, "DIR", OPTION_ALIAS, NULL, 1},
-    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
+static const lcf_option OPTIONS[] = {
+    LCF_ROW_DATASET(import.dataset),
+    {"requests", "DIR", "What `llmcf export-requests` made", 1, LCF_OPT_TEXT(import.requests),
+     LCF_REQUIRED},
+    {"out", "DIR", "The store; grows in place", 1, LCF_OPT_TEXT(import.out), LCF_REQUIRED},
+    {"cot", .group = 1, LCF_OPT_ALIAS},
+    LCF_ROW_JSON(3, "the summary as JSON on stdout"),
+    {NULL, "FILE...", .required = true, LCF_OPT_TEXTS(files)},
     {0},
 };
 
@@ -34,43 +41,6 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf import-responses --dataset dataset --requests requests \\\n"
     "    --out cot batch_*_output.jsonl";
-
-typedef struct arguments {
-    lcf_import_options import;
-    lcf_cli_texts files;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_DATASET:
-        a->import.dataset = text;
-        return 0;
-    case OPT_REQUESTS:
-        a->import.requests = text;
-        return 0;
-    case OPT_OUT:
-        a->import.out = text;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        lcf_cli_texts_add(&a->files, state, text);
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->import.dataset || !a->import.requests || !a->import.out || !a->files.n)
-            argp_error(state, "--dataset, --requests, --out and a file of responses are needed");
-        a->import.responses = a->files.list;
-        a->import.responses_n = a->files.n;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static lcf_status print_json(const lcf_import_result *r, lcf_err *err)
 {
@@ -107,13 +77,15 @@ static void print_summary(const lcf_import_result *r, const char *out)
 
 int lcf_cmd_import_responses(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "FILE...", DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"import-responses", DOC, OPTIONS, NULL, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
     lcf_import_result result;
-    lcf_status status = lcf_cli_parse(&argp, "import-responses", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
+    a.import.responses = a.files.list;
+    a.import.responses_n = a.files.n;
     if (!status)
         status = lcf_import_responses(&result, &a.import, &err);
     if (!status) {

@@ -4,24 +4,31 @@
  */
 #include "offline/recgen/rationale.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_INPUT = 0x100, OPT_SPLITS, OPT_REPLICATES, OPT_SEED, OPT_WEIGHTS, OPT_JSON };
+typedef struct arguments {
+    lcf_rationale_options o;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"input", OPT_INPUT, "FILE.jsonl", 0, "Lines with a prompt and its texts, each with a reward",
-     1},
-    {"splits", OPT_SPLITS, "N", 0, "Random halvings whose mean is told, too (default 10)", 2},
-    {"replicates", OPT_REPLICATES, "N", 0, "Of the bootstrap over prompts (default 1000)", 2},
-    {"seed", OPT_SEED, "N", 0, "(default 1)", 2},
-    {"weights", OPT_WEIGHTS, "FILE.json", 0,
-     "Receives weights fitted on all prompts, for `llmcf generate --score-weights`", 1},
-    {"json", OPT_JSON, NULL, 0, "Print the report as JSON on stdout", 3},
+static const lcf_option OPTIONS[] = {
+    {"input", "FILE.jsonl", "Lines with a prompt and its texts, each with a reward", 1,
+     LCF_OPT_TEXT(o.input), LCF_REQUIRED},
+    {"splits", "N", "Random halvings whose mean is told, too (default 10)", 2,
+     LCF_OPT_WHOLE(o.splits_n, 1, 1000)},
+    {"replicates", "N", "Of the bootstrap over prompts (default 1000)", 2,
+     LCF_OPT_WHOLE(o.replicates_n, 40, 1000000)},
+    LCF_ROW_SEED(2, "(default 1)", o.seed),
+    {"weights", "FILE.json",
+     "Receives weights fitted on all prompts, for `llmcf generate --score-weights`", 1,
+     LCF_OPT_TEXT(o.weights_out)},
+    LCF_ROW_JSON(3, "the report as JSON on stdout"),
     {0},
 };
 
@@ -40,43 +47,6 @@ static const char DOC[] =
     "\"reward\": ...}, ...]}; writes --weights, if given (schemas/score_weights.md).\n\n"
     "Example:\n"
     "  llmcf score-cot --input reason4rec_cot.jsonl --weights weights.json";
-
-typedef struct arguments {
-    lcf_rationale_options o;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_INPUT:
-        a->o.input = text;
-        return 0;
-    case OPT_SPLITS:
-        a->o.splits_n = (size_t)lcf_cli_u64(state, "splits", text, 1, 1000);
-        return 0;
-    case OPT_REPLICATES:
-        a->o.replicates_n = (size_t)lcf_cli_u64(state, "replicates", text, 40, 1000000);
-        return 0;
-    case OPT_SEED:
-        a->o.seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_WEIGHTS:
-        a->o.weights_out = text;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->o.input)
-            argp_error(state, "--input is needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static double real(const json_t *report, const char *key)
 {
@@ -100,11 +70,11 @@ static void print_summary(const json_t *report)
 
 int lcf_cmd_score_cot(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"score-cot", DOC, OPTIONS, NULL, NULL};
     arguments a = {.o = LCF_RATIONALE_OPTIONS_INIT};
     lcf_err err = LCF_ERR_INIT;
     json_t *report = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "score-cot", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     if (!status)

@@ -1,8 +1,9 @@
 /* llmcf sweep: training at many points. Options only; the work is in offline/train/sweep.h. */
 #include "offline/train/sweep.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -10,16 +11,23 @@
 
 #define SHOWN 5 /* points of the summary */
 
-enum { OPT_SPACE = 0x100, OPT_OUT, OPT_POINTS, OPT_SEED, OPT_JOBS, OPT_KEEP, OPT_JSON };
+typedef struct arguments {
+    lcf_sweep_options sweep;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"space", OPT_SPACE, "FILE", 0, "YAML: options of `llmcf train` and the values to try", 1},
-    {"out", OPT_OUT, "DIR", 0, "Points and results.csv; grows, finished points are kept", 1},
-    {"points", OPT_POINTS, "N", 0, "Random search: draw so many (default: the whole grid)", 2},
-    {"seed", OPT_SEED, "N", 0, "Of random search (default 1)", 2},
-    {"jobs", OPT_JOBS, "N", 0, "Processes at a time, one thread each (default 1)", 3},
-    {"keep", OPT_KEEP, NULL, 0, "Keep the rankers of every point, too", 3},
-    {"json", OPT_JSON, NULL, 0, "Print all points as JSON on stdout, the best first", 3},
+static const lcf_option OPTIONS[] = {
+    {"space", "FILE", "YAML: options of `llmcf train` and the values to try", 1,
+     LCF_OPT_TEXT(sweep.space_path), LCF_REQUIRED},
+    {"out", "DIR", "Points and results.csv; grows, finished points are kept", 1,
+     LCF_OPT_TEXT(sweep.out_dir), LCF_REQUIRED},
+    {"points", "N", "Random search: draw so many (default: the whole grid)", 2,
+     LCF_OPT_WHOLE(sweep.points, 1, 10000)},
+    LCF_ROW_SEED(2, "Of random search (default 1)", sweep.seed),
+    {"jobs", "N", "Processes at a time, one thread each (default 1)", 3,
+     LCF_OPT_WHOLE(sweep.jobs, 1, LCF_SWEEP_JOBS_MAX)},
+    {"keep", NULL, "Keep the rankers of every point, too", 3, LCF_OPT_FLAG(sweep.keep)},
+    LCF_ROW_JSON(3, "all points as JSON on stdout, the best first"),
     {0},
 };
 
@@ -44,46 +52,6 @@ static const char DOC[] =
     "  llmcf sweep --space space.yaml --out sweep --points 30 --jobs 2\n"
     "  llmcf sweep --space grid.yaml --out sweep --jobs 4 --keep";
 
-typedef struct arguments {
-    lcf_sweep_options sweep;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_SPACE:
-        a->sweep.space_path = text;
-        return 0;
-    case OPT_OUT:
-        a->sweep.out_dir = text;
-        return 0;
-    case OPT_POINTS:
-        a->sweep.points = (size_t)lcf_cli_u64(state, "points", text, 1, 10000);
-        return 0;
-    case OPT_SEED:
-        a->sweep.seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_JOBS:
-        a->sweep.jobs = (size_t)lcf_cli_u64(state, "jobs", text, 1, LCF_SWEEP_JOBS_MAX);
-        return 0;
-    case OPT_KEEP:
-        a->sweep.keep = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->sweep.space_path || !a->sweep.out_dir)
-            argp_error(state, "--space and --out are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 static void print_summary(const json_t *results, const char *out)
 {
     const json_t *point;
@@ -106,11 +74,11 @@ static void print_summary(const json_t *results, const char *out)
 
 int lcf_cmd_sweep(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"sweep", DOC, OPTIONS, NULL, NULL};
     arguments a = {.sweep = {.program = "/proc/self/exe", .seed = 1, .jobs = 1}};
     lcf_err err = LCF_ERR_INIT;
     json_t *results = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "sweep", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status) {
         lcf_stop_install();

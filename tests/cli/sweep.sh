@@ -71,7 +71,7 @@ expect 0 '4 points' "$LLMCF" sweep --space random.yaml --out random --points 4 -
 [ "$(grep -c ',done,' random/results.csv)" = 4 ] || fail "results after going on: $(cat random/results.csv)"
 
 # wrong usage
-expect 2 '--space and --out' "$LLMCF" sweep --space grid.yaml
+expect 2 '--out is needed' "$LLMCF" sweep --space grid.yaml
 expect 1 'lr is a range' "$LLMCF" sweep --space random.yaml --out x
 expect 1 'nowhere.yaml' "$LLMCF" sweep --space nowhere.yaml --out x
 echo 'train: {dataset: nowhere}' >bad.yaml
