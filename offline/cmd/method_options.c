@@ -5,7 +5,8 @@
 #include "common/base/progress.h"
 
 enum {
-    OPT_LR = 0x300,
+    OPT_OBJECTIVE = 0x300,
+    OPT_LR,
     OPT_LR_FLOOR,
     OPT_WARMUP,
     OPT_SCHEDULE,
@@ -25,6 +26,10 @@ enum {
 };
 
 static const struct argp_option OPTIONS[] = {
+    {"objective", OPT_OBJECTIVE, "NAME", 0,
+     "cross-entropy (of the next token), or bce: binary cross-entropy of the logit of Yes, in "
+     "sources that answer Yes or No (default cross-entropy)",
+     1},
     {"lr", OPT_LR, "RATE", 0, "Peak learning rate (default 0.003)", 1},
     {"lr-floor", OPT_LR_FLOOR, "SHARE", 0, "Of the peak at the end of a schedule (default 0.1)", 1},
     {"warmup", OPT_WARMUP, "STEPS", 0, "Linear warm-up (default 30)", 1},
@@ -97,6 +102,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     lcf_llama_train_options *o = a->train;
 
     switch (key) {
+    case OPT_OBJECTIVE:
+        o->objective = (lcf_train_objective)lcf_cli_choice(state, "objective", text,
+                                                           "cross-entropy", "bce", NULL);
+        return 0;
     case OPT_LR:
         o->peak_lr = (float)lcf_cli_f64(state, "lr", text, 0.0, 10.0);
         return 0;

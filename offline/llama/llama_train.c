@@ -33,6 +33,9 @@ static lcf_status check_options(const lcf_llama_config *c, const lcf_llama_train
     if (!(o->lora.dropout >= 0.0f && o->lora.dropout < 1.0f))
         return LCF_FAIL(err, LCF_EINVAL, "a dropout of %g: must be in [0, 1)",
                         (double)o->lora.dropout);
+    if (o->objective == LCF_TRAIN_BINARY_CROSS_ENTROPY && o->positive >= c->vocab_n)
+        return LCF_FAIL(err, LCF_EINVAL, "piece %u of a vocabulary of %zu", o->positive,
+                        c->vocab_n);
     return LCF_OK;
 }
 
@@ -87,6 +90,8 @@ static lcf_status trainer_new(lcf_llama_trainer **out, const lcf_llama_config *c
     }
     t->net.precision = options->precision;
     t->net.checkpointing = options->checkpointing;
+    t->net.binary = options->objective == LCF_TRAIN_BINARY_CROSS_ENTROPY;
+    t->net.positive = options->positive;
     t->net.rank = options->lora.rank;
     t->net.dropout = options->lora.dropout;
     t->net.lora_scale = t->net.rank ? options->lora.alpha / (float)t->net.rank : 0.0f;

@@ -21,6 +21,19 @@ typedef struct lcf_llama_trainer lcf_llama_trainer;
 
 typedef enum lcf_train_optimizer { LCF_TRAIN_ADAMW, LCF_TRAIN_SGD } lcf_train_optimizer;
 
+/*
+ * What is made small at a target. Softmax cross-entropy is -log p of the target. Binary
+ * cross-entropy knows two answers: that it is the piece `positive` or that it is not, by the
+ * logistic function of this piece's logit, the other pieces left aside (computed in f32 whatever
+ * the precision).
+ *
+ * source   Zhang et al. 2024 (BinLLM), whose code takes the logit of Yes so
+ */
+typedef enum lcf_train_objective {
+    LCF_TRAIN_CROSS_ENTROPY,
+    LCF_TRAIN_BINARY_CROSS_ENTROPY
+} lcf_train_objective;
+
 /* source: Hu et al. 2021; initial values as in PEFT (A uniform of Kaiming's variance, B zero) */
 typedef struct lcf_lora_options {
     size_t rank; /* 0: all parameters are trained */
@@ -33,6 +46,8 @@ typedef struct lcf_lora_options {
 typedef struct lcf_llama_train_options {
     uint64_t seed;
     lcf_train_optimizer optimizer;
+    lcf_train_objective objective;
+    uint32_t positive; /* of binary cross-entropy */
     lcf_lr_schedule schedule;
     float peak_lr, floor_lr, weight_decay, clip_norm, momentum; /* momentum: of SGD */
     uint64_t warmup_steps, total_steps;
@@ -112,7 +127,7 @@ void lcf_llama_trainer_soft(lcf_llama_trainer *t, const lcf_train_soft *soft);
 /* From now on the learning rate is that of a run of `total_steps` (at least 1): a run with a time
  * limit fits its schedule to the speed it finds. */
 void lcf_llama_trainer_plan(lcf_llama_trainer *t, uint64_t total_steps);
-/* Sum of -log p over counted targets and their number: for perplexity. No update. */
+/* Sum of the loss (-log p) over counted targets and their number: for perplexity. No update. */
 lcf_status lcf_llama_trainer_eval(double *nll, uint64_t *targets_n, lcf_llama_trainer *t,
                                   const lcf_train_seq *seqs, size_t n, lcf_pool *pool,
                                   lcf_err *err);

@@ -8,6 +8,8 @@
  * for that chunk's rows of the output matrix and for the input. The vocabulary is in HEAD_GROUPS
  * parts, each with its own sum for the input's gradient, added in their order at the end: the same
  * bits at any number of threads.
+ *
+ * The other loss, binary cross-entropy of one piece's logit, needs one row of the output matrix.
  */
 #include "common/math/kernels.h"
 #include "offline/llama/train_work.h"
@@ -249,12 +251,89 @@ static void gradient_rows(lcf_net *net, const void *arg, size_t first, size_t n,
                          n, d, net->config->norm_eps);
 }
 
+/* ---- binary cross-entropy ---- */
+
+/* A row's loss into head_lse, the gradient of its logit into target_logit, and that times the
+ * piece's row of the output matrix into head_dx. */
+static void binary_row(const head_job *job, const float *h, size_t row)
+{
+    const lcf_net *net = job->net;
+    const lcf_net_work *w = net->work;
+    const size_t d = net->config->dim;
+    const float *piece = net->output.value + net->positive * d;
+    const bool yes = (size_t)job->net->batch->targets[row] == net->positive;
+    double logit = 0, gradient;
+
+    for (size_t i = 0; i < d; i++)
+        logit += (double)h[i] * (double)piece[i];
+    gradient = 1.0 / (1.0 + exp(-logit)) - yes;
+    w->head_lse[row] = (float)(fmax(yes ? -logit : logit, 0.0) + log1p(exp(-fabs(logit))));
+    w->target_logit[row] = (float)gradient;
+    for (size_t i = 0; i < d; i++)
+        w->head_dx[row * d + i] = (float)gradient * piece[i];
+}
+
+static void binary_rows(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+{
+    const head_job *job = arg;
+    const lcf_net_work *w = net->work;
+    const size_t d = net->config->dim, at = first * d;
+    float *dnorm = net->final_norm.grad ? w->dnorm + first / NET_ROW_BLOCK * d : NULL;
+
+    (void)worker;
+    lcf_rmsnorm(w->head_x + at, job->x + at, net->final_norm.value, n, d, net->config->norm_eps);
+    for (size_t r = first; r < first + n; r++)
+        binary_row(job, w->head_x + r * d, r);
+    if (!job->dx)
+        return;
+    memset(job->dx + at, 0, n * d * sizeof(*job->dx));
+    if (dnorm)
+        memset(dnorm, 0, d * sizeof(*dnorm));
+    lcf_rmsnorm_backward(job->dx + at, dnorm, w->head_dx + at, job->x + at, net->final_norm.value,
+                         n, d, net->config->norm_eps);
+}
+
+/* The gradient of the piece's row of the output matrix: of this micro-batch first, as if it were
+ * computed in another process, then added. The others get none. */
+static void binary_output(const lcf_net *net, size_t n)
+{
+    const lcf_net_work *w = net->work;
+    const size_t d = net->config->dim;
+    float *sum = w->head_x;
+
+    for (size_t i = 0; i < d; i++)
+        sum[i] *= w->target_logit[0];
+    for (size_t r = 1; r < n; r++)
+        lcf_axpy(sum, w->target_logit[r], w->head_x + r * d, d);
+    if (net->fresh)
+        memset(net->output.grad, 0, net->config->vocab_n * d * sizeof(*net->output.grad));
+    lcf_axpy(net->output.grad + net->positive * d, 1.0f, sum, d);
+}
+
+static double binary_head(lcf_net *net, head_job *job)
+{
+    const lcf_net_work *w = net->work;
+    double loss = 0;
+
+    net_for_rows(net, job->n, binary_rows, job);
+    for (size_t r = 0; r < job->n; r++)
+        loss += (double)w->head_lse[r];
+    if (!job->dx)
+        return loss;
+    if (net->output.grad)
+        binary_output(net, job->n);
+    net_norm_weight(net, &net->final_norm, job->n);
+    return loss;
+}
+
 double net_head(lcf_net *net, float *dx, const float *x)
 {
     head_job job = {net, x, dx, net->batch->targets_n};
     const size_t d = net->config->dim;
     double nll;
 
+    if (net->binary)
+        return binary_head(net, &job);
     net_for_rows(net, job.n, norm_rows, &job);
     lcf_pool_run(net->pool, chunks_of(net), logits_task, &job, NULL);
     nll = log_sums(&job);

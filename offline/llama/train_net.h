@@ -4,7 +4,7 @@
  *
  * Every operation runs on all threads of a pool and each element of a result is one sum in a fixed
  * order: the same bits at any number of threads. Gradients are sums over the micro-batch's targets
- * of -log p, not divided.
+ * of the loss (-log p), not divided.
  *
  * Life cycle: init -> bind weights (the caller's memory) -> {forward, backward} ... -> dispose.
  */
@@ -64,6 +64,8 @@ typedef struct lcf_net {
     bool checkpointing; /* keep the layers' inputs alone, compute the rest again */
     size_t rank;        /* of LoRA; 0: none */
     float lora_scale, dropout;
+    bool binary;     /* the loss: binary cross-entropy of the logit of `positive`, not softmax's */
+    size_t positive; /* the piece whose logit it is; a target is this piece (1) or another (0) */
     lcf_net_weight embed, final_norm, output; /* output's are embed's when tied */
     lcf_soft_tokens soft;                     /* ids from vocab_n on */
     float *soft_grads;                        /* [soft.n, dim], added to; NULL: none */
@@ -85,8 +87,8 @@ void lcf_net_dispose(lcf_net *net);
 /* out and in of a matrix; in = 0 for a norm. */
 void lcf_net_dims(size_t *out, size_t *in, const lcf_llama_config *c, lcf_net_param which);
 /*
- * Sum of -log p over the batch's targets (at least one). train: and their gradients, added to what
- * is there, or written over it when fresh. errors: ENOMEM, those of `done`
+ * Sum of the loss over the batch's targets (at least one). train: and their gradients, added to
+ * what is there, or written over it when fresh. errors: ENOMEM, those of `done`
  */
 lcf_status lcf_net_run(double *nll, lcf_net *net, const lcf_net_batch *batch, bool train,
                        bool fresh, lcf_pool *pool, lcf_err *err);

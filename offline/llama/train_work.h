@@ -113,8 +113,8 @@ void net_norm_weight(lcf_net *net, const lcf_net_weight *w, size_t rows);
 /* Fills work->ranges. A row's segment is the first row of its sequence. */
 void net_find_ranges(lcf_net *net);
 
-/* The last norm, the output matrix and softmax cross-entropy over rows of x [n, D]. dx NULL: no
- * gradient; else it is written. */
+/* The last norm, the output matrix and the loss, softmax or binary cross-entropy, over rows of x
+ * [n, D]. dx NULL: no gradient; else it is written. */
 double net_head(lcf_net *net, float *dx, const float *x);
 
 #endif

@@ -11,6 +11,7 @@
 #include "common/base/progress.h"
 #include "offline/llama/adapter.h"
 #include "offline/recgen/pack.h"
+#include "offline/recgen/yes_no.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,6 +41,7 @@ typedef struct tuning {
     lcf_mixture *mixture;
     lcf_pool *pool;
     lcf_row *rows;
+    lcf_answers answers; /* Yes and No, of a binary objective */
     lcf_pack pack;
     /* What the report needs and a resumed run must know. */
     lcf_recgen_measures before;
@@ -154,6 +156,8 @@ static lcf_status describe_training(lcf_manifest *m, const lcf_tune_options *o, 
                    {"seed", (double)o->seed}};
     lcf_status status = lcf_sources_describe(m, &o->sources, err);
 
+    if (!status && o->train.objective == LCF_TRAIN_BINARY_CROSS_ENTROPY)
+        status = lcf_manifest_param_str(m, "objective", "bce", err);
     if (!status && o->measure.choice_dir)
         status = lcf_choice_describe(m, o->measure.choice_dir, err);
     if (!status && o->adapter)
@@ -230,6 +234,22 @@ static lcf_status check_config(const lcf_llama_config *c, lcf_err *err)
     return LCF_OK;
 }
 
+static bool is_binary(const tuning *t)
+{
+    return t->o->train.objective == LCF_TRAIN_BINARY_CROSS_ENTROPY;
+}
+
+/* The pieces that a binary objective tells apart; the logit is that of Yes. */
+static lcf_status find_answers(tuning *t, lcf_llama_train_options *train, lcf_err *err)
+{
+    static const char *const texts[] = {" Yes", " No"};
+    lcf_status status =
+        is_binary(t) ? lcf_answers_find(&t->answers, t->tokenizer, texts, 2, err) : LCF_OK;
+
+    train->positive = t->answers.ids[0];
+    return status;
+}
+
 /* A trainer of the base's weights, or of an adapter beside them. */
 static lcf_status trainer_of_base(tuning *t, lcf_llama_train_options *train, lcf_err *err)
 {
@@ -240,6 +260,9 @@ static lcf_status trainer_of_base(tuning *t, lcf_llama_train_options *train, lcf
         return status;
     t->tokenizer = t->base->tokenizer;
     t->config = t->base->config;
+    status = find_answers(t, train, err);
+    if (status)
+        return status;
     if (o->adapter) {
         status = lcf_adapter_open(&t->adapter, o->adapter, err);
         if (status)
@@ -266,6 +289,8 @@ static lcf_status make_model(tuning *t, lcf_err *err)
     t->tokenizer = t->own_tokenizer;
     new_config(&t->config, o, lcf_tokenizer_vocab_n(t->tokenizer));
     status = check_config(&t->config, err);
+    if (!status)
+        status = find_answers(t, &train, err);
     return status ? status : lcf_llama_trainer_create(&t->trainer, &t->config, &train, err);
 }
 
@@ -551,6 +576,46 @@ static lcf_status record_loss(tuning *t, uint64_t step, double loss, lcf_err *er
     return status || json_array_size(t->curve) < CURVE_POINTS ? status : halve(t, err);
 }
 
+/* Where a row decides: at its last Yes or No, behind what both begin with. */
+static size_t decision_of(const tuning *t, const lcf_row *row)
+{
+    const lcf_tokens *common = &t->answers.common;
+    const size_t n = row->tokens.n, at = lcf_yes_no_position(row->targets, n, &t->answers);
+
+    if (at == n || at < common->n)
+        return n;
+    for (size_t i = 0; i < common->n; i++)
+        if (row->targets[at - common->n + i] != (int32_t)common->ids[i])
+            return n;
+    return at;
+}
+
+/* Of a binary objective the token that decides counts alone. */
+static lcf_status keep_decision(const tuning *t, lcf_row *row, lcf_err *err)
+{
+    const size_t at = decision_of(t, row);
+    bool lost = true; /* at the cutoff, with all of its answer */
+
+    for (size_t i = 0; i < row->tokens.n; i++) {
+        lost &= row->targets[i] < 0;
+        if (i != at)
+            row->targets[i] = -1;
+    }
+    return at < row->tokens.n || lost
+               ? LCF_OK
+               : LCF_FAIL(err, LCF_EINVAL,
+                          "a row answers neither Yes nor No, as --objective bce takes them; give "
+                          "it sources of kind decide");
+}
+
+static lcf_status draw_row(tuning *t, lcf_row *row, lcf_err *err)
+{
+    lcf_status status = lcf_mixture_next(row, NULL, t->mixture, err);
+
+    t->tokens += row->tokens.n;
+    return status || !is_binary(t) ? status : keep_decision(t, row, err);
+}
+
 /* Draws the rows of one group of the step; its gradient where the group is this process's. */
 static lcf_status one_group(tuning *t, size_t group, lcf_err *err)
 {
@@ -558,10 +623,8 @@ static lcf_status one_group(tuning *t, size_t group, lcf_err *err)
     const size_t rank = o->train.comm ? o->train.comm->rank : 0;
     lcf_status status = LCF_OK;
 
-    for (size_t i = 0; i < o->batch_rows && !status; i++) {
-        status = lcf_mixture_next(&t->rows[i], NULL, t->mixture, err);
-        t->tokens += t->rows[i].tokens.n;
-    }
+    for (size_t i = 0; i < o->batch_rows && !status; i++)
+        status = draw_row(t, &t->rows[i], err);
     if (status || group / o->accumulate != rank)
         return status;
     lcf_pack_fill(&t->pack, t->rows, o->batch_rows);
@@ -756,6 +819,7 @@ static void dispose(tuning *t)
         lcf_row_dispose(&t->rows[i]);
     free(t->rows);
     lcf_pack_dispose(&t->pack);
+    lcf_answers_dispose(&t->answers);
     lcf_mixture_free(t->mixture);
     lcf_llama_trainer_free(t->trainer);
     lcf_adapter_close(t->adapter);

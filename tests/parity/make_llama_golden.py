@@ -12,6 +12,7 @@ from gguf_file import write, write_golden
 
 torch.set_default_dtype(torch.float64)
 TOKENS = 24
+POSITIVE = 5  # the piece of binary cross-entropy
 CASES = {
     # heads of an explicit size, grouped queries, an output matrix of its own, linear scaling
     "llama_linear": dict(arch="llama", dim=12, heads=4, kv=2, head_dim=8, ffn=20, tied=False, theta=10000.0,
@@ -123,15 +124,26 @@ def permuted(w, heads):
 
 
 def soft_golden(c, w, vocab):
-    """Every third token is a vector; the sum of -log p of what follows every other one, and its gradient."""
+    """Every third token is a vector; the sum of -log p of what follows every other one, and its gradient; then, of the same targets,
+    binary cross-entropy of one piece's logit, with the gradients of some weights as well."""
     soft = torch.randn(c["soft"], c["dim"]).float().double().requires_grad_()
     ids = [vocab + i % c["soft"] if i % 3 == 1 else (5 * i + 3) % vocab for i in range(TOKENS)]
     targets = [(11 * i + 2) % vocab if i % 2 else -1 for i in range(TOKENS)]
     logits = forward(c, {**w, "token_embd": torch.cat([w["token_embd"], soft])}, ids)
     nll = torch.nn.functional.cross_entropy(logits, torch.tensor(targets), ignore_index=-1, reduction="sum")
     nll.backward()
-    return {"ids": np.array(ids), "targets": np.array(targets), "soft": soft.detach().numpy(), "logits": logits.detach().numpy(),
-            "nll": nll.detach().numpy().reshape(1), "soft_grad": soft.grad.numpy()}
+    made = {"soft_grad": soft.grad.numpy().copy()}
+    soft.grad.zero_()
+    leaves = {n: w[n].clone().requires_grad_() for n in ("output", "output_norm", "blk.1.ffn_down", "token_embd")}
+    logits_yes = forward(c, {**w, **leaves, "token_embd": torch.cat([leaves["token_embd"], soft])}, ids)
+    at = [i for i in range(TOKENS) if targets[i] >= 0]
+    bce = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits_yes[at, POSITIVE], torch.tensor([float(targets[i] == POSITIVE) for i in at]), reduction="sum")
+    bce.backward()
+    made.update({"bce.%s" % n: v.grad.numpy() for n, v in {**leaves, "soft": soft}.items()})
+    made["bce"] = bce.detach().numpy().reshape(1)
+    return {**made, "ids": np.array(ids), "targets": np.array(targets), "soft": soft.detach().numpy(), "logits": logits.detach().numpy(),
+            "nll": nll.detach().numpy().reshape(1)}
 
 
 def main():

@@ -1,7 +1,7 @@
 /*
  * The engine against golden/{llama,qwen2}_*, made by make_llama_golden.py with PyTorch in float64:
  * architectures, head sizes, biases, tied and untied output, every scaling of the rotation, and
- * soft tokens with their gradients.
+ * soft tokens with their gradients, and both losses of training.
  *
  * Tolerance: f32 against float64, 1e-5 of the largest logit.
  */
@@ -114,59 +114,119 @@ static void test_qwen2_untied(void **state)
 
 enum { SOFT_MAX = 8 * 64 };
 
+/* A sequence with soft tokens and what is expected of it. */
+typedef struct soft_case {
+    golden g;
+    lcf_llama *m;
+    lcf_pool *pool;
+    float soft[SOFT_MAX], grads[SOFT_MAX];
+    uint32_t tokens[TOKENS_MAX];
+    int32_t targets[TOKENS_MAX];
+    lcf_train_seq seq;
+    lcf_train_soft table;
+} soft_case;
+
+static void open_soft(soft_case *c)
+{
+    const golden_tensor *ids, *rows;
+    lcf_err err = LCF_ERR_INIT;
+
+    memset(c, 0, sizeof(*c));
+    c->m = open_model("llama_soft");
+    must(lcf_pool_create(&c->pool, 2, &err), &err);
+    golden_open(&c->g, "llama_soft");
+    ids = golden_get(&c->g, "", "ids");
+    rows = golden_get(&c->g, "", "soft");
+    assert_true(ids->n <= TOKENS_MAX && rows->n <= SOFT_MAX);
+    c->seq = (lcf_train_seq){c->tokens, c->targets, NULL, NULL, ids->n};
+    c->table = (lcf_train_soft){{c->soft, rows->n / c->m->config.dim}, c->grads};
+    for (size_t i = 0; i < rows->n; i++)
+        c->soft[i] = (float)rows->data[i];
+    for (size_t i = 0; i < ids->n; i++) {
+        c->tokens[i] = (uint32_t)ids->data[i];
+        c->targets[i] = (int32_t)golden_get(&c->g, "", "targets")->data[i];
+    }
+}
+
+static void close_soft(soft_case *c)
+{
+    lcf_pool_free(c->pool);
+    lcf_llama_close(c->m);
+    golden_close(&c->g);
+}
+
+/* A trainer whose loss is that of the reference, after the gradients of one group. */
+static lcf_llama_trainer *trained(soft_case *c, const lcf_llama_train_options *o, const char *loss)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_llama_trainer *t;
+    float sum_f32;
+    double sum;
+    uint64_t n;
+
+    must(lcf_llama_trainer_from(&t, c->m, o, &err), &err);
+    lcf_llama_trainer_soft(t, &c->table);
+    must(lcf_llama_trainer_eval(&sum, &n, t, &c->seq, 1, c->pool, &err), &err);
+    sum_f32 = (float)sum;
+    golden_assert_close(loss, &sum_f32, golden_get(&c->g, "", loss));
+    must(lcf_llama_trainer_accumulate(t, &c->seq, 1, 0, true, c->pool, &err), &err);
+    return t;
+}
+
 /* Logits behind soft tokens, the loss that training sees, and its gradient. */
 static void test_soft(void **state)
 {
     lcf_llama_train_options o = LCF_LLAMA_TRAIN_OPTIONS_INIT;
-    float soft[SOFT_MAX], grads[SOFT_MAX] = {0}, nll_f32;
-    uint32_t tokens[TOKENS_MAX];
-    int32_t targets[TOKENS_MAX];
-    lcf_train_seq seq = {tokens, targets, NULL, NULL, 0};
-    lcf_train_soft table = {{soft, 0}, grads};
     lcf_llama_token batch[TOKENS_MAX];
-    const golden_tensor *ids, *rows;
-    lcf_llama *m = open_model("llama_soft");
-    lcf_llama_trainer *t;
-    lcf_llama_session *s;
-    lcf_pool *pool;
-    const float *logits;
-    double nll;
-    uint64_t n;
     lcf_err err = LCF_ERR_INIT;
-    golden g;
+    lcf_llama_session *s;
+    const float *logits;
+    soft_case c;
 
     (void)state;
-    golden_open(&g, "llama_soft");
-    ids = golden_get(&g, "", "ids");
-    rows = golden_get(&g, "", "soft");
-    assert_true(ids->n <= TOKENS_MAX && rows->n <= SOFT_MAX);
-    seq.n = ids->n;
-    table.tokens.n = rows->n / m->config.dim;
-    for (size_t i = 0; i < rows->n; i++)
-        soft[i] = (float)rows->data[i];
-    for (size_t i = 0; i < ids->n; i++) {
-        tokens[i] = (uint32_t)ids->data[i];
-        targets[i] = (int32_t)golden_get(&g, "", "targets")->data[i];
-        batch[i] = (lcf_llama_token){tokens[i], 0, true};
-    }
-    must(lcf_llama_session_create(&s, m, 1, ids->n, ids->n, &err), &err);
-    lcf_llama_session_soft(s, &table.tokens);
-    must(lcf_llama_decode(&logits, s, batch, ids->n, &err), &err);
-    golden_assert_close("logits", logits, golden_get(&g, "", "logits"));
-    o.frozen = true;
-    must(lcf_pool_create(&pool, 2, &err), &err);
-    must(lcf_llama_trainer_from(&t, m, &o, &err), &err);
-    lcf_llama_trainer_soft(t, &table);
-    must(lcf_llama_trainer_eval(&nll, &n, t, &seq, 1, pool, &err), &err);
-    nll_f32 = (float)nll;
-    golden_assert_close("nll", &nll_f32, golden_get(&g, "", "nll"));
-    must(lcf_llama_trainer_accumulate(t, &seq, 1, 0, true, pool, &err), &err);
-    golden_assert_close("gradients of soft tokens", grads, golden_get(&g, "", "soft_grad"));
-    lcf_llama_trainer_free(t);
+    open_soft(&c);
+    for (size_t i = 0; i < c.seq.n; i++)
+        batch[i] = (lcf_llama_token){c.tokens[i], 0, true};
+    must(lcf_llama_session_create(&s, c.m, 1, c.seq.n, c.seq.n, &err), &err);
+    lcf_llama_session_soft(s, &c.table.tokens);
+    must(lcf_llama_decode(&logits, s, batch, c.seq.n, &err), &err);
+    golden_assert_close("logits", logits, golden_get(&c.g, "", "logits"));
     lcf_llama_session_free(s);
-    lcf_pool_free(pool);
-    lcf_llama_close(m);
-    golden_close(&g);
+    o.frozen = true;
+    lcf_llama_trainer_free(trained(&c, &o, "nll"));
+    golden_assert_close("gradients of soft tokens", c.grads, golden_get(&c.g, "", "soft_grad"));
+    close_soft(&c);
+}
+
+/* Binary cross-entropy of one piece's logit, with the gradients of the tables, a norm, a matrix
+ * and the soft tokens. */
+static void test_binary(void **state)
+{
+    static const char *const names[] = {"output", "output_norm", "blk.1.ffn_down", "token_embd"};
+    lcf_llama_train_options o = LCF_LLAMA_TRAIN_OPTIONS_INIT;
+    const lcf_params *p;
+    lcf_llama_trainer *t;
+    soft_case c;
+
+    (void)state;
+    open_soft(&c);
+    o.objective = LCF_TRAIN_BINARY_CROSS_ENTROPY;
+    o.positive = 5;
+    t = trained(&c, &o, "bce");
+    p = lcf_llama_trainer_params(t);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char name[LCF_PARAM_NAME_MAX];
+        size_t idx;
+
+        snprintf(name, sizeof(name), "%s.weight", names[i]);
+        idx = lcf_params_find(p, name);
+        assert_true(idx < p->list_n);
+        golden_assert_close(names[i], lcf_llama_trainer_grads(t)->values + p->list[idx].offset,
+                            golden_get(&c.g, "bce.", names[i]));
+    }
+    golden_assert_close("gradients of soft tokens", c.grads, golden_get(&c.g, "bce.", "soft"));
+    lcf_llama_trainer_free(t);
+    close_soft(&c);
 }
 
 int main(void)
@@ -175,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_linear),       cmocka_unit_test(test_llama3),
         cmocka_unit_test(test_freqs),        cmocka_unit_test(test_qwen2),
         cmocka_unit_test(test_qwen2_untied), cmocka_unit_test(test_soft),
+        cmocka_unit_test(test_binary),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

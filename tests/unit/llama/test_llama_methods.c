@@ -53,6 +53,15 @@ static lcf_llama_train_options lora(void)
     return o;
 }
 
+static lcf_llama_train_options binary(void)
+{
+    lcf_llama_train_options o = full();
+
+    o.objective = LCF_TRAIN_BINARY_CROSS_ENTROPY;
+    o.positive = 17;
+    return o;
+}
+
 typedef struct data {
     uint32_t tokens[SEQS][LENGTH];
     int32_t targets[SEQS][LENGTH];
@@ -136,14 +145,15 @@ static void check_gradients(const lcf_llama_train_options *o)
     lcf_rng rng;
     data d;
 
+    data_make(&d, 50);
     still.peak_lr = 0.0f; /* a step then changes nothing */
+    still.positive = (uint32_t)d.targets[0][1]; /* there are both answers */
     t = trainer_of(&still);
     p = lcf_llama_trainer_params(t);
     lcf_rng_seed(&rng, 8, 0);
     for (size_t i = 0; i < p->list_n; i++) /* far from where gradients vanish (B = 0) */
         for (size_t j = 0; j < p->list[i].n; j++)
             lcf_params_value(p, i)[j] += 0.3f * (float)lcf_rng_normal(&rng);
-    data_make(&d, 50);
     assert_int_equal(lcf_llama_trainer_step(&loss, t, d.seqs, SEQS, pool, NULL), LCF_OK);
     g = lcf_llama_trainer_grads(t);
     for (size_t i = 0; i < p->list_n; i++)
@@ -168,11 +178,12 @@ static void check_gradients(const lcf_llama_train_options *o)
 
 static void test_gradients(void **state)
 {
-    const lcf_llama_train_options whole = full(), adapters = lora();
+    const lcf_llama_train_options whole = full(), adapters = lora(), yes = binary();
 
     (void)state;
     check_gradients(&whole);
     check_gradients(&adapters);
+    check_gradients(&yes);
 }
 
 /* A trainer at a place where gradients do not vanish, one of its parameters moved by h, after a
@@ -371,6 +382,7 @@ static size_t methods(lcf_llama_train_options out[8])
     out[n++].precision = LCF_PRECISION_BF16;
     out[n] = full();
     out[n++].freeze_embeddings = true;
+    out[n++] = binary();
     out[n++] = lora();
     out[n] = lora();
     out[n].schedule = LCF_LR_CONSTANT;
