@@ -5,6 +5,7 @@
 #include "offline/recgen/run_judge.h"
 
 #include "common/base/file.h"
+#include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
@@ -40,8 +41,8 @@ typedef struct judging {
     size_t *samples;          /* [n] ascending */
     size_t n, split_begin[4]; /* of samples */
     lcf_judgement *judged;    /* [n] */
-    size_t asked_n;           /* rows that this run asked about, in so many seconds */
-    double seconds;
+    size_t asked_n; /* rows of the parts whose seconds are known: of this run and of stopped ones */
+    double seconds; /* that they took */
     json_t *stats;
 } judging;
 
@@ -73,12 +74,34 @@ static lcf_status choose(judging *g, lcf_err *err)
 
 /* ---- parts ---- */
 
-static char *part_path(const judging *g, size_t part)
+static char *part_path(const judging *g, size_t part, const char *end)
 {
     lcf_buf path = LCF_BUF_INIT;
 
-    lcf_buf_printf(&path, "%s/part-%zu.lcf", g->partial, part);
+    lcf_buf_printf(&path, "%s/part-%zu%s", g->partial, part, end);
     return lcf_buf_take(&path);
+}
+
+/* What a part took stands beside it, for the figures of a run that goes on after a stop. */
+static lcf_status save_seconds(const char *path, double seconds, lcf_err *err)
+{
+    json_t *json = json_pack("{s:f}", "seconds", seconds);
+    lcf_status status = json ? lcf_json_save(path, json, err) : LCF_FAIL(err, LCF_ENOMEM, "part");
+
+    json_decref(json);
+    return status;
+}
+
+static void add_seconds(judging *g, const char *path, size_t rows)
+{
+    json_t *json = NULL;
+    double seconds;
+
+    if (!lcf_json_load(&json, path, NULL) && !lcf_json_f64(&seconds, json, "seconds", NULL)) {
+        g->seconds += seconds;
+        g->asked_n += rows;
+    }
+    json_decref(json);
 }
 
 /* True when the part is there, whole, and of these rows. */
@@ -141,14 +164,13 @@ static lcf_status save_rows(const judging *g, const char *path, size_t begin, si
     return status;
 }
 
-static lcf_status ask(judging *g, size_t begin, size_t n, lcf_err *err)
+static lcf_status ask(double *seconds, judging *g, size_t begin, size_t n, lcf_err *err)
 {
     const double start_s = lcf_clock_s();
     lcf_status status =
         lcf_judge_run(g->judged + begin, g->judge, g->samples + begin, n, g->pool, err);
 
-    g->seconds += lcf_clock_s() - start_s;
-    g->asked_n += n;
+    *seconds = lcf_clock_s() - start_s;
     return status;
 }
 
@@ -156,17 +178,22 @@ static lcf_status judge_part(judging *g, size_t part, lcf_err *err)
 {
     const size_t begin = part * PART_ROWS;
     const size_t n = g->n - begin < PART_ROWS ? g->n - begin : PART_ROWS;
-    char *path = part_path(g, part);
-    lcf_status status = LCF_OK;
+    char *path = part_path(g, part, ".lcf"), *took = part_path(g, part, ".json");
+    lcf_status status = path && took ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path in %s", g->partial);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", g->partial);
-    if (!load_part(g, path, begin, n)) {
-        status = ask(g, begin, n, err);
+    if (!status && !load_part(g, path, begin, n)) {
+        double seconds;
+
+        status = ask(&seconds, g, begin, n, err);
         if (!status)
-            status = save_rows(g, path, begin, n, err);
+            status = save_seconds(took, seconds, err);
+        if (!status)
+            status = save_rows(g, path, begin, n, err); /* last: with it the part is done */
     }
+    if (!status)
+        add_seconds(g, took, n);
     free(path);
+    free(took);
     return status;
 }
 

@@ -29,6 +29,8 @@ wait $pid || code=$?
 [ $code = 75 ] || [ $code = 0 ] || fail "SIGTERM: exit code $code"
 "$LLMCF" judge $JUDGE --out killed 2>>log
 same whole killed || fail "a run that was killed differs from a whole one"
+jq -e '.stats.counts | .asked == .train.rows + .valid.rows + .test.rows and .seconds_per_1000_rows > 0' killed/manifest.json >/dev/null ||
+    fail "the cost is not that of all its runs"
 [ -e killed.partial ] && fail "killed.partial is still there"
 
 say "a share, and the language model as an arm"
