@@ -48,11 +48,16 @@ static lcf_status open_runs(stack *s, lcf_err *err)
     return status;
 }
 
-/* Whether run `idx` is about the rows of the first. */
-static lcf_status check_rows(const stack *s, size_t idx, lcf_err *err)
+/* Whether run `idx` is about the rows of the first, and weighs as much in the arm's means. */
+static lcf_status check_run(const stack *s, size_t idx, lcf_err *err)
 {
     const lcf_predictions *a = &s->runs[0], *b = &s->runs[idx];
 
+    if (a->seeds_n != b->seeds_n)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "%s/%s.lcf has scores of %zu seeds, that of %s of %zu; the runs of an arm "
+                        "have as many each",
+                        s->o->runs[idx], SPLITS[s->split], b->seeds_n, s->o->runs[0], a->seeds_n);
     if (a->rows_n != b->rows_n)
         return LCF_FAIL(err, LCF_EINVAL, "%s/%s.lcf has %zu rows, that of %s %zu", s->o->runs[idx],
                         SPLITS[s->split], b->rows_n, s->o->runs[0], a->rows_n);
@@ -78,7 +83,7 @@ static lcf_status stack_scores(stack *s, lcf_err *err)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu x %zu scores", s->seeds_n, rows_n);
     for (size_t i = 0; i < s->o->runs_n && !status; i++) {
         const lcf_predictions *run = &s->runs[i];
-        status = check_rows(s, i, err);
+        status = check_run(s, i, err);
         if (!status)
             memcpy(s->scores + at * rows_n, run->scores,
                    run->seeds_n * rows_n * sizeof(*s->scores));

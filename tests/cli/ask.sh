@@ -35,6 +35,12 @@ expect 0 'AUC' "$LLMCF" judge $judge ${full/dotted/bits} --out judged-bits
 cmp -s judged/test.lcf judged-bits/test.lcf && fail "the form of the codes changes nothing"
 expect 0 'report.html' "$LLMCF" evaluate --a binmf --b judged/yes --replicates 100 --out report
 
+# the published loss
+expect 0 '2 steps' "$LLMCF" tune --dataset dataset --model base/recgen.gguf $text $mix $lora --objective bce --steps 2 --out published
+cmp -s first/recgen.gguf published/recgen.gguf && fail "the objective changes nothing"
+expect 1 'neither Yes nor No' "$LLMCF" tune --dataset dataset --model base/recgen.gguf --source next --cutoff 200 --objective bce \
+    --steps 2 --out x
+
 # runs of one system as one arm
 mkdir -p other-rows test-alone
 cp judged/valid.lcf judged/test.lcf other-rows/ && cp judged/valid.lcf other-rows/test.lcf && cp judged/test.lcf test-alone/
@@ -47,6 +53,7 @@ jq -e --slurpfile j <(jq .stats.counts.test judged/manifest.json) '(.measures.au
     (.measures.auc.b.per_seed[0] - $j[0].difference.auc | fabs) < 1e-6' stdout >/dev/null || fail "the seeds of the arm"
 expect 1 'that of judged' "$LLMCF" arm judged other-rows --out x
 expect 1 'has valid.lcf, and test-alone has not' "$LLMCF" arm judged test-alone --out x
+expect 1 'has scores of 2 seeds, that of judged of 1' "$LLMCF" arm judged arm --out x
 expect 1 'neither valid.lcf nor test.lcf' "$LLMCF" arm codes --out x
 expect 2 'would replace the run judged' "$LLMCF" arm judged --out judged
 expect 2 'would replace the run judged/yes' "$LLMCF" arm judged/yes --out judged/
