@@ -221,14 +221,27 @@ static lcf_status run_steps(trainer *t, uint32_t epoch, lcf_err *err)
     return status;
 }
 
-static double criterion_of(const phase1_measures *m, unsigned losses)
+/* The sum of the losses over the validation part; where it has no rows for one of them (no pair of
+ * items, say), that of the epoch's training rows stands for it. */
+static double criterion_of(const phase1_epoch *e, unsigned losses)
 {
     double sum = 0;
 
     for (int i = 0; i < PHASE1_LOSSES_N; i++)
-        if (losses & PHASE1_BIT(i) && !isnan(m->losses[i]))
-            sum += m->losses[i];
+        if (losses & PHASE1_BIT(i))
+            sum += isnan(e->valid.losses[i]) ? e->train[i] : e->valid.losses[i];
     return sum;
+}
+
+/* Says once which losses have no validation rows: their minimum then is that of memorising. */
+static void warn_of_missing(const phase1_epoch *e, unsigned losses)
+{
+    for (int i = 0; i < PHASE1_LOSSES_N; i++)
+        if (losses & PHASE1_BIT(i) && isnan(e->valid.losses[i]))
+            lcf_log(LCF_LOG_WARN,
+                    "msg=\"no validation rows for a loss, its training loss decides which epoch is "
+                    "best\" loss=%s",
+                    PHASE1_LOSS_NAMES[i]);
 }
 
 static lcf_status measure(phase1_measures *out, trainer *t, lcf_split part, lcf_err *err)
@@ -254,7 +267,9 @@ static lcf_status run_epoch(trainer *t, lcf_err *err)
         return status;
     for (int i = 0; i < PHASE1_LOSSES_N; i++)
         e->train[i] = t->steps[i] > 0 ? t->sums[i] / t->steps[i] : NAN;
-    e->criterion = criterion_of(&e->valid, t->p->losses);
+    e->criterion = criterion_of(e, t->p->losses);
+    if (!r->epochs_n)
+        warn_of_missing(e, t->p->losses);
     r->epochs_n++;
     if (!r->best_epoch || e->criterion < r->epochs[r->best_epoch - 1].criterion) {
         r->best_epoch = r->epochs_n;

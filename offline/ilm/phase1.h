@@ -38,7 +38,8 @@ typedef struct phase1_params {
 typedef struct phase1_epoch {
     double train[PHASE1_LOSSES_N]; /* means over the epoch's steps; NaN: not trained */
     phase1_measures valid;
-    double criterion; /* sum of the losses trained, on the validation part */
+    double criterion; /* sum of the losses trained, on the validation part; on the training rows
+                         where it has none for a loss */
 } phase1_epoch;
 
 typedef struct phase1_result {

@@ -137,12 +137,7 @@ static lcf_status check_options(const lcf_ilm_options *o, lcf_err *err)
                         "the arm qformer needs the Q-Former of phase 1: --qformer DIR");
     if (o->qformer && (o->arm == LCF_ILM_ARM_TEXT || o->arm == LCF_ILM_ARM_MLP))
         return LCF_FAIL(err, LCF_EUSAGE, "the arm %s has no Q-Former", LCF_ILM_ARM_NAMES[o->arm]);
-    for (size_t i = 0; i < o->seeds_n; i++)
-        for (size_t j = 0; j < i; j++)
-            if (o->seeds[i] == o->seeds[j])
-                return LCF_FAIL(err, LCF_EUSAGE, "seed %llu is named twice: one run is no two",
-                                (unsigned long long)o->seeds[i]);
-    return LCF_OK;
+    return lcf_train_check_seeds(o->seeds, o->seeds_n, err);
 }
 
 /* ---- inputs ---- */

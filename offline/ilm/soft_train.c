@@ -761,7 +761,12 @@ lcf_status lcf_ilm_trainer_run(lcf_ilm_trainer *t, const char *state, lcf_err *e
 {
     lcf_status status = lcf_path_exists(state) ? load_state(t, state, err) : LCF_OK;
 
-    if (!status)
+    if (status)
+        lcf_err_prefix(err,
+                       "the state of a stopped run cannot be used; remove %s to train this "
+                       "seed afresh",
+                       state);
+    else
         status = run_steps(t, state, err);
     for (size_t part = 0; part < t->parts_n && !status; part++) {
         lcf_params *p = lcf_ilm_adapter_params(t->a, part);

@@ -20,14 +20,14 @@ char *seed_runs_path(const char *dir, uint64_t seed, const char *suffix)
     return lcf_buf_take(&path);
 }
 
-lcf_status seed_runs_check(const uint64_t *seeds, size_t seeds_n, lcf_err *err)
+lcf_status lcf_train_check_seeds(const uint64_t *seeds, size_t seeds_n, lcf_err *err)
 {
     if (!seeds_n || seeds_n > LCF_TRAIN_SEEDS_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "%zu seeds, not 1 to %d", seeds_n, LCF_TRAIN_SEEDS_MAX);
     for (size_t i = 0; i < seeds_n; i++)
         for (size_t j = 0; j < i; j++)
             if (seeds[i] == seeds[j])
-                return LCF_FAIL(err, LCF_EINVAL, "seed %llu is given twice",
+                return LCF_FAIL(err, LCF_EUSAGE, "seed %llu is given twice: one run is no two",
                                 (unsigned long long)seeds[i]);
     return LCF_OK;
 }

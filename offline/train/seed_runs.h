@@ -52,9 +52,6 @@ typedef struct seed_runs {
  */
 lcf_status seed_runs_make(json_t **report, bool *current, const seed_runs *runs, lcf_err *err);
 
-/* errors: EINVAL no seed, more than LCF_TRAIN_SEEDS_MAX, or one given twice */
-lcf_status seed_runs_check(const uint64_t *seeds, size_t seeds_n, lcf_err *err);
-
 /* "dir/seed-<s><suffix>", or NULL when out of memory; free() releases it. */
 char *seed_runs_path(const char *dir, uint64_t seed, const char *suffix);
 

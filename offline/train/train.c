@@ -54,7 +54,7 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
                         "a warm start needs both an earlier ranker and its dataset");
     if (o->judged_dir && !(o->distill_weight > 0.0 && o->distill_weight < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "a distillation of weight %g", o->distill_weight);
-    status = seed_runs_check(o->seeds, o->seeds_n, err);
+    status = lcf_train_check_seeds(o->seeds, o->seeds_n, err);
     return status ? status : check_parts(o, err);
 }
 

@@ -89,6 +89,8 @@ typedef struct lcf_train_options {
 lcf_status lcf_train(json_t **report, bool *current, const lcf_train_options *options,
                      lcf_err *err);
 
+/* errors: EINVAL no seed, or more than LCF_TRAIN_SEEDS_MAX; EUSAGE one is given twice */
+lcf_status lcf_train_check_seeds(const uint64_t *seeds, size_t seeds_n, lcf_err *err);
 /* The seeds of a step as a parameter of its manifest. errors: ENOMEM */
 lcf_status lcf_train_describe_seeds(lcf_manifest *m, const uint64_t *seeds, size_t seeds_n,
                                     lcf_err *err);

@@ -63,7 +63,7 @@ static lcf_status check_options(const lcf_train_next_options *o, lcf_err *err)
         return LCF_FAIL(err, LCF_EINVAL, "the side module %s needs vectors%s", o->config.side.side,
                         needs_of(o) & LCF_RANKER_EXAMPLES ? ", examples and retrieved examples"
                                                           : "");
-    return seed_runs_check(o->seeds, o->seeds_n, err);
+    return lcf_train_check_seeds(o->seeds, o->seeds_n, err);
 }
 
 /* Parameters as JSON: what stands in the report and, member by member, in the manifest. */

@@ -21,8 +21,8 @@ mkdir -p "$out/facts"
 log=$out/systems.log
 
 step() {
-    local more="--threads $threads"
-    [ "$1" != index ] || more= # which has one
+    local more=
+    case $("$llmcf" "$1" --help) in *--threads=*) more="--threads $threads" ;; esac
     echo "$(date -u +%H:%M:%S) llmcf $*" >>"$log"
     # shellcheck disable=SC2086
     "$llmcf" "$@" $more --quiet 2>>"$log" || { echo "systems: llmcf $1 failed, see $log" >&2; exit 1; }

@@ -88,7 +88,7 @@ expect 2 "--side: there is no 'itc'" "$LLMCF" train --dataset dataset --out x --
 expect 2 '--side ict needs --vectors' "$LLMCF" train --dataset dataset --out x --side ict
 expect 2 '--side ict needs --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --side ict --vectors x
 expect 2 '--seeds takes whole numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
-expect 1 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
+expect 2 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
 expect 1 'lr reads no history' "$LLMCF" train --dataset dataset --out x --backbone lr --history-labels
 rm -rf x.partial
 expect 1 'nowhere' "$LLMCF" train --dataset nowhere --out x
