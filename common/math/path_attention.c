@@ -50,13 +50,19 @@ void lcf_path_bind(lcf_path *path, float *memory, size_t heads, size_t head_dim,
            lanes * heads * head_dim * sizeof(*path->keys)); /* lanes not yet in use */
 }
 
-void lcf_path_append(lcf_path *path, size_t at, const float *k, const float *v, size_t ld, size_t n)
+void lcf_path_append(lcf_path *path, size_t at, const float *k, size_t ldk, const float *v,
+                     size_t ldv, size_t n)
 {
-    lcf_simd_get()->path_append(path, at, k, v, ld, n);
+    lcf_simd_get()->path_append(path, at, k, ldk, v, ldv, n);
 }
 
 void lcf_path_attend(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,
                      size_t ldq, size_t n)
 {
     lcf_simd_get()->path_attend(out, ldo, path, at, q, ldq, n);
+}
+
+void lcf_path_attend_whole(float *out, const lcf_path *path, size_t at, const float *q)
+{
+    lcf_simd_get()->path_attend_whole(out, path, at, q);
 }

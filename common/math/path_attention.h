@@ -28,10 +28,10 @@ void lcf_path_bind(lcf_path *path, float *memory, size_t heads, size_t head_dim,
 /*
  * Tokens at .. at + n become k and v; what lay there and behind is gone.
  *
- * shapes   k, v [n, heads * head_dim] with ld floats between rows; k is not rotated yet
+ * shapes   k, v [n, heads * head_dim] with ldk and ldv floats between rows; k is not rotated yet
  */
-void lcf_path_append(lcf_path *path, size_t at, const float *k, const float *v, size_t ld,
-                     size_t n);
+void lcf_path_append(lcf_path *path, size_t at, const float *k, size_t ldk, const float *v,
+                     size_t ldv, size_t n);
 /*
  * Attention of the tokens at .. at + n, each over the path up to and with itself, scaled by
  * 1 / sqrt(head_dim).
@@ -41,5 +41,12 @@ void lcf_path_append(lcf_path *path, size_t at, const float *k, const float *v, 
  */
 void lcf_path_attend(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,
                      size_t ldq, size_t n);
+/*
+ * The same of one token where every head weighs whole rows of values: for values that are mapped
+ * only after they were summed.
+ *
+ * shapes   out [heads, heads * head_dim]; q [heads * head_dim], not rotated
+ */
+void lcf_path_attend_whole(float *out, const lcf_path *path, size_t at, const float *q);
 
 #endif

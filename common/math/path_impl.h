@@ -53,38 +53,44 @@ ALWAYS_INLINE void path_keys(const lcf_path *path, size_t head, size_t at, const
     }
 }
 
-/* The same for a head of VW at the beginning of a path: all that fit into a vector, transposed at
- * once. Lanes behind them, which are not in use, become 0. */
-ALWAYS_INLINE void path_keys_block(const lcf_path *path, size_t head, const float *k, size_t ld,
-                                   size_t n)
+/* The same for a head of VW among the first VW tokens of a path: all at once, transposed. Lanes
+ * behind them, which are not in use, become 0. */
+ALWAYS_INLINE void path_keys_block(const lcf_path *path, size_t head, size_t at, const float *k,
+                                   size_t ld, size_t n)
 {
-    float block[VW * VW];
+    float block[VW * VW], turned[VW * VW], *keys = path->keys + head * VW * path->lanes;
+    const ivec kept = (ivec){COUNT} < (int32_t)at;
     size_t i;
 
-    for (i = 0; i < n; i++)
-        path_rotate(block + i * VW, k + i * ld, path->rotation + i * 2 * VW, VW, 1.0f);
+    for (i = 0; i < at; i++)
+        *(vec *)(block + i * VW) = (vec){0};
+    for (; i < at + n; i++)
+        path_rotate(block + i * VW, k + (i - at) * ld, path->rotation + i * 2 * VW, VW, 1.0f);
     for (; i < VW; i++)
         *(vec *)(block + i * VW) = (vec){0};
-    transpose_block(path->keys + head * VW * path->lanes, path->lanes, block, VW);
+    transpose_block(turned, VW, block, VW);
+    for (i = 0; i < VW; i++, keys += path->lanes)
+        *(vec *)keys = (vec)(((ivec) * (const vec *)keys & kept) |
+                             ((ivec) * (const vec *)(turned + i * VW) & ~kept));
 }
 
-static void impl_path_append(lcf_path *path, size_t at, const float *k, const float *v, size_t ld,
-                             size_t n)
+static void impl_path_append(lcf_path *path, size_t at, const float *k, size_t ldk, const float *v,
+                             size_t ldv, size_t n)
 {
     const size_t head_dim = path->head_dim, width = path->heads * head_dim;
     size_t i, j, h;
 
     for (h = 0; h < path->heads; h++) {
-        if (head_dim == VW && at == 0 && n > 1 && n <= VW)
-            path_keys_block(path, h, k + h * head_dim, ld, n);
+        if (head_dim == VW && n > 1 && at + n <= VW)
+            path_keys_block(path, h, at, k + h * head_dim, ldk, n);
         else if (head_dim == 16)
-            path_keys(path, h, at, k + h * head_dim, ld, n, 16);
+            path_keys(path, h, at, k + h * head_dim, ldk, n, 16);
         else
-            path_keys(path, h, at, k + h * head_dim, ld, n, head_dim);
+            path_keys(path, h, at, k + h * head_dim, ldk, n, head_dim);
     }
     for (i = 0; i < n; i++) {
         float *to = path->values + (at + i) * width;
-        const float *from = v + i * ld;
+        const float *from = v + i * ldv;
 
         for (j = 0; j + VW <= width; j += VW)
             *(vec *)(to + j) = *(const vec *)(from + j);
@@ -172,13 +178,13 @@ ALWAYS_INLINE float path_weights(float *weights, const float *q, const float *ke
     return 1.0f / vec_sum(sum);
 }
 
-/* out [head_dim] = sum of weights * values, times `scale`. */
+/* out [n] = sum of weights * values, times `scale`. */
 ALWAYS_INLINE void path_mix(float *out, const float *weights, const float *values, size_t width,
-                            size_t at, float scale, const size_t head_dim)
+                            size_t at, float scale, const size_t n)
 {
     size_t i = 0, j;
 
-    for (; i + VW <= head_dim; i += VW) {
+    for (; i + VW <= n; i += VW) {
         vec even = {0}, odd = {0};
 
         for (j = 0; j + 1 <= at; j += 2) {
@@ -189,7 +195,7 @@ ALWAYS_INLINE void path_mix(float *out, const float *weights, const float *value
             even += weights[j] * *(const vec *)(values + j * width + i);
         *(vec *)(out + i) = (even + odd) * scale;
     }
-    for (; i < head_dim; i++) {
+    for (; i < n; i++) {
         float sum = 0;
 
         for (j = 0; j <= at; j++)
@@ -198,10 +204,12 @@ ALWAYS_INLINE void path_mix(float *out, const float *weights, const float *value
     }
 }
 
+/* A head mixes its own part of the values, or, with `whole`, all of them. */
 ALWAYS_INLINE void path_rows(float *out, size_t ldo, const lcf_path *path, size_t at,
-                             const float *q, size_t ldq, size_t n, const size_t head_dim)
+                             const float *q, size_t ldq, size_t n, const size_t head_dim,
+                             const bool whole)
 {
-    const size_t width = path->heads * head_dim;
+    const size_t width = path->heads * head_dim, mixed = whole ? width : head_dim;
     const float scale = 1.0f / sqrtf((float)head_dim);
     float *rotated = path->scratch, *weights = path->scratch + head_dim;
     size_t i, h;
@@ -214,8 +222,8 @@ ALWAYS_INLINE void path_rows(float *out, size_t ldo, const lcf_path *path, size_
                         scale);
             inverse = path_weights(weights, rotated, path->keys + h * head_dim * path->lanes,
                                    path->lanes, at, head_dim);
-            path_mix(out + h * head_dim, weights, path->values + h * head_dim, width, at, inverse,
-                     head_dim);
+            path_mix(out + h * mixed, weights, path->values + (whole ? 0 : h * head_dim), width, at,
+                     inverse, mixed);
         }
 }
 
@@ -223,7 +231,15 @@ static void impl_path_attend(float *out, size_t ldo, const lcf_path *path, size_
                              const float *q, size_t ldq, size_t n)
 {
     if (path->head_dim == 16)
-        path_rows(out, ldo, path, at, q, ldq, n, 16);
+        path_rows(out, ldo, path, at, q, ldq, n, 16, false);
     else
-        path_rows(out, ldo, path, at, q, ldq, n, path->head_dim);
+        path_rows(out, ldo, path, at, q, ldq, n, path->head_dim, false);
+}
+
+static void impl_path_attend_whole(float *out, const lcf_path *path, size_t at, const float *q)
+{
+    if (path->head_dim == 16)
+        path_rows(out, 0, path, at, q, 0, 1, 16, true);
+    else
+        path_rows(out, 0, path, at, q, 0, 1, path->head_dim, true);
 }

@@ -32,10 +32,11 @@ typedef struct lcf_simd {
                        size_t in, size_t out);
     void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
                           const float *bias, size_t n, size_t in, size_t out, unsigned flags);
-    void (*path_append)(lcf_path *path, size_t at, const float *k, const float *v, size_t ld,
-                        size_t n);
+    void (*path_append)(lcf_path *path, size_t at, const float *k, size_t ldk, const float *v,
+                        size_t ldv, size_t n);
     void (*path_attend)(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,
                         size_t ldq, size_t n);
+    void (*path_attend_whole)(float *out, const lcf_path *path, size_t at, const float *q);
     /* out[c * ldo + r] = x[r * ldx + c] */
     void (*transpose)(float *out, size_t ldo, const float *x, size_t ldx, size_t rows, size_t cols);
     void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);

@@ -904,6 +904,7 @@ const lcf_simd SIMD_TABLE = {
     .packed_linear = impl_packed_linear,
     .path_append = impl_path_append,
     .path_attend = impl_path_attend,
+    .path_attend_whole = impl_path_attend_whole,
     .dot = impl_dot,
     .axpy = impl_axpy,
     .rows_gather = impl_rows_gather,

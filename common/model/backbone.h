@@ -37,12 +37,21 @@ typedef struct ranker_packer {
  * A faster way for inference, for what freeze.c has prepared. `pack` fills the state, zeroed and of
  * that many bytes, from the weights; it runs twice, first without memory to count. `infer` is the
  * definition's result within 1e-5, on a tape that does not record. All empty where there is none.
+ *
+ * What infer would compute of an item or an example alone, each time it meets it, can be a
+ * constant: so many floats of each, computed once with the plan, and read from r->frozen.
  */
 typedef struct ranker_fast {
     size_t state_bytes;
     bool (*covers)(const lcf_ranker_config *config); /* NULL: every configuration */
     void (*pack)(void *state, ranker_packer *packer);
     lcf_tensor *(*infer)(const ranker_pass *p, ranker_fields *f);
+    bool any_batch; /* infer reads nothing of items and examples that must be frozen */
+    size_t (*item_parts_n)(const lcf_ranker *r);
+    /* Of the targets of a batch that is not frozen, ld floats between rows. */
+    void (*item_parts)(float *out, size_t ld, const ranker_pass *p, ranker_fields *f);
+    size_t (*example_states_n)(const lcf_ranker *r); /* of a side module */
+    void (*example_states)(float *out, const ranker_pass *p, const float *tokens, size_t n);
 } ranker_fast;
 
 struct ranker_backbone {
@@ -82,6 +91,16 @@ struct ranker_side {
     lcf_tensor *(*attention)(const ranker_pass *p, ranker_fields *f);
     ranker_fast fast; /* the extra vector, for a frozen batch */
 };
+
+/* The constants of the target of a row of a frozen batch: the side module's, then the backbone's.
+ */
+static inline const float *lcf_ranker_item_parts(const ranker_pass *p, size_t row)
+{
+    const ranker_frozen *f = &p->r->frozen;
+    const ranker_batch *b = p->batch;
+
+    return f->item_parts + b->catalogue_item[b->item[row]] * f->item_parts_n;
+}
 
 /* registry.c: NULL for a name that there is not. */
 const ranker_backbone *lcf_ranker_find_backbone(const char *name);

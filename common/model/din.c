@@ -106,5 +106,9 @@ const ranker_backbone LCF_BACKBONE_DIN = {
     .state_bytes = sizeof(din),
     .declare = declare,
     .logits = lcf_din_logits,
-    .fast = {.state_bytes = sizeof(din_plan), .pack = lcf_din_pack, .infer = lcf_din_infer},
+    .fast = {.state_bytes = sizeof(din_plan),
+             .pack = lcf_din_pack,
+             .infer = lcf_din_infer,
+             .item_parts_n = lcf_din_item_parts_n,
+             .item_parts = lcf_din_item_parts},
 };

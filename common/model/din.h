@@ -20,11 +20,14 @@ typedef struct din_plan {
     float *q, *m; /* Wq + Wd and Wm, packed field by field */
     float *h;     /* Wh - Wd, packed whole */
     float *att;   /* the second layer of the attention */
-    float *head_user, *head_rest, *head_hidden;
-    size_t rest_dim; /* of all fields of the head but the user */
+    float *head_user, *head_item, *head_rest, *head_hidden;
+    size_t rest_dim; /* of all fields of the head but user and target */
 } din_plan;
 
 void lcf_din_pack(void *plan, ranker_packer *packer);
+/* What an item as the target adds to the first layer of the head [head_hidden[0]]. */
+size_t lcf_din_item_parts_n(const lcf_ranker *r);
+void lcf_din_item_parts(float *out, size_t ld, const ranker_pass *p, ranker_fields *f);
 
 /*
  * The logits of lcf_din_logits for rows that share histories.

@@ -58,8 +58,10 @@ void lcf_din_pack(void *state, ranker_packer *k)
     plan->h = lcf_ranker_pack(k, &s->h, 1, 0, r->item_dim);
     plan->att = lcf_ranker_pack(k, &s->att.w[0], 1, 0, r->config.att_hidden[0]);
     plan->head_user = lcf_ranker_pack(k, &s->head.w[0], 1, 0, r->user_dim);
-    plan->rest_dim = head_dims[1] - r->user_dim;
-    plan->head_rest = lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim, plan->rest_dim);
+    plan->head_item = lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim, r->item_dim);
+    plan->rest_dim = head_dims[1] - r->user_dim - r->item_dim;
+    plan->head_rest =
+        lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim + r->item_dim, plan->rest_dim);
     plan->head_hidden = lcf_ranker_pack(k, &s->head.w[1], 1, 0, r->config.head_hidden[0]);
     d = lcf_ranker_pack(k, &s->d, 1, 0, r->item_dim);
     d_blocks = pack_blocks(k, s->d);
@@ -67,6 +69,22 @@ void lcf_din_pack(void *state, ranker_packer *k)
         plan->q[i] += d_blocks[i];
         plan->h[i] -= d[i];
     }
+}
+
+/* ---- constants of items ---- */
+
+size_t lcf_din_item_parts_n(const lcf_ranker *r)
+{
+    return r->config.head_hidden[0];
+}
+
+void lcf_din_item_parts(float *out, size_t ld, const ranker_pass *p, ranker_fields *f)
+{
+    const din_plan *plan = p->r->frozen.backbone_plan.state;
+    const size_t item = p->r->item_dim;
+
+    lcf_packed_linear(out, ld, f->target->data, item, plan->head_item, NULL, p->batch->rows_n, item,
+                      p->r->config.head_hidden[0], 0);
 }
 
 /* ---- one pass ---- */
@@ -97,7 +115,7 @@ typedef struct infer {
     float *weights;             /* [rows_n, LCF_HISTORY_MAX] */
     float *user;                /* [head_hidden[0]] */
     float *first, *second, *at; /* [BLOCK, of the attention's layers], the last one [BLOCK] */
-    float *rest;                /* [BLOCK, rest_dim] all fields but the user */
+    float *rest;                /* [BLOCK, rest_dim] all fields but user and target */
     float *hidden, *hidden2;    /* [BLOCK, of the head's layers] */
     float *logits;              /* [rows_n] */
 } infer;
@@ -275,23 +293,37 @@ static void weigh(infer *w, size_t row, size_t n, size_t entry, bool tables)
         w->weights[(row + i) * LCF_HISTORY_MAX + entry] = w->at[i];
 }
 
-/* All fields of rows [row, row + n) but the user, in the order of lcf_ranker_fields_with. */
+/* The fields of rows [row, row + n) but user and target, in the order of lcf_ranker_fields_with. */
 static void gather_rest(infer *w, size_t row, size_t n)
 {
     const size_t item = w->r->item_dim, width = w->plan->rest_dim;
-    const lcf_tensor *parts[] = {w->f->target, w->f->context, w->f->extra};
-    size_t at = 0;
+    const lcf_tensor *parts[] = {w->f->context, w->f->extra};
+    size_t at = item;
 
-    for (size_t part = 0; part < 3; part++) {
+    lcf_gemm(w->rest, w->weights + row * LCF_HISTORY_MAX, w->history, false, false, n, item,
+             w->entries_n, 1.0f, 0.0f, LCF_HISTORY_MAX, item, width);
+    for (size_t part = 0; part < 2; part++) {
         const size_t dim = parts[part] ? parts[part]->dims[1] : 0;
 
         for (size_t i = 0; i < n && dim; i++)
             memcpy(w->rest + i * width + at, parts[part]->data + (row + i) * dim,
                    dim * sizeof(float));
-        at += dim + (part == 0 ? item : 0); /* behind the target, the pooled history */
+        at += dim;
     }
-    lcf_gemm(w->rest + item, w->weights + row * LCF_HISTORY_MAX, w->history, false, false, n, item,
-             w->entries_n, 1.0f, 0.0f, LCF_HISTORY_MAX, item, width);
+}
+
+/* What user and target give to the head's first layer for rows [row, row + n). */
+static void begin_head(infer *w, size_t row, size_t n)
+{
+    const size_t h0 = w->r->config.head_hidden[0];
+
+    for (size_t i = 0; i < n; i++) {
+        const float *item = lcf_ranker_item_parts(w->p, row + i) + w->r->frozen.side_parts_n;
+        float *restrict to = w->hidden + i * h0;
+
+        for (size_t j = 0; j < h0; j++)
+            to[j] = w->user[j] + item[j];
+    }
 }
 
 static void head(infer *w, size_t row, size_t n)
@@ -301,8 +333,9 @@ static void head(infer *w, size_t row, size_t n)
     const ranker_mlp *mlp = &w->s->head;
 
     gather_rest(w, row, n);
-    lcf_packed_linear(w->hidden, h0, w->rest, width, w->plan->head_rest, w->user, n, width, h0,
-                      LCF_PACKED_RELU);
+    begin_head(w, row, n);
+    lcf_packed_linear(w->hidden, h0, w->rest, width, w->plan->head_rest, NULL, n, width, h0,
+                      LCF_PACKED_ADD | LCF_PACKED_RELU);
     lcf_packed_linear(w->hidden2, h1, w->hidden, h0, w->plan->head_hidden, value(w, mlp->b[1]), n,
                       h0, h1, LCF_PACKED_RELU);
     lcf_linear(w->logits + row, w->hidden2, value(w, mlp->w[2]), value(w, mlp->b[2]), n, h1, 1);

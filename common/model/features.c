@@ -59,7 +59,6 @@ typedef struct builder {
     const lcf_ranker_source *source;
     const lcf_ranker_row *rows;
     id_map items;
-    uint32_t *catalogue_item; /* [b->items_n] or one that is described, behind them */
 } builder;
 
 static uint32_t *alloc_u32(lcf_tape *tape, size_t n)
@@ -105,7 +104,7 @@ static uint32_t put_item(builder *w, uint32_t item, uint8_t label)
         id_map_put(&fresh, &w->items, id * LCF_EVENT_LABELS_N + known(label, LCF_EVENT_LABELS_N));
 
     if (fresh) {
-        w->catalogue_item[position] = id;
+        w->b->catalogue_item[position] = id;
         w->b->item_label[position] = known(label, LCF_EVENT_LABELS_N);
     }
     return position;
@@ -288,10 +287,10 @@ static bool build_decisions(builder *w)
     b->history = alloc_u32(w->tape, b->decisions_n);
     b->history_offsets = alloc_u32(w->tape, b->decisions_n + 1);
     b->history_items = alloc_u32(w->tape, entries);
-    w->catalogue_item = alloc_u32(w->tape, entries + b->decisions_n);
+    w->b->catalogue_item = alloc_u32(w->tape, entries + b->decisions_n);
     b->item_label = alloc_u32(w->tape, entries + b->decisions_n);
     if (!b->user || !b->item || !b->history || !b->history_offsets || !b->history_items ||
-        !w->catalogue_item || !b->item_label ||
+        !w->b->catalogue_item || !b->item_label ||
         !id_map_init(&w->items, w->tape, entries + b->decisions_n))
         return false;
     fill_decisions(w);
@@ -308,7 +307,7 @@ static bool build_items(builder *w)
     uint32_t at = 0;
 
     for (size_t i = 0; i < b->items_n; i++)
-        categories += facts_of(w->source, w->catalogue_item[i]).categories_n;
+        categories += facts_of(w->source, w->b->catalogue_item[i]).categories_n;
     b->item_id = alloc_u32(w->tape, b->items_n);
     b->item_brand = alloc_u32(w->tape, b->items_n);
     b->category_offsets = alloc_u32(w->tape, b->items_n + 1);
@@ -317,7 +316,7 @@ static bool build_items(builder *w)
         return false;
     b->category_offsets[0] = 0;
     for (size_t i = 0; i < b->items_n; i++) {
-        const item_facts item = facts_of(w->source, w->catalogue_item[i]);
+        const item_facts item = facts_of(w->source, w->b->catalogue_item[i]);
 
         b->item_id[i] = known(item.id, config->items_n);
         b->item_brand[i] = known(item.brand, config->brands_n);
@@ -368,7 +367,7 @@ static void history_text(float *out, const builder *w, uint32_t history)
     const size_t n = b->history_offsets[history + 1] - begin;
 
     for (size_t i = 0; i < n; i++)
-        items[i] = w->catalogue_item[b->history_items[begin + i]];
+        items[i] = w->b->catalogue_item[b->history_items[begin + i]];
     lcf_embeddings_mean(out, w->source->item_vectors, items, n);
 }
 
@@ -380,7 +379,7 @@ static size_t put_item_texts(builder *w, id_map *map)
 
     if (b->frozen) {
         for (size_t i = 0; i < b->decisions_n; i++)
-            b->item_text[i] = w->catalogue_item[b->item[i]];
+            b->item_text[i] = w->b->catalogue_item[b->item[i]];
         return 0;
     }
     for (size_t i = 0; i < b->decisions_n; i++) {
@@ -389,7 +388,7 @@ static size_t put_item_texts(builder *w, id_map *map)
         b->item_text[i] = id_map_put(&fresh, map, b->item[i]);
         if (fresh)
             memcpy(b->texts + b->item_text[i] * dim,
-                   facts_of(w->source, w->catalogue_item[b->item[i]]).text_vec,
+                   facts_of(w->source, w->b->catalogue_item[b->item[i]]).text_vec,
                    dim * sizeof(float));
     }
     return map->n;
@@ -447,7 +446,7 @@ static bool build_knowledge(builder *w)
         return false;
     for (size_t i = 0; i < b->rows_n; i++) {
         const lcf_ranker_row *row = &w->rows[i];
-        const uint32_t item = w->catalogue_item[b->item[i]];
+        const uint32_t item = w->b->catalogue_item[b->item[i]];
 
         b->user_knowledge[i] = lcf_known_before(&k->users, k->dim, row->user, row->time);
         b->item_knowledge[i] = lcf_known_before(&k->items, k->dim, item, row->time);
@@ -472,7 +471,7 @@ ranker_batch *lcf_ranker_batch_build(lcf_tape *tape, const lcf_ranker *r,
     if (r->side->needs & LCF_RANKER_EXAMPLES && !build_examples(&w))
         return NULL;
     if (!build_decisions(&w) || !build_items(&w) || !build_pairs(&w) ||
-        !lcf_ranker_take_fields(w.b, tape, r, source, rows, w.catalogue_item))
+        !lcf_ranker_take_fields(w.b, tape, r, source, rows, w.b->catalogue_item))
         return NULL;
     if (r->side->needs & LCF_RANKER_VECTORS && !build_texts(&w))
         return NULL;

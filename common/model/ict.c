@@ -473,7 +473,13 @@ const ranker_side LCF_SIDE_ICT = {
     .text_tokens = lcf_ict_text_tokens,
     .example_tokens = example_tokens,
     .attention = last_attention,
-    .fast = {.state_bytes = sizeof(ict_plan), .pack = lcf_ict_pack, .infer = lcf_ict_infer},
+    .fast = {.state_bytes = sizeof(ict_plan),
+             .pack = lcf_ict_pack,
+             .infer = lcf_ict_infer,
+             .item_parts_n = lcf_ict_item_parts_n,
+             .item_parts = lcf_ict_item_parts,
+             .example_states_n = lcf_ict_example_states_n,
+             .example_states = lcf_ict_example_states},
 };
 
 const ranker_side LCF_SIDE_ICT_NOCOT = {

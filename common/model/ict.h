@@ -33,9 +33,18 @@ typedef struct ict_plan {
     const float *x_user, *x_item, *x_history; /* the first layer of x by its inputs, packed */
     const float *x_out;
     ict_plan_layer layers[LCF_RANKER_LAYERS_MAX];
+    const float *last_k, *last_qk; /* of the last layer, packed */
+    const float *last_ov;          /* its o after its v, for each head the whole of both, packed */
 } ict_plan;
 
 void lcf_ict_pack(void *plan, ranker_packer *packer);
+/* What an item adds to the first layer of its decision's token [x_hidden]. */
+size_t lcf_ict_item_parts_n(const lcf_ranker *r);
+void lcf_ict_item_parts(float *out, size_t ld, const ranker_pass *p, ranker_fields *f);
+/* An example that stands first in its sequence sees nobody else: its tokens as they enter each
+ * layer but the first [layers_n - 1, 3, dim]. */
+size_t lcf_ict_example_states_n(const lcf_ranker *r);
+void lcf_ict_example_states(float *out, const ranker_pass *p, const float *tokens, size_t n);
 
 /*
  * The hidden states that `forward` of ict.c gives for a frozen batch.

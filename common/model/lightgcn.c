@@ -205,7 +205,7 @@ const ranker_backbone LCF_BACKBONE_LIGHTGCN = {
     .graph = true,
     .declare = declare,
     .logits = logits,
-    .fast = {.state_bytes = sizeof(lightgcn_fast), .pack = pack, .infer = infer},
+    .fast = {.state_bytes = sizeof(lightgcn_fast), .pack = pack, .infer = infer, .any_batch = true},
 };
 
 const ranker_backbone LCF_BACKBONE_BINLIGHTGCN = {
@@ -215,6 +215,9 @@ const ranker_backbone LCF_BACKBONE_BINLIGHTGCN = {
     .graph = true,
     .declare = declare_binary,
     .logits = binary_logits,
-    .fast = {.state_bytes = sizeof(lightgcn_fast), .pack = pack, .infer = infer_binary},
+    .fast = {.state_bytes = sizeof(lightgcn_fast),
+             .pack = pack,
+             .infer = infer_binary,
+             .any_batch = true},
     .codes = codes,
 };

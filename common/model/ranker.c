@@ -331,11 +331,13 @@ static lcf_tensor *logits_of(lcf_tensor **loss, const ranker_pass *p, bool want_
     const lcf_ranker *r = p->r;
     ranker_fields fields;
 
+    const bool may_infer = p->batch->frozen || (r->backbone->fast.any_batch && !p->grads);
+
     lcf_ranker_fields_build(&fields, p);
     if (r->side->forward)
         fields.extra = side_of(loss, p, &fields, want_loss);
-    return p->batch->frozen && r->frozen.backbone_plan.state ? r->backbone->fast.infer(p, &fields)
-                                                             : r->backbone->logits(p, &fields);
+    return may_infer && r->frozen.backbone_plan.state ? r->backbone->fast.infer(p, &fields)
+                                                      : r->backbone->logits(p, &fields);
 }
 
 void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *tape,

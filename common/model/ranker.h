@@ -216,18 +216,19 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *t
 
 /*
  * Computes once what follows from the weights and the source alone (the tokens of item texts and of
- * examples), for all later passes over this source on tapes that do not record. Their results stay
- * those of lcf_ranker_forward to 1e-6. After a change of the weights or of the source: thaw.
+ * examples, and what the fast way computes of an item or an example alone), for all later passes over
+ * this source on tapes that do not record. Their results stay those of lcf_ranker_forward to 1e-5.
+ * After a change of the weights or of the source: thaw.
  *
  * errors   those of lcf_ranker_check_source; ENOMEM, nothing is frozen then
- * memory   ICT: 4 * dim * (items + 3 * examples) bytes, until thaw or free; keeps the source's
- *          pointers
+ * memory   4 bytes an item and float of head_hidden[0] (DIN) and dim + x_hidden (ICT), an example
+ *          and float of 3 * dim * layers_n (ICT), until thaw or free; keeps the source's pointers
  * threads  not while another thread uses `r`
- * cost     about one pass over all examples; nothing where no side module has tokens
+ * cost     about one pass over all examples
  */
 lcf_status lcf_ranker_freeze(lcf_ranker *r, const lcf_ranker_source *source, lcf_err *err);
 void lcf_ranker_thaw(lcf_ranker *r); /* nothing frozen is fine */
-/* What is frozen has tokens: of a side module that has any. */
+/* What is frozen has tokens, or other constants of items and examples. */
 bool lcf_ranker_has_tokens(const lcf_ranker *r);
 /* Writes them; r has tokens. source: schemas/snapshot.md. errors: as lcf_bundle_commit */
 lcf_status lcf_ranker_save_tokens(const lcf_ranker *r, const char *path, lcf_err *err);

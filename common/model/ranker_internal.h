@@ -28,9 +28,12 @@ typedef struct ranker_plan {
 /* What follows from the weights and the source alone, computed once for inference. */
 typedef struct ranker_frozen {
     lcf_ranker_source source; /* for which it holds; catalogue NULL when nothing is frozen */
-    lcf_bundle *tokens;       /* holds the tokens when they come from a file; else they are ours */
+    lcf_bundle *tokens;       /* holds what follows when it comes from a file; else it is ours */
     float *item_tokens;       /* [items_n, dim] mapped item texts */
     float *example_tokens;    /* [examples_n, tokens_n * dim] decision, CoT, label */
+    float *item_parts;        /* [items_n, parts of the side module, of the backbone] */
+    float *example_states;    /* [examples_n, of the side module] */
+    size_t side_parts_n, item_parts_n, example_states_n; /* floats of a row; 0: there are none */
     ranker_plan side_plan, backbone_plan;
 } ranker_frozen;
 
@@ -101,6 +104,7 @@ typedef struct ranker_batch {
 
     /* Items, each once, as rows of the tables (0 where a table does not know it). */
     size_t items_n;
+    uint32_t *catalogue_item; /* or one that is described, behind them */
     uint32_t *item_id, *item_brand;
     uint32_t *item_label; /* lcf_event_label of it as a history's; 0 for targets */
     uint32_t *categories, *category_offsets; /* [.], [items_n + 1] */

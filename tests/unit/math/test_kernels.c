@@ -435,6 +435,25 @@ static void adam_once(void)
     free(v2);
 }
 
+/* What the heads of a path's last token make of whole values, against attention of the whole
+ * sequence `s` with the heads' values moved on by `shift`. */
+static void check_whole(const float *whole, const float *q, const float *k, const float *v,
+                        const lcf_attention_shape *s, size_t shift)
+{
+    const size_t heads = s->heads, hd = s->head_dim, width = heads * hd;
+    float *moved = numbers(s->t * width), *want = numbers(s->t * width);
+
+    for (size_t i = 0; i < s->t * heads; i++)
+        memcpy(moved + i * hd, v + (i / heads * heads + (i + shift) % heads) * hd,
+               hd * sizeof(*moved));
+    lcf_ref_attention(want, q, k, moved, s);
+    for (size_t h = 0; h < heads; h++)
+        assert_close(whole + h * width + (h + shift) % heads * hd,
+                     want + (s->t - 1) * width + h * hd, hd, 1e-5);
+    free(moved);
+    free(want);
+}
+
 /* A path that was longer and other before, grown in pieces, against RoPE and attention of the whole
  * sequence. */
 static void path_once(void)
@@ -442,28 +461,33 @@ static void path_once(void)
     size_t heads = size_up_to(3), hd = 2 * size_up_to(12), t = size_up_to(40), width = heads * hd;
     lcf_attention_shape s = {1, t, heads, heads, hd, NULL};
     float *q = numbers(t * width), *k = numbers(t * width), *v = numbers(t * width);
-    float *out = numbers(t * width), *want = numbers(t * width), *memory;
+    float *out = numbers(t * width), *want = numbers(t * width), *whole = numbers(heads * width);
+    float *memory;
     lcf_path path;
 
     memory = numbers(lcf_path_floats(heads, hd, t));
     lcf_path_bind(&path, memory, heads, hd, t, 100.0f);
-    lcf_path_append(&path, 0, v, q, width, t);
+    lcf_path_append(&path, 0, v, width, q, width, t);
     for (size_t at = 0, n; at < t; at += n) {
         n = size_up_to(t - at);
-        lcf_path_append(&path, at, k + at * width, v + at * width, width, n);
+        lcf_path_append(&path, at, k + at * width, width, v + at * width, width, n);
         lcf_path_attend(out + at * width, width, &path, at, q + at * width, width, n);
     }
+    lcf_path_attend_whole(whole, &path, t - 1, q + (t - 1) * width);
     for (size_t i = 0; i < t; i++) {
         lcf_ref_rope(q + i * width, heads, hd, i, 100.0f);
         lcf_ref_rope(k + i * width, heads, hd, i, 100.0f);
     }
     lcf_ref_attention(want, q, k, v, &s);
     assert_close(out, want, t * width, 1e-5);
+    for (size_t shift = 0; shift < heads; shift++)
+        check_whole(whole, q, k, v, &s, shift);
     free(q);
     free(k);
     free(v);
     free(out);
     free(want);
+    free(whole);
     free(memory);
 }
 
