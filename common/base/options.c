@@ -131,7 +131,7 @@ static void take_list(binding *b, const lcf_option *o, const char *name, const c
     *(size_t *)(void *)(b->base + o->list.n_offset) = n;
 }
 
-static void take(binding *b, const lcf_option *o, const char *text, struct argp_state *state)
+static void take(binding *b, const lcf_option *o, char *text, struct argp_state *state)
 {
     void *at = b->base + o->offset;
     lcf_err err = LCF_ERR_INIT;
@@ -178,12 +178,12 @@ static void take(binding *b, const lcf_option *o, const char *text, struct argp_
 
 /* ---- argp's side ---- */
 
-/* What is no option goes to the next row without a name; one of many texts takes all the rest. */
-static error_t take_operand(binding *b, const char *text, struct argp_state *state)
+/* What is no option goes to the next row without a name; a row of many takes all the rest. */
+static error_t take_operand(binding *b, char *text, struct argp_state *state)
 {
     const lcf_option *o = b->operand ? b->operand : b->rows;
 
-    if (!b->operand || o->kind != LCF_KIND_TEXTS) {
+    if (!b->operand || (o->kind != LCF_KIND_TEXTS && o->kind != LCF_KIND_CALL)) {
         o += b->operand != NULL;
         while (o->kind != LCF_KIND_END && !is_operand(o))
             o++;

@@ -17,9 +17,9 @@
  *
  * The LCF_OPT_ macros name a field of the type `arguments` of the file that they stand in. They do
  * not compile where the field is of a type that the kind of option cannot fill, or too narrow for
- * its range. A row without a name takes what is no option: rows of one text in their order, then
- * LCF_OPT_TEXTS all the rest. Fields of options that are not given are left as they are: defaults
- * are what the verb puts there before.
+ * its range. A row without a name takes what is no option, in the order of these rows;
+ * LCF_OPT_TEXTS and LCF_OPT_CALL take all the rest. Fields of options that are not given are left
+ * as they are: defaults are what the verb puts there before.
  *
  * memory   texts in fields are argv's, or the configuration's: they live as long as the program
  * threads  for the main thread, before there are others
@@ -78,7 +78,7 @@ typedef struct lcf_option {
         const char *const *words;      /* until NULL */
         const struct lcf_option *rows; /* of the table that is included */
         lcf_status (*parse)(void *field, const char *text, lcf_err *err);
-        void (*call)(void *arguments, const char *text, struct argp_state *state);
+        void (*call)(void *arguments, char *text, struct argp_state *state);
     };
 } lcf_option;
 

@@ -44,7 +44,7 @@ static lcf_status parse_even(void *field, const char *text, lcf_err *err)
     return LCF_OK;
 }
 
-static void add(void *input, const char *text, struct argp_state *state)
+static void add(void *input, char *text, struct argp_state *state)
 {
     arguments *a = input;
 
