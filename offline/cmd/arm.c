@@ -2,18 +2,24 @@
  */
 #include "offline/eval/arm_runs.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_OUT = 0x100, OPT_FORCE, OPT_JSON };
+typedef struct arguments {
+    lcf_arm_options arm;
+    lcf_cli_texts runs;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"out", OPT_OUT, "DIR", 0, "The arm; replaced in one step", 1},
-    {"force", OPT_FORCE, NULL, 0, "Also when the result is up to date", 2},
-    {"json", OPT_JSON, NULL, 0, "Print the number of seeds as JSON on stdout", 2},
+static const lcf_option OPTIONS[] = {
+    {"out", "DIR", "The arm; replaced in one step", 1, LCF_OPT_TEXT(arm.out), LCF_REQUIRED},
+    LCF_ROW_FORCE(2, "result is", arm.force),
+    LCF_ROW_JSON(2, "the number of seeds as JSON on stdout"),
+    {NULL, "RUN...", NULL, 0, LCF_OPT_TEXTS(runs), LCF_REQUIRED},
     {0},
 };
 
@@ -27,40 +33,6 @@ static const char DOC[] =
     "  llmcf arm judged-1 judged-2 judged-3 --out binllm\n"
     "  llmcf compare --baseline din binllm --out compare";
 
-typedef struct arguments {
-    lcf_arm_options arm;
-    lcf_cli_texts runs;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_OUT:
-        a->arm.out = text;
-        return 0;
-    case OPT_FORCE:
-        a->arm.force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        lcf_cli_texts_add(&a->runs, state, text);
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->runs.n || !a->arm.out)
-            argp_error(state, "at least one RUN and --out are needed");
-        a->arm.runs = a->runs.list;
-        a->arm.runs_n = a->runs.n;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 static lcf_status print_json(size_t seeds_n, bool current, lcf_err *err)
 {
     json_t *json = json_pack("{s:b, s:I}", "current", current, "seeds", (json_int_t)seeds_n);
@@ -72,13 +44,15 @@ static lcf_status print_json(size_t seeds_n, bool current, lcf_err *err)
 
 int lcf_cmd_arm(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "RUN...", DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"arm", DOC, OPTIONS, NULL, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     size_t seeds_n = 0;
-    lcf_status status = lcf_cli_parse(&argp, "arm", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
+    a.arm.runs = a.runs.list;
+    a.arm.runs_n = a.runs.n;
     if (!status)
         status = lcf_arm_step(&seeds_n, &current, &a.arm, &err);
     if (!status) {

@@ -1,7 +1,8 @@
 /* llmcf chart: columns of a CSV file as one SVG. */
-#include "common/base/cli.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/data/rows.h"
 #include "offline/eval/charts.h"
@@ -14,14 +15,19 @@
 #define SERIES_MAX 6
 #define POINTS_MAX ((size_t)1 << 20)
 
-enum { OPT_X = 0x100, OPT_Y, OPT_BY, OPT_TITLE, OPT_OUT };
+typedef struct arguments {
+    const char *csv, *out, *title;
+    const char *names[3]; /* x, y, by */
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"x", OPT_X, "COLUMN", 0, "What is to the right", 1},
-    {"y", OPT_Y, "COLUMN", 0, "What is up", 1},
-    {"by", OPT_BY, "COLUMN", 0, "One series for each of its values, at most six (default: one)", 1},
-    {"title", OPT_TITLE, "TEXT", 0, "For those who cannot see it (default: y over x)", 1},
-    {"out", OPT_OUT, "FILE.svg", 0, "The chart", 1},
+static const lcf_option OPTIONS[] = {
+    {"x", "COLUMN", "What is to the right", 1, LCF_OPT_TEXT(names[0]), LCF_REQUIRED},
+    {"y", "COLUMN", "What is up", 1, LCF_OPT_TEXT(names[1]), LCF_REQUIRED},
+    {"by", "COLUMN", "One series for each of its values, at most six (default: one)", 1,
+     LCF_OPT_TEXT(names[2])},
+    {"title", "TEXT", "For those who cannot see it (default: y over x)", 1, LCF_OPT_TEXT(title)},
+    {"out", "FILE.svg", "The chart", 1, LCF_OPT_TEXT(out), LCF_REQUIRED},
+    {NULL, "FILE.csv", NULL, 0, LCF_OPT_TEXT(csv), LCF_REQUIRED},
     {0},
 };
 
@@ -33,11 +39,6 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf chart loss.csv --x step --y loss --by run --out loss.svg";
 
-typedef struct arguments {
-    const char *csv, *out, *title;
-    const char *names[3]; /* x, y, by */
-} arguments;
-
 typedef struct series {
     char *name;
     double *x, *y;
@@ -48,36 +49,6 @@ typedef struct chart_data {
     series list[SERIES_MAX];
     size_t n;
 } chart_data;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_X:
-    case OPT_Y:
-    case OPT_BY:
-        a->names[key - OPT_X] = text;
-        return 0;
-    case OPT_TITLE:
-        a->title = text;
-        return 0;
-    case OPT_OUT:
-        a->out = text;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (a->csv)
-            argp_error(state, "'%s' is too many", text);
-        a->csv = text;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->csv || !a->out || !a->names[0] || !a->names[1])
-            argp_error(state, "the CSV file, --x, --y and --out are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 /* ---- reading ---- */
 
@@ -247,10 +218,10 @@ static lcf_status run(const arguments *a, lcf_err *err)
 
 int lcf_cmd_chart(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "FILE.csv", DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"chart", DOC, OPTIONS, NULL, NULL};
     arguments a = {.csv = NULL};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "chart", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status)
         status = run(&a, &err);

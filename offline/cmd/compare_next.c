@@ -2,40 +2,37 @@
  * work is in offline/eval/ranks_compare.h. */
 #include "offline/eval/ranks_compare.h"
 
-#include "common/base/cli.h"
 #include "common/base/json.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    OPT_A = 0x100,
-    OPT_B,
-    OPT_SPLIT,
-    OPT_OUT,
-    OPT_REPLICATES,
-    OPT_SEED,
-    OPT_SEEDS_FIXED,
-    OPT_THREADS,
-    OPT_JSON,
-};
+typedef struct arguments {
+    const char *dir[2], *split, *out;
+    lcf_ranks_compare_options options;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"a", OPT_A, "DIR", 0, "The first run, made by `llmcf train-next`", 1},
-    {"b", OPT_B, "DIR", 0, "The second one; differences are B - A", 1},
-    {"split", OPT_SPLIT, "NAME", 0, "valid or test (default test)", 1},
-    {"out", OPT_OUT, "FILE", 0, "The comparison as JSON; replaced in one step", 1},
-    {"replicates", OPT_REPLICATES, "N", 0, "Of the bootstrap (default 2000)", 2},
-    {"seed", OPT_SEED, "N", 0, "Of the bootstrap (default 1)", 2},
-    {"seeds-fixed", OPT_SEEDS_FIXED, NULL, 0,
-     "Do not draw seeds, too: the intervals then speak of users only", 2},
-    {"threads", OPT_THREADS, "N", 0, "Default: one per processor; the result does not depend on it",
-     3},
-    {"json", OPT_JSON, NULL, 0, "Print the comparison as JSON on stdout", 3},
+static const lcf_option OPTIONS[] = {
+    {"a", "DIR", "The first run, made by `llmcf train-next`", 1, LCF_OPT_TEXT(dir[0]),
+     LCF_REQUIRED},
+    {"b", "DIR", "The second one; differences are B - A", 1, LCF_OPT_TEXT(dir[1]), LCF_REQUIRED},
+    {"split", "NAME", "valid or test (default test)", 1, LCF_OPT_WORD(split, "valid", "test")},
+    {"out", "FILE", "The comparison as JSON; replaced in one step", 1, LCF_OPT_TEXT(out)},
+    {"replicates", "N", "Of the bootstrap (default 2000)", 2,
+     LCF_OPT_WHOLE(options.replicates_n, 1, 1000000)},
+    LCF_ROW_SEED(2, "Of the bootstrap (default 1)", options.seed),
+    {"seeds-fixed", NULL, "Do not draw seeds, too: the intervals then speak of users only", 2,
+     LCF_OPT_FLAG(options.seeds_fixed)},
+    {"threads", "N", "Default: one per processor; the result does not depend on it", 3,
+     LCF_OPT_WHOLE(options.threads, 0, 1024)},
+    LCF_ROW_JSON(3, "the comparison as JSON on stdout"),
     {0},
 };
 
@@ -46,53 +43,6 @@ static const char DOC[] =
     "\v"
     "Example:\n"
     "  llmcf compare-next --a next-gru4rec --b next-sasrec";
-
-typedef struct arguments {
-    const char *dir[2], *split, *out;
-    lcf_ranks_compare_options options;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_A:
-        a->dir[0] = text;
-        return 0;
-    case OPT_B:
-        a->dir[1] = text;
-        return 0;
-    case OPT_SPLIT:
-        a->split = lcf_cli_choice(state, "split", text, "valid", "test", NULL) ? "test" : "valid";
-        return 0;
-    case OPT_OUT:
-        a->out = text;
-        return 0;
-    case OPT_REPLICATES:
-        a->options.replicates_n = (size_t)lcf_cli_u64(state, "replicates", text, 1, 1000000);
-        return 0;
-    case OPT_SEED:
-        a->options.seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_SEEDS_FIXED:
-        a->options.seeds_fixed = true;
-        return 0;
-    case OPT_THREADS:
-        a->options.threads = (size_t)lcf_cli_u64(state, "threads", text, 0, 1024);
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->dir[0] || !a->dir[1])
-            argp_error(state, "--a and --b are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static lcf_status open_ranks(lcf_ranks *out, const char *dir, const char *split, lcf_err *err)
 {
@@ -146,11 +96,11 @@ static lcf_status compare(json_t **result, const arguments *a, lcf_err *err)
 
 int lcf_cmd_compare_next(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"compare-next", DOC, OPTIONS, NULL, NULL};
     arguments a = {.split = "test", .options = LCF_RANKS_COMPARE_OPTIONS_INIT};
     lcf_err err = LCF_ERR_INIT;
     json_t *result = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "compare-next", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status) {
         lcf_stop_install();

@@ -2,9 +2,10 @@
  * offline/eval/experiment. */
 #include "offline/eval/experiment/experiment.h"
 
-#include "common/base/cli.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -13,27 +14,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_LOG = 0x100, OPT_A, OPT_B, OPT_SHARE, OPT_PLANNED, OPT_REQUIRE, OPT_OUT, OPT_JSON };
-
 #define REQUIRE_MAX 64
 
-static const struct argp_option OPTIONS[] = {
-    {"log", OPT_LOG, "FILE", 0,
+typedef struct arguments {
+    const char *log, *out, *arms[2];
+    lcf_cli_texts require;
+    double share, planned;
+    bool json;
+} arguments;
+
+static const lcf_option OPTIONS[] = {
+    {"log", "FILE",
      "One row per user in the order of arrival: CSV or .tsv, with .zst or without; columns user, "
      "arm, outcome and, for CUPED, before",
-     1},
-    {"a", OPT_A, "NAME", 0, "The baseline's name in the column arm (default a)", 1},
-    {"b", OPT_B, "NAME", 0, "The name of the arm in question (default b)", 1},
-    {"share", OPT_SHARE, "SHARE", 0, "The planned share of users in arm B (default 0.5)", 2},
-    {"planned", OPT_PLANNED, "N", 0,
+     1, LCF_OPT_TEXT(log), LCF_REQUIRED},
+    {"a", "NAME", "The baseline's name in the column arm (default a)", 1, LCF_OPT_TEXT(arms[0])},
+    {"b", "NAME", "The name of the arm in question (default b)", 1, LCF_OPT_TEXT(arms[1])},
+    {"share", "SHARE", "The planned share of users in arm B (default 0.5)", 2,
+     LCF_OPT_REAL(share, 1e-6, 1 - 1e-6)},
+    {"planned", "N",
      "The planned number of users, where the intervals of monitoring are tightest (default: as "
      "many as there are)",
-     2},
-    {"require", OPT_REQUIRE, "CONDITION", 0,
+     2, LCF_OPT_REAL(planned, 1, 1e15)},
+    {"require", "CONDITION",
      "A condition of the gate, such as 'lift_low > 0'; may be given several times, all must hold",
-     2},
-    {"out", OPT_OUT, "FILE", 0, "Where the result goes as JSON", 3},
-    {"json", OPT_JSON, NULL, 0, "Print it on stdout", 3},
+     2, LCF_OPT_TEXTS(require)},
+    {"out", "FILE", "Where the result goes as JSON", 3, LCF_OPT_TEXT(out)},
+    LCF_ROW_JSON(3, "it on stdout"),
     {0},
 };
 
@@ -50,63 +57,14 @@ static const char DOC[] =
     "  llmcf experiment --log users.csv --a control --b ict \\\n"
     "    --require 'lift_low > 0'";
 
-typedef struct arguments {
-    const char *log, *out, *arms[2];
-    const char *require[REQUIRE_MAX];
-    size_t require_n;
-    double share, planned;
-    bool json;
-} arguments;
-
-static double parse_number(struct argp_state *state, const char *option, const char *text,
-                           double above, double below)
+static void check(void *input, struct argp_state *state)
 {
-    double value;
+    const arguments *a = input;
 
-    if (!lcf_parse_f64(text, strlen(text), &value) || !(value > above && value < below))
-        argp_error(state, "--%s must be a number between %g and %g, not '%s'", option, above, below,
-                   text);
-    return value;
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_LOG:
-        a->log = text;
-        return 0;
-    case OPT_A:
-    case OPT_B:
-        a->arms[key == OPT_B] = text;
-        return 0;
-    case OPT_SHARE:
-        a->share = parse_number(state, "share", text, 0, 1);
-        return 0;
-    case OPT_PLANNED:
-        a->planned = parse_number(state, "planned", text, 0, 1e15);
-        return 0;
-    case OPT_REQUIRE:
-        if (a->require_n == REQUIRE_MAX)
-            argp_error(state, "more than %d conditions", REQUIRE_MAX);
-        a->require[a->require_n++] = text;
-        return 0;
-    case OPT_OUT:
-        a->out = text;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->log)
-            argp_error(state, "--log is needed");
-        if (!strcmp(a->arms[0], a->arms[1]))
-            argp_error(state, "--a and --b have the same name");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (!strcmp(a->arms[0], a->arms[1]))
+        argp_error(state, "--a and --b have the same name");
+    if (a->require.n > REQUIRE_MAX)
+        argp_error(state, "more than %d conditions", REQUIRE_MAX);
 }
 
 static lcf_status parse_conditions(lcf_gate_condition *out, const arguments *a, lcf_err *err)
@@ -114,8 +72,8 @@ static lcf_status parse_conditions(lcf_gate_condition *out, const arguments *a, 
     lcf_figures known;
 
     lcf_experiment_figures(&known, NULL);
-    for (size_t i = 0; i < a->require_n; i++) {
-        lcf_status status = lcf_gate_parse(&out[i], a->require[i], &known, err);
+    for (size_t i = 0; i < a->require.n; i++) {
+        lcf_status status = lcf_gate_parse(&out[i], a->require.list[i], &known, err);
         if (status)
             return status;
     }
@@ -151,7 +109,7 @@ static lcf_status write_result(const lcf_experiment *e, const arguments *a,
                                const lcf_gate_condition *conditions, lcf_err *err)
 {
     json_t *json = NULL;
-    lcf_status status = lcf_experiment_json(&json, e, a->arms, conditions, a->require_n, err);
+    lcf_status status = lcf_experiment_json(&json, e, a->arms, conditions, a->require.n, err);
 
     if (!status && a->out)
         status = lcf_json_save(a->out, json, err);
@@ -176,8 +134,8 @@ static lcf_status run(const arguments *a, lcf_err *err)
         status = lcf_experiment_analyse(&e, &log, a->share, a->planned, err);
     if (!status) {
         lcf_experiment_figures(&figures, &e);
-        passed = lcf_gate_check(conditions, a->require_n, &figures);
-        summarise(&e, lcf_experiment_verdict(&e, conditions, a->require_n));
+        passed = lcf_gate_check(conditions, a->require.n, &figures);
+        summarise(&e, lcf_experiment_verdict(&e, conditions, a->require.n));
         status = write_result(&e, a, conditions, err);
     }
     if (!status && e.mismatch_p < LCF_RATIO_MISMATCH_P)
@@ -190,12 +148,13 @@ static lcf_status run(const arguments *a, lcf_err *err)
 
 int lcf_cmd_experiment(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"experiment", DOC, OPTIONS, check, NULL};
     arguments a = {.arms = {"a", "b"}, .share = 0.5};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "experiment", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status)
         status = run(&a, &err);
+    lcf_cli_texts_dispose(&a.require);
     return lcf_cli_finish("experiment", status, &err);
 }

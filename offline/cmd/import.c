@@ -1,21 +1,27 @@
 /* llmcf import: published LLaMA weights as GGUF. */
 #include "offline/llama/import.h"
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_TOKENIZER = 0x100, OPT_OUT, OPT_TYPE, OPT_FORCE };
+typedef struct arguments {
+    const char *dir, *out, *tokenizer;
+    lcf_gguf_type type;
+    bool force;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"out", OPT_OUT, "FILE.gguf", 0, "The model; appears when it is complete", 1},
-    {"tokenizer", OPT_TOKENIZER, "FILE.gguf", 0,
-     "A model whose vocabulary it has: tokenizer.json is not read", 1},
-    {"type", OPT_TYPE, "NAME", 0, "Of the written matrices: f32, f16, bf16 or q8_0 (default f32)",
-     2},
-    {"force", OPT_FORCE, NULL, 0, "Replace OUT where it exists", 2},
+static const lcf_option OPTIONS[] = {
+    {"out", "FILE.gguf", "The model; appears when it is complete", 1, LCF_OPT_TEXT(out),
+     LCF_REQUIRED},
+    {"tokenizer", "FILE.gguf", "A model whose vocabulary it has: tokenizer.json is not read", 1,
+     LCF_OPT_TEXT(tokenizer), LCF_REQUIRED},
+    LCF_ROW_MATRIX_TYPE(2, type),
+    {"force", NULL, "Replace OUT where it exists", 2, LCF_OPT_FLAG(force)},
+    {NULL, "FOLDER", NULL, 0, LCF_OPT_TEXT(dir), LCF_REQUIRED},
     {0},
 };
 
@@ -31,48 +37,16 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf import trained/ --tokenizer base.gguf --type bf16 --out recgen.gguf";
 
-typedef struct arguments {
-    const char *dir, *out, *tokenizer;
-    lcf_gguf_type type;
-    bool force;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static void check(void *input, struct argp_state *state)
 {
-    static const lcf_gguf_type types[] = {LCF_GGUF_F32, LCF_GGUF_F16, LCF_GGUF_BF16, LCF_GGUF_Q8_0};
-    arguments *a = state->input;
+    const arguments *a = input;
 
-    switch (key) {
-    case OPT_TOKENIZER:
-        a->tokenizer = text;
-        return 0;
-    case OPT_OUT:
-        a->out = text;
-        return 0;
-    case OPT_TYPE:
-        a->type = types[lcf_cli_choice(state, "type", text, "f32", "f16", "bf16", "q8_0", NULL)];
-        return 0;
-    case OPT_FORCE:
-        a->force = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (a->dir)
-            argp_error(state, "'%s' is too many", text);
-        a->dir = text;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->dir || !a->out || !a->tokenizer)
-            argp_error(state, "the folder, --tokenizer and --out are needed");
-        if (!a->force && lcf_path_exists(a->out))
-            argp_error(state, "%s exists; --force replaces it", a->out);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (!a->force && lcf_path_exists(a->out))
+        argp_error(state, "%s exists; --force replaces it", a->out);
 }
 
 /* The file is opened once as every other verb will open it. */
-static lcf_status check(const char *path, lcf_err *err)
+static lcf_status describe(const char *path, lcf_err *err)
 {
     lcf_llama *model;
     lcf_status status = lcf_llama_open(&model, path, err);
@@ -88,15 +62,15 @@ static lcf_status check(const char *path, lcf_err *err)
 
 int lcf_cmd_import(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "FOLDER", DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"import", DOC, OPTIONS, check, NULL};
     arguments a = {.type = LCF_GGUF_F32};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "import", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     if (!status)
         status = lcf_llama_import(a.out, a.dir, a.tokenizer, a.type, &err);
     if (!status)
-        status = check(a.out, &err);
+        status = describe(a.out, &err);
     return lcf_cli_finish("import", status, &err);
 }

@@ -1,37 +1,37 @@
 /* llmcf index: records and training rows to examples. Options only; see offline/encode/steps.h. */
 #include "offline/encode/steps.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/pool.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_COT,
-    OPT_VECTORS,
-    OPT_OUT,
-    OPT_KIND,
-    OPT_REUSE,
-    OPT_FORCE,
-    OPT_JSON
-};
+typedef struct arguments {
+    lcf_index_options index;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
-    {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
-    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode` from both", 1},
-    {"out", OPT_OUT, "DIR", 0, "The examples; replaced in one step", 1},
-    {"kind", OPT_KIND, "KIND", 0,
+static const lcf_option OPTIONS[] = {
+    LCF_ROW_DATASET(index.dataset_dir),
+    {"cot", "DIR", "The store that `llmcf generate` fills", 1, LCF_OPT_TEXT(index.cot_dir),
+     LCF_REQUIRED},
+    {"vectors", "DIR", "Made by `llmcf encode` from both", 1, LCF_OPT_TEXT(index.vectors_dir),
+     LCF_REQUIRED},
+    {"out", "DIR", "The examples; replaced in one step", 1, LCF_OPT_TEXT(index.out_dir),
+     LCF_REQUIRED},
+    {"kind", "KIND",
      "flat: exact; hnsw, ivf or sq8: proposals that are scored again, and may miss examples "
      "(default flat)",
-     2},
-    {"reuse", OPT_REUSE, NULL, 0,
-     "Indices that are not flat are grown by what is new, while their recall stays", 2},
-    {"force", OPT_FORCE, NULL, 0, "Also when the examples are up to date", 2},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 2},
+     2,
+     LCF_OPT_CHOICE(index.kind, {"flat", LCF_FAISS_FLAT}, {"hnsw", LCF_FAISS_HNSW},
+                    {"ivf", LCF_FAISS_IVF}, {"sq8", LCF_FAISS_SQ8})},
+    {"reuse", NULL, "Indices that are not flat are grown by what is new, while their recall stays",
+     2, LCF_OPT_FLAG(index.reuse)},
+    LCF_ROW_FORCE(2, "examples are", index.force),
+    LCF_ROW_JSON(2, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -58,51 +58,6 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf index --dataset dataset --cot cot --vectors vectors --out examples";
 
-typedef struct arguments {
-    lcf_index_options index;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_DATASET:
-        a->index.dataset_dir = text;
-        return 0;
-    case OPT_COT:
-        a->index.cot_dir = text;
-        return 0;
-    case OPT_VECTORS:
-        a->index.vectors_dir = text;
-        return 0;
-    case OPT_OUT:
-        a->index.out_dir = text;
-        return 0;
-    case OPT_KIND:
-        if (lcf_faiss_kind_parse(&a->index.kind, text, NULL))
-            argp_error(state, "--kind must be flat, hnsw, ivf or sq8, not '%s'", text);
-        return 0;
-    case OPT_REUSE:
-        a->index.reuse = true;
-        return 0;
-    case OPT_FORCE:
-        a->index.force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->index.dataset_dir || !a->index.cot_dir || !a->index.vectors_dir ||
-            !a->index.out_dir)
-            argp_error(state, "--dataset, --cot, --vectors and --out are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
     fprintf(stderr, "%s: %lld examples (%lld positive) of %lld records\n", out,
@@ -126,12 +81,12 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 
 int lcf_cmd_index(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"index", DOC, OPTIONS, NULL, NULL};
     arguments a = {{NULL, NULL, NULL, NULL, LCF_FAISS_FLAT, false, false}, false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "index", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_flush_denormals();
     if (!status)

@@ -5,14 +5,15 @@
  * lines of "key: value".
  */
 #include "common/base/bundle.h"
-#include "common/base/cli.h"
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/manifest.h"
+#include "common/base/options.h"
 #include "common/math/amx.h"
 #include "common/math/kernels.h"
 #include "common/math/product.h"
 #include "offline/cmd/inspect_model.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/llama/matrix.h"
 
@@ -22,18 +23,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEY_SYSTEM = 256, KEY_TENSORS, KEY_JSON };
-
-typedef struct options {
+typedef struct arguments {
     const char *path;
     bool system, tensors, json;
-} options;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"system", KEY_SYSTEM, 0, 0, "Describe this machine and program instead of a file", 0},
-    {"tensors", KEY_TENSORS, 0, 0, "Of a model: list every tensor with type, dimensions and bytes",
-     0},
-    {"json", KEY_JSON, 0, 0, "Print one JSON object", 0},
+static const lcf_option OPTIONS[] = {
+    {"system", NULL, "Describe this machine and program instead of a file", 0,
+     LCF_OPT_FLAG(system)},
+    {"tensors", NULL, "Of a model: list every tensor with type, dimensions and bytes", 0,
+     LCF_OPT_FLAG(tensors)},
+    LCF_ROW_JSON(0, "one JSON object"),
+    {NULL, "[PATH]", NULL, 0, LCF_OPT_TEXT(path)},
     {0},
 };
 
@@ -48,32 +49,12 @@ static const char DOC[] =
     "  llmcf inspect --tensors recgen/recgen.gguf\n"
     "  llmcf inspect --system";
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+static void check(void *input, struct argp_state *state)
 {
-    options *o = state->input;
+    const arguments *o = input;
 
-    switch (key) {
-    case KEY_SYSTEM:
-        o->system = true;
-        return 0;
-    case KEY_TENSORS:
-        o->tensors = true;
-        return 0;
-    case KEY_JSON:
-        o->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (o->path)
-            argp_error(state, "one PATH at a time; '%s' is too many", arg);
-        o->path = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->path == !o->system)
-            argp_error(state, "give either a PATH or --system");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (!o->path == !o->system)
+        argp_error(state, "give either a PATH or --system");
 }
 
 /* ---- descriptions: each adds to `out` ---- */
@@ -290,7 +271,7 @@ static void print_lines(json_t *object, int indent)
     }
 }
 
-static lcf_status run(const options *o, lcf_err *err)
+static lcf_status run(const arguments *o, lcf_err *err)
 {
     json_t *out = json_object();
     lcf_status status = LCF_OK;
@@ -318,10 +299,10 @@ static lcf_status run(const options *o, lcf_err *err)
 
 int lcf_cmd_inspect(int argc, char **argv)
 {
-    static const struct argp ARGP = {OPTIONS, parse, "[PATH]", DOC, NULL, NULL, NULL};
-    options o = {NULL, false, false, false};
+    static const lcf_options options = {"inspect", DOC, OPTIONS, check, NULL};
+    arguments o = {NULL, false, false, false};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&ARGP, "inspect", argc, argv, &o, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &o, &err);
 
     if (!status)
         status = run(&o, &err);

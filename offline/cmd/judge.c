@@ -2,53 +2,65 @@
  * offline/recgen/run_judge.h. */
 #include "offline/recgen/run_judge.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_MODEL,
-    OPT_OUT,
-    OPT_SPLITS,
-    OPT_SHARE,
-    OPT_SEED,
-    OPT_TEMPLATE,
-    OPT_HISTORY,
-    OPT_PROMPT_TEMPLATE,
-    OPT_CODES,
-    OPT_CODE_FORM,
-    OPT_THREADS,
-    OPT_FORCE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_judge_options judge;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "Made by `llmcf prepare`", 1},
-    {"model", OPT_MODEL, "FILE", 0, "A GGUF LLaMA, e.g. of `llmcf tune`", 1},
-    {"out", OPT_OUT, "DIR", 0, "The judgements; replaced in one step", 1},
-    {"splits", OPT_SPLITS, "LIST", 0,
-     "Of train, valid and test, with commas between (default train)", 2},
-    {"share", OPT_SHARE, "SHARE", 0,
-     "Of the training rows; with the same seed the rows of `llmcf generate` (default 1)", 2},
-    {"seed", OPT_SEED, "N", 0, "Chooses the share (default 1)", 2},
-    {"template", OPT_TEMPLATE, "NAME", 0,
-     "recgen: the form `llmcf tune` teaches; llama2: for larger LLaMAs (default recgen)", 2},
-    {"history", OPT_HISTORY, "N", 0, "Most recent items in the prompt (default 8)", 2},
-    {"prompt-template", OPT_PROMPT_TEMPLATE, "FILE", 0,
-     "The question in the words of a template file (schemas/prompts.md), e.g. BinLLM's", 2},
-    {"codes", OPT_CODES, "DIR", 0,
-     "Made by `llmcf codes`, for a template that speaks of the user's or the target's code", 2},
-    {"code-form", OPT_CODE_FORM, "FORM", 0,
-     "Codes as bits (10101100...) or dotted (172.16...) (default bits)", 2},
-    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
-     3},
-    {"force", OPT_FORCE, NULL, 0, "Also when the result is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+static lcf_status parse_splits(void *field, const char *text, lcf_err *err)
+{
+    bool *splits = field;
+
+    memset(splits, 0, 3 * sizeof(*splits));
+    for (;;) {
+        const size_t len = strcspn(text, ",");
+        int split = 0;
+
+        while (split < 3 &&
+               (strlen(LCF_SPLIT_NAMES[split]) != len || memcmp(text, LCF_SPLIT_NAMES[split], len)))
+            split++;
+        if (split == 3)
+            return LCF_FAIL(err, LCF_EUSAGE, "takes train, valid and test, not '%s'", text);
+        splits[split] = true;
+        if (!text[len])
+            return LCF_OK;
+        text += len + 1;
+    }
+}
+
+static const lcf_option OPTIONS[] = {
+    {"dataset", "DIR", "Made by `llmcf prepare`", 1, LCF_OPT_TEXT(judge.dataset), LCF_REQUIRED},
+    {"model", "FILE", "A GGUF LLaMA, e.g. of `llmcf tune`", 1, LCF_OPT_TEXT(judge.model),
+     LCF_REQUIRED},
+    {"out", "DIR", "The judgements; replaced in one step", 1, LCF_OPT_TEXT(judge.out),
+     LCF_REQUIRED},
+    {"splits", "LIST", "Of train, valid and test, with commas between (default train)", 2,
+     LCF_OPT_PARSED(judge.splits, parse_splits)},
+    {"share", "SHARE",
+     "Of the training rows; with the same seed the rows of `llmcf generate` (default 1)", 2,
+     LCF_OPT_REAL(judge.share, 1e-9, 1.0)},
+    LCF_ROW_SEED(2, "Chooses the share (default 1)", judge.seed),
+    {"template", "NAME",
+     "recgen: the form `llmcf tune` teaches; llama2: for larger LLaMAs (default recgen)", 2,
+     LCF_OPT_DIALECT(judge.prompt.dialect)},
+    {"history", "N", "Most recent items in the prompt (default 8)", 2,
+     LCF_OPT_WHOLE(judge.prompt.history_n, 1, LCF_HISTORY_MAX)},
+    {"prompt-template", "FILE",
+     "The question in the words of a template file (schemas/prompts.md), e.g. BinLLM's", 2,
+     LCF_OPT_TEXT(judge.template_file)},
+    LCF_ROWS_CODES(2, "template", judge.codes, judge.prompt.code_form),
+    LCF_ROW_THREADS(3, "result is", judge.threads),
+    LCF_ROW_FORCE(3, "result is", judge.force),
+    LCF_ROW_JSON(3, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -70,99 +82,6 @@ static const char DOC[] =
     "  llmcf judge --dataset dataset --model binllm/recgen.gguf --splits test \\\n"
     "    --prompt-template offline/recgen/prompts/binllm-full-movies.prompt \\\n"
     "    --codes codes --history 10 --out judged";
-
-typedef struct arguments {
-    lcf_judge_options judge;
-    bool json;
-} arguments;
-
-static void parse_splits(struct argp_state *state, lcf_judge_options *o, const char *text)
-{
-    memset(o->splits, 0, sizeof(o->splits));
-    for (;;) {
-        const size_t len = strcspn(text, ",");
-        int split = 0;
-
-        while (split < 3 &&
-               (strlen(LCF_SPLIT_NAMES[split]) != len || memcmp(text, LCF_SPLIT_NAMES[split], len)))
-            split++;
-        if (split == 3)
-            argp_error(state, "--splits takes train, valid and test, not '%s'", text);
-        o->splits[split] = true;
-        if (!text[len])
-            return;
-        text += len + 1;
-    }
-}
-
-static error_t parse_prompt(int key, char *text, struct argp_state *state, lcf_judge_options *o)
-{
-    lcf_err err = LCF_ERR_INIT;
-
-    switch (key) {
-    case OPT_TEMPLATE:
-        if (lcf_dialect_parse(&o->prompt.dialect, text, &err))
-            argp_error(state, "--template: %s", err.text);
-        return 0;
-    case OPT_HISTORY:
-        o->prompt.history_n = (size_t)lcf_cli_u64(state, "history", text, 1, LCF_HISTORY_MAX);
-        return 0;
-    case OPT_PROMPT_TEMPLATE:
-        o->template_file = text;
-        return 0;
-    case OPT_CODES:
-        o->codes = text;
-        return 0;
-    case OPT_CODE_FORM:
-        o->prompt.code_form =
-            (lcf_code_form)lcf_cli_choice(state, "code-form", text, "bits", "dotted", NULL);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-    lcf_judge_options *o = &a->judge;
-
-    switch (key) {
-    case OPT_DATASET:
-        o->dataset = text;
-        return 0;
-    case OPT_MODEL:
-        o->model = text;
-        return 0;
-    case OPT_OUT:
-        o->out = text;
-        return 0;
-    case OPT_SPLITS:
-        parse_splits(state, o, text);
-        return 0;
-    case OPT_SHARE:
-        o->share = lcf_cli_f64(state, "share", text, 1e-9, 1.0);
-        return 0;
-    case OPT_SEED:
-        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_THREADS:
-        o->threads = (size_t)lcf_cli_u64(state, "threads", text, 0, 1024);
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->dataset || !o->model || !o->out)
-            argp_error(state, "--dataset, --model and --out are needed");
-        return 0;
-    default:
-        return parse_prompt(key, text, state, o);
-    }
-}
 
 static void print_summary(const json_t *stats, const char *out, bool current)
 {
@@ -191,12 +110,12 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 
 int lcf_cmd_judge(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"judge", DOC, OPTIONS, NULL, NULL};
     arguments a = {LCF_JUDGE_OPTIONS_INIT, false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "judge", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     if (!status)

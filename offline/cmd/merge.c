@@ -1,13 +1,12 @@
 /* llmcf merge: a model with a LoRA adapter put into its matrices. */
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/llama/adapter.h"
 
 #include <stdio.h>
-
-enum { OPT_MODEL = 0x100, OPT_ADAPTER, OPT_OUT, OPT_TYPE, OPT_FORCE };
 
 typedef struct arguments {
     const char *model, *adapter, *out;
@@ -15,15 +14,16 @@ typedef struct arguments {
     bool force;
 } arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"model", OPT_MODEL, "FILE.gguf", 0, "The model that the adapter was trained for", 1},
-    {"adapter", OPT_ADAPTER, "FILE.gguf", 0, "The adapter", 1},
-    {"out", OPT_OUT, "FILE.gguf", 0, "The merged model", 1},
-    {"type", OPT_TYPE, "NAME", 0,
+static const lcf_option OPTIONS[] = {
+    {"model", "FILE.gguf", "The model that the adapter was trained for", 1, LCF_OPT_TEXT(model),
+     LCF_REQUIRED},
+    {"adapter", "FILE.gguf", "The adapter", 1, LCF_OPT_TEXT(adapter), LCF_REQUIRED},
+    {"out", "FILE.gguf", "The merged model", 1, LCF_OPT_TEXT(out), LCF_REQUIRED},
+    {"type", "NAME",
      "Of the written matrices: f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1 or q4_0 "
      "(default f32)",
-     2},
-    {"force", OPT_FORCE, NULL, 0, "Replace --out where it exists", 2},
+     2, LCF_OPT_PARSED(type, lcf_cmd_parse_type)},
+    {"force", NULL, "Replace --out where it exists", 2, LCF_OPT_FLAG(force)},
     {0},
 };
 
@@ -36,36 +36,6 @@ static const char DOC[] =
     "A signal ends it with exit code 75; --out is not touched then.\n\n"
     "Example:\n"
     "  llmcf merge --model base.gguf --adapter adapter.gguf --out merged.gguf";
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_MODEL:
-        a->model = text;
-        return 0;
-    case OPT_ADAPTER:
-        a->adapter = text;
-        return 0;
-    case OPT_OUT:
-        a->out = text;
-        return 0;
-    case OPT_TYPE:
-        if (!lcf_gguf_type_parse(&a->type, text) || !lcf_gguf_type_writable(a->type))
-            argp_error(state, "--type '%s' is no type that can be written", text);
-        return 0;
-    case OPT_FORCE:
-        a->force = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->model || !a->adapter || !a->out)
-            argp_error(state, "--model, --adapter and --out are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static lcf_status merge(const arguments *a, lcf_err *err)
 {
@@ -107,10 +77,10 @@ done:
 
 int lcf_cmd_merge(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"merge", DOC, OPTIONS, NULL, NULL};
     arguments a = {.type = LCF_GGUF_F32};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "merge", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     if (!status)

@@ -1,8 +1,9 @@
 /* llmcf prepare: a raw log into a dataset. Options only; the work is in offline/data/prepare.h. */
 #include "offline/data/prepare.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -12,50 +13,45 @@
 
 #define BAD_ROWS_NAMED_MAX 50
 
-enum {
-    OPT_INPUT = 0x100,
-    OPT_OUT,
-    OPT_FORMAT,
-    OPT_FIELDS,
-    OPT_HISTORY,
-    OPT_HISTORY_MIN,
-    OPT_LIKE,
-    OPT_SPLIT,
-    OPT_VALID_SHARE,
-    OPT_TEST_SHARE,
-    OPT_MAX_BAD_ROWS,
-    OPT_SEED,
-    OPT_FORCE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_prepare_options prepare;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"input", OPT_INPUT, "DIR", 0, "The raw log (see above)", 1},
-    {"out", OPT_OUT, "DIR", 0, "The dataset; replaced in one step", 1},
-    {"format", OPT_FORMAT, "NAME", 0, "movielens or tsv (default: by the files that are there)", 1},
-    {"fields", OPT_FIELDS, "FILE", 0,
-     "YAML schema of further fields of users, items and the context (schemas/fields.md)", 1},
-    {"history", OPT_HISTORY, "WHICH", 0,
-     "Events that stand in histories: all or liked (default all)", 2},
-    {"history-min", OPT_HISTORY_MIN, "N", 0,
-     "An interaction is a sample when at least N events stand in its history (default 1)", 2},
-    {"like", OPT_LIKE, "RATING", 0, "A rating of at least this is label 1 (default 4)", 2},
-    {"split", OPT_SPLIT, "RULE", 0,
+static const lcf_option OPTIONS[] = {
+    {"input", "DIR", "The raw log (see above)", 1, LCF_OPT_TEXT(prepare.input_dir), LCF_REQUIRED},
+    {"out", "DIR", "The dataset; replaced in one step", 1, LCF_OPT_TEXT(prepare.out_dir),
+     LCF_REQUIRED},
+    {"format", "NAME", "movielens or tsv (default: by the files that are there)", 1,
+     LCF_OPT_CHOICE(prepare.format, {"movielens", LCF_RAW_MOVIELENS}, {"tsv", LCF_RAW_TSV})},
+    {"fields", "FILE",
+     "YAML schema of further fields of users, items and the context (schemas/fields.md)", 1,
+     LCF_OPT_TEXT(prepare.fields)},
+    {"history", "WHICH", "Events that stand in histories: all or liked (default all)", 2,
+     LCF_OPT_CHOICE(prepare.samples.history_liked, {"all", false}, {"liked", true})},
+    {"history-min", "N",
+     "An interaction is a sample when at least N events stand in its history (default 1)", 2,
+     LCF_OPT_WHOLE(prepare.samples.history_min, 0, LCF_HISTORY_MAX)},
+    {"like", "RATING", "A rating of at least this is label 1 (default 4)", 2,
+     LCF_OPT_REAL(prepare.samples.like, -1e6, 1e6)},
+    {"split", "RULE",
      "time: the last shares of all samples by time; leave-last: of each user the last sample to "
      "test and the last but one to valid; column: as the log says, row by row (default: column "
      "where there is one, else time with ratings, leave-last without)",
-     2},
-    {"valid-share", OPT_VALID_SHARE, "SHARE", 0, "Of the samples, with --split time (default 0.1)",
-     2},
-    {"test-share", OPT_TEST_SHARE, "SHARE", 0, "Of the samples, with --split time (default 0.1)",
-     2},
-    {"max-bad-rows", OPT_MAX_BAD_ROWS, "N", 0,
+     2,
+     LCF_OPT_CHOICE(prepare.samples.split, {"time", LCF_SPLIT_TIME},
+                    {"leave-last", LCF_SPLIT_LEAVE_LAST}, {"column", LCF_SPLIT_COLUMN})},
+    {"valid-share", "SHARE", "Of the samples, with --split time (default 0.1)", 2,
+     LCF_OPT_REAL(prepare.samples.valid_share, 0.0, 0.9)},
+    {"test-share", "SHARE", "Of the samples, with --split time (default 0.1)", 2,
+     LCF_OPT_REAL(prepare.samples.test_share, 0.0, 0.9)},
+    {"max-bad-rows", "N",
      "Rows that cannot be read are named and left out; more than N of them fail the run (default "
      "0)",
-     2},
-    {"seed", OPT_SEED, "N", 0, "Of the sampled negatives (default 2023)", 2},
-    {"force", OPT_FORCE, NULL, 0, "Also when the dataset is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+     2, LCF_OPT_WHOLE(prepare.bad_rows_max, 0, INT64_MAX)},
+    LCF_ROW_SEED(2, "Of the sampled negatives (default 2023)", prepare.samples.seed),
+    LCF_ROW_FORCE(3, "dataset is", prepare.force),
+    LCF_ROW_JSON(3, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -81,83 +77,12 @@ static const char DOC[] =
     "  llmcf prepare --input ml-latest-small --out dataset\n"
     "  llmcf prepare --input shop --fields shop/fields.yaml --out dataset";
 
-typedef struct arguments {
-    lcf_prepare_options prepare;
-    bool json;
-} arguments;
-
-static error_t parse_sampling(int key, char *text, struct argp_state *state, lcf_sample_options *s)
+static void check(void *input, struct argp_state *state)
 {
-    switch (key) {
-    case OPT_HISTORY:
-        s->history_liked = lcf_cli_choice(state, "history", text, "all", "liked", NULL);
-        return 0;
-    case OPT_HISTORY_MIN:
-        s->history_min = (uint32_t)lcf_cli_u64(state, "history-min", text, 0, LCF_HISTORY_MAX);
-        return 0;
-    case OPT_LIKE:
-        s->like = lcf_cli_f64(state, "like", text, -1e6, 1e6);
-        return 0;
-    case OPT_SPLIT:
-        s->split = (lcf_split_rule)(LCF_SPLIT_TIME + lcf_cli_choice(state, "split", text, "time",
-                                                                    "leave-last", "column", NULL));
-        return 0;
-    case OPT_VALID_SHARE:
-        s->valid_share = lcf_cli_f64(state, "valid-share", text, 0.0, 0.9);
-        return 0;
-    case OPT_TEST_SHARE:
-        s->test_share = lcf_cli_f64(state, "test-share", text, 0.0, 0.9);
-        return 0;
-    case OPT_SEED:
-        s->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+    const arguments *a = input;
 
-static void check(const arguments *a, struct argp_state *state)
-{
-    if (!a->prepare.input_dir || !a->prepare.out_dir)
-        argp_error(state, "--input and --out are needed");
     if (a->prepare.samples.valid_share + a->prepare.samples.test_share >= 1.0)
         argp_error(state, "--valid-share and --test-share leave nothing to train on");
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_INPUT:
-        a->prepare.input_dir = text;
-        return 0;
-    case OPT_OUT:
-        a->prepare.out_dir = text;
-        return 0;
-    case OPT_FORMAT:
-        a->prepare.format =
-            (lcf_raw_format)(LCF_RAW_MOVIELENS +
-                             lcf_cli_choice(state, "format", text, "movielens", "tsv", NULL));
-        return 0;
-    case OPT_FIELDS:
-        a->prepare.fields = text;
-        return 0;
-    case OPT_MAX_BAD_ROWS:
-        a->prepare.bad_rows_max = lcf_cli_u64(state, "max-bad-rows", text, 0, INT64_MAX);
-        return 0;
-    case OPT_FORCE:
-        a->prepare.force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        check(a, state);
-        return 0;
-    default:
-        return parse_sampling(key, text, state, &a->prepare.samples);
-    }
 }
 
 static void name_bad_row(void *arg, const char *file, size_t line, const char *reason)
@@ -194,13 +119,13 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 
 int lcf_cmd_prepare(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"prepare", DOC, OPTIONS, check, NULL};
     arguments a = {LCF_PREPARE_OPTIONS_INIT, false};
     lcf_err err = LCF_ERR_INIT;
     size_t named = 0;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "prepare", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status) {
         a.prepare.bad_row = name_bad_row;

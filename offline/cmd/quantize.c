@@ -4,25 +4,27 @@
  * Keys and the order of tensors stay; matrices are converted one piece at a time, so that memory
  * does not grow with the model. Vectors (norms, biases) stay as they are.
  */
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/llama/gguf.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_FORCE = 256 };
-
-typedef struct options {
+typedef struct arguments {
     const char *in, *out;
     lcf_gguf_type type;
-    bool type_given, force;
-} options;
+    bool force;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"force", KEY_FORCE, 0, 0, "Replace OUT where it exists", 0},
+static const lcf_option OPTIONS[] = {
+    {"force", NULL, "Replace OUT where it exists", 0, LCF_OPT_FLAG(force)},
+    {NULL, "IN.gguf", NULL, 0, LCF_OPT_TEXT(in), LCF_REQUIRED},
+    {NULL, "OUT.gguf", NULL, 0, LCF_OPT_TEXT(out), LCF_REQUIRED},
+    {NULL, "TYPE", NULL, 0, LCF_OPT_PARSED(type, lcf_cmd_parse_type), LCF_REQUIRED},
     {0},
 };
 
@@ -37,44 +39,6 @@ static const char DOC[] =
     "Bits per weight: Q8_0 8.5, Q6_K 6.56, Q5_1 6, Q5_K and Q5_0 5.5, Q4_1 5, Q4_K and Q4_0 4.5. "
     "The K types need rows of a multiple of 256; in memory they are Q8_0 here.\n\n"
     "Example:\n  llmcf quantize recgen/recgen.gguf recgen-q8_0.gguf Q8_0";
-
-static error_t parse_argument(options *o, char *arg, struct argp_state *state)
-{
-    if (!o->in) {
-        o->in = arg;
-    } else if (!o->out) {
-        o->out = arg;
-    } else if (!o->type_given) {
-        if (!lcf_gguf_type_parse(&o->type, arg) || !lcf_gguf_type_writable(o->type))
-            argp_error(state,
-                       "'%s' is no type that can be written: F32, F16, BF16, Q8_0, Q6_K, "
-                       "Q5_K, Q5_1, Q5_0, Q4_K, Q4_1, Q4_0",
-                       arg);
-        o->type_given = true;
-    } else {
-        argp_error(state, "'%s' is too many", arg);
-    }
-    return 0;
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    options *o = state->input;
-
-    switch (key) {
-    case KEY_FORCE:
-        o->force = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        return parse_argument(o, arg, state);
-    case ARGP_KEY_END:
-        if (!o->type_given)
-            argp_error(state, "IN.gguf, OUT.gguf and TYPE are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 /* What the writer says itself, or what is true of the input's files only. */
 static bool key_is_replaced(const char *key)
@@ -133,7 +97,7 @@ static void show(void *progress, uint64_t bytes_n)
     lcf_progress_update(progress, bytes_n);
 }
 
-static lcf_status check_out(const options *o, const lcf_gguf *g, lcf_err *err)
+static lcf_status check_out(const arguments *o, const lcf_gguf *g, lcf_err *err)
 {
     for (size_t i = 0; i < lcf_gguf_shards_n(g); i++)
         if (lcf_path_same(lcf_gguf_path(g, i), o->out))
@@ -143,7 +107,7 @@ static lcf_status check_out(const options *o, const lcf_gguf *g, lcf_err *err)
                : LCF_FAIL(err, LCF_EEXIST, "%s exists: --force replaces it", o->out);
 }
 
-static lcf_status run(const options *o, lcf_err *err)
+static lcf_status run(const arguments *o, lcf_err *err)
 {
     lcf_gguf *g = NULL;
     lcf_gguf_writer *w = NULL;
@@ -180,11 +144,10 @@ static lcf_status run(const options *o, lcf_err *err)
 
 int lcf_cmd_quantize(int argc, char **argv)
 {
-    static const struct argp ARGP = {OPTIONS, parse, "IN.gguf OUT.gguf TYPE", DOC, NULL,
-                                     NULL,    NULL};
-    options o = {NULL, NULL, LCF_GGUF_F32, false, false};
+    static const lcf_options options = {"quantize", DOC, OPTIONS, NULL, NULL};
+    arguments o = {NULL, NULL, LCF_GGUF_F32, false};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&ARGP, "quantize", argc, argv, &o, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &o, &err);
 
     lcf_stop_install();
     if (!status)

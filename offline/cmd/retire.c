@@ -1,15 +1,19 @@
 /* llmcf retire: old generations go. Options only; the work is in common/snapshot/snapshot.h. */
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/snapshot/snapshot.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_ROOT = 0x100, OPT_KEEP };
+typedef struct arguments {
+    const char *root;
+    size_t keep;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"root", OPT_ROOT, "DIR", 0, "Where generations live (default snapshots)", 1},
-    {"keep", OPT_KEEP, "N", 0, "Older generations kept besides the current one (default 3)", 1},
+static const lcf_option OPTIONS[] = {
+    {"root", "DIR", "Where generations live (default snapshots)", 1, LCF_OPT_TEXT(root)},
+    {"keep", "N", "Older generations kept besides the current one (default 3)", 1,
+     LCF_OPT_WHOLE(keep, 0, 1000000)},
     {0},
 };
 
@@ -21,34 +25,13 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf retire --root work/shop/snapshots --keep 1";
 
-typedef struct arguments {
-    const char *root;
-    size_t keep;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_ROOT:
-        a->root = text;
-        return 0;
-    case OPT_KEEP:
-        a->keep = lcf_cli_u64(state, "keep", text, 0, 1000000);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 int lcf_cmd_retire(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"retire", DOC, OPTIONS, NULL, NULL};
     arguments a = {"snapshots", 3};
     size_t retired_n, in_use_n;
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "retire", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status)
         status = lcf_snapshot_retire(&retired_n, &in_use_n, a.root, a.keep, &err);

@@ -2,64 +2,60 @@
  */
 #include "offline/encode/steps.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_VECTORS,
-    OPT_EXAMPLES,
-    OPT_CODES,
-    OPT_OUT,
-    OPT_K,
-    OPT_MODE,
-    OPT_BY,
-    OPT_NO_BALANCE,
-    OPT_CHECK_ROWS,
-    OPT_SEED,
-    OPT_THREADS,
-    OPT_REUSE,
-    OPT_FORCE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_retrieve_options retrieve;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
-    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`", 1},
-    {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`", 1},
-    {"codes", OPT_CODES, "DIR", 0,
+static const lcf_option OPTIONS[] = {
+    LCF_ROW_DATASET(retrieve.dataset_dir),
+    {"vectors", "DIR", "Made by `llmcf encode`", 1, LCF_OPT_TEXT(retrieve.vectors_dir),
+     LCF_REQUIRED},
+    {"examples", "DIR", "Made by `llmcf index`", 1, LCF_OPT_TEXT(retrieve.examples_dir),
+     LCF_REQUIRED},
+    {"codes", "DIR",
      "Made by `llmcf codes`: examples go by the bits in which the codes of users and of items "
      "agree, "
      "instead of --by",
-     1},
-    {"out", OPT_OUT, "DIR", 0, "The examples of every row; replaced in one step", 1},
-    {"k", OPT_K, "N", 0, "Examples per row, at most 16 (default 4)", 2},
-    {"mode", OPT_MODE, "MODE", 0,
+     1, LCF_OPT_TEXT(retrieve.codes_dir)},
+    {"out", "DIR", "The examples of every row; replaced in one step", 1,
+     LCF_OPT_TEXT(retrieve.out_dir), LCF_REQUIRED},
+    {"k", "N", "Examples per row, at most 16 (default 4)", 2,
+     LCF_OPT_WHOLE(retrieve.rule.k, 1, LCF_EXAMPLES_K_MAX)},
+    {"mode", "MODE",
      "same-user: a row's own user's examples must be earlier than it; strict: every example must "
      "(default same-user)",
-     2},
-    {"by", OPT_BY, "WHAT", 0,
+     2,
+     LCF_OPT_CHOICE(retrieve.rule.mode, {"same-user", LCF_RETRIEVE_SAME_USER},
+                    {"strict", LCF_RETRIEVE_STRICT})},
+    {"by", "WHAT",
      "both: 0.5 <history, history'> + 0.5 <target, target'>; history or target: that product alone "
      "(default both)",
-     2},
-    {"no-balance", OPT_NO_BALANCE, NULL, 0, "The best k instead of the best k/2 of each label", 2},
-    {"check-rows", OPT_CHECK_ROWS, "N", 0,
-     "Rows whose result is compared with the exact search (default 1000)", 3},
-    {"seed", OPT_SEED, "N", 0, "Of the rows that are compared (default 1)", 3},
-    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
-     3},
-    {"reuse", OPT_REUSE, NULL, 0,
+     2,
+     LCF_OPT_CHOICE(retrieve.rule.by, {"both", LCF_RETRIEVE_BY_BOTH},
+                    {"history", LCF_RETRIEVE_BY_HISTORY}, {"target", LCF_RETRIEVE_BY_TARGET})},
+    {"no-balance", NULL, "The best k instead of the best k/2 of each label", 2,
+     LCF_OPT_CLEAR(retrieve.rule.balanced)},
+    {"check-rows", "N", "Rows whose result is compared with the exact search (default 1000)", 3,
+     LCF_OPT_WHOLE(retrieve.check_rows, 0, INT32_MAX)},
+    LCF_ROW_SEED(3, "Of the rows that are compared (default 1)", retrieve.seed),
+    LCF_ROW_THREADS(3, "result is", retrieve.threads),
+    {"reuse", NULL,
      "Rows of the result that is there are searched among new examples only, where that gives the "
      "same",
-     3},
-    {"force", OPT_FORCE, NULL, 0, "Also when the result is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+     3, LCF_OPT_FLAG(retrieve.reuse)},
+    LCF_ROW_FORCE(3, "result is", retrieve.force),
+    LCF_ROW_JSON(3, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -78,83 +74,15 @@ static const char DOC[] =
     "  llmcf retrieve --dataset dataset --vectors vectors \\\n"
     "    --examples examples --out retrieved";
 
-typedef struct arguments {
-    lcf_retrieve_options retrieve;
-    bool json;
-} arguments;
-
-static error_t parse_rule(int key, char *text, struct argp_state *state, lcf_retrieve_options *o)
+static void check(void *input, struct argp_state *state)
 {
-    switch (key) {
-    case OPT_K:
-        o->rule.k = (uint32_t)lcf_cli_u64(state, "k", text, 1, LCF_EXAMPLES_K_MAX);
-        return 0;
-    case OPT_MODE:
-        if (lcf_retrieval_mode_parse(&o->rule.mode, text, NULL))
-            argp_error(state, "--mode must be same-user or strict, not '%s'", text);
-        return 0;
-    case OPT_BY:
-        if (lcf_retrieval_by_parse(&o->rule.by, text, NULL) || o->rule.by == LCF_RETRIEVE_BY_CODES)
-            argp_error(state, "--by must be both, history or target, not '%s'", text);
-        return 0;
-    case OPT_NO_BALANCE:
-        o->rule.balanced = false;
-        return 0;
-    case OPT_CHECK_ROWS:
-        o->check_rows = lcf_cli_u64(state, "check-rows", text, 0, INT32_MAX);
-        return 0;
-    case OPT_SEED:
-        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
+    arguments *a = input;
     lcf_retrieve_options *o = &a->retrieve;
 
-    switch (key) {
-    case OPT_DATASET:
-        o->dataset_dir = text;
-        return 0;
-    case OPT_VECTORS:
-        o->vectors_dir = text;
-        return 0;
-    case OPT_EXAMPLES:
-        o->examples_dir = text;
-        return 0;
-    case OPT_CODES:
-        o->codes_dir = text;
-        return 0;
-    case OPT_OUT:
-        o->out_dir = text;
-        return 0;
-    case OPT_THREADS:
-        o->threads = lcf_cli_u64(state, "threads", text, 0, 1024);
-        return 0;
-    case OPT_REUSE:
-        o->reuse = true;
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->dataset_dir || !o->vectors_dir || !o->examples_dir || !o->out_dir)
-            argp_error(state, "--dataset, --vectors, --examples and --out are needed");
-        if (o->codes_dir && o->rule.by != LCF_RETRIEVE_BY_BOTH)
-            argp_error(state, "--by is about vectors; with --codes examples go by codes");
-        if (o->codes_dir)
-            o->rule.by = LCF_RETRIEVE_BY_CODES;
-        return 0;
-    default:
-        return parse_rule(key, text, state, o);
-    }
+    if (o->codes_dir && o->rule.by != LCF_RETRIEVE_BY_BOTH)
+        argp_error(state, "--by is about vectors; with --codes examples go by codes");
+    if (o->codes_dir)
+        o->rule.by = LCF_RETRIEVE_BY_CODES;
 }
 
 static void print_summary(const json_t *stats, const char *out, bool current)
@@ -179,12 +107,12 @@ static void print_summary(const json_t *stats, const char *out, bool current)
 
 int lcf_cmd_retrieve(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"retrieve", DOC, OPTIONS, check, NULL};
     arguments a = {LCF_RETRIEVE_OPTIONS_INIT, false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "retrieve", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     lcf_flush_denormals(); /* as the workers do */

@@ -1,17 +1,20 @@
 /* llmcf rollback: `current` back to an earlier generation. Options only; the work is in
  * common/snapshot/snapshot.h. */
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/snapshot/snapshot.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_ROOT = 0x100, OPT_TO };
+typedef struct arguments {
+    const char *root, *to;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"root", OPT_ROOT, "DIR", 0, "Where generations live (default snapshots)", 1},
-    {"to", OPT_TO, "NAME", 0,
-     "The generation (default: the one that was current when the present one was published)", 1},
+static const lcf_option OPTIONS[] = {
+    {"root", "DIR", "Where generations live (default snapshots)", 1, LCF_OPT_TEXT(root)},
+    {"to", "NAME",
+     "The generation (default: the one that was current when the present one was published)", 1,
+     LCF_OPT_TEXT(to)},
     {0},
 };
 
@@ -25,33 +28,13 @@ static const char DOC[] =
     "  llmcf rollback --root work/shop/snapshots\n"
     "  llmcf rollback --root work/shop/snapshots --to 20261121T020000Z";
 
-typedef struct arguments {
-    const char *root, *to;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_ROOT:
-        a->root = text;
-        return 0;
-    case OPT_TO:
-        a->to = text;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 int lcf_cmd_rollback(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"rollback", DOC, OPTIONS, NULL, NULL};
     arguments a = {.root = "snapshots"};
     lcf_publish_result result;
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "rollback", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status)
         status = lcf_snapshot_rollback(&result, a.root, a.to, &err);

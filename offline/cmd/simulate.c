@@ -2,35 +2,32 @@
  */
 #include "offline/data/simulate.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum {
-    OPT_USERS = 0x100,
-    OPT_ITEMS,
-    OPT_DAYS,
-    OPT_REQUESTS,
-    OPT_SLATE,
-    OPT_OUT,
-    OPT_SEED,
-    OPT_FORCE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_simulate_options simulate;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"out", OPT_OUT, "DIR", 0, "The raw log; replaced in one step", 1},
-    {"users", OPT_USERS, "N", 0, "(default 1500)", 2},
-    {"items", OPT_ITEMS, "N", 0, "(default 800)", 2},
-    {"days", OPT_DAYS, "N", 0, "Length of the log (default 120)", 2},
-    {"requests", OPT_REQUESTS, "MEAN", 0, "Requests per user; the spread is wide (default 18)", 2},
-    {"slate", OPT_SLATE, "N", 0, "Items shown per request (default 6)", 2},
-    {"seed", OPT_SEED, "N", 0, "The same seed gives the same bytes (default 2023)", 2},
-    {"force", OPT_FORCE, NULL, 0, "Also when the log is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the counts as JSON on stdout", 3},
+static const lcf_option OPTIONS[] = {
+    {"out", "DIR", "The raw log; replaced in one step", 1, LCF_OPT_TEXT(simulate.out_dir),
+     LCF_REQUIRED},
+    {"users", "N", "(default 1500)", 2, LCF_OPT_WHOLE(simulate.users_n, 1, 100000000)},
+    {"items", "N", "(default 800)", 2, LCF_OPT_WHOLE(simulate.items_n, 1, 10000000)},
+    {"days", "N", "Length of the log (default 120)", 2, LCF_OPT_WHOLE(simulate.days, 1, 36500)},
+    {"requests", "MEAN", "Requests per user; the spread is wide (default 18)", 2,
+     LCF_OPT_REAL(simulate.requests_per_user, 1e-3, 1e5)},
+    {"slate", "N", "Items shown per request (default 6)", 2,
+     LCF_OPT_WHOLE(simulate.slate, 1, LCF_SIM_SLATE_MAX)},
+    LCF_ROW_SEED(2, "The same seed gives the same bytes (default 2023)", simulate.seed),
+    LCF_ROW_FORCE(3, "log is", simulate.force),
+    LCF_ROW_JSON(3, "the counts as JSON on stdout"),
     {0},
 };
 
@@ -47,52 +44,6 @@ static const char DOC[] =
     "`llmcf prepare --input DIR` reads the first two.\n\n"
     "Example:\n"
     "  llmcf simulate --users 1500 --items 800 --seed 2023 --out raw";
-
-typedef struct arguments {
-    lcf_simulate_options simulate;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_OUT:
-        a->simulate.out_dir = text;
-        return 0;
-    case OPT_USERS:
-        a->simulate.users_n = (uint32_t)lcf_cli_u64(state, "users", text, 1, 100000000);
-        return 0;
-    case OPT_ITEMS:
-        a->simulate.items_n = (uint32_t)lcf_cli_u64(state, "items", text, 1, 10000000);
-        return 0;
-    case OPT_DAYS:
-        a->simulate.days = (uint32_t)lcf_cli_u64(state, "days", text, 1, 36500);
-        return 0;
-    case OPT_REQUESTS:
-        a->simulate.requests_per_user = lcf_cli_f64(state, "requests", text, 1e-3, 1e5);
-        return 0;
-    case OPT_SLATE:
-        a->simulate.slate = (uint32_t)lcf_cli_u64(state, "slate", text, 1, LCF_SIM_SLATE_MAX);
-        return 0;
-    case OPT_SEED:
-        a->simulate.seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_FORCE:
-        a->simulate.force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->simulate.out_dir)
-            argp_error(state, "--out is needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static void print_summary(const json_t *stats, const lcf_simulate_options *o, bool current)
 {
@@ -114,12 +65,12 @@ static void print_summary(const json_t *stats, const lcf_simulate_options *o, bo
 
 int lcf_cmd_simulate(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"simulate", DOC, OPTIONS, NULL, NULL};
     arguments a = {LCF_SIMULATE_OPTIONS_INIT, false};
     lcf_err err = LCF_ERR_INIT;
     bool current = false;
     json_t *stats = NULL;
-    lcf_status status = lcf_cli_parse(&argp, "simulate", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status) {
         lcf_stop_install();

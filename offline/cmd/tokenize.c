@@ -1,8 +1,9 @@
 /*
  * llmcf tokenize: the ids of a text under a model's vocabulary.
  */
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/llama/complete.h"
 
@@ -13,18 +14,17 @@
 
 enum { TEXT_BYTES_MAX = 1 << 29 };
 
-enum { KEY_MODEL = 256, KEY_FILE, KEY_NO_BOS, KEY_JSON };
-
-typedef struct options {
+typedef struct arguments {
     const char *model, *file;
     bool bos, json;
-} options;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"model", KEY_MODEL, "FILE.gguf", 0, "The model whose vocabulary is used (required)", 0},
-    {"file", KEY_FILE, "FILE", 0, "The text; default: standard input", 0},
-    {"no-bos", KEY_NO_BOS, 0, 0, "Leave out the <s> that the model puts before a text", 0},
-    {"json", KEY_JSON, 0, 0, "Print an object with ids and n instead of a line of ids", 0},
+static const lcf_option OPTIONS[] = {
+    {"model", "FILE.gguf", "The model whose vocabulary is used (required)", 0, LCF_OPT_TEXT(model),
+     LCF_REQUIRED},
+    {"file", "FILE", "The text; default: standard input", 0, LCF_OPT_TEXT(file)},
+    {"no-bos", NULL, "Leave out the <s> that the model puts before a text", 0, LCF_OPT_CLEAR(bos)},
+    LCF_ROW_JSON(0, "an object with ids and n instead of a line of ids"),
     {0},
 };
 
@@ -36,35 +36,6 @@ static const char DOC[] =
     "there. Writes the ids to standard output, separated by spaces. Control tokens "
     "are never made from text: \"</s>\" in the input is spelled out.\n\n"
     "Example:\n  printf 'Once upon a time' | llmcf tokenize --model recgen/recgen.gguf";
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    options *o = state->input;
-
-    switch (key) {
-    case KEY_MODEL:
-        o->model = arg;
-        return 0;
-    case KEY_FILE:
-        o->file = arg;
-        return 0;
-    case KEY_NO_BOS:
-        o->bos = false;
-        return 0;
-    case KEY_JSON:
-        o->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "unexpected argument '%s'", arg);
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->model)
-            argp_error(state, "--model is missing");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static lcf_status read_stdin(lcf_buf *text, lcf_err *err)
 {
@@ -94,7 +65,7 @@ static lcf_status print_ids(const lcf_tokens *ids, bool json, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status run(const options *o, lcf_err *err)
+static lcf_status run(const arguments *o, lcf_err *err)
 {
     lcf_gguf *g = NULL;
     lcf_tokenizer *t = NULL;
@@ -123,10 +94,10 @@ static lcf_status run(const options *o, lcf_err *err)
 
 int lcf_cmd_tokenize(int argc, char **argv)
 {
-    static const struct argp ARGP = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
-    options o = {NULL, NULL, true, false};
+    static const lcf_options options = {"tokenize", DOC, OPTIONS, NULL, NULL};
+    arguments o = {NULL, NULL, true, false};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&ARGP, "tokenize", argc, argv, &o, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &o, &err);
 
     if (!status)
         status = run(&o, &err);

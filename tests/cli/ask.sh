@@ -58,7 +58,7 @@ expect 1 'neither valid.lcf nor test.lcf' "$LLMCF" arm codes --out x
 expect 2 'would replace the run judged' "$LLMCF" arm judged --out judged
 expect 2 'would replace the run judged/yes' "$LLMCF" arm judged/yes --out judged/
 [ -e judged/judgements.lcf ] || fail "an arm took the place of its run"
-expect 2 'at least one RUN' "$LLMCF" arm --out x
+expect 2 'RUN... is needed' "$LLMCF" arm --out x
 
 expect 2 'full-items.prompt:5: codes are spoken of here, and none are given' "$LLMCF" judge $judge ${full/--codes codes/} --out x
 expect 2 'no prompt speaks of them' "$LLMCF" judge $judge $text --codes codes --out x

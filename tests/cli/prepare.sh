@@ -26,7 +26,7 @@ expect 1 'interactions.tsv:3' "$LLMCF" prepare --input raw --out dataset
 diff -r dataset before || fail "the old dataset was touched"
 
 # wrong usage
-expect 2 '--input and --out' "$LLMCF" prepare --input raw
+expect 2 '--out is needed' "$LLMCF" prepare --input raw
 expect 2 "'time', 'leave-last', 'column'" "$LLMCF" prepare --input raw --out x --split never
 expect 2 'valid-share' "$LLMCF" prepare --input raw --out x --valid-share 0.5 --test-share 0.5
 expect 1 'neither' "$LLMCF" prepare --input . --out x

@@ -92,7 +92,7 @@ cmp -s same-user/retrieved.lcf strict/retrieved.lcf && fail "the mode changes no
 expect 0 "by the same-user rule" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by history --out by-history --json
 jq -e '.rule.by == "history" and .recall == 1 and .vote_test_auc > 0' stdout >/dev/null || fail "the counts by history: $(cat stdout)"
 cmp -s same-user/retrieved.lcf by-history/retrieved.lcf && fail "--by changes nothing"
-expect 2 "--by must be both, history or target" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by item --out x
+expect 2 "--by must be one of 'both', 'history', 'target'" "$LLMCF" retrieve --dataset dataset --vectors vectors --examples examples --by item --out x
 # by codes: other examples, and a ranker that is trained with them cannot be served
 expect 0 "best seed" "$LLMCF" train --dataset dataset --backbone binmf --epochs 2 --seeds 1 --out binmf
 expect 0 "codes of 32 bits" "$LLMCF" codes --dataset dataset --ranker binmf/best.lcf --out codes
@@ -123,7 +123,7 @@ for wait in .01 .02 .03 .04; do # killed, it leaves the examples that were there
     wait $! 2>/dev/null
     "$LLMCF" retrieve --dataset dataset --vectors vectors --examples by-hnsw --out of-hnsw --quiet 2>stderr || fail "after a kill: $(cat stderr)"
 done
-expect 2 "--kind must be flat, hnsw, ivf or sq8" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --kind lsh --out x
+expect 2 "--kind must be one of 'flat', 'hnsw', 'ivf', 'sq8'" "$LLMCF" index --dataset dataset --cot cot --vectors vectors --kind lsh --out x
 # what the neighbours' labels say is an arm like any other
 expect 0 "" "$LLMCF" evaluate --a k7 --b same-user --replicates 200 --out votes
 

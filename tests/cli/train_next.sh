@@ -50,7 +50,7 @@ expect 2 "there is no 'bert'" "$LLMCF" train-next --dataset dataset --out x --mo
 expect 2 "--loss must be" "$LLMCF" train-next --dataset dataset --out x --loss hinge
 expect 2 "--sampler must be" "$LLMCF" train-next --dataset dataset --out x --sampler all
 expect 1 'no multiple of heads_n' "$LLMCF" train-next --dataset dataset --out x --dim 10 --heads 3
-expect 2 '--a and --b' "$LLMCF" compare-next --a whole
+expect 2 '--b is needed' "$LLMCF" compare-next --a whole
 expect 1 'nowhere' "$LLMCF" compare-next --a whole --b nowhere
 [ -e x ] && fail "a failing run made an artefact"
 

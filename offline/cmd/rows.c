@@ -1,0 +1,31 @@
+/* What the rows of several verbs parse. */
+#include "offline/cmd/rows.h"
+
+#include "offline/llama/gguf.h"
+#include "offline/llama/llama.h"
+#include "offline/recgen/budget.h"
+
+lcf_status lcf_cmd_parse_stop(void *stops, const char *text, lcf_err *err)
+{
+    lcf_stops *s = stops;
+
+    if (!*text || s->n == LCF_STOPS_MAX)
+        return LCF_FAIL(err, LCF_EUSAGE, "empty, or more than %d of them", LCF_STOPS_MAX);
+    s->texts[s->n++] = text;
+    return LCF_OK;
+}
+
+lcf_status lcf_cmd_parse_bytes(void *bytes, const char *text, lcf_err *err)
+{
+    return lcf_bytes_parse(bytes, text, err);
+}
+
+lcf_status lcf_cmd_parse_type(void *type, const char *text, lcf_err *err)
+{
+    if (!lcf_gguf_type_parse(type, text) || !lcf_gguf_type_writable(*(lcf_gguf_type *)type))
+        return LCF_FAIL(err, LCF_EUSAGE,
+                        "'%s' is no type that can be written: F32, F16, BF16, Q8_0, Q6_K, Q5_K, "
+                        "Q5_1, Q5_0, Q4_K, Q4_1, Q4_0",
+                        text);
+    return LCF_OK;
+}
