@@ -87,7 +87,7 @@ static lcf_status add_text(measuring *m, lcf_str prompt_text, lcf_str title, con
         return status;
     lcf_rationale_features(r->x, (lcf_str){text, strlen(text)}, prompt_text, subject.label);
     score = lcf_cot_score_of((lcf_str){text, strlen(text)}, true, &subject);
-    r->unfitted = (double)score.score;
+    r->unfitted = score.score;
     m->texts_n++;
     return count_reason(m, score.reject_reason, err);
 }

@@ -41,7 +41,7 @@ static lcf_status keep_best(lcf_cot_record *r, scratch *s, const lcf_provenance 
     lcf_cot_subject subject = {.prompt = {lcf_buf_text(&s->prompt), s->prompt.len},
                                .title = {lcf_buf_text(&s->title), s->title.len},
                                .label = f->sample.label};
-    lcf_cot_score best = {.score = -1.0f};
+    lcf_cot_score best = {.score = -1.0};
 
     for (size_t c = 0; c < n; c++) {
         lcf_cot_score score;
@@ -53,9 +53,9 @@ static lcf_status keep_best(lcf_cot_record *r, scratch *s, const lcf_provenance 
         score = lcf_cot_score_of((lcf_str){lcf_buf_text(&s->text), s->text.len},
                                  answers[c].finished, &subject);
         if (p->weights && !*score.reject_reason)
-            score.score = (float)lcf_score_weighted(p->weights,
-                                                    (lcf_str){lcf_buf_text(&s->text), s->text.len},
-                                                    subject.prompt, subject.label);
+            score.score =
+                lcf_score_weighted(p->weights, (lcf_str){lcf_buf_text(&s->text), s->text.len},
+                                   subject.prompt, subject.label);
         if (!known)
             score = (lcf_cot_score){.reject_reason = "refers to an item that is not there"};
         r->tokens_generated += answers[c].tokens_n;
@@ -70,7 +70,7 @@ static lcf_status keep_best(lcf_cot_record *r, scratch *s, const lcf_provenance 
         r->candidate = (uint32_t)c;
         r->tokens = (uint32_t)answers[c].tokens_n;
     }
-    r->score = best.score;
+    r->score = (float)best.score;
     memcpy(r->parts, best.parts, sizeof(r->parts));
     r->reject_reason = best.reject_reason;
     return LCF_OK;

@@ -209,8 +209,9 @@ static const char *degenerate(lcf_str text, bool finished, const lcf_words *w,
 
 lcf_cot_score lcf_cot_score_of(lcf_str text, bool finished, const lcf_cot_subject *subject)
 {
-    lcf_cot_score out = {0.0f, {0.0f, 0.0f, 0.0f, 0.0f}, ""};
+    lcf_cot_score out = {0.0, {0.0f, 0.0f, 0.0f, 0.0f}, ""};
     const char *reason;
+    float mean = 0.0f;
     lcf_words w;
 
     lcf_words_split(&w, text);
@@ -224,6 +225,7 @@ lcf_cot_score lcf_cot_score_of(lcf_str text, bool finished, const lcf_cot_subjec
     out.parts[LCF_COT_RELEVANCE] = (float)relevance(&w, subject);
     out.parts[LCF_COT_CONSISTENCY] = (float)consistency(&w, subject->label);
     for (size_t i = 0; i < 4; i++)
-        out.score += out.parts[i] / 4.0f;
+        mean += out.parts[i] / 4.0f;
+    out.score = (double)mean;
     return out;
 }

@@ -42,7 +42,7 @@ typedef struct lcf_cot_subject { /* what the text should be about */
 } lcf_cot_subject;
 
 typedef struct lcf_cot_score {
-    float score;               /* in [0, 1] */
+    double score;              /* in [0, 1]; records keep it as a float */
     float parts[4];            /* by lcf_cot_part, each in [0, 1] */
     const char *reject_reason; /* static; "" when the score stands */
 } lcf_cot_score;

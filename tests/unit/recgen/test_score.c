@@ -34,7 +34,7 @@ static void rejected(const char *text, bool finished, const char *reason)
     lcf_cot_score s = score_as(text, finished, 1);
 
     assert_string_equal(s.reject_reason, reason);
-    assert_true(s.score == 0.0f);
+    assert_true(s.score == 0.0);
     for (size_t i = 0; i < 4; i++)
         assert_true(s.parts[i] == 0.0f);
 }
@@ -65,7 +65,7 @@ static void test_good(void **state)
 
     (void)state;
     assert_string_equal(s.reject_reason, "");
-    assert_true(s.score > 0.9f && s.score <= 1.0f);
+    assert_true(s.score > 0.9 && s.score <= 1.0);
     assert_true(s.parts[LCF_COT_RELEVANCE] == 1.0f);
     assert_true(s.parts[LCF_COT_CONSISTENCY] == 1.0f);
 }
@@ -131,7 +131,7 @@ static const char *reason_for(const char *prompt, const char *text, bool finishe
     lcf_cot_subject subject = {{prompt, strlen(prompt)}, {"Fargo (1996)", 12}, 1};
     lcf_cot_score score = lcf_cot_score_of((lcf_str){text, strlen(text)}, finished, &subject);
 
-    assert_true(!*score.reject_reason || score.score == 0.0f);
+    assert_true(!*score.reject_reason || score.score == 0.0);
     return score.reject_reason;
 }
 

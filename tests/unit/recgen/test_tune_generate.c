@@ -9,6 +9,7 @@
 #include "common/store/cot_json.h"
 #include "offline/recgen/generate.h"
 #include "offline/recgen/order.h"
+#include "offline/recgen/record.h"
 #include "offline/recgen/tune.h"
 #include "tests/unit/data/fixture.h"
 
@@ -430,6 +431,46 @@ static void test_order(void **state)
     lcf_dataset_close(&o.d);
 }
 
+/* Weights that make scores differ by less than a float tells: the better text is kept, wherever it
+ * stands. */
+static void test_close_scores(void **state)
+{
+    static const char *const TEXTS[] = {
+        "The user likes drama and has rated such films well, so this one may be welcome to them.",
+        "The user likes drama and has rated such films well, so this one is a good and strong "
+        "match."};
+    const world *w = *state;
+    lcf_prompt_options prompt = LCF_PROMPT_OPTIONS_INIT;
+    lcf_score_weights weights = {.prompts_n = 1};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_related *related;
+    lcf_dataset d;
+
+    weights.spread[LCF_RATIONALE_POLARITY] = 1.0;
+    weights.weight[LCF_RATIONALE_POLARITY] = 40.0;
+    assert_int_equal(lcf_dataset_open(&d, w->dataset, &err), LCF_OK);
+    assert_int_equal(lcf_related_create(&related, &d, &err), LCF_OK);
+    for (size_t better = 0; better < 2; better++) {
+        const lcf_provenance p = {&d, &prompt, "p", "m", "s", 2, &weights};
+        lcf_answer answers[2];
+        lcf_cot_record record;
+        lcf_ask ask = {.history_n = prompt.history_n};
+        for (size_t i = 0; i < 2; i++) {
+            const char *text = TEXTS[i == better];
+            answers[i] = (lcf_answer){{text, strlen(text)}, 20, true};
+        }
+        lcf_facts_of(&ask.facts, &d, related, prompt.history_n, d.split_begin[LCF_TRAIN]);
+        ask.facts.sample.label = 1;
+        assert_int_equal(
+            lcf_record_make(&record, &p, &ask, (lcf_hash128){{1}}, answers, 2, 9, &err), LCF_OK);
+        assert_true(record.score == 1.0f);
+        assert_int_equal(record.candidate, better);
+        lcf_record_dispose(&record);
+    }
+    lcf_related_free(related);
+    lcf_dataset_close(&d);
+}
+
 static void test_key_depends_on_everything(void **state)
 {
     lcf_hash128 a = {{1}}, b = {{2}};
@@ -579,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_threads_and_reruns),
         cmocka_unit_test(test_growing_share),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_close_scores),
         cmocka_unit_test(test_key_depends_on_everything),
         cmocka_unit_test(test_generate_refuses),
         cmocka_unit_test(test_memory_changes_no_text),
