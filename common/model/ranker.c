@@ -37,6 +37,7 @@ static lcf_status declare_parts(lcf_ranker *r, bool side_alone, lcf_err *err)
 
     if (!status && !side_alone)
         status = r->backbone->declare(r, r->side->vectors_n * r->config.dim, err);
+    r->side_begin = r->params.list_n;
     if (!status && r->side->declare)
         status = r->side->declare(r, err);
     return status;
@@ -133,6 +134,11 @@ const lcf_ranker_config *lcf_ranker_config_of(const lcf_ranker *r)
 lcf_params *lcf_ranker_params(lcf_ranker *r)
 {
     return &r->params;
+}
+
+size_t lcf_ranker_side_begin(const lcf_ranker *r)
+{
+    return r->side_begin;
 }
 
 /* ---- weights files ---- */

@@ -143,6 +143,8 @@ lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err);
 void lcf_ranker_free(lcf_ranker *r);
 const lcf_ranker_config *lcf_ranker_config_of(const lcf_ranker *r);
 lcf_params *lcf_ranker_params(lcf_ranker *r);
+/* Parameters of this index and above are the side module's own. */
+size_t lcf_ranker_side_begin(const lcf_ranker *r);
 
 /* An item that is in no catalogue, by what is said of it: its id has no embedding. */
 typedef struct lcf_ranker_item {
@@ -216,9 +218,9 @@ void lcf_ranker_forward(lcf_tensor **logits, lcf_tensor **side_loss, lcf_tape *t
 
 /*
  * Computes once what follows from the weights and the source alone (the tokens of item texts and of
- * examples, and what the fast way computes of an item or an example alone), for all later passes over
- * this source on tapes that do not record. Their results stay those of lcf_ranker_forward to 1e-5.
- * After a change of the weights or of the source: thaw.
+ * examples, and what the fast way computes of an item or an example alone), for all later passes
+ * over this source on tapes that do not record. Their results stay those of lcf_ranker_forward to
+ * 1e-5. After a change of the weights or of the source: thaw.
  *
  * errors   those of lcf_ranker_check_source; ENOMEM, nothing is frozen then
  * memory   4 bytes an item and float of head_hidden[0] (DIN) and dim + x_hidden (ICT), an example

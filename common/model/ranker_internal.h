@@ -60,6 +60,7 @@ struct lcf_ranker {
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     ranker_tables tables;
     float code_hard; /* see lcf_ranker_harden */
+    size_t side_begin; /* of the parameters: those of the side module come last */
     size_t user_table, item_table, brand_table, category_table;
     size_t history_label_table; /* where config.history_labels, and all tables, are there */
     size_t

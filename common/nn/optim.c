@@ -49,6 +49,20 @@ static lcf_adam_scalars adam_scalars(const lcf_adam *a, float learning_rate, flo
     return s;
 }
 
+/* A parameter's own: its rate, and decay where it applies. */
+static lcf_adam_scalars scalars_for(lcf_adam_scalars s, const lcf_adam *a, const lcf_param *param,
+                                    float learning_rate)
+{
+    const lcf_adam_options *o = &a->options;
+
+    s.step_size *= param->rate;
+    if (param->decay && o->decoupled)
+        s.shrink = (float)(1.0 - (double)(learning_rate * param->rate) * o->weight_decay);
+    else if (param->decay)
+        s.l2 = o->weight_decay;
+    return s;
+}
+
 /* The rows of a table that begin in [from, to), counted in values from the table's first. */
 static void step_table(const lcf_adam *a, float *values, const lcf_param *param,
                        const lcf_row_grads *t, const lcf_adam_scalars *s, size_t from, size_t to)
@@ -75,18 +89,12 @@ static void step_table(const lcf_adam *a, float *values, const lcf_param *param,
 void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, float learning_rate,
                          float grad_scale, size_t first, size_t end)
 {
-    const lcf_adam_scalars plain = adam_scalars(a, learning_rate, grad_scale);
-    lcf_adam_scalars decayed = plain;
-    size_t i;
+    const lcf_adam_scalars all = adam_scalars(a, learning_rate, grad_scale);
 
     LCF_ASSERT(a->values_n == p->values_n && g->values_n == p->values_n);
-    if (a->options.decoupled)
-        decayed.shrink = (float)(1.0 - (double)learning_rate * a->options.weight_decay);
-    else
-        decayed.l2 = a->options.weight_decay;
-    for (i = 0; i < p->list_n; i++) {
+    for (size_t i = 0; i < p->list_n; i++) {
         const lcf_param *param = &p->list[i];
-        const lcf_adam_scalars *s = param->decay ? &decayed : &plain;
+        const lcf_adam_scalars s = scalars_for(all, a, param, learning_rate);
         size_t from = param->offset, to = param->offset + param->n;
 
         from = from > first ? from : first;
@@ -94,11 +102,11 @@ void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, f
         if (from >= to)
             continue;
         if (g->tables && g->tables[i].width)
-            step_table(a, p->values, param, &g->tables[i], s, from - param->offset,
+            step_table(a, p->values, param, &g->tables[i], &s, from - param->offset,
                        to - param->offset);
         else
             lcf_adam_kernel(p->values + from, a->m + from, a->v + from, g->values + from, to - from,
-                            s);
+                            &s);
     }
 }
 
@@ -111,6 +119,36 @@ void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learnin
 {
     lcf_adam_step_range(a, p, g, learning_rate, 1.0f, 0, p->values_n);
     lcf_adam_advance(a);
+}
+
+/* ---- SGD ---- */
+
+/* ---- the average of the weights ---- */
+
+lcf_status lcf_ema_init(lcf_ema *e, const lcf_params *p, float decay, lcf_err *err)
+{
+    LCF_ASSERT(decay > 0.0f && decay < 1.0f);
+    *e = (lcf_ema){decay, lcf_alloc_zero(p->values_n, sizeof(float)), p->values_n};
+    if (!e->values)
+        return LCF_FAIL(err, LCF_ENOMEM, "average of %zu weights", p->values_n);
+    return LCF_OK;
+}
+
+void lcf_ema_dispose(lcf_ema *e)
+{
+    free(e->values);
+    memset(e, 0, sizeof(*e));
+}
+
+void lcf_ema_step_range(const lcf_ema *e, const lcf_params *p, uint64_t step, size_t first,
+                        size_t end)
+{
+    const float ramp = (float)(step + 1) / (float)(step + 10);
+    const float share = 1.0f - (ramp < e->decay ? ramp : e->decay);
+
+    LCF_ASSERT(step && e->values_n == p->values_n);
+    for (size_t i = first; i < end; i++)
+        e->values[i] += share * (p->values[i] - e->values[i]);
 }
 
 /* ---- SGD ---- */

@@ -46,6 +46,26 @@ void lcf_adam_step_range(const lcf_adam *a, lcf_params *p, const lcf_grads *g, f
                          float grad_scale, size_t first, size_t end);
 void lcf_adam_advance(lcf_adam *a);
 
+/*
+ * An exponential average of the weights over the steps, to be used in place of the last ones: it
+ * is quieter than any of them. While fewer than some 10 / (1 - decay) steps were made its window is
+ * a tenth of them, so that the start weighs nothing.
+ *
+ * source   Polyak and Juditsky 1992; the ramp (1 + step) / (10 + step) is that of TensorFlow's
+ *          ExponentialMovingAverage
+ */
+typedef struct lcf_ema {
+    float decay;   /* in (0, 1) */
+    float *values; /* [values_n], laid out like the parameters */
+    size_t values_n;
+} lcf_ema;
+lcf_status lcf_ema_init(lcf_ema *e, const lcf_params *p, float decay, lcf_err *err);
+void lcf_ema_dispose(lcf_ema *e);
+/* Takes in values [first, end) after update number `step` (from 1): call for a partition of [0,
+ * values_n). */
+void lcf_ema_step_range(const lcf_ema *e, const lcf_params *p, uint64_t step, size_t first,
+                        size_t end);
+
 /* SGD with momentum, in the arithmetic and order of torch.optim.SGD: g += decay * value (on
  * parameters with `decay`), m = momentum * m + g, value -= rate * m. */
 typedef struct lcf_sgd {

@@ -27,7 +27,7 @@ void lcf_params_dispose(lcf_params *p)
 lcf_status lcf_params_add(size_t *idx, lcf_params *p, const char *name, const size_t *dims,
                           uint32_t dims_n, bool decay, lcf_err *err)
 {
-    lcf_param param = {.dims_n = dims_n, .n = 1, .offset = p->values_n, .decay = decay};
+    lcf_param param = {.dims_n = dims_n, .n = 1, .offset = p->values_n, .rate = 1.0f, .decay = decay};
     size_t end;
     uint32_t d;
 

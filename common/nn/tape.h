@@ -63,6 +63,7 @@ typedef struct lcf_param {
     size_t dims[LCF_TENSOR_DIMS_MAX];
     size_t n;       /* elements */
     size_t offset;  /* into values, in elements; multiples of 16 */
+    float rate;     /* times the learning rate; 1 to begin with */
     bool decay;     /* weight decay applies */
     bool row0_zero; /* an embedding table whose row 0 is padding: stays zero, gets no gradient */
     bool table;     /* gradients reach it through gather and gather_mean alone: see lcf_grads */

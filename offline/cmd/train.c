@@ -27,6 +27,8 @@ enum {
     OPT_PATIENCE,
     OPT_BATCH,
     OPT_LR,
+    OPT_SIDE_LR,
+    OPT_EMA,
     OPT_WEIGHT_DECAY,
     OPT_DROPOUT,
     OPT_REC_WEIGHT,
@@ -76,6 +78,12 @@ static const struct argp_option OPTIONS[] = {
     {"batch", OPT_BATCH, "ROWS", 0, "Rows per step (default 256)", 2},
     {"lr", OPT_LR, "RATE", 0,
      "Learning rate of Adam (default: what did best for the backbone, 0.003 for most)", 2},
+    {"side-lr", OPT_SIDE_LR, "RATE", 0,
+     "Learning rate of the side module's own parameters (default 0: as --lr)", 2},
+    {"ema", OPT_EMA, "DECAY", 0,
+     "Judge and keep an exponential average of the weights over the steps, such as 0.999, instead "
+     "of the last ones (default 0: the last ones)",
+     2},
     {"lr-plateau", OPT_PLATEAU, "FACTOR", 0,
      "Multiply the learning rate by this after an epoch that was not the best so far (default 1: "
      "never)",
@@ -159,6 +167,12 @@ static error_t parse_params(int key, char *text, struct argp_state *state, lcf_t
         return 0;
     case OPT_LR:
         p->learning_rate = lcf_cli_f64(state, "lr", text, 1e-9, 10.0);
+        return 0;
+    case OPT_SIDE_LR:
+        p->side_learning_rate = lcf_cli_f64(state, "side-lr", text, 0.0, 10.0);
+        return 0;
+    case OPT_EMA:
+        p->ema = lcf_cli_f64(state, "ema", text, 0.0, 0.999999);
         return 0;
     case OPT_WEIGHT_DECAY:
         p->weight_decay = lcf_cli_f64(state, "weight-decay", text, 0.0, 1.0);

@@ -19,6 +19,8 @@ static lcf_status add_all(lcf_bundle_writer *w, const train_checkpoint *c, lcf_e
     _Static_assert(sizeof(train_epoch) == EPOCH_COLUMNS * sizeof(double), "columns of an epoch");
     if (!status)
         status = lcf_bundle_add_1d(w, "best", LCF_F32, c->params->values_n, c->best, err);
+    if (!status && c->average)
+        status = lcf_bundle_add_1d(w, "average", LCF_F32, c->params->values_n, c->average, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "progress", LCF_F64, PROGRESS_N, progress, err);
     if (!status)
@@ -46,13 +48,15 @@ static lcf_status read_all(const train_checkpoint *c, const lcf_bundle *bundle, 
     const lcf_array *found = lcf_bundle_find(bundle, "epochs");
     uint64_t values[1] = {c->params->values_n}, four[1] = {PROGRESS_N};
     uint64_t dims[2] = {found ? found->dims[0] : 0, EPOCH_COLUMNS};
-    const void *best, *progress, *epochs;
+    const void *best, *progress, *epochs, *average = NULL;
     train_result *r = c->result;
     double numbers[PROGRESS_N];
     lcf_status status = lcf_bundle_get(&epochs, bundle, "epochs", LCF_F64, dims, 2, err);
 
     if (!status)
         status = lcf_bundle_get(&best, bundle, "best", LCF_F32, values, 1, err);
+    if (!status && c->average)
+        status = lcf_bundle_get(&average, bundle, "average", LCF_F32, values, 1, err);
     if (!status)
         status = lcf_bundle_get(&progress, bundle, "progress", LCF_F64, four, 1, err);
     if (status)
@@ -65,6 +69,8 @@ static lcf_status read_all(const train_checkpoint *c, const lcf_bundle *bundle, 
     if (status)
         return status;
     memcpy(c->best, best, c->params->values_n * sizeof(*c->best));
+    if (average)
+        memcpy(c->average, average, c->params->values_n * sizeof(*c->average));
     memcpy(r->epochs, epochs, dims[0] * sizeof(*r->epochs));
     r->epochs_n = (uint32_t)dims[0];
     r->best_epoch = (uint32_t)numbers[0];

@@ -12,6 +12,7 @@ typedef struct train_checkpoint {
     lcf_params *params;
     lcf_adam *adam;
     float *best;           /* [params->values_n] values of the best epoch */
+    float *average;        /* [params->values_n] over the steps; NULL where none is kept */
     double *learning_rate; /* of the next epoch */
     train_result *result;  /* epochs, best_epoch, valid_auc and seconds so far */
 } train_checkpoint;

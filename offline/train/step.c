@@ -29,6 +29,7 @@ struct train_step {
     const lcf_ranker_source *source;
     lcf_pool *pool;
     lcf_adam adam;
+    lcf_ema ema; /* values NULL: none is kept */
     shard shards[TRAIN_SHARDS];
     /* The batch at hand. */
     const lcf_ranker_row *rows;
@@ -46,6 +47,7 @@ void train_step_free(train_step *s)
         lcf_grads_dispose(&s->shards[i].grads);
     }
     lcf_adam_dispose(&s->adam);
+    lcf_ema_dispose(&s->ema);
     lcf_pool_free(s->pool);
     free(s);
 }
@@ -66,6 +68,8 @@ lcf_status train_step_create(train_step **out, lcf_ranker *ranker, const lcf_ran
     status = lcf_pool_create(&s->pool, options->threads, err);
     if (!status)
         status = lcf_adam_init(&s->adam, p, &options->adam, err);
+    if (!status && options->ema > 0.0f)
+        status = lcf_ema_init(&s->ema, p, options->ema, err);
     for (size_t i = 0; i < TRAIN_SHARDS && !status; i++) {
         status = lcf_tape_create(&s->shards[i].tape, err);
         if (!status)
@@ -82,6 +86,11 @@ lcf_status train_step_create(train_step **out, lcf_ranker *ranker, const lcf_ran
 lcf_adam *train_step_adam(train_step *s)
 {
     return &s->adam;
+}
+
+float *train_step_average(train_step *s)
+{
+    return s->ema.values;
 }
 
 /* What the mean of a side module's loss runs over: the examples of rows where it takes examples,
@@ -181,6 +190,18 @@ static lcf_status update_part(void *arg, size_t task, size_t worker, lcf_err *er
     return LCF_OK;
 }
 
+static lcf_status average_part(void *arg, size_t task, size_t worker, lcf_err *err)
+{
+    train_step *s = arg;
+    const lcf_params *p = lcf_ranker_params(s->ranker);
+
+    (void)worker;
+    (void)err;
+    lcf_ema_step_range(&s->ema, p, s->adam.step, p->values_n * task / UPDATE_PARTS,
+                       p->values_n * (task + 1) / UPDATE_PARTS);
+    return LCF_OK;
+}
+
 static void sum_losses(double *loss, double *side_loss, const train_step *s)
 {
     bool has_side_loss = false;
@@ -219,5 +240,7 @@ lcf_status train_step_run(double *loss, double *side_loss, train_step *s,
     s->grad_scale = clip_factor(s);
     status = lcf_pool_run(s->pool, UPDATE_PARTS, update_part, s, NULL);
     lcf_adam_advance(&s->adam);
+    if (!status && s->ema.values)
+        status = lcf_pool_run(s->pool, UPDATE_PARTS, average_part, s, NULL);
     return status;
 }

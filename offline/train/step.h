@@ -19,6 +19,7 @@ typedef struct train_step_options {
     float side_weight; /* of the side module's loss */
     float clip;        /* the norm that gradients are scaled down to; 0: never */
     uint64_t seed;     /* of dropout */
+    float ema;         /* decay of the weights' average; 0: none is kept */
     size_t threads;    /* at least 1 */
 } train_step_options;
 
@@ -30,6 +31,8 @@ lcf_status train_step_create(train_step **out, lcf_ranker *ranker, const lcf_ran
 void train_step_free(train_step *s);
 /* The optimizer's state, for checkpoints; its step counts the updates. */
 lcf_adam *train_step_adam(train_step *s);
+/* The average of the weights over the steps [values_n], the step's; NULL without one. */
+float *train_step_average(train_step *s);
 
 /*
  * One update from n >= 1 rows.

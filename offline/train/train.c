@@ -44,6 +44,17 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
         !(p->weight_decay >= 0.0 && p->weight_decay < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "learning rate %g or weight decay %g is out of range",
                         p->learning_rate, p->weight_decay);
+    if (!(p->side_learning_rate >= 0.0 && p->side_learning_rate < INFINITY) ||
+        !(p->ema >= 0.0 && p->ema < 1.0))
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "learning rate %g of the side module or decay %g of the average is out of "
+                        "range",
+                        p->side_learning_rate, p->ema);
+    if (p->ema > 0.0 && p->sparse_tables)
+        return LCF_FAIL(
+            err, LCF_EINVAL,
+            "an average of the weights looks at every row of every table in every step, "
+            "sparse updates only at those of the batch: choose one");
     if (!(p->code_scale > 0.0 && p->code_scale < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "code scale %g is out of range", p->code_scale);
     if (!(p->plateau > 0.0 && p->plateau <= 1.0) || !(p->clip >= 0.0 && p->clip < INFINITY))
@@ -95,6 +106,10 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_param_f64(m, "code_scale", p->code_scale, err);
     if (!status && lcf_ranker_has_codes(o->backbone))
         status = lcf_manifest_param_i64(m, "soft_epochs", p->soft_epochs, err);
+    if (!status && p->side_learning_rate > 0.0)
+        status = lcf_manifest_param_f64(m, "side_lr", p->side_learning_rate, err);
+    if (!status && p->ema > 0.0)
+        status = lcf_manifest_param_f64(m, "ema", p->ema, err);
     if (!status && o->judged_dir)
         status = lcf_manifest_param_f64(m, "distill_weight", o->distill_weight, err);
     if (!status)
@@ -291,6 +306,10 @@ static json_t *params_json(const lcf_train_options *o)
     int failed = !json;
 
     failed |= json_object_set_new(json, "dim", json_integer(p->dim));
+    if (p->side_learning_rate > 0.0)
+        failed |= json_object_set_new(json, "side_lr", json_real(p->side_learning_rate));
+    if (p->ema > 0.0)
+        failed |= json_object_set_new(json, "ema", json_real(p->ema));
     if (lcf_ranker_takes_graph(o->backbone))
         failed |= json_object_set_new(json, "graph_layers", json_integer(p->graph_layers_n));
     if (lcf_ranker_has_codes(o->backbone)) {

@@ -31,11 +31,14 @@ typedef struct lcf_train_params {
     uint32_t epochs_max, batch;
     uint32_t patience; /* epochs without a better valid AUC before training stops */
     double learning_rate, weight_decay; /* of Adam; L2 in the gradient, as published */
-    double dropout;                     /* of the head */
-    double rec_weight;                  /* alpha of the reconstruction loss */
-    double plateau; /* the learning rate is multiplied by it after an epoch that was not the best
-                       so far; 1: never */
-    uint32_t dim;   /* of fields and tokens */
+    double side_learning_rate;          /* of the side module's own parameters; 0: as all others */
+    double ema; /* decay of an average of the weights over the steps, which is judged and kept in
+                   place of the last ones; 0: none */
+    double dropout;    /* of the head */
+    double rec_weight; /* alpha of the reconstruction loss */
+    double plateau;    /* the learning rate is multiplied by it after an epoch that was not the best
+                          so far; 1: never */
+    uint32_t dim;      /* of fields and tokens */
     uint32_t graph_layers_n; /* of LightGCN's convolution */
     double code_scale;       /* of binmf and binlightgcn: see lcf_ranker_config */
     uint32_t soft_epochs; /* in which the share of a code's elements that are hard grows from 0 to

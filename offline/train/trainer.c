@@ -86,9 +86,21 @@ static train_step_options step_options(const trainer *t)
                                   .side_weight = t->in->config.rec_weight,
                                   .clip = (float)t->params->clip,
                                   .seed = t->seed,
+                                  .ema = (float)t->params->ema,
                                   .threads = t->threads};
 
     return o;
+}
+
+/* The side module's own learning rate. */
+static void rate_side(const trainer *t)
+{
+    const lcf_train_params *o = t->params;
+    lcf_params *p = lcf_ranker_params(t->ranker);
+
+    if (o->side_learning_rate > 0.0)
+        for (size_t i = lcf_ranker_side_begin(t->ranker); i < p->list_n; i++)
+            p->list[i].rate = (float)(o->side_learning_rate / o->learning_rate);
 }
 
 static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
@@ -104,6 +116,8 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
     if (!status && lcf_ranker_takes_graph(t->in->config.backbone))
         status = lcf_ranker_set_graph(t->ranker, t->in->liked_user, t->in->liked_item,
                                       t->in->liked_n, err);
+    if (!status)
+        rate_side(t);
     if (!status && t->in->init_dir)
         status = train_warm_start(t->ranker, &t->in->dataset, t->in->init_dir, t->seed,
                                   &t->in->before, err);
@@ -221,8 +235,12 @@ static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer 
 
 static train_checkpoint checkpoint_of(trainer *t, train_result *r)
 {
-    const train_checkpoint c = {lcf_ranker_params(t->ranker), train_step_adam(t->step), t->best,
-                                &t->learning_rate, r};
+    const train_checkpoint c = {.params = lcf_ranker_params(t->ranker),
+                                .adam = train_step_adam(t->step),
+                                .best = t->best,
+                                .average = train_step_average(t->step),
+                                .learning_rate = &t->learning_rate,
+                                .result = r};
 
     return c;
 }
@@ -249,20 +267,37 @@ static lcf_status go_on(trainer *t, train_result *r, lcf_err *err)
     return LCF_OK;
 }
 
-/* What is kept of an epoch: the best values, the rate of the next one, and all of it on disk. */
-static lcf_status keep_epoch(trainer *t, train_result *r, double auc, lcf_err *err)
+/*
+ * What the epoch is worth on the valid split; the best weights are kept. Where there is an average
+ * of the weights it is what is judged and kept; training goes on from the weights themselves.
+ */
+static lcf_status judge_epoch(trainer *t, train_result *r, lcf_err *err)
 {
-    const lcf_params *p = lcf_ranker_params(t->ranker);
+    lcf_params *p = lcf_ranker_params(t->ranker);
+    float *trained = p->values, *average = train_step_average(t->step);
+    double auc = 0.0, logloss;
+    lcf_status status;
+
+    p->values = average ? average : trained;
+    status = evaluate(r->valid, &auc, &logloss, t, LCF_VALID, err);
+    if (!status) {
+        r->epochs[r->epochs_n++].valid_auc = auc;
+        if (auc > r->valid_auc) {
+            r->valid_auc = auc;
+            r->best_epoch = r->epochs_n;
+            memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
+        } else {
+            t->learning_rate *= t->params->plateau;
+        }
+    }
+    p->values = trained;
+    return status;
+}
+
+static lcf_status save_epoch(trainer *t, train_result *r, lcf_err *err)
+{
     const train_checkpoint c = checkpoint_of(t, r);
 
-    r->epochs[r->epochs_n++].valid_auc = auc;
-    if (auc > r->valid_auc) {
-        r->valid_auc = auc;
-        r->best_epoch = r->epochs_n;
-        memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
-    } else {
-        t->learning_rate *= t->params->plateau;
-    }
     return t->checkpoint ? train_checkpoint_save(t->checkpoint, &c, err) : LCF_OK;
 }
 
@@ -274,14 +309,13 @@ static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
     while (!status && r->epochs_n < t->params->epochs_max &&
            r->epochs_n < r->best_epoch + t->params->patience) {
         const double start = lcf_clock_s();
-        double auc = 0.0, logloss;
 
         status = train_epoch_once(t, r, err);
         r->seconds += lcf_clock_s() - start;
         if (!status)
-            status = evaluate(r->valid, &auc, &logloss, t, LCF_VALID, err);
+            status = judge_epoch(t, r, err);
         if (!status)
-            status = keep_epoch(t, r, auc, err);
+            status = save_epoch(t, r, err);
         if (!status)
             t->watch->epoch(t->watch->arg, r);
     }

@@ -175,6 +175,57 @@ static void test_step_in_ranges(void **state)
     lcf_params_dispose(&q);
 }
 
+/* A parameter's rate scales its steps alone; Adam's first step is the learning rate itself. */
+static void test_rate(void **state)
+{
+    lcf_params p, before;
+    lcf_adam a;
+    lcf_grads g;
+
+    (void)state;
+    params_of(&p, 3, 1);
+    params_of(&before, 3, 1);
+    p.list[1].rate = 0.25f;
+    adam_of(&a, &p);
+    a.options.weight_decay = 0.0f;
+    assert_int_equal(lcf_grads_init(&g, &p, NULL), LCF_OK);
+    for (size_t i = 0; i < p.values_n; i++)
+        g.values[i] = 1.0f;
+    lcf_adam_step(&a, &p, &g, 0.1f);
+    for (size_t k = 0; k < p.list_n; k++)
+        for (size_t i = 0; i < p.list[k].n; i++)
+            assert_true(fabsf(lcf_params_value(&before, k)[i] - lcf_params_value(&p, k)[i] -
+                              (k ? 0.025f : 0.1f)) < 1e-5f);
+    lcf_grads_dispose(&g);
+    lcf_adam_dispose(&a);
+    lcf_params_dispose(&p);
+    lcf_params_dispose(&before);
+}
+
+/* Against the definition in double; while the window grows, and in parts. */
+static void test_ema(void **state)
+{
+    double mean = 0.0;
+    lcf_params p;
+    lcf_ema e;
+
+    (void)state;
+    params_of(&p, 3, 1);
+    assert_int_equal(lcf_ema_init(&e, &p, 0.5f, NULL), LCF_OK);
+    for (uint64_t step = 1; step <= 20; step++) {
+        const double ramp = (double)(step + 1) / (double)(step + 10), decay = fmin(ramp, 0.5);
+
+        lcf_params_value(&p, 1)[14] = (float)(step * step);
+        mean = decay * mean + (1.0 - decay) * (double)(step * step);
+        lcf_ema_step_range(&e, &p, step, 0, 17);
+        lcf_ema_step_range(&e, &p, step, 17, p.values_n);
+        assert_true(fabs(e.values[p.list[1].offset + 14] - mean) < 1e-4 * mean);
+    }
+    assert_true(e.values[0] != 0.0f && fabsf(e.values[0] - p.values[0]) < 1e-5f);
+    lcf_ema_dispose(&e);
+    lcf_params_dispose(&p);
+}
+
 #define ROWS 11
 #define WIDTH 3
 
@@ -440,6 +491,8 @@ int main(void)
         cmocka_unit_test(test_grads_by_rows),
         cmocka_unit_test(test_steps_by_rows),
         cmocka_unit_test(test_learning_rate),
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_ema),
         cmocka_unit_test(test_step_in_ranges),
         cmocka_unit_test(test_checkpoint),
         cmocka_unit_test(test_checkpoint_of_another_shape),

@@ -176,6 +176,7 @@ static void test_goes_on(void **state)
     size_t steps;
 
     params.plateau = 0.5;
+    params.ema = 0.9;
     open_inputs(&in, f->today);
     a = train(&whole, &l, &in, &params, NULL);
     steps = l.steps / l.epochs;
@@ -216,6 +217,33 @@ static void test_damaged_checkpoint(void **state)
     lcf_ranker_free(b);
     train_result_dispose(&whole);
     train_result_dispose(&again);
+    train_inputs_close(&in);
+}
+
+/* The average changes what is judged and kept, not how the weights move. */
+static void test_ema(void **state)
+{
+    const fixture *f = *state;
+    static train_result last, averaged;
+    lcf_train_params params = params_of();
+    life l = {0}, m = {0};
+    lcf_ranker *a, *b;
+    train_inputs in;
+
+    params.epochs_max = params.patience = 3;
+    open_inputs(&in, f->today);
+    a = train(&last, &l, &in, &params, NULL);
+    params.ema = 0.99;
+    b = train(&averaged, &m, &in, &params, NULL);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(last.epochs[i].loss == averaged.epochs[i].loss);
+    assert_true(averaged.valid_auc == averaged.epochs[averaged.best_epoch - 1].valid_auc);
+    assert_memory_not_equal(lcf_ranker_params(a)->values, lcf_ranker_params(b)->values,
+                            lcf_ranker_params(a)->values_n * sizeof(float));
+    lcf_ranker_free(a);
+    lcf_ranker_free(b);
+    train_result_dispose(&last);
+    train_result_dispose(&averaged);
     train_inputs_close(&in);
 }
 
@@ -507,6 +535,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_goes_on, clean),
         cmocka_unit_test_setup(test_damaged_checkpoint, clean),
+        cmocka_unit_test_setup(test_ema, clean),
         cmocka_unit_test_setup(test_plateau, clean),
         cmocka_unit_test_setup(test_clip, clean),
         cmocka_unit_test_setup(test_sparse_tables, clean),
