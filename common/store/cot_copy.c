@@ -2,7 +2,7 @@
  * Writing a CoT store once more: into a new folder, or in place. See cot_store.h.
  */
 #include "common/base/file.h"
-#include "common/base/mem.h"
+#include "common/store/cot_batch.h"
 #include "common/store/cot_store_parts.h"
 
 #include <stdio.h>
@@ -10,61 +10,14 @@
 
 enum { COPY_LEVEL = 12 }; /* read often, written once */
 
-typedef struct copying {
-    lcf_cot_store *to;
-    lcf_cot_record records[COT_SCAN_RECORDS]; /* strings point into `owned` */
-    lcf_cot_record *owned[COT_SCAN_RECORDS];
-    size_t n;
-} copying;
-
-static lcf_status copy_flush(copying *c, lcf_err *err)
-{
-    lcf_status status = lcf_cot_store_put(c->to, c->records, c->n, err);
-
-    for (size_t i = 0; i < c->n; i++)
-        free(c->owned[i]);
-    c->n = 0;
-    return status;
-}
-
-static lcf_status copy_page(copying *c, lcf_cot_store *from, const lcf_cot_page *page, lcf_err *err)
-{
-    for (size_t i = 0; i < page->n; i++) {
-        lcf_cot_record *record;
-        lcf_hash128 key;
-        lcf_status status = cot_key_of(&key, from, lcf_cot_page_key(page, i), err);
-        if (status)
-            return status;
-        pthread_mutex_lock(&from->mutex);
-        status = cot_decode(&record, from, key, lcf_cot_page_value(page, i), err);
-        pthread_mutex_unlock(&from->mutex);
-        if (status)
-            return status;
-        c->owned[c->n] = record;
-        c->records[c->n++] = *record;
-    }
-    return LCF_OK;
-}
-
 static lcf_status copy_records(lcf_cot_store *to, lcf_cot_store *from, lcf_err *err)
 {
-    const lcf_cot_limits limits = {COT_SCAN_RECORDS, COT_SCAN_BYTES, SIZE_MAX};
-    lcf_cot_page page = {LCF_BUF_INIT, NULL, 0, 0};
-    copying c = {.to = to};
-    lcf_hash128 last = {{0}};
-    bool first = true;
-    lcf_status status, flushed;
+    cot_batch batch = {.to = to};
+    lcf_status status = lcf_cot_store_each(from, cot_batch_add, &batch, err);
 
-    do {
-        status = cot_next_page(&page, from, &last, first, &limits, err);
-        if (!status)
-            status = copy_page(&c, from, &page, err);
-        flushed = copy_flush(&c, status ? NULL : err);
-        if (!status)
-            status = flushed;
-        first = false;
-    } while (!status && page.n);
-    lcf_cot_page_dispose(&page);
+    if (!status)
+        status = cot_batch_flush(&batch, err);
+    cot_batch_discard(&batch);
     return status;
 }
 

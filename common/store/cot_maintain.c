@@ -3,6 +3,7 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/store/cot_batch.h"
 #include "common/store/cot_check.h"
 #include "common/store/cot_record.h"
 #include "common/store/cot_value.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BATCH = 256 };
+enum { SWEEP_KEYS = 256 }; /* removed in one transaction */
 
 /* Counts damage before telling of it. */
 typedef struct teller {
@@ -29,55 +30,6 @@ static void count_damaged(void *arg, lcf_hash128 key, const char *why)
     t->counts->lost_n++;
     if (t->damage)
         t->damage(t->arg, key, why);
-}
-
-/* ---- batches ---- */
-
-/* Copies of records on their way into a store. */
-typedef struct batch {
-    lcf_cot_store *to;
-    lcf_cot_record records[BATCH]; /* strings point into `owned` */
-    lcf_cot_record *owned[BATCH];
-    size_t n;
-} batch;
-
-static lcf_status flush(batch *b, lcf_err *err)
-{
-    lcf_status status = lcf_cot_store_put(b->to, b->records, b->n, err);
-
-    for (size_t i = 0; i < b->n; i++)
-        free(b->owned[i]);
-    b->n = 0;
-    return status;
-}
-
-static void discard(batch *b)
-{
-    for (size_t i = 0; i < b->n; i++)
-        free(b->owned[i]);
-    b->n = 0;
-}
-
-static lcf_status copy_record(lcf_cot_record **out, const lcf_cot_record *record, lcf_err *err)
-{
-    lcf_buf packed = LCF_BUF_INIT;
-    lcf_status status = lcf_cot_record_pack(&packed, record, err);
-
-    if (!status)
-        status = lcf_cot_record_unpack(out, packed.data, packed.len, err);
-    lcf_buf_dispose(&packed);
-    return status;
-}
-
-static lcf_status batch_add(void *arg, const lcf_cot_record *record, lcf_err *err)
-{
-    batch *b = arg;
-    lcf_status status = copy_record(&b->owned[b->n], record, err);
-
-    if (status)
-        return status;
-    b->records[b->n] = *b->owned[b->n];
-    return ++b->n == BATCH ? flush(b, err) : LCF_OK;
 }
 
 /* ---- replacing the file of a store ---- */
@@ -158,17 +110,17 @@ lcf_status lcf_cot_store_compact(const char *dir, lcf_err *err)
 
 /* ---- repair ---- */
 
-static lcf_status repair_by_tree(batch *b, teller *t, lcf_cot_store *from, lcf_err *err)
+static lcf_status repair_by_tree(cot_batch *b, teller *t, lcf_cot_store *from, lcf_err *err)
 {
-    lcf_status status = lcf_cot_store_each_sound(from, batch_add, b, count_damaged, t, err);
+    lcf_status status = lcf_cot_store_each_sound(from, cot_batch_add, b, count_damaged, t, err);
 
-    return status ? status : flush(b, err);
+    return status ? status : cot_batch_flush(b, err);
 }
 
 typedef struct salvager {
     lcf_cot_codec *codec;
     lcf_buf raw;
-    batch *b;
+    cot_batch *b;
     teller *t;
     lcf_err *err;
 } salvager;
@@ -229,7 +181,7 @@ static lcf_status salvage_record(void *arg, lcf_str key, lcf_str value)
     if (status == LCF_ENOMEM)
         status = LCF_FAIL(v->err, status, "a record of %zu bytes", value.len);
     else if (!status)
-        status = batch_add(v->b, record, v->err);
+        status = cot_batch_add(v->b, record, v->err);
     else {
         if (status != LCF_EUNSUPPORTED)
             count_damaged(v->t, named, why.text);
@@ -239,7 +191,7 @@ static lcf_status salvage_record(void *arg, lcf_str key, lcf_str value)
     return status;
 }
 
-static lcf_status repair_by_pages(batch *b, teller *t, const char *path, lcf_err *err)
+static lcf_status repair_by_pages(cot_batch *b, teller *t, const char *path, lcf_err *err)
 {
     salvager v = {NULL, LCF_BUF_INIT, b, t, err};
     lcf_map map = {NULL, 0};
@@ -252,7 +204,7 @@ static lcf_status repair_by_pages(batch *b, teller *t, const char *path, lcf_err
     if (!status)
         status = lcf_cot_salvage(map.data, map.bytes_n, path, salvage_record, &v, err);
     if (!status)
-        status = flush(b, err);
+        status = cot_batch_flush(b, err);
     lcf_cot_codec_free(v.codec);
     lcf_buf_dispose(&v.raw);
     lcf_map_close(&map);
@@ -260,7 +212,7 @@ static lcf_status repair_by_pages(batch *b, teller *t, const char *path, lcf_err
 }
 
 /* By the tree of `from` (NULL: it did not open), or by pages where that breaks off. */
-static lcf_status repair_records(batch *b, teller *t, lcf_cot_store *from, const char *path,
+static lcf_status repair_records(cot_batch *b, teller *t, lcf_cot_store *from, const char *path,
                                  lcf_err *err)
 {
     lcf_err why = LCF_ERR_INIT;
@@ -270,7 +222,7 @@ static lcf_status repair_records(batch *b, teller *t, lcf_cot_store *from, const
         return LCF_FAIL(err, status, "%s", why.text);
     if (!status)
         return LCF_OK;
-    discard(b); /* all is met again */
+    cot_batch_discard(b); /* all is met again */
     t->counts->lost_n = 0;
     return repair_by_pages(b, t, path, err);
 }
@@ -281,7 +233,7 @@ static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
     lcf_cot_store *from = NULL;
     lcf_cot_store_stats stats = {0};
     lcf_err why = LCF_ERR_INIT;
-    batch b = {.n = 0};
+    cot_batch b = {.n = 0};
     lcf_status status, opened;
 
     options.walk = true;
@@ -292,7 +244,7 @@ static lcf_status repair_into(replacing *r, teller *t, lcf_err *err)
     status = lcf_cot_store_open(&b.to, r->aside, &options, err);
     if (!status)
         status = repair_records(&b, t, from, r->data, err);
-    discard(&b);
+    cot_batch_discard(&b);
     if (!status)
         status = lcf_cot_store_stat(&stats, b.to, err);
     t->counts->sound_n = stats.records_n;
@@ -342,7 +294,7 @@ static lcf_status is_equal(bool *equal, const lcf_cot_record *a, const lcf_cot_r
 
 struct lcf_cot_merger {
     lcf_cot_merge_counts counts;
-    batch b;
+    cot_batch b;
     lcf_cot_conflict conflict;
     void *arg;
 };
@@ -387,7 +339,7 @@ lcf_status lcf_cot_merger_add(lcf_cot_merger *m, const lcf_cot_record *record, l
 
     if (status == LCF_ENOTFOUND) {
         m->counts.added_n++;
-        return batch_add(&m->b, record, err);
+        return cot_batch_add(&m->b, record, err);
     }
     if (!status)
         status = is_equal(&equal, old, record, err);
@@ -409,8 +361,8 @@ lcf_status lcf_cot_merger_end(lcf_cot_merge_counts *out, lcf_cot_merger *m, bool
     if (!m)
         return LCF_OK;
     if (!failed)
-        status = flush(&m->b, err);
-    discard(&m->b);
+        status = cot_batch_flush(&m->b, err);
+    cot_batch_discard(&m->b);
     out->added_n += m->counts.added_n;
     out->same_n += m->counts.same_n;
     out->conflict_n += m->counts.conflict_n;
@@ -441,7 +393,7 @@ typedef struct sweeper {
     lcf_cot_store *store;
     int64_t oldest;
     const char *model;
-    lcf_hash128 keys[BATCH];
+    lcf_hash128 keys[SWEEP_KEYS];
     size_t n;
     uint64_t removed_n;
 } sweeper;
@@ -462,7 +414,7 @@ static lcf_status sweep_record(void *arg, const lcf_cot_record *record, lcf_err 
     if (record->time >= w->oldest && (!w->model || !strcmp(record->model_id, w->model)))
         return LCF_OK;
     w->keys[w->n++] = record->key;
-    return w->n == BATCH ? sweep(w, err) : LCF_OK;
+    return w->n == SWEEP_KEYS ? sweep(w, err) : LCF_OK;
 }
 
 lcf_status lcf_cot_store_gc(uint64_t *removed_n, lcf_cot_store *s, int64_t oldest,

@@ -161,8 +161,9 @@ static lcf_status visit_page(void *arg, lcf_cot_store *s, const lcf_cot_page *pa
     return status;
 }
 
-lcf_status cot_next_page(lcf_cot_page *page, lcf_cot_store *s, lcf_hash128 *last, bool first,
-                         const lcf_cot_limits *limits, lcf_err *err)
+/* The next page of records after `last`, whose key it updates; takes the mutex. */
+static lcf_status next_page(lcf_cot_page *page, lcf_cot_store *s, lcf_hash128 *last, bool first,
+                            const lcf_cot_limits *limits, lcf_err *err)
 {
     lcf_str after = cot_key_str(last);
     lcf_status status;
@@ -188,7 +189,7 @@ static lcf_status each_page(lcf_cot_store *s, size_t value_bytes, visit_pages fn
     lcf_status status;
 
     do {
-        status = cot_next_page(&page, s, &last, first, &limits, err);
+        status = next_page(&page, s, &last, first, &limits, err);
         if (!status)
             status = fn(arg, s, &page, err);
         first = false;

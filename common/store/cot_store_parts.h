@@ -27,9 +27,6 @@ struct lcf_cot_store {
 };
 
 lcf_str cot_key_str(const lcf_hash128 *key);
-/* The next page of records after `last`, whose key it updates; takes the mutex. */
-lcf_status cot_next_page(lcf_cot_page *page, lcf_cot_store *s, lcf_hash128 *last, bool first,
-                         const lcf_cot_limits *limits, lcf_err *err);
 lcf_status cot_key_of(lcf_hash128 *out, const lcf_cot_store *s, lcf_str key, lcf_err *err);
 /* The record of a stored value; with the mutex held. errors: those of lcf_cot_store_get */
 lcf_status cot_decode(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128 key, lcf_str value,
