@@ -2,7 +2,9 @@
  * LCF_EXAMPLE_NONE, and every score is finite. */
 #include "common/store/retrieved.h"
 
+#include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/manifest.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -111,6 +113,37 @@ lcf_status lcf_retrieved_open(lcf_retrieved *out, const char *path, size_t rows_
     if (!status)
         status = check_values(out, examples_n, err);
     return end_open(out, path, status, err);
+}
+
+static lcf_status check_origin(const char *dir, const lcf_dataset *dataset,
+                               const char *examples_dir, lcf_err *err)
+{
+    char id[LCF_SHA256_HEX_BYTES];
+    lcf_status status = lcf_manifest_made_of(dir, "dataset", dataset->id, err);
+
+    if (!status && examples_dir && lcf_manifest_exists(examples_dir)) {
+        status = lcf_manifest_read(id, NULL, examples_dir, err);
+        if (!status && (status = lcf_manifest_made_of(dir, "examples", id, err)) == LCF_EINVAL)
+            status =
+                LCF_FAIL(err, status, "%s was made of other examples than %s", dir, examples_dir);
+    }
+    if (status == LCF_EINVAL)
+        lcf_err_prefix(err, "retrieve again");
+    return status;
+}
+
+lcf_status lcf_retrieved_open_dir(lcf_retrieved *out, const char *dir, const lcf_dataset *dataset,
+                                  const char *examples_dir, size_t examples_n, lcf_err *err)
+{
+    char *path = lcf_path_join(dir, "retrieved.lcf");
+    lcf_status status = path ? check_origin(dir, dataset, examples_dir, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    memset(out, 0, sizeof(*out));
+    if (!status)
+        status = lcf_retrieved_open(out, path, dataset->samples_n, examples_n, err);
+    free(path);
+    return status;
 }
 
 lcf_status lcf_retrieved_open_any(lcf_retrieved *out, const char *path, lcf_err *err)

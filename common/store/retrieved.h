@@ -29,6 +29,15 @@ typedef struct lcf_retrieved {
  */
 lcf_status lcf_retrieved_open(lcf_retrieved *out, const char *path, size_t rows_n,
                               size_t examples_n, lcf_err *err);
+/*
+ * The same of the folder that `retrieve` made, of this dataset and, where examples_dir is not NULL,
+ * of the examples there; examples_n as above.
+ *
+ * errors   also EINVAL of another dataset or other examples of the same size, as far as the
+ *          folder's manifest says of which
+ */
+lcf_status lcf_retrieved_open_dir(lcf_retrieved *out, const char *dir, const lcf_dataset *dataset,
+                                  const char *examples_dir, size_t examples_n, lcf_err *err);
 /* Of whatever dataset and examples; ids are checked against example_hash where that is there. */
 lcf_status lcf_retrieved_open_any(lcf_retrieved *out, const char *path, lcf_err *err);
 void lcf_retrieved_close(lcf_retrieved *r);

@@ -1,34 +1,12 @@
 /* Slices by the examples that were retrieved for a row: whether there are any, how similar. */
 #include "offline/eval/slices.h"
 
-#include "common/base/file.h"
-#include "common/base/manifest.h"
 #include "common/base/mem.h"
 #include "common/store/retrieved.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static lcf_status check_dataset(const lcf_dataset *d, const char *dir, lcf_err *err)
-{
-    char id[65];
-    json_t *manifest = NULL;
-    const char *dataset;
-    lcf_status status = lcf_manifest_read(id, &manifest, dir, err);
-
-    if (status)
-        return status;
-    dataset = json_string_value(json_object_get(
-        json_object_get(json_object_get(manifest, "identity"), "inputs"), "dataset"));
-    if (!dataset || strcmp(dataset, d->id))
-        status = LCF_FAIL(err, LCF_EINVAL,
-                          "%s: examples of another dataset than that of the rows; retrieve again "
-                          "from this one",
-                          dir);
-    json_decref(manifest);
-    return status;
-}
 
 /* Score of the best example of each row of the table, NaN without any. */
 static void best_scores(double *best, const lcf_eval_table *t, const lcf_retrieved *r)
@@ -46,17 +24,13 @@ static void best_scores(double *best, const lcf_eval_table *t, const lcf_retriev
 static lcf_status read_best(double *best, const lcf_eval_table *t, const lcf_dataset *d,
                             const char *dir, lcf_err *err)
 {
-    char *path = lcf_path_join(dir, "retrieved.lcf");
-    lcf_retrieved retrieved = {0};
-    lcf_status status;
+    lcf_retrieved retrieved;
+    const lcf_status status =
+        lcf_retrieved_open_dir(&retrieved, dir, d, NULL, LCF_EXAMPLE_NONE, err);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_retrieved_open(&retrieved, path, d->samples_n, LCF_EXAMPLE_NONE, err);
     if (!status)
         best_scores(best, t, &retrieved);
     lcf_retrieved_close(&retrieved);
-    free(path);
     return status;
 }
 
@@ -78,11 +52,9 @@ lcf_status lcf_slices_by_examples(lcf_slices *s, const lcf_eval_table *t, const 
                                   const char *retrieved_dir, lcf_err *err)
 {
     double *best = lcf_alloc(t->rows_n + 1, sizeof(*best));
-    lcf_status status = best ? check_dataset(d, retrieved_dir, err)
+    lcf_status status = best ? read_best(best, t, d, retrieved_dir, err)
                              : LCF_FAIL(err, LCF_ENOMEM, "scores of %zu rows", t->rows_n);
 
-    if (!status)
-        status = read_best(best, t, d, retrieved_dir, err);
     if (!status)
         status = add_presence(s, best, err);
     if (!status)

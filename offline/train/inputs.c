@@ -44,17 +44,13 @@ static lcf_status open_vectors(train_inputs *in, const char *dir, lcf_err *err)
 
 static lcf_status open_examples(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
-    char *path;
     lcf_status status = lcf_examples_open(&in->examples, o->examples_dir, err);
 
     if (status)
         return status;
     in->source.examples = &in->examples;
-    path = lcf_path_join(o->retrieved_dir, "retrieved.lcf");
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->retrieved_dir);
-    status = lcf_retrieved_open(&in->retrieved, path, in->dataset.samples_n, in->examples.n, err);
-    free(path);
+    status = lcf_retrieved_open_dir(&in->retrieved, o->retrieved_dir, &in->dataset, o->examples_dir,
+                                    in->examples.n, err);
     if (status)
         return status;
     in->config.k = in->retrieved.rule.k;

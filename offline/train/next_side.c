@@ -23,20 +23,18 @@ static lcf_status open_vectors(next_side *s, const char *dir, lcf_err *err)
 static lcf_status open_examples(next_side *s, const lcf_dataset *d, const char *examples_dir,
                                 const char *retrieved_dir, lcf_err *err)
 {
-    char *path = lcf_path_join(retrieved_dir, "retrieved.lcf");
-    lcf_status status = path ? lcf_examples_open(&s->examples, examples_dir, err)
-                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", retrieved_dir);
+    lcf_status status = lcf_examples_open(&s->examples, examples_dir, err);
 
     if (!status) {
         s->source.examples = &s->examples;
-        status = lcf_retrieved_open(&s->retrieved, path, d->samples_n, s->examples.n, err);
+        status = lcf_retrieved_open_dir(&s->retrieved, retrieved_dir, d, examples_dir,
+                                        s->examples.n, err);
     }
     if (!status && s->retrieved.rule.by != LCF_RETRIEVE_BY_HISTORY)
         status = LCF_FAIL(err, LCF_EINVAL,
                           "%s: examples were found by %s, that is with the target's help; retrieve "
                           "with --by history",
-                          path, lcf_retrieval_by_name(s->retrieved.rule.by));
-    free(path);
+                          retrieved_dir, lcf_retrieval_by_name(s->retrieved.rule.by));
     return status;
 }
 

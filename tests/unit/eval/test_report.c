@@ -277,7 +277,7 @@ static void slices_by_examples(void **state)
     lcf_slices_dispose(&s);
     d.id[0] = d.id[0] == 'a' ? 'b' : 'a';
     assert_int_equal(lcf_slices_init(&s, &t, &d, &options, &err), LCF_EINVAL);
-    assert_non_null(strstr(err.text, "retrieved: examples of another dataset"));
+    assert_non_null(strstr(err.text, "retrieved was made of another dataset"));
 }
 
 static void deciles_share_ties_and_leave_nan_out(void **state)

@@ -42,8 +42,9 @@ static char *join(const char *dir, const char *name)
     return path;
 }
 
-/* Random examples for every sample, some missing. */
-static void write_retrieved(const fixture *f, uint32_t examples_n)
+/* Random examples for every sample, some missing. `foreign`, where given, is the input that was
+ * another one than that of the fixture: the file itself stands for it. */
+static void write_retrieved(const fixture *f, uint32_t examples_n, const char *foreign)
 {
     lcf_retrieved r = {.rule = LCF_EXAMPLE_OPTIONS_INIT};
     lcf_manifest *m;
@@ -69,6 +70,8 @@ static void write_retrieved(const fixture *f, uint32_t examples_n)
     assert_int_equal(lcf_dir_create(f->retrieved, NULL), LCF_OK);
     assert_int_equal(lcf_retrieved_save(path, &r, NULL), LCF_OK);
     assert_int_equal(lcf_manifest_create(&m, "retrieve", NULL), LCF_OK);
+    if (foreign)
+        assert_int_equal(lcf_manifest_input(m, foreign, path, NULL), LCF_OK);
     assert_int_equal(lcf_manifest_write(m, f->retrieved, NULL), LCF_OK);
     lcf_manifest_free(m);
     lcf_dataset_close(&d);
@@ -93,7 +96,7 @@ static int fixture_open(void **state)
     options.users_n = 24;
     assert_int_equal(world_write(f->dir, &options, NULL), LCF_OK);
     assert_int_equal(lcf_examples_open(&e, f->examples, NULL), LCF_OK);
-    write_retrieved(f, (uint32_t)e.n);
+    write_retrieved(f, (uint32_t)e.n, NULL);
     lcf_examples_close(&e);
     *state = f;
     return 0;
@@ -350,7 +353,7 @@ static void test_bad_options(void **state)
     assert_int_equal(lcf_train(NULL, NULL, &o, NULL), LCF_ENOENT);
 }
 
-/* Retrieved examples of other examples: an index out of range is named. */
+/* Retrieved examples of other examples, or of another dataset, also where their numbers agree. */
 static void test_foreign_examples(void **state)
 {
     const fixture *f = *state;
@@ -359,10 +362,16 @@ static void test_foreign_examples(void **state)
     lcf_examples e;
 
     assert_int_equal(lcf_examples_open(&e, f->examples, NULL), LCF_OK);
-    write_retrieved(f, (uint32_t)e.n + 50);
+    write_retrieved(f, (uint32_t)e.n + 50, NULL);
     assert_int_equal(lcf_train(NULL, NULL, &o, &err), LCF_EINVAL);
     assert_non_null(strstr(err.text, "retrieve again"));
-    write_retrieved(f, (uint32_t)e.n);
+    write_retrieved(f, (uint32_t)e.n, "dataset");
+    assert_int_equal(lcf_train(NULL, NULL, &o, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "was made of another dataset"));
+    write_retrieved(f, (uint32_t)e.n, "examples");
+    assert_int_equal(lcf_train(NULL, NULL, &o, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "was made of other examples"));
+    write_retrieved(f, (uint32_t)e.n, NULL);
     lcf_examples_close(&e);
 }
 
