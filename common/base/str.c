@@ -286,16 +286,25 @@ bool lcf_ends_with(const char *text, const char *end)
     return n >= m && !strcmp(text + n - m, end);
 }
 
-/* How many bytes from s on are plain ASCII, by eights. */
+/* How many bytes from s on are plain ASCII. */
 static size_t ascii_run(const char *s, size_t len)
 {
+    const uint64_t high = 0x8080808080808080u;
+    uint64_t words[4];
     size_t n = 0;
 
-    for (uint64_t eight; n + sizeof(eight) <= len; n += sizeof(eight)) {
-        memcpy(&eight, s + n, sizeof(eight));
-        if (eight & 0x8080808080808080u)
+    for (; n + sizeof(words) <= len; n += sizeof(words)) {
+        memcpy(words, s + n, sizeof(words));
+        if ((words[0] | words[1] | words[2] | words[3]) & high)
             break;
     }
+    for (; n + sizeof(*words) <= len; n += sizeof(*words)) {
+        memcpy(words, s + n, sizeof(*words));
+        if (*words & high)
+            break;
+    }
+    while (n < len && !(s[n] & 0x80))
+        n++;
     return n;
 }
 

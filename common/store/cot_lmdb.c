@@ -1,11 +1,11 @@
 /*
  * The tables of a CoT store in LMDB.
  *
- * Invariants: no transaction outlives the call that began it; an environment is open at most once
- * in a process (LMDB's locks break otherwise); data.mdb appears under its name only with its tables
- * and format version in it; and it is mapped only after its structure was checked, because LMDB
- * trusts it (a truncated file would be a SIGBUS). Every key of a record has one place, and every
- * place one key.
+ * Invariants: no transaction outlives the call that began it, but one that looks at a value; an
+ * environment is open at most once in a process (LMDB's locks break otherwise); data.mdb appears
+ * under its name only with its tables and format version in it; and it is mapped only after its
+ * structure was checked, because LMDB trusts it (a truncated file would be a SIGBUS). Every key of
+ * a record has one place, and every place one key.
  */
 #include "common/store/cot_lmdb.h"
 
@@ -36,7 +36,8 @@ static const char FORMAT_KEY[] = "format_version";
 
 struct lcf_cot_db {
     MDB_env *env;
-    MDB_txn *reader; /* begun, and reset between calls: it keeps its slot and no page */
+    MDB_txn *reader;  /* begun, and reset between calls: it keeps its slot and no page */
+    size_t readers_n; /* that are in it: a call may come while a value is looked at */
     MDB_dbi tables[TABLES_N];
     size_t tables_n; /* those that are there */
     uint32_t version;
@@ -124,12 +125,21 @@ static int begin(MDB_txn **txn, lcf_cot_db *db, bool write)
 
 static int begin_reading(MDB_txn **txn, lcf_cot_db *db)
 {
-    int rc = db->reader ? mdb_txn_renew(db->reader) : begin(&db->reader, db, false);
+    int rc = 0;
 
+    if (!db->readers_n)
+        rc = db->reader ? mdb_txn_renew(db->reader) : begin(&db->reader, db, false);
     if (rc == MDB_MAP_RESIZED && !(rc = mdb_env_set_mapsize(db->env, 0)))
         rc = mdb_txn_renew(db->reader);
+    db->readers_n += !rc;
     *txn = db->reader;
     return rc;
+}
+
+static void end_reading(lcf_cot_db *db)
+{
+    if (!--db->readers_n)
+        mdb_txn_reset(db->reader);
 }
 
 static MDB_val value_of(lcf_str s)
@@ -289,8 +299,8 @@ lcf_status lcf_cot_db_put(lcf_cot_db *db, const lcf_cot_pair *pairs, size_t n, l
     return rc ? fail(err, db, rc, "writing a batch (nothing that was there is lost)") : LCF_OK;
 }
 
-lcf_status lcf_cot_db_get(lcf_buf *value, lcf_cot_db *db, lcf_cot_table table, const void *key,
-                          size_t key_bytes, lcf_err *err)
+lcf_status lcf_cot_db_look(lcf_str *value, lcf_cot_db *db, lcf_cot_table table, const void *key,
+                           size_t key_bytes, lcf_err *err)
 {
     MDB_txn *txn;
     MDB_val k = {key_bytes, (void *)key}, v = {0, NULL}, place;
@@ -302,15 +312,31 @@ lcf_status lcf_cot_db_get(lcf_buf *value, lcf_cot_db *db, lcf_cot_table table, c
         rc = mdb_get(txn, db->tables[table], &k, &v);
     else if (!(rc = place_of(&place, txn, db, &k)) && value)
         rc = value_at(&v, txn, db, &place);
-    if (!rc && value)
-        lcf_buf_append(value, v.mv_data, v.mv_size);
-    mdb_txn_reset(txn);
-    if (rc == MDB_NOTFOUND)
-        return LCF_ENOTFOUND;
-    if (rc)
-        return fail(err, db, rc, "reading");
-    return value && value->status ? LCF_FAIL(err, value->status, "value of %s", TABLE_NAMES[table])
-                                  : LCF_OK;
+    if (!rc) {
+        if (value)
+            *value = (lcf_str){v.mv_data, v.mv_size};
+        return LCF_OK;
+    }
+    end_reading(db);
+    return rc == MDB_NOTFOUND ? LCF_ENOTFOUND : fail(err, db, rc, "reading");
+}
+
+void lcf_cot_db_leave(lcf_cot_db *db)
+{
+    end_reading(db);
+}
+
+lcf_status lcf_cot_db_get(lcf_buf *value, lcf_cot_db *db, lcf_cot_table table, const void *key,
+                          size_t key_bytes, lcf_err *err)
+{
+    lcf_str found;
+    const lcf_status status = lcf_cot_db_look(&found, db, table, key, key_bytes, err);
+
+    if (status)
+        return status;
+    lcf_buf_append(value, found.data, found.len);
+    lcf_cot_db_leave(db);
+    return value->status ? LCF_FAIL(err, value->status, "value of %s", TABLE_NAMES[table]) : LCF_OK;
 }
 
 /* ---- scans ---- */
@@ -380,7 +406,7 @@ lcf_status lcf_cot_db_scan(lcf_cot_page *page, lcf_cot_db *db, lcf_cot_table tab
     page->n = 0;
     lcf_buf_reset(&page->bytes);
     rc = scan(page, &status, txn, db, table, after, limits);
-    mdb_txn_reset(txn);
+    end_reading(db);
     if (rc)
         return fail(err, db, rc, "reading");
     return status ? LCF_FAIL(err, status, "a page of %s", TABLE_NAMES[table]) : LCF_OK;
@@ -436,7 +462,7 @@ lcf_status lcf_cot_db_count(uint64_t *out, lcf_cot_db *db, lcf_cot_table table, 
     if (rc)
         return fail(err, db, rc, "reading");
     rc = mdb_stat(txn, db->tables[table], &stat);
-    mdb_txn_reset(txn);
+    end_reading(db);
     if (rc)
         return fail(err, db, rc, "counting");
     *out = stat.ms_entries;

@@ -2,8 +2,9 @@
  * The tables of a CoT store in LMDB: byte strings by byte keys, written in durable batches. Behind
  * this header stands the only file that sees LMDB.
  *
- * Every call begins and ends its own transaction, so that no reader pins old pages and the map may
- * grow between any two calls. What is returned is copied. Not thread-safe: its owner serialises.
+ * Every call but lcf_cot_db_look begins and ends its own transaction, so that no reader pins old
+ * pages and the map may grow between any two calls; what is returned is copied. Not thread-safe:
+ * its owner serialises.
  */
 #ifndef LCF_COMMON_STORE_COT_LMDB_H
 #define LCF_COMMON_STORE_COT_LMDB_H
@@ -51,7 +52,16 @@ const char *lcf_cot_db_path(const lcf_cot_db *db);
 /* Of the format: 1 is only read. */
 uint32_t lcf_cot_db_version(const lcf_cot_db *db);
 
-/* Appends the value (NULL: only asks whether it is there). errors: ENOTFOUND without a message */
+/*
+ * The value as it lies in the file (NULL: only asks whether it is there), until lcf_cot_db_leave,
+ * which has to follow unless this failed; until then nothing is written through this handle.
+ *
+ * errors   ENOTFOUND without a message
+ */
+lcf_status lcf_cot_db_look(lcf_str *value, lcf_cot_db *db, lcf_cot_table table, const void *key,
+                           size_t key_bytes, lcf_err *err);
+void lcf_cot_db_leave(lcf_cot_db *db);
+/* The same as a copy, appended. errors: ENOTFOUND without a message; ENOMEM */
 lcf_status lcf_cot_db_get(lcf_buf *value, lcf_cot_db *db, lcf_cot_table table, const void *key,
                           size_t key_bytes, lcf_err *err);
 

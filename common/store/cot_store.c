@@ -57,14 +57,16 @@ static lcf_status read_head(lcf_cot_head *head, lcf_str *frame, lcf_cot_store *s
 /* The raw message in the scratch. */
 static lcf_status expand(lcf_cot_store *s, lcf_str frame, lcf_err *err)
 {
-    size_t raw_bytes;
-    uint32_t id;
-    lcf_status status = lcf_cot_frame_info(&raw_bytes, &id, frame.data, frame.len, err);
+    lcf_status status;
 
-    if (!status && id && !lcf_cot_codec_has_dictionary(s->codec, id))
-        status = cot_dictionaries_load(s, err); /* another process has added one since */
     lcf_buf_reset(&s->raw);
-    return status ? status : lcf_cot_codec_decode(s->codec, &s->raw, frame.data, frame.len, err);
+    status = lcf_cot_codec_decode(s->codec, &s->raw, frame.data, frame.len, err);
+    if (status != LCF_ENOTFOUND)
+        return status;
+    status = cot_dictionaries_load(s, err); /* another process has added one since */
+    if (!status)
+        status = lcf_cot_codec_decode(s->codec, &s->raw, frame.data, frame.len, err);
+    return status == LCF_ENOTFOUND ? LCF_EFORMAT : status;
 }
 
 lcf_status cot_decode(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128 key, lcf_str value,
@@ -100,22 +102,24 @@ lcf_status lcf_cot_store_has(lcf_cot_store *s, lcf_hash128 key, lcf_err *err)
     lcf_status status;
 
     pthread_mutex_lock(&s->mutex);
-    status = lcf_cot_db_get(NULL, s->db, LCF_COT_RECORDS, key.bytes, sizeof(key.bytes), err);
+    status = lcf_cot_db_look(NULL, s->db, LCF_COT_RECORDS, key.bytes, sizeof(key.bytes), err);
+    if (!status)
+        lcf_cot_db_leave(s->db);
     pthread_mutex_unlock(&s->mutex);
     return status;
 }
 
 lcf_status lcf_cot_store_get(lcf_cot_record **out, lcf_cot_store *s, lcf_hash128 key, lcf_err *err)
 {
+    lcf_str value;
     lcf_status status;
 
     *out = NULL;
     pthread_mutex_lock(&s->mutex);
-    lcf_buf_reset(&s->frame);
-    status = lcf_cot_db_get(&s->frame, s->db, LCF_COT_RECORDS, key.bytes, sizeof(key.bytes), err);
+    status = lcf_cot_db_look(&value, s->db, LCF_COT_RECORDS, key.bytes, sizeof(key.bytes), err);
     if (!status) {
-        lcf_str frame = {lcf_buf_text(&s->frame), s->frame.len};
-        status = cot_decode(out, s, key, frame, err);
+        status = cot_decode(out, s, key, value, err);
+        lcf_cot_db_leave(s->db);
     }
     pthread_mutex_unlock(&s->mutex);
     return status;
@@ -611,7 +615,6 @@ void lcf_cot_store_close(lcf_cot_store *s)
     lcf_cot_db_close(s->db);
     lcf_cot_codec_free(s->codec);
     lcf_buf_dispose(&s->raw);
-    lcf_buf_dispose(&s->frame);
     pthread_mutex_destroy(&s->mutex);
     free(s);
 }

@@ -22,7 +22,7 @@ struct lcf_cot_store {
     lcf_cot_store_options options;
     pthread_mutex_t mutex;
     uint64_t train_at;     /* number of records at which a dictionary is tried next */
-    lcf_buf raw, frame;    /* scratch */
+    lcf_buf raw;           /* scratch */
     cot_entries unwritten; /* of the by-user and by-time tables: they follow the records */
 };
 

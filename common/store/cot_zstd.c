@@ -179,10 +179,10 @@ lcf_status lcf_cot_codec_decode(lcf_cot_codec *c, lcf_buf *out, const void *fram
 
     if (status)
         return status;
-    if (!has_checksum(frame, n) || ZSTD_findFrameCompressedSize(frame, n) != n)
+    if (!has_checksum(frame, n))
         return LCF_FAIL(err, LCF_ECHECKSUM, "damaged zstd frame header");
     if (id && !(d = find(c, id)))
-        return LCF_FAIL(err, LCF_EFORMAT, "compressed with dictionary %u, which the store lacks",
+        return LCF_FAIL(err, LCF_ENOTFOUND, "compressed with dictionary %u, which the store lacks",
                         id);
     to = lcf_buf_reserve(out, raw);
     if (!to)

@@ -43,7 +43,8 @@ lcf_status lcf_cot_frame_info(size_t *raw_bytes, uint32_t *dictionary, const voi
 /*
  * Appends the content of one frame to `out`.
  *
- * errors   EFORMAT no frame, too large, or its dictionary was never added; ECHECKSUM damaged
+ * errors   EFORMAT no frame, or too large; ENOTFOUND its dictionary was never added; ECHECKSUM
+ * damaged
  */
 lcf_status lcf_cot_codec_decode(lcf_cot_codec *c, lcf_buf *out, const void *frame, size_t n,
                                 lcf_err *err);

@@ -9,10 +9,12 @@
 #include "common/store/cot_check.h"
 #include "common/store/cot_lmdb.h"
 #include "common/store/cot_record.h"
+#include "common/store/cot_record.pb-c.h"
 #include "common/store/cot_store.h"
 #include "tests/unit/store/records.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -600,6 +602,77 @@ static void test_golden_record(void **state)
     free(bytes);
 }
 
+static bool is_record(const Lcf__CotRecord *m)
+{
+    const char *strings[] = {m->user_id,  m->item_id,        m->text,    m->reject_reason,
+                             m->model_id, m->prompt_version, m->sampling};
+    bool sound =
+        m->key.len == 16 && m->sample_hash.len == 16 && m->n_parts == 4 && isfinite(m->score);
+
+    for (size_t i = 0; sound && i < 4; i++)
+        sound = isfinite(m->parts[i]);
+    for (size_t i = 0; sound && i < sizeof(strings) / sizeof(strings[0]); i++)
+        sound = lcf_utf8_valid(strings[i], strlen(strings[i]));
+    return sound;
+}
+
+static void assert_same(const lcf_cot_record *r, const Lcf__CotRecord *m)
+{
+    assert_memory_equal(r->key.bytes, m->key.data, 16);
+    assert_memory_equal(r->sample_hash.bytes, m->sample_hash.data, 16);
+    assert_string_equal(r->user_id, m->user_id);
+    assert_string_equal(r->item_id, m->item_id);
+    assert_string_equal(r->text, m->text);
+    assert_string_equal(r->reject_reason, m->reject_reason);
+    assert_string_equal(r->model_id, m->model_id);
+    assert_string_equal(r->prompt_version, m->prompt_version);
+    assert_string_equal(r->sampling, m->sampling);
+    assert_true(r->time == m->time && r->label == m->label && r->candidate == m->candidate);
+    assert_true(r->candidates_n == m->candidates_n && r->prompt_tokens == m->prompt_tokens);
+    assert_true(r->tokens == m->tokens && r->tokens_generated == m->tokens_generated);
+    assert_memory_equal(&r->score, &m->score, sizeof(float));
+    assert_memory_equal(r->parts, m->parts, sizeof(r->parts));
+}
+
+/* Our reader beside protobuf-c's, on what is left of a message after bytes of it have changed. */
+static void test_reads_as_protobuf(void **state)
+{
+    const char *source = getenv("LCF_SOURCE_DIR");
+    char path[4096];
+    uint8_t *bytes, *changed;
+    size_t n, same_n = 0;
+    lcf_rng rng;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/schemas/examples/cot_record.pb", source ? source : ".");
+    bytes = slurp(path, &n);
+    changed = malloc(n);
+    lcf_rng_seed(&rng, 5, 0);
+    for (int round = 0; round < 20000; round++) {
+        const size_t len = lcf_rng_below(&rng, 4) ? n : lcf_rng_below(&rng, n + 1);
+        lcf_cot_record *ours;
+        Lcf__CotRecord *theirs;
+
+        memcpy(changed, bytes, n);
+        for (uint64_t i = lcf_rng_below(&rng, 3); i > 0; i--)
+            changed[lcf_rng_below(&rng, n)] = (uint8_t)lcf_rng_below(&rng, 256);
+        theirs = lcf__cot_record__unpack(NULL, len, changed);
+        if (!lcf_cot_record_unpack(&ours, changed, len, NULL)) {
+            assert_non_null(theirs);
+            assert_same(ours, theirs);
+            same_n++;
+            free(ours);
+        } else if (theirs && is_record(theirs) && !memchr(changed, '\0', len)) {
+            fail_msg("round %d: protobuf-c reads a record there", round);
+        }
+        if (theirs)
+            lcf__cot_record__free_unpacked(theirs, NULL);
+    }
+    assert_true(same_n > 1000);
+    free(changed);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +689,7 @@ int main(void)
         cmocka_unit_test(test_copy_is_deterministic),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_golden_record),
+        cmocka_unit_test(test_reads_as_protobuf),
         cmocka_unit_test(test_dictionary_and_growth),
     };
 
