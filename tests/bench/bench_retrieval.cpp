@@ -1,10 +1,15 @@
 // Retrieval for one request: 500 candidates of one user, two examples of each label for every
 // candidate, on one thread; our lists of neighbours beside FAISS on the joint vectors [0.5 hbar,
-// 0.5 t] (flat, HNSW and IVF, one index per label, all candidates in one call), each at the first
+// 0.5 t] (flat, HNSW, IVF, SQ8; one index per label, all candidates in one call), each at the first
 // setting that finds at least 99 % of the examples that the definition finds.
 //
-//     bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw|none ...]]]    CSV on stdout: name,value,unit
-//     (default 100000 256 flat ivf hnsw)
+//     bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw|sq8|none ...] [keep=DIR]]]
+//     (default 100000 256 flat ivf hnsw sq8); CSV on stdout: name,value,unit
+//
+// keep=DIR keeps what was long in the making, and reads it there the next time; make-hnsw and the
+// like measure nothing and fill that folder. What sq8 finds is scored once more in full precision;
+// it is asked for 20 of a request's candidates, one after the other, and its time is that of 25
+// times as many.
 //
 // index-hnsw, index-ivf and index-sq8 are what `llmcf index --kind` makes: measured on 256 of the
 // examples' own rows, one at a time, and on the same requests.
@@ -21,6 +26,8 @@
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVFFlat.h>
+#include <faiss/IndexScalarQuantizer.h>
+#include <faiss/index_io.h>
 #include <memory>
 #include <random>
 #include <string>
@@ -41,6 +48,10 @@ namespace
 {
 
 constexpr size_t ITEMS = 12000, CENTRES = 200, CANDIDATES = 500, K = 4, REQUESTS = 24;
+// Debian's quantised scan takes 20 s and more for all candidates of a request, one after the other.
+constexpr size_t SQ8_CANDIDATES = 20;
+constexpr int IVF_POINTS = 64;        // per cell, for training
+constexpr size_t TRAIN_ROWS = 100000; // of cells and of ranges
 static_assert(K / 2 == 2, "places of a label");
 
 struct data {
@@ -54,6 +65,7 @@ struct data {
     std::mt19937 rng{1};
     lcf_embeddings embeddings;
     lcf_examples examples;
+    std::string keep; // folder of the peers' indices; "": none
 };
 
 struct request {
@@ -124,11 +136,11 @@ uint32_t draw_item(data &d, uint32_t user)
     return list[static_cast<size_t>(x * x * static_cast<double>(list.size() - 1))];
 }
 
-void make_examples(data &d)
+void make_examples(data &d, bool targets)
 {
     d.history.assign(d.n * LCF_HISTORY_MAX, 0);
     d.history_vec.resize(d.n * d.dim);
-    d.target_vec.resize(d.n * d.dim);
+    d.target_vec.resize(targets ? d.n * d.dim : 0);
     for (size_t i = 0; i < d.n; i++) {
         const uint32_t user = 1 + static_cast<uint32_t>(d.rng() % (d.n / 4 + 1));
         const uint32_t n = 1 + static_cast<uint32_t>(d.rng() % LCF_HISTORY_MAX);
@@ -145,7 +157,8 @@ void make_examples(data &d)
         d.time.push_back(static_cast<int64_t>(i));
         lcf_embeddings_mean(&d.history_vec[i * d.dim], &d.embeddings,
                             &d.history[i * LCF_HISTORY_MAX], n);
-        memcpy(&d.target_vec[i * d.dim], &d.items[d.item[i] * d.dim], d.dim * sizeof(float));
+        if (targets)
+            memcpy(&d.target_vec[i * d.dim], &d.items[d.item[i] * d.dim], d.dim * sizeof(float));
     }
     d.examples = {};
     d.examples.n = d.n;
@@ -251,110 +264,203 @@ void measure_ours(data &d, std::vector<request> &requests)
     lcf_examples_shared_dispose(&d.examples);
 }
 
-// One FAISS index per label over [0.5 hbar, 0.5 t].
-struct peer {
-    std::vector<std::unique_ptr<faiss::Index>> index;
-    std::vector<std::vector<uint32_t>> ids;
-};
-
-void fill(peer &p, const data &d)
+// The examples of one label, whose joint vectors [0.5 hbar, 0.5 t] are the rows of a peer's index.
+std::vector<uint32_t> of_label(const data &d, int label)
 {
-    p.ids.resize(2);
-    for (int label = 0; label < 2; label++) {
-        std::vector<float> rows;
+    std::vector<uint32_t> ids;
 
-        for (uint32_t i = 0; i < d.n; i++)
-            if (d.label[i] == label)
-                p.ids[static_cast<size_t>(label)].push_back(i);
-        rows.reserve(p.ids[static_cast<size_t>(label)].size() * 2 * d.dim);
-        for (uint32_t i : p.ids[static_cast<size_t>(label)]) {
-            for (size_t j = 0; j < d.dim; j++)
-                rows.push_back(0.5f * d.history_vec[i * d.dim + j]);
-            for (size_t j = 0; j < d.dim; j++)
-                rows.push_back(0.5f * d.target_vec[i * d.dim + j]);
-        }
-        omp_set_num_threads(2);
-        auto &index = *p.index[static_cast<size_t>(label)];
-        if (!index.is_trained)
-            index.train(static_cast<long>(p.ids[static_cast<size_t>(label)].size()), rows.data());
-        index.add(static_cast<long>(p.ids[static_cast<size_t>(label)].size()), rows.data());
-        omp_set_num_threads(1);
-    }
+    for (uint32_t i = 0; i < d.n; i++)
+        if (d.label[i] == label)
+            ids.push_back(i);
+    return ids;
 }
 
-// Share of the definition's examples that were found.
-double search(const peer &p, const data &d, const std::vector<request> &requests,
-              double *request_ms)
+std::vector<float> joint_rows(const data &d, const uint32_t *ids, size_t n)
 {
-    std::vector<float> query(CANDIDATES * 2 * d.dim), scores(CANDIDATES * K / 2);
-    std::vector<long> rows(CANDIDATES * K / 2);
+    std::vector<float> rows;
+
+    rows.reserve(n * 2 * d.dim);
+    for (size_t i = 0; i < n; i++) {
+        const float *halves[] = {&d.history_vec[ids[i] * d.dim], &d.items[d.item[ids[i]] * d.dim]};
+
+        for (const float *half : halves)
+            for (size_t j = 0; j < d.dim; j++)
+                rows.push_back(0.5f * half[j]);
+    }
+    return rows;
+}
+
+std::unique_ptr<faiss::Index> empty_index(const std::string &kind, int joint, size_t n)
+{
+    constexpr auto metric = faiss::METRIC_INNER_PRODUCT;
+
+    if (kind == "hnsw") {
+        auto index = std::make_unique<faiss::IndexHNSWFlat>(joint, 32, metric);
+        index->hnsw.efConstruction = 80;
+        return index;
+    }
+    if (kind == "ivf") {
+        auto index = std::make_unique<faiss::IndexIVFFlat>(
+            new faiss::IndexFlatIP(joint), static_cast<size_t>(joint),
+            static_cast<size_t>(2 * std::sqrt(static_cast<double>(n))), metric);
+        index->own_fields = true;
+        index->cp.niter = 10;
+        index->cp.max_points_per_centroid = IVF_POINTS;
+        return index;
+    }
+    if (kind == "sq8")
+        return std::make_unique<faiss::IndexScalarQuantizer>(joint, faiss::ScalarQuantizer::QT_8bit,
+                                                             metric);
+    return std::make_unique<faiss::IndexFlatIP>(joint);
+}
+
+std::unique_ptr<faiss::Index> make_index(const std::string &kind, const data &d,
+                                         const std::vector<uint32_t> &ids)
+{
+    constexpr size_t BLOCK = 65536;
+    auto index = empty_index(kind, static_cast<int>(2 * d.dim), ids.size());
+
+    omp_set_num_threads(2);
+    if (!index->is_trained) {
+        std::vector<uint32_t> sample = ids;
+
+        std::shuffle(sample.begin(), sample.end(), std::mt19937(3));
+        sample.resize(std::min(sample.size(), TRAIN_ROWS));
+        index->train(static_cast<long>(sample.size()),
+                     joint_rows(d, sample.data(), sample.size()).data());
+    }
+    for (size_t at = 0; at < ids.size(); at += BLOCK) {
+        const size_t n = std::min(BLOCK, ids.size() - at);
+
+        index->add(static_cast<long>(n), joint_rows(d, &ids[at], n).data());
+    }
+    omp_set_num_threads(1);
+    return index;
+}
+
+// From the folder of kept indices, where it has it; else made, and kept there.
+std::unique_ptr<faiss::Index> kept_index(const std::string &kind, const data &d, int label,
+                                         const std::vector<uint32_t> &ids, double *make_s)
+{
+    const std::string name = kind + "-" + std::to_string(d.n) + "-" + std::to_string(d.dim) + "-" +
+                             std::to_string(label);
+    const std::string path = d.keep + "/" + name, took = path + ".seconds";
+    const bool keeps = !d.keep.empty() && kind != "flat";
+    const double start = now();
+
+    if (FILE *f = keeps ? fopen(took.c_str(), "r") : nullptr) {
+        const bool read = fscanf(f, "%lf", make_s) == 1;
+
+        fclose(f);
+        if (read)
+            return std::unique_ptr<faiss::Index>(faiss::read_index(path.c_str()));
+    }
+    auto index = make_index(kind, d, ids);
+    *make_s = now() - start;
+    if (keeps) {
+        faiss::write_index(index.get(), path.c_str());
+        if (FILE *f = fopen(took.c_str(), "w")) { // last: its index is whole
+            fprintf(f, "%.1f\n", *make_s);
+            fclose(f);
+        }
+    }
+    return index;
+}
+
+// What a peer took over the requests, and the share of the definition's examples that it found.
+struct found {
+    double ms, recall;
+};
+
+// Of one label. For sq8, `setting` rows are scored once more by their own vectors.
+found search_label(const faiss::Index &index, const data &d, const std::vector<uint32_t> &ids,
+                   int label, const std::vector<request> &requests, size_t candidates, int setting)
+{
+    const bool again = dynamic_cast<const faiss::IndexScalarQuantizer *>(&index) != nullptr;
+    const size_t rows_n = again ? static_cast<size_t>(setting) : K / 2;
+    const size_t place = label ? 0 : K / 2; // positives come first
+    std::vector<float> query(candidates * 2 * d.dim), scores(candidates * rows_n);
+    std::vector<long> rows(candidates * rows_n);
     std::vector<double> ms;
-    size_t found = 0, wanted = 0;
+    size_t hits = 0;
 
     for (const request &r : requests) {
-        std::vector<uint32_t> got(CANDIDATES * K);
+        std::vector<std::vector<std::pair<float, uint32_t>>> got(candidates);
         const double at = now();
 
-        for (size_t i = 0; i < CANDIDATES; i++) {
+        for (size_t i = 0; i < candidates; i++) {
             memcpy(&query[i * 2 * d.dim], r.queries[i].history_vec, d.dim * sizeof(float));
             memcpy(&query[(i * 2 + 1) * d.dim], r.queries[i].target_vec, d.dim * sizeof(float));
         }
-        for (size_t label = 0; label < 2; label++) {
-            p.index[label]->search(CANDIDATES, query.data(), K / 2, scores.data(), rows.data());
-            for (size_t i = 0; i < rows.size(); i++)
-                got[i / 2 * K + (1 - label) * K / 2 + i % 2] =
-                    rows[i] < 0 ? LCF_EXAMPLE_NONE : p.ids[label][static_cast<size_t>(rows[i])];
+        index.search(static_cast<long>(candidates), query.data(), static_cast<long>(rows_n),
+                     scores.data(), rows.data());
+        for (size_t i = 0; i < candidates * rows_n; i++) {
+            const lcf_example_query &q = r.queries[i / rows_n];
+
+            if (rows[i] < 0)
+                continue;
+            const uint32_t id = ids[static_cast<size_t>(rows[i])];
+            const float score =
+                again
+                    ? 0.5f * lcf_example_dot(q.history_vec, &d.history_vec[id * d.dim], d.dim) +
+                          0.5f * lcf_example_dot(q.target_vec, &d.items[d.item[id] * d.dim], d.dim)
+                    : scores[i];
+            got[i / rows_n].push_back({-score, id});
         }
+        for (auto &list : got)
+            std::partial_sort(list.begin(),
+                              list.begin() + std::min<long>(K / 2, static_cast<long>(list.size())),
+                              list.end());
         ms.push_back((now() - at) * 1e3);
-        for (size_t i = 0; i < CANDIDATES; i++)
-            for (size_t j = 0; j < K; j++, wanted++)
-                found += std::count(&got[i * K], &got[i * K] + K, r.exact[i * K + j]) != 0;
+        for (size_t i = 0; i < candidates; i++)
+            for (size_t j = 0; j < K / 2 && j < got[i].size(); j++) {
+                const uint32_t *exact = &r.exact[i * K + place];
+
+                hits += std::count(exact, exact + K / 2, got[i][j].second) != 0;
+            }
     }
-    *request_ms = median(ms);
-    return static_cast<double>(found) / static_cast<double>(wanted);
+    return {median(ms) * static_cast<double>(CANDIDATES) / static_cast<double>(candidates),
+            static_cast<double>(hits) / static_cast<double>(requests.size() * candidates * K / 2)};
 }
 
+// One index per label, one after the other, so that only one is in memory; each at the first
+// setting that finds enough. A request takes the time of both.
 void measure_peer(const std::string &kind, const data &d, std::vector<request> requests)
 {
-    const int joint = static_cast<int>(2 * d.dim);
-    const double start = now(), before = resident_mib();
-    peer p;
-    std::vector<std::unique_ptr<faiss::IndexFlatIP>> coarse;
-    double ms = 0, recall = 0;
-    int setting = 1;
+    const size_t candidates = kind == "sq8" ? SQ8_CANDIDATES : CANDIDATES;
+    double make_s = 0, memory = 0, ms = 0, recall = 0;
+    int setting[2] = {};
 
     requests.resize(kind == "hnsw" ? 8 : 3);
     for (int label = 0; label < 2; label++) {
-        if (kind == "hnsw") {
-            auto index =
-                std::make_unique<faiss::IndexHNSWFlat>(joint, 32, faiss::METRIC_INNER_PRODUCT);
-            index->hnsw.efConstruction = 80;
-            p.index.push_back(std::move(index));
-        } else if (kind == "ivf") {
-            coarse.push_back(std::make_unique<faiss::IndexFlatIP>(joint));
-            p.index.push_back(std::make_unique<faiss::IndexIVFFlat>(
-                coarse.back().get(), joint, static_cast<size_t>(2 * std::sqrt(d.n / 2.0)),
-                faiss::METRIC_INNER_PRODUCT));
-        } else {
-            p.index.push_back(std::make_unique<faiss::IndexFlatIP>(joint));
-        }
-    }
-    fill(p, d);
-    print(kind + "_make", d.n, d.dim, now() - start, "s");
-    print(kind + "_memory", d.n, d.dim, resident_mib() - before, "MiB");
-    for (setting = kind == "hnsw" ? 16 : 1; setting <= 4096; setting *= 2) {
-        for (auto &index : p.index) {
+        const std::vector<uint32_t> ids = of_label(d, label);
+        const double before = resident_mib();
+        double seconds;
+        auto index = kept_index(kind, d, label, ids, &seconds);
+        found f = {};
+
+        make_s += seconds;
+        memory += resident_mib() - before;
+        for (int s = kind == "hnsw" ? 16 : kind == "sq8" ? 2 : 1; s <= 4096; s *= 2) {
             if (auto *hnsw = dynamic_cast<faiss::IndexHNSWFlat *>(index.get()))
-                hnsw->hnsw.efSearch = setting;
+                hnsw->hnsw.efSearch = s;
             if (auto *ivf = dynamic_cast<faiss::IndexIVFFlat *>(index.get()))
-                ivf->nprobe = static_cast<size_t>(setting);
+                ivf->nprobe = static_cast<size_t>(s);
+            f = search_label(*index, d, ids, label, requests, candidates, s);
+            setting[label] = s;
+            fprintf(stderr, "%s, label %d, at %d: recall %.4f, %.1f ms\n", kind.c_str(), label, s,
+                    f.recall, f.ms);
+            if (f.recall >= 0.99 || kind == "flat")
+                break;
         }
-        recall = search(p, d, requests, &ms);
-        fprintf(stderr, "%s at %d: recall %.4f, %.1f ms\n", kind.c_str(), setting, recall, ms);
-        if (recall >= 0.99 || kind == "flat")
-            break;
+        ms += f.ms;
+        recall += f.recall / 2;
     }
-    print(kind + "_setting", d.n, d.dim, setting, "efSearch or nprobe");
+    print(kind + "_make", d.n, d.dim, make_s, "s");
+    print(kind + "_memory", d.n, d.dim, memory, "MiB");
+    print(kind + "_candidates", d.n, d.dim, static_cast<double>(candidates), "asked of 500");
+    print(kind + "_setting", d.n, d.dim, std::max(setting[0], setting[1]),
+          "efSearch, nprobe or rows");
     print(kind + "_recall", d.n, d.dim, recall, "share");
     print(kind + "_request", d.n, d.dim, ms, "ms");
 }
@@ -413,25 +519,44 @@ int main(int argc, char **argv)
     data d = {};
     std::vector<std::string> kinds;
     std::vector<request> requests;
+    bool measures = false, rows = false;
 
     lcf_cli_start(argc, argv);
     d.n = argc > 1 ? strtoul(argv[1], nullptr, 10) : 100000;
     d.dim = argc > 2 ? strtoul(argv[2], nullptr, 10) : 256;
     for (int i = 3; i < argc; i++)
-        kinds.push_back(argv[i]);
-    if (argc < 4)
-        kinds = {"flat", "ivf", "hnsw"};
+        if (std::string(argv[i]).rfind("keep=", 0) == 0)
+            d.keep = argv[i] + 5;
+        else
+            kinds.push_back(argv[i]);
+    if (kinds.empty())
+        kinds = {"flat", "ivf", "hnsw", "sq8"};
     if (d.n < 100 || !d.dim) {
-        fprintf(stderr, "usage: bench_retrieval [EXAMPLES [DIM [flat|ivf|hnsw|index-KIND ...]]]\n");
+        fprintf(stderr, "usage: bench_retrieval [EXAMPLES [DIM "
+                        "[flat|ivf|hnsw|sq8|index-KIND|make-KIND ...] [keep=DIR]]]\n");
         return 2;
     }
+    for (const std::string &kind : kinds) {
+        measures |= kind.rfind("make-", 0) != 0;
+        rows |= kind.rfind("index-", 0) == 0;
+    }
     make_items(d);
-    make_examples(d);
-    requests = make_requests(d);
-    measure_ours(d, requests);
+    make_examples(d, measures);
+    if (measures) {
+        requests = make_requests(d);
+        measure_ours(d, requests);
+    }
+    if (!rows)
+        std::vector<float>().swap(d.target_vec); // the peers go by items
     for (const std::string &kind : kinds)
         if (kind.rfind("index-", 0) == 0)
             measure_index(kind.substr(6), d, requests);
+        else if (kind.rfind("make-", 0) == 0)
+            for (int label = 0; label < 2; label++) {
+                double seconds;
+
+                kept_index(kind.substr(5), d, label, of_label(d, label), &seconds);
+            }
         else if (kind != "none")
             measure_peer(kind, d, requests);
     return 0;
