@@ -2,7 +2,8 @@
  * llmcf complete: continue a text with a model.
  */
 #include "offline/llama/complete.h"
-#include "common/base/cli.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/ilm/soft_complete.h"
 
@@ -11,69 +12,67 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    KEY_MODEL = 256,
-    KEY_PROMPT,
-    KEY_MAX_TOKENS,
-    KEY_TEMPERATURE,
-    KEY_TOP_K,
-    KEY_TOP_P,
-    KEY_MIN_P,
-    KEY_REPEAT_PENALTY,
-    KEY_BEAMS,
-    KEY_STOP,
-    KEY_THREADS,
-    KEY_SEED,
-    KEY_NO_BOS,
-    KEY_CHAT,
-    KEY_SYSTEM,
-    KEY_SOFT,
-    KEY_DATASET,
-    KEY_RANKER,
-    KEY_JSON
-};
-
 enum { BEAMS_MAX = 64 };
 
-typedef struct options {
+typedef struct arguments {
     const char *model, *prompt;
     lcf_complete_options complete;
     lcf_soft_source soft;
     bool json, chat_auto;
-} options;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"model", KEY_MODEL, "FILE.gguf", 0, "The model (required)", 0},
-    {"prompt", KEY_PROMPT, "TEXT", 0, "The text to continue (required)", 0},
-    {"max-tokens", KEY_MAX_TOKENS, "N", 0, "Stop after N tokens (128)", 0},
-    {"temperature", KEY_TEMPERATURE, "T", 0, "0 takes the likeliest token each time (0.6)", 0},
-    {"top-k", KEY_TOP_K, "K", 0, "Draw among the K likeliest tokens, 0 = all (50)", 0},
-    {"top-p", KEY_TOP_P, "P", 0, "... and among those that make up the share P (1)", 0},
-    {"min-p", KEY_MIN_P, "P", 0,
-     "... and among those at least P times as likely as the likeliest, 0 = off (0)", 0},
-    {"repeat-penalty", KEY_REPEAT_PENALTY, "R", 0,
-     "Divide the logits of the last 64 tokens made by R, 1 = off (1)", 0},
-    {"beams", KEY_BEAMS, "N", 0,
-     "Search for the likeliest text with N beams instead of drawing one, 1 = off (1)", 0},
-    {"stop", KEY_STOP, "TEXT", 0, "End before TEXT; can be given several times", 0},
-    {"threads", KEY_THREADS, "N", 0, "0 takes all processors; the text is the same (0)", 0},
-    {"seed", KEY_SEED, "N", 0, "Of the draws: the same seed gives the same text (1)", 0},
-    {"no-bos", KEY_NO_BOS, 0, 0, "Leave out the <s> that the model puts before a text", 0},
-    {"chat-template", KEY_CHAT, "NAME", 0,
+static void take_chat(void *input, char *text, struct argp_state *state)
+{
+    arguments *a = input;
+    lcf_err err = LCF_ERR_INIT;
+
+    a->chat_auto = !strcmp(text, "auto");
+    if (!a->chat_auto && lcf_template_parse(&a->complete.chat, text, &err))
+        argp_error(state, "--chat-template: %s", err.text);
+}
+
+static const lcf_option OPTIONS[] = {
+    {"model", "FILE.gguf", "The model (required)", 0, LCF_OPT_TEXT(model), LCF_REQUIRED},
+    {"prompt", "TEXT", "The text to continue (required)", 0, LCF_OPT_TEXT(prompt), LCF_REQUIRED},
+    {"max-tokens", "N", "Stop after N tokens (128)", 0,
+     LCF_OPT_WHOLE(complete.tokens_max, 1, 1 << 24)},
+    {"temperature", "T", "0 takes the likeliest token each time (0.6)", 0,
+     LCF_OPT_REAL(complete.sampling.temperature, 0, 100)},
+    {"top-k", "K", "Draw among the K likeliest tokens, 0 = all (50)", 0,
+     LCF_OPT_WHOLE(complete.sampling.top_k, 0, UINT32_MAX)},
+    {"top-p", "P", "... and among those that make up the share P (1)", 0,
+     LCF_OPT_REAL(complete.sampling.top_p, 0, 1)},
+    {"min-p", "P", "... and among those at least P times as likely as the likeliest, 0 = off (0)",
+     0, LCF_OPT_REAL(complete.sampling.min_p, 0, 1)},
+    {"repeat-penalty", "R", "Divide the logits of the last 64 tokens made by R, 1 = off (1)", 0,
+     LCF_OPT_REAL(complete.sampling.repeat_penalty, 0.01, 100)},
+    {"beams", "N", "Search for the likeliest text with N beams instead of drawing one, 1 = off (1)",
+     0, LCF_OPT_WHOLE(complete.beams_n, 1, BEAMS_MAX)},
+    {"stop", "TEXT", "End before TEXT; can be given several times", 0,
+     LCF_OPT_PARSED(complete.stops, lcf_cmd_parse_stop)},
+    {"threads", "N", "0 takes all processors; the text is the same (0)", 0,
+     LCF_OPT_WHOLE(complete.threads, 0, 1024)},
+    {"seed", "N", "Of the draws: the same seed gives the same text (1)", 0,
+     LCF_OPT_WHOLE(complete.seed, 0, UINT64_MAX)},
+    {"no-bos", NULL, "Leave out the <s> that the model puts before a text", 0,
+     LCF_OPT_CLEAR(complete.bos)},
+    {"chat-template", "NAME",
      "The prompt is a message to a chat model: llama2, llama3, chatml, zephyr, mistral, or auto "
      "for "
      "what the file says (plain: a text to continue)",
-     0},
-    {"system", KEY_SYSTEM, "TEXT", 0, "With a chat template: what is said once, before it", 0},
-    {"soft", KEY_SOFT, "FILE", 0,
+     0, LCF_OPT_CALL(take_chat)},
+    {"system", "TEXT", "With a chat template: what is said once, before it", 0,
+     LCF_OPT_TEXT(complete.system)},
+    {"soft", "FILE",
      "An adapter of `llmcf ilm`, e.g. ilm/adapter.lcf: {item:ID} and {user:ID} in the prompt "
      "become "
      "soft tokens; with --dataset and --ranker",
-     0},
-    {"dataset", KEY_DATASET, "DIR", 0, "With --soft: whose ids they are", 0},
-    {"ranker", KEY_RANKER, "FILE", 0, "With --soft: the ranker whose vectors the adapter reads", 0},
-    {"json", KEY_JSON, 0, 0,
-     "Print an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)", 0},
+     0, LCF_OPT_TEXT(soft.adapter)},
+    {"dataset", "DIR", "With --soft: whose ids they are", 0, LCF_OPT_TEXT(soft.dataset)},
+    {"ranker", "FILE", "With --soft: the ranker whose vectors the adapter reads", 0,
+     LCF_OPT_TEXT(soft.ranker)},
+    LCF_ROW_JSON(
+        0, "an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)"),
     {0},
 };
 
@@ -86,90 +85,16 @@ static const char DOC[] =
     "Example:\n  llmcf complete --model recgen/recgen.gguf \\\n"
     "    --prompt 'Once upon a time' --max-tokens 64 --temperature 0 --json";
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+static void check(void *input, struct argp_state *state)
 {
-    options *o = state->input;
-    lcf_err err = LCF_ERR_INIT;
+    const arguments *o = input;
 
-    switch (key) {
-    case KEY_MODEL:
-        o->model = arg;
-        return 0;
-    case KEY_PROMPT:
-        o->prompt = arg;
-        return 0;
-    case KEY_MAX_TOKENS:
-        o->complete.tokens_max = (size_t)lcf_cli_u64(state, "max-tokens", arg, 1, 1 << 24);
-        return 0;
-    case KEY_TEMPERATURE:
-        o->complete.sampling.temperature = (float)lcf_cli_f64(state, "temperature", arg, 0, 100);
-        return 0;
-    case KEY_TOP_K:
-        o->complete.sampling.top_k = (uint32_t)lcf_cli_u64(state, "top-k", arg, 0, UINT32_MAX);
-        return 0;
-    case KEY_TOP_P:
-        o->complete.sampling.top_p = (float)lcf_cli_f64(state, "top-p", arg, 0, 1);
-        return 0;
-    case KEY_MIN_P:
-        o->complete.sampling.min_p = (float)lcf_cli_f64(state, "min-p", arg, 0, 1);
-        return 0;
-    case KEY_REPEAT_PENALTY:
-        o->complete.sampling.repeat_penalty =
-            (float)lcf_cli_f64(state, "repeat-penalty", arg, 0.01, 100);
-        return 0;
-    case KEY_BEAMS:
-        o->complete.beams_n = (size_t)lcf_cli_u64(state, "beams", arg, 1, BEAMS_MAX);
-        return 0;
-    case KEY_STOP:
-        if (!*arg || o->complete.stops.n == LCF_STOPS_MAX)
-            argp_error(state, "--stop: empty, or more than %d of them", LCF_STOPS_MAX);
-        o->complete.stops.texts[o->complete.stops.n++] = arg;
-        return 0;
-    case KEY_THREADS:
-        o->complete.threads = (size_t)lcf_cli_u64(state, "threads", arg, 0, 1024);
-        return 0;
-    case KEY_SEED:
-        o->complete.seed = lcf_cli_u64(state, "seed", arg, 0, UINT64_MAX);
-        return 0;
-    case KEY_CHAT:
-        o->chat_auto = !strcmp(arg, "auto");
-        if (!o->chat_auto && lcf_template_parse(&o->complete.chat, arg, &err))
-            argp_error(state, "--chat-template: %s", err.text);
-        return 0;
-    case KEY_SYSTEM:
-        o->complete.system = arg;
-        return 0;
-    case KEY_SOFT:
-        o->soft.adapter = arg;
-        return 0;
-    case KEY_DATASET:
-        o->soft.dataset = arg;
-        return 0;
-    case KEY_RANKER:
-        o->soft.ranker = arg;
-        return 0;
-    case KEY_NO_BOS:
-        o->complete.bos = false;
-        return 0;
-    case KEY_JSON:
-        o->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "unexpected argument '%s'", arg);
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->model || !o->prompt)
-            argp_error(state, "--model and --prompt are needed");
-        if (!o->soft.adapter != !o->soft.dataset || !o->soft.adapter != !o->soft.ranker)
-            argp_error(state, "--soft, --dataset and --ranker go together");
-        if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN ||
-                                o->complete.system || !o->complete.bos))
-            argp_error(state, "--soft takes the prompt as it is: no --chat-template, --system or "
-                              "--no-bos");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (!o->soft.adapter != !o->soft.dataset || !o->soft.adapter != !o->soft.ranker)
+        argp_error(state, "--soft, --dataset and --ranker go together");
+    if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN ||
+                            o->complete.system || !o->complete.bos))
+        argp_error(state, "--soft takes the prompt as it is: no --chat-template, --system or "
+                          "--no-bos");
 }
 
 static json_t *ids_json(const lcf_tokens *ids)
@@ -203,7 +128,7 @@ static lcf_status print_json(const lcf_completion *c, lcf_err *err)
     return status;
 }
 
-static lcf_status run(const options *o, lcf_err *err)
+static lcf_status run(const arguments *o, lcf_err *err)
 {
     lcf_llama *m = NULL;
     lcf_complete_options complete = o->complete;
@@ -233,10 +158,10 @@ static lcf_status run(const options *o, lcf_err *err)
 
 int lcf_cmd_complete(int argc, char **argv)
 {
-    static const struct argp ARGP = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
-    options o = {.complete = LCF_COMPLETE_OPTIONS_INIT};
+    static const lcf_options options = {"complete", DOC, OPTIONS, check, NULL};
+    arguments o = {.complete = LCF_COMPLETE_OPTIONS_INIT};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&ARGP, "complete", argc, argv, &o, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &o, &err);
 
     if (!status)
         status = run(&o, &err);

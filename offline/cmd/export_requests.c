@@ -4,22 +4,29 @@
  */
 #include "offline/recgen/batch.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "offline/cmd/job_options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 
-enum { OPT_OUT = 0x100, OPT_MAX_REQUESTS, OPT_MAX_BYTES, OPT_FORCE, OPT_JSON };
+typedef struct arguments {
+    lcf_export_options export;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"out", OPT_OUT, "DIR", 0, "Where to", 1},
-    {"max-requests", OPT_MAX_REQUESTS, "N", 0, "In one file (default 50000)", 3},
-    {"max-bytes", OPT_MAX_BYTES, "SIZE", 0, "Of one file, e.g. 100M (default 200M)", 3},
-    {"force", OPT_FORCE, NULL, 0, "Write also what is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
+static const lcf_option OPTIONS[] = {
+    {"out", "DIR", "Where to", 1, LCF_OPT_TEXT(export.job.out), LCF_REQUIRED},
+    {"max-requests", "N", "In one file (default 50000)", 3,
+     LCF_OPT_WHOLE(export.requests_max, 1, INT32_MAX)},
+    {"max-bytes", "SIZE", "Of one file, e.g. 100M (default 200M)", 3,
+     LCF_OPT_PARSED(export.bytes_max, lcf_cmd_parse_bytes)},
+    {"force", NULL, "Write also what is up to date", 3, LCF_OPT_FLAG(export.force)},
+    LCF_ROW_JSON(3, "the summary as JSON on stdout"),
+    {LCF_OPT_TABLE(export.job, lcf_job_rows)},
     {0},
 };
 
@@ -40,44 +47,12 @@ static const char DOC[] =
     "  llmcf import-responses --dataset dataset --requests requests \\\n"
     "    --out cot responses.jsonl";
 
-typedef struct arguments {
-    lcf_export_options export;
-    bool json;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static void check(void *input, struct argp_state *state)
 {
-    arguments *a = state->input;
-    lcf_export_options *o = &a->export;
-    lcf_err err = LCF_ERR_INIT;
+    const arguments *a = input;
 
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->job;
-        return 0;
-    case OPT_OUT:
-        o->job.out = text;
-        return 0;
-    case OPT_MAX_REQUESTS:
-        o->requests_max = (size_t)lcf_cli_u64(state, "max-requests", text, 1, INT32_MAX);
-        return 0;
-    case OPT_MAX_BYTES:
-        if (lcf_bytes_parse(&o->bytes_max, text, &err))
-            argp_error(state, "--max-bytes: %s", err.text);
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->job.dataset || !o->job.out || !o->job.endpoint.model_name)
-            argp_error(state, "--dataset, --model-name and --out are needed");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (!a->export.job.endpoint.model_name)
+        argp_error(state, "--model-name is needed");
 }
 
 static lcf_status print_json(const lcf_export_result *r, lcf_err *err)
@@ -104,8 +79,7 @@ static void print_summary(const lcf_export_result *r, const char *out)
 
 int lcf_cmd_export_requests(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&lcf_cmd_job_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, children, NULL, NULL};
+    static const lcf_options options = {"export-requests", DOC, OPTIONS, check, NULL};
     arguments a = {
         .export = {.requests_max = LCF_EXPORT_REQUESTS_MAX, .bytes_max = LCF_EXPORT_BYTES_MAX}};
     lcf_err err = LCF_ERR_INIT;
@@ -113,7 +87,7 @@ int lcf_cmd_export_requests(int argc, char **argv)
     lcf_status status;
 
     lcf_generate_options_init(&a.export.job);
-    status = lcf_cli_parse(&argp, "export-requests", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     lcf_stop_install();
     if (!status)
         status = lcf_export_requests(&result, &a.export, &err);

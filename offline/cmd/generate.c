@@ -5,10 +5,11 @@
 #include "offline/recgen/generate.h"
 #include "offline/recgen/ranks.h"
 
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "offline/cmd/job_options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -19,77 +20,100 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    OPT_MODEL = 0x100,
-    OPT_COT,
-    OPT_CHAT,
-    OPT_CODES,
-    OPT_CODE_FORM,
-    OPT_ENDPOINT,
-    OPT_KEY_FILE,
-    OPT_CONCURRENCY,
-    OPT_RETRIES,
-    OPT_RETRY_WAIT,
-    OPT_CONNECT_TIMEOUT,
-    OPT_TIMEOUT,
-    OPT_MAX_ROWS,
-    OPT_MAX_TOTAL_TOKENS,
-    OPT_DEADLINE,
-    OPT_MIN_FREE_DISK,
-    OPT_BATCH,
-    OPT_SLOTS,
-    OPT_KV_MEM,
-    OPT_THREADS,
-    OPT_FORCE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_generate_options generate;
+    const char *chat; /* NULL: as the model says */
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"model", OPT_MODEL, "FILE.gguf", 0, "RecGen-LLaMA, or any larger GGUF LLaMA", 1},
-    {"out", OPT_COT, "DIR", 0, "The store; grows in place", 1},
-    {"cot", OPT_COT, "DIR", OPTION_ALIAS, NULL, 1},
-    {"batch", OPT_BATCH, "ROWS", 0, "Rows of one group, committed together (default 8)", 3},
-    {"slots", OPT_SLOTS, "N", 0,
-     "Candidates that are decoded side by side; the records are the same (default 32)", 3},
-    {"kv-mem", OPT_KV_MEM, "SIZE", 0,
+/* The model's chat template: what was asked for, or what its file says. */
+static lcf_status choose_chat(arguments *a, lcf_err *err)
+{
+    lcf_template *chat = &a->generate.prompt.chat;
+
+    if (a->chat)
+        return lcf_template_parse(chat, a->chat, err);
+    return a->generate.model ? lcf_template_of_file(chat, a->generate.model, err) : LCF_OK;
+}
+
+static void take_chat(void *input, char *text, struct argp_state *state)
+{
+    arguments *a = input;
+    lcf_err err = LCF_ERR_INIT;
+
+    a->chat = strcmp(text, "auto") ? text : NULL;
+    if (a->chat && choose_chat(a, &err))
+        argp_error(state, "--chat-template: %s", err.text);
+}
+
+static lcf_status parse_memory(void *bytes_max, const char *text, lcf_err *err)
+{
+    uint64_t bytes = 0;
+    lcf_status status = lcf_bytes_parse(&bytes, text, err);
+
+    if (!status && (!bytes || bytes > SIZE_MAX))
+        status = LCF_FAIL(err, LCF_EUSAGE, "%s is out of range", text);
+    *(size_t *)bytes_max = (size_t)bytes;
+    return status;
+}
+
+static lcf_status parse_deadline(void *deadline, const char *text, lcf_err *err)
+{
+    return lcf_deadline_parse(deadline, text, time(NULL), err);
+}
+
+static const lcf_option OPTIONS[] = {
+    {"model", "FILE.gguf", "RecGen-LLaMA, or any larger GGUF LLaMA", 1,
+     LCF_OPT_TEXT(generate.model)},
+    {"out", "DIR", "The store; grows in place", 1, LCF_OPT_TEXT(generate.out), LCF_REQUIRED},
+    {"cot", .group = 1, LCF_OPT_ALIAS},
+    {"batch", "ROWS", "Rows of one group, committed together (default 8)", 3,
+     LCF_OPT_WHOLE(generate.batch_rows, 1, 4096)},
+    {"slots", "N",
+     "Candidates that are decoded side by side; the records are the same (default 32)", 3,
+     LCF_OPT_WHOLE(generate.slots, 1, 4096)},
+    {"kv-mem", "SIZE",
      "Memory for keys and values, e.g. 2G; fewer rows at a time where it is short (default: what "
      "the slots can use)",
-     3},
-    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the records are the same (default 0)",
-     3},
-    {"force", OPT_FORCE, NULL, 0, "Look into the store also when its manifest is up to date", 3},
-    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 3},
-    {"chat-template", OPT_CHAT, "NAME", 0,
+     3, LCF_OPT_PARSED(generate.kv_bytes_max, parse_memory)},
+    LCF_ROW_THREADS(3, "records are", generate.threads),
+    {"force", NULL, "Look into the store also when its manifest is up to date", 3,
+     LCF_OPT_FLAG(generate.force)},
+    LCF_ROW_JSON(3, "the summary as JSON on stdout"),
+    {"chat-template", "NAME",
      "How --model wants messages marked: plain, llama2, llama3, chatml, zephyr, mistral, or auto "
      "for what the file says (default auto)",
-     2},
-    {"codes", OPT_CODES, "DIR", 0,
-     "Made by `llmcf codes`, for a --prompt-template that speaks of the user's or the target's "
-     "code",
-     2},
-    {"code-form", OPT_CODE_FORM, "FORM", 0,
-     "Codes as bits (10101100...) or dotted (172.16...) (default bits)", 2},
-    {"endpoint", OPT_ENDPOINT, "URL", 0,
+     2, LCF_OPT_CALL(take_chat)},
+    LCF_ROWS_CODES(2, "--prompt-template", generate.codes, generate.prompt.code_form),
+    {"endpoint", "URL",
      "Instead of --model: an OpenAI-compatible server such as http://localhost:8000/v1 (vLLM, "
      "SGLang, llama.cpp)",
-     4},
-    {"api-key-file", OPT_KEY_FILE, "FILE", 0,
-     "Its first line is the API key (default: LLMCF_API_KEY in the environment, if any)", 4},
-    {"concurrency", OPT_CONCURRENCY, "N", 0, "Requests in flight at a time (default 8)", 4},
-    {"retries", OPT_RETRIES, "N", 0,
-     "Of one request, after 429, 5xx, cut connections and answers that are none (default 8)", 4},
-    {"retry-wait", OPT_RETRY_WAIT, "SECONDS", 0,
+     4, LCF_OPT_TEXT(generate.endpoint.url)},
+    {"api-key-file", "FILE",
+     "Its first line is the API key (default: LLMCF_API_KEY in the environment, if any)", 4,
+     LCF_OPT_TEXT(generate.endpoint.key_file)},
+    {"concurrency", "N", "Requests in flight at a time (default 8)", 4,
+     LCF_OPT_WHOLE(generate.endpoint.concurrency, 1, 4096)},
+    {"retries", "N",
+     "Of one request, after 429, 5xx, cut connections and answers that are none (default 8)", 4,
+     LCF_OPT_WHOLE(generate.endpoint.retries_max, 0, 100)},
+    {"retry-wait", "SECONDS",
      "Before the first retry; doubles each time, with jitter, and a server's Retry-After wins "
      "(default 0.5)",
-     4},
-    {"connect-timeout", OPT_CONNECT_TIMEOUT, "SECONDS", 0, "(default 10)", 4},
-    {"timeout", OPT_TIMEOUT, "SECONDS", 0, "Of one request (default 600)", 4},
-    {"max-rows", OPT_MAX_ROWS, "N", 0, "Ends well after N rows of this run", 5},
-    {"max-total-tokens", OPT_MAX_TOTAL_TOKENS, "N", 0,
-     "Ends well once this run has generated N tokens", 5},
-    {"deadline", OPT_DEADLINE, "HH:MM", 0, "Ends well at the next such local time", 5},
-    {"min-free-disk", OPT_MIN_FREE_DISK, "SIZE", 0,
-     "Ends well when less is free where the store is, e.g. 500M or 20G", 5},
+     4, LCF_OPT_REAL(generate.endpoint.retry_wait_s, 0.001, 60.0)},
+    {"connect-timeout", "SECONDS", "(default 10)", 4,
+     LCF_OPT_REAL(generate.endpoint.connect_timeout_s, 0.001, 3600.0)},
+    {"timeout", "SECONDS", "Of one request (default 600)", 4,
+     LCF_OPT_REAL(generate.endpoint.timeout_s, 0.001, 86400.0)},
+    {"max-rows", "N", "Ends well after N rows of this run", 5,
+     LCF_OPT_WHOLE(generate.budget.rows_max, 1, INT64_MAX)},
+    {"max-total-tokens", "N", "Ends well once this run has generated N tokens", 5,
+     LCF_OPT_WHOLE(generate.budget.tokens_max, 1, INT64_MAX)},
+    {"deadline", "HH:MM", "Ends well at the next such local time", 5,
+     LCF_OPT_PARSED(generate.budget.deadline, parse_deadline)},
+    {"min-free-disk", "SIZE", "Ends well when less is free where the store is, e.g. 500M or 20G", 5,
+     LCF_OPT_PARSED(generate.budget.free_disk_bytes_min, lcf_cmd_parse_bytes)},
+    {LCF_OPT_TABLE(generate, lcf_job_rows)},
     {0},
 };
 
@@ -125,154 +149,19 @@ static const char DOC[] =
     "  mpirun -n 4 llmcf generate --dataset dataset --model m.gguf --out cot\n"
     "  llmcf store merge cot/shard-*-of-4 --cot cot";
 
-#define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
-
-typedef struct arguments {
-    lcf_generate_options generate;
-    const char *chat; /* NULL: as the model says */
-    bool json;
-} arguments;
-
-static error_t parse_endpoint(int key, char *text, struct argp_state *state,
-                              lcf_endpoint_options *o)
+static void check(void *input, struct argp_state *state)
 {
-    switch (key) {
-    case OPT_ENDPOINT:
-        o->url = text;
-        return 0;
-    case OPT_KEY_FILE:
-        o->key_file = text;
-        return 0;
-    case OPT_CONCURRENCY:
-        o->concurrency = SIZE("concurrency", 1, 4096);
-        return 0;
-    case OPT_RETRIES:
-        o->retries_max = SIZE("retries", 0, 100);
-        return 0;
-    case OPT_RETRY_WAIT:
-        o->retry_wait_s = lcf_cli_f64(state, "retry-wait", text, 0.001, 60.0);
-        return 0;
-    case OPT_CONNECT_TIMEOUT:
-        o->connect_timeout_s = lcf_cli_f64(state, "connect-timeout", text, 0.001, 3600.0);
-        return 0;
-    case OPT_TIMEOUT:
-        o->timeout_s = lcf_cli_f64(state, "timeout", text, 0.001, 86400.0);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+    const arguments *a = input;
+    const lcf_generate_options *o = &a->generate;
 
-static error_t parse_budget(int key, char *text, struct argp_state *state, lcf_generate_options *o)
-{
-    lcf_err err = LCF_ERR_INIT;
-
-    switch (key) {
-    case OPT_MAX_ROWS:
-        o->budget.rows_max = lcf_cli_u64(state, "max-rows", text, 1, INT64_MAX);
-        return 0;
-    case OPT_MAX_TOTAL_TOKENS:
-        o->budget.tokens_max = lcf_cli_u64(state, "max-total-tokens", text, 1, INT64_MAX);
-        return 0;
-    case OPT_DEADLINE:
-        if (lcf_deadline_parse(&o->budget.deadline, text, time(NULL), &err))
-            argp_error(state, "--deadline: %s", err.text);
-        return 0;
-    case OPT_MIN_FREE_DISK:
-        if (lcf_bytes_parse(&o->budget.free_disk_bytes_min, text, &err))
-            argp_error(state, "--min-free-disk: %s", err.text);
-        return 0;
-    default:
-        return parse_endpoint(key, text, state, &o->endpoint);
-    }
-}
-
-/* The model's chat template: what was asked for, or what its file says. */
-static lcf_status choose_chat(arguments *a, lcf_err *err)
-{
-    lcf_template *chat = &a->generate.prompt.chat;
-
-    if (a->chat)
-        return lcf_template_parse(chat, a->chat, err);
-    return a->generate.model ? lcf_template_of_file(chat, a->generate.model, err) : LCF_OK;
-}
-
-static void check(const lcf_generate_options *o, const char *chat, struct argp_state *state)
-{
-    if (chat && o->endpoint.url)
+    if (a->chat && o->endpoint.url)
         argp_error(state, "--chat-template is for --model: a server marks messages itself");
-    if (!o->dataset || !o->out || (!o->model && !o->endpoint.url))
-        argp_error(state, "--dataset, --out and either --model or --endpoint are needed");
+    if (!o->model && !o->endpoint.url)
+        argp_error(state, "either --model or --endpoint is needed");
     if (o->model && o->endpoint.url)
         argp_error(state, "--model and --endpoint exclude one another");
     if (o->endpoint.url && !o->endpoint.model_name)
         argp_error(state, "--endpoint needs --model-name");
-}
-
-static size_t parse_memory(struct argp_state *state, const char *text)
-{
-    lcf_err err = LCF_ERR_INIT;
-    uint64_t bytes = 0;
-
-    if (lcf_bytes_parse(&bytes, text, &err))
-        argp_error(state, "--kv-mem: %s", err.text);
-    if (!bytes || bytes > SIZE_MAX)
-        argp_error(state, "--kv-mem: %s is out of range", text);
-    return (size_t)bytes;
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-    lcf_err err = LCF_ERR_INIT;
-    lcf_generate_options *o = &a->generate;
-
-    switch (key) {
-    case OPT_CHAT:
-        a->chat = strcmp(text, "auto") ? text : NULL;
-        if (a->chat && choose_chat(a, &err))
-            argp_error(state, "--chat-template: %s", err.text);
-        return 0;
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = o;
-        return 0;
-    case OPT_MODEL:
-        o->model = text;
-        return 0;
-    case OPT_COT:
-        o->out = text;
-        return 0;
-    case OPT_CODES:
-        o->codes = text;
-        return 0;
-    case OPT_CODE_FORM:
-        o->prompt.code_form =
-            (lcf_code_form)lcf_cli_choice(state, "code-form", text, "bits", "dotted", NULL);
-        return 0;
-    case OPT_BATCH:
-        o->batch_rows = SIZE("batch", 1, 4096);
-        return 0;
-    case OPT_SLOTS:
-        o->slots = SIZE("slots", 1, 4096);
-        return 0;
-    case OPT_KV_MEM:
-        o->kv_bytes_max = parse_memory(state, text);
-        return 0;
-    case OPT_THREADS:
-        o->threads = SIZE("threads", 0, 1024);
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        check(o, a->chat, state);
-        return 0;
-    default:
-        return parse_budget(key, text, state, o);
-    }
 }
 
 static void print_summary(const lcf_generate_result *r, const char *out)
@@ -354,8 +243,7 @@ static lcf_status take_place(char **folder, lcf_generate_options *o, lcf_err *er
 
 int lcf_cmd_generate(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&lcf_cmd_job_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, children, NULL, NULL};
+    static const lcf_options options = {"generate", DOC, OPTIONS, check, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
     lcf_generate_result result;
@@ -363,7 +251,7 @@ int lcf_cmd_generate(int argc, char **argv)
     lcf_status status;
 
     lcf_generate_options_init(&a.generate);
-    status = lcf_cli_parse(&argp, "generate", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     lcf_stop_install();
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes fails the write, as a full disk does */
     if (!status)

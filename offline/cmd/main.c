@@ -34,7 +34,7 @@ static const verb ONLINE_VERBS[] = {
 static void print_verbs(FILE *out, const verb *verbs)
 {
     for (; verbs->name; verbs++)
-        fprintf(out, "  %-16s %s\n", verbs->name, verbs->summary);
+        fprintf(out, "  %-17s %s\n", verbs->name, verbs->summary);
 }
 
 static int usage(FILE *out, int code)

@@ -1,22 +1,14 @@
 /*
  * The options that say what a language model is tuned on, for every verb that has them: tune,
- * measure and export-sft. A verb makes LCF_MIXTURE_ARGP a child of its own parser and hands it an
- * lcf_mixture_arguments when it is initialised:
- *
- *     case ARGP_KEY_INIT: state->child_inputs[0] = &a->mixture; return 0;
+ * measure and export-sft, which include both tables (LCF_OPT_TABLE).
  */
 #ifndef LCF_OFFLINE_CMD_MIXTURE_OPTIONS_H
 #define LCF_OFFLINE_CMD_MIXTURE_OPTIONS_H
 
+#include "common/base/options.h"
 #include "offline/recgen/mixture.h"
 
-#include <argp.h>
-
-typedef struct lcf_mixture_arguments { /* where the values go */
-    lcf_sources_options *sources;
-    lcf_mixture_options *mixture;
-} lcf_mixture_arguments;
-
-extern const struct argp LCF_MIXTURE_ARGP;
+extern const lcf_option lcf_sources_rows[]; /* of an lcf_sources_options */
+extern const lcf_option lcf_mixture_rows[]; /* of an lcf_mixture_options */
 
 #endif

@@ -1,7 +1,7 @@
 /* llmcf night: the books of the nightly run. Options only; the work is in offline/night/night.h. */
 #include "offline/night/night.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -9,38 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum {
-    OPT_NIGHT = 0x100,
-    OPT_NAME,
-    OPT_ARTEFACT,
-    OPT_BEFORE,
-    OPT_AFTER,
-    OPT_OUT,
-    OPT_ROOT,
-    OPT_CHANGES,
-    OPT_METRICS,
-    OPT_FAILED,
-    OPT_FORCE,
-    OPT_JSON,
-};
-
-static const struct argp_option OPTIONS[] = {
-    {"night", OPT_NIGHT, "DIR", 0, "step, end: the night's own folder; steps.jsonl is in it", 1},
-    {"name", OPT_NAME, "NAME", 0, "step: what the step is called", 1},
-    {"artefact", OPT_ARTEFACT, "DIR", 0, "step: what it makes, to tell whether it changed", 1},
-    {"before", OPT_BEFORE, "DIR", 0, "changes: dataset/ and ranker-*/ of an earlier night", 2},
-    {"after", OPT_AFTER, "DIR", 0, "changes: and those of this one", 2},
-    {"out", OPT_OUT, "DIR", 0, "changes: where changes.json and changes.md go", 2},
-    {"root", OPT_ROOT, "DIR", 0, "end: of the snapshots (default snapshots)", 3},
-    {"changes", OPT_CHANGES, "FILE", 0, "end: changes.json, where there is one", 3},
-    {"metrics", OPT_METRICS, "FILE.prom", 0,
-     "end: for the node exporter's textfile collector; replaced in one step", 3},
-    {"failed", OPT_FAILED, NULL, 0, "end: the graph did not come to its end", 3},
-    {"force", OPT_FORCE, NULL, 0, "changes: also when the report is up to date", 4},
-    {"json", OPT_JSON, NULL, 0, "changes: print changes.json on stdout", 4},
-    {0},
-};
 
 static const char DOC[] =
     "Keeps the books of the nightly run (Makefile.pipeline)."
@@ -65,6 +33,7 @@ typedef struct arguments {
     lcf_night_step step;
     lcf_night_changes changes;
     lcf_night_end end;
+    lcf_cli_texts command; /* of step: a verb and its options */
     bool json;
 } arguments;
 
@@ -84,6 +53,8 @@ static int run_step(arguments *a, lcf_err *err)
         return lcf_cli_finish("night", LCF_FAIL_ERRNO(err, "this program's own path"), err);
     program[n] = '\0';
     a->step.program = program;
+    a->step.command = (char **)(uintptr_t)a->command.list; /* argv's own */
+    a->step.command_n = a->command.n;
     status = lcf_night_step_run(&exit_code, &a->step, err);
     return status ? lcf_cli_finish("night", status, err) : exit_code;
 }
@@ -109,110 +80,76 @@ static int run_changes(arguments *a, lcf_err *err)
 static int run_end(arguments *a, lcf_err *err)
 {
     int exit_code = 1;
-    const lcf_status status = lcf_night_end_run(&exit_code, &a->end, err);
+    lcf_status status;
+
+    a->end.night_dir = a->step.night_dir;
+    status = lcf_night_end_run(&exit_code, &a->end, err);
 
     return status ? lcf_cli_finish("night", status, err) : exit_code;
 }
 
 static const action ACTIONS[] = {{"step", run_step}, {"changes", run_changes}, {"end", run_end}};
 
-static void take_action(arguments *a, const char *text, struct argp_state *state)
+static lcf_status parse_action(void *field, const char *text, lcf_err *err)
 {
+    const action **taken = field;
+
     for (size_t i = 0; i < sizeof(ACTIONS) / sizeof(ACTIONS[0]); i++)
         if (!strcmp(text, ACTIONS[i].name))
-            a->action = &ACTIONS[i];
-    if (!a->action)
-        argp_error(state, "there is no action '%s'; --help lists them", text);
+            *taken = &ACTIONS[i];
+    return *taken ? LCF_OK
+                  : LCF_FAIL(err, LCF_EUSAGE, "there is no action '%s'; --help lists them", text);
 }
 
-static void check(const arguments *a, struct argp_state *state)
+static const lcf_option OPTIONS[] = {
+    {"night", "DIR", "step, end: the night's own folder; steps.jsonl is in it", 1,
+     LCF_OPT_TEXT(step.night_dir)},
+    {"name", "NAME", "step: what the step is called", 1, LCF_OPT_TEXT(step.name)},
+    {"artefact", "DIR", "step: what it makes, to tell whether it changed", 1,
+     LCF_OPT_TEXT(step.artefact_dir)},
+    {"before", "DIR", "changes: dataset/ and ranker-*/ of an earlier night", 2,
+     LCF_OPT_TEXT(changes.before_dir)},
+    {"after", "DIR", "changes: and those of this one", 2, LCF_OPT_TEXT(changes.after_dir)},
+    {"out", "DIR", "changes: where changes.json and changes.md go", 2,
+     LCF_OPT_TEXT(changes.out_dir)},
+    {"root", "DIR", "end: of the snapshots (default snapshots)", 3, LCF_OPT_TEXT(end.root)},
+    {"changes", "FILE", "end: changes.json, where there is one", 3, LCF_OPT_TEXT(end.changes)},
+    {"metrics", "FILE.prom",
+     "end: for the node exporter's textfile collector; replaced in one step", 3,
+     LCF_OPT_TEXT(end.metrics)},
+    {"failed", NULL, "end: the graph did not come to its end", 3, LCF_OPT_FLAG(end.failed)},
+    {"force", NULL, "changes: also when the report is up to date", 4, LCF_OPT_FLAG(changes.force)},
+    {"json", NULL, "changes: print changes.json on stdout", 4, LCF_OPT_FLAG(json)},
+    {NULL, "ACTION", NULL, 0, LCF_OPT_PARSED(action, parse_action)},
+    {NULL, "[-- VERB OPTIONS...]", NULL, 0, LCF_OPT_TEXTS(command)},
+    {0},
+};
+
+static void check(void *input, struct argp_state *state)
 {
+    const arguments *a = input;
+
     if (!a->action)
         argp_error(state, "an action is needed: step, changes or end");
     if (a->action->run != run_changes && !a->step.night_dir)
         argp_error(state, "--night is needed");
-    if (a->action->run == run_step && (!a->step.name || !a->step.command_n))
+    if (a->action->run == run_step && (!a->step.name || !a->command.n))
         argp_error(state, "step needs --name and, after --, a verb with its options");
-    if (a->action->run != run_step && a->step.command_n)
-        argp_error(state, "%s takes no '%s'", a->action->name, a->step.command[0]);
+    if (a->action->run != run_step && a->command.n)
+        argp_error(state, "%s takes no '%s'", a->action->name, a->command.list[0]);
     if (a->action->run == run_changes &&
         (!a->changes.before_dir || !a->changes.after_dir || !a->changes.out_dir))
         argp_error(state, "changes needs --before, --after and --out");
 }
 
-static error_t parse_text(int key, const char *text, arguments *a)
-{
-    switch (key) {
-    case OPT_NIGHT:
-        a->step.night_dir = a->end.night_dir = text;
-        return 0;
-    case OPT_NAME:
-        a->step.name = text;
-        return 0;
-    case OPT_ARTEFACT:
-        a->step.artefact_dir = text;
-        return 0;
-    case OPT_BEFORE:
-        a->changes.before_dir = text;
-        return 0;
-    case OPT_AFTER:
-        a->changes.after_dir = text;
-        return 0;
-    case OPT_OUT:
-        a->changes.out_dir = text;
-        return 0;
-    case OPT_ROOT:
-        a->end.root = text;
-        return 0;
-    case OPT_CHANGES:
-        a->end.changes = text;
-        return 0;
-    case OPT_METRICS:
-        a->end.metrics = text;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_FAILED:
-        a->end.failed = true;
-        return 0;
-    case OPT_FORCE:
-        a->changes.force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (!state->arg_num) {
-            take_action(a, text, state);
-        } else { /* all that is left is the command */
-            a->step.command = &state->argv[state->next - 1];
-            a->step.command_n = (size_t)(state->argc - state->next + 1);
-            state->next = state->argc;
-        }
-        return 0;
-    case ARGP_KEY_END:
-        check(a, state);
-        return 0;
-    default:
-        return parse_text(key, text, a);
-    }
-}
-
 int lcf_cmd_night(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "ACTION [-- VERB OPTIONS...]", DOC, NULL,
-                                     NULL,    NULL};
+    static const lcf_options options = {"night", DOC, OPTIONS, check, NULL};
     arguments a = {.end = {.root = "snapshots"}};
     lcf_err err = LCF_ERR_INIT;
-    const lcf_status status = lcf_cli_parse(&argp, "night", argc, argv, &a, &err);
+    const lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
+    const int code = status ? lcf_cli_finish("night", status, &err) : a.action->run(&a, &err);
 
-    return status ? lcf_cli_finish("night", status, &err) : a.action->run(&a, &err);
+    lcf_cli_texts_dispose(&a.command);
+    return code;
 }

@@ -1,8 +1,9 @@
 /* llmcf publish: artefacts into a snapshot. Options and the gate; the work is in
  * common/snapshot/snapshot.h. */
-#include "common/base/cli.h"
 #include "common/base/json.h"
+#include "common/base/options.h"
 #include "common/snapshot/snapshot.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -10,53 +11,63 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_VECTORS,
-    OPT_EXAMPLES,
-    OPT_COT,
-    OPT_ARM,
-    OPT_DEFAULT,
-    OPT_KNOWLEDGE,
-    OPT_ROOT,
-    OPT_GENERATION,
-    OPT_REPORT,
-    OPT_KEEP,
-    OPT_FORCE,
-    OPT_JSON,
-    OPT_IMPORT,
-    OPT_VERIFY,
-};
+typedef struct arguments {
+    lcf_publish_options publish;
+    lcf_snapshot_arm arms[LCF_ARMS_MAX];
+    char generation[32];
+    const char *root, *report, *import, *verify;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "Items, users and their histories", 1},
-    {"vectors", OPT_VECTORS, "DIR", 0, "Embeddings of the items", 1},
-    {"arm", OPT_ARM, "NAME=FILE", 0,
+static void add_arm(void *input, char *text, struct argp_state *state)
+{
+    arguments *a = input;
+    char *equals = strchr(text, '=');
+
+    if (!equals || equals == text || !equals[1])
+        argp_error(state, "--arm takes NAME=FILE, not '%s'", text);
+    else if (a->publish.arms_n == LCF_ARMS_MAX)
+        argp_error(state, "more than %d arms", LCF_ARMS_MAX);
+    else {
+        *equals = '\0';
+        a->arms[a->publish.arms_n++] = (lcf_snapshot_arm){text, equals + 1};
+    }
+}
+
+static const lcf_option OPTIONS[] = {
+    {"dataset", "DIR", "Items, users and their histories", 1, LCF_OPT_TEXT(publish.dataset_dir)},
+    {"vectors", "DIR", "Embeddings of the items", 1, LCF_OPT_TEXT(publish.vectors_dir)},
+    {"arm", "NAME=FILE",
      "Weights under the name that requests use; several may be given, a backbone arm answers where "
      "an arm with ICT finds no example",
-     1},
-    {"examples", OPT_EXAMPLES, "DIR", 0, "The example index, needed by arms with ICT", 1},
-    {"cot", OPT_COT, "DIR", 0, "The CoT store: texts for explanations", 1},
-    {"knowledge", OPT_KNOWLEDGE, "DIR", 0, "Made by `llmcf knowledge`, needed by arms with KAR", 1},
-    {"root", OPT_ROOT, "DIR", 0, "Where generations live (default snapshots)", 2},
-    {"default", OPT_DEFAULT, "NAME", 0, "The arm of requests that name none (default: the last)",
-     2},
-    {"generation", OPT_GENERATION, "NAME", 0, "Name of the new folder (default: UTC time)", 2},
-    {"report", OPT_REPORT, "FILE", 0,
-     "report.json of evaluate: publish only when its gate was passed, else exit with 3", 2},
-    {"keep", OPT_KEEP, "N", 0,
+     1, LCF_OPT_CALL(add_arm)},
+    {"examples", "DIR", "The example index, needed by arms with ICT", 1,
+     LCF_OPT_TEXT(publish.examples_dir)},
+    {"cot", "DIR", "The CoT store: texts for explanations", 1, LCF_OPT_TEXT(publish.cot_dir)},
+    {"knowledge", "DIR", "Made by `llmcf knowledge`, needed by arms with KAR", 1,
+     LCF_OPT_TEXT(publish.knowledge_dir)},
+    {"root", "DIR", "Where generations live (default snapshots)", 2, LCF_OPT_TEXT(root)},
+    {"default", "NAME", "The arm of requests that name none (default: the last)", 2,
+     LCF_OPT_TEXT(publish.default_arm)},
+    {"generation", "NAME", "Name of the new folder (default: UTC time)", 2,
+     LCF_OPT_TEXT(publish.generation)},
+    {"report", "FILE",
+     "report.json of evaluate: publish only when its gate was passed, else exit with 3", 2,
+     LCF_OPT_TEXT(report)},
+    {"keep", "N",
      "Older generations kept besides the new one, and besides those that somebody reads (default "
      "3)",
-     2},
-    {"import", OPT_IMPORT, "DIR", 0,
-     "Publish a generation that was made elsewhere: a copy of its folder", 2},
-    {"verify", OPT_VERIFY, "DIR", 0,
+     2, LCF_OPT_WHOLE(publish.keep, 0, 1000000)},
+    {"import", "DIR", "Publish a generation that was made elsewhere: a copy of its folder", 2,
+     LCF_OPT_TEXT(import)},
+    {"verify", "DIR",
      "Change nothing: check every file of a generation, or of a root's current one, by SHA-256, "
      "and "
      "that it opens",
-     2},
-    {"force", OPT_FORCE, NULL, 0, "Also when the gate failed, or when nothing changed", 3},
-    {"json", OPT_JSON, NULL, 0, "Print what was published as JSON on stdout", 3},
+     2, LCF_OPT_TEXT(verify)},
+    {"force", NULL, "Also when the gate failed, or when nothing changed", 3,
+     LCF_OPT_FLAG(publish.force)},
+    LCF_ROW_JSON(3, "what was published as JSON on stdout"),
     {0},
 };
 
@@ -78,30 +89,9 @@ static const char DOC[] =
     "  rsync -a snapshots/20261122T020000Z web1:/srv/incoming/\n"
     "  llmcf publish --import /srv/incoming/20261122T020000Z --root /srv/snapshots";
 
-typedef struct arguments {
-    lcf_publish_options publish;
-    lcf_snapshot_arm arms[LCF_ARMS_MAX];
-    char generation[32];
-    const char *root, *report, *import, *verify;
-    bool json;
-} arguments;
-
-static void add_arm(arguments *a, char *text, struct argp_state *state)
+static void check(void *input, struct argp_state *state)
 {
-    char *equals = strchr(text, '=');
-
-    if (!equals || equals == text || !equals[1])
-        argp_error(state, "--arm takes NAME=FILE, not '%s'", text);
-    else if (a->publish.arms_n == LCF_ARMS_MAX)
-        argp_error(state, "more than %d arms", LCF_ARMS_MAX);
-    else {
-        *equals = '\0';
-        a->arms[a->publish.arms_n++] = (lcf_snapshot_arm){text, equals + 1};
-    }
-}
-
-static void check(arguments *a, struct argp_state *state)
-{
+    arguments *a = input;
     time_t now = time(NULL);
     struct tm utc;
 
@@ -114,74 +104,6 @@ static void check(arguments *a, struct argp_state *state)
     if (!a->publish.generation && gmtime_r(&now, &utc) &&
         strftime(a->generation, sizeof(a->generation), "%Y%m%dT%H%M%SZ", &utc))
         a->publish.generation = a->generation;
-}
-
-static error_t parse_publication(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_ROOT:
-        a->root = text;
-        return 0;
-    case OPT_DEFAULT:
-        a->publish.default_arm = text;
-        return 0;
-    case OPT_GENERATION:
-        a->publish.generation = text;
-        return 0;
-    case OPT_REPORT:
-        a->report = text;
-        return 0;
-    case OPT_KEEP:
-        a->publish.keep = lcf_cli_u64(state, "keep", text, 0, 1000000);
-        return 0;
-    case OPT_FORCE:
-        a->publish.force = true;
-        return 0;
-    case OPT_IMPORT:
-        a->import = text;
-        return 0;
-    case OPT_VERIFY:
-        a->verify = text;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        check(a, state);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_DATASET:
-        a->publish.dataset_dir = text;
-        return 0;
-    case OPT_KNOWLEDGE:
-        a->publish.knowledge_dir = text;
-        return 0;
-    case OPT_VECTORS:
-        a->publish.vectors_dir = text;
-        return 0;
-    case OPT_EXAMPLES:
-        a->publish.examples_dir = text;
-        return 0;
-    case OPT_COT:
-        a->publish.cot_dir = text;
-        return 0;
-    case OPT_ARM:
-        add_arm(a, text, state);
-        return 0;
-    default:
-        return parse_publication(key, text, state);
-    }
 }
 
 /* *gate: for the record. errors: EGATE the report's gate was not passed; EFORMAT not a report */
@@ -256,7 +178,7 @@ static lcf_status run(lcf_publish_result *result, arguments *a, lcf_err *err)
 
 int lcf_cmd_publish(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"publish", DOC, OPTIONS, check, NULL};
     arguments a = {.root = "snapshots"};
     lcf_publish_result result;
     lcf_err err = LCF_ERR_INIT;
@@ -264,7 +186,7 @@ int lcf_cmd_publish(int argc, char **argv)
 
     a.publish.keep = 3;
     a.publish.arms = a.arms;
-    status = lcf_cli_parse(&argp, "publish", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     if (!status)
         status = run(&result, &a, &err);
     if (!status)

@@ -4,8 +4,9 @@
  */
 #include "common/store/cot_json.h"
 
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
 #include "offline/recgen/generate.h"
 
@@ -17,32 +18,16 @@
 
 #define DAY_S 86400
 
-enum {
-    OPT_COT = 0x100,
-    OPT_OUT,
-    OPT_SAMPLE,
-    OPT_SEED,
-    OPT_USER,
-    OPT_FROM,
-    OPT_UNTIL,
-    OPT_KEEP_DAYS,
-    OPT_KEEP_MODEL,
-};
+typedef struct action action;
 
-static const struct argp_option OPTIONS[] = {
-    {"cot", OPT_COT, "DIR", 0, "The store that `llmcf generate` fills", 1},
-    {"out", OPT_OUT, "FILE", 0, "export: where to (default: stdout)", 2},
-    {"sample", OPT_SAMPLE, "N", 0, "export: N records chosen by hash (default: all, in key order)",
-     2},
-    {"seed", OPT_SEED, "N", 0, "Of --sample (default 1)", 2},
-    {"user", OPT_USER, "ID", 0, "list: of this user alone", 2},
-    {"from", OPT_FROM, "SECONDS", 0, "list: about decisions since then (seconds since 1970)", 2},
-    {"until", OPT_UNTIL, "SECONDS", 0, "list: about decisions up to then", 2},
-    {"keep-days", OPT_KEEP_DAYS, "N", 0,
-     "gc: removes records about decisions more than N days before the latest one", 3},
-    {"keep-model", OPT_KEEP_MODEL, "ID", 0, "gc: removes records that another model wrote", 3},
-    {0},
-};
+typedef struct arguments {
+    const action *action;
+    const char *cot, *out, *operand, *keep_model;
+    lcf_cli_texts operands; /* all of them; `operand` is the first */
+    lcf_hash128 key;
+    uint64_t sample, seed, keep_days;
+    lcf_cot_select select;
+} arguments;
 
 static const char DOC[] =
     "Looks after a chain-of-thought store."
@@ -72,17 +57,6 @@ static const char DOC[] =
     "  zstd -dc cot.jsonl.zst | llmcf store import - --cot copy\n"
     "  llmcf store merge cot/shard-*-of-8 --cot cot\n"
     "  llmcf store gc --keep-days 180 --cot cot";
-
-typedef struct action action;
-
-typedef struct arguments {
-    const action *action;
-    const char *cot, *out, *operand, *keep_model;
-    lcf_cli_texts operands; /* all of them; `operand` is the first */
-    lcf_hash128 key;
-    uint64_t sample, seed, keep_days;
-    lcf_cot_select select;
-} arguments;
 
 struct action {
     const char *name, *operand; /* what it takes besides options, or NULL; "...": several */
@@ -458,17 +432,41 @@ static const action ACTIONS[] = {
     {"recompress", NULL, run_recompress},
 };
 
-static void parse_action(arguments *a, const char *text, struct argp_state *state)
+static lcf_status parse_action(void *field, const char *text, lcf_err *err)
 {
+    const action **taken = field;
+
     for (size_t i = 0; i < sizeof(ACTIONS) / sizeof(ACTIONS[0]); i++)
         if (!strcmp(text, ACTIONS[i].name))
-            a->action = &ACTIONS[i];
-    if (!a->action)
-        argp_error(state, "there is no action '%s'; --help lists them", text);
+            *taken = &ACTIONS[i];
+    return *taken ? LCF_OK
+                  : LCF_FAIL(err, LCF_EUSAGE, "there is no action '%s'; --help lists them", text);
 }
 
-static void check(arguments *a, struct argp_state *state)
+static const lcf_option OPTIONS[] = {
+    {"cot", "DIR", "The store that `llmcf generate` fills", 1, LCF_OPT_TEXT(cot)},
+    {"out", "FILE", "export: where to (default: stdout)", 2, LCF_OPT_TEXT(out)},
+    {"sample", "N", "export: N records chosen by hash (default: all, in key order)", 2,
+     LCF_OPT_WHOLE(sample, 1, INT32_MAX)},
+    LCF_ROW_SEED(2, "Of --sample (default 1)", seed),
+    {"user", "ID", "list: of this user alone", 2, LCF_OPT_TEXT(select.user_id)},
+    {"from", "SECONDS", "list: about decisions since then (seconds since 1970)", 2,
+     LCF_OPT_WHOLE(select.from, 0, INT64_MAX)},
+    {"until", "SECONDS", "list: about decisions up to then", 2,
+     LCF_OPT_WHOLE(select.until, 0, INT64_MAX)},
+    {"keep-days", "N", "gc: removes records about decisions more than N days before the latest one",
+     3, LCF_OPT_WHOLE(keep_days, 0, 1000000)},
+    {"keep-model", "ID", "gc: removes records that another model wrote", 3,
+     LCF_OPT_TEXT(keep_model)},
+    {NULL, "ACTION", NULL, 0, LCF_OPT_PARSED(action, parse_action)},
+    {NULL, "[KEY|FILE|DIR...]", NULL, 0, LCF_OPT_TEXTS(operands)},
+    {0},
+};
+
+static void check(void *input, struct argp_state *state)
 {
+    arguments *a = input;
+
     size_t taken;
 
     if (!a->action)
@@ -485,59 +483,12 @@ static void check(arguments *a, struct argp_state *state)
         argp_error(state, "a key is 32 hexadecimal digits, not '%s'", a->operand);
 }
 
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_COT:
-        a->cot = text;
-        return 0;
-    case OPT_OUT:
-        a->out = text;
-        return 0;
-    case OPT_SAMPLE:
-        a->sample = lcf_cli_u64(state, "sample", text, 1, INT32_MAX);
-        return 0;
-    case OPT_SEED:
-        a->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_USER:
-        a->select.user_id = text;
-        return 0;
-    case OPT_FROM:
-        a->select.from = (int64_t)lcf_cli_u64(state, "from", text, 0, INT64_MAX);
-        return 0;
-    case OPT_UNTIL:
-        a->select.until = (int64_t)lcf_cli_u64(state, "until", text, 0, INT64_MAX);
-        return 0;
-    case OPT_KEEP_DAYS:
-        a->keep_days = lcf_cli_u64(state, "keep-days", text, 0, 1000000);
-        return 0;
-    case OPT_KEEP_MODEL:
-        a->keep_model = text;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num == 0)
-            parse_action(a, text, state);
-        else
-            lcf_cli_texts_add(&a->operands, state, text);
-        return 0;
-    case ARGP_KEY_END:
-        check(a, state);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 int lcf_cmd_store(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "ACTION [KEY|FILE|DIR...]", DOC, NULL,
-                                     NULL,    NULL};
+    static const lcf_options options = {"store", DOC, OPTIONS, check, NULL};
     arguments a = {.seed = 1, .keep_days = UINT64_MAX, .select = LCF_COT_SELECT_ALL};
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = lcf_cli_parse(&argp, "store", argc, argv, &a, &err);
+    lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     if (!status)
         status = a.action->run(&a, &err);

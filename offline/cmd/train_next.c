@@ -2,91 +2,103 @@
  * offline/train/train_next.h. */
 #include "offline/train/train_next.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_VECTORS,
-    OPT_EXAMPLES,
-    OPT_RETRIEVED,
-    OPT_OUT,
-    OPT_MODEL,
-    OPT_SIDE,
-    OPT_SIDE_SCALE,
-    OPT_REC_WEIGHT,
-    OPT_SEEDS,
-    OPT_LOSS,
-    OPT_SAMPLER,
-    OPT_NEGATIVES,
-    OPT_RANK_SEEN,
-    OPT_EPOCHS,
-    OPT_PATIENCE,
-    OPT_BATCH,
-    OPT_LR,
-    OPT_WEIGHT_DECAY,
-    OPT_DROPOUT,
-    OPT_DIM,
-    OPT_HISTORY,
-    OPT_HIDDEN,
-    OPT_LAYERS,
-    OPT_HEADS,
-    OPT_THREADS,
-    OPT_FORCE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    lcf_train_next_options train;
+    bool json;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "Made by `llmcf prepare`", 1},
-    {"vectors", OPT_VECTORS, "DIR", 0, "Made by `llmcf encode`; for a side module", 1},
-    {"examples", OPT_EXAMPLES, "DIR", 0, "Made by `llmcf index`; for a side module", 1},
-    {"retrieved", OPT_RETRIEVED, "DIR", 0,
-     "Made by `llmcf retrieve --by history`; for a side module", 1},
-    {"out", OPT_OUT, "DIR", 0, "The models; replaced in one step", 1},
-    {"model", OPT_MODEL, "NAME", 0,
-     "youtubednn, gru4rec, sasrec or srgnn: what makes a vector of a history (default sasrec)", 2},
-    {"side", OPT_SIDE, "NAME", 0,
+static lcf_status parse_encoder(void *name, const char *text, lcf_err *err)
+{
+    for (size_t i = 0; lcf_next_encoder_name(i); i++)
+        if (!strcmp(text, lcf_next_encoder_name(i))) {
+            *(const char **)name = text;
+            return LCF_OK;
+        }
+    return LCF_FAIL(err, LCF_EUSAGE, "there is no '%s'", text);
+}
+
+static lcf_status parse_side(void *name, const char *text, lcf_err *err)
+{
+    if (!lcf_ranker_has_side(text))
+        return LCF_FAIL(err, LCF_EUSAGE, "there is no '%s'", text);
+    *(const char **)name = text;
+    return LCF_OK;
+}
+
+static const lcf_option OPTIONS[] = {
+    {"dataset", "DIR", "Made by `llmcf prepare`", 1, LCF_OPT_TEXT(train.dataset_dir), LCF_REQUIRED},
+    {"vectors", "DIR", "Made by `llmcf encode`; for a side module", 1,
+     LCF_OPT_TEXT(train.vectors_dir)},
+    {"examples", "DIR", "Made by `llmcf index`; for a side module", 1,
+     LCF_OPT_TEXT(train.examples_dir)},
+    {"retrieved", "DIR", "Made by `llmcf retrieve --by history`; for a side module", 1,
+     LCF_OPT_TEXT(train.retrieved_dir)},
+    {"out", "DIR", "The models; replaced in one step", 1, LCF_OPT_TEXT(train.out_dir),
+     LCF_REQUIRED},
+    {"model", "NAME",
+     "youtubednn, gru4rec, sasrec or srgnn: what makes a vector of a history (default sasrec)", 2,
+     LCF_OPT_PARSED(train.config.encoder, parse_encoder)},
+    {"side", "NAME",
      "A side module of `llmcf train` whose vector is added to the user vector, e.g. ict (default "
      "none)",
-     2},
-    {"side-scale", OPT_SIDE_SCALE, "X", 0, "Times this (default 0.1)", 2},
-    {"rec-weight", OPT_REC_WEIGHT, "ALPHA", 0, "Weight of the side module's own loss (default 1)",
-     2},
-    {"seeds", OPT_SEEDS, "LIST", 0, "One model for each, comma-separated (default 2023,2024,2025)",
-     2},
-    {"loss", OPT_LOSS, "NAME", 0,
+     2, LCF_OPT_PARSED(train.config.side.side, parse_side)},
+    {"side-scale", "X", "Times this (default 0.1)", 2,
+     LCF_OPT_REAL(train.config.side_scale, -1e3, 1e3)},
+    {"rec-weight", "ALPHA", "Weight of the side module's own loss (default 1)", 2,
+     LCF_OPT_REAL(train.config.side.rec_weight, 0.0, 1e6)},
+    {"seeds", "LIST", "One model for each, comma-separated (default 2023,2024,2025)", 2,
+     LCF_OPT_LIST(train.seeds, train.seeds_n)},
+    {"loss", "NAME",
      "sampled: softmax over the target and shared negatives; full: over all items; bce: target "
      "against one negative (default sampled)",
-     2},
-    {"sampler", OPT_SAMPLER, "NAME", 0,
-     "uniform or log-uniform (by popularity): how negatives are drawn (default uniform)", 2},
-    {"negatives", OPT_NEGATIVES, "N", 0, "Of a step of sampled softmax (default 512)", 2},
-    {"rank-seen", OPT_RANK_SEEN, NULL, 0,
-     "Rank the items of the user's past, too; by default they are no candidates", 2},
-    {"epochs", OPT_EPOCHS, "N", 0, "At most this many (default 200)", 3},
-    {"patience", OPT_PATIENCE, "N", 0,
-     "Stop after this many epochs without a better valid NDCG@10 (default 10)", 3},
-    {"batch", OPT_BATCH, "USERS", 0, "Users per step (default 128)", 3},
-    {"lr", OPT_LR, "RATE", 0, "Learning rate of Adam (default 0.001)", 3},
-    {"weight-decay", OPT_WEIGHT_DECAY, "X", 0, "L2 in the gradient (default 1e-5)", 3},
-    {"dropout", OPT_DROPOUT, "SHARE", 0, "Of embeddings and hidden layers (default 0.2)", 3},
-    {"dim", OPT_DIM, "N", 0, "Of items and user vectors (default 64)", 3},
-    {"history", OPT_HISTORY, "ITEMS", 0, "The most recent items that count (default 50)", 3},
-    {"hidden", OPT_HIDDEN, "N", 0, "Of the MLP, or of gru4rec's state (default 64)", 3},
-    {"layers", OPT_LAYERS, "N", 0, "sasrec: blocks; gru4rec: GRUs; srgnn: steps (default 1)", 3},
-    {"heads", OPT_HEADS, "N", 0, "sasrec (default 2)", 3},
-    {"threads", OPT_THREADS, "N", 0,
+     2,
+     LCF_OPT_CHOICE(train.params.loss, {"sampled", LCF_NEXT_SAMPLED}, {"full", LCF_NEXT_FULL},
+                    {"bce", LCF_NEXT_BCE})},
+    {"sampler", "NAME",
+     "uniform or log-uniform (by popularity): how negatives are drawn (default uniform)", 2,
+     LCF_OPT_CHOICE(train.params.sampling, {"uniform", LCF_NEXT_UNIFORM},
+                    {"log-uniform", LCF_NEXT_LOG_UNIFORM})},
+    {"negatives", "N", "Of a step of sampled softmax (default 512)", 2,
+     LCF_OPT_WHOLE(train.params.negatives, 1, 1 << 20)},
+    {"rank-seen", NULL, "Rank the items of the user's past, too; by default they are no candidates",
+     2, LCF_OPT_FLAG(train.params.rank_seen)},
+    {"epochs", "N", "At most this many (default 200)", 3,
+     LCF_OPT_WHOLE(train.params.epochs_max, 1, LCF_TRAIN_EPOCHS_MAX)},
+    {"patience", "N", "Stop after this many epochs without a better valid NDCG@10 (default 10)", 3,
+     LCF_OPT_WHOLE(train.params.patience, 1, LCF_TRAIN_EPOCHS_MAX)},
+    {"batch", "USERS", "Users per step (default 128)", 3,
+     LCF_OPT_WHOLE(train.params.batch, 1, 65536)},
+    {"lr", "RATE", "Learning rate of Adam (default 0.001)", 3,
+     LCF_OPT_REAL(train.params.learning_rate, 1e-9, 10.0)},
+    {"weight-decay", "X", "L2 in the gradient (default 1e-5)", 3,
+     LCF_OPT_REAL(train.params.weight_decay, 0.0, 1.0)},
+    {"dropout", "SHARE", "Of embeddings and hidden layers (default 0.2)", 3,
+     LCF_OPT_REAL(train.config.dropout, 0.0, 0.99)},
+    {"dim", "N", "Of items and user vectors (default 64)", 3,
+     LCF_OPT_WHOLE(train.config.dim, 1, 4096)},
+    {"history", "ITEMS", "The most recent items that count (default 50)", 3,
+     LCF_OPT_WHOLE(train.config.history_max, 1, 4096)},
+    {"hidden", "N", "Of the MLP, or of gru4rec's state (default 64)", 3,
+     LCF_OPT_WHOLE(train.config.hidden, 1, 65536)},
+    {"layers", "N", "sasrec: blocks; gru4rec: GRUs; srgnn: steps (default 1)", 3,
+     LCF_OPT_WHOLE(train.config.layers_n, 1, 8)},
+    {"heads", "N", "sasrec (default 2)", 3, LCF_OPT_WHOLE(train.config.heads_n, 1, 64)},
+    {"threads", "N",
      "Seeds trained at the same time (default: one per processor); the result does not depend on "
      "it",
-     4},
-    {"force", OPT_FORCE, NULL, 0, "Train again although nothing changed", 4},
-    {"json", OPT_JSON, NULL, 0, "Print the report as JSON on stdout", 4},
+     4, LCF_OPT_WHOLE(train.threads, 0, 1024)},
+    {"force", NULL, "Train again although nothing changed", 4, LCF_OPT_FLAG(train.force)},
+    LCF_ROW_JSON(4, "the report as JSON on stdout"),
     {0},
 };
 
@@ -109,142 +121,6 @@ static const char DOC[] =
     "  llmcf train-next --dataset dataset --model sasrec --side ict \\\n"
     "    --vectors vectors --examples examples \\\n"
     "    --retrieved retrieved-history --out next-sasrec-ict";
-
-typedef struct arguments {
-    lcf_train_next_options train;
-    bool json;
-} arguments;
-
-static const char *parse_model(struct argp_state *state, const char *text)
-{
-    for (size_t i = 0; lcf_next_encoder_name(i); i++)
-        if (!strcmp(text, lcf_next_encoder_name(i)))
-            return text;
-    argp_error(state, "--model: there is no '%s'", text);
-    return NULL;
-}
-
-static error_t parse_config(int key, char *text, struct argp_state *state, lcf_next_config *c)
-{
-    switch (key) {
-    case OPT_MODEL:
-        c->encoder = parse_model(state, text);
-        return 0;
-    case OPT_SIDE:
-        if (!lcf_ranker_has_side(text))
-            argp_error(state, "--side: there is no '%s'", text);
-        c->side.side = text;
-        return 0;
-    case OPT_SIDE_SCALE:
-        c->side_scale = (float)lcf_cli_f64(state, "side-scale", text, -1e3, 1e3);
-        return 0;
-    case OPT_REC_WEIGHT:
-        c->side.rec_weight = (float)lcf_cli_f64(state, "rec-weight", text, 0.0, 1e6);
-        return 0;
-    case OPT_DROPOUT:
-        c->dropout = (float)lcf_cli_f64(state, "dropout", text, 0.0, 0.99);
-        return 0;
-    case OPT_DIM:
-        c->dim = (uint32_t)lcf_cli_u64(state, "dim", text, 1, 4096);
-        return 0;
-    case OPT_HISTORY:
-        c->history_max = (uint32_t)lcf_cli_u64(state, "history", text, 1, 4096);
-        return 0;
-    case OPT_HIDDEN:
-        c->hidden = (uint32_t)lcf_cli_u64(state, "hidden", text, 1, 65536);
-        return 0;
-    case OPT_LAYERS:
-        c->layers_n = (uint32_t)lcf_cli_u64(state, "layers", text, 1, 8);
-        return 0;
-    case OPT_HEADS:
-        c->heads_n = (uint32_t)lcf_cli_u64(state, "heads", text, 1, 64);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse_params(int key, char *text, struct argp_state *state, lcf_train_next_params *p)
-{
-    switch (key) {
-    case OPT_LOSS:
-        p->loss =
-            (lcf_next_loss_kind)lcf_cli_choice(state, "loss", text, "sampled", "full", "bce", NULL);
-        return 0;
-    case OPT_SAMPLER:
-        p->sampling = (lcf_next_sampling)lcf_cli_choice(state, "sampler", text, "uniform",
-                                                        "log-uniform", NULL);
-        return 0;
-    case OPT_NEGATIVES:
-        p->negatives = (uint32_t)lcf_cli_u64(state, "negatives", text, 1, 1 << 20);
-        return 0;
-    case OPT_RANK_SEEN:
-        p->rank_seen = true;
-        return 0;
-    case OPT_EPOCHS:
-        p->epochs_max = (uint32_t)lcf_cli_u64(state, "epochs", text, 1, LCF_TRAIN_EPOCHS_MAX);
-        return 0;
-    case OPT_PATIENCE:
-        p->patience = (uint32_t)lcf_cli_u64(state, "patience", text, 1, LCF_TRAIN_EPOCHS_MAX);
-        return 0;
-    case OPT_BATCH:
-        p->batch = (uint32_t)lcf_cli_u64(state, "batch", text, 1, 65536);
-        return 0;
-    case OPT_LR:
-        p->learning_rate = lcf_cli_f64(state, "lr", text, 1e-9, 10.0);
-        return 0;
-    case OPT_WEIGHT_DECAY:
-        p->weight_decay = lcf_cli_f64(state, "weight-decay", text, 0.0, 1.0);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-    error_t handled;
-
-    switch (key) {
-    case OPT_DATASET:
-        a->train.dataset_dir = text;
-        return 0;
-    case OPT_VECTORS:
-        a->train.vectors_dir = text;
-        return 0;
-    case OPT_EXAMPLES:
-        a->train.examples_dir = text;
-        return 0;
-    case OPT_RETRIEVED:
-        a->train.retrieved_dir = text;
-        return 0;
-    case OPT_OUT:
-        a->train.out_dir = text;
-        return 0;
-    case OPT_SEEDS:
-        a->train.seeds_n =
-            lcf_cli_u64_list(state, "seeds", text, a->train.seeds, LCF_TRAIN_SEEDS_MAX);
-        return 0;
-    case OPT_THREADS:
-        a->train.threads = (size_t)lcf_cli_u64(state, "threads", text, 0, 1024);
-        return 0;
-    case OPT_FORCE:
-        a->train.force = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->train.dataset_dir || !a->train.out_dir)
-            argp_error(state, "--dataset and --out are needed");
-        return 0;
-    default:
-        handled = parse_config(key, text, state, &a->train.config);
-        return handled == ARGP_ERR_UNKNOWN ? parse_params(key, text, state, &a->train.params)
-                                           : handled;
-    }
-}
 
 static double measure(const json_t *object, const char *split, const char *name)
 {
@@ -275,7 +151,7 @@ static void print_summary(const json_t *report, const char *out, bool current)
 
 int lcf_cmd_train_next(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"train-next", DOC, OPTIONS, NULL, NULL};
     arguments a = {.train = {.config = LCF_NEXT_CONFIG_INIT,
                              .params = LCF_TRAIN_NEXT_PARAMS_INIT,
                              .seeds = {2023, 2024, 2025},
@@ -286,7 +162,7 @@ int lcf_cmd_train_next(int argc, char **argv)
     lcf_status status;
 
     a.train.config.encoder = "sasrec";
-    status = lcf_cli_parse(&argp, "train-next", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     if (!status) {
         lcf_stop_install();
         status = lcf_train_next(&report, &current, &a.train, &err);

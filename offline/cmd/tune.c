@@ -1,10 +1,11 @@
 /* llmcf tune: a dataset into a RecGen-LLaMA. Options only; the work is in offline/recgen/tune.h. */
 #include "offline/recgen/tune.h"
 
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "offline/cmd/method_options.h"
 #include "offline/cmd/mixture_options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -12,70 +13,67 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    OPT_DATASET = 0x100,
-    OPT_OUT,
-    OPT_MODEL,
-    OPT_STEPS,
-    OPT_MINUTES,
-    OPT_BATCH,
-    OPT_DIM,
-    OPT_LAYERS,
-    OPT_HEADS,
-    OPT_KV_HEADS,
-    OPT_FFN,
-    OPT_VOCAB,
-    OPT_CONTEXT,
-    OPT_TYPE,
-    OPT_EVAL_ROWS,
-    OPT_CHOICE,
-    OPT_CHOICE_ROWS,
-    OPT_DRY_RUN,
-    OPT_CHECKPOINT,
-    OPT_SEED,
-    OPT_THREADS,
-    OPT_FORCE,
-    OPT_REUSE,
-    OPT_JSON,
+typedef struct arguments {
+    lcf_tune_options tune;
+    bool json;
+} arguments;
+
+/* What is tuned on: the rows of two structs under one heading. */
+static const lcf_option MIXTURE[] = {
+    {LCF_OPT_TABLE(tune.sources, lcf_sources_rows)},
+    {LCF_OPT_TABLE(tune.mixture, lcf_mixture_rows)},
+    {0},
 };
 
-static const struct argp_option OPTIONS[] = {
-    {"dataset", OPT_DATASET, "DIR", 0, "What `llmcf prepare` made", 1},
-    {"out", OPT_OUT, "DIR", 0, "The artefact; replaced in one step", 1},
-    {"model", OPT_MODEL, "FILE.gguf", 0, "Go on from this LLaMA (default: a new, small one)", 1},
-    {"steps", OPT_STEPS, "N", 0, "Optimizer steps (default 1000)", 2},
-    {"minutes", OPT_MINUTES, "M", 0,
+static const lcf_option OPTIONS[] = {
+    {"dataset", "DIR", "What `llmcf prepare` made", 1, LCF_OPT_TEXT(tune.dataset)},
+    {"out", "DIR", "The artefact; replaced in one step", 1, LCF_OPT_TEXT(tune.out), LCF_REQUIRED},
+    {"model", "FILE.gguf", "Go on from this LLaMA (default: a new, small one)", 1,
+     LCF_OPT_TEXT(tune.base)},
+    {"steps", "N", "Optimizer steps (default 1000)", 2, LCF_OPT_WHOLE(tune.steps, 1, 1u << 30)},
+    {"minutes", "M",
      "Make only the steps that fit into so much training time; the result then depends on the "
      "machine",
-     2},
-    {"batch", OPT_BATCH, "ROWS", 0,
-     "Rows of one group (default 8); a step has --accumulate groups in every process", 2},
-    {"dim", OPT_DIM, "N", 0, "Width of a new model (default 192)", 3},
-    {"layers", OPT_LAYERS, "N", 0, "Layers (default 6)", 3},
-    {"heads", OPT_HEADS, "N", 0, "Attention heads (default: dim / 32)", 3},
-    {"kv-heads", OPT_KV_HEADS, "N", 0, "Key and value heads (default: half of the heads)", 3},
-    {"ffn", OPT_FFN, "N", 0, "Hidden width of the SwiGLU (default: 8/3 dim)", 3},
-    {"vocab", OPT_VOCAB, "N", 0, "Pieces of a new vocabulary (default 4096)", 3},
-    {"context", OPT_CONTEXT, "TOKENS", 0, "Context of a new model (default 512)", 3},
-    {"type", OPT_TYPE, "NAME", 0, "Of the written matrices: f32, f16, bf16 or q8_0 (default f32)",
-     3},
-    {"eval-rows", OPT_EVAL_ROWS, "N", 0, "Held-out rows for the AUC (default 400)", 4},
-    {"choice", OPT_CHOICE, "DIR", 0,
-     "Also measure multiple choice, five-shot: a folder with dev/ and val/ as MMLU's", 4},
-    {"choice-rows", OPT_CHOICE_ROWS, "N", 0, "Questions, over all subjects (default 0: all)", 4},
-    {"checkpoint-every", OPT_CHECKPOINT, "STEPS", 0, "Saved in OUT.work (default 100)", 4},
-    {"seed", OPT_SEED, "N", 0, "Of weights, order and wording (default 1)", 4},
-    {"threads", OPT_THREADS, "N", 0, "0 takes all processors; the result is the same (default 0)",
-     4},
-    {"force", OPT_FORCE, NULL, 0, "Start afresh, also when the artefact is up to date", 4},
-    {"reuse", OPT_REUSE, NULL, 0,
+     2, LCF_OPT_REAL(tune.minutes, 0.0, 1e6)},
+    {"batch", "ROWS",
+     "Rows of one group (default 8); a step has --accumulate groups in every process", 2,
+     LCF_OPT_WHOLE(tune.batch_rows, 1, 65536)},
+    {"dim", "N", "Width of a new model (default 192)", 3, LCF_OPT_WHOLE(tune.dim, 8, 16384)},
+    {"layers", "N", "Layers (default 6)", 3, LCF_OPT_WHOLE(tune.layers_n, 1, 256)},
+    {"heads", "N", "Attention heads (default: dim / 32)", 3, LCF_OPT_WHOLE(tune.heads_n, 1, 256)},
+    {"kv-heads", "N", "Key and value heads (default: half of the heads)", 3,
+     LCF_OPT_WHOLE(tune.kv_heads_n, 1, 256)},
+    {"ffn", "N", "Hidden width of the SwiGLU (default: 8/3 dim)", 3,
+     LCF_OPT_WHOLE(tune.ffn_dim, 8, 65536)},
+    {"vocab", "N", "Pieces of a new vocabulary (default 4096)", 3,
+     LCF_OPT_WHOLE(tune.vocab_n, 300, 200000)},
+    {"context", "TOKENS", "Context of a new model (default 512)", 3,
+     LCF_OPT_WHOLE(tune.context_n, 64, 131072)},
+    LCF_ROW_MATRIX_TYPE(3, tune.type),
+    {"eval-rows", "N", "Held-out rows for the AUC (default 400)", 4,
+     LCF_OPT_WHOLE(tune.measure.auc_rows, 0, 1u << 30)},
+    {"choice", "DIR",
+     "Also measure multiple choice, five-shot: a folder with dev/ and val/ as MMLU's", 4,
+     LCF_OPT_TEXT(tune.measure.choice_dir)},
+    {"choice-rows", "N", "Questions, over all subjects (default 0: all)", 4,
+     LCF_OPT_WHOLE(tune.measure.choice_rows, 0, 1u << 30)},
+    {"checkpoint-every", "STEPS", "Saved in OUT.work (default 100)", 4,
+     LCF_OPT_WHOLE(tune.checkpoint_every, 1, 1u << 30)},
+    LCF_ROW_SEED(4, "Of weights, order and wording (default 1)", tune.seed),
+    LCF_ROW_THREADS(4, "result is", tune.threads),
+    {"force", NULL, "Start afresh, also when the artefact is up to date", 4,
+     LCF_OPT_FLAG(tune.force)},
+    {"reuse", NULL,
      "Keep a model that these options made from an earlier dataset, and with it every record that "
      "it "
      "wrote",
-     4},
-    {"dry-run", OPT_DRY_RUN, NULL, 0,
-     "Read the sources, print the mixture's rows, tokens and what the cutoff takes, and stop", 4},
-    {"json", OPT_JSON, NULL, 0, "Print the summary as JSON on stdout", 4},
+     4, LCF_OPT_FLAG(tune.reuse)},
+    {"dry-run", NULL,
+     "Read the sources, print the mixture's rows, tokens and what the cutoff takes, and stop", 4,
+     LCF_OPT_FLAG(tune.dry_run)},
+    LCF_ROW_JSON(4, "the summary as JSON on stdout"),
+    {.help = "What the model is tuned on:", .group = 5, LCF_OPT_ROWS(MIXTURE)},
+    {.help = "How it is tuned:", .group = 6, LCF_OPT_TABLE(tune, lcf_method_rows)},
     {0},
 };
 
@@ -103,122 +101,12 @@ static const char DOC[] =
     "    --source decide --source explain,weight=3 --source alpaca:alpaca.json\n"
     "  llmcf tune --dataset dataset --model base.gguf --out tuned --lora-rank 8";
 
-typedef struct arguments {
-    lcf_tune_options tune;
-    lcf_mixture_arguments mixture;
-    lcf_method_arguments method;
-    bool json;
-} arguments;
-
-#define SIZE(option, min, max) (size_t) lcf_cli_u64(state, option, text, min, max)
-
-static error_t parse_model(int key, char *text, struct argp_state *state, lcf_tune_options *o)
+static void check(void *input, struct argp_state *state)
 {
-    static const lcf_gguf_type types[] = {LCF_GGUF_F32, LCF_GGUF_F16, LCF_GGUF_BF16, LCF_GGUF_Q8_0};
+    const arguments *a = input;
 
-    switch (key) {
-    case OPT_DIM:
-        o->dim = SIZE("dim", 8, 16384);
-        return 0;
-    case OPT_LAYERS:
-        o->layers_n = SIZE("layers", 1, 256);
-        return 0;
-    case OPT_HEADS:
-        o->heads_n = SIZE("heads", 1, 256);
-        return 0;
-    case OPT_KV_HEADS:
-        o->kv_heads_n = SIZE("kv-heads", 1, 256);
-        return 0;
-    case OPT_FFN:
-        o->ffn_dim = SIZE("ffn", 8, 65536);
-        return 0;
-    case OPT_VOCAB:
-        o->vocab_n = SIZE("vocab", 300, 200000);
-        return 0;
-    case OPT_CONTEXT:
-        o->context_n = SIZE("context", 64, 131072);
-        return 0;
-    case OPT_TYPE:
-        o->type = types[lcf_cli_choice(state, "type", text, "f32", "f16", "bf16", "q8_0", NULL)];
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse_training(int key, char *text, struct argp_state *state, lcf_tune_options *o)
-{
-    switch (key) {
-    case OPT_STEPS:
-        o->steps = lcf_cli_u64(state, "steps", text, 1, 1u << 30);
-        return 0;
-    case OPT_MINUTES:
-        o->minutes = lcf_cli_f64(state, "minutes", text, 0.0, 1e6);
-        return 0;
-    case OPT_BATCH:
-        o->batch_rows = SIZE("batch", 1, 65536);
-        return 0;
-    default:
-        return parse_model(key, text, state, o);
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-    lcf_tune_options *o = &a->tune;
-
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &a->mixture;
-        state->child_inputs[1] = &a->method;
-        return 0;
-    case OPT_DATASET:
-        o->dataset = text;
-        return 0;
-    case OPT_OUT:
-        o->out = text;
-        return 0;
-    case OPT_MODEL:
-        o->base = text;
-        return 0;
-    case OPT_EVAL_ROWS:
-        o->measure.auc_rows = SIZE("eval-rows", 0, 1u << 30);
-        return 0;
-    case OPT_CHOICE:
-        o->measure.choice_dir = text;
-        return 0;
-    case OPT_CHOICE_ROWS:
-        o->measure.choice_rows = SIZE("choice-rows", 0, 1u << 30);
-        return 0;
-    case OPT_DRY_RUN:
-        o->dry_run = true;
-        return 0;
-    case OPT_CHECKPOINT:
-        o->checkpoint_every = lcf_cli_u64(state, "checkpoint-every", text, 1, 1u << 30);
-        return 0;
-    case OPT_SEED:
-        o->seed = lcf_cli_u64(state, "seed", text, 0, INT64_MAX);
-        return 0;
-    case OPT_THREADS:
-        o->threads = SIZE("threads", 0, 1024);
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
-    case OPT_REUSE:
-        o->reuse = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->out || (!o->dataset && !o->sources.n))
-            argp_error(state, "--out and --dataset or a --source are needed");
-        return 0;
-    default:
-        return parse_training(key, text, state, o);
-    }
+    if (!a->tune.dataset && !a->tune.sources.n)
+        argp_error(state, "--dataset or a --source is needed");
 }
 
 static void print_measure(const char *name, double before, double after)
@@ -292,11 +180,7 @@ static lcf_status print_json(const lcf_tune_result *r, lcf_err *err)
 
 int lcf_cmd_tune(int argc, char **argv)
 {
-    static const struct argp_child children[] = {
-        {&LCF_MIXTURE_ARGP, 0, "What the model is tuned on:", 5},
-        {&LCF_METHOD_ARGP, 0, "How it is tuned:", 6},
-        {0}};
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, children, NULL, NULL};
+    static const lcf_options options = {"tune", DOC, OPTIONS, check, NULL};
     arguments a = {.json = false};
     lcf_err err = LCF_ERR_INIT;
     lcf_tune_result result = {.mixture = NULL};
@@ -305,9 +189,7 @@ int lcf_cmd_tune(int argc, char **argv)
     int code;
 
     lcf_tune_options_init(&a.tune);
-    a.mixture = (lcf_mixture_arguments){&a.tune.sources, &a.tune.mixture};
-    a.method = (lcf_method_arguments){&a.tune.train, &a.tune.accumulate, &a.tune.adapter};
-    status = lcf_cli_parse(&argp, "tune", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     lcf_stop_install();
     if (!status && lcf_comm_wanted())
         status = lcf_comm_open(&a.tune.train.comm, &err);

@@ -1,6 +1,6 @@
 /* llmcf-load: how many requests a second a server answers in time. */
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "online/load/report.h"
 #include "online/load/requests.h"
@@ -15,49 +15,45 @@
 
 #define TOKEN_BYTES_MAX 4096
 
-enum {
-    OPT_TARGET = 0x100,
-    OPT_RATE,
-    OPT_DURATION,
-    OPT_WARM_UP,
-    OPT_CONNECTIONS,
-    OPT_SEED,
-    OPT_REQUESTS,
-    OPT_SNAPSHOT,
-    OPT_CANDIDATES,
-    OPT_DISTINCT,
-    OPT_ARM,
-    OPT_BINARY,
-    OPT_PERCENTILE,
-    OPT_LIMIT,
-    OPT_SEARCH,
-    OPT_TOKEN_FILE,
-    OPT_JSON,
-};
+typedef struct arguments {
+    const char *target, *token_file, *requests;
+    size_t connections;
+    bool search, json, binary;
+    lcf_load_draw draw;
+    lcf_load_plan plan;
+    lcf_load_terms terms;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"target", OPT_TARGET, "URL", 0,
-     "http://HOST:PORT or unix:PATH (default http://127.0.0.1:8080)", 1},
-    {"token-file", OPT_TOKEN_FILE, "FILE", 0, "Bearer token of the server, the first line", 1},
-    {"requests", OPT_REQUESTS, "FILE", 0, "Bodies to send, a JSON object a line, in random order",
-     2},
-    {"snapshot", OPT_SNAPSHOT, "DIR", 0,
-     "Draw users and candidates from it instead (default snapshots)", 2},
-    {"candidates", OPT_CANDIDATES, "N", 0, "Of a drawn request (default 100)", 2},
-    {"distinct", OPT_DISTINCT, "N", 0, "Drawn requests (default 1000)", 2},
-    {"arm", OPT_ARM, "NAME", 0, "Of a drawn request (default: the server's choice)", 2},
-    {"binary", OPT_BINARY, NULL, 0,
-     "Drawn requests and their answers in bytes (schemas/rank_binary.md), not JSON", 2},
-    {"rate", OPT_RATE, "N", 0, "Requests a second; with --search, the first one tried (default 50)",
-     3},
-    {"duration", OPT_DURATION, "SECONDS", 0, "Of a run, warm-up included (default 10)", 3},
-    {"warm-up", OPT_WARM_UP, "SECONDS", 0, "Sent and not counted (default 1)", 3},
-    {"connections", OPT_CONNECTIONS, "N", 0, "Kept open (default 16)", 3},
-    {"seed", OPT_SEED, "N", 0, "Of moments and requests (default 1)", 3},
-    {"percentile", OPT_PERCENTILE, "P", 0, "Of the latency that is limited (default 99)", 4},
-    {"limit", OPT_LIMIT, "MS", 0, "Of that latency (default 10)", 4},
-    {"search", OPT_SEARCH, NULL, 0, "Find the highest rate that keeps the limit, to 3 %", 4},
-    {"json", OPT_JSON, NULL, 0, "The report as one JSON object", 5},
+static const lcf_option OPTIONS[] = {
+    {"target", "URL", "http://HOST:PORT or unix:PATH (default http://127.0.0.1:8080)", 1,
+     LCF_OPT_TEXT(target)},
+    {"token-file", "FILE", "Bearer token of the server, the first line", 1,
+     LCF_OPT_TEXT(token_file)},
+    {"requests", "FILE", "Bodies to send, a JSON object a line, in random order", 2,
+     LCF_OPT_TEXT(requests)},
+    {"snapshot", "DIR", "Draw users and candidates from it instead (default snapshots)", 2,
+     LCF_OPT_TEXT(draw.snapshot)},
+    {"candidates", "N", "Of a drawn request (default 100)", 2,
+     LCF_OPT_WHOLE(draw.candidates_n, 1, LCF_RANK_CANDIDATES_MAX)},
+    {"distinct", "N", "Drawn requests (default 1000)", 2,
+     LCF_OPT_WHOLE(draw.requests_n, 1, 1000000)},
+    {"arm", "NAME", "Of a drawn request (default: the server's choice)", 2, LCF_OPT_TEXT(draw.arm)},
+    {"binary", NULL, "Drawn requests and their answers in bytes (schemas/rank_binary.md), not JSON",
+     2, LCF_OPT_FLAG(binary)},
+    {"rate", "N", "Requests a second; with --search, the first one tried (default 50)", 3,
+     LCF_OPT_REAL(plan.rate, 1e-3, 1e7)},
+    {"duration", "SECONDS", "Of a run, warm-up included (default 10)", 3,
+     LCF_OPT_REAL(plan.duration_s, 0.1, 1e6)},
+    {"warm-up", "SECONDS", "Sent and not counted (default 1)", 3,
+     LCF_OPT_REAL(plan.warm_up_s, 0.0, 1e6)},
+    {"connections", "N", "Kept open (default 16)", 3, LCF_OPT_WHOLE(connections, 1, 10000)},
+    {"seed", "N", "Of moments and requests (default 1)", 3,
+     LCF_OPT_WHOLE(plan.seed, 0, UINT64_MAX)},
+    {"percentile", "P", "Of the latency that is limited (default 99)", 4,
+     LCF_OPT_REAL(terms.percentile, 0.0, 100.0)},
+    {"limit", "MS", "Of that latency (default 10)", 4, LCF_OPT_REAL(terms.limit_ms, 1e-3, 1e6)},
+    {"search", NULL, "Find the highest rate that keeps the limit, to 3 %", 4, LCF_OPT_FLAG(search)},
+    {"json", NULL, "The report as one JSON object", 5, LCF_OPT_FLAG(json)},
     {0},
 };
 
@@ -74,88 +70,14 @@ static const char DOC[] =
     "  llmcf load --target unix:/run/llmcf.sock --search --json\n"
     "  llmcf load --requests requests.jsonl --duration 600 --rate 20";
 
-typedef struct arguments {
-    const char *target, *token_file, *requests;
-    size_t connections;
-    bool search, json, binary;
-    lcf_load_draw draw;
-    lcf_load_plan plan;
-    lcf_load_terms terms;
-} arguments;
-
-static error_t parse_plan(int key, char *text, struct argp_state *state, arguments *a)
+static void check(void *input, struct argp_state *state)
 {
-    switch (key) {
-    case OPT_RATE:
-        a->plan.rate = lcf_cli_f64(state, "rate", text, 1e-3, 1e7);
-        return 0;
-    case OPT_DURATION:
-        a->plan.duration_s = lcf_cli_f64(state, "duration", text, 0.1, 1e6);
-        return 0;
-    case OPT_WARM_UP:
-        a->plan.warm_up_s = lcf_cli_f64(state, "warm-up", text, 0.0, 1e6);
-        return 0;
-    case OPT_SEED:
-        a->plan.seed = a->draw.seed = lcf_cli_u64(state, "seed", text, 0, UINT64_MAX);
-        return 0;
-    case OPT_PERCENTILE:
-        a->terms.percentile = lcf_cli_f64(state, "percentile", text, 0.0, 100.0);
-        return 0;
-    case OPT_LIMIT:
-        a->terms.limit_ms = lcf_cli_f64(state, "limit", text, 1e-3, 1e6);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+    const arguments *a = input;
 
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_TARGET:
-        a->target = text;
-        return 0;
-    case OPT_TOKEN_FILE:
-        a->token_file = text;
-        return 0;
-    case OPT_REQUESTS:
-        a->requests = text;
-        return 0;
-    case OPT_SNAPSHOT:
-        a->draw.snapshot = text;
-        return 0;
-    case OPT_CANDIDATES:
-        a->draw.candidates_n = lcf_cli_u64(state, "candidates", text, 1, LCF_RANK_CANDIDATES_MAX);
-        return 0;
-    case OPT_DISTINCT:
-        a->draw.requests_n = lcf_cli_u64(state, "distinct", text, 1, 1000000);
-        return 0;
-    case OPT_ARM:
-        a->draw.arm = text;
-        return 0;
-    case OPT_BINARY:
-        a->binary = true;
-        return 0;
-    case OPT_CONNECTIONS:
-        a->connections = lcf_cli_u64(state, "connections", text, 1, 10000);
-        return 0;
-    case OPT_SEARCH:
-        a->search = true;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (a->binary && a->requests)
-            argp_error(state, "--binary is for drawn requests; those of --requests are JSON");
-        if (a->plan.warm_up_s >= a->plan.duration_s)
-            argp_error(state, "--warm-up must be shorter than --duration");
-        return 0;
-    default:
-        return parse_plan(key, text, state, a);
-    }
+    if (a->binary && a->requests)
+        argp_error(state, "--binary is for drawn requests; those of --requests are JSON");
+    if (a->plan.warm_up_s >= a->plan.duration_s)
+        argp_error(state, "--warm-up must be shorter than --duration");
 }
 
 static lcf_status read_token(char **out, const char *path, lcf_err *err)
@@ -265,7 +187,7 @@ static lcf_status measure(arguments *a, lcf_err *err)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"load", DOC, OPTIONS, check, NULL};
     arguments a = {
         .target = "http://127.0.0.1:8080",
         .connections = 16,
@@ -277,7 +199,8 @@ int main(int argc, char **argv)
 
     lcf_cli_start(argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
-    status = lcf_cli_parse(&argp, "load", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
+    a.draw.seed = a.plan.seed;
     if (!status)
         status = measure(&a, &err);
     return lcf_cli_finish("load", status, &err);

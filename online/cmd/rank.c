@@ -1,6 +1,6 @@
 /* llmcf-rank: one ranking request, or many, answered from a snapshot. */
-#include "common/base/cli.h"
 #include "common/base/file.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
 #include "online/rank/llmcf.h"
@@ -13,19 +13,23 @@
 
 #define REQUEST_BYTES_MAX ((size_t)16 << 20)
 
-enum { OPT_SNAPSHOT = 0x100, OPT_REQUEST, OPT_LINES, OPT_PRETTY, OPT_EXAMPLE_USERS };
+typedef struct arguments {
+    const char *snapshot, *request;
+    bool lines;
+    lcf_wire_options wire;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"snapshot", OPT_SNAPSHOT, "DIR", 0,
-     "A generation, or a root whose `current` is followed (default snapshots)", 1},
-    {"request", OPT_REQUEST, "FILE", 0, "The request (default: standard input)", 1},
-    {"lines", OPT_LINES, NULL, 0,
+static const lcf_option OPTIONS[] = {
+    {"snapshot", "DIR", "A generation, or a root whose `current` is followed (default snapshots)",
+     1, LCF_OPT_TEXT(snapshot)},
+    {"request", "FILE", "The request (default: standard input)", 1, LCF_OPT_TEXT(request)},
+    {"lines", NULL,
      "One request per line, one answer per line; a line that cannot be answered becomes an error "
      "object",
-     2},
-    {"pretty", OPT_PRETTY, NULL, 0, "With line breaks and indentation", 2},
-    {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
-     "Name the users of examples: they are other people", 2},
+     2, LCF_OPT_FLAG(lines)},
+    {"pretty", NULL, "With line breaks and indentation", 2, LCF_OPT_FLAG(wire.pretty)},
+    {"example-users", NULL, "Name the users of examples: they are other people", 2,
+     LCF_OPT_FLAG(wire.example_users)},
     {0},
 };
 
@@ -46,39 +50,12 @@ static const char DOC[] =
     "    llmcf rank --snapshot snapshots --pretty\n"
     "  llmcf rank --snapshot snapshots --lines --request requests.jsonl > answers.jsonl";
 
-typedef struct arguments {
-    const char *snapshot, *request;
-    bool lines;
-    lcf_wire_options wire;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static void check(void *input, struct argp_state *state)
 {
-    arguments *a = state->input;
+    const arguments *a = input;
 
-    switch (key) {
-    case OPT_SNAPSHOT:
-        a->snapshot = text;
-        return 0;
-    case OPT_REQUEST:
-        a->request = text;
-        return 0;
-    case OPT_LINES:
-        a->lines = true;
-        return 0;
-    case OPT_PRETTY:
-        a->wire.pretty = true;
-        return 0;
-    case OPT_EXAMPLE_USERS:
-        a->wire.example_users = true;
-        return 0;
-    case ARGP_KEY_END:
-        if (a->lines && a->wire.pretty)
-            argp_error(state, "--lines and --pretty exclude each other");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (a->lines && a->wire.pretty)
+        argp_error(state, "--lines and --pretty exclude each other");
 }
 
 /* Appends the answer to one request to `out`. */
@@ -198,13 +175,13 @@ static lcf_status rank(const arguments *a, lcf_err *err)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"rank", DOC, OPTIONS, check, NULL};
     arguments a = {.snapshot = "snapshots"};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status;
 
     lcf_cli_start(argc, argv);
-    status = lcf_cli_parse(&argp, "rank", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     if (!status)
         status = rank(&a, &err);
     return lcf_cli_finish("rank", status, &err);

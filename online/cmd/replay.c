@@ -1,24 +1,31 @@
 /* llmcf-replay: is what was served what the offline path says? */
 #include "online/replay/replay.h"
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OPT_SNAPSHOT = 0x100, OPT_TOLERANCE, OPT_EVERY, OPT_JSON };
+typedef struct arguments {
+    const char *snapshot;
+    lcf_cli_texts logs;
+    bool json;
+    lcf_replay_options options;
+} arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"snapshot", OPT_SNAPSHOT, "DIR", 0,
-     "A generation, or a root whose `current` is followed (default snapshots)", 1},
-    {"tolerance", OPT_TOLERANCE, "X", 0, "By which a score may differ (default 1e-5)", 1},
-    {"every", OPT_EVERY, "N", 0,
+static const lcf_option OPTIONS[] = {
+    {"snapshot", "DIR", "A generation, or a root whose `current` is followed (default snapshots)",
+     1, LCF_OPT_TEXT(snapshot)},
+    {"tolerance", "X", "By which a score may differ (default 1e-5)", 1,
+     LCF_OPT_REAL(options.tolerance, 0.0, 1.0)},
+    {"every", "N",
      "Compare one candidate in N (default 1): finding examples by plain loops takes about 10 ms "
      "for "
      "100,000 of them",
-     1},
-    {"json", OPT_JSON, NULL, 0, "The result as one JSON object", 2},
+     1, LCF_OPT_WHOLE(options.every, 1, 1000000000)},
+    {"json", NULL, "The result as one JSON object", 2, LCF_OPT_FLAG(json)},
+    {NULL, "LOG...", NULL, 0, LCF_OPT_TEXTS(logs), LCF_REQUIRED},
     {0},
 };
 
@@ -37,42 +44,6 @@ static const char DOC[] =
     "Examples:\n"
     "  llmcf replay requests.jsonl --snapshot snapshots\n"
     "  llmcf replay requests.jsonl* --snapshot snapshots/G --every 50 --json";
-
-typedef struct arguments {
-    const char *snapshot;
-    lcf_cli_texts logs;
-    bool json;
-    lcf_replay_options options;
-} arguments;
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    arguments *a = state->input;
-
-    switch (key) {
-    case OPT_SNAPSHOT:
-        a->snapshot = text;
-        return 0;
-    case OPT_TOLERANCE:
-        a->options.tolerance = lcf_cli_f64(state, "tolerance", text, 0.0, 1.0);
-        return 0;
-    case OPT_EVERY:
-        a->options.every = lcf_cli_u64(state, "every", text, 1, 1000000000);
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        lcf_cli_texts_add(&a->logs, state, text);
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->logs.n)
-            argp_error(state, "which log?");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
 
 static lcf_status replay_file(lcf_replay *r, const char *path, lcf_err *err)
 {
@@ -148,13 +119,13 @@ done:
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, "LOG...", DOC, NULL, NULL, NULL};
+    static const lcf_options options = {"replay", DOC, OPTIONS, NULL, NULL};
     arguments a = {.snapshot = "snapshots", .options = {1e-5, 1}};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status;
 
     lcf_cli_start(argc, argv);
-    status = lcf_cli_parse(&argp, "replay", argc, argv, &a, &err);
+    status = lcf_options_parse(&options, argc, argv, &a, &err);
     if (!status)
         status = replay(&a, &err);
     lcf_cli_texts_dispose(&a.logs);

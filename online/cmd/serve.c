@@ -1,5 +1,5 @@
 /* llmcf-serve: the ranking server. The main thread waits for signals. */
-#include "common/base/cli.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "online/cmd/service.h"
 #include "online/server/server.h"
@@ -11,80 +11,76 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    OPT_SNAPSHOT = 0x100,
-    OPT_WATCH,
-    OPT_LISTEN,
-    OPT_UNIX,
-    OPT_THREADS,
-    OPT_MAX_BODY,
-    OPT_MAX_HEADER,
-    OPT_MAX_CANDIDATES,
-    OPT_MAX_CONNECTIONS,
-    OPT_REQUEST_TIMEOUT,
-    OPT_IDLE_TIMEOUT,
-    OPT_LINGER,
-    OPT_QUEUE,
-    OPT_DEADLINE,
-    OPT_TOKEN_FILE,
-    OPT_USER,
-    OPT_EXAMPLE_USERS,
-    OPT_REQUEST_LOG,
-    OPT_LOG_SHARE,
-    OPT_LOG_BYTES,
-    OPT_ARMS,
-    OPT_SHADOW,
-};
+typedef lcf_server_options arguments;
 
-static const struct argp_option OPTIONS[] = {
-    {"snapshot", OPT_SNAPSHOT, "DIR", 0,
-     "A root, whose `current` is watched, or one generation (default snapshots)", 1},
-    {"watch", OPT_WATCH, "SECONDS", 0,
-     "How often `current` is looked at; 0: only on SIGHUP (default 1)", 1},
-    {"listen", OPT_LISTEN, "ADDRESS:PORT", 0,
+static lcf_status parse_deadline(void *seconds, const char *text, lcf_err *err)
+{
+    uint64_t ms;
+
+    if (!lcf_parse_u64(text, strlen(text), &ms) || ms > LCF_TIMEOUT_MS_MAX)
+        return LCF_FAIL(err, LCF_EUSAGE, "takes milliseconds from 0 to %d, not '%s'",
+                        (int)LCF_TIMEOUT_MS_MAX, text);
+    *(double *)seconds = (double)ms / 1e3;
+    return LCF_OK;
+}
+
+static const lcf_option OPTIONS[] = {
+    {"snapshot", "DIR", "A root, whose `current` is watched, or one generation (default snapshots)",
+     1, LCF_OPT_TEXT(snapshot)},
+    {"watch", "SECONDS", "How often `current` is looked at; 0: only on SIGHUP (default 1)", 1,
+     LCF_OPT_REAL(watch_s, 0.0, 86400.0)},
+    {"listen", "ADDRESS:PORT",
      "TCP address, e.g. 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one (default "
      "127.0.0.1:8080 when there is no --unix)",
-     2},
-    {"unix", OPT_UNIX, "PATH", 0, "Unix socket, also or instead", 2},
-    {"threads", OPT_THREADS, "N", 0, "Workers (default: the processors)", 2},
-    {"max-body", OPT_MAX_BODY, "BYTES", 0, "Of a request; more is 413 (default 1048576)", 3},
-    {"max-header", OPT_MAX_HEADER, "BYTES", 0, "Of a request; more is 400 (default 16384)", 3},
-    {"max-candidates", OPT_MAX_CANDIDATES, "N", 0, "Of a request; more is 400 (default 2000)", 3},
-    {"max-connections", OPT_MAX_CONNECTIONS, "N", 0,
-     "Open at a time; more wait to be accepted (default 1000)", 3},
-    {"request-timeout", OPT_REQUEST_TIMEOUT, "SECONDS", 0,
-     "From the first to the last byte of a request, and again for its answer (default 10)", 3},
-    {"idle-timeout", OPT_IDLE_TIMEOUT, "SECONDS", 0,
-     "Of a connection between requests (default 60)", 3},
-    {"linger", OPT_LINGER, "SECONDS", 0,
-     "After SIGTERM open connections may still send a request for so long (default 1)", 3},
-    {"queue", OPT_QUEUE, "N", 0, "Requests that wait for a worker; more are 429 (default 256)", 3},
-    {"deadline", OPT_DEADLINE, "MS", 0,
+     2, LCF_OPT_TEXT(listen)},
+    {"unix", "PATH", "Unix socket, also or instead", 2, LCF_OPT_TEXT(unix_path)},
+    {"threads", "N", "Workers (default: the processors)", 2, LCF_OPT_WHOLE(threads, 1, 256)},
+    {"max-body", "BYTES", "Of a request; more is 413 (default 1048576)", 3,
+     LCF_OPT_WHOLE(body_bytes_max, 64, (uint64_t)1 << 30)},
+    {"max-header", "BYTES", "Of a request; more is 400 (default 16384)", 3,
+     LCF_OPT_WHOLE(header_bytes_max, 256, (uint64_t)1 << 20)},
+    {"max-candidates", "N", "Of a request; more is 400 (default 2000)", 3,
+     LCF_OPT_WHOLE(candidates_max, 1, LCF_RANK_CANDIDATES_MAX)},
+    {"max-connections", "N", "Open at a time; more wait to be accepted (default 1000)", 3,
+     LCF_OPT_WHOLE(connections_max, 1, 100000)},
+    {"request-timeout", "SECONDS",
+     "From the first to the last byte of a request, and again for its answer (default 10)", 3,
+     LCF_OPT_REAL(request_timeout_s, 0.1, 3600.0)},
+    {"idle-timeout", "SECONDS", "Of a connection between requests (default 60)", 3,
+     LCF_OPT_REAL(idle_timeout_s, 0.1, 86400.0)},
+    {"linger", "SECONDS",
+     "After SIGTERM open connections may still send a request for so long (default 1)", 3,
+     LCF_OPT_REAL(linger_s, 0.0, 3600.0)},
+    {"queue", "N", "Requests that wait for a worker; more are 429 (default 256)", 3,
+     LCF_OPT_WHOLE(queue_max, 0, 100000)},
+    {"deadline", "MS",
      "Of a request that names none in " LCF_TIMEOUT_HEADER ", in milliseconds; a request that "
      "waited longer for a worker is 429 (default 0: none)",
-     3},
-    {"token-file", OPT_TOKEN_FILE, "FILE", 0,
-     "Bearer tokens, one a line, that everything but health asks for", 3},
-    {"user", OPT_USER, "NAME", 0,
-     "Become this user once the sockets are open and the tokens are read", 3},
-    {"example-users", OPT_EXAMPLE_USERS, NULL, 0,
-     "Name the users of examples in explanations: they are other people", 3},
-    {"arms", OPT_ARMS, "NAME=SHARE,...", 0,
+     3, LCF_OPT_PARSED(deadline_s, parse_deadline)},
+    {"token-file", "FILE", "Bearer tokens, one a line, that everything but health asks for", 3,
+     LCF_OPT_TEXT(token_file)},
+    {"user", "NAME", "Become this user once the sockets are open and the tokens are read", 3,
+     LCF_OPT_TEXT(user)},
+    {"example-users", NULL, "Name the users of examples in explanations: they are other people", 3,
+     LCF_OPT_FLAG(example_users)},
+    {"arms", "NAME=SHARE,...",
      "Split the users that ask for no arm between arms, by a hash of their id, e.g. "
      "llm-cf=90,backbone=10 (default: the snapshot's default arm for all)",
-     4},
-    {"shadow", OPT_SHADOW, "ARM=FILE", 0,
+     4, LCF_OPT_TEXT(arms)},
+    {"shadow", "ARM=FILE",
      "Let another arm score what is logged, too, when nobody else wants the processor, into a log "
      "of "
      "its own for `llmcf ope --target scores:FILE`",
-     4},
-    {"request-log", OPT_REQUEST_LOG, "FILE", 0,
+     4, LCF_OPT_TEXT(shadow)},
+    {"request-log", "FILE",
      "Append what was asked and shown, a JSON line each (schemas/request_log.md), for `llmcf ope`; "
      "answers then carry X-Request-Id",
-     4},
-    {"log-share", OPT_LOG_SHARE, "SHARE", 0, "Of the requests that are logged (default 1)", 4},
-    {"log-bytes", OPT_LOG_BYTES, "BYTES", 0,
-     "A log of that size becomes FILE.1, that one FILE.2, up to FILE.5 (default 268435456)", 4},
+     4, LCF_OPT_TEXT(request_log)},
+    {"log-share", "SHARE", "Of the requests that are logged (default 1)", 4,
+     LCF_OPT_REAL(log_share, 0.0, 1.0)},
+    {"log-bytes", "BYTES",
+     "A log of that size becomes FILE.1, that one FILE.2, up to FILE.5 (default 268435456)", 4,
+     LCF_OPT_WHOLE(log_bytes_max, 4096, INT64_MAX)},
     {0},
 };
 
@@ -112,94 +108,6 @@ static const char DOC[] =
     "\nExample:\n"
     "  llmcf serve --snapshot snapshots --listen 127.0.0.1:8080 &\n"
     "  curl -d '{\"user_id\": \"7\", \"candidates\": [\"1\", \"2\"]}' 127.0.0.1:8080/v1/rank";
-
-static error_t parse_limit(int key, char *text, struct argp_state *state, lcf_server_options *o)
-{
-    switch (key) {
-    case OPT_MAX_BODY:
-        o->body_bytes_max = lcf_cli_u64(state, "max-body", text, 64, (uint64_t)1 << 30);
-        return 0;
-    case OPT_MAX_HEADER:
-        o->header_bytes_max = lcf_cli_u64(state, "max-header", text, 256, (uint64_t)1 << 20);
-        return 0;
-    case OPT_MAX_CANDIDATES:
-        o->candidates_max = lcf_cli_u64(state, "max-candidates", text, 1, LCF_RANK_CANDIDATES_MAX);
-        return 0;
-    case OPT_MAX_CONNECTIONS:
-        o->connections_max = lcf_cli_u64(state, "max-connections", text, 1, 100000);
-        return 0;
-    case OPT_REQUEST_TIMEOUT:
-        o->request_timeout_s = lcf_cli_f64(state, "request-timeout", text, 0.1, 3600.0);
-        return 0;
-    case OPT_IDLE_TIMEOUT:
-        o->idle_timeout_s = lcf_cli_f64(state, "idle-timeout", text, 0.1, 86400.0);
-        return 0;
-    case OPT_LINGER:
-        o->linger_s = lcf_cli_f64(state, "linger", text, 0.0, 3600.0);
-        return 0;
-    case OPT_DEADLINE:
-        o->deadline_s = (double)lcf_cli_u64(state, "deadline", text, 0, LCF_TIMEOUT_MS_MAX) / 1e3;
-        return 0;
-    case OPT_QUEUE:
-        o->queue_max = lcf_cli_u64(state, "queue", text, 0, 100000);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    lcf_server_options *o = state->input;
-
-    switch (key) {
-    case OPT_SNAPSHOT:
-        o->snapshot = text;
-        return 0;
-    case OPT_WATCH:
-        o->watch_s = lcf_cli_f64(state, "watch", text, 0.0, 86400.0);
-        return 0;
-    case OPT_LISTEN:
-        o->listen = text;
-        return 0;
-    case OPT_UNIX:
-        o->unix_path = text;
-        return 0;
-    case OPT_THREADS:
-        o->threads = lcf_cli_u64(state, "threads", text, 1, 256);
-        return 0;
-    case OPT_TOKEN_FILE:
-        o->token_file = text;
-        return 0;
-    case OPT_USER:
-        o->user = text;
-        return 0;
-    case OPT_EXAMPLE_USERS:
-        o->example_users = true;
-        return 0;
-    case OPT_REQUEST_LOG:
-        o->request_log = text;
-        return 0;
-    case OPT_LOG_SHARE:
-        o->log_share = lcf_cli_f64(state, "log-share", text, 0.0, 1.0);
-        return 0;
-    case OPT_ARMS:
-        o->arms = text;
-        return 0;
-    case OPT_SHADOW:
-        o->shadow = text;
-        return 0;
-    case OPT_LOG_BYTES:
-        o->log_bytes_max = lcf_cli_u64(state, "log-bytes", text, 4096, INT64_MAX);
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->listen && !o->unix_path && !o->inherited_n)
-            o->listen = "127.0.0.1:8080";
-        return 0;
-    default:
-        return parse_limit(key, text, state, o);
-    }
-}
 
 static void announce(const lcf_server *s, const lcf_server_options *o)
 {
@@ -260,7 +168,7 @@ static void block_signals(sigset_t *signals)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {OPTIONS, parse, NULL, DOC, NULL, NULL, NULL};
+    static const lcf_options table = {"serve", DOC, OPTIONS, NULL, NULL};
     lcf_server_options options = LCF_SERVER_OPTIONS_INIT;
     int inherited[LCF_SERVICE_SOCKETS_MAX];
     lcf_server *server = NULL;
@@ -274,7 +182,9 @@ int main(int argc, char **argv)
     block_signals(&signals);
     status = lcf_service_sockets(inherited, &options.inherited_n, &err);
     if (!status)
-        status = lcf_cli_parse(&argp, "serve", argc, argv, &options, &err);
+        status = lcf_options_parse(&table, argc, argv, &options, &err);
+    if (!options.listen && !options.unix_path && !options.inherited_n)
+        options.listen = "127.0.0.1:8080";
     if (!status)
         status = lcf_server_start(&server, &options, &err);
     if (!status) {

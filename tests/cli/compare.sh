@@ -51,7 +51,7 @@ expect 1 "cut/report.json" compare --baseline shop/base cut
 # refusals leave nothing behind
 rm -rf table
 expect 2 "'shop/good': a --baseline comes first" compare shop/good
-expect 2 "--baseline, rivals and --out are needed" "$LLMCF" compare --out table
+expect 2 "--baseline is needed" "$LLMCF" compare --out table
 expect 2 "--baseline shop/base: no ranker after it" compare --baseline shop/base --baseline other/base other/same
 expect 2 "'shop/good': with several sections" compare --baseline shop/base --force shop/good --baseline other/base other/same
 expect 2 "no --baseline after it" compare --baseline shop/base shop/good --section lost

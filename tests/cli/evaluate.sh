@@ -54,7 +54,7 @@ expect 0 "B is better" "$LLMCF" evaluate --a din --b ict --out timed --replicate
 grep -q '^| B, an answer | 1.200 | 1.280 | 1.298 | 1.300 |' timed/report.md || fail "no latency: $(grep 'an answer' timed/report.md)"
 echo '{"results":[]}' >>answers.jsonl
 expect 1 "answers.jsonl:4: no 'timings'" "$LLMCF" evaluate --a din --b ict --out no --latency A=answers.jsonl
-expect 2 "--latency must be A=FILE or B=FILE, not 'C=x'" "$LLMCF" evaluate --a din --b ict --out no --latency C=x
+expect 2 "--latency: must be A=FILE or B=FILE, not 'C=x'" "$LLMCF" evaluate --a din --b ict --out no --latency C=x
 
 # a signal: nothing is written, try again later
 "$LLMCF" evaluate --a din --b ict --out stopped --replicates 1000000 --quiet 2>stderr &
@@ -74,7 +74,7 @@ expect 0 "met     logloss_lift <= 0" "$LLMCF" evaluate --config c.yaml --out con
 "$fixture" labels d1 d2 && expect 1 "sample 142 has label" "$LLMCF" evaluate --a d1 --b d2 --out no
 "$fixture" one-class d1 d2 && expect 1 "have label 0: AUC needs both classes" "$LLMCF" evaluate --a d1 --b d2 --out no
 expect 1 "nowhere/test.lcf" "$LLMCF" evaluate --a nowhere --b ict --out no
-expect 2 "--a, --b and --out are needed" "$LLMCF" evaluate --a din
+expect 2 "--b and --out are needed" "$LLMCF" evaluate --a din
 
 # damaged predictions: cut short, one bit changed, another kind of file
 mkdir -p cut flip other

@@ -82,7 +82,7 @@ expect 0 'best seed' "$LLMCF" train --backbone lr --lr 0.002 --dataset dataset -
 
 # wrong usage
 expect 2 "--decay must be one of 'l2', 'decoupled', not 'l1'" "$LLMCF" train --dataset dataset --out x --decay l1
-expect 2 '--dataset and --out' "$LLMCF" train --dataset dataset
+expect 2 '--out is needed' "$LLMCF" train --dataset dataset
 expect 2 "--backbone: there is no 'dim'" "$LLMCF" train --dataset dataset --out x --backbone dim
 expect 2 "--side: there is no 'itc'" "$LLMCF" train --dataset dataset --out x --side itc
 expect 2 '--side ict needs --vectors' "$LLMCF" train --dataset dataset --out x --side ict

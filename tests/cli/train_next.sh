@@ -45,10 +45,10 @@ expect 0 'best seed' "$LLMCF" train-next --dataset dataset --model youtubednn --
 expect 1 'train both with the same --rank-seen' "$LLMCF" compare-next --a whole --b seen
 
 # wrong usage
-expect 2 '--dataset and --out' "$LLMCF" train-next --dataset dataset
+expect 2 '--out is needed' "$LLMCF" train-next --dataset dataset
 expect 2 "there is no 'bert'" "$LLMCF" train-next --dataset dataset --out x --model bert
-expect 2 "--loss must be" "$LLMCF" train-next --dataset dataset --out x --loss hinge
-expect 2 "--sampler must be" "$LLMCF" train-next --dataset dataset --out x --sampler all
+expect 2 "--loss must be one of" "$LLMCF" train-next --dataset dataset --out x --loss hinge
+expect 2 "--sampler must be one of" "$LLMCF" train-next --dataset dataset --out x --sampler all
 expect 1 'no multiple of heads_n' "$LLMCF" train-next --dataset dataset --out x --dim 10 --heads 3
 expect 2 '--b is needed' "$LLMCF" compare-next --a whole
 expect 1 'nowhere' "$LLMCF" compare-next --a whole --b nowhere
