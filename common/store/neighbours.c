@@ -355,8 +355,9 @@ static size_t overlap_n(const uint32_t *sequence, size_t n, const uint32_t *hist
     return 0;
 }
 
-/* errors: ENOMEM, also where the sequence would have more items than 32 bits count */
-static lcf_status join_histories(lcf_neighbours *nb, const lcf_examples *e)
+/* The sequence of all histories; `end` [examples] says where each ends. errors: ENOMEM, also where
+ * the sequence would have more items than 32 bits count */
+static lcf_status join_histories(uint32_t *end, lcf_neighbours *nb, const lcf_examples *e)
 {
     uint32_t *order, *shrunk;
     size_t n = 0;
@@ -365,8 +366,7 @@ static lcf_status join_histories(lcf_neighbours *nb, const lcf_examples *e)
         return LCF_ENOMEM;
     order = examples_by_user(e);
     nb->sequence = lcf_alloc(e->n * LCF_HISTORY_MAX + 1, sizeof(*nb->sequence));
-    nb->history_end = lcf_alloc(e->n + 1, sizeof(*nb->history_end));
-    if (!order || !nb->sequence || !nb->history_end) {
+    if (!order || !nb->sequence) {
         free(order);
         return LCF_ENOMEM;
     }
@@ -377,13 +377,43 @@ static lcf_status join_histories(lcf_neighbours *nb, const lcf_examples *e)
 
         memcpy(nb->sequence + n, history + known, (more - known) * sizeof(*history));
         n += more - known;
-        nb->history_end[x] = (uint32_t)n;
+        end[x] = (uint32_t)n;
     }
     free(order);
     nb->sequence_n = n;
     shrunk = realloc(nb->sequence, (n + 1) * sizeof(*shrunk));
     nb->sequence = shrunk ? shrunk : nb->sequence;
     return LCF_OK;
+}
+
+/* The examples in places. errors: ENOMEM */
+static lcf_status place_examples(lcf_neighbours *nb, const lcf_examples *e)
+{
+    uint32_t *end = lcf_alloc(e->n + 1, sizeof(*end)), at = 0;
+    lcf_status status = end ? join_histories(end, nb, e) : LCF_ENOMEM;
+
+    nb->place_begin = lcf_alloc(2 * nb->targets_n + 1, sizeof(*nb->place_begin));
+    nb->example = lcf_alloc(e->n + 1, sizeof(*nb->example));
+    nb->history_n = lcf_alloc(e->n + 1, sizeof(*nb->history_n));
+    nb->history_end = lcf_alloc(e->n + 1, sizeof(*nb->history_end));
+    if (!nb->place_begin || !nb->example || !nb->history_n || !nb->history_end)
+        status = LCF_ENOMEM;
+    for (size_t s = 0; !status && s < 2 * nb->targets_n; s++) {
+        const size_t slot = 2 * (s % nb->targets_n) + s / nb->targets_n;
+
+        nb->place_begin[s] = at;
+        for (size_t i = nb->begin[slot]; i < nb->begin[slot + 1]; i++, at++) {
+            const uint32_t x = nb->members[i];
+
+            nb->example[at] = x;
+            nb->history_n[at] = (uint8_t)e->history_n[x];
+            nb->history_end[at] = end[x];
+        }
+    }
+    if (!status)
+        nb->place_begin[2 * nb->targets_n] = at;
+    free(end);
+    return status;
 }
 
 lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t items_n,
@@ -400,8 +430,8 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
                           lcf_bundle_version(out->bundle));
     else
         status = read_lists(out, items_n, e, err);
-    if (!status && join_histories(out, e))
-        status = LCF_FAIL(err, LCF_ENOMEM, "histories of %zu examples", e->n);
+    if (!status && place_examples(out, e))
+        status = LCF_FAIL(err, LCF_ENOMEM, "places of %zu examples", e->n);
     if (status) {
         lcf_err_prefix(err, "%s", path);
         lcf_neighbours_close(out);
@@ -411,8 +441,11 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
 
 void lcf_neighbours_close(lcf_neighbours *nb)
 {
-    free(nb->sequence);
+    free(nb->place_begin);
+    free(nb->example);
+    free(nb->history_n);
     free(nb->history_end);
+    free(nb->sequence);
     lcf_bundle_close(nb->bundle);
     memset(nb, 0, sizeof(*nb));
 }

@@ -40,11 +40,15 @@ typedef struct lcf_neighbours {
                                 -INFINITY when all are listed */
     float history_error; /* no example's history_vec is farther from the mean of its items' vectors;
                             not finite: unknown */
-    /* The examples' histories, which a request reads all of, as runs of one sequence of items:
-     * those of one user overlap. Owned. */
-    uint32_t *sequence; /* [sequence_n] */
+    /* Owned, for a request reads all of it. The examples in places: by label, then target, then
+     * index; those of target t and label l have the places place_begin[l targets_n + t] up to the
+     * next. Their histories are runs of one sequence of items: those of one user overlap. */
+    uint32_t *place_begin; /* [2 * targets_n + 1] */
+    uint32_t *example;     /* [examples] by place */
+    uint8_t *history_n;    /* [examples] by place */
+    uint32_t *history_end; /* [examples] by place: where the run of history_n items ends */
+    uint32_t *sequence;    /* [sequence_n] */
     size_t sequence_n;
-    uint32_t *history_end; /* [examples] where its run of history_n items ends in the sequence */
 } lcf_neighbours;
 
 /* Pairs of items and targets beyond which save declines: lists would cost too much to make. */

@@ -7,7 +7,9 @@
  * vector once instead of every example's. That is right within `error`; only examples which it
  * leaves in the contest for a place are scored by their own vectors.
  *
- * Invariant: ids and scores are those of lcf_example_score, bit for bit. `first` of an example lies
+ * Examples are known by their places: those of one label, and of one target, stand together.
+ *
+ * Invariant: ids and scores are those of lcf_example_score, bit for bit. `first` of a place lies
  * within `error` of the first part's bits; what the rule leaves out is -INFINITY there. Rounding is
  * monotone, so a bound on both parts bounds the rounded score.
  */
@@ -28,30 +30,37 @@ enum {
     LOOK = 16,      /* queries between two looks at the clock */
     CONTENDERS = 4096,
     CACHE_LINE = 16, /* floats */
+    LANES = 16,      /* largest values that are looked for side by side */
 };
+
+/* Item parts are summed as integers: a history's sum stays below 2^31. */
+#define PART_SCALE 0x1p26f
+#define NORM_MAX 1.5f /* of the request's history vector */
 
 #define NO_TWIN UINT32_MAX
 
-/* Examples of one label by falling first part, lower index first among equals; found one by one, as
- * far as somebody asks. */
+/* Places of one label by falling first part, the lower first among equals; found one by one, as far
+ * as somebody asks. */
 typedef struct leaders {
     uint32_t list[LEADERS];
     size_t n;
-    float *best; /* [groups] largest first part that is not on the list; -INFINITY: none */
+    size_t begin, end;      /* the label's places */
+    size_t group, groups_n; /* places that share an entry of best */
+    float *best;            /* [groups] largest first part not on the list; -INFINITY: none */
 } leaders;
 
 /* An example that may be among the best of one label for one query. */
 typedef struct contender {
-    uint32_t id;
+    uint32_t place;
     float second, score; /* the score from `first` */
 } contender;
 
 struct lcf_neighbours_scratch {
     size_t queries_max, unsettled_n;
-    size_t group, groups_n; /* examples that share an entry in the search for leaders */
-    float *first;           /* [examples] */
-    float *item_part;       /* [items] <hbar, v> */
-    double *sums;       /* [sequence_n + 1] of the item parts of the sequence, from its beginning */
+    float *first;       /* [examples] by place */
+    float *item_part;   /* [items] <hbar, v> */
+    int32_t *units;     /* [items] the same, as integers */
+    uint32_t *sums;     /* [sequence_n + 1] of the units of the sequence, modulo 2^32 */
     float error, slack; /* how far a first part, and a score made of it, may be off */
     bool all_past;      /* every example is of a time before INT64_MAX, which is now */
     uint32_t *exact_of; /* [examples] the request whose bits `exact` holds */
@@ -90,11 +99,9 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
     *out = NULL;
     if (whole) {
         s->queries_max = queries_max;
-        s->group =
-            1 + (size_t)sqrt((double)e->n); /* a look at all groups costs as one at a group */
-        s->groups_n = (e->n + s->group - 1) / s->group;
         s->first = lcf_alloc(e->n, sizeof(*s->first));
         s->item_part = lcf_alloc(nb->items_n, sizeof(*s->item_part));
+        s->units = lcf_alloc(nb->items_n, sizeof(*s->units));
         s->sums = lcf_alloc(nb->sequence_n + 1, sizeof(*s->sums));
         s->exact_of = lcf_alloc_zero(e->n, sizeof(*s->exact_of));
         s->exact = lcf_alloc(e->n, sizeof(*s->exact));
@@ -106,15 +113,23 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         s->twin = lcf_alloc(queries_max, sizeof(*s->twin));
         s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
         s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
-        whole = s->first && s->item_part && s->sums && s->exact_of && s->exact && s->leaders &&
-                s->slot_of && s->slot_best && s->unsettled && s->unsettled_at && s->twin &&
-                s->ids && s->scores;
+        whole = s->first && s->item_part && s->units && s->sums && s->exact_of && s->exact &&
+                s->leaders && s->slot_of && s->slot_best && s->unsettled && s->unsettled_at &&
+                s->twin && s->ids && s->scores;
     }
     for (size_t x = 0; whole && x < e->n; x++)
         s->all_past = (x == 0 || s->all_past) && e->time[x] < INT64_MAX;
-    for (int label = 0; whole && label < 2; label++) {
-        s->leaders[label].best = lcf_alloc(s->groups_n, sizeof(float));
-        whole = s->leaders[label].best != NULL;
+    for (size_t label = 0; whole && label < 2; label++) {
+        leaders *l = &s->leaders[label];
+        size_t n;
+
+        l->begin = nb->place_begin[label * nb->targets_n];
+        l->end = nb->place_begin[(label + 1) * nb->targets_n];
+        n = l->end - l->begin;
+        l->group = 1 + (size_t)sqrt((double)n); /* a look at all groups costs as one at a group */
+        l->groups_n = (n + l->group - 1) / l->group;
+        l->best = lcf_alloc(l->groups_n + 1, sizeof(float));
+        whole = l->best != NULL;
     }
     if (!whole) {
         lcf_neighbours_scratch_free(s);
@@ -130,6 +145,7 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
         return;
     free(s->first);
     free(s->item_part);
+    free(s->units);
     free(s->sums);
     free(s->exact_of);
     free(s->exact);
@@ -161,39 +177,53 @@ static void first_of_examples(const search *w)
     const size_t dim = w->e->text_dim;
 
     w->s->error = 0;
-    for (size_t x = 0; x < w->e->n; x++)
-        w->s->first[x] = lcf_example_dot(w->q->history_vec, w->e->history_vec + x * dim, dim);
+    for (size_t at = 0; at < w->e->n; at++)
+        w->s->first[at] =
+            lcf_example_dot(w->q->history_vec, w->e->history_vec + w->nb->example[at] * dim, dim);
+}
+
+/* Sums of the units of the sequence's items, from its beginning, modulo 2^32: what lies between two
+ * of them is right, since a run's sum fits. */
+static void sum_units(const search *w)
+{
+    const lcf_neighbours *nb = w->nb;
+    const int32_t *units = w->s->units;
+    uint32_t *sums = w->s->sums, sum = 0;
+
+    for (size_t i = 0; i < nb->items_n; i++) {
+        const float scaled = w->s->item_part[i] * PART_SCALE;
+
+        w->s->units[i] = (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
+    }
+    sums[0] = 0;
+    for (size_t i = 0; i < nb->sequence_n; i++)
+        sums[i + 1] = sum += (uint32_t)units[nb->sequence[i]];
 }
 
 /*
  * From the items of their histories: a run's sum is the difference of two sums from the beginning
- * of the sequence. The rounding of sums of dim products and of the mean is that of
- * lcf_examples_search, generously; that of the running sum cancels but for the run's own additions,
- * each within a half ulp of a sum of up to sequence_n parts.
+ * of the sequence, in integers without rounding. The rounding of sums of dim products and of the
+ * mean is that of lcf_examples_search, generously; an item's part lies within 2^-26 of its units,
+ * rounding to f32 included.
  */
-static void first_of_items(const search *w, const lcf_embeddings *items)
+static void first_of_items(const search *w, const lcf_embeddings *items, float norm)
 {
-    const lcf_examples *e = w->e;
     const lcf_neighbours *nb = w->nb;
     const size_t dim = items->dim;
-    float *part = w->s->item_part, *first = w->s->first, share[LCF_HISTORY_MAX + 1] = {0};
-    double *sums = w->s->sums;
-    const float norm = sqrtf(lcf_example_dot(w->q->history_vec, w->q->history_vec, dim));
+    float *first = w->s->first, share[UINT8_MAX + 1] = {0};
 
     w->s->error =
-        norm * 1.01f *
-        (nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON +
-         (float)(LCF_HISTORY_MAX * DBL_EPSILON * (double)(nb->sequence_n + LCF_HISTORY_MAX)));
-    lcf_linear(part, w->q->history_vec, items->vectors, NULL, 1, dim, items->n);
+        norm * 1.01f * (nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON) +
+        0x1p-25f;
+    lcf_linear(w->s->item_part, w->q->history_vec, items->vectors, NULL, 1, dim, items->n);
+    sum_units(w);
     for (size_t n = 1; n <= LCF_HISTORY_MAX; n++)
-        share[n] = 1.0f / (float)n;
-    sums[0] = 0;
-    for (size_t i = 0; i < nb->sequence_n; i++)
-        sums[i + 1] = sums[i] + (double)part[nb->sequence[i]];
-    for (size_t x = 0; x < e->n; x++) {
-        const double *end = sums + nb->history_end[x];
+        share[n] = 1.0f / ((float)n * PART_SCALE);
+    for (size_t at = 0; at < w->e->n; at++) {
+        const uint32_t *end = w->s->sums + nb->history_end[at];
+        const size_t n = nb->history_n[at];
 
-        first[x] = (float)(end[0] - *(end - e->history_n[x])) * share[e->history_n[x]];
+        first[at] = (float)(int32_t)(end[0] - *(end - n)) * share[n];
     }
 }
 
@@ -203,28 +233,45 @@ static void strike_out(const search *w)
 {
     if (w->q->time == INT64_MAX && w->s->all_past)
         return;
-    for (size_t x = 0; x < w->e->n; x++)
-        if (!lcf_example_allowed(w->e, x, w->q, w->mode))
-            w->s->first[x] = -INFINITY;
+    for (size_t at = 0; at < w->e->n; at++)
+        if (!lcf_example_allowed(w->e, w->nb->example[at], w->q, w->mode))
+            w->s->first[at] = -INFINITY;
+}
+
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+/* The largest of n values; -INFINITY of none. */
+static float largest(const float *values, size_t n)
+{
+    float lanes[LANES], best = -INFINITY;
+    size_t i = 0;
+
+    for (size_t j = 0; j < LANES; j++)
+        lanes[j] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lanes[j] = larger(values[i + j], lanes[j]);
+    for (; i < n; i++)
+        best = larger(values[i], best);
+    for (size_t j = 0; j < LANES; j++)
+        best = larger(lanes[j], best);
+    return best;
 }
 
 /* The best of every group. */
 static void find_groups(const search *w)
 {
-    lcf_neighbours_scratch *s = w->s;
+    for (size_t label = 0; label < 2; label++) {
+        leaders *l = &w->s->leaders[label];
+        const size_t n = l->end - l->begin;
 
-    s->leaders[0].n = s->leaders[1].n = 0;
-    for (size_t g = 0; g < s->groups_n; g++) {
-        const size_t end = (g + 1) * s->group < w->e->n ? (g + 1) * s->group : w->e->n;
-        float best[2] = {-INFINITY, -INFINITY};
-
-        for (size_t x = g * s->group; x < end; x++) {
-            const unsigned label = w->e->label[x];
-
-            best[label] = s->first[x] > best[label] ? s->first[x] : best[label];
-        }
-        s->leaders[0].best[g] = best[0];
-        s->leaders[1].best[g] = best[1];
+        l->n = 0;
+        for (size_t g = 0, at = 0; g < l->groups_n; g++, at += l->group)
+            l->best[g] =
+                largest(w->s->first + l->begin + at, n - at < l->group ? n - at : l->group);
     }
 }
 
@@ -232,31 +279,30 @@ static void find_groups(const search *w)
 static bool find_leader(const search *w, unsigned label)
 {
     const float *first = w->s->first;
-    const size_t group = w->s->group;
     leaders *l = &w->s->leaders[label];
-    size_t g = 0, end, x;
+    size_t g = 0, begin, end, at;
     float value, rest = -INFINITY;
-    uint32_t after = 0;
 
     if (l->n == LEADERS)
         return false;
-    for (size_t i = 1; i < w->s->groups_n; i++)
+    for (size_t i = 1; i < l->groups_n; i++)
         if (l->best[i] > l->best[g])
             g = i;
-    value = w->s->groups_n ? l->best[g] : -INFINITY;
+    value = l->groups_n ? l->best[g] : -INFINITY;
     if (value == -INFINITY)
         return false;
+    begin = l->begin + g * l->group;
+    end = l->end - begin < l->group ? l->end : begin + l->group;
+    at = begin;
     /* Equal ones come in order: those of this group up to the last that was taken are behind us. */
-    if (l->n > 0 && first[l->list[l->n - 1]] == value && l->list[l->n - 1] / group == g)
-        after = l->list[l->n - 1] + 1;
-    end = (g + 1) * group < w->e->n ? (g + 1) * group : w->e->n;
-    x = after > g * group ? after : g * group;
-    while (w->e->label[x] != label || first[x] != value)
-        x++;
-    l->list[l->n++] = (uint32_t)x;
-    for (size_t i = g * group; i < end; i++)
-        if (w->e->label[i] == label && (first[i] < value || (first[i] == value && i > x)) &&
-            first[i] > rest)
+    if (l->n > 0 && first[l->list[l->n - 1]] == value && l->list[l->n - 1] >= begin &&
+        l->list[l->n - 1] < end)
+        at = l->list[l->n - 1] + 1;
+    while (first[at] != value)
+        at++;
+    l->list[l->n++] = (uint32_t)at;
+    for (size_t i = begin; i < end; i++)
+        if ((first[i] < value || (first[i] == value && i > at)) && first[i] > rest)
             rest = first[i];
     l->best[g] = rest;
     return true;
@@ -265,6 +311,7 @@ static bool find_leader(const search *w, unsigned label)
 static void begin(const search *w, const lcf_embeddings *items)
 {
     const size_t n = w->e->n, dim = w->e->text_dim;
+    const float norm = sqrtf(lcf_example_dot(w->q->history_vec, w->q->history_vec, dim));
 
     w->s->request++;
     if (!w->s->request) { /* after 2^32 of them */
@@ -272,8 +319,9 @@ static void begin(const search *w, const lcf_embeddings *items)
         memset(w->s->slot_of, 0, 2 * w->nb->targets_n * sizeof(*w->s->slot_of));
         w->s->request = 1;
     }
-    if (isfinite(w->nb->history_error) && items->n * dim + 2 * w->nb->sequence_n < n * dim)
-        first_of_items(w, items);
+    if (isfinite(w->nb->history_error) && norm <= NORM_MAX &&
+        items->n * dim + 2 * w->nb->sequence_n < n * dim)
+        first_of_items(w, items, norm);
     else
         first_of_examples(w);
     w->s->slack = 0.5f * w->s->error + 8 * FLT_EPSILON;
@@ -283,27 +331,28 @@ static void begin(const search *w, const lcf_embeddings *items)
 
 /* ---- one query ---- */
 
-static float exact_first(const search *w, uint32_t id)
+static float exact_first(const search *w, uint32_t place)
 {
     lcf_neighbours_scratch *s = w->s;
     const size_t dim = w->e->text_dim;
 
     if (s->error == 0)
-        return s->first[id];
-    if (s->exact_of[id] != s->request) {
-        s->exact_of[id] = s->request;
-        s->exact[id] = lcf_example_dot(w->q->history_vec, w->e->history_vec + id * dim, dim);
+        return s->first[place];
+    if (s->exact_of[place] != s->request) {
+        s->exact_of[place] = s->request;
+        s->exact[place] = lcf_example_dot(w->q->history_vec,
+                                          w->e->history_vec + w->nb->example[place] * dim, dim);
     }
-    return s->exact[id];
+    return s->exact[place];
 }
 
 /* Asks the memory for what exact_first will read: the rows lie anywhere among all examples. */
-static void fetch_first(const search *w, uint32_t id)
+static void fetch_first(const search *w, uint32_t place)
 {
     const size_t dim = w->e->text_dim;
-    const float *row = w->e->history_vec + id * dim;
+    const float *row = w->e->history_vec + w->nb->example[place] * dim;
 
-    if (w->s->error != 0 && w->s->exact_of[id] != w->s->request)
+    if (w->s->error != 0 && w->s->exact_of[place] != w->s->request)
         for (size_t i = 0; i < dim; i += CACHE_LINE)
             __builtin_prefetch(row + i);
 }
@@ -335,9 +384,9 @@ static bool thin_out(contest *c, lcf_neighbours_scratch *s)
     return kept < CONTENDERS / 2;
 }
 
-static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t id, float second)
+static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t place, float second)
 {
-    const float score = 0.5f * s->first[id] + 0.5f * second;
+    const float score = 0.5f * s->first[place] + 0.5f * second;
     uint32_t at;
 
     if (score < threshold(c, s->slack) || score == -INFINITY)
@@ -346,7 +395,7 @@ static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t id, float seco
         c->crowded = true;
         return;
     }
-    s->contenders[c->contenders_n++] = (contender){id, second, score};
+    s->contenders[c->contenders_n++] = (contender){place, second, score};
     if (c->n == c->wanted && score <= c->scores[c->n - 1])
         return;
     at = c->n < c->wanted ? c->n++ : c->n - 1;
@@ -355,10 +404,10 @@ static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t id, float seco
     c->scores[at] = score;
 }
 
-static bool is_contender(const contest *c, const lcf_neighbours_scratch *s, uint32_t id)
+static bool is_contender(const contest *c, const lcf_neighbours_scratch *s, uint32_t place)
 {
     for (size_t i = 0; i < c->contenders_n; i++)
-        if (s->contenders[i].id == id)
+        if (s->contenders[i].place == place)
             return true;
     return false;
 }
@@ -373,14 +422,13 @@ static bool may_enter(const contest *c, const lcf_neighbours_scratch *s, float f
 static float slot_best(const search *w, size_t slot)
 {
     lcf_neighbours_scratch *s = w->s;
+    const uint32_t *begin = w->nb->place_begin + slot;
     float best = -INFINITY;
 
     if (s->slot_of[slot] == s->request)
         return s->slot_best[slot];
-    for (size_t i = w->nb->begin[slot]; i < w->nb->begin[slot + 1]; i++) {
-        const float first = s->first[w->nb->members[i]];
-        best = first > best ? first : best;
-    }
+    for (uint32_t at = begin[0]; at < begin[1]; at++)
+        best = larger(s->first[at], best);
     s->slot_of[slot] = s->request;
     return s->slot_best[slot] = best;
 }
@@ -391,14 +439,14 @@ static void enter_listed(contest *c, const search *w, uint32_t item, unsigned la
 {
     for (size_t i = item * LISTED; i < (item + 1) * LISTED; i++) {
         const float product = w->nb->products[i];
-        const size_t slot = 2 * (size_t)w->nb->ids[i] + label;
+        const size_t slot = label * w->nb->targets_n + w->nb->ids[i];
 
         if (w->nb->ids[i] == LCF_TARGET_NONE || !may_enter(c, w->s, first_max, product))
             return;
         if (!may_enter(c, w->s, slot_best(w, slot), product))
             continue;
-        for (size_t m = w->nb->begin[slot]; m < w->nb->begin[slot + 1]; m++)
-            enter(c, w->s, w->nb->members[m], product);
+        for (uint32_t at = w->nb->place_begin[slot]; at < w->nb->place_begin[slot + 1]; at++)
+            enter(c, w->s, at, product);
     }
 }
 
@@ -411,15 +459,16 @@ static bool enter_leaders(contest *c, const search *w, unsigned label, const flo
     const size_t dim = w->e->text_dim;
 
     for (size_t i = 0;; i++) {
-        uint32_t id;
+        uint32_t at;
 
         if (i == l->n && !find_leader(w, label))
             return l->n < LEADERS;
-        id = l->list[i];
-        if (!may_enter(c, s, s->first[id], bound))
+        at = l->list[i];
+        if (!may_enter(c, s, s->first[at], bound))
             return true;
-        if (!is_contender(c, s, id))
-            enter(c, s, id, lcf_example_dot(target, w->e->target_vec + id * dim, dim));
+        if (!is_contender(c, s, at))
+            enter(c, s, at,
+                  lcf_example_dot(target, w->e->target_vec + w->nb->example[at] * dim, dim));
     }
 }
 
@@ -440,12 +489,12 @@ static void award(lcf_best *best, const contest *c, const search *w)
     const bool exact = w->exact || !is_clear(c, s->slack);
 
     for (size_t i = 0; exact && i < c->contenders_n; i++)
-        fetch_first(w, s->contenders[i].id);
+        fetch_first(w, s->contenders[i].place);
     for (size_t i = 0; i < c->contenders_n; i++) {
         const contender *x = &s->contenders[i];
 
-        lcf_best_add(best, x->id,
-                     exact ? 0.5f * exact_first(w, x->id) + 0.5f * x->second : x->score);
+        lcf_best_add(best, w->nb->example[x->place],
+                     exact ? 0.5f * exact_first(w, x->place) + 0.5f * x->second : x->score);
     }
 }
 

@@ -175,12 +175,13 @@ static void check_sequence(const fixture *f)
     const lcf_neighbours *nb = &f->neighbours;
     size_t together = 0;
 
-    for (size_t x = 0; x < f->examples.n; x++) {
-        const size_t n = f->examples.history_n[x];
+    for (size_t at = 0; at < f->examples.n; at++) {
+        const size_t x = nb->example[at], n = nb->history_n[at];
 
+        assert_int_equal(n, f->examples.history_n[x]);
         together += n;
-        assert_true(nb->history_end[x] <= nb->sequence_n && nb->history_end[x] >= n);
-        assert_memory_equal(nb->sequence + nb->history_end[x] - n,
+        assert_true(nb->history_end[at] <= nb->sequence_n && nb->history_end[at] >= n);
+        assert_memory_equal(nb->sequence + nb->history_end[at] - n,
                             f->examples.history + x * LCF_HISTORY_MAX, n * sizeof(uint32_t));
     }
     assert_true(nb->sequence_n < together / 2);
