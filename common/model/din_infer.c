@@ -18,8 +18,9 @@
 
 #include <string.h>
 
-#define RUN_MIN 8 /* rows per history from which on its matrices are worth it */
-#define BLOCK 48  /* rows at a time: their activations stay in the first-level cache */
+#define RUN_MIN 8     /* rows per history from which on its matrices are worth it */
+#define CACHE_LINE 16 /* floats */
+#define BLOCK 48      /* rows at a time: their activations stay in the first-level cache */
 
 /* ---- the plan ---- */
 
@@ -341,6 +342,20 @@ static void head(infer *w, size_t row, size_t n)
     lcf_linear(w->logits + row, w->hidden2, value(w, mlp->w[2]), value(w, mlp->b[2]), n, h1, 1);
 }
 
+/* Asks the memory for the constants of the targets of rows [row, end): they lie anywhere among all
+ * items. */
+static void fetch_parts(const infer *w, size_t row, size_t end)
+{
+    const size_t h0 = w->r->config.head_hidden[0];
+
+    for (; row < end; row++) {
+        const float *item = lcf_ranker_item_parts(w->p, row) + w->r->frozen.side_parts_n;
+
+        for (size_t at = 0; at < h0; at += CACHE_LINE)
+            __builtin_prefetch(item + at);
+    }
+}
+
 static void score_run(infer *w, size_t begin, size_t end)
 {
     begin_run(w, begin);
@@ -358,8 +373,12 @@ static void score_run(infer *w, size_t begin, size_t end)
         for (size_t row = begin; row < end; row += BLOCK)
             weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry, tables);
     }
-    for (size_t row = begin; row < end; row += BLOCK)
-        head(w, row, end - row < BLOCK ? end - row : BLOCK);
+    fetch_parts(w, begin, end - begin < BLOCK ? end : begin + BLOCK);
+    for (size_t row = begin, next; row < end; row = next) {
+        next = end - row < BLOCK ? end : row + BLOCK;
+        fetch_parts(w, next, end - next < BLOCK ? end : next + BLOCK);
+        head(w, row, next - row);
+    }
 }
 
 lcf_tensor *lcf_din_infer(const ranker_pass *p, ranker_fields *f)

@@ -201,6 +201,17 @@ static uint32_t put_example(ranker_batch *b, id_map *map, const lcf_examples *e,
     return position;
 }
 
+/* Asks the memory for what examples are ordered by: it lies anywhere among all of them. */
+static void fetch_keys(const builder *w)
+{
+    const lcf_examples *e = w->source->examples;
+
+    for (size_t row = 0; row < w->b->rows_n; row++)
+        for (size_t i = 0; w->rows[row].examples && i < w->r->config.k; i++)
+            if (w->rows[row].examples[i] < e->n)
+                __builtin_prefetch(&e->key[w->rows[row].examples[i]]);
+}
+
 /* Which examples the rows use, each once, and where. */
 static bool build_examples(builder *w)
 {
@@ -215,6 +226,8 @@ static bool build_examples(builder *w)
     b->label = alloc_u32(w->tape, all);
     if (!examples || !counts || !b->example || !b->label || !id_map_init(&map, w->tape, all))
         return false;
+    if (w->r->config.order == LCF_ORDER_KEY)
+        fetch_keys(w);
     for (size_t row = 0; row < b->rows_n; row++) {
         counts[row] = (uint32_t)order_examples(examples + row * k, e, &w->rows[row], &w->r->config);
         b->present_n += counts[row];

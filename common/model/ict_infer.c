@@ -271,7 +271,7 @@ static void fetch_chunk(const infer *w, const example_list *lists, size_t n)
             fetch(f->example_tokens + width * lists[i].ids[j], width);
         if (lists[i].n)
             fetch(f->example_states + f->example_states_n * lists[i].ids[0], f->example_states_n);
-        fetch(lcf_ranker_item_parts(w->p, lists[i].row), f->item_parts_n);
+        fetch(lcf_ranker_item_parts(w->p, lists[i].row), f->side_parts_n);
     }
 }
 

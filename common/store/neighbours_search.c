@@ -30,6 +30,7 @@ enum {
     LOOK = 16,      /* queries between two looks at the clock */
     CONTENDERS = 4096,
     CACHE_LINE = 16, /* floats */
+    ITEM_ROWS = 8,   /* items whose parts are computed together */
     LANES = 16,      /* largest values that are looked for side by side */
 };
 
@@ -182,6 +183,22 @@ static void first_of_examples(const search *w)
             lcf_example_dot(w->q->history_vec, w->e->history_vec + w->nb->example[at] * dim, dim);
 }
 
+/* The items' parts, some rows at a time while the memory brings the next: the vectors of all items
+ * are more than the caches hold, and pages end the processor's own foresight. */
+static void item_parts(const search *w, const lcf_embeddings *items)
+{
+    const size_t dim = items->dim;
+
+    for (size_t at = 0, n; at < items->n; at += n) {
+        const float *rows = items->vectors + at * dim;
+
+        n = items->n - at < ITEM_ROWS ? items->n - at : ITEM_ROWS;
+        for (size_t i = n * dim; i < 2 * n * dim && at + 2 * n <= items->n; i += CACHE_LINE)
+            __builtin_prefetch(rows + i);
+        lcf_linear(w->s->item_part + at, w->q->history_vec, rows, NULL, 1, dim, n);
+    }
+}
+
 /* Sums of the units of the sequence's items, from its beginning, modulo 2^32: what lies between two
  * of them is right, since a run's sum fits. */
 static void sum_units(const search *w)
@@ -215,7 +232,7 @@ static void first_of_items(const search *w, const lcf_embeddings *items, float n
     w->s->error =
         norm * 1.01f * (nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON) +
         0x1p-25f;
-    lcf_linear(w->s->item_part, w->q->history_vec, items->vectors, NULL, 1, dim, items->n);
+    item_parts(w, items);
     sum_units(w);
     for (size_t n = 1; n <= LCF_HISTORY_MAX; n++)
         share[n] = 1.0f / ((float)n * PART_SCALE);

@@ -5,6 +5,7 @@
 #include "online/rank/described.h"
 
 #include "common/base/hash.h"
+#include "common/base/progress.h"
 
 #include <string.h>
 
@@ -78,8 +79,17 @@ static uint32_t find(const lcf_strings *strings, const char *text)
     return text && *text ? lcf_strings_find(strings, text, strlen(text)) : 0;
 }
 
-static lcf_status describe(lcf_ranker_item *item, rank_job *j, const lcf_rank_item *from,
-                           lcf_err *err)
+/* Whether the arm reads the texts of items, itself or to find examples. */
+static bool reads_texts(const rank_job *j)
+{
+    const char *side = lcf_ranker_config_of(j->data->arms[j->arm].ranker)->side;
+
+    return lcf_ranker_side_needs(side) & (LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES);
+}
+
+/* *late: there was no time for its text. */
+static lcf_status describe(bool *late, lcf_ranker_item *item, rank_job *j, double until_s,
+                           const lcf_rank_item *from, lcf_err *err)
 {
     const lcf_catalogue *all = &j->data->catalogue;
     lcf_arena *arena = j->c->arena;
@@ -96,21 +106,24 @@ static lcf_status describe(lcf_ranker_item *item, rank_job *j, const lcf_rank_it
         if (category)
             categories[item->categories_n++] = category;
     }
-    return encode(vec, j, from, err);
+    *late = reads_texts(j) && until_s != 0.0 && lcf_clock_s() > until_s;
+    return reads_texts(j) && !*late ? encode(vec, j, from, err) : LCF_OK;
 }
 
-/* Whether an item that is described is all that the arm can read of one it was not trained with. */
-static bool is_enough(const rank_job *j)
+/* What an item that is described lacks of all that the arm can read of one it was not trained with;
+ * NULL: nothing. */
+static const char *lacks(const rank_job *j, bool late)
 {
-    const char *side = lcf_ranker_config_of(j->data->arms[j->arm].ranker)->side;
-
-    return j->data->has_text_encoder || !(lcf_ranker_side_needs(side) & LCF_RANKER_VECTORS);
+    if (!reads_texts(j))
+        return NULL;
+    return late ? "deadline" : j->data->has_text_encoder ? NULL : "unknown_item";
 }
 
-lcf_status lcf_rank_describe(rank_job *j, lcf_err *err)
+lcf_status lcf_rank_describe(rank_job *j, double until_s, lcf_err *err)
 {
     const lcf_rank_request *r = j->request;
     lcf_rank_context *c = j->c;
+    bool late = false; /* from some candidate on: time goes one way */
     by_id items;
 
     if (!r->items_n)
@@ -125,7 +138,8 @@ lcf_status lcf_rank_describe(rank_job *j, lcf_err *err)
         if (at == NONE)
             continue;
         if (items.index[at] == NONE) {
-            lcf_status status = describe(&j->described[j->described_n], j, &r->items[at], err);
+            lcf_status status =
+                describe(&late, &j->described[j->described_n], j, until_s, &r->items[at], err);
 
             if (status)
                 return status;
@@ -133,8 +147,7 @@ lcf_status lcf_rank_describe(rank_job *j, lcf_err *err)
             items.index[at] = j->data->catalogue.items_n + (uint32_t)j->described_n++;
         }
         c->item[i] = items.index[at];
-        if (is_enough(j))
-            c->degraded[i] = NULL;
+        c->degraded[i] = lacks(j, late);
     }
     return LCF_OK;
 }

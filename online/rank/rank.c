@@ -147,6 +147,14 @@ void lcf_rank_context_free(lcf_rank_context *c)
 
 /* ---- request -> indices ---- */
 
+/* The moment by which that share of the request's time is over; 0: never. */
+static double share_of_time(const rank_job *j, double share)
+{
+    const double deadline_s = j->request->deadline_s;
+
+    return deadline_s == 0.0 ? 0.0 : j->start_s + share * fmax(deadline_s - j->start_s, 0.0);
+}
+
 static lcf_status resolve_arm(rank_job *j, lcf_err *err)
 {
     const lcf_rank_request *r = j->request;
@@ -257,7 +265,7 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
         c->item[i] = find(&j->data->catalogue.item_id, r->candidates[i]);
         c->degraded[i] = c->item[i] ? NULL : "unknown_item";
     }
-    return lcf_rank_describe(j, err);
+    return lcf_rank_describe(j, share_of_time(j, RETRIEVE_SHARE), err);
 }
 
 /* ---- indices -> examples ---- */
@@ -275,14 +283,6 @@ static void widen_rows(uint32_t *ids, float *similarities, size_t n, uint32_t wa
             if (similarities)
                 similarities[i * k + e] = kept ? similarities[i * wanted + e] : 0.0f;
         }
-}
-
-/* The moment by which that share of the request's time is over; 0: never. */
-static double share_of_time(const rank_job *j, double share)
-{
-    const double deadline_s = j->request->deadline_s;
-
-    return deadline_s == 0.0 ? 0.0 : j->start_s + share * fmax(deadline_s - j->start_s, 0.0);
 }
 
 /* Whether somebody asks how similar the examples are; which they are costs less to know. */

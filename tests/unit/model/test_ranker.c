@@ -527,6 +527,33 @@ static void test_graph(void **state)
     fixture_close(&f);
 }
 
+/* An item that a request describes does not make the graph's vectors anew: those that are frozen
+ * answer for it, too, whatever has become of the tables. */
+static void test_graph_of_described(void **state)
+{
+    const lcf_ranker_item item = {0};
+    lcf_ranker_source source;
+    lcf_ranker_row rows[2];
+    float before[2], after[2];
+    fixture f;
+
+    (void)state;
+    fixture_open(&f, "lightgcn");
+    source = f.world.source;
+    source.described = &item;
+    source.described_n = 1;
+    rows[0] = rows[1] = f.world.rows[0];
+    rows[1].item = f.world.catalogue.items_n;
+    assert_int_equal(lcf_ranker_score(before, f.tape, f.ranker, &source, rows, 2, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_freeze(f.ranker, &f.world.source, NULL), LCF_OK);
+    memset(lcf_ranker_params(f.ranker)->values, 0,
+           lcf_ranker_params(f.ranker)->values_n * sizeof(float));
+    assert_int_equal(lcf_ranker_score(after, f.tape, f.ranker, &source, rows, 2, NULL), LCF_OK);
+    assert_near(after, before, 2);
+    assert_true(fabsf(before[0] - before[1]) > 1e-4f);
+    fixture_close(&f);
+}
+
 /* What a graph makes of users and items is what the scores are made of. */
 static void test_graph_vectors(void **state)
 {
@@ -685,6 +712,7 @@ int main(void)
         cmocka_unit_test(test_create_config),
         cmocka_unit_test(test_graph),
         cmocka_unit_test(test_graph_vectors),
+        cmocka_unit_test(test_graph_of_described),
         cmocka_unit_test(test_source),
         cmocka_unit_test(test_memory),
     };

@@ -2,6 +2,7 @@
 #include "tests/unit/test.h"
 
 #include "common/base/mem.h"
+#include "common/base/progress.h"
 #include "online/rank/llmcf.h"
 #include "tests/unit/rank/world.h"
 
@@ -227,6 +228,31 @@ static void without_an_encoder(void **state)
     shop_close(&s);
 }
 
+/* Without time for texts brand and categories count, and the answer says what was missing; an arm
+ * that reads no texts misses nothing. */
+static void a_deadline_skips_texts(void **state)
+{
+    lcf_rank_request request = request_of("din");
+    lcf_rank_response response;
+    float plain;
+    shop s;
+
+    (void)state;
+    shop_open(&s, true);
+    response = rank(&s, &request);
+    plain = result_of(&response, LAMP)->score;
+    request.deadline_s = lcf_clock_s() - 1.0;
+    response = rank(&s, &request);
+    assert_null(result_of(&response, LAMP)->degraded);
+    assert_true(result_of(&response, LAMP)->score == plain);
+    request.arm = "din-ict";
+    response = rank(&s, &request);
+    assert_string_equal(result_of(&response, LAMP)->degraded, "deadline");
+    assert_true(result_of(&response, LAMP)->score == plain);
+    assert_true(fabsf(plain - result_of(&response, STRANGER)->score) > 1e-5f);
+    shop_close(&s);
+}
+
 static void explained_and_refused(void **state)
 {
     lcf_rank_request request = request_of("din-ict");
@@ -287,9 +313,8 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_score_as_offline),
-        cmocka_unit_test(without_an_encoder),
-        cmocka_unit_test(explained_and_refused),
+        cmocka_unit_test(same_score_as_offline),  cmocka_unit_test(without_an_encoder),
+        cmocka_unit_test(a_deadline_skips_texts), cmocka_unit_test(explained_and_refused),
         cmocka_unit_test(out_of_memory),
     };
 
