@@ -52,6 +52,19 @@ wait "$rank_0" && wait "$rank_1" || fail "a rank: $(cat rank-0.log rank-1.log)"
 grep -q "rank 1 of 2 by Open MPI writes to ranked/shard-2-of-2" rank-1.log || fail "rank: $(cat rank-1.log)"
 "$LLMCF" store merge ranked/shard-*-of-2 --cot ranked 2>>log
 [ "$(digest ranked)" = "$whole" ] || fail "the ranks' store is not that of one run"
+OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=2 "$LLMCF" generate $JOB --out killed 2>rank-0.log &
+rank_0=$!
+OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 "$LLMCF" generate $JOB --out killed 2>rank-1.log &
+rank_1=$!
+wait_until grep -q "generate rows" rank-1.log || true # at work
+sleep 0.1
+kill -9 $rank_1 2>/dev/null || true
+wait $rank_1 2>/dev/null || true
+wait $rank_0 || fail "a rank beside one that was killed: $(cat rank-0.log)"
+OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 generate --out killed
+check ".current or .rows_present + .rows_generated == .rows_chosen"
+"$LLMCF" store merge killed/shard-*-of-2 --cot killed 2>>log
+[ "$(digest killed)" = "$whole" ] || fail "after a rank was killed the store is not that of one run"
 SLURM_PROCID=1 SLURM_NTASKS=3 SLURM_STEP_ID=0 generate --share 0.25 --out ranked
 check ".rows_present > 0 and .rows_generated > 0 and .rows_present + .rows_generated == .rows_chosen"
 [ -e ranked/shard-2-of-3/data.mdb ] || fail "no folder of the rank"
