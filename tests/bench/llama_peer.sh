@@ -1,16 +1,17 @@
 #!/bin/bash
 # Our engine beside llama.cpp: the same GGUF files with made-up weights, the same machine, one run after the other, two
 # threads, and both beside the floor: the time to read the weights once from memory or to do the products at the processor's
-# peak, whichever is longer. Prints CSV: work,ours,peer,ratio,floor,of_floor in tokens/s.
+# peak, whichever is longer. Prints CSV: work,ours,peer,ratio,floor,of_floor in tokens/s; a whole job, whose peer is
+# llama-server with its prompt cache and a slot for every candidate, in rows/s.
 #
-#     tests/bench/llama_peer.sh BIN LLAMA_CPP_BIN FOLDER [MODEL:TYPE ...] > tests/bench/llama-peer.csv
+#     tests/bench/llama_peer.sh BIN LLAMA_CPP_BIN FOLDER [MODEL:TYPE | job ...] > tests/bench/llama-peer.csv
 #
-# BIN: the benchmark programs (build/bench/bin). LLAMA_CPP_BIN: llama-bench and llama-batched-bench, built with
-# -DGGML_NATIVE=ON. FOLDER: for the model files, 2.5 GB, kept. MODEL:TYPE: default 110m:Q8_0 110m:BF16 110m:F32 1b:Q8_0.
+# BIN: the benchmark programs (build/bench/bin). LLAMA_CPP_BIN: llama-bench, llama-batched-bench and llama-server, built
+# with -DGGML_NATIVE=ON. FOLDER: for the model files, 2.5 GB, kept. Default: 110m:Q8_0 110m:BF16 110m:F32 1b:Q8_0 job.
 set -eu
 bin=$1 peer=$2 folder=$3
 shift 3
-[ $# -gt 0 ] || set -- 110m:Q8_0 110m:BF16 110m:F32 1b:Q8_0
+[ $# -gt 0 ] || set -- 110m:Q8_0 110m:BF16 110m:F32 1b:Q8_0 job
 ceilings=$("$bin/bench_ceilings")
 ceiling() { awk -F, -v name="ceiling_$1" '$1 == name { print $2 }' <<<"$ceilings"; }
 
@@ -45,8 +46,27 @@ compare() {
         "$(floor "$bytes" $weights 512 "$(ceiling $peak)")"
 }
 
+job() {
+    local file=$folder/110m-Q8_0.gguf rows=4 slots=12 port=18097 server ours theirs
+    [ -e "$file" ] || "$bin/make_gguf" "$file" 110m Q8_0
+    "$peer/llama-server" -m "$file" -t 2 -np $slots -c $((slots * 512)) --port $port >/dev/null 2>&1 &
+    server=$!
+    # shellcheck disable=SC2064
+    trap "kill $server" EXIT
+    for ((i = 0; i < 120; i++)); do
+        curl -sf http://127.0.0.1:$port/health >/dev/null && break
+        sleep 0.5
+    done
+    theirs=$(python3 tests/bench/job_peer.py http://127.0.0.1:$port $rows $slots | awk -F, '/_rows/ { print $2 }')
+    kill $server
+    wait $server 2>/dev/null || true
+    trap - EXIT
+    ours=$("$bin/bench_job" "$file" 2 $rows $slots | awk -F, '$1 == "cot_rows" { print $2 }')
+    awk -v o="$ours" -v p="$theirs" -v n="$rows" 'BEGIN { printf "110m Q8_0 job of %d x 3 texts,%.2f,%.2f,%.2f,,\n", n, o, p, o / p }'
+}
+
 echo "work,ours,peer,ratio,floor,of_floor"
 for each in "$@"; do
-    compare "${each%:*}" "${each#*:}"
+    if [ "$each" = job ]; then job; else compare "${each%:*}" "${each#*:}"; fi
 done
 sed 's/^/# /' <<<"$ceilings"
