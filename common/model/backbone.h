@@ -162,10 +162,17 @@ lcf_tensor *lcf_ranker_linear_forward(const ranker_pass *p, const ranker_linear 
 
 #define LCF_RANKER_MLP_MAX 3
 
+/* Indices of a batch normalisation's parameters; the last two are running statistics. */
+typedef struct ranker_norm {
+    size_t w, b, mean, variance;
+} ranker_norm;
+
 /* An MLP with ReLU between its layers: indices of weights and biases. */
 typedef struct ranker_mlp {
     size_t layers_n;
     size_t w[LCF_RANKER_MLP_MAX], b[LCF_RANKER_MLP_MAX];
+    bool normed; /* batch normalisation before each ReLU */
+    ranker_norm norm[LCF_RANKER_MLP_MAX];
 } ranker_mlp;
 
 /* One parameter of `rows` x `cols`, or of `rows` elements when cols is 0. */
@@ -183,7 +190,8 @@ lcf_status lcf_ranker_add_bias(size_t *idx, lcf_ranker *r, const char *name, siz
 /* Layers "<name>.<first>" ... of widths sizes[0] -> sizes[1] -> ... */
 lcf_status lcf_ranker_add_mlp(ranker_mlp *mlp, lcf_ranker *r, const char *name, size_t first,
                               const size_t *sizes, size_t layers_n, lcf_err *err);
-/* The MLP "head" that ends in one number: in -> head_hidden[0] -> head_hidden[1] -> 1. */
+/* The MLP "head" that ends in one number: in -> head_hidden[0] -> head_hidden[1] -> 1, normed where
+ * the configuration says so. */
 lcf_status lcf_ranker_add_head(ranker_mlp *head, lcf_ranker *r, size_t in, lcf_err *err);
 
 lcf_tensor *lcf_ranker_param(const ranker_pass *p, size_t idx);
@@ -201,6 +209,14 @@ float *lcf_ranker_pack_take(ranker_packer *packer, size_t n);
  * takes them. */
 float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t params_n, size_t first,
                        size_t in);
+/* The biases of hidden layer i of an MLP; where it is normed, with the normalisation in them, and
+ * in the layer's packed weights, which are lists of parts over some of its inputs each. */
+typedef struct ranker_packed_part {
+    float *packed;
+    size_t in;
+} ranker_packed_part;
+float *lcf_ranker_fold(ranker_packer *packer, const ranker_mlp *mlp, size_t i,
+                       const ranker_packed_part *parts, size_t parts_n);
 /* errors: ENOMEM, *out is empty then */
 lcf_status lcf_ranker_plan_create(ranker_plan *out, const lcf_ranker *r, size_t state_bytes,
                                   void (*pack)(void *state, ranker_packer *packer));

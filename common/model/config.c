@@ -235,6 +235,8 @@ lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *c, lcf
     failed |= json_object_set_new(json, "order", json_string(lcf_example_order_name(c->order)));
     failed |= json_object_set_new(json, "retrieval", lcf_example_options_to_json(&rule));
     failed |= json_object_set_new(json, "history_labels", json_boolean(c->history_labels));
+    if (c->head_norm)
+        failed |= json_object_set_new(json, "head_norm", json_true());
     failed |= json_object_set_new(json, "rec_weight", json_real((double)c->rec_weight));
     failed |= json_object_set_new(json, "dropout", json_real((double)c->dropout));
     if (lcf_ranker_takes_graph(c->backbone))
@@ -357,6 +359,7 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
     if (status)
         return status;
     c->history_labels = json_is_true(json_object_get(json, "history_labels"));
+    c->head_norm = json_is_true(json_object_get(json, "head_norm"));
     c->rec_weight = (float)rec_weight;
     c->dropout = (float)dropout;
     c->code_scale = (float)code_scale;

@@ -21,7 +21,8 @@ typedef struct din_plan {
     float *h;     /* Wh - Wd, packed whole */
     float *att;   /* the second layer of the attention */
     float *head_user, *head_item, *head_rest, *head_hidden;
-    size_t rest_dim; /* of all fields of the head but user and target */
+    float *head_bias[2]; /* of the hidden layers */
+    size_t rest_dim;     /* of all fields of the head but user and target */
 } din_plan;
 
 void lcf_din_pack(void *plan, ranker_packer *packer);

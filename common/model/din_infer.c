@@ -64,6 +64,13 @@ void lcf_din_pack(void *state, ranker_packer *k)
     plan->head_rest =
         lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim + r->item_dim, plan->rest_dim);
     plan->head_hidden = lcf_ranker_pack(k, &s->head.w[1], 1, 0, r->config.head_hidden[0]);
+    plan->head_bias[0] = lcf_ranker_fold(k, &s->head, 0,
+                                         (ranker_packed_part[]){{plan->head_user, r->user_dim},
+                                                                {plan->head_item, r->item_dim},
+                                                                {plan->head_rest, plan->rest_dim}},
+                                         3);
+    plan->head_bias[1] = lcf_ranker_fold(
+        k, &s->head, 1, &(ranker_packed_part){plan->head_hidden, r->config.head_hidden[0]}, 1);
     d = lcf_ranker_pack(k, &s->d, 1, 0, r->item_dim);
     d_blocks = pack_blocks(k, s->d);
     for (size_t i = 0; d && i < blocks_n(r) * packed_n(r); i++) {
@@ -176,7 +183,7 @@ static void begin_run(infer *w, size_t row)
     lcf_packed_linear(w->constants, hidden, w->history, item, w->plan->h, value(w, w->s->b),
                       w->entries_n, item, hidden, 0);
     lcf_packed_linear(w->user, w->r->config.head_hidden[0], w->f->user->data + row * user, user,
-                      w->plan->head_user, value(w, w->s->head.b[0]), 1, user,
+                      w->plan->head_user, w->plan->head_bias[0], 1, user,
                       w->r->config.head_hidden[0], 0);
 }
 
@@ -337,7 +344,7 @@ static void head(infer *w, size_t row, size_t n)
     begin_head(w, row, n);
     lcf_packed_linear(w->hidden, h0, w->rest, width, w->plan->head_rest, NULL, n, width, h0,
                       LCF_PACKED_ADD | LCF_PACKED_RELU);
-    lcf_packed_linear(w->hidden2, h1, w->hidden, h0, w->plan->head_hidden, value(w, mlp->b[1]), n,
+    lcf_packed_linear(w->hidden2, h1, w->hidden, h0, w->plan->head_hidden, w->plan->head_bias[1], n,
                       h0, h1, LCF_PACKED_RELU);
     lcf_linear(w->logits + row, w->hidden2, value(w, mlp->w[2]), value(w, mlp->b[2]), n, h1, 1);
 }

@@ -74,11 +74,42 @@ lcf_status lcf_ranker_add_mlp(ranker_mlp *mlp, lcf_ranker *r, const char *name, 
     return LCF_OK;
 }
 
+/* The normalisation of n units of hidden layer i of the head. Running statistics are parameters
+ * without a gradient and without decay, which no optimizer changes. */
+static lcf_status add_norm(ranker_norm *norm, lcf_ranker *r, size_t i, size_t n, lcf_err *err)
+{
+    const struct {
+        const char *name;
+        size_t *idx;
+        lcf_init init;
+        bool running;
+    } parts[] = {{"w", &norm->w, LCF_INIT_ONE, false},
+                 {"b", &norm->b, LCF_INIT_ZERO, false},
+                 {"mean", &norm->mean, LCF_INIT_ZERO, true},
+                 {"variance", &norm->variance, LCF_INIT_ONE, true}};
+    lcf_status status = LCF_OK;
+
+    for (size_t part = 0; part < 4 && !status; part++) {
+        char name[LCF_PARAM_NAME_MAX];
+
+        snprintf(name, sizeof(name), "head.%zu.norm.%s", i, parts[part].name);
+        status = lcf_ranker_add(parts[part].idx, r, name, n, 0, parts[part].init, 0.0f, err);
+        if (!status && parts[part].running)
+            r->params.list[*parts[part].idx].decay = false;
+    }
+    return status;
+}
+
 lcf_status lcf_ranker_add_head(ranker_mlp *head, lcf_ranker *r, size_t in, lcf_err *err)
 {
     const size_t sizes[] = {in, r->config.head_hidden[0], r->config.head_hidden[1], 1};
+    lcf_status status = lcf_ranker_add_mlp(head, r, "head", 0, sizes, 3, err);
 
-    return lcf_ranker_add_mlp(head, r, "head", 0, sizes, 3, err);
+    r->has_head = true;
+    head->normed = r->config.head_norm;
+    for (size_t i = 0; i + 1 < head->layers_n && head->normed && !status; i++)
+        status = add_norm(&head->norm[i], r, i, sizes[i + 1], err);
+    return status;
 }
 
 /* ---- applying ---- */
@@ -93,6 +124,16 @@ lcf_tensor *lcf_ranker_rows(const ranker_pass *p, lcf_tensor *x, size_t begin, s
     return lcf_op_slice(p->tape, x, begin, n);
 }
 
+static lcf_tensor *normed(const ranker_pass *p, const ranker_norm *norm, lcf_tensor *x)
+{
+    const lcf_batch_norm parts = {
+        lcf_ranker_param(p, norm->w),    lcf_ranker_param(p, norm->b),
+        lcf_ranker_param(p, norm->mean), lcf_ranker_param(p, norm->variance),
+        LCF_RANKER_NORM_MOMENTUM,        LCF_RANKER_NORM_EPS};
+
+    return lcf_op_batch_norm(p->tape, x, &parts);
+}
+
 /* Layer i of an MLP, with ReLU after all but the last. */
 static lcf_tensor *layer(const ranker_pass *p, const ranker_mlp *mlp, size_t i, lcf_tensor *x)
 {
@@ -100,6 +141,8 @@ static lcf_tensor *layer(const ranker_pass *p, const ranker_mlp *mlp, size_t i, 
 
     if (i + 1 == mlp->layers_n)
         return lcf_op_linear(p->tape, x, w, b);
+    if (mlp->normed)
+        return lcf_op_relu(p->tape, normed(p, &mlp->norm[i], lcf_op_linear(p->tape, x, w, b)));
     return lcf_op_linear_relu(p->tape, x, w, b);
 }
 

@@ -3,6 +3,7 @@
 #include "common/math/packed.h"
 #include "common/model/backbone.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,31 @@ float *lcf_ranker_pack(ranker_packer *packer, const size_t *params, size_t param
         lcf_pack(to, lcf_params_value(&packer->r->params, params[i]) + first, dims[1], i * dims[0],
                  in, dims[0]);
     return to;
+}
+
+float *lcf_ranker_fold(ranker_packer *packer, const ranker_mlp *mlp, size_t i,
+                       const ranker_packed_part *parts, size_t parts_n)
+{
+    const lcf_params *p = &packer->r->params;
+    const ranker_norm *norm = &mlp->norm[i];
+    const size_t out = p->list[mlp->b[i]].n;
+    float *bias = lcf_ranker_pack_take(packer, out);
+
+    if (!bias)
+        return NULL;
+    memcpy(bias, lcf_params_value(p, mlp->b[i]), out * sizeof(*bias));
+    for (size_t o = 0; o < out && mlp->normed; o++) {
+        const float scale = lcf_params_value(p, norm->w)[o] /
+                            sqrtf(lcf_params_value(p, norm->variance)[o] + LCF_RANKER_NORM_EPS);
+
+        bias[o] = (bias[o] - lcf_params_value(p, norm->mean)[o]) * scale +
+                  lcf_params_value(p, norm->b)[o];
+        for (size_t part = 0; part < parts_n; part++)
+            for (size_t j = 0; j < parts[part].in; j++)
+                parts[part].packed[o / LCF_PANEL * LCF_PANEL * parts[part].in + j * LCF_PANEL +
+                                   o % LCF_PANEL] *= scale;
+    }
+    return bias;
 }
 
 lcf_status lcf_ranker_plan_create(ranker_plan *out, const lcf_ranker *r, size_t state_bytes,

@@ -37,6 +37,9 @@ static lcf_status declare_parts(lcf_ranker *r, bool side_alone, lcf_err *err)
 
     if (!status && !side_alone)
         status = r->backbone->declare(r, r->side->vectors_n * r->config.dim, err);
+    if (!status && r->config.head_norm && !r->has_head)
+        return LCF_FAIL(err, LCF_EINVAL, "%s has no head to normalise",
+                        side_alone ? "a side module" : r->backbone->kind.name);
     r->side_begin = r->params.list_n;
     if (!status && r->side->declare)
         status = r->side->declare(r, err);

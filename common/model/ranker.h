@@ -64,6 +64,7 @@ typedef struct lcf_ranker_config {
     uint32_t layers_n, heads_n; /* of the ICT decoder */
     uint32_t att_hidden[2];     /* of DIN's attention MLP */
     uint32_t head_hidden[2];    /* of the MLP that ends in the logit */
+    bool head_norm;             /* batch normalisation before its ReLUs */
     uint32_t cin_hidden[3];     /* maps of xDeepFM's CIN layers; all but the last even */
     uint32_t cross_layers_n;    /* of DCN */
     uint32_t mix_layers_n, experts_n, rank; /* of DCNv2: cross layers, and experts in each */

@@ -13,6 +13,7 @@
 #define LCF_RANKER_EXAMPLE_TOKENS_MAX 3
 #define LCF_RANKER_ROPE_THETA 10000.0f
 #define LCF_RANKER_NORM_EPS 1e-5f
+#define LCF_RANKER_NORM_MOMENTUM 0.1f /* of the head's batch normalisation */
 
 typedef struct ranker_fill {
     lcf_init kind;
@@ -59,8 +60,9 @@ struct lcf_ranker {
     lcf_params params;
     ranker_fill fill[LCF_RANKER_PARAMS_MAX]; /* how each parameter starts */
     ranker_tables tables;
-    float code_hard; /* see lcf_ranker_harden */
+    float code_hard;   /* see lcf_ranker_harden */
     size_t side_begin; /* of the parameters: those of the side module come last */
+    bool has_head;     /* the MLP that config.head_norm is about */
     size_t user_table, item_table, brand_table, category_table;
     size_t history_label_table; /* where config.history_labels, and all tables, are there */
     size_t

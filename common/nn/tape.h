@@ -219,6 +219,19 @@ lcf_tensor *lcf_op_rmsnorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor
                            float eps);
 lcf_tensor *lcf_op_layernorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
                              lcf_tensor *bias /* [D] */, float eps);
+/*
+ * Batch normalisation of the columns of x [N, D]: (x - mean) / sqrt(variance + eps) * w + bias. On
+ * a tape that records, by the mean and the variance of these rows, and running [D] of each moves by
+ * `momentum` of the way to them at once (the variance of rows as of a sample, N - 1; left alone
+ * where N is 1): all rows of a batch must stand on one tape. Else by the running ones. Those get no
+ * gradient.
+ * source: Ioffe and Szegedy 2015; torch.nn.BatchNorm1d
+ */
+typedef struct lcf_batch_norm {
+    lcf_tensor *w, *bias, *mean, *variance; /* [D], the last two running */
+    float momentum, eps;
+} lcf_batch_norm;
+lcf_tensor *lcf_op_batch_norm(lcf_tape *t, lcf_tensor *x, const lcf_batch_norm *norm);
 /* Rows of unit L2 norm: x [..., D] / max(norm, 1e-12), as torch.nn.functional.normalize. */
 lcf_tensor *lcf_op_normalize(lcf_tape *t, lcf_tensor *x);
 /* x [B, T, H, hd], positions [B * T] (NULL: 0 .. T - 1 in every sequence): interleaved pairs, as

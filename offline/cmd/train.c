@@ -98,6 +98,10 @@ static const lcf_option OPTIONS[] = {
      2, LCF_OPT_CHOICE(train.params.sparse_tables, {"dense", false}, {"sparse", true})},
     {"dropout", "SHARE", "Of the head's hidden layers (default 0.1)", 2,
      LCF_OPT_REAL(train.params.dropout, 0.0, 0.99)},
+    {"norm", "NAME",
+     "Of the head's hidden layers: none, or batch, normalised over the rows of a batch; a batch is "
+     "then one thread's (default none)",
+     2, LCF_OPT_CHOICE(train.head_norm, {"none", false}, {"batch", true})},
     {"rec-weight", "ALPHA",
      "Weight of the side module's own loss, ICT's reconstruction; 0: without it (default 1)", 2,
      LCF_OPT_REAL(train.params.rec_weight, 0.0, 1e6)},

@@ -189,6 +189,7 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     c->side = o->side;
     c->order = o->order;
     c->history_labels = o->history_labels;
+    c->head_norm = o->head_norm;
     c->users_n = in->dataset.users_n;
     c->items_n = in->dataset.catalogue.items_n;
     c->brands_n = in->dataset.catalogue.brands_n;

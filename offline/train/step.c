@@ -108,13 +108,16 @@ static size_t side_units(const train_step *s, size_t begin, size_t n)
     return units;
 }
 
+/* Batch normalisation looks at all rows of a batch: they stand in one shard then. */
 static void cut(train_step *s)
 {
+    const size_t shards = lcf_ranker_config_of(s->ranker)->head_norm ? 1 : TRAIN_SHARDS;
+
     for (size_t i = 0; i < TRAIN_SHARDS; i++) {
         shard *d = &s->shards[i];
 
-        d->begin = s->rows_n * i / TRAIN_SHARDS;
-        d->n = s->rows_n * (i + 1) / TRAIN_SHARDS - d->begin;
+        d->begin = i < shards ? s->rows_n * i / shards : s->rows_n;
+        d->n = i < shards ? s->rows_n * (i + 1) / shards - d->begin : 0;
         d->loss = d->side_loss = 0.0;
         d->has_side_loss = false;
     }

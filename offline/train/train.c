@@ -98,6 +98,8 @@ static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, l
         status = lcf_manifest_param_str(m, "order", lcf_example_order_name(o->order), err);
     if (!status && o->history_labels)
         status = lcf_manifest_param_i64(m, "history_labels", 1, err);
+    if (!status && o->head_norm)
+        status = lcf_manifest_param_str(m, "norm", "batch", err);
     if (!status && p->dim != published.dim)
         status = lcf_manifest_param_i64(m, "dim", p->dim, err);
     if (!status && lcf_ranker_takes_graph(o->backbone))
@@ -310,6 +312,8 @@ static json_t *params_json(const lcf_train_options *o)
         failed |= json_object_set_new(json, "side_lr", json_real(p->side_learning_rate));
     if (p->ema > 0.0)
         failed |= json_object_set_new(json, "ema", json_real(p->ema));
+    if (o->head_norm)
+        failed |= json_object_set_new(json, "norm", json_string("batch"));
     if (lcf_ranker_takes_graph(o->backbone))
         failed |= json_object_set_new(json, "graph_layers", json_integer(p->graph_layers_n));
     if (lcf_ranker_has_codes(o->backbone)) {

@@ -73,6 +73,7 @@ typedef struct lcf_train_options {
     const char *backbone, *side; /* names of common/model/ranker.h */
     lcf_example_order order;     /* of a row's examples, where the side module reads them */
     bool history_labels;         /* histories say which items were liked */
+    bool head_norm;              /* batch normalisation in the head */
     lcf_train_params params;
     uint64_t seeds[LCF_TRAIN_SEEDS_MAX];
     size_t seeds_n;

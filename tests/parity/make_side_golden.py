@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Golden tensors for the side modules beside ICT (its ablations and orders of examples, its rivals) and for histories with
-labels, on a small DIN.
+"""Golden tensors for the side modules beside ICT (its ablations and orders of examples, its rivals), for histories with
+labels and for batch normalisation, on a small DIN.
 
     OPENBLAS_CORETYPE=SkylakeX /usr/bin/python3 tests/parity/make_side_golden.py [FOLDER, default tests/parity/golden]
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 import make_ranker_golden as g
 
-SIDES = ("ict-nocot", "ict-mean", "ict-similarity", "ict-time", "text", "knn", "kar", "labels")
+SIDES = ("ict-nocot", "ict-mean", "ict-similarity", "ict-time", "text", "knn", "kar", "labels", "norm")
 LABEL = 100  # an item of a history that is labelled l stands as item + LABEL * l
 SHARED, OWN = 4, 3
 rng = np.random.RandomState(11)
@@ -52,9 +52,12 @@ def shapes(side):
         s = g.shapes("din", True)
         drop = {"ict-nocot": ("rec.",), "ict-mean": ("rec.", "layer.", "norm.")}.get(side, ())
         s = {k: v for k, v in s.items() if not k.startswith(drop)} if drop else s
-    s["head.0.w"] = (g.HEAD[0], g.DIM * {"text": 9, "kar": 9, "labels": 7}.get(side, 8))
+    s["head.0.w"] = (g.HEAD[0], g.DIM * {"text": 9, "kar": 9, "labels": 7, "norm": 7}.get(side, 8))
     if side == "labels":
         s["history.label.table"] = (3, g.DIM)
+    if side == "norm":
+        for i in range(2):
+            s.update({f"head.{i}.norm.{part}": (g.HEAD[i],) for part in ("w", "b", "mean", "variance")})
     if side == "text":
         s.update({"text.0.w": (g.TEXT_HIDDEN, g.TEXT), "text.0.b": (g.TEXT_HIDDEN,),
                   "text.1.w": (g.DIM, g.TEXT_HIDDEN), "text.1.b": (g.DIM,)})
@@ -129,6 +132,27 @@ class Model(g.Model):
         return torch.cat([self.adapted("user", torch.zeros(g.TEXT) if of_user is None else of_user),
                           self.adapted("item", self.text[item] if of_item is None else of_item)])
 
+    def normed_logits(self, training):
+        """torch.nn.BatchNorm1d before the ReLUs of the head, over all rows; its running statistics change while training."""
+        w, rows, p = self.w, [], self.p
+        for r in range(len(w["row_user"])):
+            history = list(w["row_history"][r][: w["row_history_n"][r]])
+            q = self.item(w["row_item"][r])
+            rows.append(torch.cat([self.table("user.table", w["row_user"][r]), q, self.pooled(q, history)]))
+        x = torch.stack(rows)
+        for i in range(2):
+            n = f"head.{i}.norm."
+            x = F.batch_norm(x @ p[f"head.{i}.w"].T + p[f"head.{i}.b"], p[n + "mean"], p[n + "variance"], p[n + "w"], p[n + "b"], training, 0.1, 1e-5)
+            x = torch.relu(x)
+        return (x @ p["head.2.w"].T + p["head.2.b"])[:, 0]
+
+    def loss(self):
+        if self.side != "norm":
+            return super().loss()
+        logits = self.normed_logits(True)
+        total = F.binary_cross_entropy_with_logits(logits, torch.tensor(self.w["row_label"], dtype=torch.float64))
+        return logits, torch.zeros(()), total
+
     def text_vector(self, item, history):
         hbar = self.text[history].mean(0) if history else torch.zeros(g.TEXT)
         return torch.cat([self.mlp("text", self.text[item], 2), self.mlp("text", hbar, 2)])
@@ -163,11 +187,13 @@ def main():
                 v = 1 + 0.2 * v
             if name.split(".")[-1] == "table" and name != "label.table":
                 v[0] = 0
-            p[name] = torch.tensor(v.astype(np.float32).astype(np.float64), requires_grad=True)
+            running = name.endswith(("norm.mean", "norm.variance"))
+            p[name] = torch.tensor(v.astype(np.float32).astype(np.float64), requires_grad=not running)
+        trained = [v for v in p.values() if v.requires_grad]
         model = Model(p, w, side)
         out = {f"world.{k}": v for k, v in w.items()}
         out.update({f"param.{k}": v.detach().numpy().copy() for k, v in p.items()})
-        optimizer = torch.optim.Adam(p.values(), lr=g.LEARNING_RATE, weight_decay=g.WEIGHT_DECAY)
+        optimizer = torch.optim.Adam(trained, lr=g.LEARNING_RATE, weight_decay=g.WEIGHT_DECAY)
         for step in range(g.STEPS):
             optimizer.zero_grad()
             logits, rec, total = model.loss()
@@ -175,9 +201,11 @@ def main():
             out[f"loss.{step}"] = total.item()
             if step == 0:
                 out["logits"], out["rec_loss"] = logits.detach().numpy(), rec.item()
-                out.update({f"grad.{k}": v.grad.numpy().copy() for k, v in p.items()})
+                out.update({f"grad.{k}": (v.grad if v.requires_grad else torch.zeros_like(v)).numpy().copy() for k, v in p.items()})
             optimizer.step()
         out.update({f"step.{k}": v.detach().numpy().copy() for k, v in p.items()})
+        if side == "norm":
+            out["scores"] = torch.sigmoid(model.normed_logits(False)).detach().numpy()
         g.write(folder, f"ranker_din_{side}", out)
         print(side, "losses", [round(out[f"loss.{s}"], 6) for s in range(g.STEPS)], "rec", round(out["rec_loss"], 6))
 

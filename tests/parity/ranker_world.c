@@ -160,7 +160,7 @@ const char *ranker_world_side_arm(size_t i)
 {
     static const char *const arms[] = {"din_ict-nocot", "din_ict-mean", "din_ict-similarity",
                                        "din_ict-time",  "din_text",     "din_knn",
-                                       "din_kar",       "din_labels"};
+                                       "din_kar",       "din_labels",   "din_norm"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }
@@ -185,7 +185,8 @@ static void take_parts(ranker_world *w, const char *arm)
     w->backbone[strcspn(w->backbone, "_")] = '\0';
     snprintf(w->side, sizeof(w->side), "%s", side ? side + 1 : strcmp(arm, "ict") ? "none" : "ict");
     w->history_labels = !strcmp(w->side, "labels");
-    if (w->history_labels) {
+    w->head_norm = !strcmp(w->side, "norm");
+    if (w->history_labels || w->head_norm) {
         snprintf(w->side, sizeof(w->side), "none");
     } else if (!lcf_ranker_has_side(w->side)) { /* "ict-<order>" */
         assert_int_equal(lcf_example_order_parse(&w->order, w->side + 4, NULL), LCF_OK);
@@ -277,6 +278,7 @@ lcf_ranker_config ranker_world_config(const ranker_world *w)
     c.side = w->side;
     c.order = w->order;
     c.history_labels = w->history_labels;
+    c.head_norm = w->head_norm;
     for (size_t i = 0; i < 4; i++) {
         *rows[i] = 1; /* some backbones take not all of them */
         take_dim(rows[i], w, tables[i][0], 0);

@@ -12,7 +12,7 @@ typedef struct ranker_world {
     golden golden;
     char backbone[16], side[16];
     lcf_example_order order;
-    bool history_labels;
+    bool history_labels, head_norm;
     lcf_catalogue catalogue;
     lcf_embeddings item_vectors;
     lcf_examples examples;
@@ -27,7 +27,7 @@ typedef struct ranker_world {
 
 /* Fails the test when the files are missing or odd. arm: a backbone, with "_ict" after it where the
  * module is there; DIN with it is "ict". Of the side arms: "din_" and a side module, or "ict-" and
- * an order of examples, or "labels" of the history. */
+ * an order of examples, "labels" of the history, or "norm" of the head. */
 void ranker_world_open(ranker_world *w, const char *arm);
 void ranker_world_close(ranker_world *w);
 /* A tensor of the file; fails the test when there is none. */

@@ -76,6 +76,22 @@ static void settle_key_biases(arm *a)
     }
 }
 
+/* A bias before a batch normalisation has no gradient but rounding either. */
+static void settle_normed_biases(arm *a)
+{
+    const lcf_params *p = lcf_ranker_params(a->ranker);
+
+    for (size_t i = 0; i < 2 && a->world.head_norm; i++) {
+        const char *name = i ? "head.1.b" : "head.0.b";
+        const lcf_param *param = &p->list[lcf_params_find(p, name)];
+        float *grad = a->grads.values + param->offset;
+
+        for (size_t j = 0; j < param->n; j++)
+            assert_float_equal(grad[j], 0, 1e-6);
+        memcpy(grad, ranker_world_get(&a->world, "grad.", name)->data, param->n * sizeof(*grad));
+    }
+}
+
 /* Where a module attends, to what, however the examples' tokens came about. */
 static void check_attention(arm *a)
 {
@@ -91,6 +107,26 @@ static void check_attention(arm *a)
         if (lcf_ranker_attention(got, a->tape, a->ranker, &a->world.source, a->world.rows, n, &err))
             fail_msg("%s", err.text);
         golden_assert_close("attention", got, wanted);
+    }
+    lcf_ranker_thaw(a->ranker);
+    free(got);
+}
+
+/* What is said of the rows by running statistics, with and without plans for inference. */
+static void check_scores(arm *a)
+{
+    const golden_tensor *wanted = ranker_world_get(&a->world, "scores", "");
+    const size_t n = a->world.rows_n;
+    float *got = calloc(n, sizeof(*got));
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_int_equal(wanted->n, n);
+    for (int frozen = 0; frozen < 2; frozen++) {
+        if (frozen && lcf_ranker_freeze(a->ranker, &a->world.source, &err))
+            fail_msg("%s", err.text);
+        if (lcf_ranker_score(got, a->tape, a->ranker, &a->world.source, a->world.rows, n, &err))
+            fail_msg("%s", err.text);
+        golden_assert_close("scores", got, wanted);
     }
     lcf_ranker_thaw(a->ranker);
     free(got);
@@ -122,6 +158,7 @@ static void check_arm(const char *name)
             if (rec)
                 golden_assert_close("rec_loss", rec->data,
                                     ranker_world_get(&a.world, "rec_loss", ""));
+            settle_normed_biases(&a);
             golden_assert_params(&a.world.golden, "grad.", lcf_ranker_params(a.ranker),
                                  a.grads.values);
         }
@@ -130,6 +167,8 @@ static void check_arm(const char *name)
     settle_key_biases(&a);
     golden_assert_params(&a.world.golden, "step.", lcf_ranker_params(a.ranker),
                          lcf_ranker_params(a.ranker)->values);
+    if (a.world.head_norm)
+        check_scores(&a);
     lcf_adam_dispose(&adam);
     arm_close(&a);
 }

@@ -43,6 +43,7 @@ static lcf_ranker_config random_config(const ranker_world *w, const char *side)
     c.x_hidden = between(1, 70);
     c.ffn_hidden = between(1, 70);
     c.history_labels = between(0, 1);
+    c.head_norm = between(0, 1);
     c.order = between(0, 1) ? LCF_ORDER_SIMILARITY : LCF_ORDER_KEY; /* this world has no times */
     return c;
 }
@@ -54,6 +55,10 @@ static void enlarge(lcf_params *p)
 
         for (size_t j = 0; j < p->list[i].n; j++)
             lcf_params_value(p, i)[j] *= factor;
+        for (size_t j = 0; j < p->list[i].n && strstr(p->list[i].name, "norm.mean"); j++)
+            lcf_params_value(p, i)[j] = 0.3f * (float)lcf_rng_normal(&g_rng);
+        for (size_t j = 0; j < p->list[i].n && strstr(p->list[i].name, "norm.variance"); j++)
+            lcf_params_value(p, i)[j] = 0.2f + lcf_rng_f32(&g_rng);
     }
 }
 
