@@ -28,6 +28,7 @@
 #include <faiss/IndexIVFFlat.h>
 #include <faiss/IndexScalarQuantizer.h>
 #include <faiss/index_io.h>
+#include <malloc.h>
 #include <memory>
 #include <random>
 #include <string>
@@ -84,7 +85,10 @@ double now()
 double resident_mib()
 {
     long pages = 0, own = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
+    FILE *f;
+
+    malloc_trim(0); // what was freed is not there any more
+    f = fopen("/proc/self/statm", "r");
 
     if (!f || fscanf(f, "%ld %ld", &pages, &own) != 2)
         own = 0;
@@ -338,31 +342,27 @@ std::unique_ptr<faiss::Index> make_index(const std::string &kind, const data &d,
     return index;
 }
 
-// From the folder of kept indices, where it has it; else made, and kept there.
+// From the folder of kept indices, where it has it; else made, and kept there. *make_s: what making
+// took; 0 of one that was there.
 std::unique_ptr<faiss::Index> kept_index(const std::string &kind, const data &d, int label,
                                          const std::vector<uint32_t> &ids, double *make_s)
 {
-    const std::string name = kind + "-" + std::to_string(d.n) + "-" + std::to_string(d.dim) + "-" +
-                             std::to_string(label);
-    const std::string path = d.keep + "/" + name, took = path + ".seconds";
+    const std::string path = d.keep + "/" + kind + "-" + std::to_string(d.n) + "-" +
+                             std::to_string(d.dim) + "-" + std::to_string(label);
     const bool keeps = !d.keep.empty() && kind != "flat";
     const double start = now();
 
-    if (FILE *f = keeps ? fopen(took.c_str(), "r") : nullptr) {
-        const bool read = fscanf(f, "%lf", make_s) == 1;
-
-        fclose(f);
-        if (read)
-            return std::unique_ptr<faiss::Index>(faiss::read_index(path.c_str()));
-    }
+    *make_s = 0;
+    if (keeps && access(path.c_str(), R_OK) == 0)
+        return std::unique_ptr<faiss::Index>(faiss::read_index(path.c_str()));
     auto index = make_index(kind, d, ids);
     *make_s = now() - start;
     if (keeps) {
-        faiss::write_index(index.get(), path.c_str());
-        if (FILE *f = fopen(took.c_str(), "w")) { // last: its index is whole
-            fprintf(f, "%.1f\n", *make_s);
-            fclose(f);
-        }
+        const std::string aside = path + ".new";
+
+        faiss::write_index(index.get(), aside.c_str());
+        if (rename(aside.c_str(), path.c_str()))
+            perror(path.c_str());
     }
     return index;
 }
@@ -456,7 +456,8 @@ void measure_peer(const std::string &kind, const data &d, std::vector<request> r
         ms += f.ms;
         recall += f.recall / 2;
     }
-    print(kind + "_make", d.n, d.dim, make_s, "s");
+    if (make_s > 0)
+        print(kind + "_make", d.n, d.dim, make_s, "s");
     print(kind + "_memory", d.n, d.dim, memory, "MiB");
     print(kind + "_candidates", d.n, d.dim, static_cast<double>(candidates), "asked of 500");
     print(kind + "_setting", d.n, d.dim, std::max(setting[0], setting[1]),
