@@ -14,6 +14,9 @@
 // index-hnsw, index-ivf and index-sq8 are what `llmcf index --kind` makes: measured on 256 of the
 // examples' own rows, one at a time, and on the same requests.
 //
+// retrieval.csv has several runs, told apart by its last column: 1 with nothing else on the
+// machine, the others beside one training on the other core. Times are to be compared within a run.
+//
 // The data are made up: item vectors around 200 centres, users who stay with three of them; 12,000
 // items, histories of 1 to 20. Building an HNSW index takes minutes from 100,000 examples on.
 // Writes a file into the working directory and removes it.
