@@ -17,6 +17,7 @@ static const struct {
     [LCF_SOURCE_COT] = {"cot", true, true},
     [LCF_SOURCE_NEXT] = {"next", false, true},
     [LCF_SOURCE_RATING] = {"rating", false, true},
+    [LCF_SOURCE_SESSION] = {"session", false, true},
     [LCF_SOURCE_ALPACA] = {"alpaca", true, false},
     [LCF_SOURCE_SHAREGPT] = {"sharegpt", true, false},
     [LCF_SOURCE_OPENAI] = {"openai", true, false},
@@ -45,10 +46,11 @@ static lcf_status parse_kind(lcf_source_spec *out, lcf_str name, lcf_err *err)
             out->kind = (lcf_source_kind)i;
             return LCF_OK;
         }
-    return LCF_FAIL(err, LCF_EUSAGE,
-                    "no kind of source '%.*s'; there are decide, explain, cot, next, rating, "
-                    "alpaca, sharegpt, openai and text",
-                    name.len > 60 ? 60 : (int)name.len, name.data);
+    return LCF_FAIL(
+        err, LCF_EUSAGE,
+        "no kind of source '%.*s'; there are decide, explain, cot, next, rating, session, "
+        "alpaca, sharegpt, openai and text",
+        name.len > 60 ? 60 : (int)name.len, name.data);
 }
 
 static lcf_status parse_number(double *out, lcf_str value, const char *key, double low, double high,

@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/store/cot_store.h"
+#include "offline/recgen/sessions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,12 @@ struct lcf_sources {
     source list[LCF_SOURCES_MAX];
     size_t n;
 };
+
+/* Whether its rows are whole dialogues, not made of samples when they are asked for. */
+static bool is_conversation(const source *s)
+{
+    return s->spec.kind == LCF_SOURCE_SESSION || !lcf_source_is_of_dataset(s->spec.kind);
+}
 
 /* ---- rows of the dataset ---- */
 
@@ -205,6 +212,17 @@ static lcf_status take_file(source *s, const char *path, lcf_err *err)
     return status;
 }
 
+static lcf_status take_sessions(source *s, const lcf_sources *all, lcf_err *err)
+{
+    lcf_status status = lcf_sessions_make(&s->dialogues, all->d, &all->options.prompt, err);
+
+    if (!status)
+        status = source_alloc(s, s->dialogues.n, err);
+    for (size_t i = 0; !status && i < s->dialogues.n; i++)
+        s->rows[s->rows_n++] = (uint32_t)i;
+    return status;
+}
+
 /* ---- opening ---- */
 
 static int compare_u32(const void *a, const void *b)
@@ -267,7 +285,9 @@ static lcf_status open_source(lcf_sources *all, const lcf_source_spec *spec, lcf
         lcf_err_prefix(err, "source '%s'", spec->text);
         return status;
     }
-    status = spec->path.len ? open_path(s, all, err) : take_samples(s, all->d, err);
+    status = spec->path.len                     ? open_path(s, all, err)
+             : spec->kind == LCF_SOURCE_SESSION ? take_sessions(s, all, err)
+                                                : take_samples(s, all->d, err);
     if (status)
         return status;
     select_rows(s, all->n - 1, all->options.seed);
@@ -464,7 +484,7 @@ bool lcf_trim_more(lcf_trim *trim, const lcf_sources *s, size_t idx, uint32_t ro
     const source *one = &s->list[idx];
     size_t excess;
 
-    if (lcf_source_is_of_dataset(one->spec.kind)) {
+    if (!is_conversation(one)) {
         if (trim->history_n <= 1)
             return false;
         trim->history_n--;
@@ -730,7 +750,7 @@ lcf_status lcf_sources_dialogue(lcf_dialogues *out, const lcf_sources *s, size_t
     lcf_status status;
     lcf_trim trim;
 
-    if (!lcf_source_is_of_dataset(one->spec.kind))
+    if (is_conversation(one))
         return file_dialogue(out, &one->dialogues, row, err);
     if (one->spec.kind == LCF_SOURCE_NEXT || one->spec.kind == LCF_SOURCE_RATING)
         return task_dialogue(out, s, one->spec.kind == LCF_SOURCE_RATING, row, err);

@@ -9,6 +9,7 @@
  *   cot       the same with the texts of a chain-of-thought store
  *   next      history -> the title of the item that was chosen next (rows with label 1)
  *   rating    history, target -> the rating that the user gave
+ *   session   a user's training rows one after another, each a title -> Yes / No (sessions.h)
  *   alpaca, sharegpt, openai, text    a file
  *
  * It is written KIND[:PATH][,key=value]...; lcf_source_parse lists the keys.
@@ -37,12 +38,13 @@ typedef enum lcf_source_kind {
     LCF_SOURCE_COT,
     LCF_SOURCE_NEXT,
     LCF_SOURCE_RATING,
+    LCF_SOURCE_SESSION,
     LCF_SOURCE_ALPACA,
     LCF_SOURCE_SHAREGPT,
     LCF_SOURCE_OPENAI,
     LCF_SOURCE_TEXT,
 } lcf_source_kind;
-#define LCF_SOURCE_KINDS_N 9
+#define LCF_SOURCE_KINDS_N 10
 
 typedef struct lcf_source_spec {
     lcf_source_kind kind;

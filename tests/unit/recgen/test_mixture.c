@@ -3,6 +3,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "offline/recgen/pack.h"
+#include "offline/recgen/sessions.h"
 #include "tests/unit/data/fixture.h"
 
 #include <setjmp.h>
@@ -441,6 +442,43 @@ static void test_next_and_rating(void **state)
 
 /* ---- mixture ---- */
 
+/* Every training row once, users one after another, titles asked and answered as they stand. */
+static void test_sessions(void **state)
+{
+    const world *w = *state;
+    const lcf_prompt_options *prompt = &w->options.prompt;
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_buf question = LCF_BUF_INIT;
+    size_t row = 0, turn = 0, asked = 0;
+
+    assert_int_equal(lcf_sessions_make(&g, &w->d, prompt, NULL), LCF_OK);
+    for (uint32_t user = 0; user < w->d.users_n; user++) {
+        for (size_t i = w->d.split_begin[LCF_TRAIN]; i < w->d.split_begin[LCF_TRAIN + 1]; i++) {
+            if (w->d.sample_user[i] != user)
+                continue;
+            if (turn == 2 * LCF_SESSION_ROWS) {
+                assert_int_equal(lcf_dialogues_turns_n(&g, row++), turn);
+                turn = 0;
+            }
+            lcf_buf_reset(&question);
+            lcf_buf_append_text(&question, "The item titled \"");
+            lcf_prompt_title(&question, prompt, &w->d.catalogue, w->d.sample_item[i]);
+            lcf_buf_append_text(&question, "\"?");
+            same(lcf_dialogues_turn(&g, row, turn++).text, lcf_buf_text(&question));
+            same(lcf_dialogues_turn(&g, row, turn++).text, w->d.sample_label[i] ? "Yes" : "No");
+            asked++;
+        }
+        if (turn)
+            assert_int_equal(lcf_dialogues_turns_n(&g, row++), turn);
+        turn = 0;
+    }
+    assert_int_equal(row, g.n);
+    assert_int_equal(asked, w->d.split_begin[LCF_TRAIN + 1] - w->d.split_begin[LCF_TRAIN]);
+    assert_true(asked > g.n);
+    lcf_buf_dispose(&question);
+    lcf_dialogues_dispose(&g);
+}
+
 static void test_seek_is_the_same_run(void **state)
 {
     world *w = *state;
@@ -799,6 +837,7 @@ int main(void)
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_next_and_rating),
+        cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_seek_is_the_same_run),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_targets),
