@@ -1,23 +1,29 @@
 #!/bin/bash
 # binllm.sh LLMCF BASE.gguf SPLIT OUT: BinLLM on a model of ours. SPLIT is the CoLLM split of MovieLens-1M (train, valid, test and items
-# .tsv), or a dataset that `llmcf prepare` made. A BinMF gives every user and item a code; LoRA on q and v teaches BASE to answer the
+# .tsv), or a dataset that `llmcf prepare` made. A BinMF gives every user and item a code; LoRA teaches BASE to answer the
 # published questions: with titles alone (text), with codes alone (id), with both from the start (intuitive), and with both after the
 # titles alone (two-step, which makes STEPS of each); codes as bits and dotted. The test rows are scored by Yes against No, by log p(Yes)
 # and by the logit of Yes as published.
 # Into OUT: binllm.csv (a line per system, form, seed and score; beside BinMF), arms/ (each system's seeds as one arm), compare/ (every
 # arm against BinMF, with paired intervals). What is finished is not made again.
-#   SEEDS="1 2 3 4 5"  STEPS=400  BATCH=16  LR=0.03  ROWS=0 (training rows that are seen; 0: all)  FORMS="bits dotted"
-#   SHARE=0.05 (of the training rows, scored too; 0: none)  BINMF_SEEDS=1,2,3,4,5  TARGETS=attn_q,attn_v  THREADS=0
+#   SEEDS="1 2 3 4 5"  STEPS=600  BATCH=16  LR=0.003  ROWS=0 (training rows that are seen; 0: all)  FORMS="bits dotted"
+#   OBJECTIVE=cross-entropy (or bce: the published loss)  HISTORY=10 (titles in a question)  RANK=16  TARGETS="attn_*,ffn_*"
+#   PRECISION=bf16  SHARE=0.05 (of the training rows, scored too; 0: none)  BINMF_SEEDS=1,2,3,4,5  THREADS=0
 #   WORDS=movies (or items: of what the questions speak)
+#   WARM=320 (steps of 16 sessions; 0: BASE as it is)
+# What a base of millions of parameters needs and the published one of 7 billion does not (tests/bench/binllm-trials.csv): adapters on all
+# matrices of the layers (published: q and v of rank 8, with which the codes stay half learnt), and a warm-up on sessions, the same
+# training rows as conversations of titles and answers (with as many rows as questions the text alone is not learnt).
 set -eu
 llmcf=$1 base=$2 split=$3 out=$4
 dataset=$split
-seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} forms=${FORMS:-bits dotted} rows=${ROWS:-0} share=${SHARE:-0.05}
+seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-600} forms=${FORMS:-bits dotted} rows=${ROWS:-0} share=${SHARE:-0.05}
 here=$(dirname "$0")
 config=$here/../config
 prompts=$here/prompts
-lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets ${TARGETS:-attn_q,attn_v}"
-lora+=" --lr ${LR:-0.03} --weight-decay 0 --loss answer"
+rank=${RANK:-16}
+lora="--lora-rank $rank --lora-alpha $((2 * rank)) --lora-dropout 0.05 --lora-targets ${TARGETS:-attn_*,ffn_*}"
+lora+=" --lr ${LR:-0.003} --weight-decay 0 --loss answer --objective ${OBJECTIVE:-cross-entropy} --precision ${PRECISION:-bf16}"
 threads="--threads ${THREADS:-0}"
 scored="--splits test"
 [ "$share" = 0 ] || scored="--splits train,test --share $share"
@@ -32,7 +38,7 @@ step() { "$llmcf" "$@" --quiet 2>>"$out/log" || { echo "binllm: llmcf $1 failed,
 words() {
     local kind=full
     case $1 in text | id) kind=$1 ;; esac
-    words="--prompt-template $prompts/binllm-$kind-${WORDS:-movies}.prompt --history 10"
+    words="--prompt-template $prompts/binllm-$kind-${WORDS:-movies}.prompt --history ${HISTORY:-10}"
     [ "$kind" = text ] || words+=" --codes $out/codes --code-form $2"
 }
 # run SYSTEM FORM SEED [OPTION...]: tunes, scores, and writes the lines of the table
@@ -66,6 +72,13 @@ step train --dataset "$dataset" $threads --config "$config/collm-ml1m-binmf.yaml
 step codes --dataset "$dataset" --ranker "$out/binmf/best.lcf" --tokenizer "$base" --out "$out/codes"
 jq -r '.seeds[] | "binmf,,\(.seed),probability,\(.test_auc),\(.test_uauc // ""),\(.test_logloss),,,,"' "$out/binmf/report.json" >>"$csv.new"
 
+warm=${WARM:-320}
+if [ "$warm" != 0 ]; then
+    # shellcheck disable=SC2086
+    step tune --dataset "$dataset" --model "$base" --source session --loss answer --cutoff 512 --lr 0.001 --weight-decay 0 --warmup 10 \
+        --precision "${PRECISION:-bf16}" --steps "$warm" --batch 16 --eval-rows 0 $threads --out "$out/warm"
+    base=$out/warm/recgen.gguf
+fi
 for seed in $seeds; do
     run text - "$seed"
     for form in $forms; do

@@ -9,11 +9,11 @@
 # All language models are tuned from BASE; its size and its perplexity stand beside the table, because the published figures are of
 # a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training time,
 # scoring time per 1,000 rows, tokens per row), base.csv. Every step does nothing when its result is there: a stopped run goes on.
-#   SEEDS="1 2 3 4 5"  STEPS=400 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
+#   SEEDS="1 2 3 4 5"  STEPS=600 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
 #   CONFIG=collm-ml1m  SASREC=collm-ml1m-sasrec (in offline/config)  THREADS=0; and what binllm.sh and ilm.sh take
 set -eu
 llmcf=$1 base=$2 split=$3 data=$4 out=$5
-seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-400} threads=${THREADS:-0}
+seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-600} threads=${THREADS:-0}
 here=$(dirname "$0")/../../offline
 prompt=$here/recgen/prompts/binllm-text-${WORDS:-movies}.prompt
 config=${CONFIG:-collm-ml1m}
@@ -42,15 +42,17 @@ for arm in "$out"/binllm/arms/*; do
         END { if (n) print t / n, s / n, k / n }' "$out/binllm/binllm.csv")
 done
 
-lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets attn_q,attn_v --weight-decay 0 --loss answer"
-words="--prompt-template $prompt --history 10"
+rank=${RANK:-16}
+lora="--lora-rank $rank --lora-alpha $((2 * rank)) --lora-dropout 0.05 --lora-targets ${TARGETS:-attn_*,ffn_*} --weight-decay 0 --loss answer"
+lora+=" --precision ${PRECISION:-bf16}"
+words="--prompt-template $prompt --history ${HISTORY:-10}"
 # shellcheck disable=SC2086
 step tune --model "$base" --chat alpaca --cutoff 512 $lora --lr 0.003 --source "alpaca:$data/instruct/alpaca_5000.json" \
     --steps "$steps" --batch 8 --warmup 20 --out "$out/tallrec-stage1"
 runs=() seconds=()
 for seed in $seeds; do
     # shellcheck disable=SC2086
-    step tune --dataset "$dataset" --model "$base" --adapter "$out/tallrec-stage1/adapter.gguf" $words $lora --lr "${LR:-0.03}" \
+    step tune --dataset "$dataset" --model "$base" --adapter "$out/tallrec-stage1/adapter.gguf" $words $lora --lr "${LR:-0.003}" \
         --source decide --cutoff 512 --seed "$seed" --steps "$steps" --batch "${BATCH:-16}" --warmup 20 --eval-rows 0 --out "$out/tallrec-$seed" \
         --json >"$out/tallrec.json"
     # what an earlier run took is kept where there is nothing to do
