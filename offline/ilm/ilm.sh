@@ -4,7 +4,8 @@
 # an arm and seed, OUT/summary.csv, means and 95 % intervals over the seeds (Student's t), and OUT/compared, paired intervals of
 # AUC and UAUC against the MLP. What is finished is not made again; a killed run goes on where it was.
 #   SEEDS="1 2 3"  TOKENS=4 (of the Q-Formers in the comparison)  SWEEP="1 2 8" (further numbers, at the first seed)  LOSSES=itc,itm,itg,iic
-#   STEPS=400 BATCH=16 LR=0.001 USERS=1 (part of the users that are scored)  WRITE=64  EPOCHS=60 (of phase 1)  THREADS=0
+#   STEPS=600 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of the users that are
+#   scored)  WRITE=64  EPOCHS=60 (of phase 1)  PRECISION=bf16  THREADS=0
 #   OPTIONS="" and PHASE1="": more options of llmcf ilm and of llmcf qformer
 set -eu
 llmcf=$1 model=$2 dataset=$3 ranker=$4 out=$5
@@ -22,8 +23,9 @@ phase1() {
 arm() {
     local name=$1 list=$2
     shift 2
-    "$llmcf" ilm --dataset "$dataset" --model "$model" --ranker "$ranker" --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-400}" \
-        --batch "${BATCH:-16}" --lr "${LR:-0.001}" --score-users "${USERS:-1}" --write-rows "${WRITE:-64}" --threads "$threads" ${OPTIONS:-} \
+    "$llmcf" ilm --dataset "$dataset" --model "$model" --ranker "$ranker" --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-600}" \
+        --batch "${BATCH:-16}" --lr "${LR:-0.003}" ${TASKS:+--tasks "$TASKS"} --history "${HISTORY:-5}" --precision "${PRECISION:-bf16}" \
+        --score-users "${USERS:-1}" --write-rows "${WRITE:-64}" --threads "$threads" ${OPTIONS:-} \
         "$@" --quiet 2>>"$out/log"
     jq -r --arg name "$name" 'def text($task): ([.text[] | select(.task == $task)][0] // {});
         .arm as $arm | .tokens as $tokens | .trained_parameters as $trained | .seeds[] |

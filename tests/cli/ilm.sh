@@ -26,6 +26,14 @@ expect 0 '' "$LLMCF" ilm $ILM --seeds 1,2 --threads 1 --out single
 for file in adapter.lcf seed-1.lcf seed-2.lcf valid.lcf test.lcf; do cmp mlp/$file single/$file || fail "$file differs after a stop"; done
 [ -e single.partial ] && fail "single.partial is still there"
 
+"$LLMCF" ilm $ILM --out damaged --steps 400 --eval-every 2 >/dev/null 2>&1 &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -e damaged.partial/seed-1-state.lcf ]; do sleep 0.02; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+printf 'nothing' >damaged.partial/seed-1-state.lcf
+expect 1 'state of a stopped run cannot be used; remove damaged.partial/seed-1-state.lcf' "$LLMCF" ilm $ILM --out damaged --steps 400 --eval-every 2
+
 expect 0 'random, 2 soft tokens' "$LLMCF" ilm $ILM --arm random --tokens 2 --write-rows 0 --out random
 expect 0 'text, 0 soft tokens' "$LLMCF" ilm $ILM --arm text --write-rows 0 --out text
 "$LLMCF" compare --baseline text random --out compared --replicates 100 >/dev/null 2>&1 || fail "compare"
