@@ -4,7 +4,7 @@
 # an arm and seed, OUT/summary.csv, means and 95 % intervals over the seeds (Student's t), and OUT/compared, paired intervals of
 # AUC and UAUC against the MLP. What is finished is not made again; a killed run goes on where it was.
 #   SEEDS="1 2 3"  TOKENS=4 (of the Q-Formers in the comparison)  SWEEP="1 2 8" (further numbers, at the first seed)  LOSSES=itc,itm,itg,iic
-#   STEPS=600 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of the users that are
+#   STEPS=1200 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of the users that are
 #   scored)  WRITE=64  EPOCHS=60 (of phase 1)  PRECISION=bf16  THREADS=0
 #   OPTIONS="" and PHASE1="": more options of llmcf ilm and of llmcf qformer
 set -eu
@@ -23,7 +23,7 @@ phase1() {
 arm() {
     local name=$1 list=$2
     shift 2
-    "$llmcf" ilm --dataset "$dataset" --model "$model" --ranker "$ranker" --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-600}" \
+    "$llmcf" ilm --dataset "$dataset" --model "$model" --ranker "$ranker" --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-1200}" \
         --batch "${BATCH:-16}" --lr "${LR:-0.003}" ${TASKS:+--tasks "$TASKS"} --history "${HISTORY:-5}" --precision "${PRECISION:-bf16}" \
         --score-users "${USERS:-1}" --write-rows "${WRITE:-64}" --threads "$threads" ${OPTIONS:-} \
         "$@" --quiet 2>>"$out/log"

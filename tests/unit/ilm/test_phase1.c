@@ -171,6 +171,31 @@ static void test_learns(void **state)
     close_world(&w);
 }
 
+/* Without validation pairs the training loss says which epoch is best, not the first one's zero. */
+static void test_no_valid_pairs(void **state)
+{
+    lcf_qformer *m = make_model();
+    phase1_params p = quick();
+    phase1_result *r;
+    world w;
+
+    (void)state;
+    open_world(&w);
+    w.data.item_pairs[LCF_VALID].n = 0;
+    p.epochs_max = 6;
+    p.losses = PHASE1_BIT(PHASE1_IIC);
+    r = train(&w, m, &p, NULL);
+    assert_true(isnan(r->epochs[0].valid.losses[PHASE1_IIC]));
+    for (uint32_t i = 0; i < r->epochs_n; i++) {
+        assert_true(r->epochs[i].criterion == r->epochs[i].train[PHASE1_IIC]);
+        assert_true(r->epochs[i].criterion >= r->epochs[r->best_epoch - 1].criterion);
+    }
+    assert_true(r->best_epoch > 1);
+    free(r);
+    lcf_qformer_free(m);
+    close_world(&w);
+}
+
 /* ---- the same bits ---- */
 
 static void check_same(const lcf_qformer *a, const lcf_qformer *b)
@@ -427,7 +452,7 @@ int main(void)
         cmocka_unit_test(test_learns),        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_resume),        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nothing_leaks), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_killed),        cmocka_unit_test(test_no_valid_pairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
