@@ -11,7 +11,6 @@
 #include "common/base/str.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,76 +311,4 @@ int lcf_cli_finish(const char *verb, lcf_status status, const lcf_err *err)
     else if (status)
         fprintf(stderr, "llmcf %s: %s\n", verb, lcf_status_text(status));
     return lcf_status_exit_code(status);
-}
-
-uint64_t lcf_cli_u64(struct argp_state *state, const char *option, const char *text, uint64_t min,
-                     uint64_t max)
-{
-    uint64_t value = min;
-
-    if (!lcf_parse_u64(text, strlen(text), &value) || value < min || value > max)
-        argp_error(state, "--%s takes a whole number from %llu to %llu, not '%s'", option,
-                   (unsigned long long)min, (unsigned long long)max, text);
-    return value;
-}
-
-double lcf_cli_f64(struct argp_state *state, const char *option, const char *text, double min,
-                   double max)
-{
-    double value = min;
-
-    if (!lcf_parse_f64(text, strlen(text), &value) || value < min || value > max)
-        argp_error(state, "--%s takes a number from %g to %g, not '%s'", option, min, max, text);
-    return value;
-}
-
-size_t lcf_cli_u64_list(struct argp_state *state, const char *option, const char *text,
-                        uint64_t *values, size_t max)
-{
-    for (size_t n = 0; n < max;) {
-        const size_t len = strcspn(text, ",");
-
-        if (!lcf_parse_u64(text, len, &values[n]) || values[n] > INT64_MAX)
-            argp_error(state, "--%s takes whole numbers with commas between, not '%s'", option,
-                       text);
-        n++;
-        if (!text[len])
-            return n;
-        text += len + 1;
-    }
-    argp_error(state, "--%s takes at most %zu numbers", option, max);
-    return max;
-}
-
-size_t lcf_cli_choice(struct argp_state *state, const char *option, const char *text, ...)
-{
-    lcf_buf list = LCF_BUF_INIT;
-    size_t found = SIZE_MAX, n = 0;
-    const char *name;
-    va_list names;
-
-    va_start(names, text);
-    for (; (name = va_arg(names, const char *)); n++) {
-        if (!strcmp(name, text))
-            found = n;
-        lcf_buf_printf(&list, "%s'%s'", n ? ", " : "", name);
-    }
-    va_end(names);
-    if (found == SIZE_MAX)
-        argp_error(state, "--%s must be one of %s, not '%s'", option, lcf_buf_text(&list), text);
-    lcf_buf_dispose(&list);
-    return found;
-}
-
-void lcf_cli_texts_add(lcf_cli_texts *texts, struct argp_state *state, const char *text)
-{
-    if (lcf_grow((void **)&texts->list, &texts->capacity, texts->n + 1, sizeof(*texts->list)))
-        argp_failure(state, 1, 0, "out of memory");
-    texts->list[texts->n++] = text;
-}
-
-void lcf_cli_texts_dispose(lcf_cli_texts *texts)
-{
-    free(texts->list);
-    *texts = (lcf_cli_texts){NULL, 0, 0};
 }

@@ -2,10 +2,10 @@
  * What every program of the project does alike: start-up, GNU options through argp, --config,
  * errors, exit codes.
  *
- * A verb is a function `int lcf_cmd_<verb>(int argc, char **argv)` in one file that parses its
- * options with lcf_cli_parse, calls library functions, and returns lcf_cli_finish(...). Options
- * common to all verbs (--config,
- * --quiet, --verbose, --version) are handled here.
+ * A verb is a function `int lcf_cmd_<verb>(int argc, char **argv)` in one file that has a table of
+ * its options (options.h), parses them with lcf_options_parse, calls library functions, and returns
+ * lcf_cli_finish(...). Options common to all verbs (--config, --quiet, --verbose, --version) are
+ * handled here.
  *
  * --config FILE is YAML: one mapping per verb whose keys are that verb's long options, e.g.
  *     tune:
@@ -33,8 +33,8 @@
 void lcf_cli_start(int argc, char **argv);
 
 /*
- * Parses argv with `argp` after putting the options of --config before it. argv[0] is shown as
- * "llmcf <verb>".
+ * What lcf_options_parse stands on: parses argv with `argp` after putting the options of --config
+ * before it. argv[0] is shown as "llmcf <verb>".
  *
  * returns  LCF_OK, or LCF_EUSAGE with err set (bad config). argp itself exits with 2 on a wrong
  * option, and with 0 after --help and --version.
@@ -44,27 +44,5 @@ lcf_status lcf_cli_parse(const struct argp *argp, const char *verb, int argc, ch
 
 /* Prints the error, if any, as "llmcf <verb>: ..." and returns the exit code. */
 int lcf_cli_finish(const char *verb, lcf_status status, const lcf_err *err);
-
-/* Option values, checked: call from a parser; on a bad value argp_error names the option and exits
- * with 2. */
-uint64_t lcf_cli_u64(struct argp_state *state, const char *option, const char *text, uint64_t min,
-                     uint64_t max);
-double lcf_cli_f64(struct argp_state *state, const char *option, const char *text, double min,
-                   double max);
-/* Whole numbers with commas between, at most max of them; returns how many. */
-size_t lcf_cli_u64_list(struct argp_state *state, const char *option, const char *text,
-                        uint64_t *values, size_t max);
-/* The index of `text` among the names, which NULL ends; a wrong one is told all of them. */
-size_t lcf_cli_choice(struct argp_state *state, const char *option, const char *text, ...)
-    __attribute__((sentinel));
-
-/* The values of an option that may be given several times, in order; the texts are argv's. Zero to
- * start with. */
-typedef struct lcf_cli_texts {
-    const char **list;
-    size_t n, capacity;
-} lcf_cli_texts;
-void lcf_cli_texts_add(lcf_cli_texts *texts, struct argp_state *state, const char *text);
-void lcf_cli_texts_dispose(lcf_cli_texts *texts);
 
 #endif

@@ -35,6 +35,19 @@ static bool is_operand(const lcf_option *o)
 
 /* ---- values ---- */
 
+void lcf_cli_texts_add(lcf_cli_texts *texts, struct argp_state *state, const char *text)
+{
+    if (lcf_grow((void **)&texts->list, &texts->capacity, texts->n + 1, sizeof(*texts->list)))
+        argp_failure(state, 1, 0, "out of memory");
+    texts->list[texts->n++] = text;
+}
+
+void lcf_cli_texts_dispose(lcf_cli_texts *texts)
+{
+    free(texts->list);
+    *texts = (lcf_cli_texts){NULL, 0, 0};
+}
+
 /* "--steps", or what the help calls an operand. */
 static const char *label(char *out, size_t n, const lcf_option *o)
 {

@@ -33,6 +33,15 @@
 #include <limits.h>
 #include <stdbool.h>
 
+/* The values of an option that may be given several times, in order; the texts are argv's. Zero to
+ * start with. */
+typedef struct lcf_cli_texts {
+    const char **list;
+    size_t n, capacity;
+} lcf_cli_texts;
+void lcf_cli_texts_add(lcf_cli_texts *texts, struct argp_state *state, const char *text);
+void lcf_cli_texts_dispose(lcf_cli_texts *texts);
+
 typedef enum lcf_option_kind {
     LCF_KIND_END, /* of a table */
     LCF_KIND_ALIAS,

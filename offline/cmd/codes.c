@@ -38,11 +38,6 @@ static const char DOC[] =
     "  llmcf train --backbone binmf --dataset dataset --out binmf\n"
     "  llmcf codes --dataset dataset --ranker binmf/best.lcf --out codes";
 
-static double real(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
 /* What the codes of users, or of items, tell apart. */
 static void print_kind(const json_t *stats, const char *kind)
 {
@@ -58,9 +53,9 @@ static void print_kind(const json_t *stats, const char *kind)
     fprintf(stderr, "%lld different codes", lcf_cmd_count(stats, name));
     snprintf(name, sizeof(name), "%s_entropy", kind);
     fprintf(stderr, " (%.1f bits of entropy), %zu bits are nearly always the same",
-            real(stats, name), dead);
+            lcf_cmd_real(stats, name), dead);
     snprintf(name, sizeof(name), "%s_ones", kind);
-    fprintf(stderr, ", %.1f %% of all are 1\n", 100 * real(stats, name));
+    fprintf(stderr, ", %.1f %% of all are 1\n", 100 * lcf_cmd_real(stats, name));
 }
 
 static void print_summary(const json_t *stats, const char *out, bool current)
@@ -71,8 +66,8 @@ static void print_summary(const json_t *stats, const char *out, bool current)
     print_kind(stats, "user");
     print_kind(stats, "item");
     if (tokens)
-        fprintf(stderr, "  as text: %.1f tokens as bits, %.1f dotted\n", real(tokens, "bits"),
-                real(tokens, "dotted"));
+        fprintf(stderr, "  as text: %.1f tokens as bits, %.1f dotted\n",
+                lcf_cmd_real(tokens, "bits"), lcf_cmd_real(tokens, "dotted"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force makes it again)\n");
 }
@@ -88,11 +83,7 @@ int lcf_cmd_codes(int argc, char **argv)
 
     if (!status)
         status = lcf_codes_step(&stats, &current, &a.codes, &err);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.codes.out, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("codes", status, &err);
+    return lcf_cmd_finish("codes", status, stats, a.json, &err);
 }

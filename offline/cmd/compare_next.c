@@ -56,11 +56,6 @@ static lcf_status open_ranks(lcf_ranks *out, const char *dir, const char *split,
     return status;
 }
 
-static double real(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
 static void print_summary(const json_t *result, const arguments *a)
 {
     const json_t *m;
@@ -72,8 +67,9 @@ static void print_summary(const json_t *result, const arguments *a)
     fprintf(stderr, "  %-8s %9s %9s %9s   %-21s %7s\n", "", "A", "B", "B - A", "95 % interval",
             "p");
     json_object_foreach(json_object_get(result, "measures"), name, m)
-        fprintf(stderr, "  %-8s %9.4f %9.4f %+9.4f   [%+.4f, %+.4f]   %7.4f\n", name, real(m, "a"),
-                real(m, "b"), real(m, "difference"), real(m, "low"), real(m, "high"), real(m, "p"));
+        fprintf(stderr, "  %-8s %9.4f %9.4f %+9.4f   [%+.4f, %+.4f]   %7.4f\n", name,
+                lcf_cmd_real(m, "a"), lcf_cmd_real(m, "b"), lcf_cmd_real(m, "difference"),
+                lcf_cmd_real(m, "low"), lcf_cmd_real(m, "high"), lcf_cmd_real(m, "p"));
 }
 
 static lcf_status compare(json_t **result, const arguments *a, lcf_err *err)
@@ -106,11 +102,7 @@ int lcf_cmd_compare_next(int argc, char **argv)
         lcf_stop_install();
         status = compare(&result, &a, &err);
     }
-    if (!status) {
+    if (!status)
         print_summary(result, &a);
-        if (a.json)
-            status = lcf_cmd_print_json(result, &err);
-    }
-    json_decref(result);
-    return lcf_cli_finish("compare-next", status, &err);
+    return lcf_cmd_finish("compare-next", status, result, a.json, &err);
 }

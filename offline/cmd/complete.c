@@ -58,15 +58,13 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_CLEAR(complete.bos)},
     {"chat-template", "NAME",
      "The prompt is a message to a chat model: llama2, llama3, chatml, zephyr, mistral, or auto "
-     "for "
-     "what the file says (plain: a text to continue)",
+     "for what the file says (plain: a text to continue)",
      0, LCF_OPT_CALL(take_chat)},
     {"system", "TEXT", "With a chat template: what is said once, before it", 0,
      LCF_OPT_TEXT(complete.system)},
     {"soft", "FILE",
      "An adapter of `llmcf ilm`, e.g. ilm/adapter.lcf: {item:ID} and {user:ID} in the prompt "
-     "become "
-     "soft tokens; with --dataset and --ranker",
+     "become soft tokens; with --dataset and --ranker",
      0, LCF_OPT_TEXT(soft.adapter)},
     {"dataset", "DIR", "With --soft: whose ids they are", 0, LCF_OPT_TEXT(soft.dataset)},
     {"ranker", "FILE", "With --soft: the ranker whose vectors the adapter reads", 0,

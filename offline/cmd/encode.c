@@ -88,11 +88,7 @@ int lcf_cmd_encode(int argc, char **argv)
     lcf_flush_denormals(); /* as the workers do */
     if (!status)
         status = lcf_encode_run(&stats, &current, &a.encode, &err);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.encode.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("encode", status, &err);
+    return lcf_cmd_finish("encode", status, stats, a.json, &err);
 }

@@ -70,16 +70,14 @@ static const lcf_option OPTIONS[] = {
      1, LCF_OPT_TEXT(evaluate.retrieved_dir)},
     {"slice-by", "FILE:COLUMN",
      "Slices by a column of a CSV (or .tsv) file that has a header row and one key column, "
-     "user_id, "
-     "item_id or row; may be given several times",
+     "user_id, item_id or row; may be given several times",
      1, LCF_OPT_TEXTS(slice_by)},
     {"vectors", "DIR",
      "Vectors of the dataset's items by `llmcf encode`, for the diversity of lists", 1,
      LCF_OPT_TEXT(evaluate.vectors_dir)},
     {"latency", "ARM=FILE",
      "How fast arm A or B answers: the lines that `llmcf rank --lines` printed for it; may be "
-     "given "
-     "once for each",
+     "given once for each",
      1, LCF_OPT_PARSED(evaluate.latency_file, parse_latency)},
     {"out", "DIR", "The report; replaced in one step", 1, LCF_OPT_TEXT(evaluate.out_dir),
      LCF_REQUIRED},

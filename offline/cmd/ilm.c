@@ -53,11 +53,14 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_WHOLE(ilm.tasks.cutoff, 16, 1 << 20)},
     {"steps", "N", "At most (default 400)", 4, LCF_OPT_WHOLE(ilm.train.steps, 1, UINT32_MAX)},
     {"batch", "ROWS", "Of a step (default 16)", 4, LCF_OPT_WHOLE(ilm.train.batch_rows, 1, 4096)},
-    {"lr", "RATE", "Peak learning rate (default 0.001)", 4, LCF_OPT_REAL(ilm.train.peak_lr, 1e-9, 10)},
+    {"lr", "RATE", "Peak learning rate (default 0.001)", 4,
+     LCF_OPT_REAL(ilm.train.peak_lr, 1e-9, 10)},
     {"schedule", "NAME", "cosine, linear or constant (default cosine)", 4,
      LCF_OPT_SCHEDULE(ilm.train.schedule)},
-    {"warmup", "STEPS", "To the peak (default 40)", 4, LCF_OPT_WHOLE(ilm.train.warmup, 0, UINT32_MAX)},
-    {"weight-decay", "W", "Of AdamW (default 0.01)", 4, LCF_OPT_REAL(ilm.train.weight_decay, 0, 10)},
+    {"warmup", "STEPS", "To the peak (default 40)", 4,
+     LCF_OPT_WHOLE(ilm.train.warmup, 0, UINT32_MAX)},
+    {"weight-decay", "W", "Of AdamW (default 0.01)", 4,
+     LCF_OPT_REAL(ilm.train.weight_decay, 0, 10)},
     {"clip", "NORM", "Largest gradient norm; 0 clips nothing (default 1)", 4,
      LCF_OPT_REAL(ilm.train.clip_norm, 0, 1e9)},
     {"eval-every", "STEPS", "Valid loss and checkpoint (default 50)", 4,
@@ -105,11 +108,6 @@ static const char DOC[] =
     "  llmcf ilm --dataset dataset --model recgen/recgen.gguf \\\n"
     "    --ranker mf/best.lcf --arm mlp --seeds 1,2,3 --out ilm-mlp";
 
-static double figure(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
 static void print_seed(const json_t *seed)
 {
     const json_t *training = json_object_get(seed, "training"), *text;
@@ -118,15 +116,15 @@ static void print_seed(const json_t *seed)
 
     fprintf(stderr, "  seed %lld", lcf_cmd_count(seed, "seed"));
     if (training)
-        fprintf(stderr, ": valid loss %.4f at step %lld", figure(training, "valid_loss"),
+        fprintf(stderr, ": valid loss %.4f at step %lld", lcf_cmd_real(training, "valid_loss"),
                 lcf_cmd_count(training, "best_step"));
     fprintf(stderr, "\n    test AUC %.4f, UAUC %.4f; %.1f tokens a row, %.2f s for 1,000 rows\n",
-            figure(test, "auc"), figure(test, "uauc"), figure(like, "tokens_per_row"),
-            figure(like, "seconds_per_1000_rows"));
-    json_array_foreach(json_object_get(seed, "text"), i, text)
-        fprintf(stderr, "    %-8s similarity %.4f (%.4f to %.4f), chance %.4f\n",
-                json_string_value(json_object_get(text, "task")), figure(text, "similarity"),
-                figure(text, "low"), figure(text, "high"), figure(text, "chance"));
+            lcf_cmd_real(test, "auc"), lcf_cmd_real(test, "uauc"),
+            lcf_cmd_real(like, "tokens_per_row"), lcf_cmd_real(like, "seconds_per_1000_rows"));
+    json_array_foreach(json_object_get(seed, "text"), i, text) fprintf(
+        stderr, "    %-8s similarity %.4f (%.4f to %.4f), chance %.4f\n",
+        json_string_value(json_object_get(text, "task")), lcf_cmd_real(text, "similarity"),
+        lcf_cmd_real(text, "low"), lcf_cmd_real(text, "high"), lcf_cmd_real(text, "chance"));
 }
 
 static void print_summary(const json_t *report, const char *out, bool current)
@@ -154,11 +152,7 @@ int lcf_cmd_ilm(int argc, char **argv)
     lcf_stop_install();
     if (!status)
         status = lcf_ilm_step(&report, &current, &a.ilm, &err);
-    if (!status) {
+    if (!status)
         print_summary(report, a.ilm.out, current);
-        if (a.json)
-            status = lcf_cmd_print_json(report, &err);
-    }
-    json_decref(report);
-    return lcf_cli_finish("ilm", status, &err);
+    return lcf_cmd_finish("ilm", status, report, a.json, &err);
 }

@@ -91,11 +91,7 @@ int lcf_cmd_index(int argc, char **argv)
     lcf_flush_denormals();
     if (!status)
         status = lcf_index_run(&stats, &current, &a.index, &err);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.index.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("index", status, &err);
+    return lcf_cmd_finish("index", status, stats, a.json, &err);
 }

@@ -120,11 +120,7 @@ int lcf_cmd_judge(int argc, char **argv)
     lcf_stop_install();
     if (!status)
         status = lcf_judge_step(&stats, &current, &a.judge, &err);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.judge.out, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("judge", status, &err);
+    return lcf_cmd_finish("judge", status, stats, a.json, &err);
 }

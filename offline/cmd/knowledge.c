@@ -65,11 +65,7 @@ int lcf_cmd_knowledge(int argc, char **argv)
     lcf_flush_denormals();
     if (!status)
         status = lcf_knowledge_run(&stats, &current, &a.knowledge, &err);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.knowledge.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("knowledge", status, &err);
+    return lcf_cmd_finish("knowledge", status, stats, a.json, &err);
 }

@@ -122,11 +122,7 @@ int lcf_cmd_measure(int argc, char **argv)
     status = lcf_options_parse(&options, argc, argv, &a, &err);
     if (!status)
         status = lcf_measure_step(&report, &current, &a.measure, &err);
-    if (!status) {
+    if (!status)
         print_summary(report, a.measure.out, current);
-        if (a.json)
-            status = lcf_cmd_print_json(report, &err);
-    }
-    json_decref(report);
-    return lcf_cli_finish("measure", status, &err);
+    return lcf_cmd_finish("measure", status, report, a.json, &err);
 }

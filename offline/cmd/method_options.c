@@ -45,8 +45,8 @@ const lcf_option lcf_method_rows[] = {
     {"accumulate", "N", "Groups of --batch rows in a step (default 1)", 1,
      LCF_OPT_WHOLE(accumulate, 1, 65536)},
     {"precision", "NAME",
-     "Of products: f32, or bf16 with f32 weights and sums; a processor without bf16 products "
-     "takes f32 (default f32)",
+     "Of products: f32, or bf16 with f32 weights and sums; a processor without bf16 products takes "
+     "f32 (default f32)",
      1, LCF_OPT_PARSED(train.precision, parse_precision)},
     {"recompute", NULL,
      "Keep the layers' inputs alone and compute the rest again: less memory, the same result", 1,

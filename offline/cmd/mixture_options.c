@@ -33,10 +33,9 @@ static lcf_status parse_rec_share(void *share, const char *text, lcf_err *err)
 const lcf_option lcf_sources_rows[] = {
     {"source", "SOURCE",
      "KIND[:PATH][,weight=W][,share=S][,part=P][,rows=N][,hold=H][,group=rec|general]; may be "
-     "given "
-     "several times. Kinds of the dataset: decide, explain, next, rating, session, cot:STORE; of "
-     "files: "
-     "alpaca, sharegpt, openai, text (default: decide and explain, one row to three)",
+     "given several times. Kinds of the dataset: decide, explain, next, rating, session, "
+     "cot:STORE; of "
+     "files: alpaca, sharegpt, openai, text (default: decide and explain, one row to three)",
      5, LCF_OPT_CALL(add_source)},
     {"mix", "rec=R",
      "Share of the recommendation sources together (default: by weights and shares)", 5,

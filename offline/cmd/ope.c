@@ -42,8 +42,7 @@ static const lcf_option OPTIONS[] = {
     {"target", "POLICY",
      "The policy in question, unless the log has target probabilities: uniform; logging (the log's "
      "own, a check); estimated:PATH (the shares of actions by position in another log); "
-     "scores:PATH "
-     "(a request log with another ranker's scores); popular or best (simulated logs)",
+     "scores:PATH (a request log with another ranker's scores); popular or best (simulated logs)",
      1, LCF_OPT_TEXT(run.source.target)},
     {"temperature", "T",
      "With scores:PATH: 0 ranks by score, above 0 draws lists in proportion to exp(score / T) "
@@ -68,22 +67,19 @@ static const lcf_option OPTIONS[] = {
     {"tune", "RULE",
      "How lambda is chosen for estimators that shrink weights, by the smallest bound on the mean "
      "squared error: bound (with an allowance for the error of the bias estimate) or direct "
-     "(without) "
-     "(default bound)",
+     "(without) (default bound)",
      3,
      LCF_OPT_CHOICE(run.ope.tuning, {"bound", LCF_OPE_TUNE_BOUND},
                     {"direct", LCF_OPE_TUNE_DIRECT})},
     {"position-bias", "METHOD",
      "How the examination of positions is estimated: weighted (rewards weighted by propensities) "
-     "or "
-     "em (regression EM, needs no propensities) (default weighted)",
+     "or em (regression EM, needs no propensities) (default weighted)",
      3,
      LCF_OPT_CHOICE(run.ope.position_bias, {"weighted", LCF_POSITION_BIAS_WEIGHTED},
                     {"em", LCF_POSITION_BIAS_EM})},
     {"allow-zero-propensity", NULL,
      "Drop and count rows of propensity 0; accept and count target mass on actions that the "
-     "logging "
-     "policy cannot show",
+     "logging policy cannot show",
      4, LCF_OPT_FLAG(run.source.options.allow_zero_propensity)},
     {"allow-bad-rows", NULL, "Drop and count rows that cannot be read", 4,
      LCF_OPT_FLAG(run.source.options.allow_bad_rows)},

@@ -134,11 +134,7 @@ int lcf_cmd_prepare(int argc, char **argv)
     }
     if (named > BAD_ROWS_NAMED_MAX)
         fprintf(stderr, "... and %zu more rows like these\n", named - BAD_ROWS_NAMED_MAX);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.prepare.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("prepare", status, &err);
+    return lcf_cmd_finish("prepare", status, stats, a.json, &err);
 }

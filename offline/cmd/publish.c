@@ -62,8 +62,7 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_TEXT(import)},
     {"verify", "DIR",
      "Change nothing: check every file of a generation, or of a root's current one, by SHA-256, "
-     "and "
-     "that it opens",
+     "and that it opens",
      2, LCF_OPT_TEXT(verify)},
     {"force", NULL, "Also when the gate failed, or when nothing changed", 3,
      LCF_OPT_FLAG(publish.force)},

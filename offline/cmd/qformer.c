@@ -166,11 +166,7 @@ int lcf_cmd_qformer(int argc, char **argv)
         lcf_stop_install();
         status = lcf_qformer_step(&report, &current, &a.qformer, &err);
     }
-    if (!status) {
+    if (!status)
         print_summary(report, a.qformer.out, current);
-        if (a.json)
-            status = lcf_cmd_print_json(report, &err);
-    }
-    json_decref(report);
-    return lcf_cli_finish("qformer", status, &err);
+    return lcf_cmd_finish("qformer", status, report, a.json, &err);
 }

@@ -25,8 +25,7 @@ static const lcf_option OPTIONS[] = {
      LCF_REQUIRED},
     {"codes", "DIR",
      "Made by `llmcf codes`: examples go by the bits in which the codes of users and of items "
-     "agree, "
-     "instead of --by",
+     "agree, instead of --by",
      1, LCF_OPT_TEXT(retrieve.codes_dir)},
     {"out", "DIR", "The examples of every row; replaced in one step", 1,
      LCF_OPT_TEXT(retrieve.out_dir), LCF_REQUIRED},
@@ -118,11 +117,7 @@ int lcf_cmd_retrieve(int argc, char **argv)
     lcf_flush_denormals(); /* as the workers do */
     if (!status)
         status = lcf_retrieve_run(&stats, &current, &a.retrieve, &err);
-    if (!status) {
+    if (!status)
         print_summary(stats, a.retrieve.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("retrieve", status, &err);
+    return lcf_cmd_finish("retrieve", status, stats, a.json, &err);
 }

@@ -48,11 +48,6 @@ static const char DOC[] =
     "Example:\n"
     "  llmcf score-cot --input reason4rec_cot.jsonl --weights weights.json";
 
-static double real(const json_t *report, const char *key)
-{
-    return json_real_value(json_object_get(report, key));
-}
-
 static void print_summary(const json_t *report)
 {
     const json_t *bounds = json_object_get(report, "interval");
@@ -60,12 +55,12 @@ static void print_summary(const json_t *report)
     fprintf(stderr,
             "%lld prompts: %.4f of the pairs in order [%.4f, %.4f], the best against the worst "
             "%.4f\n",
-            lcf_cmd_count(report, "prompts"), real(report, "accuracy"),
+            lcf_cmd_count(report, "prompts"), lcf_cmd_real(report, "accuracy"),
             json_real_value(json_array_get(bounds, 0)), json_real_value(json_array_get(bounds, 1)),
-            real(report, "best_against_worst"));
+            lcf_cmd_real(report, "best_against_worst"));
     fprintf(stderr, "  mean of the halvings %.4f, the best against the worst %.4f; unfitted %.4f\n",
-            real(report, "accuracy_of_splits"), real(report, "best_against_worst_of_splits"),
-            real(report, "unfitted"));
+            lcf_cmd_real(report, "accuracy_of_splits"),
+            lcf_cmd_real(report, "best_against_worst_of_splits"), lcf_cmd_real(report, "unfitted"));
 }
 
 int lcf_cmd_score_cot(int argc, char **argv)
@@ -79,11 +74,7 @@ int lcf_cmd_score_cot(int argc, char **argv)
     lcf_stop_install();
     if (!status)
         status = lcf_rationale_measure(&report, &a.o, &err);
-    if (!status) {
+    if (!status)
         print_summary(report);
-        if (a.json)
-            status = lcf_cmd_print_json(report, &err);
-    }
-    json_decref(report);
-    return lcf_cli_finish("score-cot", status, &err);
+    return lcf_cmd_finish("score-cot", status, report, a.json, &err);
 }

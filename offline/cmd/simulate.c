@@ -76,11 +76,7 @@ int lcf_cmd_simulate(int argc, char **argv)
         lcf_stop_install();
         status = lcf_simulate(&stats, &current, &a.simulate, &err);
     }
-    if (!status) {
+    if (!status)
         print_summary(stats, &a.simulate, current);
-        if (a.json)
-            status = lcf_cmd_print_json(stats, &err);
-    }
-    json_decref(stats);
-    return lcf_cli_finish("simulate", status, &err);
+    return lcf_cmd_finish("simulate", status, stats, a.json, &err);
 }

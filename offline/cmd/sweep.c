@@ -84,11 +84,7 @@ int lcf_cmd_sweep(int argc, char **argv)
         lcf_stop_install();
         status = lcf_sweep(&results, &a.sweep, &err);
     }
-    if (!status) {
+    if (!status)
         print_summary(results, a.sweep.out_dir);
-        if (a.json)
-            status = lcf_cmd_print_json(results, &err);
-    }
-    json_decref(results);
-    return lcf_cli_finish("sweep", status, &err);
+    return lcf_cmd_finish("sweep", status, results, a.json, &err);
 }

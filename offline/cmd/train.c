@@ -121,8 +121,7 @@ static const lcf_option OPTIONS[] = {
      2, LCF_OPT_REAL(train.params.code_scale, 1e-6, 1e6)},
     {"soft-epochs", "N",
      "Of the same: the share of a code's elements that training sees as 1 or -1 grows to all "
-     "within "
-     "N epochs (default 0: all from the first)",
+     "within N epochs (default 0: all from the first)",
      2, LCF_OPT_WHOLE(train.params.soft_epochs, 0, LCF_TRAIN_EPOCHS_MAX)},
     {"order", "NAME",
      "In which a row's examples are read: key (as good as random), similarity (the most similar "
@@ -178,11 +177,6 @@ static void check(void *input, struct argp_state *state)
     lcf_train_params_settle(&o->params, o->backbone);
 }
 
-static double real(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
 static void print_summary(const json_t *report, const char *out, bool current)
 {
     const json_t *seed;
@@ -193,11 +187,11 @@ static void print_summary(const json_t *report, const char *out, bool current)
             json_string_value(json_object_get(report, "side")), lcf_cmd_count(report, "best_seed"));
     fprintf(stderr, "  %10s %7s %10s %10s %10s %12s %11s\n", "seed", "epochs", "valid AUC",
             "test AUC", "log loss", "seconds", "samples/s");
-    json_array_foreach(json_object_get(report, "seeds"), i, seed)
-        fprintf(stderr, "  %10lld %7zu %10.4f %10.4f %10.4f %12.1f %11.0f\n",
-                lcf_cmd_count(seed, "seed"), json_array_size(json_object_get(seed, "epochs")),
-                real(seed, "valid_auc"), real(seed, "test_auc"), real(seed, "test_logloss"),
-                real(seed, "seconds"), real(seed, "samples_per_s"));
+    json_array_foreach(json_object_get(report, "seeds"), i, seed) fprintf(
+        stderr, "  %10lld %7zu %10.4f %10.4f %10.4f %12.1f %11.0f\n", lcf_cmd_count(seed, "seed"),
+        json_array_size(json_object_get(seed, "epochs")), lcf_cmd_real(seed, "valid_auc"),
+        lcf_cmd_real(seed, "test_auc"), lcf_cmd_real(seed, "test_logloss"),
+        lcf_cmd_real(seed, "seconds"), lcf_cmd_real(seed, "samples_per_s"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force trains again)\n");
 }
@@ -223,11 +217,7 @@ int lcf_cmd_train(int argc, char **argv)
         lcf_stop_install();
         status = lcf_train(&report, &current, &a.train, &err);
     }
-    if (!status) {
+    if (!status)
         print_summary(report, a.train.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(report, &err);
-    }
-    json_decref(report);
-    return lcf_cli_finish("train", status, &err);
+    return lcf_cmd_finish("train", status, report, a.json, &err);
 }

@@ -167,11 +167,7 @@ int lcf_cmd_train_next(int argc, char **argv)
         lcf_stop_install();
         status = lcf_train_next(&report, &current, &a.train, &err);
     }
-    if (!status) {
+    if (!status)
         print_summary(report, a.train.out_dir, current);
-        if (a.json)
-            status = lcf_cmd_print_json(report, &err);
-    }
-    json_decref(report);
-    return lcf_cli_finish("train-next", status, &err);
+    return lcf_cmd_finish("train-next", status, report, a.json, &err);
 }

@@ -65,8 +65,7 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_FLAG(tune.force)},
     {"reuse", NULL,
      "Keep a model that these options made from an earlier dataset, and with it every record that "
-     "it "
-     "wrote",
+     "it wrote",
      4, LCF_OPT_FLAG(tune.reuse)},
     {"dry-run", NULL,
      "Read the sources, print the mixture's rows, tokens and what the cutoff takes, and stop", 4,

@@ -13,16 +13,6 @@
 
 static const char *const API_NAMES[] = {"chat", "completions"};
 
-lcf_status lcf_openai_api_parse(lcf_openai_api *out, const char *name, lcf_err *err)
-{
-    for (int i = 0; i < 2; i++)
-        if (!strcmp(name, API_NAMES[i])) {
-            *out = (lcf_openai_api)i;
-            return LCF_OK;
-        }
-    return LCF_FAIL(err, LCF_EUSAGE, "no API '%s'; there are chat and completions", name);
-}
-
 const char *lcf_openai_path(lcf_openai_api api)
 {
     return api == LCF_OPENAI_CHAT ? "/chat/completions" : "/completions";

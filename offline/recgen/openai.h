@@ -14,8 +14,6 @@
 typedef enum lcf_openai_api { LCF_OPENAI_CHAT = 0, LCF_OPENAI_COMPLETIONS = 1 } lcf_openai_api;
 #define LCF_OPENAI_MODEL_BYTES 128
 
-/* errors: EUSAGE no such API */
-lcf_status lcf_openai_api_parse(lcf_openai_api *out, const char *name, lcf_err *err);
 /* "/chat/completions" or "/completions": what follows the base of the API. */
 const char *lcf_openai_path(lcf_openai_api api);
 /* The identity of a remote model in the keys of records: "chat:NAME" or "completions:NAME". */

@@ -21,8 +21,7 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_REAL(options.tolerance, 0.0, 1.0)},
     {"every", "N",
      "Compare one candidate in N (default 1): finding examples by plain loops takes about 10 ms "
-     "for "
-     "100,000 of them",
+     "for 100,000 of them",
      1, LCF_OPT_WHOLE(options.every, 1, 1000000000)},
     {"json", NULL, "The result as one JSON object", 2, LCF_OPT_FLAG(json)},
     {NULL, "LOG...", NULL, 0, LCF_OPT_TEXTS(logs), LCF_REQUIRED},

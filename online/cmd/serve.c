@@ -54,8 +54,8 @@ static const lcf_option OPTIONS[] = {
     {"queue", "N", "Requests that wait for a worker; more are 429 (default 256)", 3,
      LCF_OPT_WHOLE(queue_max, 0, 100000)},
     {"deadline", "MS",
-     "Of a request that names none in " LCF_TIMEOUT_HEADER ", in milliseconds; a request that "
-     "waited longer for a worker is 429 (default 0: none)",
+     "Of a request that names none in " LCF_TIMEOUT_HEADER
+     ", in milliseconds; a request that waited longer for a worker is 429 (default 0: none)",
      3, LCF_OPT_PARSED(deadline_s, parse_deadline)},
     {"token-file", "FILE", "Bearer tokens, one a line, that everything but health asks for", 3,
      LCF_OPT_TEXT(token_file)},
@@ -69,8 +69,7 @@ static const lcf_option OPTIONS[] = {
      4, LCF_OPT_TEXT(arms)},
     {"shadow", "ARM=FILE",
      "Let another arm score what is logged, too, when nobody else wants the processor, into a log "
-     "of "
-     "its own for `llmcf ope --target scores:FILE`",
+     "of its own for `llmcf ope --target scores:FILE`",
      4, LCF_OPT_TEXT(shadow)},
     {"request-log", "FILE",
      "Append what was asked and shown, a JSON line each (schemas/request_log.md), for `llmcf ope`; "
