@@ -1,6 +1,7 @@
 /*
  * llmcf: one program, many verbs. A verb that is not built in here but stands beside this program
- * as llmcf-<verb> (rank, serve and others, which belong to the online side) is executed in its place.
+ * as llmcf-<verb> (rank, serve and others, which belong to the online side) is executed in its
+ * place.
  */
 #include "common/base/cli.h"
 #include "common/base/mem.h"
