@@ -104,3 +104,34 @@ char *fixture_data(const char *name)
     snprintf(path, sizeof(path), "%s/llama/%s", data, name);
     return lcf_path_exists(path) ? lcf_strdup(path) : NULL;
 }
+
+lcf_llama *fixture_open(const char *path, const fixture_options *options)
+{
+    lcf_err err = LCF_ERR_INIT;
+    lcf_llama *m;
+
+    fixture_write(path, options);
+    assert_ok(lcf_llama_open(&m, path, &err), &err);
+    return m;
+}
+
+void fixture_ids(uint32_t *ids, size_t n, const lcf_llama *m, uint64_t seed)
+{
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, seed, 0);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (uint32_t)lcf_rng_below(&rng, m->config.vocab_n);
+}
+
+void fixture_feed(lcf_llama_session *s, const uint32_t *ids, size_t n, uint32_t seq,
+                  const float **logits)
+{
+    lcf_llama_token batch[64];
+    lcf_err err = LCF_ERR_INIT;
+
+    assert_in_range(n, 1, 64);
+    for (size_t i = 0; i < n; i++)
+        batch[i] = (lcf_llama_token){ids[i], seq, i + 1 == n};
+    assert_ok(lcf_llama_decode(logits, s, batch, n, &err), &err);
+}

@@ -24,6 +24,16 @@ typedef struct fixture_options {
 /* Writes a model with random weights of about unit gain. Fails the test on any error. */
 void fixture_write(const char *path, const fixture_options *options);
 
+/* ... and opens it. lcf_llama_close() closes it. */
+lcf_llama *fixture_open(const char *path, const fixture_options *options);
+
+/* Ids of its vocabulary, drawn. */
+void fixture_ids(uint32_t *ids, size_t n, const lcf_llama *m, uint64_t seed);
+
+/* Decodes at most 64 ids of one sequence; *logits: of the last. */
+void fixture_feed(lcf_llama_session *s, const uint32_t *ids, size_t n, uint32_t seq,
+                  const float **logits);
+
 /* "$LCF_DATA/llama/<name>", or NULL (skip) where the shared data is absent. free() releases it. */
 char *fixture_data(const char *name);
 
