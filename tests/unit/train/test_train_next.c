@@ -394,7 +394,7 @@ static void test_bad_options(void **state)
     lcf_err err = LCF_ERR_INIT;
 
     o.seeds[1] = o.seeds[0];
-    assert_int_equal(lcf_train_next(NULL, NULL, &o, &err), LCF_EINVAL);
+    assert_int_equal(lcf_train_next(NULL, NULL, &o, &err), LCF_EUSAGE);
     assert_non_null(strstr(err.text, "twice"));
     o = options_of(*state, "sasrec");
     o.params.negatives = 0;
