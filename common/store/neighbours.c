@@ -218,18 +218,32 @@ static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
     return lcf_bundle_commit(w, err);
 }
 
+/* Opening examples does not know how many items there are. */
+static lcf_status check_inputs(const lcf_embeddings *items, const lcf_examples *e, lcf_err *err)
+{
+    if (items->dim != e->text_dim)
+        return LCF_FAIL(err, LCF_EINVAL, "item vectors of %zu dimensions, examples of %zu",
+                        items->dim, e->text_dim);
+    for (size_t x = 0; x < e->n; x++)
+        for (size_t i = 0; i < e->history_n[x]; i++)
+            if (e->history[x * LCF_HISTORY_MAX + i] >= items->n)
+                return LCF_FAIL(err, LCF_EINVAL,
+                                "example %zu has item %u in its history, there are vectors of %zu: "
+                                "examples and items of different datasets",
+                                x, e->history[x * LCF_HISTORY_MAX + i], items->n);
+    return LCF_OK;
+}
+
 lcf_status lcf_neighbours_save(bool *written, const char *path, const lcf_embeddings *items,
                                const lcf_examples *e, lcf_err *err)
 {
     lists l = {.items = items, .e = e};
     size_t pairs;
-    lcf_status status;
+    lcf_status status = check_inputs(items, e, err);
 
     *written = false;
-    if (items->dim != e->text_dim)
-        return LCF_FAIL(err, LCF_EINVAL, "item vectors of %zu dimensions, examples of %zu",
-                        items->dim, e->text_dim);
-    status = lcf_target_groups_create(&l.targets, e, err);
+    if (!status)
+        status = lcf_target_groups_create(&l.targets, e, err);
     if (status)
         return status;
     *written = lcf_mul_size(&pairs, items->n, l.targets->n) && pairs <= LCF_NEIGHBOURS_PAIRS_MAX;

@@ -55,7 +55,7 @@ typedef struct lcf_neighbours {
 #define LCF_NEIGHBOURS_PAIRS_MAX ((size_t)4000000000)
 
 /* cost: one matrix product of items and targets. *written: false where save declined. errors:
- * ENOMEM, EIO, ENOSPC */
+ * EINVAL examples of other items; ENOMEM, EIO, ENOSPC */
 lcf_status lcf_neighbours_save(bool *written, const char *path, const lcf_embeddings *items,
                                const lcf_examples *e, lcf_err *err);
 /* errors: as lcf_bundle_open; EFORMAT of other numbers of items or examples, or labels mixed up */

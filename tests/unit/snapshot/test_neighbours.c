@@ -263,6 +263,25 @@ static void of_another_index(void **state)
     fixture_close(&f);
 }
 
+/* A dataset with fewer items: the histories of examples lead beyond them. */
+static void of_other_items(void **state)
+{
+    fixture f;
+    char *path;
+    bool written = true;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    fixture_open(&f, 8, 15, 40);
+    path = lcf_path_join(f.dir, "again.lcf");
+    f.items.n = 2;
+    assert_int_equal(lcf_neighbours_save(&written, path, &f.items, &f.examples, &err), LCF_EINVAL);
+    assert_false(written);
+    assert_false(lcf_path_exists(path));
+    free(path);
+    fixture_close(&f);
+}
+
 static void out_of_memory(void **state)
 {
     fixture f;
@@ -302,6 +321,7 @@ int main(void)
         cmocka_unit_test(more_examples_than_items),
         cmocka_unit_test(histories_of_their_own),
         cmocka_unit_test(of_another_index),
+        cmocka_unit_test(of_other_items),
         cmocka_unit_test(out_of_memory),
     };
 
