@@ -90,6 +90,9 @@ static lcf_status gather(knowledge_step *s, lcf_err *err)
         lcf_cot_parts parts;
 
         status = lcf_cot_store_get(&record, s->store, e->key[i], err);
+        if (status == LCF_ENOTFOUND)
+            status = LCF_FAIL(err, status, "%s has no record of example %zu of %s; index again",
+                              s->o->cot_dir, i, s->o->examples_dir);
         if (status)
             break;
         parts = lcf_cot_parts_of((lcf_str){record->text, strlen(record->text)},

@@ -107,6 +107,7 @@ expect 0 "profiles of" "$LLMCF" knowledge --dataset dataset --vectors vectors --
 expect 0 "up to date, nothing done" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge
 expect 0 "" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot cot --out knowledge-2 --threads 1
 cmp -s knowledge/knowledge.lcf knowledge-2/knowledge.lcf || fail "knowledge depends on the threads"
+expect 1 "copy has no record of example" "$LLMCF" knowledge --dataset dataset --vectors vectors --examples examples --cot copy --out x
 expect 0 "best seed" "$LLMCF" train --dataset dataset --vectors vectors --knowledge knowledge --side kar --epochs 1 --seeds 1 --out kar
 expect 2 "--side kar needs --knowledge" "$LLMCF" train --dataset dataset --vectors vectors --side kar --out kar
 for kind in hnsw ivf sq8; do
