@@ -280,6 +280,7 @@ static void check_round_trip(const char *arm)
     assert_memory_equal(before, after, f.world.rows_n * sizeof(float));
     assert_int_equal(lcf_ranker_save(opened, PATH ".again", NULL), LCF_OK);
     assert_same_files(PATH, PATH ".again");
+    remove(PATH ".again");
     lcf_ranker_free(opened);
     fixture_close(&f);
 }
