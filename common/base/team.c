@@ -41,9 +41,7 @@ typedef struct member {
 
 struct lcf_team {
     size_t threads, started;
-    member *members;  /* [threads]: the caller is member 0 */
-    pthread_t caller; /* that member 0 is known as, if `called` */
-    bool called;
+    member *members;   /* [threads]: the caller is member 0 */
     cpu_set_t allowed; /* the processors of whoever made the team */
     _Atomic(lcf_team_task) task;
     _Atomic(void *) arg;
@@ -182,21 +180,15 @@ static bool help_late(member *me)
     return found;
 }
 
-/* The thread of a member makes itself known. */
+/* The thread of a member makes itself known. A thread is told from another by its clock, in which
+ * is its tid: pthread_self() of one that has ended may be that of the next. */
 static void introduce(member *m)
 {
     clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
 
     pthread_getcpuclockid(pthread_self(), &clock);
-    atomic_store(&m->clock, clock);
-    atomic_store(&m->tid, gettid());
-}
-
-static void introduce_caller(lcf_team *t)
-{
-    t->caller = pthread_self();
-    t->called = true;
-    introduce(&t->members[0]);
+    if (atomic_exchange(&m->clock, clock) != clock)
+        atomic_store(&m->tid, gettid());
 }
 
 /* ---- work --------------------------------------------------------------------------------- */
@@ -342,8 +334,7 @@ void lcf_team_run(lcf_team *t, size_t tasks_n, lcf_team_task task, void *arg)
         return;
     }
     LCF_ASSERT(tasks_n <= LCF_TEAM_TASKS_MAX);
-    if (!t->called || !pthread_equal(t->caller, pthread_self()))
-        introduce_caller(t);
+    introduce(&t->members[0]);
     atomic_store(&t->task, task);
     atomic_store(&t->arg, arg);
     atomic_store(&t->done, 0);

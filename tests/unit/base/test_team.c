@@ -130,6 +130,47 @@ static void test_disturbed(void **state)
     lcf_team_free(team);
 }
 
+enum { GUEST_PHASES = 50 };
+
+typedef struct guest {
+    lcf_team *team;
+    watch *watch;
+    pthread_t thread;
+} guest;
+
+static void *run_as_guest(void *arg)
+{
+    guest *g = arg;
+
+    for (size_t phase = 0; phase < GUEST_PHASES; phase++)
+        lcf_team_run(g->team, DISTURBED_TASKS, busy_task, g->watch);
+    return NULL;
+}
+
+/* Callers one after the other, each likely to be known to pthreads as the one before, which is
+ * gone. */
+static void test_guests(void **state)
+{
+    enum { GUESTS = 4 };
+    pthread_t disturber;
+    lcf_err err = LCF_ERR_INIT;
+    watch w = {.bound = 0};
+    guest g = {.watch = &w};
+
+    (void)state;
+    assert_ok(lcf_team_create(&g.team, 2, &err), &err);
+    atomic_store(&disturbing, true);
+    assert_int_equal(pthread_create(&disturber, NULL, disturb, NULL), 0);
+    for (size_t i = 1; i <= GUESTS; i++) {
+        assert_int_equal(pthread_create(&g.thread, NULL, run_as_guest, &g), 0);
+        assert_int_equal(pthread_join(g.thread, NULL), 0);
+        assert_int_equal(atomic_load(&w.runs), i * GUEST_PHASES * DISTURBED_TASKS);
+    }
+    atomic_store(&disturbing, false);
+    assert_int_equal(pthread_join(disturber, NULL), 0);
+    lcf_team_free(g.team);
+}
+
 static void test_alone(void **state)
 {
     lcf_err err = LCF_ERR_INIT;
@@ -168,9 +209,8 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_phases),
-        cmocka_unit_test(test_disturbed),
-        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_phases),        cmocka_unit_test(test_disturbed),
+        cmocka_unit_test(test_guests),        cmocka_unit_test(test_alone),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
