@@ -183,6 +183,32 @@ static lcf_status describe(tuning *t, lcf_err *err)
     return status;
 }
 
+static bool is_binary(const tuning *t)
+{
+    return t->o->train.objective == LCF_TRAIN_BINARY_CROSS_ENTROPY;
+}
+
+/* A binary objective takes sources whose last word can be Yes or No: an explanation ends with one,
+ * too, but behind the decision that it was given. */
+static lcf_status check_sources(const tuning *t, lcf_err *err)
+{
+    static const bool decides[LCF_SOURCE_KINDS_N] = {
+        [LCF_SOURCE_DECIDE] = true,   [LCF_SOURCE_SESSION] = true, [LCF_SOURCE_ALPACA] = true,
+        [LCF_SOURCE_SHAREGPT] = true, [LCF_SOURCE_OPENAI] = true,
+    };
+
+    for (size_t i = 0; is_binary(t) && i < lcf_sources_n(t->sources); i++) {
+        const lcf_source_spec *spec = lcf_sources_info(t->sources, i).spec;
+
+        if (!decides[spec->kind])
+            return LCF_FAIL(err, LCF_EUSAGE,
+                            "source '%s' answers neither Yes nor No, as --objective bce takes "
+                            "them; give it sources of kind decide",
+                            lcf_source_kind_name(spec->kind));
+    }
+    return LCF_OK;
+}
+
 static lcf_status open_inputs(tuning *t, lcf_err *err)
 {
     const lcf_tune_options *o = t->o;
@@ -195,6 +221,8 @@ static lcf_status open_inputs(tuning *t, lcf_err *err)
     if (!status)
         status =
             lcf_sources_open(&t->sources, o->dataset ? &t->d : NULL, t->related, &sources, err);
+    if (!status)
+        status = check_sources(t, err);
     if (!status)
         status = lcf_pool_create(&t->pool, o->threads, err);
     return status;
@@ -232,11 +260,6 @@ static lcf_status check_config(const lcf_llama_config *c, lcf_err *err)
                         "the heads, and the heads of the kv heads",
                         c->dim, c->heads_n, c->kv_heads_n);
     return LCF_OK;
-}
-
-static bool is_binary(const tuning *t)
-{
-    return t->o->train.objective == LCF_TRAIN_BINARY_CROSS_ENTROPY;
 }
 
 /* The pieces that a binary objective tells apart; the logit is that of Yes. */
