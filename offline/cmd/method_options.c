@@ -1,25 +1,9 @@
 /* Options of training a language model; see the header. */
 #include "offline/cmd/method_options.h"
 
-#include "common/base/progress.h"
 #include "offline/cmd/rows.h"
 
-#include <string.h>
-
 typedef lcf_tune_options arguments;
-
-/* bf16 is refused nowhere: f32 does the same with more time. */
-static lcf_status parse_precision(void *precision, const char *text, lcf_err *err)
-{
-    const bool bf16 = !strcmp(text, "bf16");
-
-    if (!bf16 && strcmp(text, "f32"))
-        return LCF_FAIL(err, LCF_EUSAGE, "must be f32 or bf16, not '%s'", text);
-    if (bf16 && !lcf_bf16_fast())
-        lcf_log(LCF_LOG_WARN, "precision wanted=bf16 taken=f32 reason='no AVX512-BF16 here'");
-    *(lcf_precision *)precision = bf16 && lcf_bf16_fast() ? LCF_PRECISION_BF16 : LCF_PRECISION_F32;
-    return LCF_OK;
-}
 
 const lcf_option lcf_method_rows[] = {
     {"objective", "NAME",
@@ -47,7 +31,7 @@ const lcf_option lcf_method_rows[] = {
     {"precision", "NAME",
      "Of products: f32, or bf16 with f32 weights and sums; a processor without bf16 products takes "
      "f32 (default f32)",
-     1, LCF_OPT_PARSED(train.precision, parse_precision)},
+     1, LCF_OPT_PARSED(train.precision, lcf_cmd_parse_precision)},
     {"recompute", NULL,
      "Keep the layers' inputs alone and compute the rest again: less memory, the same result", 1,
      LCF_OPT_FLAG(train.checkpointing)},

@@ -50,9 +50,11 @@
 /* clang-format on */
 
 /* For LCF_OPT_PARSED: into an lcf_stops; a uint64_t from "20G" and the like; an lcf_gguf_type that
- * can be written. errors: EUSAGE */
+ * can be written; an lcf_precision that is fast here, so that a manifest names what is computed.
+ * errors: EUSAGE */
 lcf_status lcf_cmd_parse_stop(void *stops, const char *text, lcf_err *err);
 lcf_status lcf_cmd_parse_bytes(void *bytes, const char *text, lcf_err *err);
 lcf_status lcf_cmd_parse_type(void *type, const char *text, lcf_err *err);
+lcf_status lcf_cmd_parse_precision(void *precision, const char *text, lcf_err *err);
 
 #endif

@@ -155,11 +155,6 @@ static lcf_status create_llama(lcf_ilm_trainer *t, const lcf_llama *m, lcf_err *
 
     o.frozen = true;
     o.precision = t->o.precision;
-    if (o.precision == LCF_PRECISION_BF16 && !lcf_bf16_fast()) {
-        /* emulated it would take many times longer than f32, which loses nothing */
-        lcf_log(LCF_LOG_WARN, "precision wanted=bf16 taken=f32 reason='no AVX512-BF16 here'");
-        o.precision = LCF_PRECISION_F32;
-    }
     o.seed = t->o.seed;
     return lcf_llama_trainer_from(&t->llama, m, &o, err);
 }

@@ -47,6 +47,7 @@ expect 1 'unknown placeholder {film}' "$LLMCF" $COMPLETE --soft random/adapter.l
 expect 2 'go together' "$LLMCF" $COMPLETE --prompt x
 expect 2 'needs the Q-Former of phase 1' "$LLMCF" ilm $ILM --arm qformer --out x
 expect 2 'has no Q-Former' "$LLMCF" ilm $ILM --qformer mf --out x
+expect 2 '--precision: must be f32 or bf16' "$LLMCF" ilm $ILM --precision f16 --out x
 expect 2 'given twice' "$LLMCF" ilm $ILM --seeds 1,2,1 --out x
 expect 2 'or --no-bos' "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt x --no-bos
 expect 2 "'love=1'" "$LLMCF" ilm $ILM --tasks love=1 --out x
