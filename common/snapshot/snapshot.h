@@ -10,7 +10,7 @@
  *                          fields.lcf        where the data has fields of its own
  *                          text_encoder.lcf  where the item vectors came with a lexical encoder
  *                          arms/<name>.lcf
- *                          tokens/<name>.lcf  of arms that have tokens
+ *                          tokens/<name>.lcf  of arms that have constants of items and examples
  *   <root>/current -> <generation>         moved atomically by publish
  *   <root>/publish.lock                    held by the one who changes the root
  *   <root>/history.jsonl                   every move of `current`

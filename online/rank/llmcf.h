@@ -111,7 +111,8 @@ typedef struct lcf_rank_result {
     const char *degraded; /* NULL, or why this is not the arm's full answer: "unknown_item" (scored
                              as an item without features: it is not described, or its text cannot be
                              read here), "no_examples" and "deadline" (the
-                             backbone's score) */
+                             backbone's score; of a described item in an arm that
+                             reads no examples, "deadline": without its text) */
     const lcf_rank_example *examples; /* with explain */
     size_t examples_n;                /* used for the score; 0 in a backbone arm */
     float score_no_examples; /* of lcf_rank_explain: the score, had no example been found */
