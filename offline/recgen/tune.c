@@ -262,12 +262,23 @@ static lcf_status check_config(const lcf_llama_config *c, lcf_err *err)
     return LCF_OK;
 }
 
+/* Answers stand behind a space, but for those of conversations in Alpaca's template. */
+static bool answers_plain(const tuning *t)
+{
+    bool plain = lcf_sources_get_options(t->sources)->chat == LCF_CHAT_ALPACA;
+
+    for (size_t i = 0; i < lcf_sources_n(t->sources); i++)
+        plain = plain && lcf_sources_info(t->sources, i).spec->kind != LCF_SOURCE_DECIDE;
+    return plain;
+}
+
 /* The pieces that a binary objective tells apart; the logit is that of Yes. */
 static lcf_status find_answers(tuning *t, lcf_llama_train_options *train, lcf_err *err)
 {
-    static const char *const texts[] = {" Yes", " No"};
-    lcf_status status =
-        is_binary(t) ? lcf_answers_find(&t->answers, t->tokenizer, texts, 2, err) : LCF_OK;
+    static const char *const plain[] = {"Yes", "No"}, *const spaced[] = {" Yes", " No"};
+    lcf_status status = is_binary(t) ? lcf_answers_find(&t->answers, t->tokenizer,
+                                                        answers_plain(t) ? plain : spaced, 2, err)
+                                     : LCF_OK;
 
     train->positive = t->answers.ids[0];
     return status;

@@ -42,6 +42,11 @@ for source in "" "--source decide --source explain" "--source next"; do # withou
     expect 2 'neither Yes nor No' "$LLMCF" tune --dataset dataset --model base/recgen.gguf $source --cutoff 200 --objective bce \
         --steps 2 --out x
 done
+jq -n '[range(16) | {instruction: "Good?", input: "\(.)", output: (if . % 2 == 0 then "Yes." else "No." end)}]' >answers.json
+for chat in alpaca recgen; do
+    expect 0 '2 steps' "$LLMCF" tune --model base/recgen.gguf --source alpaca:answers.json,hold=0 --chat $chat --loss answer --cutoff 200 \
+        --objective bce --steps 2 --out answers-$chat
+done
 printf '[{"instruction": "Hi", "output": "Hello"}, {"instruction": "Bye", "output": "Bye"}]' >greetings.json
 expect 1 'neither Yes nor No' "$LLMCF" tune --dataset dataset --model base/recgen.gguf --source alpaca:greetings.json,hold=0 --cutoff 200 --objective bce \
     --steps 2 --out x
