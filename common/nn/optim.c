@@ -134,8 +134,6 @@ void lcf_adam_step(lcf_adam *a, lcf_params *p, const lcf_grads *g, float learnin
     lcf_adam_advance(a);
 }
 
-/* ---- SGD ---- */
-
 /* ---- the average of the weights ---- */
 
 lcf_status lcf_ema_init(lcf_ema *e, const lcf_params *p, float decay, lcf_err *err)
