@@ -55,6 +55,10 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
             err, LCF_EINVAL,
             "an average of the weights looks at every row of every table in every step, "
             "sparse updates only at those of the batch: choose one");
+    if (o->head_norm && p->batch < 2)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "batch normalisation of one row leaves nothing of it: give batches of 2 or "
+                        "more");
     if (!(p->code_scale > 0.0 && p->code_scale < INFINITY))
         return LCF_FAIL(err, LCF_EINVAL, "code scale %g is out of range", p->code_scale);
     if (!(p->plateau > 0.0 && p->plateau <= 1.0) || !(p->clip >= 0.0 && p->clip < INFINITY))

@@ -89,6 +89,9 @@ expect 2 '--side ict needs --vectors' "$LLMCF" train --dataset dataset --out x -
 expect 2 '--side ict needs --examples and --retrieved' "$LLMCF" train --dataset dataset --out x --side ict --vectors x
 expect 2 '--seeds takes whole numbers' "$LLMCF" train --dataset dataset --out x --seeds 1,,2
 expect 2 'seed 5 is given twice' "$LLMCF" train --dataset dataset --out x --seeds 5,5
+expect 1 'lr has no head to normalise' "$LLMCF" train --dataset dataset --out x --backbone lr --norm batch
+expect 1 'give batches of 2 or more' "$LLMCF" train --dataset dataset --out x --norm batch --batch 1
+expect 1 'an average of the weights looks at every row' "$LLMCF" train --dataset dataset --out x --ema 0.9 --table-updates sparse
 expect 1 'lr reads no history' "$LLMCF" train --dataset dataset --out x --backbone lr --history-labels
 rm -rf x.partial
 expect 1 'nowhere' "$LLMCF" train --dataset nowhere --out x
