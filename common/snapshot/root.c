@@ -11,6 +11,7 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/base/torn_line.h"
 #include "common/snapshot/snapshot.h"
 
 #include <dirent.h>
@@ -117,8 +118,9 @@ static lcf_status note(const char *root, const char *action, const char *from, c
         status = LCF_FAIL(err, LCF_ENOMEM, "a line of " HISTORY_NAME);
         goto done;
     }
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, bytes.data, bytes.len) != (ssize_t)bytes.len || fsync(fd) < 0)
+    fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0 || !lcf_cut_torn_line(fd) ||
+        write(fd, bytes.data, bytes.len) != (ssize_t)bytes.len || fsync(fd) < 0)
         status = LCF_FAIL_ERRNO(err, "cannot write %s", path);
 done:
     if (fd >= 0)

@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/str.h"
+#include "common/base/torn_line.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,22 +20,7 @@ static char *ledger_path(const char *night_dir)
     return lcf_path_join(night_dir, "steps.jsonl");
 }
 
-/* Takes away a last line without its end: what a crash or a full disk left, the next line would go
- * on in. With the file locked: steps may end side by side. */
-static bool cut_torn_line(int fd)
-{
-    const off_t end = lseek(fd, 0, SEEK_END);
-    off_t at = end;
-    char last;
-
-    for (; at > 0; at--)
-        if (pread(fd, &last, 1, at - 1) != 1)
-            return false;
-        else if (last == '\n')
-            break;
-    return end >= 0 && (at == end || ftruncate(fd, at) == 0);
-}
-
+/* With the file locked: steps may end side by side. */
 static lcf_status append(const char *path, const char *text, size_t n, lcf_err *err)
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -42,7 +28,7 @@ static lcf_status append(const char *path, const char *text, size_t n, lcf_err *
 
     if (fd >= 0)
         errno = ENOSPC; /* what a write means that falls short */
-    if (fd < 0 || flock(fd, LOCK_EX) < 0 || !cut_torn_line(fd) ||
+    if (fd < 0 || flock(fd, LOCK_EX) < 0 || !lcf_cut_torn_line(fd) ||
         write(fd, text, n) != (ssize_t)n || fsync(fd) < 0)
         status = LCF_FAIL_ERRNO(err, "cannot write %s", path);
     if (fd >= 0)

@@ -4,6 +4,7 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "common/base/torn_line.h"
 #include "online/rank/wire.h"
 
 #include <errno.h>
@@ -32,6 +33,23 @@ struct lcf_request_log {
     bool complained;
 };
 
+/* A line that a killed server left torn goes; a log may be a pipe, too, which has none. */
+static bool mend(const lcf_request_log *log, struct stat *info)
+{
+    int fd;
+    bool whole;
+
+    if (fstat(log->fd, info))
+        return false;
+    if (!S_ISREG(info->st_mode))
+        return true;
+    fd = open(log->path, O_RDWR | O_CLOEXEC);
+    whole = fd >= 0 && lcf_cut_torn_line(fd) && !fstat(fd, info);
+    if (fd >= 0)
+        close(fd);
+    return whole;
+}
+
 /* The file and its size; -1 where it cannot be opened. */
 static lcf_status open_file(lcf_request_log *log)
 {
@@ -40,7 +58,12 @@ static lcf_status open_file(lcf_request_log *log)
     log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (log->fd < 0)
         return LCF_EIO;
-    log->bytes = fstat(log->fd, &info) ? 0 : (uint64_t)info.st_size;
+    if (!mend(log, &info)) {
+        close(log->fd);
+        log->fd = -1;
+        return LCF_EIO;
+    }
+    log->bytes = (uint64_t)info.st_size;
     return LCF_OK;
 }
 

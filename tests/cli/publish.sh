@@ -46,6 +46,7 @@ expect 1 "arms/din-ict.lcf: 3000 bytes" "$LLMCF" publish --dataset world/dataset
 [ "$(jq -r .parent snapshots/two/snapshot.json)" = one ] || fail "no parent"
 expect 0 "current -> one" "$LLMCF" rollback --root snapshots
 expect 1 "does not say" "$LLMCF" rollback --root snapshots
+printf '{"time":1,"act' >>snapshots/history.jsonl # as a crash cuts a line
 expect 0 "current -> two" "$LLMCF" rollback --root snapshots --to two
 [ "$(jq -rc '[.action, .from, .to, .gate]' snapshots/history.jsonl | tail -3 | tr '\n' ' ')" = \
     '["publish","one","two","forced"] ["rollback","two","one",null] ["rollback","one","two",null] ' ] || fail "$(cat snapshots/history.jsonl)"
