@@ -108,6 +108,11 @@ lcf_status train_warm_start(lcf_ranker *r, const lcf_dataset *now, const char *d
     lcf_ranker *earlier = NULL;
     lcf_status status = open_earlier(&earlier, dir, seed, err);
 
+    if (!status && lcf_ranker_config_of(r)->head_norm != lcf_ranker_config_of(earlier)->head_norm)
+        status = LCF_FAIL(err, LCF_EINVAL,
+                          "%s: one of the two rankers has batch normalisation, the other none; "
+                          "give the same --norm",
+                          dir);
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && !status; i++)
         status = take_table(to, lcf_ranker_params(earlier), &tables[i], dir, err);
     if (!status)

@@ -458,6 +458,12 @@ static void test_warm_start_of_other_tables(void **state)
     assert_memory_equal(row_of(warm, "history.label.table", 0),
                         row_of(old, "history.label.table", 0),
                         LCF_EVENT_LABELS_N * in.config.dim * sizeof(float));
+    lcf_ranker_free(warm);
+    in.config.head_norm = true;
+    assert_int_equal(lcf_ranker_create(&warm, &in.config, 77, NULL), LCF_OK);
+    assert_int_equal(train_warm_start(warm, &in.dataset, f->kept, 9, &before.dataset, &err),
+                     LCF_EINVAL);
+    assert_non_null(strstr(err.text, "--norm"));
     lcf_ranker_free(old);
     lcf_ranker_free(warm);
     lcf_ranker_free(fresh);
