@@ -49,7 +49,7 @@ void lcf_adam_advance(lcf_adam *a);
 /*
  * An exponential average of the weights over the steps, to be used in place of the last ones: it
  * is quieter than any of them. While fewer than some 10 / (1 - decay) steps were made its window is
- * a tenth of them, so that the start weighs nothing.
+ * a tenth of them; of the zeros that it starts from less than a hundredth is left after five.
  *
  * source   Polyak and Juditsky 1992; the ramp (1 + step) / (10 + step) is that of TensorFlow's
  *          ExponentialMovingAverage
