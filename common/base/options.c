@@ -21,7 +21,7 @@ typedef struct binding {
     bool *seen;                  /* [rows_n] */
     const lcf_options *whole;    /* NULL in an included table */
     const lcf_option *operand;   /* the last row that took what is no option */
-    struct argp_option *options; /* [rows_n + 1] */
+    struct argp_option *options; /* [rows_n + 1]; NULL where all rows are tables or operands */
     struct argp_child *children; /* [tables_n + 1] */
     struct argp *parsers;        /* [tables_n], of the children */
     struct binding *tables;      /* [tables_n] */
@@ -329,6 +329,10 @@ static lcf_status bind(binding *b, const lcf_option *rows, void *base)
                                           .children = b->tables[table].children};
         b->children[table] = (struct argp_child){&b->parsers[table], 0, o->help, o->group};
         table++;
+    }
+    if (!option) { /* nothing but tables: of an empty list argp's help would lose two mallocs */
+        free(b->options);
+        b->options = NULL;
     }
     return status;
 }
