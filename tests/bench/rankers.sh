@@ -36,6 +36,6 @@ for backbone in $backbones; do
     [ "$backbone" = din ] || plain+=("$out/$backbone")
     echo "rankers: $backbone done" >&2
 done
-[ ! -e "$out/din" ] || sections+=(--section backbones --baseline "$out/din" "${plain[@]}")
+[ ! -e "$out/din" ] || [ ${#plain[@]} -eq 0 ] || sections+=(--section backbones --baseline "$out/din" "${plain[@]}")
 step compare --out "$out/compare" "${sections[@]}"
 cat "$out/compare/compare.md"
