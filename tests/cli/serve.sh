@@ -67,6 +67,8 @@ ln -s one snapshots/next && mv -T snapshots/next snapshots/current
 wait_for serves one || fail "a roll back is not served"
 
 # What a server has open is not retired, whatever is current; once it has moved on, it is.
+let_go_of_two() { ! ls -l /proc/$server/fd | grep -q snapshots/two; } # served no more, but closed in the background
+wait_for let_go_of_two || fail "two is in use for ever"
 kill -STOP $server
 publish --generation newest --keep 0
 [ -d snapshots/one ] && [ ! -e snapshots/two ] || fail "retired under the server, or not at all: $(ls snapshots)"
