@@ -275,7 +275,7 @@ static lcf_tensor *finish_layer(const ranker_pass *p, const ict_layer *l, lcf_te
 
     t = lcf_op_linear_onto(p->tape, t, a, lcf_ranker_param(p, l->o));
     hidden = lcf_op_linear(p->tape, normed(p, t, l->norm2), stacked(p, maps, 2), NULL);
-    return lcf_op_linear_onto(p->tape, t, lcf_op_swiglu_pair(p->tape, hidden),
+    return lcf_op_linear_onto(p->tape, t, lcf_op_swiglu(p->tape, hidden),
                               lcf_ranker_param(p, l->down));
 }
 

@@ -33,26 +33,6 @@ lcf_tensor *lcf_op_rmsnorm(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, float eps)
 
 static void swiglu_backward(lcf_tape *t, tape_node *node)
 {
-    lcf_tensor *gate = node->in[0], *up = node->in[1];
-    float *dgate = tape_grad_zeroed(t, gate), *dup = tape_grad_zeroed(t, up);
-
-    if (!tape_failed(t))
-        lcf_swiglu_backward(dgate, dup, node->out->grad, gate->data, up->data, gate->n);
-}
-
-lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up)
-{
-    lcf_tensor *y = tape_tensor(t, gate->dims, gate->dims_n, tape_needs(t, gate, up, NULL));
-
-    LCF_ASSERT(tape_failed(t) || gate->n == up->n);
-    tape_note(t, swiglu_backward, y, gate, up, NULL, 0);
-    if (!tape_failed(t))
-        lcf_swiglu(y->data, gate->data, up->data, gate->n);
-    return y;
-}
-
-static void swiglu_pair_backward(lcf_tape *t, tape_node *node)
-{
     const lcf_tensor *x = node->in[0], *y = node->out;
     const size_t d = tensor_last_dim(y);
     bool fresh;
@@ -66,7 +46,7 @@ static void swiglu_pair_backward(lcf_tape *t, tape_node *node)
     }
 }
 
-lcf_tensor *lcf_op_swiglu_pair(lcf_tape *t, lcf_tensor *x)
+lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *x)
 {
     const size_t d = tensor_last_dim(x) / 2;
     size_t dims[LCF_TENSOR_DIMS_MAX];
@@ -76,7 +56,7 @@ lcf_tensor *lcf_op_swiglu_pair(lcf_tape *t, lcf_tensor *x)
     dims[x->dims_n - 1] = d;
     y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, NULL, NULL));
     LCF_ASSERT(tape_failed(t) || tensor_last_dim(x) == 2 * d);
-    tape_note(t, swiglu_pair_backward, y, x, NULL, NULL, 0);
+    tape_note(t, swiglu_backward, y, x, NULL, NULL, 0);
     for (size_t i = 0; i < y->n && !tape_failed(t); i += d)
         lcf_swiglu(y->data + i, x->data + 2 * i, x->data + 2 * i + d, d);
     return y;

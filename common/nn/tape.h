@@ -172,9 +172,8 @@ lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x);
  * tape that records, an element is so with probability `share` alone, else x; rng may be NULL where
  * share is 1. */
 lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x, float share, lcf_rng *rng);
-lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *gate, lcf_tensor *up);
-/* The same of gates and ups side by side: x [..., 2 D] -> [..., D]. */
-lcf_tensor *lcf_op_swiglu_pair(lcf_tape *t, lcf_tensor *x);
+/* silu(gate) * up, of gates and ups side by side: x [..., 2 D] -> [..., D]. */
+lcf_tensor *lcf_op_swiglu(lcf_tape *t, lcf_tensor *x);
 /* x times the standard normal's distribution function at x. source: Hendrycks and Gimpel 2016 */
 lcf_tensor *lcf_op_gelu(lcf_tape *t, lcf_tensor *x);
 /* Kept values are scaled by 1 / (1 - p); the identity when p = 0 or the tape does not record. */

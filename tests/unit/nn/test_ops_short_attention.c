@@ -146,7 +146,7 @@ static double naive_stack(lcf_tensor **in, size_t i)
 
 static lcf_tensor *build_pair(lcf_tape *t, lcf_tensor **in)
 {
-    return lcf_op_swiglu_pair(t, in[0]);
+    return lcf_op_swiglu(t, in[0]);
 }
 
 static double naive_pair(lcf_tensor **in, size_t i)
