@@ -17,13 +17,6 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-/* What is tuned on: the rows of two structs under one heading. */
-static const lcf_option MIXTURE[] = {
-    {LCF_OPT_TABLE(export.sources, lcf_sources_rows)},
-    {LCF_OPT_TABLE(unused, lcf_mixture_rows)},
-    {0},
-};
-
 static const lcf_option OPTIONS[] = {
     {"dataset", "DIR", "What `llmcf prepare` made", 1, LCF_OPT_TEXT(export.dataset)},
     {"out", "DIR", "The files; replaced in one step", 1, LCF_OPT_TEXT(export.out), LCF_REQUIRED},
@@ -32,7 +25,7 @@ static const lcf_option OPTIONS[] = {
     LCF_ROW_SEED(1, "Of the order and the wording (default 1)", export.sources.seed),
     LCF_ROW_FORCE(1, "files are", export.force),
     LCF_ROW_JSON(1, "the counts as JSON on stdout"),
-    {.help = "What the mixture is made of:", .group = 5, LCF_OPT_ROWS(MIXTURE)},
+    {.help = "What the mixture is made of:", .group = 5, LCF_OPT_MIXTURE(export.sources, unused)},
     {0},
 };
 

@@ -16,13 +16,6 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-/* What is tuned on: the rows of two structs under one heading. */
-static const lcf_option MIXTURE[] = {
-    {LCF_OPT_TABLE(measure.sources, lcf_sources_rows)},
-    {LCF_OPT_TABLE(measure.mixture, lcf_mixture_rows)},
-    {0},
-};
-
 static const lcf_option OPTIONS[] = {
     {"model", "FILE.gguf", "The model", 1, LCF_OPT_TEXT(measure.model), LCF_REQUIRED},
     {"out", "DIR", "The measures; replaced in one step", 1, LCF_OPT_TEXT(measure.out),
@@ -56,7 +49,7 @@ static const lcf_option OPTIONS[] = {
     LCF_ROW_JSON(4, "the measures as JSON on stdout"),
     {.help = "Whose held-out rows are measured, and how rows are written:",
      .group = 5,
-     LCF_OPT_ROWS(MIXTURE)},
+     LCF_OPT_MIXTURE(measure.sources, measure.mixture)},
     {0},
 };
 

@@ -18,13 +18,6 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-/* What is tuned on: the rows of two structs under one heading. */
-static const lcf_option MIXTURE[] = {
-    {LCF_OPT_TABLE(tune.sources, lcf_sources_rows)},
-    {LCF_OPT_TABLE(tune.mixture, lcf_mixture_rows)},
-    {0},
-};
-
 static const lcf_option OPTIONS[] = {
     {"dataset", "DIR", "What `llmcf prepare` made", 1, LCF_OPT_TEXT(tune.dataset)},
     {"out", "DIR", "The artefact; replaced in one step", 1, LCF_OPT_TEXT(tune.out), LCF_REQUIRED},
@@ -71,7 +64,9 @@ static const lcf_option OPTIONS[] = {
      "Read the sources, print the mixture's rows, tokens and what the cutoff takes, and stop", 4,
      LCF_OPT_FLAG(tune.dry_run)},
     LCF_ROW_JSON(4, "the summary as JSON on stdout"),
-    {.help = "What the model is tuned on:", .group = 5, LCF_OPT_ROWS(MIXTURE)},
+    {.help = "What the model is tuned on:",
+     .group = 5,
+     LCF_OPT_MIXTURE(tune.sources, tune.mixture)},
     {.help = "How it is tuned:", .group = 6, LCF_OPT_TABLE(tune, lcf_method_rows)},
     {0},
 };
