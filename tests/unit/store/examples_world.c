@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -153,25 +152,4 @@ void world_check_rule(const lcf_examples *e, const lcf_example_query *q, const u
         for (uint32_t i = 0; i < j; i++)
             assert_true(ids[i] != x);
     }
-}
-
-static char work[] = "/dev/shm/lcf-store-XXXXXX";
-static char home[4096];
-
-int world_enter(void **state)
-{
-    (void)state;
-    if (!getcwd(home, sizeof(home)))
-        return -1;
-    if (mkdtemp(work) && chdir(work))
-        return -1;
-    return 0;
-}
-
-int world_leave(void **state)
-{
-    (void)state;
-    if (chdir(home))
-        return -1;
-    return lcf_path_exists(work) ? lcf_dir_remove(work, NULL) : 0;
 }

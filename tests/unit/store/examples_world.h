@@ -37,9 +37,4 @@ lcf_example_query *world_queries(const lcf_examples *e, size_t n, uint64_t seed)
 void world_check_rule(const lcf_examples *e, const lcf_example_query *q, const uint32_t *ids,
                       const lcf_example_options *o);
 
-/* Around a group of tests: a folder in memory where that can be had, as they sync hundreds of
- * files. */
-int world_enter(void **state);
-int world_leave(void **state);
-
 #endif

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -134,26 +133,4 @@ void records_fill(const char *dir, uint64_t n)
     if (records_put(s, 0, n, 64, &err))
         fail_msg("%s", err.text);
     lcf_cot_store_close(s);
-}
-
-static char work[] = "/dev/shm/lcf-store-XXXXXX";
-static char home[4096];
-
-/* In memory where that can be had: these tests sync hundreds of files. */
-int records_enter(void **state)
-{
-    (void)state;
-    if (!getcwd(home, sizeof(home)))
-        return -1;
-    if (mkdtemp(work) && chdir(work))
-        return -1;
-    return 0;
-}
-
-int records_leave(void **state)
-{
-    (void)state;
-    if (chdir(home))
-        return -1;
-    return lcf_path_exists(work) ? lcf_dir_remove(work, NULL) : 0;
 }

@@ -23,8 +23,4 @@ void records_fresh(const char *dir);
 /* A new store of the records [0, n). */
 void records_fill(const char *dir, uint64_t n);
 
-/* Group setup and teardown: a working folder of the test's own. */
-int records_enter(void **state);
-int records_leave(void **state);
-
 #endif

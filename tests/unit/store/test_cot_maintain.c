@@ -7,6 +7,7 @@
 #include "common/store/cot_json.h"
 #include "common/store/cot_lmdb.h"
 #include "tests/unit/store/records.h"
+#include "tests/unit/store/work_folder.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -731,5 +732,5 @@ int main(void)
         cmocka_unit_test(killed_recompression_loses_nothing),
     };
 
-    return cmocka_run_group_tests(tests, records_enter, records_leave);
+    return cmocka_run_group_tests(tests, work_folder_enter, work_folder_leave);
 }

@@ -12,6 +12,7 @@
 #include "common/store/cot_record.pb-c.h"
 #include "common/store/cot_store.h"
 #include "tests/unit/store/records.h"
+#include "tests/unit/store/work_folder.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -693,5 +694,5 @@ int main(void)
         cmocka_unit_test(test_dictionary_and_growth),
     };
 
-    return cmocka_run_group_tests(tests, records_enter, records_leave);
+    return cmocka_run_group_tests(tests, work_folder_enter, work_folder_leave);
 }

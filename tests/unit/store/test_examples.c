@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "common/store/retrieved.h"
 #include "tests/unit/store/examples_world.h"
+#include "tests/unit/store/work_folder.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -461,5 +462,5 @@ int main(void)
         cmocka_unit_test(test_rule_as_json),
     };
 
-    return cmocka_run_group_tests(tests, world_enter, world_leave);
+    return cmocka_run_group_tests(tests, work_folder_enter, work_folder_leave);
 }

@@ -5,6 +5,7 @@
 #include "common/base/str.h"
 #include "common/store/retrieved_reuse.h"
 #include "tests/unit/store/examples_world.h"
+#include "tests/unit/store/work_folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -290,5 +291,5 @@ int main(void)
         cmocka_unit_test(test_reuse),
     };
 
-    return cmocka_run_group_tests(tests, world_enter, world_leave);
+    return cmocka_run_group_tests(tests, work_folder_enter, work_folder_leave);
 }
