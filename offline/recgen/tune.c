@@ -1,17 +1,10 @@
 /*
- * Tuning; see the header. Order of writes at a checkpoint: state-<step>.json, then checkpoint.lcf
- * (which knows its step), then the states of other steps are removed: whenever the process dies,
- * the checkpoint that is there has its state beside it.
+ * Tuning: see the header. What a run keeps from step to step is tune_state.c.
  */
-#include "offline/recgen/tune.h"
+#include "offline/recgen/tune_internal.h"
 
-#include "common/base/file.h"
-#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/progress.h"
-#include "offline/llama/adapter.h"
-#include "offline/recgen/pack.h"
-#include "offline/recgen/yes_no.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,35 +13,8 @@
 #include <unistd.h>
 
 #define VOCABULARY_ROWS 4000 /* samples that a new vocabulary is learned from */
-#define CURVE_POINTS 50      /* of the loss in the report, at most */
 #define REPLAN_STEPS 10      /* with a time limit, look at the clock so often */
 #define STATISTICS_ROWS 256  /* of a source, looked at for the figures given before training */
-
-typedef struct tuning {
-    const lcf_tune_options *o;
-    lcf_manifest *manifest;
-    lcf_lock *lock;
-    char *work, *checkpoint;
-    lcf_dataset d;
-    lcf_related *related;
-    lcf_sources *sources;
-    lcf_llama *base;
-    lcf_tokenizer *own_tokenizer; /* NULL with a base model */
-    lcf_tokenizer *tokenizer;
-    lcf_llama_config config;
-    lcf_adapter *adapter;
-    lcf_llama_trainer *trainer;
-    lcf_mixture *mixture;
-    lcf_pool *pool;
-    lcf_row *rows;
-    lcf_answers answers; /* Yes and No, of a binary objective */
-    lcf_pack pack;
-    /* What the report needs and a resumed run must know. */
-    lcf_recgen_measures before;
-    json_t *before_json, *curve, *mixture_json;
-    double window_loss;
-    uint64_t window_n, tokens, truncated, lost;
-} tuning;
 
 void lcf_tune_options_init(lcf_tune_options *o)
 {
@@ -74,12 +40,6 @@ void lcf_tune_options_init(lcf_tune_options *o)
 
 /* ---- processes ---- */
 
-/* One process writes and talks. */
-static bool is_first(const tuning *t)
-{
-    return !t->o->train.comm || t->o->train.comm->rank == 0;
-}
-
 static size_t processes_of(const lcf_tune_options *o)
 {
     return o->train.comm ? o->train.comm->size : 1;
@@ -89,18 +49,6 @@ static size_t processes_of(const lcf_tune_options *o)
 static size_t groups_of(const lcf_tune_options *o)
 {
     return o->accumulate * processes_of(o);
-}
-
-/* *value of all processes becomes that of the first. */
-static lcf_status agree(const tuning *t, double *value, lcf_err *err)
-{
-    lcf_comm *comm = t->o->train.comm;
-
-    if (!comm)
-        return LCF_OK;
-    if (!is_first(t))
-        *value = 0.0;
-    return comm->sum_f64(comm, value, 1, err);
 }
 
 void lcf_tune_result_dispose(lcf_tune_result *result)
@@ -402,136 +350,6 @@ static lcf_status log_statistics(tuning *t, lcf_err *err)
     return LCF_OK;
 }
 
-/* ---- checkpoints ---- */
-
-static char *state_path(const tuning *t, uint64_t step)
-{
-    char name[48];
-
-    snprintf(name, sizeof(name), "state-%llu.json", (unsigned long long)step);
-    return lcf_path_join(t->work, name);
-}
-
-static lcf_status save_state(tuning *t, uint64_t step, lcf_err *err)
-{
-    json_t *state = json_pack("{s:O, s:O, s:f, s:I, s:I, s:I, s:I}", "before", t->before_json,
-                              "loss", t->curve, "window_loss", t->window_loss, "window_n",
-                              (json_int_t)t->window_n, "tokens", (json_int_t)t->tokens, "truncated",
-                              (json_int_t)t->truncated, "lost", (json_int_t)t->lost);
-    char *path = state_path(t, step);
-    lcf_status status = state && path ? lcf_json_save(path, state, err)
-                                      : LCF_FAIL(err, LCF_ENOMEM, "checkpoint state");
-
-    json_decref(state);
-    free(path);
-    return status;
-}
-
-static lcf_status save_checkpoint(tuning *t, uint64_t *last, lcf_err *err)
-{
-    uint64_t step = lcf_llama_trainer_step_n(t->trainer);
-    lcf_status status;
-
-    if (!is_first(t))
-        return LCF_OK;
-    status = save_state(t, step, err);
-    if (!status)
-        status = lcf_llama_trainer_save(t->trainer, t->checkpoint, err);
-    if (!status && *last != step) {
-        char *old = state_path(t, *last);
-        if (old)
-            unlink(old);
-        free(old);
-        *last = step;
-    }
-    return status;
-}
-
-static lcf_status load_state(tuning *t, uint64_t step, lcf_err *err)
-{
-    char *path = state_path(t, step);
-    json_t *state = NULL;
-    uint64_t window_n = 0;
-    lcf_status status =
-        path ? lcf_json_load(&state, path, err) : LCF_FAIL(err, LCF_ENOMEM, "checkpoint state");
-
-    if (!status)
-        status = lcf_json_f64(&t->window_loss, state, "window_loss", err);
-    if (!status)
-        status = lcf_json_u64(&window_n, state, "window_n", err);
-    if (!status)
-        status = lcf_json_u64(&t->tokens, state, "tokens", err);
-    if (!status)
-        status = lcf_json_u64(&t->truncated, state, "truncated", err);
-    if (!status)
-        status = lcf_json_u64(&t->lost, state, "lost", err);
-    if (!status && (!json_is_object(json_object_get(state, "before")) ||
-                    !json_is_array(json_object_get(state, "loss"))))
-        status = LCF_FAIL(err, LCF_EFORMAT, "%s: not the state of a tuning run", path);
-    if (!status) {
-        json_decref(t->before_json);
-        json_decref(t->curve);
-        t->before_json = json_incref(json_object_get(state, "before"));
-        t->curve = json_incref(json_object_get(state, "loss"));
-        t->window_n = window_n;
-    }
-    json_decref(state);
-    free(path);
-    return status;
-}
-
-/* Goes on from the checkpoint of a run started in the same way; *resumed says whether there was
- * one.
- */
-static lcf_status resume(tuning *t, bool *resumed, lcf_err *err)
-{
-    double found = !t->o->force && lcf_manifest_is_current(t->manifest, t->work) &&
-                   lcf_path_exists(t->checkpoint);
-    lcf_status status = agree(t, &found, err);
-    uint64_t step;
-
-    *resumed = false;
-    if (status || found == 0.0)
-        return status;
-    status = lcf_llama_trainer_load(t->trainer, t->checkpoint, err);
-    step = lcf_llama_trainer_step_n(t->trainer);
-    if (!status)
-        status = load_state(t, step, err);
-    if (status) {
-        lcf_err_prefix(err, "checkpoint cannot be used; remove %s to start afresh", t->work);
-        return status;
-    }
-    lcf_log(LCF_LOG_INFO, "resumed step=%llu checkpoint=%s", (unsigned long long)step,
-            t->checkpoint);
-    *resumed = true;
-    return LCF_OK;
-}
-
-static lcf_status open_work(tuning *t, lcf_err *err)
-{
-    lcf_buf path = LCF_BUF_INIT;
-    size_t n = strlen(t->o->out);
-    char *lock;
-    lcf_status status;
-
-    while (n > 1 && t->o->out[n - 1] == '/')
-        n--;
-    lcf_buf_append(&path, t->o->out, n);
-    lcf_buf_append_text(&path, ".work");
-    t->work = lcf_buf_take(&path);
-    t->checkpoint = t->work ? lcf_path_join(t->work, "checkpoint.lcf") : NULL;
-    lock = t->work ? lcf_path_join(t->work, "lock") : NULL;
-    if (!t->checkpoint || !lock) {
-        free(lock);
-        return LCF_FAIL(err, LCF_ENOMEM, "path of the work folder");
-    }
-    status = is_first(t) ? lcf_dir_create(t->work, err) : LCF_OK;
-    if (!status && is_first(t))
-        status = lcf_lock_acquire(&t->lock, lock, err);
-    free(lock);
-    return status;
-}
-
 /* ---- training ---- */
 
 static lcf_status measure(lcf_recgen_measures *out, tuning *t, lcf_err *err)
@@ -551,7 +369,7 @@ static lcf_status measure(lcf_recgen_measures *out, tuning *t, lcf_err *err)
 
 static lcf_status start_afresh(tuning *t, lcf_err *err)
 {
-    lcf_status status = is_first(t) ? measure(&t->before, t, err) : LCF_OK;
+    lcf_status status = tune_is_first(t) ? measure(&t->before, t, err) : LCF_OK;
 
     if (status)
         return status;
@@ -561,53 +379,10 @@ static lcf_status start_afresh(tuning *t, lcf_err *err)
     t->curve = json_array();
     if (!t->before_json || !t->curve)
         return LCF_FAIL(err, LCF_ENOMEM, "tuning report");
-    if (!is_first(t))
+    if (!tune_is_first(t))
         return LCF_OK;
     unlink(t->checkpoint); /* of a run with other inputs */
     return lcf_manifest_write(t->manifest, t->work, err);
-}
-
-/* Ends the window of the loss: its mean becomes a point of the curve. */
-static lcf_status add_point(tuning *t, uint64_t step, lcf_err *err)
-{
-    if (json_array_append_new(t->curve, json_pack("{s:I, s:f}", "step", (json_int_t)step, "loss",
-                                                  t->window_loss / (double)t->window_n)))
-        return LCF_FAIL(err, LCF_ENOMEM, "loss curve");
-    t->window_loss = 0.0;
-    t->window_n = 0;
-    return LCF_OK;
-}
-
-/* Two points of a curve become one. Its first point stands at the end of the first window, so the
- * curve itself says how long the windows are. */
-static lcf_status halve(tuning *t, lcf_err *err)
-{
-    size_t n = json_array_size(t->curve) / 2;
-
-    for (size_t i = 0; i < n; i++) {
-        json_t *first = json_array_get(t->curve, i), *second = json_array_get(t->curve, i + 1);
-        double a = json_number_value(json_object_get(first, "loss"));
-        double b = json_number_value(json_object_get(second, "loss"));
-        if (json_object_set_new(second, "loss", json_real((a + b) / 2.0)) ||
-            json_array_remove(t->curve, i))
-            return LCF_FAIL(err, LCF_ENOMEM, "loss curve");
-    }
-    return LCF_OK;
-}
-
-/* How many steps will be made is not known where the time is limited: the windows begin with one
- * step and are doubled as the curve gets too long. */
-static lcf_status record_loss(tuning *t, uint64_t step, double loss, lcf_err *err)
-{
-    json_int_t window = json_integer_value(json_object_get(json_array_get(t->curve, 0), "step"));
-    lcf_status status;
-
-    t->window_loss += loss;
-    t->window_n++;
-    if (window && t->window_n < (uint64_t)window)
-        return LCF_OK;
-    status = add_point(t, step, err);
-    return status || json_array_size(t->curve) < CURVE_POINTS ? status : halve(t, err);
 }
 
 /* Where a row decides: at its last Yes or No, behind what both begin with. */
@@ -698,7 +473,7 @@ static lcf_status replan(uint64_t *planned, tuning *t, uint64_t step, uint64_t m
         steps = (double)step;
     else if (left / used * (double)made < steps - (double)step)
         steps = floor((double)step + left / used * (double)made);
-    status = agree(t, &steps, err);
+    status = tune_agree(t, &steps, err);
     *planned = (uint64_t)steps;
     lcf_llama_trainer_plan(t->trainer, *planned);
     return status;
@@ -717,7 +492,7 @@ static lcf_status stop_asked(bool *asked, const tuning *t, lcf_err *err)
 
 static lcf_status stop(tuning *t, uint64_t step, uint64_t *last, lcf_err *err)
 {
-    lcf_status status = save_checkpoint(t, last, err);
+    lcf_status status = tune_save_checkpoint(t, last, err);
 
     return status ? status
                   : LCF_FAIL(err, LCF_ECANCELED,
@@ -741,7 +516,7 @@ static lcf_status train(tuning *t, lcf_err *err)
     while (!status && step < planned) {
         status = one_step(&loss, t, err);
         if (!status)
-            status = record_loss(t, ++step, loss, err);
+            status = tune_record_loss(t, ++step, loss, err);
         if (status)
             break;
         if (o->minutes > 0.0 && (step - first) % REPLAN_STEPS == 0)
@@ -755,10 +530,10 @@ static lcf_status train(tuning *t, lcf_err *err)
         if (!status && stopping && step < planned)
             status = stop(t, step, &last, err);
         else if (!status && step % o->checkpoint_every == 0)
-            status = save_checkpoint(t, &last, err);
+            status = tune_save_checkpoint(t, &last, err);
     }
     lcf_progress_end(&progress);
-    return status || !t->window_n ? status : add_point(t, step, err);
+    return status || !t->window_n ? status : tune_add_point(t, step, err);
 }
 
 /* ---- the artefact ---- */
@@ -885,7 +660,7 @@ static lcf_status prepare(tuning *t, lcf_err *err)
         status = log_statistics(t, err);
     if (status || t->o->dry_run)
         return status;
-    status = resume(t, &resumed, err);
+    status = tune_resume(t, &resumed, err);
     return status || resumed ? status : start_afresh(t, err);
 }
 
@@ -921,9 +696,9 @@ static lcf_status run(lcf_tune_result *result, tuning *t, lcf_err *err)
     start_s = lcf_clock_s();
     status = train(t, err);
     result->seconds = lcf_clock_s() - start_s;
-    if (!status && is_first(t))
+    if (!status && tune_is_first(t))
         status = measure(&result->after, t, err);
-    if (!status && is_first(t))
+    if (!status && tune_is_first(t))
         status = write_artefact(t, &result->after, err);
     result->steps = lcf_llama_trainer_step_n(t->trainer);
     result->tokens = t->tokens;
@@ -961,7 +736,7 @@ lcf_status lcf_tune(lcf_tune_result *result, const lcf_tune_options *options, lc
         status = read_result(result, options->out, err);
     } else {
         if (!status && !options->dry_run)
-            status = open_work(&t, err);
+            status = tune_open_work(&t, err);
         if (!status)
             status = run(result, &t, err);
     }
