@@ -78,6 +78,27 @@ lcf_status lcf_manifest_param_f64(lcf_manifest *m, const char *name, double valu
     return set_new(json_object_get(m->identity, "parameters"), name, json_real(value), err);
 }
 
+lcf_status lcf_manifest_params(lcf_manifest *m, json_t *params, lcf_err *err)
+{
+    json_t *all = json_object_get(m->identity, "parameters"), *value;
+    const char *name;
+    lcf_status status =
+        params ? LCF_OK
+               : LCF_FAIL(err, LCF_EINVAL,
+                          "parameters are not valid UTF-8, not finite, or out of memory");
+
+    json_object_foreach(params, name, value)
+    {
+        if (!status && !json_is_null(value))
+            status = set_new(all, name,
+                             json_is_boolean(value) ? json_integer(json_is_true(value))
+                                                    : json_incref(value),
+                             err);
+    }
+    json_decref(params);
+    return status;
+}
+
 lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, lcf_err *err)
 {
     return set_new(m->stats, name, value, err);
@@ -97,6 +118,33 @@ lcf_status lcf_manifest_input(lcf_manifest *m, const char *role, const char *pat
         status = lcf_sha256_file(id, path, err);
     return status ? status
                   : set_new(json_object_get(m->identity, "inputs"), role, json_string(id), err);
+}
+
+lcf_status lcf_manifest_inputs(lcf_manifest *m, const lcf_input *inputs, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (; inputs->role && !status; inputs++)
+        if (inputs->path)
+            status = lcf_manifest_input(m, inputs->role, inputs->path, err);
+    return status;
+}
+
+lcf_status lcf_manifest_describe(lcf_manifest **out, const char *verb, json_t *params,
+                                 const lcf_input *inputs, lcf_err *err)
+{
+    lcf_status status = lcf_manifest_create(out, verb, err);
+
+    if (!status)
+        status = lcf_manifest_params(*out, json_incref(params), err);
+    if (!status)
+        status = lcf_manifest_inputs(*out, inputs, err);
+    json_decref(params);
+    if (status) {
+        lcf_manifest_free(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir)
@@ -303,6 +351,16 @@ lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err)
     if (!status)
         status = save(m, dir, files, NULL, err);
     json_decref(files);
+    return status;
+}
+
+lcf_status lcf_manifest_commit(lcf_manifest *m, lcf_stage *stage, lcf_status so_far, lcf_err *err)
+{
+    const lcf_status status = so_far ? so_far : lcf_manifest_write(m, lcf_stage_path(stage), err);
+
+    if (!status)
+        return lcf_stage_commit(stage, err);
+    lcf_stage_abandon(stage);
     return status;
 }
 

@@ -10,6 +10,7 @@
 #ifndef LCF_COMMON_BASE_MANIFEST_H
 #define LCF_COMMON_BASE_MANIFEST_H
 
+#include "common/base/file.h"
 #include "common/base/status.h"
 
 #include <jansson.h>
@@ -29,6 +30,17 @@ lcf_status lcf_manifest_param_i64(lcf_manifest *m, const char *name, int64_t val
 lcf_status lcf_manifest_param_f64(lcf_manifest *m, const char *name, double value, lcf_err *err);
 /* An input file or artefact folder; it is hashed now. */
 lcf_status lcf_manifest_input(lcf_manifest *m, const char *role, const char *path, lcf_err *err);
+/* The parameters of json_pack, which are taken over: true and false become 1 and 0, a member that
+ * is null is left out. errors: EINVAL also when `params` is NULL, which is how json_pack fails */
+lcf_status lcf_manifest_params(lcf_manifest *m, json_t *params, lcf_err *err);
+/* Inputs up to the one whose role is NULL; one whose path is NULL is left out. */
+typedef struct lcf_input {
+    const char *role, *path;
+} lcf_input;
+lcf_status lcf_manifest_inputs(lcf_manifest *m, const lcf_input *inputs, lcf_err *err);
+/* Creates the manifest of a step with all of it; *out is NULL on failure. */
+lcf_status lcf_manifest_describe(lcf_manifest **out, const char *verb, json_t *params,
+                                 const lcf_input *inputs, lcf_err *err);
 /* A figure worth keeping (rows, tokens, AUC): informative, not part of the identity. Steals
  * `value`. */
 lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, lcf_err *err);
@@ -45,9 +57,16 @@ bool lcf_manifest_is_like(const lcf_manifest *m, const char *dir, const char *co
  */
 lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err);
 /*
- * The same for a folder whose files are no function of their content (an LMDB store, which readers
- * touch too): no file is listed, and `content`, a digest that the writer computed, takes the place
- * of the file hashes in the id.
+ * The end of a step that filled `stage`: writes the manifest into it and puts it in its place, or
+ * removes it when the step failed, which `so_far` says, or when this fails.
+ *
+ * memory   frees `stage`, also on failure; NULL where the step failed without one
+ */
+lcf_status lcf_manifest_commit(lcf_manifest *m, lcf_stage *stage, lcf_status so_far, lcf_err *err);
+/*
+ * lcf_manifest_write for a folder whose files are no function of their content (an LMDB store,
+ * which readers touch too): no file is listed, and `content`, a digest that the writer computed,
+ * takes the place of the file hashes in the id.
  */
 lcf_status lcf_manifest_write_content(lcf_manifest *m, const char *dir, const char *content,
                                       lcf_err *err);

@@ -14,30 +14,16 @@
 static const char *const RULE_NAMES[] = {"auto", "time", "leave-last", "column"};
 static const char *const FORMAT_NAMES[] = {"auto", "movielens", "tsv"};
 
-static lcf_status describe_params(lcf_manifest *m, const lcf_prepare_options *o,
-                                  lcf_raw_format format, lcf_err *err)
+static json_t *params_of(const lcf_prepare_options *o, lcf_raw_format format)
 {
     const lcf_sample_options *s = &o->samples;
-    lcf_status status;
 
-    status = lcf_manifest_param_str(m, "format", FORMAT_NAMES[format], err);
-    if (!status)
-        status = lcf_manifest_param_str(m, "split", RULE_NAMES[s->split], err);
-    if (!status)
-        status = lcf_manifest_param_str(m, "history", s->history_liked ? "liked" : "all", err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "history_min", s->history_min, err);
-    if (!status)
-        status = lcf_manifest_param_f64(m, "like", s->like, err);
-    if (!status)
-        status = lcf_manifest_param_f64(m, "valid_share", s->valid_share, err);
-    if (!status)
-        status = lcf_manifest_param_f64(m, "test_share", s->test_share, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "seed", (int64_t)s->seed, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "max_bad_rows", (int64_t)o->bad_rows_max, err);
-    return status;
+    return json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:f, s:I, s:I}", "format",
+                     FORMAT_NAMES[format], "split", RULE_NAMES[s->split], "history",
+                     s->history_liked ? "liked" : "all", "history_min", (json_int_t)s->history_min,
+                     "like", (double)s->like, "valid_share", s->valid_share, "test_share",
+                     s->test_share, "seed", (json_int_t)s->seed, "max_bad_rows",
+                     (json_int_t)o->bad_rows_max);
 }
 
 /* The schema of fields, and the files that it names. */
@@ -73,7 +59,7 @@ static lcf_status describe(lcf_manifest **out, const lcf_prepare_options *o, lcf
 
     *out = NULL;
     if (!status)
-        status = describe_params(m, o, format, err);
+        status = lcf_manifest_params(m, params_of(o, format), err);
     if (!status && lcf_raw_paths(&items, &interactions, o->input_dir, format))
         status = LCF_FAIL(err, LCF_ENOMEM, "paths in %s", o->input_dir);
     if (!status)
@@ -157,15 +143,9 @@ static lcf_status write_dataset(const lcf_dataset *d, lcf_manifest *m, const cha
     lcf_stage *stage = NULL;
     lcf_status status = lcf_stage_open(&stage, dir, err);
 
-    if (status)
-        return status;
-    status = lcf_dataset_save(lcf_stage_path(stage), d, err);
     if (!status)
-        status = lcf_manifest_write(m, lcf_stage_path(stage), err);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+        status = lcf_dataset_save(lcf_stage_path(stage), d, err);
+    return lcf_manifest_commit(m, stage, status, err);
 }
 
 static lcf_status check_bad_rows(size_t bad_n, const lcf_prepare_options *o, lcf_err *err)

@@ -34,27 +34,13 @@ static lcf_status check(const lcf_simulate_options *o, lcf_err *err)
 
 static lcf_status describe(lcf_manifest **out, const lcf_simulate_options *o, lcf_err *err)
 {
-    lcf_manifest *m = NULL;
-    lcf_status status = lcf_manifest_create(&m, "simulate", err);
+    const lcf_input none = {NULL, NULL};
+    json_t *params =
+        json_pack("{s:I, s:I, s:I, s:f, s:I, s:I}", "users", (json_int_t)o->users_n, "items",
+                  (json_int_t)o->items_n, "days", (json_int_t)o->days, "requests_per_user",
+                  o->requests_per_user, "slate", (json_int_t)o->slate, "seed", (json_int_t)o->seed);
 
-    *out = NULL;
-    if (!status)
-        status = lcf_manifest_param_i64(m, "users", o->users_n, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "items", o->items_n, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "days", o->days, err);
-    if (!status)
-        status = lcf_manifest_param_f64(m, "requests_per_user", o->requests_per_user, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "slate", o->slate, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "seed", (int64_t)o->seed, err);
-    if (status)
-        lcf_manifest_free(m);
-    else
-        *out = m;
-    return status;
+    return lcf_manifest_describe(out, "simulate", params, &none, err);
 }
 
 static void print_row(FILE *f, const lcf_intern *table, size_t idx)
@@ -261,12 +247,7 @@ static lcf_status write_all(const result *r, lcf_manifest *m, const char *dir, l
         status = write_text(path, "impressions.tsv", print_impressions, r, err);
     if (!status)
         status = write_truth(path, &r->log, err);
-    if (!status)
-        status = lcf_manifest_write(m, path, err);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+    return lcf_manifest_commit(m, stage, status, err);
 }
 
 static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_simulate_options *o, lcf_err *err)

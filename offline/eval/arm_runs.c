@@ -201,12 +201,7 @@ static lcf_status make(size_t *seeds_n, lcf_manifest *m, const lcf_arm_options *
             status = make_split(seeds_n, o, split, lcf_stage_path(stage), err);
     if (!status)
         status = lcf_manifest_stat(m, "seeds", json_integer((json_int_t)*seeds_n), err);
-    if (!status)
-        status = lcf_manifest_write(m, lcf_stage_path(stage), err);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+    return lcf_manifest_commit(m, stage, status, err);
 }
 
 static lcf_status read_seeds(size_t *seeds_n, const char *dir, lcf_err *err)

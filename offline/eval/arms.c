@@ -70,17 +70,12 @@ static lcf_status describe_section(lcf_manifest *m, const lcf_arms_result *resul
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_arms_options *o = w->options;
-    lcf_status status = lcf_manifest_create(&w->manifest, "compare", err);
+    const lcf_input none = {NULL, NULL};
+    json_t *params = json_pack("{s:s, s:I, s:I, s:s}", "split", o->split, "replicates",
+                               (json_int_t)o->replicates_n, "seed", (json_int_t)o->seed, "seeds",
+                               o->seeds_fixed ? "fixed" : "drawn");
+    lcf_status status = lcf_manifest_describe(&w->manifest, "compare", params, &none, err);
 
-    if (!status)
-        status = lcf_manifest_param_str(w->manifest, "split", o->split, err);
-    if (!status)
-        status = lcf_manifest_param_i64(w->manifest, "replicates", (int64_t)o->replicates_n, err);
-    if (!status)
-        status = lcf_manifest_param_i64(w->manifest, "seed", (int64_t)o->seed, err);
-    if (!status)
-        status =
-            lcf_manifest_param_str(w->manifest, "seeds", o->seeds_fixed ? "fixed" : "drawn", err);
     for (size_t i = 0; i < o->sections_n && !status; i++)
         status = describe_section(w->manifest, &w->report.results[i], i, o->split, err);
     return status;
@@ -230,12 +225,7 @@ static lcf_status save(work *w, const json_t *json, lcf_err *err)
         status = write_text(dir, "compare.csv", &w->report, lcf_arms_csv, err);
     if (!status)
         status = write_text(dir, "compare.html", &w->report, lcf_arms_html, err);
-    if (!status)
-        status = lcf_manifest_write(w->manifest, dir, err);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+    return lcf_manifest_commit(w->manifest, stage, status, err);
 }
 
 static lcf_status make(json_t **out, work *w, lcf_err *err)

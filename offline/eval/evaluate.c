@@ -174,6 +174,18 @@ static lcf_status describe_arm(work *w, size_t arm, lcf_err *err)
     return status;
 }
 
+static json_t *params_of(const lcf_evaluate_options *o)
+{
+    static const char *const STREAMS[] = {
+        [LCF_STREAM_SORT] = "sort", [LCF_STREAM_SKETCH] = "sketch"};
+
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:s}", "split", o->split, "stream",
+                     o->stream ? STREAMS[o->stream] : NULL, "replicates",
+                     (json_int_t)o->replicates_n, "permutations", (json_int_t)o->permutations_n,
+                     "top", (json_int_t)o->list_k, "self_test", (json_int_t)o->self_test_n, "seed",
+                     (json_int_t)o->seed, "seeds", o->seeds_fixed ? "fixed" : "drawn");
+}
+
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
@@ -190,26 +202,9 @@ static lcf_status describe(work *w, lcf_err *err)
     if (!status)
         status = lcf_manifest_param_str(w->manifest, "require", lcf_buf_text(&gate), err);
     if (!status)
-        status = lcf_manifest_param_str(w->manifest, "split", o->split, err);
-    if (!status && o->stream)
-        status = lcf_manifest_param_str(w->manifest, "stream",
-                                        o->stream == LCF_STREAM_SORT ? "sort" : "sketch", err);
+        status = lcf_manifest_params(w->manifest, params_of(o), err);
     if (!status)
         status = describe_allowed(w->manifest, &o->allow, err);
-    if (!status)
-        status = lcf_manifest_param_i64(w->manifest, "replicates", (int64_t)o->replicates_n, err);
-    if (!status)
-        status =
-            lcf_manifest_param_i64(w->manifest, "permutations", (int64_t)o->permutations_n, err);
-    if (!status)
-        status = lcf_manifest_param_i64(w->manifest, "top", (int64_t)o->list_k, err);
-    if (!status)
-        status = lcf_manifest_param_i64(w->manifest, "self_test", (int64_t)o->self_test_n, err);
-    if (!status)
-        status = lcf_manifest_param_i64(w->manifest, "seed", (int64_t)o->seed, err);
-    if (!status)
-        status =
-            lcf_manifest_param_str(w->manifest, "seeds", o->seeds_fixed ? "fixed" : "drawn", err);
     for (size_t a = 0; a < LCF_ARMS && !status; a++)
         status = describe_arm(w, a, err);
     if (!status && o->dataset_dir)
@@ -324,12 +319,7 @@ static lcf_status save(work *w, const lcf_report *report, const json_t *json, lc
         status = write_text(dir, "report.md", report, lcf_report_markdown, err);
     if (!status)
         status = write_text(dir, "report.html", report, lcf_report_html, err);
-    if (!status)
-        status = lcf_manifest_write(w->manifest, dir, err);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+    return lcf_manifest_commit(w->manifest, stage, status, err);
 }
 
 /* ---- the command that makes the report again ---- */

@@ -64,23 +64,6 @@ static lcf_status qformer_path(char **out, const char *path, lcf_err *err)
     return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path of %s", path);
 }
 
-static lcf_status describe_inputs(lcf_manifest *m, const lcf_ilm_options *o, lcf_err *err)
-{
-    lcf_status status = lcf_manifest_input(m, "dataset", o->dataset, err);
-
-    if (!status)
-        status = lcf_manifest_input(m, "model", o->model, err);
-    if (!status)
-        status = lcf_manifest_input(m, "ranker", o->ranker, err);
-    if (!status && o->qformer)
-        status = lcf_manifest_input(m, "qformer", o->qformer, err);
-    if (!status && o->encoder)
-        status = lcf_manifest_input(m, "encoder", o->encoder, err);
-    if (!status && o->tasks.prompts)
-        status = lcf_manifest_input(m, "prompts", o->tasks.prompts, err);
-    return status;
-}
-
 static lcf_status describe_numbers(lcf_manifest *m, const lcf_ilm_options *o, lcf_err *err)
 {
     const lcf_ilm_train_options *t = &o->train;
@@ -119,12 +102,16 @@ static lcf_status describe_numbers(lcf_manifest *m, const lcf_ilm_options *o, lc
 
 static lcf_status describe(lcf_manifest **out, const lcf_ilm_options *o, lcf_err *err)
 {
-    lcf_status status = lcf_manifest_create(out, "ilm", err);
+    const lcf_input inputs[] = {{"dataset", o->dataset},
+                                {"model", o->model},
+                                {"ranker", o->ranker},
+                                {"qformer", o->qformer},
+                                {"encoder", o->encoder},
+                                {"prompts", o->tasks.prompts},
+                                {NULL, NULL}};
+    lcf_status status = lcf_manifest_describe(
+        out, "ilm", json_pack("{s:s}", "arm", LCF_ILM_ARM_NAMES[o->arm]), inputs, err);
 
-    if (!status)
-        status = describe_inputs(*out, o, err);
-    if (!status)
-        status = lcf_manifest_param_str(*out, "arm", LCF_ILM_ARM_NAMES[o->arm], err);
     if (!status)
         status = describe_numbers(*out, o, err);
     return status ? status : lcf_train_describe_seeds(*out, o->seeds, o->seeds_n, err);
@@ -708,9 +695,7 @@ static lcf_status write_files(running *r, const char *dir, lcf_err *err)
 
     if (!status)
         status = write_predictions(r, dir, err);
-    if (!status)
-        status = lcf_json_save_in(dir, "report.json", r->report, err);
-    return status ? status : lcf_manifest_write(r->manifest, dir, err);
+    return status ? status : lcf_json_save_in(dir, "report.json", r->report, err);
 }
 
 static lcf_status write_artefact(running *r, lcf_err *err)
@@ -718,14 +703,9 @@ static lcf_status write_artefact(running *r, lcf_err *err)
     lcf_stage *stage;
     lcf_status status = lcf_stage_open(&stage, r->o->out, err);
 
-    if (status)
-        return status;
-    status = write_files(r, lcf_stage_path(stage), err);
-    if (status) {
-        lcf_stage_abandon(stage);
-        return status;
-    }
-    status = lcf_stage_commit(stage, err);
+    if (!status)
+        status = write_files(r, lcf_stage_path(stage), err);
+    status = lcf_manifest_commit(r->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(r->partial, err);
 }
 

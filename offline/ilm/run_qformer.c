@@ -34,15 +34,15 @@ typedef struct run {
 
 /* ---- identity ---- */
 
-static lcf_status describe_losses(lcf_manifest *m, const phase1_params *p, lcf_err *err)
+static json_t *names_of(const phase1_params *p)
 {
-    char names[64] = "";
+    char losses[64] = "";
 
     for (int i = 0; i < PHASE1_LOSSES_N; i++)
         if (p->losses & PHASE1_BIT(i))
-            snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
-                     names[0] ? "," : "", PHASE1_LOSS_NAMES[i]);
-    return lcf_manifest_param_str(m, "losses", names, err);
+            snprintf(losses + strlen(losses), sizeof(losses) - strlen(losses), "%s%s",
+                     losses[0] ? "," : "", PHASE1_LOSS_NAMES[i]);
+    return json_pack("{s:s, s:s}", "losses", losses, "mix", p->alternate ? "alternate" : "sum");
 }
 
 static lcf_status describe_numbers(lcf_manifest *m, const lcf_qformer_options *o, lcf_err *err)
@@ -85,19 +85,11 @@ static lcf_status describe_numbers(lcf_manifest *m, const lcf_qformer_options *o
 
 static lcf_status describe(lcf_manifest **out, const lcf_qformer_options *o, lcf_err *err)
 {
-    lcf_status status = lcf_manifest_create(out, "qformer", err);
+    const lcf_input inputs[] = {
+        {"dataset", o->dataset}, {"ranker", o->ranker}, {"model", o->model}, {NULL, NULL}};
+    const lcf_status status =
+        lcf_manifest_describe(out, "qformer", names_of(&o->params), inputs, err);
 
-    if (!status)
-        status = lcf_manifest_input(*out, "dataset", o->dataset, err);
-    if (!status)
-        status = lcf_manifest_input(*out, "ranker", o->ranker, err);
-    if (!status && o->model)
-        status = lcf_manifest_input(*out, "model", o->model, err);
-    if (!status)
-        status = describe_losses(*out, &o->params, err);
-    if (!status)
-        status =
-            lcf_manifest_param_str(*out, "mix", o->params.alternate ? "alternate" : "sum", err);
     return status ? status : describe_numbers(*out, o, err);
 }
 
@@ -231,13 +223,7 @@ static lcf_status write_artefact(run *r, lcf_err *err)
 
     if (!status)
         status = write_files(r, lcf_stage_path(stage), err);
-    if (!status)
-        status = lcf_manifest_write(r->manifest, lcf_stage_path(stage), err);
-    if (status) {
-        lcf_stage_abandon(stage);
-        return status;
-    }
-    status = lcf_stage_commit(stage, err);
+    status = lcf_manifest_commit(r->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(r->partial, err);
 }
 

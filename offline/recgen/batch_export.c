@@ -30,29 +30,17 @@ typedef struct exporting {
 static lcf_status describe(exporting *x, lcf_err *err)
 {
     const lcf_generate_options *g = &x->o->job;
-    lcf_status status = lcf_manifest_create(&x->manifest, "export-requests", err);
+    const lcf_input inputs[] = {{"dataset", g->dataset}, {NULL, NULL}};
     char shard[64];
+    json_t *params;
 
     snprintf(shard, sizeof(shard), "%zu/%zu", g->choice.shard, g->choice.shards_n);
-    if (!status)
-        status = lcf_manifest_input(x->manifest, "dataset", g->dataset, err);
-    if (!status)
-        status = lcf_manifest_param_str(x->manifest, "prompt", x->job.version, err);
-    if (!status)
-        status = lcf_manifest_param_str(x->manifest, "sampling", x->job.sampling, err);
-    if (!status)
-        status = lcf_manifest_param_str(x->manifest, "model", x->job.model_id, err);
-    if (!status)
-        status = lcf_manifest_param_f64(x->manifest, "share", g->choice.share, err);
-    if (!status)
-        status = lcf_manifest_param_i64(x->manifest, "rows", (int64_t)g->choice.rows_max, err);
-    if (!status)
-        status = lcf_manifest_param_str(x->manifest, "shard", shard, err);
-    if (!status)
-        status =
-            lcf_manifest_param_i64(x->manifest, "max_requests", (int64_t)x->o->requests_max, err);
-    return status ? status
-                  : lcf_manifest_param_i64(x->manifest, "max_bytes", (int64_t)x->o->bytes_max, err);
+    params =
+        json_pack("{s:s, s:s, s:s, s:f, s:I, s:s, s:I, s:I}", "prompt", x->job.version, "sampling",
+                  x->job.sampling, "model", x->job.model_id, "share", g->choice.share, "rows",
+                  (json_int_t)g->choice.rows_max, "shard", shard, "max_requests",
+                  (json_int_t)x->o->requests_max, "max_bytes", (json_int_t)x->o->bytes_max);
+    return lcf_manifest_describe(&x->manifest, "export-requests", params, inputs, err);
 }
 
 /* What the store holds is left out, so its content is a parameter. */
@@ -187,12 +175,8 @@ static lcf_status write_folder(exporting *x, lcf_err *err)
     if (!status)
         status = lcf_manifest_stat(x->manifest, "requests",
                                    json_integer((json_int_t)x->result->requests_n), err);
-    if (!status)
-        status = lcf_manifest_write(x->manifest, lcf_stage_path(x->stage), err);
-    if (!status) {
-        status = lcf_stage_commit(x->stage, err);
-        x->stage = NULL;
-    }
+    status = lcf_manifest_commit(x->manifest, x->stage, status, err);
+    x->stage = NULL;
     return status;
 }
 
@@ -215,7 +199,6 @@ lcf_status lcf_export_requests(lcf_export_result *result, const lcf_export_optio
     else if (!status)
         status = write_folder(&x, err);
     lcf_out_abandon(x.file);
-    lcf_stage_abandon(x.stage);
     lcf_chosen_rows_dispose(&x.chosen);
     lcf_related_free(x.related);
     lcf_cot_store_close(x.store);

@@ -196,9 +196,7 @@ static lcf_status write_files(export *x, const char *dir, lcf_err *err)
         status = commit(&x->alpaca, err);
     if (!status)
         status = commit(&x->sharegpt, err);
-    if (!status)
-        status = write_info(dir, err);
-    return status ? status : lcf_manifest_write(x->manifest, dir, err);
+    return status ? status : write_info(dir, err);
 }
 
 static lcf_status write_artefact(export *x, lcf_err *err)
@@ -206,13 +204,9 @@ static lcf_status write_artefact(export *x, lcf_err *err)
     lcf_stage *stage;
     lcf_status status = lcf_stage_open(&stage, x->o->out, err);
 
-    if (status)
-        return status;
-    status = write_files(x, lcf_stage_path(stage), err);
     if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+        status = write_files(x, lcf_stage_path(stage), err);
+    return lcf_manifest_commit(x->manifest, stage, status, err);
 }
 
 /* ---- the step ---- */
@@ -220,16 +214,13 @@ static lcf_status write_artefact(export *x, lcf_err *err)
 static lcf_status describe(export *x, lcf_err *err)
 {
     const lcf_export_sft_options *o = x->o;
-    lcf_status status = lcf_manifest_create(&x->manifest, "export-sft", err);
+    const lcf_input inputs[] = {{"dataset", o->dataset}, {NULL, NULL}};
+    json_t *params =
+        json_pack("{s:I, s:I}", "rows", (json_int_t)o->rows, "seed", (json_int_t)o->sources.seed);
+    const lcf_status status =
+        lcf_manifest_describe(&x->manifest, "export-sft", params, inputs, err);
 
-    if (!status && o->dataset)
-        status = lcf_manifest_input(x->manifest, "dataset", o->dataset, err);
-    if (!status)
-        status = lcf_sources_describe(x->manifest, &o->sources, err);
-    if (!status)
-        status = lcf_manifest_param_i64(x->manifest, "rows", (int64_t)o->rows, err);
-    return status ? status
-                  : lcf_manifest_param_i64(x->manifest, "seed", (int64_t)o->sources.seed, err);
+    return status ? status : lcf_sources_describe(x->manifest, &o->sources, err);
 }
 
 static lcf_status open_inputs(export *x, lcf_err *err)

@@ -391,46 +391,28 @@ static lcf_status describe_model(generation *g, lcf_err *err)
     return lcf_manifest_param_str(g->manifest, "endpoint_model", id, err);
 }
 
-static lcf_status describe_shard(generation *g, lcf_err *err)
-{
-    const lcf_row_choice *c = &g->o->choice;
-    char text[64];
-
-    if (!c->shards_n)
-        return LCF_OK;
-    snprintf(text, sizeof(text), "%zu/%zu", c->shard, c->shards_n);
-    return lcf_manifest_param_str(g->manifest, "shard", text, err);
-}
-
 static lcf_status describe(generation *g, lcf_err *err)
 {
     const lcf_generate_options *o = g->o;
-    lcf_status status = lcf_manifest_create(&g->manifest, "generate", err);
+    const lcf_input inputs[] = {{"dataset", o->dataset}, {NULL, NULL}};
+    const lcf_row_choice *c = &o->choice;
+    char shard[64];
+    json_t *params;
+    lcf_status status = lcf_generate_weights(&g->weights, &g->weights_storage, o, err);
 
     lcf_prompt_version(g->version, &g->prompt);
     if (!status)
-        status = lcf_generate_weights(&g->weights, &g->weights_storage, o, err);
-    if (!status)
         status = lcf_sampling_text(g->sampling, o, g->weights, err);
-    if (!status)
-        status = lcf_manifest_input(g->manifest, "dataset", o->dataset, err);
-    if (!status)
-        status = describe_model(g, err);
-    if (!status)
-        status = lcf_manifest_param_str(g->manifest, "prompt", g->version, err);
-    if (!status)
-        status = lcf_manifest_param_str(g->manifest, "sampling", g->sampling, err);
-    if (!status)
-        status = lcf_manifest_param_f64(g->manifest, "share", o->choice.share, err);
-    if (!status)
-        status = lcf_manifest_param_i64(g->manifest, "rows", (int64_t)o->choice.rows_max, err);
-    if (!status)
-        status = describe_shard(g, err);
-    if (!status && o->skip_in) /* without it, rows that this store lacks are to be made */
-        status = lcf_manifest_param_str(g->manifest, "skip_in", "yes", err);
-    if (!status)
-        status = lcf_manifest_param_i64(g->manifest, "batch", (int64_t)commit_rows(o), err);
-    return status;
+    if (status)
+        return status;
+    snprintf(shard, sizeof(shard), "%zu/%zu", c->shard, c->shards_n);
+    /* skip_in counts: without it, rows that this store lacks are to be made */
+    params = json_pack("{s:s, s:s, s:f, s:I, s:s?, s:s?, s:I}", "prompt", g->version, "sampling",
+                       g->sampling, "share", c->share, "rows", (json_int_t)c->rows_max, "shard",
+                       c->shards_n ? shard : NULL, "skip_in", o->skip_in ? "yes" : NULL, "batch",
+                       (json_int_t)commit_rows(o));
+    status = lcf_manifest_describe(&g->manifest, "generate", params, inputs, err);
+    return status ? status : describe_model(g, err);
 }
 
 static lcf_status open_engine(generation *g, lcf_err *err)

@@ -29,15 +29,12 @@ typedef struct step {
 
 static lcf_status describe(step *s, lcf_err *err)
 {
-    lcf_status status = lcf_manifest_create(&s->manifest, "codes", err);
+    const lcf_input inputs[] = {{"dataset", s->o->dataset},
+                                {"ranker", s->o->ranker},
+                                {"tokenizer", s->o->tokenizer},
+                                {NULL, NULL}};
 
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset, err);
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "ranker", s->o->ranker, err);
-    if (!status && s->o->tokenizer)
-        status = lcf_manifest_input(s->manifest, "tokenizer", s->o->tokenizer, err);
-    return status;
+    return lcf_manifest_describe(&s->manifest, "codes", json_object(), inputs, err);
 }
 
 static lcf_status open_inputs(step *s, lcf_err *err)
@@ -165,12 +162,7 @@ static lcf_status write_artefact(step *s, lcf_err *err)
     status = path ? lcf_codes_save(path, &s->codes, err)
                   : LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->out);
     free(path);
-    if (!status)
-        status = lcf_manifest_write(s->manifest, lcf_stage_path(stage), err);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+    return lcf_manifest_commit(s->manifest, stage, status, err);
 }
 
 static lcf_status make(step *s, lcf_err *err)

@@ -392,13 +392,7 @@ static lcf_status write_artefact(judging *g, lcf_err *err)
         status = lcf_stage_open(&stage, g->o->out, err);
     if (!status)
         status = write_files(g, lcf_stage_path(stage), err);
-    if (!status)
-        status = lcf_manifest_write(g->manifest, lcf_stage_path(stage), err);
-    if (status) {
-        lcf_stage_abandon(stage);
-        return status;
-    }
-    status = lcf_stage_commit(stage, err);
+    status = lcf_manifest_commit(g->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(g->partial, err);
 }
 
@@ -406,27 +400,20 @@ static lcf_status write_artefact(judging *g, lcf_err *err)
 
 static lcf_status describe(lcf_manifest **out, const lcf_judge_options *o, lcf_err *err)
 {
+    const lcf_input inputs[] = {{"dataset", o->dataset}, {"model", o->model}, {NULL, NULL}};
     char splits[32] = "";
-    lcf_status status = lcf_manifest_create(out, "judge", err);
+    lcf_status status;
 
     for (int split = 0; split < 3; split++)
         if (o->splits[split]) {
             strcat(splits, splits[0] ? "," : "");
             strcat(splits, LCF_SPLIT_NAMES[split]);
         }
-    if (!status)
-        status = lcf_manifest_input(*out, "dataset", o->dataset, err);
-    if (!status)
-        status = lcf_manifest_input(*out, "model", o->model, err);
-    if (!status)
-        status = lcf_prompt_describe(*out, &o->prompt, o->template_file, o->codes, err);
-    if (!status)
-        status = lcf_manifest_param_str(*out, "splits", splits, err);
-    if (!status)
-        status = lcf_manifest_param_f64(*out, "share", o->share, err);
-    if (!status)
-        status = lcf_manifest_param_i64(*out, "seed", (int64_t)o->seed, err);
-    return status;
+    status = lcf_manifest_describe(out, "judge",
+                                   json_pack("{s:s, s:f, s:I}", "splits", splits, "share", o->share,
+                                             "seed", (json_int_t)o->seed),
+                                   inputs, err);
+    return status ? status : lcf_prompt_describe(*out, &o->prompt, o->template_file, o->codes, err);
 }
 
 /* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */

@@ -32,27 +32,20 @@ void lcf_measure_step_options_init(lcf_measure_step_options *o)
 static lcf_status describe(measuring *m, lcf_err *err)
 {
     const lcf_measure_step_options *o = m->o;
-    const struct {
-        const char *name;
-        size_t value;
-    } sizes[] = {{"cutoff", o->mixture.cutoff},           {"auc_rows", o->measure.auc_rows},
-                 {"cot_rows", o->measure.cot_rows},       {"general_rows", o->measure.general_rows},
-                 {"choice_rows", o->measure.choice_rows}, {"pair", (size_t)o->pair},
-                 {"seed", (size_t)o->sources.seed}};
-    lcf_status status = lcf_manifest_create(&m->manifest, "measure", err);
+    const lcf_input inputs[] = {
+        {"model", o->model}, {"dataset", o->dataset}, {"yes_no", o->yes_no}, {NULL, NULL}};
+    json_t *params = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "cutoff", (json_int_t)o->mixture.cutoff, "auc_rows",
+        (json_int_t)o->measure.auc_rows, "cot_rows", (json_int_t)o->measure.cot_rows,
+        "general_rows", (json_int_t)o->measure.general_rows, "choice_rows",
+        (json_int_t)o->measure.choice_rows, "pair", (json_int_t)o->pair, "seed",
+        (json_int_t)o->sources.seed);
+    lcf_status status = lcf_manifest_describe(&m->manifest, "measure", params, inputs, err);
 
-    if (!status)
-        status = lcf_manifest_input(m->manifest, "model", o->model, err);
-    if (!status && o->dataset)
-        status = lcf_manifest_input(m->manifest, "dataset", o->dataset, err);
-    if (!status && o->yes_no)
-        status = lcf_manifest_input(m->manifest, "yes_no", o->yes_no, err);
     if (!status)
         status = lcf_sources_describe(m->manifest, &o->sources, err);
     if (!status && o->measure.choice_dir)
         status = lcf_choice_describe(m->manifest, o->measure.choice_dir, err);
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !status; i++)
-        status = lcf_manifest_param_i64(m->manifest, sizes[i].name, (int64_t)sizes[i].value, err);
     return status;
 }
 
@@ -201,8 +194,6 @@ static lcf_status write_files(measuring *m, const char *dir, lcf_err *err)
 
     if (!status)
         status = write_scores(m, dir, err);
-    if (!status)
-        status = lcf_manifest_write(m->manifest, dir, err);
     free(path);
     return status;
 }
@@ -212,13 +203,9 @@ static lcf_status write_artefact(measuring *m, lcf_err *err)
     lcf_stage *stage;
     lcf_status status = lcf_stage_open(&stage, m->o->out, err);
 
-    if (status)
-        return status;
-    status = write_files(m, lcf_stage_path(stage), err);
     if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+        status = write_files(m, lcf_stage_path(stage), err);
+    return lcf_manifest_commit(m->manifest, stage, status, err);
 }
 
 static lcf_status run(measuring *m, lcf_err *err)

@@ -598,8 +598,6 @@ static lcf_status write_files(tuning *t, const char *dir, const lcf_recgen_measu
         status = write_adapter(t, dir, err);
     if (!status)
         status = lcf_json_save(report_path, report, err);
-    if (!status)
-        status = lcf_manifest_write(t->manifest, dir, err);
 done:
     json_decref(report);
     free(gguf);
@@ -614,11 +612,7 @@ static lcf_status write_artefact(tuning *t, const lcf_recgen_measures *after, lc
 
     if (!status)
         status = write_files(t, lcf_stage_path(stage), after, err);
-    if (status) {
-        lcf_stage_abandon(stage);
-        return status;
-    }
-    status = lcf_stage_commit(stage, err);
+    status = lcf_manifest_commit(t->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(t->work, err);
 }
 

@@ -90,15 +90,11 @@ static lcf_status add_parameters(lcf_manifest *m, const lcf_ope_run_options *o, 
                    {"position_bias", (double)o->ope.position_bias},
                    {"allow_zero_propensity", o->source.options.allow_zero_propensity},
                    {"allow_bad_rows", o->source.options.allow_bad_rows}};
-    lcf_status status =
-        lcf_manifest_param_str(m, "format", lcf_ope_format_name(o->source.format), err);
+    json_t *names = json_pack(
+        "{s:s, s:s, s:s, s:s}", "format", lcf_ope_format_name(o->source.format), "target",
+        o->source.target ? o->source.target : "", "path", o->source.path, "headline", o->headline);
+    lcf_status status = lcf_manifest_params(m, names, err);
 
-    if (!status)
-        status = lcf_manifest_param_str(m, "target", o->source.target ? o->source.target : "", err);
-    if (!status)
-        status = lcf_manifest_param_str(m, "path", o->source.path, err);
-    if (!status)
-        status = lcf_manifest_param_str(m, "headline", o->headline, err);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && !status; i++)
         status = lcf_manifest_param_f64(m, numbers[i].name, numbers[i].value, err);
     return status;
@@ -206,13 +202,8 @@ static lcf_status save(work *w, const json_t *json, lcf_err *err)
     status = lcf_json_save_in(dir, "ope.json", json, err);
     if (!status)
         status = lcf_file_write_text(dir, "ope.html", &html, err);
-    if (!status)
-        status = lcf_manifest_write(w->manifest, dir, err);
     lcf_buf_dispose(&html);
-    if (!status)
-        return lcf_stage_commit(stage, err);
-    lcf_stage_abandon(stage);
-    return status;
+    return lcf_manifest_commit(w->manifest, stage, status, err);
 }
 
 static lcf_status make(json_t **out, work *w, lcf_err *err)

@@ -154,6 +154,44 @@ static void a_manifest_knows_what_it_was_made_from(void **state)
     test_folder_remove(dir);
 }
 
+/* All at once is one by one: no input without a path, no parameter that is null, a truth as 1. */
+static void a_step_describes_itself_at_once(void **state)
+{
+    char *dir = test_folder(), *input = lcf_path_join(dir, "in"), *out = lcf_path_join(dir, "out");
+    const lcf_input inputs[] = {{"input", input}, {"other", NULL}, {NULL, NULL}};
+    const lcf_input missing[] = {{"input", out}, {NULL, NULL}};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_stage *stage;
+    lcf_manifest *m, *one_by_one;
+
+    (void)state;
+    write_text(dir, "in", "x");
+    assert_int_equal(lcf_manifest_describe(&m, "test", json_object(), missing, &err), LCF_ENOENT);
+    assert_null(m);
+    assert_int_equal(lcf_manifest_describe(&m, "test", NULL, inputs, &err), LCF_EINVAL);
+    assert_null(m);
+    one_by_one = manifest_of(input, 7);
+    assert_ok(lcf_manifest_param_i64(one_by_one, "flag", 1, &err), &err);
+    assert_ok(lcf_manifest_describe(
+                  &m, "test", json_pack("{s:i, s:b, s:s?}", "seed", 7, "flag", 1, "name", NULL),
+                  inputs, &err),
+              &err);
+
+    assert_ok(lcf_stage_open(&stage, out, &err), &err);
+    assert_int_equal(lcf_manifest_commit(m, stage, LCF_ECANCELED, &err), LCF_ECANCELED);
+    assert_false(lcf_path_exists(out));
+    assert_int_equal(lcf_manifest_commit(m, NULL, LCF_EIO, &err), LCF_EIO);
+    assert_ok(lcf_stage_open(&stage, out, &err), &err);
+    assert_ok(lcf_manifest_commit(m, stage, LCF_OK, &err), &err);
+    assert_true(lcf_manifest_is_current(one_by_one, out));
+    assert_ok(lcf_manifest_verify(out, &err), &err);
+    lcf_manifest_free(one_by_one);
+    lcf_manifest_free(m);
+    free(input);
+    free(out);
+    test_folder_remove(dir);
+}
+
 static void verify_names_the_damaged_file(void **state)
 {
     char *dir = test_folder(), *out = lcf_path_join(dir, "out"), *input = lcf_path_join(dir, "in");
@@ -241,6 +279,7 @@ int main(void)
         cmocka_unit_test(leftovers_go),
         cmocka_unit_test(a_lock_is_held_once),
         cmocka_unit_test(a_manifest_knows_what_it_was_made_from),
+        cmocka_unit_test(a_step_describes_itself_at_once),
         cmocka_unit_test(verify_names_the_damaged_file),
     };
 
