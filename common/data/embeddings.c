@@ -6,9 +6,11 @@
  */
 #include "common/data/embeddings.h"
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NORM_TOLERANCE 1e-3
@@ -79,6 +81,17 @@ lcf_status lcf_embeddings_open(lcf_embeddings *out, const char *path, lcf_err *e
         lcf_err_prefix(err, "%s", path);
         lcf_embeddings_close(out);
     }
+    return status;
+}
+
+lcf_status lcf_embeddings_open_in(lcf_embeddings *out, const char *dir, const char *name,
+                                  lcf_err *err)
+{
+    char *path = lcf_path_join(dir, name);
+    lcf_status status =
+        path ? lcf_embeddings_open(out, path, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+
+    free(path);
     return status;
 }
 

@@ -22,6 +22,9 @@ typedef struct lcf_embeddings {
 } lcf_embeddings;
 
 lcf_status lcf_embeddings_open(lcf_embeddings *out, const char *path, lcf_err *err);
+/* The same for DIR/NAME: items.lcf or cots.lcf of what `llmcf encode` made. */
+lcf_status lcf_embeddings_open_in(lcf_embeddings *out, const char *dir, const char *name,
+                                  lcf_err *err);
 void lcf_embeddings_close(lcf_embeddings *e);
 /* Row of that key, or (size_t)-1. Needs keys. O(log n). */
 size_t lcf_embeddings_find(const lcf_embeddings *e, lcf_hash128 key);

@@ -12,44 +12,28 @@
 #include "common/data/dataset.h"
 #include "common/data/embeddings.h"
 #include "common/store/cot_store.h"
+#include "offline/encode/texts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { TEXTS_PER_STEP = 1024 }; /* encoded between two updates of the progress bar */
 
-/* Texts in one block: text i is bytes[ends[i - 1] .. ends[i]). */
-typedef struct texts {
-    lcf_buf bytes;
-    size_t *ends;
-    size_t capacity, n;
-} texts;
-
 typedef struct encode_step {
     const lcf_encode_options *o;
     lcf_manifest *manifest;
     lcf_dataset dataset;
     lcf_cot_store *store;
-    texts texts; /* of items, then of records */
+    encode_texts texts; /* of items, then of records */
     size_t items_n;
     lcf_hash128 *keys; /* of the records */
     size_t keys_capacity, records_n, rejected_n;
-    lcf_str *views;
     float *vectors;
     lcf_encoder *encoder;
     lcf_embeddings before; /* vectors of records that the encoder made earlier, or none */
     size_t encoded_n;
     lcf_pool *pool;
-    lcf_stage *stage;
 } encode_step;
-
-static lcf_status texts_end(texts *t, lcf_err *err)
-{
-    if (t->bytes.status || lcf_grow((void **)&t->ends, &t->capacity, t->n + 1, sizeof(*t->ends)))
-        return LCF_FAIL(err, LCF_ENOMEM, "texts to encode");
-    t->ends[t->n++] = t->bytes.len;
-    return LCF_OK;
-}
 
 static lcf_status gather_items(encode_step *s, lcf_err *err)
 {
@@ -59,7 +43,7 @@ static lcf_status gather_items(encode_step *s, lcf_err *err)
     for (uint32_t i = 0; i < s->items_n && !status; i++) {
         if (i)
             lcf_catalogue_item_text(&s->texts.bytes, &s->dataset.catalogue, i);
-        status = texts_end(&s->texts, err);
+        status = encode_texts_end(&s->texts, err);
     }
     return status;
 }
@@ -76,23 +60,7 @@ static lcf_status gather_record(void *arg, const lcf_cot_record *record, lcf_err
         return LCF_FAIL(err, LCF_ENOMEM, "keys of %zu records", s->records_n + 1);
     s->keys[s->records_n++] = record->key;
     lcf_buf_append_text(&s->texts.bytes, record->text);
-    return texts_end(&s->texts, err);
-}
-
-/* Views of all texts, once their block no longer moves. */
-static lcf_status make_views(encode_step *s, lcf_err *err)
-{
-    const char *bytes = lcf_buf_text(&s->texts.bytes);
-    size_t begin = 0;
-
-    s->views = lcf_alloc(s->texts.n + 1, sizeof(*s->views));
-    if (!s->views)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu texts", s->texts.n);
-    for (size_t i = 0; i < s->texts.n; i++) {
-        s->views[i] = (lcf_str){bytes + begin, s->texts.ends[i] - begin};
-        begin = s->texts.ends[i];
-    }
-    return LCF_OK;
+    return encode_texts_end(&s->texts, err);
 }
 
 /* The row of `before` that holds a text's vector, or (size_t)-1. */
@@ -138,8 +106,8 @@ static lcf_status encode_all(encode_step *s, lcf_err *err)
     for (size_t at = 0; !status && (at = copy_known(s, at)) < s->texts.n;) {
         const size_t n = count_new(s, at);
 
-        status =
-            lcf_encoder_encode(s->vectors + at * dim, s->encoder, s->views + at, n, s->pool, err);
+        status = lcf_encoder_encode(s->vectors + at * dim, s->encoder, s->texts.views + at, n,
+                                    s->pool, err);
         s->encoded_n += n;
         at += n;
         lcf_progress_update(&progress, at);
@@ -150,28 +118,25 @@ static lcf_status encode_all(encode_step *s, lcf_err *err)
     return status;
 }
 
-static lcf_status save(const encode_step *s, const char *name, size_t begin, size_t n,
-                       const lcf_hash128 *keys, lcf_err *err)
+static lcf_status save(const encode_step *s, const char *dir, const char *name, size_t begin,
+                       size_t n, const lcf_hash128 *keys, lcf_err *err)
 {
-    char *path = lcf_path_join(lcf_stage_path(s->stage), name);
-    size_t dim = lcf_encoder_dim(s->encoder);
-    lcf_status status;
+    const size_t dim = lcf_encoder_dim(s->encoder);
+    char *path = lcf_path_join(dir, name);
+    lcf_status status = path
+                            ? lcf_embeddings_save(path, s->vectors + begin * dim, keys, n, dim, err)
+                            : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of %s", name);
-    status = lcf_embeddings_save(path, s->vectors + begin * dim, keys, n, dim, err);
     free(path);
     return status;
 }
 
-static lcf_status save_encoder(const encode_step *s, lcf_err *err)
+static lcf_status save_encoder(const encode_step *s, const char *dir, lcf_err *err)
 {
-    char *path = lcf_path_join(lcf_stage_path(s->stage), "encoder.lcf");
-    lcf_status status;
+    char *path = lcf_path_join(dir, "encoder.lcf");
+    lcf_status status = path ? lcf_encoder_save(s->encoder, path, err)
+                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of encoder.lcf");
-    status = lcf_encoder_save(s->encoder, path, err);
     free(path);
     return status;
 }
@@ -184,55 +149,50 @@ static json_t *stats_of(const encode_step *s)
                      (json_int_t)lcf_encoder_dim(s->encoder));
 }
 
-static lcf_status write_all(encode_step *s, lcf_err *err)
+static lcf_status write_files(const encode_step *s, const char *dir, lcf_err *err)
 {
-    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
+    lcf_status status = save_encoder(s, dir, err);
 
     if (!status)
-        status = save_encoder(s, err);
-    if (!status)
-        status = save(s, "items.lcf", 0, s->items_n, NULL, err);
+        status = save(s, dir, "items.lcf", 0, s->items_n, NULL, err);
     if (!status && s->store)
-        status = save(s, "cots.lcf", s->items_n, s->records_n, s->keys, err);
+        status = save(s, dir, "cots.lcf", s->items_n, s->records_n, s->keys, err);
+    return status ? status : lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
+}
+
+static lcf_status write_all(const encode_step *s, lcf_err *err)
+{
+    lcf_stage *stage;
+    lcf_status status = lcf_stage_open(&stage, s->o->out_dir, err);
+
     if (!status)
-        status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
-    if (!status)
-        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
-    if (status)
-        return status;
-    status = lcf_stage_commit(s->stage, err);
-    s->stage = NULL;
-    return status;
+        status = write_files(s, lcf_stage_path(stage), err);
+    return lcf_manifest_commit(s->manifest, stage, status, err);
+}
+
+/* The lexical encoder's options; of a named one its file says it all. */
+static json_t *params_of(const lcf_encode_options *o, const char *digest)
+{
+    const lcf_lexical_options *l = &o->lexical;
+
+    return o->encoder
+               ? json_pack("{s:s, s:s}", "cot_records", digest, "encoder", "bert")
+               : json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "cot_records", digest, "encoder",
+                           "lexical", "dim", (json_int_t)l->dim, "bits", (json_int_t)l->bits,
+                           "iterations", (json_int_t)l->iterations, "seed", (json_int_t)l->seed,
+                           "texts_max", (json_int_t)l->texts_max);
 }
 
 static lcf_status describe(encode_step *s, lcf_err *err)
 {
-    const lcf_lexical_options *l = &s->o->lexical;
+    const lcf_input inputs[] = {
+        {"dataset", s->o->dataset_dir}, {"encoder_model", s->o->encoder}, {NULL, NULL}};
     char digest[LCF_SHA256_HEX_BYTES] = "none";
-    lcf_status status = lcf_manifest_create(&s->manifest, "encode", err);
+    const lcf_status status = s->store ? lcf_cot_store_digest(digest, s->store, err) : LCF_OK;
 
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
-    if (!status && s->store)
-        status = lcf_cot_store_digest(digest, s->store, err);
-    if (!status)
-        status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
-    if (!status)
-        status =
-            lcf_manifest_param_str(s->manifest, "encoder", s->o->encoder ? "bert" : "lexical", err);
-    if (!status && s->o->encoder)
-        return lcf_manifest_input(s->manifest, "encoder_model", s->o->encoder, err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "dim", (int64_t)l->dim, err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "bits", l->bits, err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "iterations", (int64_t)l->iterations, err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "seed", (int64_t)l->seed, err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "texts_max", (int64_t)l->texts_max, err);
-    return status;
+    return status ? status
+                  : lcf_manifest_describe(&s->manifest, "encode", params_of(s->o, digest), inputs,
+                                          err);
 }
 
 /* Whether the encoder that is there was fitted with these options, if on other texts, or is the one
@@ -280,12 +240,14 @@ static lcf_status open_bert(encode_step *s, lcf_err *err)
 
 static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
 {
-    lcf_status status = gather_items(s, err);
+    lcf_status status = lcf_dataset_open(&s->dataset, s->o->dataset_dir, err);
 
+    if (!status)
+        status = gather_items(s, err);
     if (!status && s->store)
         status = lcf_cot_store_each(s->store, gather_record, s, err);
     if (!status)
-        status = make_views(s, err);
+        status = encode_texts_views(&s->texts, err);
     if (!status)
         status = lcf_pool_create(&s->pool, s->o->threads, err);
     if (!status && reuse)
@@ -293,8 +255,8 @@ static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
     else if (!status && s->o->encoder)
         status = open_bert(s, err);
     else if (!status)
-        status = lcf_encoder_fit_lexical(&s->encoder, s->views + 1, s->texts.n - 1, &s->o->lexical,
-                                         s->pool, err);
+        status = lcf_encoder_fit_lexical(&s->encoder, s->texts.views + 1, s->texts.n - 1,
+                                         &s->o->lexical, s->pool, err);
     if (!status)
         status = encode_all(s, err);
     return status ? status : write_all(s, err);
@@ -302,17 +264,14 @@ static lcf_status make(encode_step *s, bool reuse, lcf_err *err)
 
 static void encode_dispose(encode_step *s)
 {
-    lcf_stage_abandon(s->stage);
     lcf_pool_free(s->pool);
     lcf_encoder_free(s->encoder);
     lcf_embeddings_close(&s->before);
     lcf_cot_store_close(s->store);
     lcf_dataset_close(&s->dataset);
     lcf_manifest_free(s->manifest);
-    lcf_buf_dispose(&s->texts.bytes);
-    free(s->texts.ends);
+    encode_texts_dispose(&s->texts);
     free(s->keys);
-    free(s->views);
     free(s->vectors);
 }
 
@@ -334,17 +293,12 @@ lcf_status lcf_encode_run(json_t **stats, bool *current, const lcf_encode_option
         status = describe_reuse(&reuse, &s, err);
         *current = reuse && lcf_manifest_is_current(s.manifest, options->out_dir);
     }
-    if (*current) {
+    if (*current)
         status = lcf_manifest_read_stat(stats, options->out_dir, "counts", err);
-        goto done;
-    }
-    if (!status)
-        status = lcf_dataset_open(&s.dataset, options->dataset_dir, err);
-    if (!status)
+    else if (!status)
         status = make(&s, reuse, err);
-    if (!status)
+    if (!status && !*current)
         *stats = stats_of(&s);
-done:
     encode_dispose(&s);
     return status;
 }

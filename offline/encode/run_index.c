@@ -47,7 +47,6 @@ typedef struct index_step {
     uint8_t *label;
     int64_t *time;
     float *history_vec, *target_vec, *cot_vec;
-    lcf_stage *stage;
 } index_step;
 
 static int compare_rows(const void *pa, const void *pb)
@@ -236,33 +235,15 @@ static lcf_status write_all(index_step *s, lcf_err *err)
     static const char *const data[] = {"dataset", "vectors", "cot_records", NULL};
     const bool grow =
         s->o->reuse && !s->o->force && lcf_manifest_is_like(s->manifest, s->o->out_dir, data);
-    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
+    lcf_stage *stage;
+    lcf_status status = lcf_stage_open(&stage, s->o->out_dir, err);
 
     if (!status)
-        status = lcf_examples_save_kind(&s->recall, &s->grown_n, lcf_stage_path(s->stage), &e,
+        status = lcf_examples_save_kind(&s->recall, &s->grown_n, lcf_stage_path(stage), &e,
                                         s->o->kind, grow ? s->o->out_dir : NULL, err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
-    if (!status)
-        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
-    if (status)
-        return status;
-    status = lcf_stage_commit(s->stage, err);
-    s->stage = NULL;
-    return status;
-}
-
-static lcf_status open_vectors(lcf_embeddings *out, const index_step *s, const char *name,
-                               lcf_err *err)
-{
-    char *path = lcf_path_join(s->o->vectors_dir, name);
-    lcf_status status;
-
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of %s", name);
-    status = lcf_embeddings_open(out, path, err);
-    free(path);
-    return status;
+    return lcf_manifest_commit(s->manifest, stage, status, err);
 }
 
 static lcf_status open_inputs(index_step *s, lcf_err *err)
@@ -270,9 +251,9 @@ static lcf_status open_inputs(index_step *s, lcf_err *err)
     lcf_status status = lcf_dataset_open(&s->dataset, s->o->dataset_dir, err);
 
     if (!status)
-        status = open_vectors(&s->items, s, "items.lcf", err);
+        status = lcf_embeddings_open_in(&s->items, s->o->vectors_dir, "items.lcf", err);
     if (!status)
-        status = open_vectors(&s->cots, s, "cots.lcf", err);
+        status = lcf_embeddings_open_in(&s->cots, s->o->vectors_dir, "cots.lcf", err);
     if (status)
         return status;
     if (s->items.n != s->dataset.catalogue.items_n)
@@ -312,25 +293,20 @@ static lcf_status make(index_step *s, lcf_err *err)
 
 static lcf_status describe(index_step *s, lcf_err *err)
 {
+    const lcf_input inputs[] = {
+        {"dataset", s->o->dataset_dir}, {"vectors", s->o->vectors_dir}, {NULL, NULL}};
+    const char *kind = s->o->kind == LCF_FAISS_FLAT ? NULL : lcf_faiss_kind_name(s->o->kind);
     char digest[LCF_SHA256_HEX_BYTES];
-    lcf_status status = lcf_manifest_create(&s->manifest, "index", err);
+    const lcf_status status = lcf_cot_store_digest(digest, s->store, err);
 
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "vectors", s->o->vectors_dir, err);
-    if (!status)
-        status = lcf_cot_store_digest(digest, s->store, err);
-    if (!status)
-        status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
-    if (!status && s->o->kind != LCF_FAISS_FLAT)
-        status = lcf_manifest_param_str(s->manifest, "kind", lcf_faiss_kind_name(s->o->kind), err);
-    return status;
+    return status ? status
+                  : lcf_manifest_describe(
+                        &s->manifest, "index",
+                        json_pack("{s:s, s:s?}", "cot_records", digest, "kind", kind), inputs, err);
 }
 
 static void index_dispose(index_step *s)
 {
-    lcf_stage_abandon(s->stage);
     lcf_embeddings_close(&s->items);
     lcf_embeddings_close(&s->cots);
     lcf_cot_store_close(s->store);
@@ -359,23 +335,19 @@ lcf_status lcf_index_run(json_t **stats, bool *current, const lcf_index_options 
     lcf_status status = lcf_cot_store_open(&s.store, options->cot_dir, &reading, err);
 
     *stats = NULL;
-    *current = false;
     if (!status)
         status = describe(&s, err);
-    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
-        *current = true;
+    *current = !status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir);
+    if (*current)
         status = lcf_manifest_read_stat(stats, options->out_dir, "counts", err);
-        goto done;
-    }
-    if (!status)
+    else if (!status)
         status = make(&s, err);
-    if (!status)
+    if (!status && !*current)
         *stats = stats_of(&s);
-    if (!status && *stats && options->kind != LCF_FAISS_FLAT) {
+    if (*stats && !*current && options->kind != LCF_FAISS_FLAT) {
         json_object_set_new(*stats, "query_us", json_real(s.recall.query_us));
         json_object_set_new(*stats, "grown_rows", json_integer((json_int_t)s.grown_n));
     }
-done:
     index_dispose(&s);
     return status;
 }

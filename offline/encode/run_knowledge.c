@@ -11,19 +11,17 @@
 #include "common/data/knowledge.h"
 #include "common/store/cot_store.h"
 #include "offline/encode/parts.h"
+#include "offline/encode/texts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* The parts of one kind, of all examples that have one, in the order of the examples. */
 typedef struct part {
-    lcf_buf bytes;
-    size_t *ends;    /* [n] of the texts in bytes */
-    uint32_t *owner; /* [n] */
-    int64_t *time;   /* [n] */
-    size_t n;
-    lcf_str *views;
-    float *vectors; /* [n, dim] as encoded */
+    encode_texts texts; /* n of them */
+    uint32_t *owner;    /* [n] */
+    int64_t *time;      /* [n] */
+    float *vectors;     /* [n, dim] as encoded */
     /* by owner */
     uint64_t *begin;
     int64_t *sorted_time;
@@ -39,43 +37,38 @@ typedef struct knowledge_step {
     lcf_encoder *encoder;
     lcf_pool *pool;
     part profile, target;
-    lcf_stage *stage;
 } knowledge_step;
 
 /* ---- texts ---- */
 
 static lcf_status part_alloc(part *p, size_t n, lcf_err *err)
 {
-    p->ends = lcf_alloc(n + 1, sizeof(*p->ends));
     p->owner = lcf_alloc(n + 1, sizeof(*p->owner));
     p->time = lcf_alloc(n + 1, sizeof(*p->time));
-    p->views = lcf_alloc(n + 1, sizeof(*p->views));
-    if (!p->ends || !p->owner || !p->time || !p->views)
+    if (!p->owner || !p->time)
         return LCF_FAIL(err, LCF_ENOMEM, "texts of %zu examples", n);
     return LCF_OK;
 }
 
 static void part_free(part *p)
 {
-    lcf_buf_dispose(&p->bytes);
-    free(p->ends);
+    encode_texts_dispose(&p->texts);
     free(p->owner);
     free(p->time);
-    free(p->views);
     free(p->vectors);
     free(p->begin);
     free(p->sorted_time);
     free(p->means);
 }
 
-static void part_add(part *p, lcf_str text, uint32_t owner, int64_t time)
+static lcf_status part_add(part *p, lcf_str text, uint32_t owner, int64_t time, lcf_err *err)
 {
     if (!text.len)
-        return;
-    lcf_buf_append(&p->bytes, text.data, text.len);
-    p->ends[p->n] = p->bytes.len;
-    p->owner[p->n] = owner;
-    p->time[p->n++] = time;
+        return LCF_OK;
+    lcf_buf_append(&p->texts.bytes, text.data, text.len);
+    p->owner[p->texts.n] = owner;
+    p->time[p->texts.n] = time;
+    return encode_texts_end(&p->texts, err);
 }
 
 static lcf_status gather(knowledge_step *s, lcf_err *err)
@@ -97,28 +90,25 @@ static lcf_status gather(knowledge_step *s, lcf_err *err)
             break;
         parts = lcf_cot_parts_of((lcf_str){record->text, strlen(record->text)},
                                  lcf_strings_get(&s->dataset.catalogue.title, e->item[i]));
-        part_add(&s->profile, parts.profile, e->user[i], e->time[i]);
-        part_add(&s->target, parts.target, e->item[i], e->time[i]);
+        status = part_add(&s->profile, parts.profile, e->user[i], e->time[i], err);
+        if (!status)
+            status = part_add(&s->target, parts.target, e->item[i], e->time[i], err);
         free(record);
     }
-    if (!status && (s->profile.bytes.status || s->target.bytes.status))
-        status = LCF_FAIL(err, LCF_ENOMEM, "texts of %zu examples", e->n);
     return status;
 }
 
 static lcf_status encode(part *p, const knowledge_step *s, lcf_err *err)
 {
-    const char *bytes = lcf_buf_text(&p->bytes);
-    size_t begin = 0;
+    const size_t n = p->texts.n;
+    lcf_status status = encode_texts_views(&p->texts, err);
 
-    p->vectors = lcf_alloc_aligned(p->n + 1, lcf_encoder_dim(s->encoder) * sizeof(*p->vectors));
+    if (status)
+        return status;
+    p->vectors = lcf_alloc_aligned(n + 1, lcf_encoder_dim(s->encoder) * sizeof(*p->vectors));
     if (!p->vectors)
-        return LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu texts", p->n);
-    for (size_t i = 0; i < p->n; i++) {
-        p->views[i] = (lcf_str){bytes + begin, p->ends[i] - begin};
-        begin = p->ends[i];
-    }
-    return lcf_encoder_encode(p->vectors, s->encoder, p->views, p->n, s->pool, err);
+        return LCF_FAIL(err, LCF_ENOMEM, "vectors of %zu texts", n);
+    return lcf_encoder_encode(p->vectors, s->encoder, p->texts.views, n, s->pool, err);
 }
 
 /* ---- by owner, in time ---- */
@@ -135,16 +125,16 @@ static void run_on(float *mean, double *sum, const float *vector, size_t dim, si
 static void fill_means(part *p, size_t owners_n, size_t dim, double *sum, size_t *order)
 {
     memset(p->begin, 0, (owners_n + 1) * sizeof(*p->begin));
-    for (size_t i = 0; i < p->n; i++)
+    for (size_t i = 0; i < p->texts.n; i++)
         p->begin[p->owner[i] + 1]++;
     for (size_t i = 0; i < owners_n; i++)
         p->begin[i + 1] += p->begin[i];
-    for (size_t i = 0; i < p->n; i++) /* stable: examples are in the order of time */
+    for (size_t i = 0; i < p->texts.n; i++) /* stable: examples are in the order of time */
         order[p->begin[p->owner[i]]++] = i;
     for (size_t i = owners_n; i > 0; i--) /* back to the beginnings */
         p->begin[i] = p->begin[i - 1];
     p->begin[0] = 0;
-    for (size_t at = 0; at < p->n; at++) {
+    for (size_t at = 0; at < p->texts.n; at++) {
         const size_t from = order[at];
 
         p->sorted_time[at] = p->time[from];
@@ -156,16 +146,16 @@ static void fill_means(part *p, size_t owners_n, size_t dim, double *sum, size_t
 static lcf_status sort_part(part *p, size_t owners_n, size_t dim, lcf_err *err)
 {
     double *sum = lcf_alloc(dim, sizeof(*sum));
-    size_t *order = lcf_alloc(p->n + 1, sizeof(*order));
+    size_t *order = lcf_alloc(p->texts.n + 1, sizeof(*order));
     lcf_status status = LCF_OK;
 
     p->begin = lcf_alloc(owners_n + 1, sizeof(*p->begin));
-    p->sorted_time = lcf_alloc(p->n + 1, sizeof(*p->sorted_time));
-    p->means = lcf_alloc(p->n + 1, dim * sizeof(*p->means));
+    p->sorted_time = lcf_alloc(p->texts.n + 1, sizeof(*p->sorted_time));
+    p->means = lcf_alloc(p->texts.n + 1, dim * sizeof(*p->means));
     if (sum && order && p->begin && p->sorted_time && p->means)
         fill_means(p, owners_n, dim, sum, order);
     else
-        status = LCF_FAIL(err, LCF_ENOMEM, "means of %zu texts", p->n);
+        status = LCF_FAIL(err, LCF_ENOMEM, "means of %zu texts", p->texts.n);
     free(sum);
     free(order);
     return status;
@@ -187,38 +177,39 @@ static json_t *stats_of(const knowledge_step *s)
     const lcf_dataset *d = &s->dataset;
 
     return json_pack("{s:I, s:I, s:I, s:I, s:I}", "records", (json_int_t)s->examples.n, "profiles",
-                     (json_int_t)s->profile.n, "descriptions", (json_int_t)s->target.n, "users",
-                     (json_int_t)owners_with(&s->profile, d->users_n), "items",
+                     (json_int_t)s->profile.texts.n, "descriptions", (json_int_t)s->target.texts.n,
+                     "users", (json_int_t)owners_with(&s->profile, d->users_n), "items",
                      (json_int_t)owners_with(&s->target, d->catalogue.items_n));
 }
 
 static lcf_known known_of(const part *p, size_t owners_n)
 {
-    return (lcf_known){owners_n, p->n, p->begin, p->sorted_time, p->means};
+    return (lcf_known){owners_n, p->texts.n, p->begin, p->sorted_time, p->means};
 }
 
-static lcf_status write_all(knowledge_step *s, lcf_err *err)
+static lcf_status write_knowledge(const knowledge_step *s, const char *dir, lcf_err *err)
 {
     const lcf_knowledge k = {NULL, lcf_encoder_dim(s->encoder),
                              known_of(&s->profile, s->dataset.users_n),
                              known_of(&s->target, s->dataset.catalogue.items_n)};
-    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
-    char *path = status ? NULL : lcf_path_join(lcf_stage_path(s->stage), "knowledge.lcf");
+    char *path = lcf_path_join(dir, "knowledge.lcf");
+    lcf_status status =
+        path ? lcf_knowledge_save(path, &k, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!status && !path)
-        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->out_dir);
-    if (!status)
-        status = lcf_knowledge_save(path, &k, err);
     free(path);
+    return status;
+}
+
+static lcf_status write_all(const knowledge_step *s, lcf_err *err)
+{
+    lcf_stage *stage;
+    lcf_status status = lcf_stage_open(&stage, s->o->out_dir, err);
+
+    if (!status)
+        status = write_knowledge(s, lcf_stage_path(stage), err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
-    if (!status)
-        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
-    if (status)
-        return status;
-    status = lcf_stage_commit(s->stage, err);
-    s->stage = NULL;
-    return status;
+    return lcf_manifest_commit(s->manifest, stage, status, err);
 }
 
 static lcf_status open_inputs(knowledge_step *s, lcf_err *err)
@@ -263,25 +254,20 @@ static lcf_status make(knowledge_step *s, lcf_err *err)
 
 static lcf_status describe(knowledge_step *s, lcf_err *err)
 {
+    const lcf_input inputs[] = {{"dataset", s->o->dataset_dir},
+                                {"examples", s->o->examples_dir},
+                                {"vectors", s->o->vectors_dir},
+                                {NULL, NULL}};
     char digest[LCF_SHA256_HEX_BYTES];
-    lcf_status status = lcf_manifest_create(&s->manifest, "knowledge", err);
+    const lcf_status status = lcf_cot_store_digest(digest, s->store, err);
 
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "examples", s->o->examples_dir, err);
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "vectors", s->o->vectors_dir, err);
-    if (!status)
-        status = lcf_cot_store_digest(digest, s->store, err);
-    if (!status)
-        status = lcf_manifest_param_str(s->manifest, "cot_records", digest, err);
-    return status;
+    return status ? status
+                  : lcf_manifest_describe(&s->manifest, "knowledge",
+                                          json_pack("{s:s}", "cot_records", digest), inputs, err);
 }
 
 static void dispose(knowledge_step *s)
 {
-    lcf_stage_abandon(s->stage);
     lcf_pool_free(s->pool);
     lcf_encoder_free(s->encoder);
     lcf_examples_close(&s->examples);
@@ -297,23 +283,18 @@ lcf_status lcf_knowledge_run(json_t **stats, bool *current, const lcf_knowledge_
 {
     knowledge_step s = {.o = options};
     lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
-    lcf_status status;
+    lcf_status status = lcf_cot_store_open(&s.store, options->cot_dir, &reading, err);
 
     *stats = NULL;
-    *current = false;
-    status = lcf_cot_store_open(&s.store, options->cot_dir, &reading, err);
     if (!status)
         status = describe(&s, err);
-    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
-        *current = true;
+    *current = !status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir);
+    if (*current)
         status = lcf_manifest_read_stat(stats, options->out_dir, "counts", err);
-        goto done;
-    }
-    if (!status)
+    else if (!status)
         status = make(&s, err);
-    if (!status)
+    if (!status && !*current)
         *stats = stats_of(&s);
-done:
     dispose(&s);
     return status;
 }

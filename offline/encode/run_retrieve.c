@@ -45,7 +45,6 @@ typedef struct retrieve_step {
     lcf_example_query *queries; /* [threads, ROWS_PER_TASK] */
     float *history_vecs;        /* [threads, ROWS_PER_TASK, dim] */
     lcf_pool *pool;
-    lcf_stage *stage;
     size_t short_n, found_n, wanted_n; /* rows with fewer than k; of the rows checked */
     float *votes;                      /* [samples_n] */
     double votes_auc[2];               /* valid, test; NaN where a split has one class */
@@ -205,9 +204,10 @@ static lcf_status vote(retrieve_step *s, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status write_votes(const retrieve_step *s, lcf_split split, lcf_err *err)
+static lcf_status write_votes(const retrieve_step *s, const char *dir, lcf_split split,
+                              lcf_err *err)
 {
-    return lcf_predictions_save_split(lcf_stage_path(s->stage), &s->dataset, split,
+    return lcf_predictions_save_split(dir, &s->dataset, split,
                                       s->votes + s->dataset.split_begin[split], err);
 }
 
@@ -230,7 +230,7 @@ static json_t *stats_of(const retrieve_step *s)
                      number(s->votes_auc[1]));
 }
 
-static lcf_status write_retrieved(const retrieve_step *s, lcf_err *err)
+static lcf_status write_retrieved(const retrieve_step *s, const char *dir, lcf_err *err)
 {
     const lcf_retrieved r = {.rule = s->o->rule,
                              .rows_n = s->dataset.samples_n,
@@ -239,35 +239,33 @@ static lcf_status write_retrieved(const retrieve_step *s, lcf_err *err)
                              .query_hash = s->query_hash,
                              .example_hash = s->example_hash,
                              .examples_n = s->examples.n};
-    char *path = lcf_path_join(lcf_stage_path(s->stage), "retrieved.lcf");
-    lcf_status status;
+    char *path = lcf_path_join(dir, "retrieved.lcf");
+    lcf_status status =
+        path ? lcf_retrieved_save(path, &r, err) : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of retrieved.lcf");
-    status = lcf_retrieved_save(path, &r, err);
     free(path);
     return status;
 }
 
-static lcf_status write_all(retrieve_step *s, lcf_err *err)
+static lcf_status write_files(const retrieve_step *s, const char *dir, lcf_err *err)
 {
-    lcf_status status = lcf_stage_open(&s->stage, s->o->out_dir, err);
+    lcf_status status = write_retrieved(s, dir, err);
 
     if (!status)
-        status = write_retrieved(s, err);
+        status = write_votes(s, dir, LCF_VALID, err);
     if (!status)
-        status = write_votes(s, LCF_VALID, err);
+        status = write_votes(s, dir, LCF_TEST, err);
+    return status ? status : lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
+}
+
+static lcf_status write_all(const retrieve_step *s, lcf_err *err)
+{
+    lcf_stage *stage;
+    lcf_status status = lcf_stage_open(&stage, s->o->out_dir, err);
+
     if (!status)
-        status = write_votes(s, LCF_TEST, err);
-    if (!status)
-        status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
-    if (!status)
-        status = lcf_manifest_write(s->manifest, lcf_stage_path(s->stage), err);
-    if (status)
-        return status;
-    status = lcf_stage_commit(s->stage, err);
-    s->stage = NULL;
-    return status;
+        status = write_files(s, lcf_stage_path(stage), err);
+    return lcf_manifest_commit(s->manifest, stage, status, err);
 }
 
 static lcf_status open_codes(retrieve_step *s, lcf_err *err)
@@ -285,13 +283,8 @@ static lcf_status open_codes(retrieve_step *s, lcf_err *err)
 static lcf_status open_inputs(retrieve_step *s, lcf_err *err)
 {
     const retrieve_step *c = s;
-    char *path = lcf_path_join(s->o->vectors_dir, "items.lcf");
-    lcf_status status;
+    lcf_status status = lcf_embeddings_open_in(&s->items, s->o->vectors_dir, "items.lcf", err);
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of items.lcf");
-    status = lcf_embeddings_open(&s->items, path, err);
-    free(path);
     if (!status)
         status = lcf_dataset_open(&s->dataset, s->o->dataset_dir, err);
     if (!status)
@@ -386,32 +379,21 @@ static lcf_status make(retrieve_step *s, lcf_err *err)
 
 static lcf_status describe(retrieve_step *s, lcf_err *err)
 {
-    lcf_status status = lcf_manifest_create(&s->manifest, "retrieve", err);
+    const lcf_example_options *rule = &s->o->rule;
+    const lcf_input inputs[] = {{"dataset", s->o->dataset_dir},
+                                {"vectors", s->o->vectors_dir},
+                                {"examples", s->o->examples_dir},
+                                {"codes", s->o->codes_dir},
+                                {NULL, NULL}};
+    json_t *params = json_pack("{s:I, s:s, s:s, s:b}", "k", (json_int_t)rule->k, "mode",
+                               lcf_retrieval_mode_name(rule->mode), "by",
+                               lcf_retrieval_by_name(rule->by), "balanced", (int)rule->balanced);
 
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "dataset", s->o->dataset_dir, err);
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "vectors", s->o->vectors_dir, err);
-    if (!status)
-        status = lcf_manifest_input(s->manifest, "examples", s->o->examples_dir, err);
-    if (!status && s->o->codes_dir)
-        status = lcf_manifest_input(s->manifest, "codes", s->o->codes_dir, err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "k", s->o->rule.k, err);
-    if (!status)
-        status = lcf_manifest_param_str(s->manifest, "mode",
-                                        lcf_retrieval_mode_name(s->o->rule.mode), err);
-    if (!status)
-        status =
-            lcf_manifest_param_str(s->manifest, "by", lcf_retrieval_by_name(s->o->rule.by), err);
-    if (!status)
-        status = lcf_manifest_param_i64(s->manifest, "balanced", s->o->rule.balanced, err);
-    return status;
+    return lcf_manifest_describe(&s->manifest, "retrieve", params, inputs, err);
 }
 
 static void retrieve_dispose(retrieve_step *s)
 {
-    lcf_stage_abandon(s->stage);
     lcf_pool_free(s->pool);
     lcf_retrieved_reuse_close(s->reuse);
     lcf_example_codes_dispose(&s->example_codes);
@@ -442,15 +424,12 @@ lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_op
             : LCF_FAIL(err, LCF_EINVAL, "codes and a rule that goes by codes belong together");
 
     *stats = NULL;
-    *current = false;
-    if (!status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir)) {
-        *current = true;
+    *current = !status && !options->force && lcf_manifest_is_current(s.manifest, options->out_dir);
+    if (*current)
         status = lcf_manifest_read_stat(stats, options->out_dir, "counts", err);
-        goto done;
-    }
-    if (!status)
+    else if (!status)
         status = make(&s, err);
-    if (!status)
+    if (!status && !*current)
         *stats = stats_of(&s);
     if (*stats && s.reuse) {
         json_object_set_new(*stats, "searched_rows",
@@ -458,7 +437,6 @@ lcf_status lcf_retrieve_run(json_t **stats, bool *current, const lcf_retrieve_op
         json_object_set_new(*stats, "new_examples",
                             json_integer((json_int_t)lcf_retrieved_reuse_new(s.reuse)));
     }
-done:
     retrieve_dispose(&s);
     return status;
 }
