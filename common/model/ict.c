@@ -11,6 +11,7 @@
  * source   llm-cf.md section 5
  */
 #include "common/model/ict.h"
+#include "common/model/knrm.h"
 
 #include "common/math/kernels.h"
 
@@ -505,4 +506,58 @@ const ranker_side LCF_SIDE_ICT_MEAN = {
     .forward = forward_mean,
     .text_tokens = lcf_ict_text_tokens,
     .example_tokens = example_tokens,
+};
+
+/* ---- ICT and the text match side by side ---- */
+
+typedef struct ict_knrm {
+    ict ict; /* first: what reads r->side_state as ICT's finds it */
+    knrm match;
+} ict_knrm;
+
+static const knrm *match_of(const ranker_pass *p)
+{
+    return &((const ict_knrm *)p->r->side_state)->match;
+}
+
+static lcf_status declare_with_match(lcf_ranker *r, lcf_err *err)
+{
+    lcf_status status = declare_parts(r, true, true, err);
+
+    return status ? status : lcf_knrm_declare(&((ict_knrm *)r->side_state)->match, r, err);
+}
+
+static lcf_tensor *forward_with_match(lcf_tensor **loss, const ranker_pass *p, ranker_fields *f,
+                                      bool want_loss)
+{
+    lcf_tensor *parts[2] = {forward(loss, p, f, want_loss), lcf_knrm_vectors(p, match_of(p))};
+
+    return lcf_op_concat(p->tape, parts, 2);
+}
+
+static lcf_tensor *infer_with_match(const ranker_pass *p, ranker_fields *f)
+{
+    lcf_tensor *parts[2] = {lcf_ict_infer(p, f), lcf_knrm_vectors(p, match_of(p))};
+
+    return lcf_op_concat(p->tape, parts, 2);
+}
+
+const ranker_side LCF_SIDE_ICT_KNRM = {
+    .kind = {"ict-knrm", "ICT, and beside it the text of the target with each of the history's"},
+    .needs = LCF_RANKER_VECTORS | LCF_RANKER_EXAMPLES,
+    .vectors_n = 2,
+    .tokens_n = 3,
+    .state_bytes = sizeof(ict_knrm),
+    .declare = declare_with_match,
+    .forward = forward_with_match,
+    .text_tokens = lcf_ict_text_tokens,
+    .example_tokens = example_tokens,
+    .attention = last_attention,
+    .fast = {.state_bytes = sizeof(ict_plan),
+             .pack = lcf_ict_pack,
+             .infer = infer_with_match,
+             .item_parts_n = lcf_ict_item_parts_n,
+             .item_parts = lcf_ict_item_parts,
+             .example_states_n = lcf_ict_example_states_n,
+             .example_states = lcf_ict_example_states},
 };

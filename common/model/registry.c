@@ -17,8 +17,8 @@ extern const ranker_backbone LCF_BACKBONE_DCNV2;
 extern const ranker_backbone LCF_BACKBONE_SASREC;
 extern const ranker_backbone LCF_BACKBONE_DIN;
 extern const ranker_backbone LCF_BACKBONE_BST;
-extern const ranker_side LCF_SIDE_ICT, LCF_SIDE_ICT_NOCOT, LCF_SIDE_ICT_MEAN;
-extern const ranker_side LCF_SIDE_TEXT, LCF_SIDE_KNN, LCF_SIDE_KAR;
+extern const ranker_side LCF_SIDE_ICT, LCF_SIDE_ICT_NOCOT, LCF_SIDE_ICT_MEAN, LCF_SIDE_ICT_KNRM;
+extern const ranker_side LCF_SIDE_TEXT, LCF_SIDE_KNRM, LCF_SIDE_KNN, LCF_SIDE_KAR;
 
 static const ranker_backbone *const BACKBONES[] = {
     &LCF_BACKBONE_LR,       &LCF_BACKBONE_FM,          &LCF_BACKBONE_MF,     &LCF_BACKBONE_BINMF,
@@ -30,8 +30,8 @@ static const ranker_backbone *const BACKBONES[] = {
 static const ranker_side NONE = {.kind = {"none", "the backbone alone"}};
 
 static const ranker_side *const SIDES[] = {
-    &NONE,          &LCF_SIDE_ICT, &LCF_SIDE_ICT_NOCOT, &LCF_SIDE_ICT_MEAN,
-    &LCF_SIDE_TEXT, &LCF_SIDE_KNN, &LCF_SIDE_KAR,
+    &NONE,          &LCF_SIDE_ICT,  &LCF_SIDE_ICT_NOCOT, &LCF_SIDE_ICT_MEAN, &LCF_SIDE_ICT_KNRM,
+    &LCF_SIDE_TEXT, &LCF_SIDE_KNRM, &LCF_SIDE_KNN,       &LCF_SIDE_KAR,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

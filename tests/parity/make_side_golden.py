@@ -16,9 +16,10 @@ import torch.nn.functional as F
 
 import make_ranker_golden as g
 
-SIDES = ("ict-nocot", "ict-mean", "ict-similarity", "ict-time", "text", "knn", "kar", "labels", "norm")
+SIDES = ("ict-nocot", "ict-mean", "ict-similarity", "ict-time", "text", "knn", "kar", "labels", "norm", "knrm", "ict-knrm")
 LABEL = 100  # an item of a history that is labelled l stands as item + LABEL * l
 SHARED, OWN = 4, 3
+BINS = 10
 rng = np.random.RandomState(11)
 
 
@@ -52,7 +53,7 @@ def shapes(side):
         s = g.shapes("din", True)
         drop = {"ict-nocot": ("rec.",), "ict-mean": ("rec.", "layer.", "norm.")}.get(side, ())
         s = {k: v for k, v in s.items() if not k.startswith(drop)} if drop else s
-    s["head.0.w"] = (g.HEAD[0], g.DIM * {"text": 9, "kar": 9, "labels": 7, "norm": 7}.get(side, 8))
+    s["head.0.w"] = (g.HEAD[0], g.DIM * {"text": 9, "kar": 9, "ict-knrm": 9, "labels": 7, "norm": 7}.get(side, 8))
     if side == "labels":
         s["history.label.table"] = (3, g.DIM)
     if side == "norm":
@@ -63,6 +64,8 @@ def shapes(side):
                   "text.1.w": (g.DIM, g.TEXT_HIDDEN), "text.1.b": (g.DIM,)})
     if side == "knn":
         s.update({"knn.w": (g.DIM, 4), "knn.b": (g.DIM,)})
+    if side.endswith("knrm"):
+        s.update({"knrm.w": (g.DIM, BINS + 2), "knrm.b": (g.DIM,)})
     if side == "kar":
         for name, n in (("shared", SHARED), ("user", OWN), ("item", OWN)):
             for i in range(n):
@@ -114,6 +117,13 @@ class Model(g.Model):
         best = [max([0.0] + [s for label, s in there if label == want]) for want in (0, 1)]
         numbers = torch.tensor([vote - 0.5, len(there) / g.K] + best, dtype=torch.float64)
         return self.p["knn.w"] @ numbers + self.p["knn.b"]
+
+    def knrm_vector(self, item, history):
+        """Kernel pooling of the inner products of the texts of target and history; with the mean of the history; with the latest."""
+        near = [float(self.text[item] @ self.text[h]) for h in history]
+        bins = [np.log1p(sum(np.exp(-0.5 * ((c - (-0.1 + 0.1 * k)) / 0.1) ** 2) for c in near)) for k in range(BINS)]
+        numbers = torch.tensor(bins + [np.mean(near) if near else 0.0, near[-1] if near else 0.0], dtype=torch.float64)
+        return self.p["knrm.w"] @ numbers + self.p["knrm.b"]
 
     def known(self, owner, i, time):
         """The last entry before the time, or None."""
@@ -168,10 +178,14 @@ class Model(g.Model):
             extra = self.text_vector(item, history)
         elif self.side == "knn":
             extra = self.knn_vector(r)
+        elif self.side == "knrm":
+            extra = self.knrm_vector(item, history)
         elif self.side == "kar":
             extra = self.kar_vector(r, user, item)
         else:
             extra, losses = self.ict_vector(r, user, item, history)
+        if self.side == "ict-knrm":
+            extra = torch.cat([extra, self.knrm_vector(item, history)])
         return self.logit(user, item, history, extra)[None], losses
 
 

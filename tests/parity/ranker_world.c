@@ -160,7 +160,8 @@ const char *ranker_world_side_arm(size_t i)
 {
     static const char *const arms[] = {"din_ict-nocot", "din_ict-mean", "din_ict-similarity",
                                        "din_ict-time",  "din_text",     "din_knn",
-                                       "din_kar",       "din_labels",   "din_norm"};
+                                       "din_kar",       "din_labels",   "din_norm",
+                                       "din_knrm",      "din_ict-knrm"};
 
     return i < sizeof(arms) / sizeof(arms[0]) ? arms[i] : NULL;
 }

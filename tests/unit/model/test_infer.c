@@ -190,6 +190,13 @@ static void test_ict(void **state)
     check_side("ict");
 }
 
+static void test_text_match(void **state)
+{
+    (void)state;
+    check_side("knrm");
+    check_side("ict-knrm");
+}
+
 /* A plan is made of the weights that were there: thawed and frozen again, it is of the new ones. */
 static void test_new_weights(void **state)
 {
@@ -257,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backbone_alone),
         cmocka_unit_test(test_ict),
+        cmocka_unit_test(test_text_match),
         cmocka_unit_test(test_new_weights),
         cmocka_unit_test(test_tokens_of_a_file),
     };
