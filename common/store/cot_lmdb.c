@@ -319,10 +319,14 @@ static int put_once(lcf_cot_db *db, const lcf_cot_pair *pairs, size_t n)
     return rc;
 }
 
-static int grow(lcf_cot_db *db)
+/* The pages that readers pinned who were killed since, or a larger map. */
+static int make_room(lcf_cot_db *db)
 {
     MDB_envinfo info;
+    int dead = 0;
 
+    if (!mdb_reader_check(db->env, &dead) && dead)
+        return 0;
     mdb_env_info(db->env, &info);
     if (info.me_mapsize >= MAP_BYTES_MAX)
         return MDB_MAP_FULL;
@@ -337,7 +341,7 @@ lcf_status lcf_cot_db_put(lcf_cot_db *db, const lcf_cot_pair *pairs, size_t n, l
         return LCF_FAIL(err, LCF_EINVAL, "%s: opened for reading", db->data_path);
     do
         rc = put_once(db, pairs, n);
-    while (rc == MDB_MAP_FULL && !(rc = grow(db)));
+    while (rc == MDB_MAP_FULL && !(rc = make_room(db)));
     return rc ? fail(err, db, rc, "writing a batch (nothing that was there is lost)") : LCF_OK;
 }
 
