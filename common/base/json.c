@@ -70,6 +70,20 @@ lcf_status lcf_json_save_in(const char *dir, const char *name, const json_t *jso
     return status;
 }
 
+json_t *lcf_json_without_nulls(json_t *object)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(object, next, name, value)
+    {
+        if (json_is_null(value))
+            json_object_del(object, name);
+    }
+    return object;
+}
+
 static lcf_status member(json_t **out, const json_t *object, const char *key, lcf_err *err)
 {
     *out = json_object_get(object, key);

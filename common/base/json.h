@@ -24,6 +24,9 @@ lcf_status lcf_json_save(const char *path, const json_t *json, lcf_err *err);
 lcf_status lcf_json_load_in(json_t **out, const char *dir, const char *name, lcf_err *err);
 lcf_status lcf_json_save_in(const char *dir, const char *name, const json_t *json, lcf_err *err);
 
+/* Takes away the members that are null, and returns the object, which may be NULL. */
+json_t *lcf_json_without_nulls(json_t *object);
+
 /*
  * A member of an object, checked: EFORMAT when missing or of another type (the message names the
  * key). Strings stay owned by the object.

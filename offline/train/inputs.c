@@ -28,67 +28,14 @@ static lcf_status check_splits(const lcf_dataset *d, const char *dir, lcf_err *e
     return LCF_OK;
 }
 
-static lcf_status open_vectors(train_inputs *in, const char *dir, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "items.lcf");
-    lcf_status status;
-
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status = lcf_embeddings_open(&in->vectors, path, err);
-    free(path);
-    if (!status)
-        in->source.item_vectors = &in->vectors;
-    return status;
-}
-
-static lcf_status open_examples(train_inputs *in, const lcf_train_options *o, lcf_err *err)
-{
-    lcf_status status = lcf_examples_open(&in->examples, o->examples_dir, err);
-
-    if (status)
-        return status;
-    in->source.examples = &in->examples;
-    status = lcf_retrieved_open_dir(&in->retrieved, o->retrieved_dir, &in->dataset, o->examples_dir,
-                                    in->examples.n, err);
-    if (status)
-        return status;
-    in->config.k = in->retrieved.rule.k;
-    in->config.balanced = in->retrieved.rule.balanced;
-    in->config.mode = in->retrieved.rule.mode;
-    in->config.by = in->retrieved.rule.by;
-    return LCF_OK;
-}
-
-static lcf_status open_knowledge(train_inputs *in, const char *dir, lcf_err *err)
-{
-    char *path = lcf_path_join(dir, "knowledge.lcf");
-    lcf_status status = path ? lcf_knowledge_open(&in->knowledge, path, err)
-                             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-
-    free(path);
-    if (!status)
-        in->source.knowledge = &in->knowledge;
-    return status;
-}
-
 lcf_ranker_row train_inputs_row(const train_inputs *in, size_t idx)
 {
-    const lcf_sample s = lcf_dataset_sample(&in->dataset, idx);
-    const lcf_retrieved *r = &in->retrieved;
-    const size_t k = in->config.k;
-    const lcf_ranker_row row = {
-        .user = s.user,
-        .item = s.item,
-        .history = s.history,
-        .history_n = s.history_n,
-        .examples = r->ids ? r->ids + idx * k : NULL,
-        .similarities = r->ids ? r->scores + idx * k : NULL,
-        .time = s.time,
-        .context = (uint32_t)idx + 1,
-        .history_labels =
-            in->event_labels ? in->event_labels + (s.history - in->dataset.event_item) : NULL};
+    lcf_ranker_row row = side_inputs_row(&in->side, &in->dataset, idx);
 
+    row.item = in->dataset.sample_item[idx];
+    row.context = (uint32_t)idx + 1;
+    row.history_labels =
+        in->event_labels ? in->event_labels + (row.history - in->dataset.event_item) : NULL;
     return row;
 }
 
@@ -190,10 +137,7 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     c->order = o->order;
     c->history_labels = o->history_labels;
     c->head_norm = o->head_norm;
-    c->users_n = in->dataset.users_n;
     c->items_n = in->dataset.catalogue.items_n;
-    c->brands_n = in->dataset.catalogue.brands_n;
-    c->categories_n = in->dataset.catalogue.categories_n;
     lcf_ranker_config_fields(c, in->dataset.fields);
     c->dropout = (float)o->params.dropout;
     c->dim = o->params.dim;
@@ -203,37 +147,36 @@ static void fill_config(train_inputs *in, const lcf_train_options *o)
     c->rec_weight = (float)o->params.rec_weight;
 }
 
+side_dirs train_side_dirs(const lcf_train_options *o)
+{
+    return (side_dirs){o->vectors_dir, o->examples_dir, o->retrieved_dir, o->knowledge_dir};
+}
+
 lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *o, lcf_err *err)
 {
-    const unsigned needs = lcf_ranker_side_needs(o->side);
+    const side_dirs dirs = train_side_dirs(o);
     lcf_status status;
 
     memset(in, 0, sizeof(*in));
     status = lcf_dataset_open(&in->dataset, o->dataset_dir, err);
     if (status)
         return status;
-    in->source.catalogue = &in->dataset.catalogue;
-    in->source.fields = in->dataset.fields;
     fill_config(in, o);
     status = check_splits(&in->dataset, o->dataset_dir, err);
     if (!status && o->init_dir) {
         status = lcf_dataset_open(&in->before, o->init_dataset_dir, err);
         in->init_dir = status ? NULL : o->init_dir;
     }
-    if (!status && needs & LCF_RANKER_VECTORS)
-        status = open_vectors(in, o->vectors_dir, err);
-    if (!status && needs & LCF_RANKER_EXAMPLES)
-        status = open_examples(in, o, err);
-    if (!status && needs & LCF_RANKER_KNOWLEDGE)
-        status = open_knowledge(in, o->knowledge_dir, err);
+    if (!status)
+        status = side_inputs_open(&in->side, &in->config, &in->dataset, &dirs,
+                                  lcf_ranker_side_needs(o->side), err);
+    in->side.source.fields = in->dataset.fields;
     if (!status)
         status = make_event_labels(in, err);
     if (!status)
         status = list_liked(in, err);
     if (!status)
         status = read_labels(in, o, err);
-    in->config.text_dim = (uint32_t)in->vectors.dim;
-    in->config.cot_dim = (uint32_t)in->examples.cot_dim;
     if (status)
         train_inputs_close(in);
     return status;
@@ -246,12 +189,7 @@ void train_inputs_close(train_inputs *in)
     free(in->weights);
     free(in->liked_user);
     free(in->liked_item);
-    lcf_retrieved_close(&in->retrieved);
-    lcf_knowledge_close(&in->knowledge);
-    if (in->examples.bundle)
-        lcf_examples_close(&in->examples);
-    if (in->vectors.bundle)
-        lcf_embeddings_close(&in->vectors);
+    side_inputs_close(&in->side);
     if (in->init_dir)
         lcf_dataset_close(&in->before);
     lcf_dataset_close(&in->dataset);

@@ -1,21 +1,16 @@
-/* What training reads: dataset, vectors, examples, retrieved examples, and the rows made of them.
- */
+/* What training reads: the dataset, what the side module needs, and the rows made of them. */
 #ifndef LCF_OFFLINE_TRAIN_INPUTS_H
 #define LCF_OFFLINE_TRAIN_INPUTS_H
 
 #include "common/model/ranker.h"
-#include "common/store/retrieved.h"
+#include "offline/train/side_inputs.h"
 #include "offline/train/train.h"
 
 typedef struct train_inputs {
     lcf_dataset dataset;
     lcf_dataset before;   /* of a warm start */
     const char *init_dir; /* NULL: from scratch */
-    lcf_embeddings vectors;
-    lcf_examples examples;
-    lcf_retrieved retrieved;
-    lcf_knowledge knowledge;
-    lcf_ranker_source source;
+    side_inputs side;
     uint8_t *event_labels;             /* [dataset.events_n], where they are read */
     float *labels;                     /* [rows of train] what is learned: see distill */
     float *weights;                    /* [rows of train]; NULL: all 1 */
@@ -28,6 +23,9 @@ typedef struct train_inputs {
 /* The row of sample `idx`; made when it is asked for, so that a split takes no memory for its rows.
  */
 lcf_ranker_row train_inputs_row(const train_inputs *in, size_t idx);
+
+/* The folders of options->side. */
+side_dirs train_side_dirs(const lcf_train_options *options);
 
 /* errors: those of opening; EINVAL what does not fit together, or a split without both labels */
 lcf_status train_inputs_open(train_inputs *in, const lcf_train_options *options, lcf_err *err);

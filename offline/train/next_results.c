@@ -3,15 +3,14 @@
 #include "offline/train/next_results.h"
 
 #include "common/base/file.h"
-#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/data/ranks.h"
-#include "offline/eval/stats.h"
+#include "offline/train/seed_fields.h"
 #include "offline/train/seed_file.h"
 #include "offline/train/seed_runs.h"
 
-#include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,36 +31,28 @@ static json_t *measures_json(const uint32_t *ranks, size_t n)
     return object;
 }
 
-static json_t *epochs_json(const next_result *r)
-{
-    json_t *epochs = json_array();
-    int failed = !epochs;
-
-    for (uint32_t i = 0; i < r->epochs_n; i++)
-        failed |= json_array_append_new(
-            epochs, json_pack("{s:f, s:f, s:f}", "loss", r->epochs[i].loss, "hr@10",
-                              r->epochs[i].valid_hr10, "ndcg@10", r->epochs[i].valid_ndcg10));
-    if (failed) {
-        json_decref(epochs);
-        return NULL;
-    }
-    return epochs;
-}
+static const seed_field EPOCHS[] = {{"loss", offsetof(next_epoch, loss), false},
+                                    {"hr@10", offsetof(next_epoch, valid_hr10), false},
+                                    {"ndcg@10", offsetof(next_epoch, valid_ndcg10), false},
+                                    {NULL, 0, false}};
+static const seed_field TIMES[] = {
+    {"seconds", offsetof(next_result, seconds), false},
+    {"questions_per_s", offsetof(next_result, questions_per_s), false},
+    {NULL, 0, false}};
 
 json_t *next_result_json(const next_result *r, const next_rows *rows, bool with_times)
 {
-    json_t *object = json_pack("{s:I, s:I, s:o, s:o, s:o}", "seed", (json_int_t)r->seed,
-                               "best_epoch", (json_int_t)r->best_epoch, "epochs", epochs_json(r),
-                               "valid", measures_json(r->ranks[LCF_VALID], rows->rows_n[LCF_VALID]),
-                               "test", measures_json(r->ranks[LCF_TEST], rows->rows_n[LCF_TEST]));
+    json_t *object =
+        json_pack("{s:I, s:I, s:o, s:o, s:o}", "seed", (json_int_t)r->seed, "best_epoch",
+                  (json_int_t)r->best_epoch, "epochs",
+                  seed_epochs_json(r->epochs, sizeof(r->epochs[0]), EPOCHS, r->epochs_n), "valid",
+                  measures_json(r->ranks[LCF_VALID], rows->rows_n[LCF_VALID]), "test",
+                  measures_json(r->ranks[LCF_TEST], rows->rows_n[LCF_TEST]));
 
-    if (object && with_times &&
-        (json_object_set_new(object, "seconds", json_real(r->seconds)) ||
-         json_object_set_new(object, "questions_per_s", json_real(r->questions_per_s)))) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    if (object && (!with_times || seed_fields_put(object, TIMES, r)))
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 json_t *next_results_summary(const next_result *results, size_t n, const next_rows *rows,
@@ -73,14 +64,11 @@ json_t *next_results_summary(const next_result *results, size_t n, const next_ro
 
     LCF_ASSERT(n <= LCF_TRAIN_SEEDS_MAX);
     for (int m = 0; m < LCF_RANK_MEASURES_N; m++) {
-        json_t *one;
-
         for (size_t i = 0; i < n; i++)
             values[i] =
                 lcf_rank_mean((lcf_rank_measure)m, results[i].ranks[split], rows->rows_n[split]);
-        one = json_pack("{s:f, s:o}", "mean", lcf_stats_mean(values, n), "sd",
-                        n < 2 ? json_null() : json_real(lcf_stats_std(values, n)));
-        failed |= json_object_set_new(object, lcf_rank_measure_name((lcf_rank_measure)m), one);
+        failed |= json_object_set_new(object, lcf_rank_measure_name((lcf_rank_measure)m),
+                                      seed_runs_spread(values, n));
     }
     if (failed) {
         json_decref(object);
@@ -108,43 +96,6 @@ lcf_status next_result_save(const next_result *r, const lcf_next *model, const c
         status = seed_file_save(&file, dir, r->seed, next_result_json(r, rows, true),
                                 r->ranks[LCF_VALID], r->ranks[LCF_TEST], err);
     free(weights);
-    return status;
-}
-
-static lcf_status read_epochs(next_result *r, const json_t *epochs, lcf_err *err)
-{
-    const size_t n = json_array_size(epochs);
-    lcf_status status = LCF_OK;
-
-    if (!n || n > LCF_TRAIN_EPOCHS_MAX)
-        return LCF_FAIL(err, LCF_EFORMAT, "%zu epochs", n);
-    r->epochs_n = (uint32_t)n;
-    for (size_t i = 0; i < n && !status; i++) {
-        const json_t *e = json_array_get(epochs, i);
-
-        status = lcf_json_f64(&r->epochs[i].loss, e, "loss", err);
-        if (!status)
-            status = lcf_json_f64(&r->epochs[i].valid_hr10, e, "hr@10", err);
-        if (!status)
-            status = lcf_json_f64(&r->epochs[i].valid_ndcg10, e, "ndcg@10", err);
-    }
-    return status;
-}
-
-static lcf_status read_report(next_result *r, const json_t *json, lcf_err *err)
-{
-    uint64_t best_epoch = 0;
-    lcf_status status = read_epochs(r, json_object_get(json, "epochs"), err);
-
-    if (!status)
-        status = lcf_json_f64(&r->seconds, json, "seconds", err);
-    if (!status)
-        status = lcf_json_f64(&r->questions_per_s, json, "questions_per_s", err);
-    if (!status)
-        status = lcf_json_u64(&best_epoch, json, "best_epoch", err);
-    if (!status && (!best_epoch || best_epoch > r->epochs_n))
-        status = LCF_FAIL(err, LCF_EFORMAT, "best_epoch is out of range");
-    r->best_epoch = (uint32_t)best_epoch;
     return status;
 }
 
@@ -183,7 +134,10 @@ lcf_status next_result_load(next_result *r, const char *dir, uint64_t seed, cons
 
     *r = (next_result){.seed = seed, .ranks = {[LCF_VALID] = valid, [LCF_TEST] = test}};
     if (!status)
-        status = read_report(r, report, err);
+        status = seed_epochs_get(r->epochs, &r->epochs_n, &r->best_epoch, sizeof(r->epochs[0]),
+                                 EPOCHS, report, err);
+    if (!status)
+        status = seed_fields_get(r, TIMES, report, err);
     if (!status)
         status = check_ranks(r, rows, LCF_VALID, err);
     if (!status)

@@ -9,13 +9,14 @@
 #include "common/base/progress.h"
 #include "common/nn/optim.h"
 #include "offline/eval/full_rank.h"
+#include "offline/train/trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Streams of random numbers of one seed; the weights use the streams of their indices. */
-#define STREAM_ORDER 0x6f72646572000000u
+/* Streams of random numbers of one seed, beside that of train_order; the weights use the streams of
+ * their indices. */
 #define STREAM_DROPOUT 0x64726f706f000000u
 #define STREAM_NEGATIVES 0x6e65676174000000u
 #define RANK_BLOCK 128    /* rows whose scores of all items are in memory at once */
@@ -123,7 +124,7 @@ static lcf_next_batch make_batch(trainer *t, size_t at, size_t n)
             t->query_sequence[b.queries_n] = (uint32_t)i;
             t->query_end[b.queries_n] = offset + (uint32_t)(rows->questions[j].end - s->begin);
             t->rows[b.queries_n] =
-                next_side_row(&t->in->side, &rows->dataset, rows->questions[j].sample);
+                side_inputs_row(&t->in->side, &rows->dataset, rows->questions[j].sample);
             t->target[b.queries_n++] = rows->questions[j].target;
         }
         t->offsets[i + 1] = offset + length;
@@ -195,17 +196,13 @@ static lcf_status explain(const trainer *t, lcf_status status, const next_result
     return LCF_FAIL(err, status, "no memory for a step of %u users", t->params->batch);
 }
 
-static lcf_status train_epoch(trainer *t, next_result *r, lcf_err *err)
+static lcf_status train_epoch_once(trainer *t, next_result *r, lcf_err *err)
 {
     const size_t n = t->in->rows.sequences_n;
     next_epoch *epoch = &r->epochs[r->epochs_n];
-    lcf_rng rng;
 
     *epoch = (next_epoch){0.0, 0.0, 0.0};
-    for (size_t i = 0; i < n; i++)
-        t->order[i] = (uint32_t)i;
-    lcf_rng_seed(&rng, t->seed, STREAM_ORDER + r->epochs_n);
-    lcf_rng_shuffle_u32(&rng, t->order, n);
+    train_order(t->order, n, t->seed, r->epochs_n);
     for (size_t at = 0; at < n; at += t->params->batch) {
         const size_t users = n - at < t->params->batch ? n - at : t->params->batch;
         size_t questions = 0;
@@ -238,7 +235,7 @@ static lcf_status rank_block(uint32_t *ranks, trainer *t, const uint32_t *sample
 
     for (size_t i = 0; i < n; i++) {
         histories[i] = next_rows_history(&t->in->rows, samples[i]);
-        side[i] = next_side_row(&t->in->side, d, samples[i]);
+        side[i] = side_inputs_row(&t->in->side, d, samples[i]);
         histories[i].row = &side[i];
         rows[i] = (lcf_full_rank_row){d->sample_item[samples[i]], histories[i].items,
                                       t->params->rank_seen ? 0 : histories[i].n};
@@ -276,7 +273,7 @@ static lcf_status train_all(trainer *t, next_result *r, lcf_err *err)
            r->epochs_n < r->best_epoch + t->params->patience) {
         next_epoch *epoch = &r->epochs[r->epochs_n];
         const double start = lcf_clock_s();
-        lcf_status status = train_epoch(t, r, err);
+        lcf_status status = train_epoch_once(t, r, err);
 
         r->seconds += lcf_clock_s() - start;
         if (!status)

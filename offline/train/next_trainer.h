@@ -8,7 +8,7 @@
 #include "offline/eval/rank_measures.h"
 #include "offline/train/next_rows.h"
 #include "offline/train/next_sampler.h"
-#include "offline/train/next_side.h"
+#include "offline/train/side_inputs.h"
 #include "offline/train/train_next.h"
 
 typedef struct next_epoch {
@@ -37,7 +37,7 @@ typedef struct next_watch {
 typedef struct next_inputs {
     next_rows rows;
     next_sampler sampler;
-    next_side side;
+    side_inputs side;
     lcf_next_config config;
 } next_inputs;
 

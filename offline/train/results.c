@@ -2,111 +2,72 @@
 #include "offline/train/results.h"
 
 #include "common/base/file.h"
-#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/data/predictions.h"
+#include "offline/train/seed_fields.h"
 #include "offline/train/seed_file.h"
 #include "offline/train/seed_runs.h"
 
-#include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- one seed ---- */
 
-static lcf_status put_real(json_t *object, const char *name, double value)
-{
-    return json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null())
-               ? LCF_ENOMEM
-               : LCF_OK;
-}
+#define EPOCH(name) #name, offsetof(train_epoch, name)
+#define RESULT(name) #name, offsetof(train_result, name)
 
-static json_t *epoch_json(const train_epoch *e)
-{
-    json_t *object = json_object();
-
-    if (!object || put_real(object, "loss", e->loss) || put_real(object, "rec_loss", e->rec_loss) ||
-        put_real(object, "valid_auc", e->valid_auc)) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
-}
+static const seed_field EPOCHS[] = {
+    {EPOCH(loss), false}, {EPOCH(rec_loss), true}, {EPOCH(valid_auc), false}, {NULL, 0, false}};
+static const seed_field MEASURES[] = {{RESULT(valid_auc), false},
+                                      {RESULT(valid_logloss), false},
+                                      {RESULT(test_auc), false},
+                                      {RESULT(test_logloss), false},
+                                      {NULL, 0, false}};
+static const seed_field TIMES[] = {{RESULT(seconds), false},
+                                   {RESULT(samples_per_s), false},
+                                   {RESULT(seconds_per_1000_rows), false},
+                                   {NULL, 0, false}};
 
 json_t *train_result_json(const train_result *r, bool with_times)
 {
-    json_t *object = json_object(), *epochs = json_array();
-    int failed = !object || !epochs;
+    json_t *object = json_pack(
+        "{s:I, s:I, s:o}", "seed", (json_int_t)r->seed, "best_epoch", (json_int_t)r->best_epoch,
+        "epochs", seed_epochs_json(r->epochs, sizeof(r->epochs[0]), EPOCHS, r->epochs_n));
 
-    for (uint32_t i = 0; i < r->epochs_n && !failed; i++)
-        failed |= json_array_append_new(epochs, epoch_json(&r->epochs[i]));
-    failed |= json_object_set_new(object, "epochs", epochs);
-    failed |= json_object_set_new(object, "seed", json_integer((json_int_t)r->seed));
-    failed |= json_object_set_new(object, "best_epoch", json_integer(r->best_epoch));
-    failed = failed || put_real(object, "valid_auc", r->valid_auc) ||
-             put_real(object, "valid_logloss", r->valid_logloss) ||
-             put_real(object, "test_auc", r->test_auc) ||
-             put_real(object, "test_logloss", r->test_logloss);
-    if (with_times)
-        failed = failed || put_real(object, "seconds", r->seconds) ||
-                 put_real(object, "samples_per_s", r->samples_per_s) ||
-                 put_real(object, "seconds_per_1000_rows", r->seconds_per_1000_rows);
-    if (failed) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    if (seed_fields_put(object, MEASURES, r) && (!with_times || seed_fields_put(object, TIMES, r)))
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
-static lcf_status read_epochs(train_result *r, const json_t *epochs, lcf_err *err)
+json_t *train_results_summary(const train_result *results, size_t n)
 {
-    const size_t n = json_array_size(epochs);
-    lcf_status status = LCF_OK;
+    json_t *object = json_object();
+    double values[LCF_TRAIN_SEEDS_MAX];
+    int failed = !object;
 
-    if (!n || n > LCF_TRAIN_EPOCHS_MAX)
-        return LCF_FAIL(err, LCF_EFORMAT, "%zu epochs", n);
-    r->epochs_n = (uint32_t)n;
-    for (size_t i = 0; i < n && !status; i++) {
-        const json_t *e = json_array_get(epochs, i);
-
-        r->epochs[i].rec_loss = NAN;
-        if (!json_is_null(json_object_get(e, "rec_loss")))
-            status = lcf_json_f64(&r->epochs[i].rec_loss, e, "rec_loss", err);
-        if (!status)
-            status = lcf_json_f64(&r->epochs[i].loss, e, "loss", err);
-        if (!status)
-            status = lcf_json_f64(&r->epochs[i].valid_auc, e, "valid_auc", err);
+    LCF_ASSERT(n <= LCF_TRAIN_SEEDS_MAX);
+    for (const seed_field *f = MEASURES; f->name; f++) {
+        for (size_t i = 0; i < n; i++)
+            values[i] = *(const double *)((const char *)&results[i] + f->offset);
+        failed |= json_object_set_new(object, f->name, seed_runs_spread(values, n));
     }
-    return status;
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 static lcf_status read_report(train_result *r, const json_t *json, lcf_err *err)
 {
-    const struct {
-        const char *name;
-        double *out;
-    } reals[] = {
-        {"valid_auc", &r->valid_auc},
-        {"valid_logloss", &r->valid_logloss},
-        {"test_auc", &r->test_auc},
-        {"test_logloss", &r->test_logloss},
-        {"samples_per_s", &r->samples_per_s},
-        {"seconds", &r->seconds},
-        {"seconds_per_1000_rows", &r->seconds_per_1000_rows},
-    };
-    uint64_t best_epoch;
-    lcf_status status = read_epochs(r, json_object_get(json, "epochs"), err);
+    lcf_status status = seed_epochs_get(r->epochs, &r->epochs_n, &r->best_epoch,
+                                        sizeof(r->epochs[0]), EPOCHS, json, err);
 
-    for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]) && !status; i++)
-        status = lcf_json_f64(reals[i].out, json, reals[i].name, err);
     if (!status)
-        status = lcf_json_u64(&best_epoch, json, "best_epoch", err);
-    if (!status && (!best_epoch || best_epoch > r->epochs_n))
-        status = LCF_FAIL(err, LCF_EFORMAT, "best_epoch is out of range");
-    if (!status)
-        r->best_epoch = (uint32_t)best_epoch;
-    return status;
+        status = seed_fields_get(r, MEASURES, json, err);
+    return status ? status : seed_fields_get(r, TIMES, json, err);
 }
 
 static seed_file file_of(const lcf_dataset *d)

@@ -17,6 +17,8 @@ lcf_status train_result_load(train_result *r, const char *dir, uint64_t seed, co
 /* One seed as an object of report.json; with_times adds seconds, samples_per_s
  * and seconds_per_1000_rows. New, or NULL. */
 json_t *train_result_json(const train_result *r, bool with_times);
+/* All measures: {"valid_auc": {"mean": m, "sd": s or null}, ...}. New, or NULL. */
+json_t *train_results_summary(const train_result *results, size_t n);
 /* valid.lcf or test.lcf of all seeds into dir. */
 lcf_status train_predictions_save(const char *dir, const train_result *results, size_t results_n,
                                   const lcf_dataset *d, lcf_split split, lcf_err *err);

@@ -7,6 +7,7 @@
 #include "common/base/pool.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
+#include "offline/eval/stats.h"
 #include "offline/train/train.h"
 
 #include <stdlib.h>
@@ -72,6 +73,8 @@ typedef struct work {
     size_t *missing; /* [missing_n] indices of seeds to train */
     size_t missing_n;
     size_t missing_at, seed_threads; /* the seeds at hand begin here; threads that each has */
+    uint64_t epoch_rows;
+    seed_progress progress;
 } work;
 
 /* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */
@@ -110,11 +113,11 @@ static lcf_status find_missing(work *w, lcf_err *err)
 
 static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err)
 {
-    const work *w = arg;
+    work *w = arg;
 
     (void)worker;
     return w->runs->train(w->runs->arg, w->missing[w->missing_at + task], w->seed_threads,
-                          w->partial, err);
+                          w->partial, &w->progress, err);
 }
 
 /* Seeds [first, first + n) of those missing, as many at a time as there are threads. */
@@ -139,16 +142,19 @@ static lcf_status train_some(work *w, size_t first, size_t n, size_t threads, lc
 /* A seed a thread while there are enough seeds; the last few share the threads. */
 static lcf_status train_missing(work *w, lcf_err *err)
 {
-    const size_t threads = w->runs->threads ? w->runs->threads : lcf_processors();
+    const seed_runs *r = w->runs;
+    const size_t threads = r->threads ? r->threads : lcf_processors();
     const size_t alone = w->missing_n / threads * threads;
     lcf_status status;
 
     if (!w->missing_n)
         return LCF_OK;
-    w->runs->start(w->runs->arg, w->missing, w->missing_n);
+    seed_progress_start(&w->progress, r->verb, w->epoch_rows, r->epochs_max, r->patience,
+                        w->missing, w->missing_n);
     status = train_some(w, 0, alone, threads, err);
     if (!status)
         status = train_some(w, alone, w->missing_n - alone, threads, err);
+    seed_progress_end(&w->progress);
     return status;
 }
 
@@ -166,10 +172,20 @@ static lcf_status copy_file(const char *to, const char *from, lcf_err *err)
     return status;
 }
 
+static size_t best_seed(const seed_runs *r)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < r->seeds_n; i++)
+        if (r->worth(r->arg, i) > r->worth(r->arg, best))
+            best = i;
+    return best;
+}
+
 /* Weights of every seed, and of the best one under its own name. */
 static lcf_status copy_weights(const work *w, const char *dir, lcf_err *err)
 {
-    const size_t best = w->runs->best(w->runs->arg);
+    const size_t best = best_seed(w->runs);
     lcf_status status = LCF_OK;
 
     for (size_t i = 0; i < w->runs->seeds_n && !status; i++) {
@@ -190,12 +206,37 @@ static lcf_status copy_weights(const work *w, const char *dir, lcf_err *err)
     return status;
 }
 
+json_t *seed_runs_spread(const double *values, size_t n)
+{
+    return json_pack("{s:f, s:o}", "mean", lcf_stats_mean(values, n), "sd",
+                     n < 2 ? json_null() : json_real(lcf_stats_std(values, n)));
+}
+
+static lcf_status make_report(json_t **out, const seed_runs *r, bool with_times, lcf_err *err)
+{
+    json_t *report = r->report(r->arg), *seeds = json_array();
+    int failed = !report || !seeds;
+
+    for (size_t i = 0; i < r->seeds_n; i++)
+        failed |= json_array_append_new(seeds, r->seed_report(r->arg, i, with_times));
+    failed |= json_object_set_new(report, "seeds", seeds);
+    failed |=
+        json_object_set_new(report, "best_seed", json_integer((json_int_t)r->seeds[best_seed(r)]));
+    if (failed) {
+        json_decref(report);
+        return LCF_FAIL(err, LCF_ENOMEM, "report of %s", r->out_dir);
+    }
+    *out = report;
+    return LCF_OK;
+}
+
 static lcf_status write_report(const work *w, const char *dir, lcf_err *err)
 {
-    json_t *report = w->runs->report(w->runs->arg, false);
-    lcf_status status = report ? lcf_json_save_in(dir, "report.json", report, err)
-                               : LCF_FAIL(err, LCF_ENOMEM, "report in %s", dir);
+    json_t *report = NULL;
+    lcf_status status = make_report(&report, w->runs, false, err);
 
+    if (!status)
+        status = lcf_json_save_in(dir, "report.json", report, err);
     json_decref(report);
     return status;
 }
@@ -214,16 +255,8 @@ static lcf_status write_artefact(const work *w, lcf_manifest *m, json_t *report,
         status = w->runs->write(w->runs->arg, lcf_stage_path(stage), err);
     if (!status)
         status = write_report(w, lcf_stage_path(stage), err);
-    if (!status)
-        status = lcf_manifest_write(m, lcf_stage_path(stage), err);
-    if (status) {
-        lcf_stage_abandon(stage);
-        return status;
-    }
-    status = lcf_stage_commit(stage, err);
-    if (!status)
-        status = lcf_dir_remove(w->partial, err);
-    return status;
+    status = lcf_manifest_commit(m, stage, status, err);
+    return status ? status : lcf_dir_remove(w->partial, err);
 }
 
 /* ---- together ---- */
@@ -232,7 +265,7 @@ static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, 
 {
     lcf_buf partial = LCF_BUF_INIT;
     work w = {.runs = runs};
-    lcf_status status = runs->open(runs->arg, err);
+    lcf_status status = runs->open(&w.epoch_rows, runs->arg, err);
 
     lcf_buf_printf(&partial, "%s.partial", runs->out_dir);
     w.partial = lcf_buf_take(&partial);
@@ -245,11 +278,10 @@ static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, 
         status = find_missing(&w, err);
     if (!status)
         status = train_missing(&w, err);
-    if (!status) {
-        *report = runs->report(runs->arg, true);
-        status = *report ? write_artefact(&w, m, *report, err)
-                         : LCF_FAIL(err, LCF_ENOMEM, "report of %s", runs->out_dir);
-    }
+    if (!status)
+        status = make_report(report, runs, true, err);
+    if (!status)
+        status = write_artefact(&w, m, *report, err);
     free(w.partial);
     free(w.missing);
     return status;
@@ -258,19 +290,19 @@ static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, 
 lcf_status seed_runs_make(json_t **report, bool *current, const seed_runs *runs, lcf_err *err)
 {
     lcf_manifest *m = NULL;
+    json_t *made = NULL;
     lcf_status status = describe(&m, runs, true, err);
+    const bool same = !status && !runs->force && lcf_manifest_is_current(m, runs->out_dir);
 
-    *report = NULL;
-    *current = false;
-    if (!status) {
-        *current = !runs->force && lcf_manifest_is_current(m, runs->out_dir);
-        status = *current ? lcf_manifest_read_stat(report, runs->out_dir, "report", err)
-                          : make(report, m, runs, err);
-    }
+    if (same)
+        status = lcf_manifest_read_stat(&made, runs->out_dir, "report", err);
+    else if (!status)
+        status = make(&made, m, runs, err);
     lcf_manifest_free(m);
-    if (status) {
-        json_decref(*report);
-        *report = NULL;
-    }
+    if (current)
+        *current = same;
+    if (report)
+        *report = status ? NULL : json_incref(made);
+    json_decref(made);
     return status;
 }

@@ -1,15 +1,13 @@
-/* The train step: options, progress, the report, and what seed_runs.h asks of a training step. */
+/* The train step: its options and report, and what seed_runs.h asks of a training step. */
 #include "offline/train/train.h"
 
+#include "common/base/json.h"
 #include "common/base/mem.h"
-#include "common/base/progress.h"
 #include "common/model/codes.h"
-#include "offline/eval/stats.h"
 #include "offline/train/results.h"
 #include "offline/train/seed_runs.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,19 +15,12 @@
 
 static lcf_status check_parts(const lcf_train_options *o, lcf_err *err)
 {
-    const unsigned needs = lcf_ranker_side_needs(o->side);
+    const side_dirs dirs = train_side_dirs(o);
 
     if (!lcf_ranker_has_backbone(o->backbone) || !lcf_ranker_has_side(o->side))
         return LCF_FAIL(err, LCF_EINVAL, "there is no backbone %s or no side module %s",
                         o->backbone, o->side);
-    if ((needs & LCF_RANKER_VECTORS && !o->vectors_dir) ||
-        (needs & LCF_RANKER_EXAMPLES && (!o->examples_dir || !o->retrieved_dir)) ||
-        (needs & LCF_RANKER_KNOWLEDGE && !o->knowledge_dir))
-        return LCF_FAIL(err, LCF_EINVAL, "the side module %s needs %s", o->side,
-                        needs & LCF_RANKER_EXAMPLES    ? "vectors, examples and retrieved examples"
-                        : needs & LCF_RANKER_KNOWLEDGE ? "vectors and knowledge"
-                                                       : "vectors");
-    return LCF_OK;
+    return side_dirs_check(&dirs, o->side, lcf_ranker_side_needs(o->side), err);
 }
 
 static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
@@ -73,85 +64,62 @@ static lcf_status check_options(const lcf_train_options *o, lcf_err *err)
     return status ? status : check_parts(o, err);
 }
 
-static const char *decay_name(const lcf_train_params *p)
+static json_t *real_if(bool there, double value)
 {
-    return p->decoupled ? "decoupled" : "l2";
+    return there ? json_real(value) : json_null();
 }
 
-static const char *table_updates_name(const lcf_train_params *p)
+static json_t *whole_if(bool there, uint32_t value)
 {
-    return p->sparse_tables ? "sparse" : "dense";
+    return there ? json_integer(value) : json_null();
 }
 
-static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
+/* Parameters as JSON; what does not apply to the model that is asked for is null. */
+static json_t *params_json(const lcf_train_options *o)
 {
     const lcf_train_params *p = &o->params;
+    const bool codes = lcf_ranker_has_codes(o->backbone);
+
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:s, s:b, s:b, s:s?,"
+        " s:o, s:o, s:o, s:o, s:o}",
+        "epochs", (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
+        (json_int_t)p->patience, "dim", (json_int_t)p->dim, "lr", p->learning_rate, "weight_decay",
+        p->weight_decay, "dropout", p->dropout, "rec_weight", p->rec_weight, "plateau", p->plateau,
+        "clip", p->clip, "distill_weight", o->judged_dir ? o->distill_weight : 0.0, "order",
+        lcf_example_order_name(o->order), "decay", p->decoupled ? "decoupled" : "l2",
+        "table_updates", p->sparse_tables ? "sparse" : "dense", "warm_start", o->init_dir != NULL,
+        "history_labels", o->history_labels, "norm", o->head_norm ? "batch" : NULL, "side_lr",
+        real_if(p->side_learning_rate > 0.0, p->side_learning_rate), "ema",
+        real_if(p->ema > 0.0, p->ema), "graph_layers",
+        whole_if(lcf_ranker_takes_graph(o->backbone), p->graph_layers_n), "code_scale",
+        real_if(codes, p->code_scale), "soft_epochs", whole_if(codes, p->soft_epochs));
+}
+
+/* The report's parameters, less those that change nothing here. */
+static lcf_status describe_params(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
+{
+    const lcf_train_params published = LCF_TRAIN_PARAMS_INIT;
     const struct {
         const char *name;
-        double value;
-    } reals[] = {{"lr", p->learning_rate}, {"weight_decay", p->weight_decay},
-                 {"dropout", p->dropout},  {"plateau", p->plateau},
-                 {"clip", p->clip},        {"rec_weight", p->rec_weight}};
-    const lcf_train_params published = LCF_TRAIN_PARAMS_INIT;
-    const bool alone = !strcmp(o->side, lcf_ranker_side(0)->name);
+        bool counts;
+    } rules[] = {{"warm_start", false}, /* its folders are inputs */
+                 {"dim", o->params.dim != published.dim},
+                 {"rec_weight", strcmp(o->side, lcf_ranker_side(0)->name) != 0},
+                 {"order", lcf_ranker_side_needs(o->side) & LCF_RANKER_EXAMPLES},
+                 {"history_labels", o->history_labels},
+                 {"distill_weight", o->judged_dir != NULL}};
+    json_t *params = params_json(o);
     lcf_status status = lcf_manifest_param_str(m, "backbone", o->backbone, err);
 
     if (!status)
         status = lcf_manifest_param_str(m, "side", o->side, err);
-    if (!status && lcf_ranker_side_needs(o->side) & LCF_RANKER_EXAMPLES)
-        status = lcf_manifest_param_str(m, "order", lcf_example_order_name(o->order), err);
-    if (!status && o->history_labels)
-        status = lcf_manifest_param_i64(m, "history_labels", 1, err);
-    if (!status && o->head_norm)
-        status = lcf_manifest_param_str(m, "norm", "batch", err);
-    if (!status && p->dim != published.dim)
-        status = lcf_manifest_param_i64(m, "dim", p->dim, err);
-    if (!status && lcf_ranker_takes_graph(o->backbone))
-        status = lcf_manifest_param_i64(m, "graph_layers", p->graph_layers_n, err);
-    if (!status && lcf_ranker_has_codes(o->backbone))
-        status = lcf_manifest_param_f64(m, "code_scale", p->code_scale, err);
-    if (!status && lcf_ranker_has_codes(o->backbone))
-        status = lcf_manifest_param_i64(m, "soft_epochs", p->soft_epochs, err);
-    if (!status && p->side_learning_rate > 0.0)
-        status = lcf_manifest_param_f64(m, "side_lr", p->side_learning_rate, err);
-    if (!status && p->ema > 0.0)
-        status = lcf_manifest_param_f64(m, "ema", p->ema, err);
-    if (!status && o->judged_dir)
-        status = lcf_manifest_param_f64(m, "distill_weight", o->distill_weight, err);
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+        if (!rules[i].counts)
+            json_object_del(params, rules[i].name);
     if (!status)
-        status = lcf_manifest_param_i64(m, "epochs", p->epochs_max, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "batch", p->batch, err);
-    if (!status)
-        status = lcf_manifest_param_i64(m, "patience", p->patience, err);
-    if (!status)
-        status = lcf_manifest_param_str(m, "decay", decay_name(p), err);
-    if (!status)
-        status = lcf_manifest_param_str(m, "table_updates", table_updates_name(p), err);
-    for (size_t i = 0; i < (alone ? 5 : 6) && !status; i++)
-        status = lcf_manifest_param_f64(m, reals[i].name, reals[i].value, err);
-    return status;
-}
-
-static lcf_status describe_inputs(lcf_manifest *m, const lcf_train_options *o, lcf_err *err)
-{
-    const unsigned needs = lcf_ranker_side_needs(o->side);
-    lcf_status status = lcf_manifest_input(m, "dataset", o->dataset_dir, err);
-
-    if (!status && needs & LCF_RANKER_VECTORS)
-        status = lcf_manifest_input(m, "vectors", o->vectors_dir, err);
-    if (!status && needs & LCF_RANKER_EXAMPLES)
-        status = lcf_manifest_input(m, "examples", o->examples_dir, err);
-    if (!status && needs & LCF_RANKER_EXAMPLES)
-        status = lcf_manifest_input(m, "retrieved", o->retrieved_dir, err);
-    if (!status && needs & LCF_RANKER_KNOWLEDGE)
-        status = lcf_manifest_input(m, "knowledge", o->knowledge_dir, err);
-    if (!status && o->judged_dir)
-        status = lcf_manifest_input(m, "judged", o->judged_dir, err);
-    if (!status && o->init_dir)
-        status = lcf_manifest_input(m, "init", o->init_dir, err);
-    if (!status && o->init_dir)
-        status = lcf_manifest_input(m, "init_dataset", o->init_dataset_dir, err);
+        return lcf_manifest_params(m, params, err);
+    json_decref(params);
     return status;
 }
 
@@ -161,26 +129,31 @@ typedef struct run {
     const lcf_train_options *options;
     train_inputs inputs;
     train_result *results; /* [seeds_n], in the order of the options */
-    pthread_mutex_t lock;  /* of what follows */
-    lcf_progress progress;
-    uint64_t rows_done;
-    uint32_t *planned; /* [seeds_n] epochs that a seed takes at least, as far as is known; 0 for one
-                          that is there */
 } run;
 
 static lcf_status describe(lcf_manifest *m, void *arg, lcf_err *err)
 {
     const lcf_train_options *o = ((const run *)arg)->options;
+    const side_dirs dirs = train_side_dirs(o);
+    const lcf_input inputs[] = {{"dataset", o->dataset_dir},
+                                {"judged", o->judged_dir},
+                                {"init", o->init_dir},
+                                {"init_dataset", o->init_dir ? o->init_dataset_dir : NULL},
+                                {NULL, NULL}};
     lcf_status status = describe_params(m, o, err);
 
-    return status ? status : describe_inputs(m, o, err);
+    if (!status)
+        status = lcf_manifest_inputs(m, inputs, err);
+    return status ? status : side_dirs_describe(m, &dirs, lcf_ranker_side_needs(o->side), err);
 }
 
-static lcf_status open_inputs(void *arg, lcf_err *err)
+static lcf_status open_inputs(uint64_t *epoch_rows, void *arg, lcf_err *err)
 {
     run *r = arg;
+    lcf_status status = train_inputs_open(&r->inputs, r->options, err);
 
-    return train_inputs_open(&r->inputs, r->options, err);
+    *epoch_rows = r->inputs.dataset.split_begin[LCF_VALID];
+    return status;
 }
 
 static lcf_status load(void *arg, size_t idx, const char *dir, lcf_err *err)
@@ -191,62 +164,29 @@ static lcf_status load(void *arg, size_t idx, const char *dir, lcf_err *err)
                              err);
 }
 
-/* ---- progress ---- */
+/* ---- training ---- */
 
-static uint32_t min_epochs(const lcf_train_params *p, uint32_t epochs)
-{
-    return epochs < p->epochs_max ? epochs : p->epochs_max;
-}
-
-static size_t seed_idx(const run *r, uint64_t seed)
-{
-    size_t i = 0;
-
-    while (r->options->seeds[i] != seed)
-        i++;
-    return i;
-}
-
-/* Rows of all seeds to train, should no later epoch be better than those so far. */
-static uint64_t planned_rows(const run *r)
-{
-    uint64_t epochs = 0;
-
-    for (size_t i = 0; i < r->options->seeds_n; i++)
-        epochs += r->planned[i];
-    return epochs * r->inputs.dataset.split_begin[LCF_VALID];
-}
-
-static void start(void *arg, const size_t *missing, size_t missing_n)
-{
-    run *r = arg;
-
-    for (size_t i = 0; i < missing_n; i++)
-        r->planned[missing[i]] = min_epochs(&r->options->params, 1 + r->options->params.patience);
-    lcf_progress_start(&r->progress, "train", "rows", planned_rows(r));
-}
+/* A seed that is being trained. */
+typedef struct training {
+    const run *run;
+    size_t idx;
+    seed_progress *progress;
+} training;
 
 static void on_step(void *arg, size_t rows)
 {
-    run *r = arg;
-
-    pthread_mutex_lock(&r->lock);
-    r->rows_done += rows;
-    lcf_progress_update(&r->progress, r->rows_done);
-    pthread_mutex_unlock(&r->lock);
+    seed_progress_step(((const training *)arg)->progress, rows);
 }
 
 static void on_epoch(void *arg, const train_result *so_far)
 {
     const train_epoch *e = &so_far->epochs[so_far->epochs_n - 1];
-    run *r = arg;
+    const training *t = arg;
+    const run *r = t->run;
 
-    pthread_mutex_lock(&r->lock);
-    r->planned[seed_idx(r, so_far->seed)] =
-        min_epochs(&r->options->params, so_far->best_epoch + r->options->params.patience);
-    r->progress.total = planned_rows(r);
-    lcf_progress_note(&r->progress, "seed %llu epoch %u loss %.4f valid AUC %.4f",
-                      (unsigned long long)so_far->seed, so_far->epochs_n, e->loss, e->valid_auc);
+    seed_progress_epoch(t->progress, t->idx, so_far->best_epoch,
+                        "seed %llu epoch %u loss %.4f valid AUC %.4f",
+                        (unsigned long long)so_far->seed, so_far->epochs_n, e->loss, e->valid_auc);
     lcf_log(LCF_LOG_INFO,
             "msg=\"epoch\" backbone=%s side=%s seed=%llu epoch=%u loss=%.5f valid_auc=%.5f "
             "samples_per_s=%.0f",
@@ -254,15 +194,14 @@ static void on_epoch(void *arg, const train_result *so_far)
             so_far->epochs_n, e->loss, e->valid_auc,
             (double)r->inputs.dataset.split_begin[LCF_VALID] * so_far->epochs_n /
                 (so_far->seconds > 0.0 ? so_far->seconds : 1.0));
-    pthread_mutex_unlock(&r->lock);
 }
 
-/* ---- training ---- */
-
-static lcf_status train(void *arg, size_t idx, size_t threads, const char *dir, lcf_err *err)
+static lcf_status train(void *arg, size_t idx, size_t threads, const char *dir,
+                        seed_progress *progress, lcf_err *err)
 {
     run *r = arg;
-    const train_watch watch = {on_step, on_epoch, r};
+    training t = {r, idx, progress};
+    const train_watch watch = {on_step, on_epoch, &t};
     lcf_ranker *ranker = NULL;
     lcf_status status = train_seed(&ranker, &r->results[idx], &r->inputs, &r->options->params,
                                    r->options->seeds[idx], threads, dir, &watch, err);
@@ -275,86 +214,32 @@ static lcf_status train(void *arg, size_t idx, size_t threads, const char *dir, 
 
 /* ---- the artefact ---- */
 
-static size_t best_seed(void *arg)
+static double valid_auc(void *arg, size_t idx)
 {
-    const run *r = arg;
-    size_t best = 0;
-
-    for (size_t i = 1; i < r->options->seeds_n; i++)
-        if (r->results[i].valid_auc > r->results[best].valid_auc)
-            best = i;
-    return best;
+    return ((const run *)arg)->results[idx].valid_auc;
 }
 
-/* Mean and sample standard deviation over the seeds; null for one seed. */
-static json_t *summary(const run *r, size_t field)
+static json_t *seed_report(void *arg, size_t idx, bool with_times)
 {
-    const size_t n = r->options->seeds_n;
-    double values[LCF_TRAIN_SEEDS_MAX];
-
-    for (size_t i = 0; i < n; i++)
-        values[i] = *(const double *)((const char *)&r->results[i] + field);
-    return json_pack("{s:f, s:o}", "mean", lcf_stats_mean(values, n), "sd",
-                     n < 2 ? json_null() : json_real(lcf_stats_std(values, n)));
+    return train_result_json(&((const run *)arg)->results[idx], with_times);
 }
 
-static json_t *params_json(const lcf_train_options *o)
-{
-    const lcf_train_params *p = &o->params;
-    json_t *json = json_pack(
-        "{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:f, s:f, s:s, s:s, s:b, s:b}", "epochs",
-        (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
-        (json_int_t)p->patience, "lr", p->learning_rate, "weight_decay", p->weight_decay, "dropout",
-        p->dropout, "rec_weight", p->rec_weight, "order", lcf_example_order_name(o->order),
-        "distill_weight", o->judged_dir ? o->distill_weight : 0.0, "plateau", p->plateau, "clip",
-        p->clip, "decay", decay_name(p), "table_updates", table_updates_name(p), "warm_start",
-        o->init_dir != NULL, "history_labels", o->history_labels);
-    int failed = !json;
-
-    failed |= json_object_set_new(json, "dim", json_integer(p->dim));
-    if (p->side_learning_rate > 0.0)
-        failed |= json_object_set_new(json, "side_lr", json_real(p->side_learning_rate));
-    if (p->ema > 0.0)
-        failed |= json_object_set_new(json, "ema", json_real(p->ema));
-    if (o->head_norm)
-        failed |= json_object_set_new(json, "norm", json_string("batch"));
-    if (lcf_ranker_takes_graph(o->backbone))
-        failed |= json_object_set_new(json, "graph_layers", json_integer(p->graph_layers_n));
-    if (lcf_ranker_has_codes(o->backbone)) {
-        failed |= json_object_set_new(json, "code_scale", json_real(p->code_scale));
-        failed |= json_object_set_new(json, "soft_epochs", json_integer(p->soft_epochs));
-    }
-    if (failed) {
-        json_decref(json);
-        return NULL;
-    }
-    return json;
-}
-
-static json_t *make_report(void *arg, bool with_times)
+static json_t *report(void *arg)
 {
     const run *r = arg;
     const lcf_train_options *o = r->options;
     const lcf_dataset *d = &r->inputs.dataset;
-    json_t *seeds = json_array();
-    int failed = !seeds;
+    json_t *all =
+        json_pack("{s:i, s:s, s:s, s:o, s:{s:I, s:I, s:I}}", "version", 2, "backbone", o->backbone,
+                  "side", o->side, "params", lcf_json_without_nulls(params_json(o)), "rows",
+                  "train", (json_int_t)lcf_dataset_split_n(d, LCF_TRAIN), "valid",
+                  (json_int_t)lcf_dataset_split_n(d, LCF_VALID), "test",
+                  (json_int_t)lcf_dataset_split_n(d, LCF_TEST));
 
-    for (size_t i = 0; i < o->seeds_n; i++)
-        failed |= json_array_append_new(seeds, train_result_json(&r->results[i], with_times));
-    if (failed) {
-        json_decref(seeds);
-        return NULL;
-    }
-    return json_pack("{s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}",
-                     "version", 2, "backbone", o->backbone, "side", o->side, "params",
-                     params_json(o), "best_seed", (json_int_t)r->results[best_seed(arg)].seed,
-                     "seeds", seeds, "valid_auc", summary(r, offsetof(train_result, valid_auc)),
-                     "valid_logloss", summary(r, offsetof(train_result, valid_logloss)), "test_auc",
-                     summary(r, offsetof(train_result, test_auc)), "test_logloss",
-                     summary(r, offsetof(train_result, test_logloss)), "rows", "train",
-                     (json_int_t)d->split_begin[LCF_VALID], "valid",
-                     (json_int_t)(lcf_dataset_split_n(d, LCF_VALID)), "test",
-                     (json_int_t)(lcf_dataset_split_n(d, LCF_TEST)));
+    if (!json_object_update_new(all, train_results_summary(r->results, o->seeds_n)))
+        return all;
+    json_decref(all);
+    return NULL;
 }
 
 static lcf_status write_predictions(void *arg, const char *dir, lcf_err *err)
@@ -376,50 +261,37 @@ static void run_dispose(run *r)
     for (size_t i = 0; r->results && i < r->options->seeds_n; i++)
         train_result_dispose(&r->results[i]);
     free(r->results);
-    free(r->planned);
     if (r->inputs.labels)
         train_inputs_close(&r->inputs);
-    pthread_mutex_destroy(&r->lock);
 }
 
-lcf_status lcf_train(json_t **report, bool *current, const lcf_train_options *options, lcf_err *err)
+lcf_status lcf_train(json_t **out, bool *current, const lcf_train_options *o, lcf_err *err)
 {
-    run r = {.options = options};
-    const seed_runs runs = {"train",
-                            options->out_dir,
-                            options->seeds,
-                            options->seeds_n,
-                            options->threads,
-                            options->force,
-                            &r,
-                            describe,
-                            open_inputs,
-                            load,
-                            start,
-                            train,
-                            make_report,
-                            best_seed,
-                            write_predictions};
-    json_t *made = NULL;
-    bool same = false;
-    lcf_status status = check_options(options, err);
+    run r = {.options = o};
+    const seed_runs runs = {.verb = "train",
+                            .out_dir = o->out_dir,
+                            .seeds = o->seeds,
+                            .seeds_n = o->seeds_n,
+                            .threads = o->threads,
+                            .force = o->force,
+                            .epochs_max = o->params.epochs_max,
+                            .patience = o->params.patience,
+                            .arg = &r,
+                            .describe = describe,
+                            .open = open_inputs,
+                            .load = load,
+                            .train = train,
+                            .worth = valid_auc,
+                            .seed_report = seed_report,
+                            .report = report,
+                            .write = write_predictions};
+    lcf_status status = check_options(o, err);
 
     if (status)
         return status;
-    pthread_mutex_init(&r.lock, NULL);
-    r.results = lcf_alloc_zero(options->seeds_n, sizeof(*r.results));
-    r.planned = lcf_alloc_zero(options->seeds_n, sizeof(*r.planned));
-    if (!r.results || !r.planned)
-        status = LCF_FAIL(err, LCF_ENOMEM, "results of %zu seeds", options->seeds_n);
-    if (!status)
-        status = seed_runs_make(&made, &same, &runs, err);
-    if (r.progress.label)
-        lcf_progress_end(&r.progress);
+    r.results = lcf_alloc_zero(o->seeds_n, sizeof(*r.results));
+    status = r.results ? seed_runs_make(out, current, &runs, err)
+                       : LCF_FAIL(err, LCF_ENOMEM, "results of %zu seeds", o->seeds_n);
     run_dispose(&r);
-    if (current)
-        *current = same;
-    if (report)
-        *report = json_incref(made);
-    json_decref(made);
     return status;
 }

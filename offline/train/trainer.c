@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The stream of the order of rows of one seed; the weights use the streams of their indices. */
 #define EVAL_ROWS 4096 /* rows of a split that stand in memory at a time */
+/* The stream of the order of rows of one seed; the weights use the streams of their indices. */
 #define STREAM_ORDER 0x6f72646572000000u
 
 typedef struct trainer {
@@ -122,11 +122,11 @@ static lcf_status trainer_init(trainer *t, train_result *result, lcf_err *err)
         status = train_warm_start(t->ranker, &t->in->dataset, t->in->init_dir, t->seed,
                                   &t->in->before, err);
     if (!status)
-        status = lcf_ranker_check_source(t->ranker, &t->in->source, err);
+        status = lcf_ranker_check_source(t->ranker, &t->in->side.source, err);
     if (!status)
         status = lcf_tape_create(&t->tape, err);
     if (!status)
-        status = train_step_create(&t->step, t->ranker, &t->in->source, &options, err);
+        status = train_step_create(&t->step, t->ranker, &t->in->side.source, &options, err);
     if (!status)
         status = alloc_arrays(t, result, err);
     return status;
@@ -211,15 +211,15 @@ static lcf_status evaluate(float *scores, double *auc, double *logloss, trainer 
 {
     const lcf_dataset *d = &t->in->dataset;
     const size_t begin = d->split_begin[split], n = lcf_dataset_split_n(d, split);
-    lcf_status status = lcf_ranker_freeze(t->ranker, &t->in->source, err);
+    lcf_status status = lcf_ranker_freeze(t->ranker, &t->in->side.source, err);
 
     for (size_t at = 0; at < n && !status; at += EVAL_ROWS) {
         const size_t block = n - at < EVAL_ROWS ? n - at : EVAL_ROWS;
 
         for (size_t i = 0; i < block; i++)
             t->eval_rows[i] = train_inputs_row(t->in, begin + at + i);
-        status = lcf_ranker_score(scores + at, t->tape, t->ranker, &t->in->source, t->eval_rows,
-                                  block, err);
+        status = lcf_ranker_score(scores + at, t->tape, t->ranker, &t->in->side.source,
+                                  t->eval_rows, block, err);
     }
     lcf_ranker_thaw(t->ranker);
     if (status)

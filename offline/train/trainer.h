@@ -43,7 +43,7 @@ lcf_status train_seed(lcf_ranker **ranker, train_result *result, const train_inp
                       const lcf_train_params *params, uint64_t seed, size_t threads,
                       const char *dir, const train_watch *watch, lcf_err *err);
 
-/* The order in which an epoch (from 0) of a seed takes the n training rows. */
+/* The order in which an epoch (from 0) of a seed takes the n training rows, or sequences. */
 void train_order(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch);
 
 #endif

@@ -302,7 +302,7 @@ static double norm_of_first_step(const train_inputs *in, float clip)
     train_step *s;
 
     assert_int_equal(lcf_ranker_create(&r, &in->config, SEED, NULL), LCF_OK);
-    assert_int_equal(train_step_create(&s, r, &in->source, &options, NULL), LCF_OK);
+    assert_int_equal(train_step_create(&s, r, &in->side.source, &options, NULL), LCF_OK);
     for (size_t i = 0; i < 32; i++)
         rows[i] = train_inputs_row(in, i);
     assert_int_equal(train_step_run(&loss, &side_loss, s, rows, in->labels, NULL, 32, 0.01f),
@@ -348,7 +348,7 @@ static void test_sparse_tables(void **state)
 
         assert_int_equal(lcf_ranker_create(&r, &in.config, SEED, NULL), LCF_OK);
         assert_int_equal(lcf_ranker_create(&fresh, &in.config, SEED, NULL), LCF_OK);
-        assert_int_equal(train_step_create(&s, r, &in.source, &options, NULL), LCF_OK);
+        assert_int_equal(train_step_create(&s, r, &in.side.source, &options, NULL), LCF_OK);
         assert_true(row.user != user);
         assert_int_equal(train_step_run(&loss, &side_loss, s, &row, in.labels, NULL, 1, 0.01f),
                          LCF_OK);
