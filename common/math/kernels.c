@@ -147,6 +147,12 @@ void lcf_axpy(float *y, float a, const float *x, size_t n)
 
 /* ---- elementwise and rows ---- */
 
+void lcf_rows_sum(float *y, size_t ldy, const lcf_rows_part *parts, size_t parts_n, size_t n,
+                  size_t width)
+{
+    lcf_simd_get()->rows_sum(y, ldy, parts, parts_n, n, width);
+}
+
 void lcf_rows_gather(float *y, size_t ldy, const float *table, size_t width, const lcf_rows *rows)
 {
     lcf_simd_get()->rows_gather(rows, y, ldy, table, width);

@@ -22,4 +22,14 @@ void lcf_rows_gather(float *y, size_t ldy, const float *table, size_t width, con
 void lcf_rows_scatter(float *table, const float *dy, size_t ldy, size_t width, size_t first,
                       const lcf_rows *rows);
 
+/* One of several tables, and which of its rows is meant for the i-th of n. */
+typedef struct lcf_rows_part {
+    const float *table;
+    const uint32_t *ids;
+} lcf_rows_part;
+
+/* y [n, width], ldy floats between its rows: sums of a row of every part, one part at least. */
+void lcf_rows_sum(float *y, size_t ldy, const lcf_rows_part *parts, size_t parts_n, size_t n,
+                  size_t width);
+
 #endif

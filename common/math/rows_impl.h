@@ -49,6 +49,27 @@ ALWAYS_INLINE void rows_scatter(const lcf_rows *r, float *table, const float *dy
     }
 }
 
+static void impl_rows_sum(float *y, size_t ldy, const lcf_rows_part *parts, size_t parts_n,
+                          size_t n, size_t width)
+{
+    for (size_t i = 0; i < n; i++, y += ldy) {
+        size_t d = 0, part;
+
+        for (; d + VW <= width; d += VW) {
+            vec sum = *(const vec *)(parts->table + parts->ids[i] * width + d);
+
+            for (part = 1; part < parts_n; part++)
+                sum += *(const vec *)(parts[part].table + parts[part].ids[i] * width + d);
+            *(vec *)(y + d) = sum;
+        }
+        for (; d < width; d++) {
+            y[d] = parts->table[parts->ids[i] * width + d];
+            for (part = 1; part < parts_n; part++)
+                y[d] += parts[part].table[parts[part].ids[i] * width + d];
+        }
+    }
+}
+
 static void impl_rows_gather(const lcf_rows *r, float *y, size_t ldy, const float *table,
                              size_t width)
 {

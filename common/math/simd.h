@@ -5,9 +5,9 @@
 #ifndef LCF_COMMON_MATH_SIMD_H
 #define LCF_COMMON_MATH_SIMD_H
 
+#include "common/math/columns.h"
 #include "common/math/hamming.h"
 #include "common/math/kernels.h"
-#include "common/math/path_attention.h"
 #include "common/math/rows.h"
 #include "common/math/short_attention.h"
 #include "common/math/sparse.h"
@@ -32,17 +32,25 @@ typedef struct lcf_simd {
                        size_t in, size_t out);
     void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
                           const float *bias, size_t n, size_t in, size_t out, unsigned flags);
-    void (*path_append)(lcf_path *path, size_t at, const float *k, size_t ldk, const float *v,
-                        size_t ldv, size_t n);
-    void (*path_attend)(float *out, size_t ldo, const lcf_path *path, size_t at, const float *q,
-                        size_t ldq, size_t n);
-    void (*path_attend_whole)(float *out, const lcf_path *path, size_t at, const float *q);
+    void (*columns_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
+                           size_t n, size_t in, size_t out, bool add);
+    void (*columns_rmsnorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *w,
+                            size_t features, size_t n, float eps);
+    void (*columns_rope)(float *x, size_t ldx, const float *cos_sin, const lcf_columns_shape *shape,
+                         float scale);
+    void (*columns_attend)(float *out, size_t ldo, const float *q, size_t ldq, const float *k,
+                           size_t ldk, const float *v, size_t ldv, const lcf_columns_shape *shape,
+                           size_t width, bool whole, float *scratch);
+    void (*columns_gather)(float *x, size_t ldx, const float *const *cases, size_t features);
+    void (*columns_scatter)(float *const *cases, const float *x, size_t ldx, size_t features);
     /* out[c * ldo + r] = x[r * ldx + c] */
     void (*transpose)(float *out, size_t ldo, const float *x, size_t ldx, size_t rows, size_t cols);
     void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*rows_gather)(const lcf_rows *r, float *y, size_t ldy, const float *table, size_t width);
+    void (*rows_sum)(float *y, size_t ldy, const lcf_rows_part *parts, size_t parts_n, size_t n,
+                     size_t width);
     void (*rows_scatter)(const lcf_rows *r, float *table, const float *dy, size_t ldy, size_t width,
                          size_t first);
     void (*hamming)(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,

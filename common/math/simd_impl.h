@@ -526,7 +526,7 @@ static void impl_linear_few(float *y, const float *x, const float *w, const floa
 }
 
 #include "common/math/packed_impl.h"
-#include "common/math/path_impl.h"
+#include "common/math/columns_impl.h"
 
 /* ---- what is left of a layer's backward pass beside the products ---- */
 
@@ -902,12 +902,16 @@ const lcf_simd SIMD_TABLE = {
     .transpose = impl_transpose,
     .bias_backward = impl_bias_backward,
     .packed_linear = impl_packed_linear,
-    .path_append = impl_path_append,
-    .path_attend = impl_path_attend,
-    .path_attend_whole = impl_path_attend_whole,
+    .columns_linear = impl_columns_linear,
+    .columns_rmsnorm = impl_columns_rmsnorm,
+    .columns_rope = impl_columns_rope,
+    .columns_attend = impl_columns_attend,
+    .columns_gather = impl_columns_gather,
+    .columns_scatter = impl_columns_scatter,
     .dot = impl_dot,
     .axpy = impl_axpy,
     .rows_gather = impl_rows_gather,
+    .rows_sum = impl_rows_sum,
     .rows_scatter = impl_rows_scatter,
     .hamming = impl_hamming,
     .csr_multiply_add = impl_csr_multiply_add,

@@ -1,28 +1,35 @@
 /*
  * The ICT module for inference: nothing is noted for a backward pass, and little is computed twice.
  *
- * Rows are visited in the order of their example lists. A causal decoder's states of an example
- * depend on the examples before it only, so rows whose lists begin alike share them: the lists of a
- * chunk form a tree, of which every node is computed once. The first of a list sees no other: what
- * its tokens become is a constant. In the last layer examples are keys and values alone, and values
- * are mapped only after they were summed.
+ * Rows are cases side by side (columns.h), LCF_COLUMNS at a time: a group has rows of equally many
+ * examples, and its tokens stand one after the other, three to an example, the rows' own last. The
+ * first example of a row sees no other: what its tokens become is a constant. In the last layer
+ * examples are keys and values alone, and values are mapped only after they were summed.
  *
- * Invariant: within a chunk, the tokens of tree nodes without a parent come first, then those of
- * the others, both in depth-first order, three to a node, followed by the rows' own tokens; a walk
- * over the rows meets the nodes in that order.
+ * Invariant: a row's state does not depend on the rows beside it.
  */
-#include "common/model/ict.h"
-
+#include "common/math/columns.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
-#include "common/math/path_attention.h"
+#include "common/model/ict.h"
 
+#include <math.h>
 #include <string.h>
 
-#define CHUNK 24 /* rows whose tokens are computed together: they stay in the cache */
-#define NODE 3   /* tokens of an example, the last one its label */
-#define FFN_ROWS 48
-#define CACHE_LINE 16 /* floats */
+#define GROUP LCF_COLUMNS /* rows whose tokens are computed together: they stay in the cache */
+#define NODE 3            /* tokens of an example, the last one its label */
+#define FFN_TOKENS 3      /* of a group, that go through the feed-forward part together */
+
+/* Matrices of the same input, for products over columns. */
+static const float *pack_columns(ranker_packer *k, const size_t *params, size_t params_n, size_t in)
+{
+    const size_t out = k->r->params.list[params[0]].dims[0];
+    float *to = lcf_ranker_pack_take(k, lcf_columns_packed_n(in, params_n * out));
+
+    for (size_t i = 0; to && i < params_n; i++)
+        lcf_columns_pack(to, lcf_params_value(&k->r->params, params[i]), in, i * out, in, out);
+    return to;
+}
 
 /* The last layer's o after its v: of head h the columns [h dim, (h + 1) dim), since a head sums the
  * whole tokens and not its part of their values. */
@@ -32,7 +39,7 @@ static const float *pack_ov(ranker_packer *k, const ict_layer *l)
     const size_t dim = r->config.dim, heads = r->config.heads_n, head_dim = dim / heads;
     const float *o = lcf_params_value(&r->params, l->o), *v = lcf_params_value(&r->params, l->v);
     float *ov = lcf_ranker_pack_take(k, dim * heads * dim);
-    float *to = lcf_ranker_pack_take(k, lcf_packed_n(heads * dim, dim));
+    float *to = lcf_ranker_pack_take(k, lcf_columns_packed_n(heads * dim, dim));
 
     if (!ov)
         return NULL;
@@ -45,7 +52,7 @@ static const float *pack_ov(ranker_packer *k, const ict_layer *l)
                     sum += (double)o[row * dim + i] * (double)v[i * dim + col];
                 ov[(row * heads + h) * dim + col] = (float)sum;
             }
-    lcf_pack(to, ov, heads * dim, 0, heads * dim, dim);
+    lcf_columns_pack(to, ov, heads * dim, 0, heads * dim, dim);
     return to;
 }
 
@@ -69,80 +76,17 @@ void lcf_ict_pack(void *state, ranker_packer *k)
         plan->layers[i] = (ict_plan_layer){
             .norm1 = lcf_params_value(&r->params, l->norm1),
             .norm2 = lcf_params_value(&r->params, l->norm2),
-            .qkv = lcf_ranker_pack(k, qkv, 3, 0, dim),
-            .kv = lcf_ranker_pack(k, qkv + 1, 2, 0, dim),
-            .o = lcf_ranker_pack(k, &l->o, 1, 0, dim),
-            .gate = lcf_ranker_pack(k, &l->gate, 1, 0, dim),
-            .up = lcf_ranker_pack(k, &l->up, 1, 0, dim),
-            .down = lcf_ranker_pack(k, &l->down, 1, 0, r->config.ffn_hidden),
+            .qkv = pack_columns(k, qkv, 3, dim),
+            .kv = pack_columns(k, qkv + 1, 2, dim),
+            .o = pack_columns(k, &l->o, 1, dim),
+            .gate = pack_columns(k, &l->gate, 1, dim),
+            .up = pack_columns(k, &l->up, 1, dim),
+            .down = pack_columns(k, &l->down, 1, r->config.ffn_hidden),
         };
     }
-    plan->last_k = lcf_ranker_pack(k, &last->k, 1, 0, dim);
-    plan->last_qk = lcf_ranker_pack(k, qk, 2, 0, dim);
+    plan->last_k = pack_columns(k, &last->k, 1, dim);
+    plan->last_qk = pack_columns(k, qk, 2, dim);
     plan->last_ov = pack_ov(k, last);
-}
-
-/* ---- rows in the order of their example lists ---- */
-
-/* A row's examples, as indices into the source's. */
-typedef struct example_list {
-    uint64_t head; /* of the first two, for a quick comparison */
-    const uint32_t *ids;
-    uint32_t n, row;
-} example_list;
-
-static example_list list_of(const ranker_batch *b, size_t row)
-{
-    const uint32_t begin = b->slot_offsets[row * b->slots_n];
-    example_list list = {0, b->slot_example + begin,
-                         b->slot_offsets[(row + 1) * b->slots_n] - begin, (uint32_t)row};
-
-    list.head = list.n > 0 ? ((uint64_t)list.ids[0] + 1) << 32 : 0;
-    list.head |= list.n > 1 ? (uint64_t)list.ids[1] + 1 : 0;
-    return list;
-}
-
-/* Examples that both lists begin with. */
-static uint32_t common_n(const example_list *a, const example_list *b)
-{
-    const uint32_t n = a->n < b->n ? a->n : b->n;
-    uint32_t i = 0;
-
-    while (i < n && a->ids[i] == b->ids[i])
-        i++;
-    return i;
-}
-
-static bool list_before(const example_list *a, const example_list *b)
-{
-    uint32_t i;
-
-    if (a->head != b->head)
-        return a->head < b->head;
-    i = common_n(a, b);
-    if (i < a->n && i < b->n)
-        return a->ids[i] < b->ids[i];
-    return a->n < b->n;
-}
-
-/* Merge sort, stable; returns the one of the two arrays that holds the result. */
-static example_list *sort_lists(example_list *from, example_list *to, size_t n)
-{
-    for (size_t width = 1; width < n; width *= 2) {
-        example_list *swap = from;
-
-        for (size_t low = 0; low < n; low += 2 * width) {
-            const size_t middle = low + width < n ? low + width : n;
-            const size_t high = middle + width < n ? middle + width : n;
-
-            for (size_t i = low, j = middle, at = low; at < high; at++)
-                to[at] = j == high || (i < middle && !list_before(&from[j], &from[i])) ? from[i++]
-                                                                                       : from[j++];
-        }
-        from = to;
-        to = swap;
-    }
-    return from;
 }
 
 /* ---- one pass ---- */
@@ -153,19 +97,22 @@ typedef struct infer {
     const ict_plan *plan;
     uint32_t *run;     /* [rows_n] runs of neighbours that share user and history */
     float *user_parts; /* [runs, x_hidden] */
-    lcf_path path;
-    float *fields;             /* [item_dim + dim] */
-    float *hidden;             /* [CHUNK, x_hidden] */
-    float *x, *normed, *mixed; /* [tokens of a chunk, dim]; mixed [heads_n * CHUNK, dim], too */
-    float *qkv;                /* [tokens of a chunk, 3 dim] */
-    float *gate, *up;          /* [FFN_ROWS, ffn_hidden] */
-    float *label_qkv;          /* [2, 3 dim] of a label's token in the first layer */
-    const example_list *rows;  /* the chunk */
-    size_t rows_n;             /* of the chunk */
-    size_t first_n, rest_n;    /* nodes without a parent, and the others */
-    uint32_t *first;           /* [CHUNK] which examples the first are */
-    uint8_t *label;            /* [nodes] */
-    uint32_t shared[CHUNK];    /* examples that a row has in common with the one before */
+    float *fields;     /* [item_dim + dim] */
+    float *hidden;     /* [GROUP, x_hidden] */
+    float *own;        /* [GROUP, dim] the rows' own tokens */
+    float *cos_sin;    /* [tokens, head_dim] */
+    float *label_qkv;  /* [2, 3 dim] of a label's token in the first layer */
+    float *x, *normed; /* [dim, ld] columns of all tokens of a group */
+    float *qkv;        /* [3 dim, ld] */
+    float *mixed;      /* [heads_n * dim, ld] */
+    float *ffn_normed; /* [dim, FFN_TOKENS of a group] */
+    float *gate, *up;  /* [ffn_hidden, FFN_TOKENS of a group] */
+    float *weights;    /* [tokens of a group] */
+    size_t ld;
+    const uint32_t *rows;            /* [GROUP] of the group; the last may stand repeatedly */
+    const uint32_t *examples[GROUP]; /* of each, [tokens / NODE] */
+    size_t first_n;                  /* tokens whose next states are constants */
+    size_t tokens_n;                 /* of each row */
 } infer;
 
 static size_t dim_of(const infer *w)
@@ -230,17 +177,16 @@ static bool user_parts(infer *w, ranker_fields *f)
     return true;
 }
 
-/* The tokens of rows [0, n) of `lists`, from nine fields. */
-static void own_tokens(const infer *w, float *out, const example_list *lists, size_t n)
+/* The group's own tokens, from nine fields. */
+static void own_tokens(const infer *w)
 {
     const lcf_ranker *r = w->p->r;
     const size_t dim = r->config.dim, hidden = r->config.x_hidden;
-    const float *bias = lcf_params_value(&r->params, w->s->x.b[1]);
+    const float *bias = lcf_params_value(&r->params, w->s->x.b[1]), *cases[GROUP];
 
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t row = lists[i].row;
-        const float *user = w->user_parts + w->run[row] * hidden;
-        const float *item = lcf_ranker_item_parts(w->p, row);
+    for (size_t i = 0; i < GROUP; i++) {
+        const float *user = w->user_parts + w->run[w->rows[i]] * hidden;
+        const float *item = lcf_ranker_item_parts(w->p, w->rows[i]);
         float *restrict to = w->hidden + i * hidden;
 
         for (size_t j = 0; j < hidden; j++) {
@@ -248,287 +194,280 @@ static void own_tokens(const infer *w, float *out, const example_list *lists, si
 
             to[j] = sum > 0 ? sum : 0;
         }
+        cases[i] = w->own + i * dim;
     }
-    lcf_packed_linear(out, dim, w->hidden, hidden, w->plan->x_out, bias, n, hidden, dim, 0);
+    lcf_packed_linear(w->own, dim, w->hidden, hidden, w->plan->x_out, bias, GROUP, hidden, dim, 0);
+    lcf_columns_gather(w->x + (w->tokens_n - 1) * GROUP, w->ld, cases, dim);
 }
 
-/* ---- the decoder, a chunk of rows at a time ---- */
+/* ---- a group's tokens ---- */
 
-static void fetch(const float *from, size_t n)
+static const uint32_t *examples_of(const infer *w, uint32_t row)
 {
-    for (size_t at = 0; at < n; at += CACHE_LINE)
-        __builtin_prefetch(from + at);
+    const ranker_batch *b = w->p->batch;
+
+    return b->slot_example + b->slot_offsets[row * b->slots_n];
 }
 
-/* Asks the memory for the constants of the rows to come: they lie anywhere among all of them. */
-static void fetch_chunk(const infer *w, const example_list *lists, size_t n)
-{
-    const ranker_frozen *f = &w->p->r->frozen;
-    const size_t width = NODE * dim_of(w);
-
-    for (size_t i = 0; i < n; i++) {
-        for (uint32_t j = 0; j < lists[i].n; j++)
-            fetch(f->example_tokens + width * lists[i].ids[j], width);
-        if (lists[i].n)
-            fetch(f->example_states + f->example_states_n * lists[i].ids[0], f->example_states_n);
-        fetch(lcf_ranker_item_parts(w->p, lists[i].row), f->side_parts_n);
-    }
-}
-
-/* The tokens of an example as node `node` of the chunk, and which label is among them. */
-static void put_node(infer *w, size_t node, uint32_t example)
-{
-    const size_t dim = dim_of(w), width = NODE * dim;
-    const float *tokens = w->p->r->frozen.example_tokens + width * example;
-    const float *label = lcf_params_value(&w->p->r->params, w->s->label_table);
-
-    memcpy(w->x + width * node, tokens, width * sizeof(*tokens));
-    w->label[node] = memcmp(tokens + (NODE - 1) * dim, label, dim * sizeof(*label)) != 0;
-}
-
-/* Lays out a chunk: what each row shares with the one before, the tokens of new nodes, then the
- * rows' own. */
-static void lay_out(infer *w, const example_list *lists, size_t n)
-{
-    size_t rest;
-
-    w->rows = lists;
-    w->rows_n = n;
-    w->first_n = w->rest_n = 0;
-    for (size_t i = 0; i < n; i++) {
-        w->shared[i] = i ? common_n(&lists[i - 1], &lists[i]) : 0;
-        if (!w->shared[i] && lists[i].n)
-            w->first[w->first_n++] = lists[i].ids[0];
-    }
-    for (size_t i = 0; i < w->first_n; i++)
-        put_node(w, i, w->first[i]);
-    rest = w->first_n;
-    for (size_t i = 0; i < n; i++)
-        for (uint32_t j = w->shared[i] ? w->shared[i] : 1; j < lists[i].n; j++)
-            put_node(w, rest++, lists[i].ids[j]);
-    w->rest_n = rest - w->first_n;
-    own_tokens(w, w->x + NODE * rest * dim_of(w), lists, n);
-}
-
-/*
- * Attention of a layer along every row's path, into `mixed`, for all tokens but those of nodes
- * without a parent: their next states are known. Before that, queries, keys and values lie in qkv.
- */
-static void walk(infer *w)
-{
-    const size_t dim = dim_of(w), ld = 3 * dim;
-    const float *first = w->qkv, *rest = first + NODE * w->first_n * ld;
-    const float *own = rest + NODE * w->rest_n * ld;
-    float *out = w->mixed, *own_out = out + NODE * w->rest_n * dim;
-
-    for (size_t i = 0; i < w->rows_n; i++, own += ld, own_out += dim) {
-        const size_t end = NODE * w->rows[i].n;
-        size_t at = NODE * w->shared[i], n;
-
-        if (at == 0 && end > 0) {
-            lcf_path_append(&w->path, 0, first + dim, ld, first + 2 * dim, ld, NODE);
-            first += NODE * ld;
-            at = NODE;
-        }
-        n = end - at;
-        lcf_path_append(&w->path, at, rest + dim, ld, rest + 2 * dim, ld, n);
-        lcf_path_attend(out, dim, &w->path, at, rest, ld, n);
-        rest += n * ld;
-        out += n * dim;
-        lcf_path_append(&w->path, end, own + dim, ld, own + 2 * dim, ld, 1);
-        lcf_path_attend(own_out, dim, &w->path, end, own, ld, 1);
-    }
-}
-
-/* The same of the last layer: only the rows' own tokens attend, over normed tokens as they are,
- * each head into a row of its own. In qkv lie the nodes' keys, then queries and keys of the own. */
-static void last_walk(infer *w)
-{
-    const size_t dim = dim_of(w), heads = w->p->r->config.heads_n;
-    const size_t first_n = NODE * w->first_n * dim, rest_n = NODE * w->rest_n * dim;
-    const float *first = w->qkv, *rest = first + first_n, *own = rest + rest_n;
-    const float *first_x = w->normed, *rest_x = first_x + first_n, *own_x = rest_x + rest_n;
-
-    for (size_t i = 0; i < w->rows_n; i++, own += 2 * dim, own_x += dim) {
-        const size_t end = NODE * w->rows[i].n;
-        size_t at = NODE * w->shared[i];
-
-        if (at == 0 && end > 0) {
-            lcf_path_append(&w->path, 0, first, dim, first_x, dim, NODE);
-            first += NODE * dim;
-            first_x += NODE * dim;
-            at = NODE;
-        }
-        lcf_path_append(&w->path, at, rest, dim, rest_x, dim, end - at);
-        rest += (end - at) * dim;
-        rest_x += (end - at) * dim;
-        lcf_path_append(&w->path, end, own + dim, 2 * dim, own_x, dim, 1);
-        lcf_path_attend_whole(w->mixed + i * heads * dim, &w->path, end, own);
-    }
-}
-
-/* x += down(silu(gate) * up), for n tokens. */
-static void feed_forward(const infer *w, const ict_plan_layer *l, float *x, size_t n)
-{
-    const size_t dim = dim_of(w), ffn = w->p->r->config.ffn_hidden;
-
-    for (size_t at = 0; at < n; at += FFN_ROWS, x += FFN_ROWS * dim) {
-        const size_t rows = n - at < FFN_ROWS ? n - at : FFN_ROWS;
-
-        lcf_rmsnorm(w->normed, x, l->norm2, rows, dim, LCF_RANKER_NORM_EPS);
-        lcf_packed_linear(w->gate, ffn, w->normed, dim, l->gate, NULL, rows, dim, ffn, 0);
-        lcf_packed_linear(w->up, ffn, w->normed, dim, l->up, NULL, rows, dim, ffn, 0);
-        lcf_swiglu(w->gate, w->gate, w->up, rows * ffn);
-        lcf_packed_linear(x, dim, w->gate, ffn, l->down, NULL, rows, ffn, dim, LCF_PACKED_ADD);
-    }
-}
-
-/* x += o(mixed), then the feed-forward part, for n tokens. */
-static void finish_layer(const infer *w, const ict_plan_layer *l, float *x, size_t n)
+/* Three tokens of every case, one after the other, as those of slot `slot`. */
+static void put_tokens(const infer *w, size_t slot, const float *cases[GROUP])
 {
     const size_t dim = dim_of(w);
 
-    lcf_packed_linear(x, dim, w->mixed, dim, l->o, NULL, n, dim, dim, LCF_PACKED_ADD);
-    feed_forward(w, l, x, n);
+    for (size_t t = 0; t < NODE; t++) {
+        lcf_columns_gather(w->x + (slot * NODE + t) * GROUP, w->ld, cases, dim);
+        for (size_t i = 0; i < GROUP; i++)
+            cases[i] += dim;
+    }
 }
 
-/* Some columns of q, k, v, the last n of them, for n tokens in a row. */
-static void project(const infer *w, const float *packed, size_t columns, size_t token, size_t n)
+/* Lays out a group of rows: the tokens of their examples, then their own. */
+static void lay_out(infer *w, const uint32_t *rows, size_t examples_n)
 {
-    const size_t dim = dim_of(w), skip = (3 - columns) * dim;
+    const ranker_frozen *f = &w->p->r->frozen;
+    const float *cases[GROUP];
 
-    lcf_packed_linear(w->qkv + token * 3 * dim + skip, 3 * dim, w->normed + token * dim, dim,
-                      packed, NULL, n, dim, columns * dim, 0);
+    w->rows = rows;
+    w->tokens_n = NODE * examples_n + 1;
+    w->first_n = examples_n ? NODE : 0;
+    for (size_t i = 0; i < GROUP; i++)
+        w->examples[i] = examples_of(w, rows[i]);
+    for (size_t slot = 0; slot < examples_n; slot++) {
+        for (size_t i = 0; i < GROUP; i++)
+            cases[i] = f->example_tokens + NODE * dim_of(w) * w->examples[i][slot];
+        put_tokens(w, slot, cases);
+    }
+    own_tokens(w);
 }
 
-/* The same for nodes [node, node + n) in the first layer, where two tokens are all that labels
- * can be. */
-static void project_nodes(const infer *w, const float *packed, size_t columns, size_t node,
-                          size_t n)
+/* ---- layers ---- */
+
+/* Rows [skip, 3 dim) of queries, keys and values of tokens [token, end). */
+static void project(const infer *w, const float *packed, size_t skip, size_t token, size_t end)
 {
-    const size_t dim = dim_of(w), skip = (3 - columns) * dim, ld = NODE * 3 * dim;
-    float *to = w->qkv + node * ld + skip;
+    const size_t dim = dim_of(w);
 
-    for (size_t t = 0; t + 1 < NODE; t++)
-        lcf_packed_linear(to + t * 3 * dim, ld, w->normed + (node * NODE + t) * dim, NODE * dim,
-                          packed, NULL, n, dim, columns * dim, 0);
-    for (size_t i = 0; i < n; i++)
-        memcpy(to + i * ld + (NODE - 1) * 3 * dim,
-               w->label_qkv + w->label[node + i] * 3 * dim + skip, columns * dim * sizeof(*to));
+    lcf_columns_linear(w->qkv + skip * w->ld + token * GROUP, w->ld, w->normed + token * GROUP,
+                       w->ld, packed, (end - token) * GROUP, dim, 3 * dim - skip, false);
 }
 
-/* A layer of which every token is needed. */
-static void layer(infer *w, size_t i)
+/* The same of the examples in the first layer, where two tokens are all that labels can be. */
+static void project_examples(const infer *w, const ict_plan_layer *l)
+{
+    const uint8_t *label = w->p->source->examples->label;
+    const size_t dim = dim_of(w);
+
+    for (size_t at = 0, slot = 0; at + 1 < w->tokens_n; at += NODE, slot++) {
+        const size_t skip = slot ? 0 : dim; /* the first's queries are not needed */
+        const float *cases[GROUP];
+
+        project(w, slot ? l->qkv : l->kv, skip, at, at + NODE - 1);
+        for (size_t i = 0; i < GROUP; i++)
+            cases[i] = w->label_qkv + label[w->examples[i][slot]] * 3 * dim + skip;
+        lcf_columns_gather(w->qkv + skip * w->ld + (at + NODE - 1) * GROUP, w->ld, cases,
+                           3 * dim - skip);
+    }
+}
+
+/* What tokens [begin, end) read of all up to themselves, into `mixed`; `values` as `whole` says. */
+static void attend(const infer *w, size_t begin, const float *values, bool whole)
+{
+    const size_t dim = dim_of(w), heads = w->p->r->config.heads_n, head_dim = dim / heads;
+    const lcf_columns_shape all = {heads, head_dim, 0, w->tokens_n};
+    const lcf_columns_shape asking = {heads, head_dim, begin, w->tokens_n};
+    float *q = w->qkv + begin * GROUP, *k = w->qkv + dim * w->ld;
+
+    lcf_columns_rope(q, w->ld, w->cos_sin, &asking, 1.0f / sqrtf((float)head_dim));
+    lcf_columns_rope(k, w->ld, w->cos_sin, &all, 1.0f);
+    lcf_columns_attend(w->mixed, w->ld, q, w->ld, k, w->ld, values, w->ld, &asking,
+                       whole ? dim : head_dim, whole, w->weights);
+}
+
+/* x += down(silu(gate) * up), of tokens [token, end). */
+static void feed_forward(const infer *w, const ict_plan_layer *l, size_t token, size_t end)
+{
+    const size_t dim = dim_of(w), ffn = w->p->r->config.ffn_hidden;
+
+    for (size_t n; token < end; token += n) {
+        float *x = w->x + token * GROUP;
+        size_t columns;
+
+        n = end - token < FFN_TOKENS ? end - token : FFN_TOKENS;
+        columns = n * GROUP;
+        lcf_columns_rmsnorm(w->ffn_normed, columns, x, w->ld, l->norm2, dim, columns,
+                            LCF_RANKER_NORM_EPS);
+        lcf_columns_linear(w->gate, columns, w->ffn_normed, columns, l->gate, columns, dim, ffn,
+                           false);
+        lcf_columns_linear(w->up, columns, w->ffn_normed, columns, l->up, columns, dim, ffn, false);
+        lcf_swiglu(w->gate, w->gate, w->up, ffn * columns);
+        lcf_columns_linear(x, w->ld, w->gate, columns, l->down, columns, ffn, dim, true);
+    }
+}
+
+/* A layer of which every token is needed. Queries, keys and values lie in qkv. */
+static void finish_layer(const infer *w, const ict_plan_layer *l)
+{
+    const size_t dim = dim_of(w), n = (w->tokens_n - w->first_n) * GROUP;
+
+    attend(w, w->first_n, w->qkv + 2 * dim * w->ld, false);
+    lcf_columns_linear(w->x + w->first_n * GROUP, w->ld, w->mixed, w->ld, l->o, n, dim, dim, true);
+    feed_forward(w, l, w->first_n, w->tokens_n);
+}
+
+static void layer(const infer *w, size_t i)
 {
     const ict_plan_layer *l = &w->plan->layers[i];
     const ranker_frozen *f = &w->p->r->frozen;
-    const size_t width = NODE * dim_of(w), nodes = w->first_n + w->rest_n;
-    const size_t rest = NODE * w->rest_n + w->rows_n;
+    const size_t dim = dim_of(w), own = w->tokens_n - 1;
+    const float *cases[GROUP];
 
-    lcf_rmsnorm(w->normed, w->x, l->norm1, NODE * nodes + w->rows_n, dim_of(w),
-                LCF_RANKER_NORM_EPS);
+    lcf_columns_rmsnorm(w->normed, w->ld, w->x, w->ld, l->norm1, dim, w->tokens_n * GROUP,
+                        LCF_RANKER_NORM_EPS);
     if (i == 0) {
-        project_nodes(w, l->kv, 2, 0, w->first_n);
-        project_nodes(w, l->qkv, 3, w->first_n, w->rest_n);
-        project(w, l->qkv, 3, NODE * nodes, w->rows_n);
+        project_examples(w, l);
+        project(w, l->qkv, 0, own, own + 1);
     } else {
-        project(w, l->kv, 2, 0, NODE * w->first_n);
-        project(w, l->qkv, 3, NODE * w->first_n, rest);
+        project(w, l->kv, dim, 0, w->first_n);
+        project(w, l->qkv, 0, w->first_n, w->tokens_n);
     }
-    walk(w);
-    finish_layer(w, l, w->x + width * w->first_n, rest);
-    for (size_t n = 0; n < w->first_n; n++)
-        memcpy(w->x + width * n, f->example_states + f->example_states_n * w->first[n] + width * i,
-               width * sizeof(*w->x));
+    finish_layer(w, l);
+    for (size_t c = 0; w->first_n && c < GROUP; c++)
+        cases[c] = f->example_states + f->example_states_n * w->examples[c][0] + NODE * dim * i;
+    if (w->first_n)
+        put_tokens(w, 0, cases);
 }
 
 /* The last layer: only the rows' own tokens leave it. */
-static void last_layer(infer *w)
+static void last_layer(const infer *w)
 {
     const lcf_ranker_config *c = &w->p->r->config;
     const ict_plan_layer *l = &w->plan->layers[c->layers_n - 1];
-    const size_t dim = c->dim, nodes = NODE * (w->first_n + w->rest_n);
-    float *own = w->x + nodes * dim;
+    const size_t dim = c->dim, ld = w->ld, own = w->tokens_n - 1;
 
-    lcf_rmsnorm(w->normed, w->x, l->norm1, nodes + w->rows_n, dim, LCF_RANKER_NORM_EPS);
-    lcf_packed_linear(w->qkv, dim, w->normed, dim, w->plan->last_k, NULL, nodes, dim, dim, 0);
-    lcf_packed_linear(w->qkv + nodes * dim, 2 * dim, w->normed + nodes * dim, dim, w->plan->last_qk,
-                      NULL, w->rows_n, dim, 2 * dim, 0);
-    last_walk(w);
-    lcf_packed_linear(own, dim, w->mixed, c->heads_n * dim, w->plan->last_ov, NULL, w->rows_n,
-                      c->heads_n * dim, dim, LCF_PACKED_ADD);
-    feed_forward(w, l, own, w->rows_n);
+    lcf_columns_rmsnorm(w->normed, ld, w->x, ld, l->norm1, dim, w->tokens_n * GROUP,
+                        LCF_RANKER_NORM_EPS);
+    lcf_columns_linear(w->qkv + dim * ld, ld, w->normed, ld, w->plan->last_k, own * GROUP, dim, dim,
+                       false);
+    lcf_columns_linear(w->qkv + own * GROUP, ld, w->normed + own * GROUP, ld, w->plan->last_qk,
+                       GROUP, dim, 2 * dim, false);
+    attend(w, own, w->normed, true);
+    lcf_columns_linear(w->x + own * GROUP, ld, w->mixed, ld, w->plan->last_ov, GROUP,
+                       c->heads_n * dim, dim, true);
+    feed_forward(w, l, own, own + 1);
 }
 
-static void decode_chunk(infer *w, float *out, const example_list *lists, size_t n)
+/* The states of a group's rows. */
+static void decode(infer *w, float *out, const uint32_t *rows, size_t examples_n)
 {
     const lcf_ranker *r = w->p->r;
     const size_t dim = r->config.dim;
-    const float *own;
+    float *cases[GROUP];
 
-    lay_out(w, lists, n);
+    lay_out(w, rows, examples_n);
     for (size_t i = 0; i + 1 < r->config.layers_n; i++)
         layer(w, i);
     last_layer(w);
-    own = w->x + NODE * (w->first_n + w->rest_n) * dim;
-    for (size_t i = 0; i < n; i++)
-        lcf_rmsnorm(out + lists[i].row * dim, own + i * dim,
-                    lcf_params_value(&r->params, w->s->norm), 1, dim, LCF_RANKER_NORM_EPS);
+    lcf_columns_rmsnorm(w->normed, w->ld, w->x + (w->tokens_n - 1) * GROUP, w->ld,
+                        lcf_params_value(&r->params, w->s->norm), dim, GROUP, LCF_RANKER_NORM_EPS);
+    for (size_t i = 0; i < GROUP; i++)
+        cases[i] = out + rows[i] * dim;
+    lcf_columns_scatter(cases, w->normed, w->ld, dim);
 }
 
-/* Room for chunks of rows of up to slots_n examples. */
+/* ---- groups ---- */
+
+/* Room for groups of rows of up to slots_n examples. */
 static bool infer_init(infer *w, const ranker_pass *p, size_t slots_n)
 {
     const lcf_ranker_config *c = &p->r->config;
-    const size_t dim = c->dim, tokens_max = NODE * slots_n + 1, n = CHUNK * tokens_max;
-    const size_t mixed_n = tokens_max > c->heads_n ? n : CHUNK * (size_t)c->heads_n;
+    const size_t dim = c->dim, head_dim = dim / c->heads_n, tokens = NODE * slots_n + 1;
     lcf_tape *tape = p->tape;
-    float *path = lcf_tape_alloc(tape, lcf_path_floats(c->heads_n, dim / c->heads_n, tokens_max),
-                                 sizeof(float));
 
     *w = (infer){.p = p, .s = p->r->side_state, .plan = p->r->frozen.side_plan.state};
+    w->ld = (tokens | 1) * GROUP; /* rows a power of two apart would share the cache's sets */
     w->fields = lcf_tape_alloc(tape, p->r->item_dim + dim, sizeof(float));
-    w->hidden = lcf_tape_alloc(tape, CHUNK * c->x_hidden, sizeof(float));
-    w->x = lcf_tape_alloc(tape, n * dim, sizeof(float));
-    w->normed = lcf_tape_alloc(tape, n * dim, sizeof(float));
-    w->mixed = lcf_tape_alloc(tape, mixed_n * dim, sizeof(float));
-    w->qkv = lcf_tape_alloc(tape, n * 3 * dim, sizeof(float));
-    w->gate = lcf_tape_alloc(tape, FFN_ROWS * c->ffn_hidden, sizeof(float));
-    w->up = lcf_tape_alloc(tape, FFN_ROWS * c->ffn_hidden, sizeof(float));
+    w->hidden = lcf_tape_alloc(tape, GROUP * c->x_hidden, sizeof(float));
+    w->own = lcf_tape_alloc(tape, GROUP * dim, sizeof(float));
+    w->cos_sin = lcf_tape_alloc(tape, tokens * head_dim, sizeof(float));
     w->label_qkv = lcf_tape_alloc(tape, 2 * 3 * dim, sizeof(float));
-    w->first = lcf_tape_alloc(tape, CHUNK, sizeof(*w->first));
-    w->label = lcf_tape_alloc(tape, CHUNK * (slots_n + 1), sizeof(*w->label));
+    w->x = lcf_tape_alloc(tape, dim * w->ld, sizeof(float));
+    w->normed = lcf_tape_alloc(tape, dim * w->ld, sizeof(float));
+    w->qkv = lcf_tape_alloc(tape, 3 * dim * w->ld, sizeof(float));
+    w->mixed = lcf_tape_alloc(tape, c->heads_n * dim * w->ld, sizeof(float));
+    w->ffn_normed = lcf_tape_alloc(tape, dim * FFN_TOKENS * GROUP, sizeof(float));
+    w->gate = lcf_tape_alloc(tape, c->ffn_hidden * FFN_TOKENS * GROUP, sizeof(float));
+    w->up = lcf_tape_alloc(tape, c->ffn_hidden * FFN_TOKENS * GROUP, sizeof(float));
+    w->weights = lcf_tape_alloc(tape, tokens * GROUP, sizeof(float));
     if (lcf_tape_status(tape))
         return false;
-    lcf_path_bind(&w->path, path, c->heads_n, dim / c->heads_n, tokens_max, LCF_RANKER_ROPE_THETA);
-    lcf_rmsnorm(w->normed, lcf_params_value(&p->r->params, w->s->label_table),
-                w->plan->layers[0].norm1, 2, dim, LCF_RANKER_NORM_EPS);
-    lcf_packed_linear(w->label_qkv, 3 * dim, w->normed, dim, w->plan->layers[0].qkv, NULL, 2, dim,
-                      3 * dim, 0);
+    for (size_t t = 0; t < tokens; t++)
+        lcf_rope_angles(w->cos_sin + t * head_dim, head_dim, t, LCF_RANKER_ROPE_THETA);
     return true;
+}
+
+/* The first layer's projections of the two tokens that labels can be. */
+static void project_labels(const infer *w)
+{
+    const size_t dim = dim_of(w);
+    const float *table = lcf_params_value(&w->p->r->params, w->s->label_table);
+    const float *in[GROUP];
+    float *out[GROUP];
+
+    for (size_t i = 0; i < GROUP; i++) {
+        in[i] = table + i % 2 * dim;
+        out[i] = w->label_qkv + i % 2 * 3 * dim;
+    }
+    lcf_columns_gather(w->x, w->ld, in, dim);
+    lcf_columns_rmsnorm(w->normed, w->ld, w->x, w->ld, w->plan->layers[0].norm1, dim, GROUP,
+                        LCF_RANKER_NORM_EPS);
+    project(w, w->plan->layers[0].qkv, 0, 0, 1);
+    lcf_columns_scatter(out, w->qkv, w->ld, 3 * dim);
+}
+
+/* Rows in the order of how many examples they have: begin[n] .. begin[n + 1] have n. */
+static void order_rows(uint32_t *order, size_t *begin, const ranker_batch *b)
+{
+    const uint32_t *offsets = b->slot_offsets;
+
+    for (size_t n = begin[0] = 0; n <= b->slots_n; n++) {
+        begin[n + 1] = begin[n];
+        for (size_t row = 0; row < b->rows_n; row++)
+            if (offsets[(row + 1) * b->slots_n] - offsets[row * b->slots_n] == n)
+                order[begin[n + 1]++] = (uint32_t)row;
+    }
+}
+
+/* The states of `rows_n` rows, all of so many examples. */
+static void decode_all(infer *w, float *out, const uint32_t *rows, size_t rows_n, size_t examples_n)
+{
+    uint32_t last[GROUP];
+
+    for (size_t at = 0; at < rows_n; at += GROUP) {
+        const size_t n = rows_n - at < GROUP ? rows_n - at : GROUP;
+
+        for (size_t i = 0; n < GROUP && i < GROUP; i++)
+            last[i] = rows[at + (i < n ? i : n - 1)];
+        decode(w, out, n < GROUP ? last : rows + at, examples_n);
+    }
 }
 
 lcf_tensor *lcf_ict_infer(const ranker_pass *p, ranker_fields *f)
 {
-    const size_t n = p->batch->rows_n, shape[2] = {n, p->r->config.dim};
-    example_list *lists = lcf_tape_alloc(p->tape, n, sizeof(*lists));
-    example_list *spare = lcf_tape_alloc(p->tape, n, sizeof(*spare));
+    const size_t n = p->batch->rows_n, slots_n = p->batch->slots_n;
+    const size_t shape[2] = {n, p->r->config.dim};
+    uint32_t *order = lcf_tape_alloc(p->tape, n, sizeof(*order));
+    size_t *begin = lcf_tape_alloc(p->tape, slots_n + 2, sizeof(*begin));
     float *out = lcf_tape_alloc(p->tape, n * shape[1], sizeof(*out));
     infer w;
-    bool ready = infer_init(&w, p, p->batch->slots_n);
+    bool ready = infer_init(&w, p, slots_n);
 
     w.run = lcf_tape_alloc(p->tape, n, sizeof(*w.run));
     w.user_parts = lcf_tape_alloc(p->tape, n * p->r->config.x_hidden, sizeof(float));
     if (ready && !lcf_tape_status(p->tape) && user_parts(&w, f)) {
-        for (size_t i = 0; i < n; i++)
-            lists[i] = list_of(p->batch, i);
-        lists = sort_lists(lists, spare, n);
-        fetch_chunk(&w, lists, n < CHUNK ? n : CHUNK);
-        for (size_t at = 0, end; at < n; at = end) {
-            end = n - at < CHUNK ? n : at + CHUNK;
-            fetch_chunk(&w, lists + end, n - end < CHUNK ? n - end : CHUNK);
-            decode_chunk(&w, out, lists + at, end - at);
-        }
+        project_labels(&w);
+        order_rows(order, begin, p->batch);
+        for (size_t k = 0; k <= slots_n; k++)
+            decode_all(&w, out, order + begin[k], begin[k + 1] - begin[k], k);
     }
     return lcf_tape_input(p->tape, out, shape, 2);
 }
@@ -540,27 +479,32 @@ size_t lcf_ict_example_states_n(const lcf_ranker *r)
     return (r->config.layers_n - 1) * NODE * (size_t)r->config.dim;
 }
 
-/* Some examples, each a sequence of its own, through all layers but the last. */
+/* GROUP examples, each a sequence of its own, through all layers but the last; the last of n may
+ * stand repeatedly. */
 static void run_examples(infer *w, float *out, const float *tokens, size_t n)
 {
     const lcf_ranker *r = w->p->r;
     const size_t dim = r->config.dim, width = NODE * dim, states_n = lcf_ict_example_states_n(r);
+    const float *in[GROUP];
+    float *to[GROUP];
 
-    memcpy(w->x, tokens, n * width * sizeof(*tokens));
-    for (size_t i = 0; i + 1 < r->config.layers_n; i++) {
-        const ict_plan_layer *l = &w->plan->layers[i];
-
-        lcf_rmsnorm(w->normed, w->x, l->norm1, NODE * n, dim, LCF_RANKER_NORM_EPS);
-        project(w, l->qkv, 3, 0, NODE * n);
-        for (size_t j = 0; j < n; j++) {
-            const float *qkv = w->qkv + j * 3 * width;
-
-            lcf_path_append(&w->path, 0, qkv + dim, 3 * dim, qkv + 2 * dim, 3 * dim, NODE);
-            lcf_path_attend(w->mixed + j * width, dim, &w->path, 0, qkv, 3 * dim, NODE);
+    for (size_t i = 0; i < GROUP; i++) {
+        in[i] = tokens + (i < n ? i : n - 1) * width;
+        to[i] = out + (i < n ? i : n - 1) * states_n;
+    }
+    w->tokens_n = NODE;
+    w->first_n = 0;
+    put_tokens(w, 0, in);
+    for (size_t l = 0; l + 1 < r->config.layers_n; l++) {
+        lcf_columns_rmsnorm(w->normed, w->ld, w->x, w->ld, w->plan->layers[l].norm1, dim,
+                            NODE * GROUP, LCF_RANKER_NORM_EPS);
+        project(w, w->plan->layers[l].qkv, 0, 0, NODE);
+        finish_layer(w, &w->plan->layers[l]);
+        for (size_t t = 0; t < NODE; t++) {
+            lcf_columns_scatter(to, w->x + t * GROUP, w->ld, dim);
+            for (size_t i = 0; i < GROUP; i++)
+                to[i] += dim;
         }
-        finish_layer(w, l, w->x, NODE * n);
-        for (size_t j = 0; j < n; j++)
-            memcpy(out + j * states_n + i * width, w->x + j * width, width * sizeof(*out));
     }
 }
 
@@ -571,6 +515,6 @@ void lcf_ict_example_states(float *out, const ranker_pass *p, const float *token
 
     if (!infer_init(&w, p, 1))
         return;
-    for (size_t at = 0; at < n; at += CHUNK)
-        run_examples(&w, out + at * states_n, tokens + at * width, n - at < CHUNK ? n - at : CHUNK);
+    for (size_t at = 0; at < n; at += GROUP)
+        run_examples(&w, out + at * states_n, tokens + at * width, n - at < GROUP ? n - at : GROUP);
 }

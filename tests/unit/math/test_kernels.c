@@ -4,10 +4,11 @@
  */
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/math/columns.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
-#include "common/math/path_attention.h"
 #include "common/math/reference.h"
+#include "common/math/rows.h"
 
 #include <dirent.h>
 #include <float.h>
@@ -435,60 +436,202 @@ static void adam_once(void)
     free(v2);
 }
 
-/* What the heads of a path's last token make of whole values, against attention of the whole
- * sequence `s` with the heads' values moved on by `shift`. */
-static void check_whole(const float *whole, const float *q, const float *k, const float *v,
-                        const lcf_attention_shape *s, size_t shift)
+static void rows_sum_once(void)
+{
+    enum { PARTS = 3, ROWS = 9, IDS = 20 };
+    const size_t width = size_up_to(70), ld = width + size_up_to(5), parts_n = size_up_to(PARTS);
+    float *tables[PARTS], *y = numbers(IDS * ld), *want = numbers(IDS * width);
+    uint32_t ids[PARTS][IDS];
+    lcf_rows_part parts[PARTS];
+
+    for (size_t part = 0; part < parts_n; part++) {
+        tables[part] = numbers(ROWS * width);
+        for (size_t i = 0; i < IDS; i++) {
+            ids[part][i] = (uint32_t)lcf_rng_below(&rng, ROWS);
+            for (size_t d = 0; d < width; d++)
+                want[i * width + d] =
+                    tables[part][ids[part][i] * width + d] + (part ? want[i * width + d] : 0.0f);
+        }
+        parts[part] = (lcf_rows_part){tables[part], ids[part]};
+    }
+    lcf_rows_sum(y, ld, parts, parts_n, IDS, width);
+    for (size_t i = 0; i < IDS; i++)
+        assert_close(y + i * ld, want + i * width, width, 0);
+    for (size_t part = 0; part < parts_n; part++)
+        free(tables[part]);
+    free(y);
+    free(want);
+}
+
+/* ---- columns ---- */
+
+/* A matrix of rows [n, features] as columns with `ld` between its rows, and back. */
+static float *turned(const float *rows, size_t n, size_t features, size_t ld)
+{
+    float *x = numbers(features * ld);
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t f = 0; f < features; f++)
+            x[f * ld + i] = rows[i * features + f];
+    return x;
+}
+
+static void assert_columns(const float *x, size_t ld, const float *rows, size_t n, size_t features,
+                           double tolerance)
+{
+    float *got = numbers(n * features);
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t f = 0; f < features; f++)
+            got[i * features + f] = x[f * ld + i];
+    assert_close(got, rows, n * features, tolerance);
+    free(got);
+}
+
+static void columns_linear_once(void)
+{
+    const size_t n = LCF_COLUMNS * size_up_to(8), in = size_up_to(70), out = size_up_to(40);
+    const size_t above = size_up_to(20), ld = n + LCF_COLUMNS, all = above + out;
+    float *rows = numbers(n * in), *x = turned(rows, n, in, ld), *w = numbers(all * (in + 3));
+    float *packed = lcf_alloc_zero(lcf_columns_packed_n(in, all), sizeof(float));
+    float *y = numbers((all + 1) * ld), *before = copy_of(y, (all + 1) * ld);
+    float *dense = numbers(all * in), *want = numbers(n * all);
+
+    lcf_columns_pack(packed, w, in + 3, 0, in, above);
+    lcf_columns_pack(packed, w + above * (in + 3), in + 3, above, in, out);
+    for (size_t o = 0; o < all; o++)
+        memcpy(dense + o * in, w + o * (in + 3), in * sizeof(*w));
+    lcf_ref_linear(want, rows, dense, NULL, n, in, all);
+    lcf_columns_linear(y, ld, x, ld, packed, n, in, all, false);
+    assert_columns(y, ld, want, n, all, 1e-5);
+    lcf_columns_linear(y, ld, x, ld, packed, n, in, all, true);
+    for (size_t i = 0; i < n * all; i++)
+        want[i] *= 2;
+    assert_columns(y, ld, want, n, all, 1e-5);
+    assert_memory_equal(y + all * ld, before + all * ld, ld * sizeof(*y));
+    free(rows);
+    free(x);
+    free(w);
+    free(packed);
+    free(y);
+    free(before);
+    free(dense);
+    free(want);
+}
+
+static void columns_rmsnorm_once(void)
+{
+    const size_t n = LCF_COLUMNS * size_up_to(4), features = size_up_to(50);
+    float *rows = numbers(n * features), *x = turned(rows, n, features, n), *w = numbers(features);
+    float *want = numbers(n * features);
+
+    lcf_ref_rmsnorm(want, rows, w, n, features, 1e-5f);
+    lcf_columns_rmsnorm(x, n, x, n, w, features, n, 1e-5f);
+    assert_columns(x, n, want, n, features, 1e-5);
+    free(rows);
+    free(x);
+    free(w);
+    free(want);
+}
+
+static void columns_gather_once(void)
+{
+    const size_t features = size_up_to(70), ld = 3 * LCF_COLUMNS;
+    float *rows = numbers(LCF_COLUMNS * features), *x = numbers(features * ld);
+    float *back = numbers(LCF_COLUMNS * features), *to[LCF_COLUMNS];
+    const float *from[LCF_COLUMNS];
+
+    for (size_t c = 0; c < LCF_COLUMNS; c++) {
+        from[c] = rows + (c * 5 % LCF_COLUMNS) * features; /* anywhere */
+        to[c] = back + (c * 5 % LCF_COLUMNS) * features;
+    }
+    lcf_columns_gather(x, ld, from, features);
+    for (size_t c = 0; c < LCF_COLUMNS; c++)
+        for (size_t f = 0; f < features; f++)
+            assert_true(x[f * ld + c] == from[c][f]);
+    lcf_columns_scatter(to, x, ld, features);
+    assert_memory_equal(back, rows, LCF_COLUMNS * features * sizeof(*back));
+    free(rows);
+    free(x);
+    free(back);
+}
+
+/* Sequences of t tokens as they lie in columns: token i of case c is column i LCF_COLUMNS + c. */
+static float *turned_cases(const float *const *cases, size_t t, size_t width)
+{
+    float *x = numbers(width * t * LCF_COLUMNS);
+
+    for (size_t c = 0; c < LCF_COLUMNS; c++)
+        for (size_t i = 0; i < t; i++)
+            for (size_t f = 0; f < width; f++)
+                x[f * t * LCF_COLUMNS + i * LCF_COLUMNS + c] = cases[c][i * width + f];
+    return x;
+}
+
+/* What tokens from `begin` on of case `c` read: head h of the values moved on by `shift` heads. */
+static void check_attended(const float *out, const float *q, const float *k, const float *v,
+                           const lcf_attention_shape *s, size_t c, size_t begin, size_t shift,
+                           bool whole)
 {
     const size_t heads = s->heads, hd = s->head_dim, width = heads * hd;
-    float *moved = numbers(s->t * width), *want = numbers(s->t * width);
+    const size_t ld = s->t * LCF_COLUMNS;
+    float *moved = numbers(s->t * width), *want = numbers(s->t * width), got, wanted;
 
     for (size_t i = 0; i < s->t * heads; i++)
         memcpy(moved + i * hd, v + (i / heads * heads + (i + shift) % heads) * hd,
                hd * sizeof(*moved));
     lcf_ref_attention(want, q, k, moved, s);
     for (size_t h = 0; h < heads; h++)
-        assert_close(whole + h * width + (h + shift) % heads * hd,
-                     want + (s->t - 1) * width + h * hd, hd, 1e-5);
+        for (size_t d = 0; d < hd; d++)
+            for (size_t i = begin; i < s->t; i++) {
+                const size_t row = whole ? h * width + (h + shift) % heads * hd : h * hd;
+
+                got = out[(row + d) * ld + (i - begin) * LCF_COLUMNS + c];
+                wanted = want[i * width + h * hd + d];
+                assert_true(fabsf(got - wanted) <= 1e-5f * (1 + fabsf(wanted)));
+            }
     free(moved);
     free(want);
 }
 
-/* A path that was longer and other before, grown in pieces, against RoPE and attention of the whole
- * sequence. */
-static void path_once(void)
+/* RoPE and attention of the last tokens, against those of each case alone. */
+static void columns_attend_once(void)
 {
-    size_t heads = size_up_to(3), hd = 2 * size_up_to(12), t = size_up_to(40), width = heads * hd;
-    lcf_attention_shape s = {1, t, heads, heads, hd, NULL};
-    float *q = numbers(t * width), *k = numbers(t * width), *v = numbers(t * width);
-    float *out = numbers(t * width), *want = numbers(t * width), *whole = numbers(heads * width);
-    float *memory;
-    lcf_path path;
+    const size_t heads = size_up_to(3), hd = 2 * size_up_to(10), t = size_up_to(20);
+    const size_t width = heads * hd, begin = size_up_to(t) - 1, ld = t * LCF_COLUMNS;
+    const lcf_attention_shape s = {1, t, heads, heads, hd, NULL};
+    const lcf_columns_shape all = {heads, hd, 0, t}, asking = {heads, hd, begin, t};
+    const bool whole = lcf_rng_below(&rng, 2);
+    float *out = numbers(heads * width * ld), *scratch = numbers(ld), *angles = numbers(t * hd);
+    float *parts[3][LCF_COLUMNS], *x[3];
 
-    memory = numbers(lcf_path_floats(heads, hd, t));
-    lcf_path_bind(&path, memory, heads, hd, t, 100.0f);
-    lcf_path_append(&path, 0, v, width, q, width, t);
-    for (size_t at = 0, n; at < t; at += n) {
-        n = size_up_to(t - at);
-        lcf_path_append(&path, at, k + at * width, width, v + at * width, width, n);
-        lcf_path_attend(out + at * width, width, &path, at, q + at * width, width, n);
+    for (size_t part = 0; part < 3; part++) {
+        for (size_t c = 0; c < LCF_COLUMNS; c++)
+            parts[part][c] = numbers(t * width);
+        x[part] = turned_cases((const float *const *)parts[part], t, width);
     }
-    lcf_path_attend_whole(whole, &path, t - 1, q + (t - 1) * width);
-    for (size_t i = 0; i < t; i++) {
-        lcf_ref_rope(q + i * width, heads, hd, i, 100.0f);
-        lcf_ref_rope(k + i * width, heads, hd, i, 100.0f);
+    for (size_t i = 0; i < t; i++)
+        lcf_rope_angles(angles + i * hd, hd, i, 100.0f);
+    lcf_columns_rope(x[0] + begin * LCF_COLUMNS, ld, angles, &asking, 1.0f / sqrtf((float)hd));
+    lcf_columns_rope(x[1], ld, angles, &all, 1.0f);
+    lcf_columns_attend(out, ld, x[0] + begin * LCF_COLUMNS, ld, x[1], ld, x[2], ld, &asking,
+                       whole ? width : hd, whole, scratch);
+    for (size_t c = 0; c < LCF_COLUMNS; c++) {
+        for (size_t i = 0; i < t; i++) {
+            lcf_ref_rope(parts[0][c] + i * width, heads, hd, i, 100.0f);
+            lcf_ref_rope(parts[1][c] + i * width, heads, hd, i, 100.0f);
+        }
+        for (size_t shift = 0; shift < (whole ? heads : 1); shift++)
+            check_attended(out, parts[0][c], parts[1][c], parts[2][c], &s, c, begin, shift, whole);
     }
-    lcf_ref_attention(want, q, k, v, &s);
-    assert_close(out, want, t * width, 1e-5);
-    for (size_t shift = 0; shift < heads; shift++)
-        check_whole(whole, q, k, v, &s, shift);
-    free(q);
-    free(k);
-    free(v);
+    for (size_t part = 0; part < 3; part++) {
+        for (size_t c = 0; c < LCF_COLUMNS; c++)
+            free(parts[part][c]);
+        free(x[part]);
+    }
     free(out);
-    free(want);
-    free(whole);
-    free(memory);
+    free(scratch);
+    free(angles);
 }
 
 /* ---- packed products ---- */
@@ -582,7 +725,11 @@ LEVEL_TEST(attention)
 LEVEL_TEST(adam)
 LEVEL_TEST(bias_backward)
 LEVEL_TEST(packed)
-LEVEL_TEST(path)
+LEVEL_TEST(rows_sum)
+LEVEL_TEST(columns_linear)
+LEVEL_TEST(columns_rmsnorm)
+LEVEL_TEST(columns_gather)
+LEVEL_TEST(columns_attend)
 
 static void test_exp_ends(void **state)
 {
@@ -692,7 +839,11 @@ int main(void)
         cmocka_unit_test(test_adam),
         cmocka_unit_test(test_bias_backward),
         cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_rows_sum),
+        cmocka_unit_test(test_columns_linear),
+        cmocka_unit_test(test_columns_rmsnorm),
+        cmocka_unit_test(test_columns_gather),
+        cmocka_unit_test(test_columns_attend),
         cmocka_unit_test(test_exp_ends),
         cmocka_unit_test(test_blas_core_is_named),
         cmocka_unit_test(test_all_finite),
