@@ -20,9 +20,9 @@ typedef struct din_plan {
     float *q, *m; /* Wq + Wd and Wm, packed field by field */
     float *h;     /* Wh - Wd, packed whole */
     float *att;   /* the second layer of the attention */
-    float *head_user, *head_item, *head_rest, *head_hidden;
+    float *head_user, *head_item, *head_pooled, *head_rest, *head_hidden;
     float *head_bias[2]; /* of the hidden layers */
-    size_t rest_dim;     /* of all fields of the head but user and target */
+    size_t rest_dim;     /* of all fields of the head behind the pooled history */
 } din_plan;
 
 void lcf_din_pack(void *plan, ranker_packer *packer);

@@ -14,6 +14,7 @@
 #include "common/base/hash.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
+#include "common/math/rows.h"
 #include "common/model/din.h"
 
 #include <string.h>
@@ -60,15 +61,18 @@ void lcf_din_pack(void *state, ranker_packer *k)
     plan->att = lcf_ranker_pack(k, &s->att.w[0], 1, 0, r->config.att_hidden[0]);
     plan->head_user = lcf_ranker_pack(k, &s->head.w[0], 1, 0, r->user_dim);
     plan->head_item = lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim, r->item_dim);
-    plan->rest_dim = head_dims[1] - r->user_dim - r->item_dim;
+    plan->head_pooled =
+        lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim + r->item_dim, r->item_dim);
+    plan->rest_dim = head_dims[1] - r->user_dim - 2 * r->item_dim;
     plan->head_rest =
-        lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim + r->item_dim, plan->rest_dim);
+        lcf_ranker_pack(k, &s->head.w[0], 1, r->user_dim + 2 * r->item_dim, plan->rest_dim);
     plan->head_hidden = lcf_ranker_pack(k, &s->head.w[1], 1, 0, r->config.head_hidden[0]);
     plan->head_bias[0] = lcf_ranker_fold(k, &s->head, 0,
                                          (ranker_packed_part[]){{plan->head_user, r->user_dim},
                                                                 {plan->head_item, r->item_dim},
+                                                                {plan->head_pooled, r->item_dim},
                                                                 {plan->head_rest, plan->rest_dim}},
-                                         3);
+                                         4);
     plan->head_bias[1] = lcf_ranker_fold(
         k, &s->head, 1, &(ranker_packed_part){plan->head_hidden, r->config.head_hidden[0]}, 1);
     d = lcf_ranker_pack(k, &s->d, 1, 0, r->item_dim);
@@ -112,18 +116,21 @@ typedef struct infer {
     const din *s;
     const din_plan *plan;
     const ranker_fields *f;
-    size_t entries_n;           /* of the run's history */
-    float *history;             /* [LCF_HISTORY_MAX, item_dim] */
-    float *constants;           /* [LCF_HISTORY_MAX, att_hidden[0]] (Wh - Wd) h + b */
-    float *matrix;              /* Wq + Wd + Wm diag(h) of one entry, packed by field */
-    field *fields;              /* [blocks_n] of the run; the first, the id, has never few values */
+    size_t entries_n; /* of the run's history */
+    float *history;   /* [LCF_HISTORY_MAX, item_dim] */
+    float *constants; /* [LCF_HISTORY_MAX, att_hidden[0]] (Wh - Wd) h + b */
+    float *matrix;    /* Wq + Wd + Wm diag(h) of one entry, packed by field */
+    field *fields;    /* [blocks_n] of the run; the first, the id, has never few values */
+    /* [blocks_n] of the fields of few values, and from a block's first row on */
+    lcf_rows_part *tables, *block_tables;
     uint32_t *slots;            /* [slots_n] a hash table of values */
     size_t slots_n;             /* a power of two */
     size_t last_block;          /* the last field without few values */
     float *weights;             /* [rows_n, LCF_HISTORY_MAX] */
     float *user;                /* [head_hidden[0]] */
     float *first, *second, *at; /* [BLOCK, of the attention's layers], the last one [BLOCK] */
-    float *rest;                /* [BLOCK, rest_dim] all fields but user and target */
+    float *pooled;              /* what each entry gives to the head's first layer, packed */
+    float *rest;                /* [BLOCK, rest_dim] all fields behind the pooled history */
     float *hidden, *hidden2;    /* [BLOCK, of the head's layers] */
     float *logits;              /* [rows_n] */
 } infer;
@@ -142,6 +149,8 @@ static bool infer_alloc(infer *w)
     w->constants = floats(w, LCF_HISTORY_MAX, c->att_hidden[0]);
     w->matrix = floats(w, blocks_n(w->r), packed_n(w->r));
     w->fields = lcf_tape_alloc(w->p->tape, blocks_n(w->r), sizeof(*w->fields));
+    w->tables = lcf_tape_alloc(w->p->tape, blocks_n(w->r), sizeof(*w->tables));
+    w->block_tables = lcf_tape_alloc(w->p->tape, blocks_n(w->r), sizeof(*w->block_tables));
     for (size_t i = 0; w->fields && i < blocks_n(w->r); i++) {
         w->fields[i] = (field){.few = false};
         w->fields[i].values = i ? floats(w, rows_n, c->dim) : NULL;
@@ -156,6 +165,7 @@ static bool infer_alloc(infer *w)
     w->first = floats(w, BLOCK, c->att_hidden[0]);
     w->second = floats(w, BLOCK, c->att_hidden[1]);
     w->at = floats(w, BLOCK, 1);
+    w->pooled = floats(w, 1, lcf_packed_n(LCF_HISTORY_MAX, c->head_hidden[0]));
     w->rest = floats(w, BLOCK, w->plan->rest_dim);
     w->hidden = floats(w, BLOCK, c->head_hidden[0]);
     w->hidden2 = floats(w, BLOCK, c->head_hidden[1]);
@@ -168,7 +178,19 @@ static const float *value(const infer *w, size_t param)
     return lcf_params_value(&w->r->params, param);
 }
 
-/* What a run's rows share: history entries, their constants, the user's part of the head. */
+/* The head's first layer after the history as a matrix over the attention's weights: a row that
+ * weighs the entries need not sum them. */
+static void pack_pooled(infer *w)
+{
+    const size_t item = w->r->item_dim, n = w->entries_n;
+
+    for (size_t at = 0; at < w->r->config.head_hidden[0]; at += LCF_PANEL)
+        lcf_packed_linear(w->pooled + at * n, LCF_PANEL, w->history, item,
+                          w->plan->head_pooled + at * item, NULL, n, item, LCF_PANEL, 0);
+}
+
+/* What a run's rows share: history entries, what they give to attention and head, the user's part
+ * of the head. */
 static void begin_run(infer *w, size_t row)
 {
     const ranker_batch *b = w->p->batch;
@@ -185,6 +207,7 @@ static void begin_run(infer *w, size_t row)
     lcf_packed_linear(w->user, w->r->config.head_hidden[0], w->f->user->data + row * user, user,
                       w->plan->head_user, w->plan->head_bias[0], 1, user,
                       w->r->config.head_hidden[0], 0);
+    pack_pooled(w);
 }
 
 /* The distinct values of field `block` among the targets of rows [begin, end), and whether they are
@@ -228,11 +251,11 @@ static void make_matrix(infer *w, const float *h)
         }
 }
 
-/* The tables of one entry; its constant is in the first of them. Returns whether there is one. */
-static bool make_tables(infer *w, const float *constant)
+/* The tables of one entry; its constant is in the first of them. Returns how many there are. */
+static size_t make_tables(infer *w, const float *constant)
 {
     const size_t dim = w->r->config.dim, hidden = w->r->config.att_hidden[0];
-    bool any = false;
+    size_t n = 0;
 
     for (size_t block = 1; block < blocks_n(w->r); block++) {
         const field *f = &w->fields[block];
@@ -240,43 +263,25 @@ static bool make_tables(infer *w, const float *constant)
         if (!f->few)
             continue;
         lcf_packed_linear(f->table, hidden, f->values, dim, w->matrix + block * packed_n(w->r),
-                          any ? NULL : constant, f->n, dim, hidden, 0);
-        any = true;
+                          n ? NULL : constant, f->n, dim, hidden, 0);
+        w->tables[n++] = (lcf_rows_part){f->table, f->of};
     }
-    return any;
-}
-
-/* What the tables give for rows [row, row + n). */
-static void sum_tables(infer *w, size_t row, size_t n)
-{
-    const size_t hidden = w->r->config.att_hidden[0];
-    bool any = false;
-
-    for (size_t block = 1; block < blocks_n(w->r); block++) {
-        const field *f = &w->fields[block];
-
-        for (size_t i = 0; f->few && i < n; i++) {
-            const float *from = f->table + f->of[row + i] * hidden;
-            float *restrict to = w->first + i * hidden;
-
-            for (size_t j = 0; any && j < hidden; j++)
-                to[j] += from[j];
-            if (!any)
-                memcpy(to, from, hidden * sizeof(*to));
-        }
-        any = any || f->few;
-    }
+    return n;
 }
 
 /* The first attention layer of rows [row, row + n) for one entry. */
-static void first_layer(infer *w, size_t row, size_t n, const float *constant, bool tables)
+static void first_layer(infer *w, size_t row, size_t n, const float *constant, size_t tables_n)
 {
     const size_t dim = w->r->config.dim, item = w->r->item_dim;
     const size_t hidden = w->r->config.att_hidden[0], last = w->last_block;
-    bool any = tables;
+    bool any = tables_n > 0;
 
-    if (tables)
-        sum_tables(w, row, n);
+    for (size_t i = 0; i < tables_n; i++) {
+        w->block_tables[i] = w->tables[i];
+        w->block_tables[i].ids += row;
+    }
+    if (any)
+        lcf_rows_sum(w->first, hidden, w->block_tables, tables_n, n, hidden);
     for (size_t block = 0; block <= last; block++) {
         if (w->fields[block].few)
             continue;
@@ -288,12 +293,12 @@ static void first_layer(infer *w, size_t row, size_t n, const float *constant, b
 }
 
 /* Attention weights of rows [row, row + n) for one entry. */
-static void weigh(infer *w, size_t row, size_t n, size_t entry, bool tables)
+static void weigh(infer *w, size_t row, size_t n, size_t entry, size_t tables_n)
 {
     const size_t h0 = w->r->config.att_hidden[0], h1 = w->r->config.att_hidden[1];
     const ranker_mlp *att = &w->s->att;
 
-    first_layer(w, row, n, w->constants + entry * h0, tables);
+    first_layer(w, row, n, w->constants + entry * h0, tables_n);
     lcf_packed_linear(w->second, h1, w->first, h0, w->plan->att, value(w, att->b[0]), n, h0, h1,
                       LCF_PACKED_RELU);
     lcf_linear(w->at, w->second, value(w, att->w[1]), value(w, att->b[1]), n, h1, 1);
@@ -301,20 +306,18 @@ static void weigh(infer *w, size_t row, size_t n, size_t entry, bool tables)
         w->weights[(row + i) * LCF_HISTORY_MAX + entry] = w->at[i];
 }
 
-/* The fields of rows [row, row + n) but user and target, in the order of lcf_ranker_fields_with. */
+/* The fields of rows [row, row + n) behind the pooled history, in the order of
+ * lcf_ranker_fields_with. */
 static void gather_rest(infer *w, size_t row, size_t n)
 {
-    const size_t item = w->r->item_dim, width = w->plan->rest_dim;
     const lcf_tensor *parts[] = {w->f->context, w->f->extra};
-    size_t at = item;
+    size_t at = 0;
 
-    lcf_gemm(w->rest, w->weights + row * LCF_HISTORY_MAX, w->history, false, false, n, item,
-             w->entries_n, 1.0f, 0.0f, LCF_HISTORY_MAX, item, width);
     for (size_t part = 0; part < 2; part++) {
         const size_t dim = parts[part] ? parts[part]->dims[1] : 0;
 
         for (size_t i = 0; i < n && dim; i++)
-            memcpy(w->rest + i * width + at, parts[part]->data + (row + i) * dim,
+            memcpy(w->rest + i * w->plan->rest_dim + at, parts[part]->data + (row + i) * dim,
                    dim * sizeof(float));
         at += dim;
     }
@@ -342,6 +345,8 @@ static void head(infer *w, size_t row, size_t n)
 
     gather_rest(w, row, n);
     begin_head(w, row, n);
+    lcf_packed_linear(w->hidden, h0, w->weights + row * LCF_HISTORY_MAX, LCF_HISTORY_MAX, w->pooled,
+                      NULL, n, w->entries_n, h0, LCF_PACKED_ADD);
     lcf_packed_linear(w->hidden, h0, w->rest, width, w->plan->head_rest, NULL, n, width, h0,
                       LCF_PACKED_ADD | LCF_PACKED_RELU);
     lcf_packed_linear(w->hidden2, h1, w->hidden, h0, w->plan->head_hidden, w->plan->head_bias[1], n,
@@ -373,12 +378,12 @@ static void score_run(infer *w, size_t begin, size_t end)
             w->last_block = block;
     }
     for (size_t entry = 0; entry < w->entries_n; entry++) {
-        bool tables;
+        size_t tables_n;
 
         make_matrix(w, w->history + entry * w->r->item_dim);
-        tables = make_tables(w, w->constants + entry * w->r->config.att_hidden[0]);
+        tables_n = make_tables(w, w->constants + entry * w->r->config.att_hidden[0]);
         for (size_t row = begin; row < end; row += BLOCK)
-            weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry, tables);
+            weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry, tables_n);
     }
     fetch_parts(w, begin, end - begin < BLOCK ? end : begin + BLOCK);
     for (size_t row = begin, next; row < end; row = next) {
