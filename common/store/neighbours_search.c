@@ -27,7 +27,7 @@
 
 enum {
     LEADERS = 2048, /* examples by falling first part that a search looks at */
-    LOOK = 16,      /* queries between two looks at the clock */
+    LOOK = 16,      /* queries between two looks at the clock and ahead */
     CONTENDERS = 4096,
     CACHE_LINE = 16, /* floats */
     ITEM_ROWS = 8,   /* items whose parts are computed together */
@@ -515,6 +515,42 @@ static void award(lcf_best *best, const contest *c, const search *w)
     }
 }
 
+/* Asks the memory for what queries [begin, end) will read first, which lies anywhere among all:
+ * their lists, */
+static void fetch_lists(const search *w, const uint32_t *items, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++) {
+        __builtin_prefetch(w->nb->ids + items[i] * LISTED);
+        __builtin_prefetch(w->nb->products + items[i] * LISTED);
+        __builtin_prefetch(w->nb->bound + items[i]);
+    }
+}
+
+/* and, once these are there, the nearest target's examples of one label. */
+static void fetch_nearest(const search *w, const uint32_t *items, size_t begin, size_t end,
+                          unsigned label)
+{
+    const lcf_neighbours *nb = w->nb;
+    size_t slots[LOOK], n = 0;
+
+    for (size_t i = begin; i < end; i++)
+        if (nb->ids[items[i] * LISTED] != LCF_TARGET_NONE)
+            slots[n++] = label * nb->targets_n + nb->ids[items[i] * LISTED];
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(nb->place_begin + slots[i]);
+        __builtin_prefetch(w->s->slot_of + slots[i]);
+        __builtin_prefetch(w->s->slot_best + slots[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t at = nb->place_begin[slots[i]]; at < nb->place_begin[slots[i] + 1];
+             at += CACHE_LINE) {
+            __builtin_prefetch(w->s->first + at);
+            __builtin_prefetch(nb->example + at);
+            __builtin_prefetch(nb->example + nb->place_begin[slots[i] + 1] - 1);
+            __builtin_prefetch(w->s->first + nb->place_begin[slots[i] + 1] - 1);
+        }
+}
+
 /* The best of one label for one query; false when the lists do not settle it. */
 static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigned label,
                          const float *target)
@@ -620,6 +656,13 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
         if (i % LOOK == 0 && lcf_examples_late(options)) {
             lcf_examples_none(ids + i * k, scores ? scores + i * k : NULL, (n - i) * k);
             break;
+        }
+        if (i % LOOK == 0) {
+            const size_t next = n - i < LOOK ? n : i + LOOK;
+
+            fetch_nearest(&w, items, i, next, 0);
+            fetch_nearest(&w, items, i, next, 1);
+            fetch_lists(&w, items, next, n - next < LOOK ? n : next + LOOK);
         }
         scratch->twin[i] = find_twin(items, queries, i, unknown);
         if (!items[i] && unknown == SIZE_MAX)
