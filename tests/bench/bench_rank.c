@@ -204,18 +204,19 @@ static void distinct_fields(double share[2], const char *dataset_items, size_t n
 /*
  * Multiply-adds per candidate that are left when all that depends on the user, on the item or on an
  * example alone is known, and brands and sets of categories are multiplied once each: with a full
- * history and k examples, none shared between candidates.
+ * history and k examples, none shared between candidates. With `whole` the history is summed and
+ * then mapped; else its entries are mapped once for the user, and then summed.
  */
-static double din_madds(const lcf_ranker_config *c, const double distinct[2])
+static double din_madds(const lcf_ranker_config *c, const double distinct[2], bool whole)
 {
-    const double dim = c->dim, item = 3 * dim;
+    const double dim = c->dim, item = 3 * dim, h0 = c->head_hidden[0];
     const double extra = lcf_ranker_side_needs(c->side) ? dim : 0;
     const double first = dim * (1 + distinct[0] + distinct[1]) * c->att_hidden[0];
+    const double pooled = whole ? LCF_HISTORY_MAX * item + item * h0 : LCF_HISTORY_MAX * h0;
 
     return LCF_HISTORY_MAX *
-               (first + (double)c->att_hidden[0] * c->att_hidden[1] + c->att_hidden[1] + item) +
-           (item + extra) * c->head_hidden[0] + (double)c->head_hidden[0] * c->head_hidden[1] +
-           c->head_hidden[1];
+               (first + (double)c->att_hidden[0] * c->att_hidden[1] + c->att_hidden[1]) +
+           pooled + extra * h0 + h0 * c->head_hidden[1] + c->head_hidden[1];
 }
 
 /* With `whole` lists those of every example count; else what the first of a list becomes is a
@@ -240,9 +241,10 @@ static void print_floor(const lcf_ranker_config *c, const double distinct[2], co
     const double to_ms = 500 / sgemm_ceiling() * 1e3; /* of what one candidate takes */
     const bool side = lcf_ranker_side_needs(c->side);
 
-    for (int whole = 0; whole <= side; whole++) {
+    for (int whole = 0; whole < 2; whole++) {
         const char *what = whole ? "floor_of_whole_lists" : "floor";
-        const double floor_ms = to_ms * (din_madds(c, distinct) + (side ? ict_madds(c, whole) : 0));
+        const double floor_ms =
+            to_ms * (din_madds(c, distinct, whole) + (side ? ict_madds(c, whole) : 0));
 
         printf("rank_%s_500_of_%s_%s,%.3f,ms\n", arm, size, what, floor_ms);
         printf("rank_%s_500_of_%s_%s_share,%.1f,percent\n", arm, size, what, 100 * floor_ms / ms);
