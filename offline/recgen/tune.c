@@ -136,7 +136,7 @@ static bool is_binary(const tuning *t)
     return t->o->train.objective == LCF_TRAIN_BINARY_CROSS_ENTROPY;
 }
 
-/* A binary objective takes sources whose last word can be Yes or No: an explanation ends with one,
+/* A binary objective takes sources whose answers can be Yes or No: an explanation ends with one,
  * too, but behind the decision that it was given. */
 static lcf_status check_sources(const tuning *t, lcf_err *err)
 {
@@ -279,15 +279,18 @@ static lcf_status make_model(tuning *t, lcf_err *err)
 static lcf_status make_batches(tuning *t, lcf_err *err)
 {
     const lcf_tune_options *o = t->o;
+    lcf_mixture_options mixture = o->mixture;
     lcf_status status;
 
+    if (is_binary(t))
+        mixture.loss_on_prompt = false; /* a Yes in a question decides nothing */
     if (o->mixture.cutoff > t->config.context_n)
         return LCF_FAIL(err, LCF_EUSAGE, "rows of %zu tokens for a model with a context of %zu",
                         o->mixture.cutoff, t->config.context_n);
     t->rows = lcf_alloc_zero(o->batch_rows, sizeof(*t->rows));
     if (!t->rows)
         return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", o->batch_rows);
-    status = lcf_mixture_create(&t->mixture, t->sources, t->tokenizer, &o->mixture, err);
+    status = lcf_mixture_create(&t->mixture, t->sources, t->tokenizer, &mixture, err);
     return status ? status : lcf_pack_init(&t->pack, o->batch_rows, o->mixture.cutoff, err);
 }
 
@@ -385,32 +388,12 @@ static lcf_status start_afresh(tuning *t, lcf_err *err)
     return lcf_manifest_write(t->manifest, t->work, err);
 }
 
-/* Where a row decides: at its last Yes or No, behind what both begin with. */
-static size_t decision_of(const tuning *t, const lcf_row *row)
+/* Of a binary objective the tokens that decide count alone: every answer of a conversation. */
+static lcf_status keep_decisions(const tuning *t, lcf_row *row, lcf_err *err)
 {
-    const lcf_tokens *common = &t->answers.common;
-    const size_t n = row->tokens.n, at = lcf_yes_no_position(row->targets, n, &t->answers);
+    size_t answers_n; /* none: lost at the cutoff */
 
-    if (at == n || at < common->n)
-        return n;
-    for (size_t i = 0; i < common->n; i++)
-        if (row->targets[at - common->n + i] != (int32_t)common->ids[i])
-            return n;
-    return at;
-}
-
-/* Of a binary objective the token that decides counts alone. */
-static lcf_status keep_decision(const tuning *t, lcf_row *row, lcf_err *err)
-{
-    const size_t at = decision_of(t, row);
-    bool lost = true; /* at the cutoff, with all of its answer */
-
-    for (size_t i = 0; i < row->tokens.n; i++) {
-        lost &= row->targets[i] < 0;
-        if (i != at)
-            row->targets[i] = -1;
-    }
-    return at < row->tokens.n || lost
+    return lcf_yes_no_keep(&answers_n, row->targets, row->tokens.n, &t->answers) || !answers_n
                ? LCF_OK
                : LCF_FAIL(err, LCF_EINVAL,
                           "a row answers neither Yes nor No, as --objective bce takes them; give "
@@ -422,7 +405,7 @@ static lcf_status draw_row(tuning *t, lcf_row *row, lcf_err *err)
     lcf_status status = lcf_mixture_next(row, NULL, t->mixture, err);
 
     t->tokens += row->tokens.n;
-    return status || !is_binary(t) ? status : keep_decision(t, row, err);
+    return status || !is_binary(t) ? status : keep_decisions(t, row, err);
 }
 
 /* Draws the rows of one group of the step; its gradient where the group is this process's. */

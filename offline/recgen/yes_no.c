@@ -25,6 +25,41 @@ size_t lcf_yes_no_position(const int32_t *targets, size_t n, const lcf_answers *
     return n;
 }
 
+/* As lcf_yes_no_position, of an answer that the answers' common beginning belongs to. */
+static size_t decision_of(const int32_t *targets, size_t n, const lcf_answers *answers)
+{
+    const lcf_tokens *common = &answers->common;
+    const size_t at = lcf_yes_no_position(targets, n, answers);
+
+    if (at == n || at < common->n)
+        return n;
+    for (size_t i = 0; i < common->n; i++)
+        if (targets[at - common->n + i] != (int32_t)common->ids[i])
+            return n;
+    return at;
+}
+
+size_t lcf_yes_no_keep(size_t *answers_n, int32_t *targets, size_t n, const lcf_answers *answers)
+{
+    size_t decided_n = 0;
+
+    *answers_n = 0;
+    for (size_t begin = 0; begin < n;) {
+        size_t end = begin, decision;
+
+        while (end < n && targets[end] >= 0)
+            end++;
+        decision = begin + decision_of(targets + begin, end - begin, answers);
+        *answers_n += end > begin;
+        decided_n += decision < end;
+        for (size_t i = begin; i < end; i++)
+            if (i != decision)
+                targets[i] = -1;
+        begin = end + 1; /* which does not count */
+    }
+    return decided_n;
+}
+
 typedef struct scoring {
     lcf_yes_no *out;
     lcf_row *rows;     /* [n] cut behind the token that is asked */

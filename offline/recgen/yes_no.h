@@ -41,6 +41,16 @@ double lcf_yes_no_published(const lcf_yes_no *y);
 size_t lcf_yes_no_position(const int32_t *targets, size_t n, const lcf_answers *answers);
 
 /*
+ * Leaves of every answer of a row what decides it, for a binary objective: its last Yes or No,
+ * where what both begin with stands before it. An answer is a run of targets that count; a
+ * conversation has several.
+ *
+ * shapes   targets [n], -1 where nothing counts, of answers alone; what is left out becomes -1
+ * returns  answers that decide; *answers_n: all
+ */
+size_t lcf_yes_no_keep(size_t *answers_n, int32_t *targets, size_t n, const lcf_answers *answers);
+
+/*
  * Scores all rows of a source, held-out ones left aside.
  *
  * shapes   out [rows_n of the source]

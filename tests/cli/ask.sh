@@ -38,6 +38,7 @@ expect 0 'report.html' "$LLMCF" evaluate --a binmf --b judged/yes --replicates 1
 # the published loss
 expect 0 '2 steps' "$LLMCF" tune --dataset dataset --model base/recgen.gguf $text $mix $lora --objective bce --steps 2 --out published
 cmp -s first/recgen.gguf published/recgen.gguf && fail "the objective changes nothing"
+expect 0 '2 steps' "$LLMCF" tune --dataset dataset --model base/recgen.gguf --source session --cutoff 200 $lora --objective bce --steps 2 --out sessions
 for source in "" "--source decide --source explain" "--source next"; do # without a --source decide and explain
     expect 2 'neither Yes nor No' "$LLMCF" tune --dataset dataset --model base/recgen.gguf $source --cutoff 200 --objective bce \
         --steps 2 --out x

@@ -204,6 +204,35 @@ static void test_position(void **state)
     assert_int_equal(lcf_yes_no_position(none, 3, &yes_no), 3);
 }
 
+/* Each answer of a conversation decides for itself; prose without a Yes or No decides nothing. */
+static void test_decisions(void **state)
+{
+    uint32_t space[] = {29871};
+    const lcf_answers plain = {.ids = {8241, 3782}, .n = 2};
+    const lcf_answers spaced = {.common = {.ids = space, .n = 1}, .ids = {8241, 3782}, .n = 2};
+    /* "Yes." "No." "I like No ... No" and an answer that was cut before it says anything */
+    const int32_t turns[] = {-1, 8241, 29889, -1, -1, 3782, 29889, 2,  -1,
+                             5,  3782, 7,     -1, 6,  3782, -1,    50, -1};
+    const int32_t kept[] = {-1, 8241, -1, -1, -1, 3782, -1, -1, -1,
+                            -1, 3782, -1, -1, -1, 3782, -1, -1, -1};
+    const int32_t pieces[] = {29871, 8241, -1, 8241, 29889, -1, 29871, 3782, 29871, 3782};
+    const int32_t kept_pieces[] = {-1, 8241, -1, -1, -1, -1, -1, -1, -1, 3782};
+    int32_t targets[18];
+    size_t answers_n;
+
+    (void)state;
+    memcpy(targets, turns, sizeof(turns));
+    assert_int_equal(lcf_yes_no_keep(&answers_n, targets, 18, &plain), 4);
+    assert_int_equal(answers_n, 5);
+    assert_memory_equal(targets, kept, sizeof(kept));
+    assert_int_equal(lcf_yes_no_keep(&answers_n, targets, 1, &plain), 0);
+    assert_int_equal(answers_n, 0);
+    memcpy(targets, pieces, sizeof(pieces));
+    assert_int_equal(lcf_yes_no_keep(&answers_n, targets, 10, &spaced), 2);
+    assert_int_equal(answers_n, 3);
+    assert_memory_equal(targets, kept_pieces, sizeof(kept_pieces));
+}
+
 static void test_published_score(void **state)
 {
     const lcf_yes_no sure = {1.0, 0.0, 50.0, 1}, torn = {0.3, 0.3, 0.0, 0};
@@ -514,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_probe_remembers),
         cmocka_unit_test(test_probe_forgets_soft_tokens),
         cmocka_unit_test(test_position),
+        cmocka_unit_test(test_decisions),
         cmocka_unit_test(test_published_score),
         cmocka_unit_test(test_llama_pairs),
         cmocka_unit_test(test_scores),

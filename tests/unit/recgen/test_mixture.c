@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "offline/recgen/pack.h"
 #include "offline/recgen/sessions.h"
+#include "offline/recgen/yes_no.h"
 #include "tests/unit/data/fixture.h"
 
 #include <setjmp.h>
@@ -479,6 +480,44 @@ static void test_sessions(void **state)
     lcf_dialogues_dispose(&g);
 }
 
+/* A binary objective learns from each answer of a session, as it was asked and answered. */
+static void test_every_answer_of_a_session_decides(void **state)
+{
+    static const char *const texts[] = {" Yes", " No"};
+    const world *w = *state;
+    lcf_sources_options o = LCF_SOURCES_OPTIONS_INIT;
+    lcf_row row = {LCF_TOKENS_INIT, NULL, 0};
+    lcf_dialogues g = LCF_DIALOGUES_INIT;
+    lcf_answers answers = {.n = 0};
+    lcf_sources *s;
+    lcf_mixture *m;
+    size_t answers_n, at = 0, turns;
+
+    add_source(&o, "session");
+    s = new_sources(w, &o);
+    m = new_mixture(w, s, 4096);
+    assert_int_equal(lcf_sessions_make(&g, &w->d, &o.prompt, NULL), LCF_OK);
+    assert_int_equal(lcf_answers_find(&answers, w->tokenizer, texts, 2, NULL), LCF_OK);
+    assert_int_equal(lcf_mixture_row(&row, m, 0, 0, NULL), LCF_OK);
+    turns = lcf_dialogues_turns_n(&g, 0);
+    assert_true(turns > 2);
+    assert_int_equal(lcf_yes_no_keep(&answers_n, row.targets, row.tokens.n, &answers), turns / 2);
+    assert_int_equal(answers_n, turns / 2);
+    for (size_t i = 0; i < row.tokens.n; i++)
+        if (row.targets[i] >= 0) {
+            const size_t turn = 2 * at++ + 1;
+
+            same(lcf_dialogues_turn(&g, 0, turn).text,
+                 (uint32_t)row.targets[i] == answers.ids[0] ? "Yes" : "No");
+        }
+    assert_int_equal(at, turns / 2);
+    lcf_answers_dispose(&answers);
+    lcf_dialogues_dispose(&g);
+    lcf_row_dispose(&row);
+    lcf_mixture_free(m);
+    lcf_sources_free(s);
+}
+
 static void test_seek_is_the_same_run(void **state)
 {
     world *w = *state;
@@ -838,6 +877,7 @@ int main(void)
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_next_and_rating),
         cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_every_answer_of_a_session_decides),
         cmocka_unit_test(test_seek_is_the_same_run),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_targets),
