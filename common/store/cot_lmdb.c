@@ -1,11 +1,11 @@
 /*
  * The tables of a CoT store in LMDB.
  *
- * Invariants: no transaction outlives the call that began it, but one that looks at a value; an
- * environment is open at most once in a process (LMDB's locks break otherwise); data.mdb appears
- * under its name only with its tables and format version in it; and it is mapped only after its
- * structure was checked, because LMDB trusts it (a truncated file would be a SIGBUS). Every key of
- * a record has one place, and every place one key.
+ * Invariants: no transaction outlives the call that began it, but one that looks at a value, or at
+ * a file that nobody writes; an environment is open at most once in a process (LMDB's locks break
+ * otherwise); data.mdb appears under its name only with its tables and format version in it; and it
+ * is mapped only after its structure was checked, because LMDB trusts it (a truncated file would be
+ * a SIGBUS). Every key of a record has one place, and every place one key.
  */
 #include "common/store/cot_lmdb.h"
 
@@ -36,14 +36,15 @@ static const char FORMAT_KEY[] = "format_version";
 
 struct lcf_cot_db {
     MDB_env *env;
-    MDB_txn *reader;  /* begun, and reset between calls: it keeps its slot and no page */
+    MDB_txn *reader;  /* begun, and reset between calls: it keeps its slot and no page; of a file
+                         that nobody writes it goes on, for there is no page to pin */
     size_t readers_n; /* that are in it: a call may come while a value is looked at */
     MDB_dbi tables[TABLES_N];
     size_t tables_n; /* those that are there */
     uint32_t version;
     lcf_lock *writer; /* NULL when opened for reading */
     char *dir, *data_path;
-    bool registered;
+    bool registered, immutable;
     pid_t pid; /* a forked child inherits the list, but not the locks */
     dev_t device;
     ino_t inode;
@@ -127,8 +128,10 @@ static int begin_reading(MDB_txn **txn, lcf_cot_db *db)
 {
     int rc = 0;
 
-    if (!db->readers_n)
-        rc = db->reader ? mdb_txn_renew(db->reader) : begin(&db->reader, db, false);
+    if (!db->reader)
+        rc = begin(&db->reader, db, false);
+    else if (!db->readers_n && !db->immutable)
+        rc = mdb_txn_renew(db->reader);
     if (rc == MDB_MAP_RESIZED && !(rc = mdb_env_set_mapsize(db->env, 0)))
         rc = mdb_txn_renew(db->reader);
     db->readers_n += !rc;
@@ -138,7 +141,7 @@ static int begin_reading(MDB_txn **txn, lcf_cot_db *db)
 
 static void end_reading(lcf_cot_db *db)
 {
-    if (!--db->readers_n)
+    if (!--db->readers_n && !db->immutable)
         mdb_txn_reset(db->reader);
 }
 
@@ -730,6 +733,7 @@ lcf_status lcf_cot_db_open(lcf_cot_db **out, const char *dir, lcf_cot_access acc
     *out = NULL;
     if (!db)
         return LCF_FAIL(err, LCF_ENOMEM, "CoT store handle, %zu bytes", sizeof(*db));
+    db->immutable = access == LCF_COT_READ_IMMUTABLE;
     db->dir = lcf_strdup(dir);
     db->data_path = lcf_path_join(dir, "data.mdb");
     if (!db->dir || !db->data_path) {

@@ -3,7 +3,8 @@
  * this header stands the only file that sees LMDB.
  *
  * Every call but lcf_cot_db_look begins and ends its own transaction, so that no reader pins old
- * pages and the map may grow between any two calls; what is returned is copied. Not thread-safe:
+ * pages and the map may grow between any two calls (but where nobody writes: there is nothing to
+ * pin); what is returned is copied. Not thread-safe:
  * its owner serialises.
  */
 #ifndef LCF_COMMON_STORE_COT_LMDB_H

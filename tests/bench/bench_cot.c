@@ -95,13 +95,16 @@ static void make(made *m, uint64_t number)
     m->record.time = 1600000000 + (int64_t)lcf_rng_below(&rng, 100000000);
 }
 
-static lcf_cot_store *open_store(bool write)
+typedef enum use { WRITE, READ, READ_SNAPSHOT } use;
+
+static lcf_cot_store *open_store(use use)
 {
     lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
     lcf_cot_store *s;
     lcf_err err = LCF_ERR_INIT;
 
-    options.write = write;
+    options.write = use == WRITE;
+    options.immutable = use == READ_SNAPSHOT;
     check(lcf_cot_store_open(&s, FOLDER, &options, &err), &err);
     return s;
 }
@@ -110,7 +113,7 @@ static void bench_put(uint64_t n, size_t batch_n)
 {
     made *all = need(lcf_alloc(batch_n, sizeof(*all)));
     lcf_cot_record *batch = need(lcf_alloc(batch_n, sizeof(*batch)));
-    lcf_cot_store *s = open_store(true);
+    lcf_cot_store *s = open_store(WRITE);
     lcf_err err = LCF_ERR_INIT;
     double spent = 0, slowest = 0;
 
@@ -135,10 +138,10 @@ static void bench_put(uint64_t n, size_t batch_n)
     free(batch);
 }
 
-static void bench_get(uint64_t n)
+static void bench_get(uint64_t n, use use, const char *name)
 {
     double *us = need(lcf_alloc(GETS, sizeof(*us)));
-    lcf_cot_store *s = open_store(false);
+    lcf_cot_store *s = open_store(use);
     lcf_err err = LCF_ERR_INIT;
     lcf_rng rng;
 
@@ -153,14 +156,14 @@ static void bench_get(uint64_t n)
         free(record);
     }
     qsort(us, GETS, sizeof(*us), compare_f64);
-    printf("cot_get_p50,%.2f,us\ncot_get_p99,%.2f,us\n", us[GETS / 2], us[GETS * 99 / 100]);
+    printf("%s_p50,%.2f,us\n%s_p99,%.2f,us\n", name, us[GETS / 2], name, us[GETS * 99 / 100]);
     lcf_cot_store_close(s);
     free(us);
 }
 
 static void bench_size(void)
 {
-    lcf_cot_store *s = open_store(false);
+    lcf_cot_store *s = open_store(READ);
     lcf_cot_store_stats stats;
     struct stat st;
     lcf_err err = LCF_ERR_INIT;
@@ -183,7 +186,7 @@ static void bench_open(void)
     for (size_t i = 0; i < OPENS; i++) {
         const double begin = lcf_clock_s();
 
-        lcf_cot_store_close(open_store(false));
+        lcf_cot_store_close(open_store(READ));
         ms[i] = 1e3 * (lcf_clock_s() - begin);
     }
     qsort(ms, OPENS, sizeof(ms[0]), compare_f64);
@@ -203,7 +206,8 @@ int main(int argc, char **argv)
     bench_put(n, (size_t)batch);
     bench_size();
     bench_open();
-    bench_get(n);
+    bench_get(n, READ, "cot_get");
+    bench_get(n, READ_SNAPSHOT, "cot_get_snapshot");
     check(lcf_dir_remove(FOLDER, &err), &err);
     return 0;
 }
