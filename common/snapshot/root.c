@@ -100,60 +100,103 @@ lcf_status snapshot_current(char **out, const char *root, lcf_err *err)
     return status;
 }
 
-/* What happened to `current`, one line each, in one write. */
-static lcf_status note(const char *root, const char *action, const char *from, const char *to,
-                       const char *gate, lcf_err *err)
+/* What happens to `current`, a line of its own; free() it. */
+static char *history_line(const char *action, const char *from, const char *to, const char *gate)
 {
-    char *path = lcf_path_join(root, HISTORY_NAME);
-    json_t *line = json_pack("{s:I, s:s, s:s?, s:s, s:s?}", "time", (json_int_t)time(NULL),
+    json_t *json = json_pack("{s:I, s:s, s:s?, s:s, s:s?}", "time", (json_int_t)time(NULL),
                              "action", action, "from", from, "to", to, "gate", gate);
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    lcf_buf bytes = LCF_BUF_INIT;
-    lcf_status status = LCF_OK;
-    int fd = -1;
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    lcf_buf line = LCF_BUF_INIT;
 
     if (text)
-        lcf_buf_printf(&bytes, "%s\n", text);
-    if (!path || !text || bytes.status) {
-        status = LCF_FAIL(err, LCF_ENOMEM, "a line of " HISTORY_NAME);
-        goto done;
-    }
-    fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd < 0 || !lcf_cut_torn_line(fd) ||
-        write(fd, bytes.data, bytes.len) != (ssize_t)bytes.len || fsync(fd) < 0)
-        status = LCF_FAIL_ERRNO(err, "cannot write %s", path);
-done:
-    if (fd >= 0)
-        close(fd);
-    lcf_buf_dispose(&bytes);
+        lcf_buf_printf(&line, "%s\n", text);
     free(text);
-    json_decref(line);
+    json_decref(json);
+    if (text && !line.status)
+        return lcf_buf_take(&line);
+    lcf_buf_dispose(&line);
+    return NULL;
+}
+
+static bool take_back(int fd, off_t before)
+{
+    const int why = errno;
+    const bool done = ftruncate(fd, before) == 0;
+
+    errno = why;
+    return done;
+}
+
+/* The line at the end of the file, on disk, or nothing of it; *before: where it begins. */
+static bool append_line(int fd, off_t *before, const char *line)
+{
+    const size_t n = strlen(line);
+
+    if (!lcf_cut_torn_line(fd) || (*before = lseek(fd, 0, SEEK_END)) < 0)
+        return false;
+    errno = ENOSPC; /* where less than all of it is written */
+    if (write(fd, line, n) == (ssize_t)n && fsync(fd) == 0)
+        return true;
+    take_back(fd, *before);
+    return false;
+}
+
+/* A line of the history, before the move that it tells of: a move without its line cannot happen.
+ * *fd: to take it back. */
+static lcf_status note(int *fd, off_t *before, const char *root, const char *line, lcf_err *err)
+{
+    char *path = lcf_path_join(root, HISTORY_NAME);
+    lcf_status status = LCF_OK;
+
+    if (!path)
+        return LCF_FAIL(err, LCF_ENOMEM, "path of " HISTORY_NAME);
+    *fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (*fd < 0 || !append_line(*fd, before, line))
+        status = LCF_FAIL_ERRNO(err, "current stays as it is: cannot write %s", path);
     free(path);
+    return status;
+}
+
+static lcf_status point(const char *root, const char *generation, lcf_err *err)
+{
+    char *current = lcf_path_join(root, "current"), *next = lcf_path_join(root, ".current.tmp");
+    lcf_status status = LCF_OK;
+
+    if (!current || !next)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path of current");
+    else if ((unlink(next) < 0 && errno != ENOENT) || symlink(generation, next) < 0 ||
+             rename(next, current) < 0)
+        status = LCF_FAIL_ERRNO(err, "cannot make %s point to %s", current, generation);
+    free(current);
+    free(next);
     return status;
 }
 
 lcf_status snapshot_move_current(const char *root, const char *generation, const char *action,
                                  const char *gate, lcf_err *err)
 {
-    char *current = lcf_path_join(root, "current"), *next = lcf_path_join(root, ".current.tmp");
-    char *from = NULL;
+    char *from = NULL, *line = NULL;
+    int fd = -1;
+    off_t before = 0;
     lcf_status status = snapshot_current(&from, root, err);
 
-    if (!status && (!current || !next))
-        status = LCF_FAIL(err, LCF_ENOMEM, "path of current");
     if (status || (from && !strcmp(from, generation)))
         goto done;
-    if ((unlink(next) < 0 && errno != ENOENT) || symlink(generation, next) < 0 ||
-        rename(next, current) < 0)
-        status = LCF_FAIL_ERRNO(err, "cannot make %s point to %s", current, generation);
+    line = history_line(action, from, generation, gate);
+    status = line ? note(&fd, &before, root, line, err)
+                  : LCF_FAIL(err, LCF_ENOMEM, "a line of " HISTORY_NAME);
+    if (status)
+        goto done;
+    status = point(root, generation, err);
+    if (status && !take_back(fd, before))
+        lcf_err_prefix(err, HISTORY_NAME " tells of a move that did not happen");
     if (!status)
         status = sync_folder(root, err);
-    if (!status)
-        status = note(root, action, from, generation, gate, err);
 done:
+    if (fd >= 0)
+        close(fd);
+    free(line);
     free(from);
-    free(current);
-    free(next);
     return status;
 }
 

@@ -25,10 +25,14 @@ lcf_status snapshot_root_lock(lcf_lock **out, const char *root, lcf_err *err);
 lcf_status snapshot_current(char **out, const char *root, lcf_err *err);
 
 /*
- * Points `current` to a generation, on disk when it returns, and notes it in history.jsonl.
+ * Points `current` to a generation, on disk when it returns, once it is noted in history.jsonl: no
+ * move is without its line, and one that fails takes it back. Killed between the two, the line of a
+ * move stays that did not happen.
  *
  * action   "publish", "rollback" or "import"
  * gate     "passed", "forced" or NULL
+ *
+ * errors   ENOSPC, EIO, EPERM: `current` is as it was; EIO also where the folder cannot be flushed
  */
 lcf_status snapshot_move_current(const char *root, const char *generation, const char *action,
                                  const char *gate, lcf_err *err);

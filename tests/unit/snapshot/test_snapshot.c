@@ -290,6 +290,55 @@ static void rollback_goes_to_what_was_current(void **state)
     publication_dispose(&p);
 }
 
+static size_t size_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+/* Where the history cannot be written `current` stays; where `current` cannot be moved the history
+ * does not tell of it. */
+static void no_move_without_its_line(void **state)
+{
+    publication p;
+    lcf_publish_result result;
+    char *history, *aside, *next;
+    size_t before;
+    lcf_err err;
+
+    (void)state;
+    publication_init(&p);
+    history = join(&p, "history.jsonl");
+    aside = join(&p, "history.aside");
+    next = join(&p, ".current.tmp");
+    p.options.force = true;
+    assert_ok(publish(&p, "a", &err), &err);
+    assert_ok(publish(&p, "b", &err), &err);
+    before = size_of(history);
+    assert_int_equal(rename(history, aside), 0);
+    assert_int_equal(mkdir(history, 0755), 0);
+    assert_int_not_equal(lcf_snapshot_rollback(&result, p.root, "a", &err), LCF_OK);
+    assert_non_null(strstr(err.text, "current stays as it is"));
+    assert_current(&p, "b");
+    assert_int_equal(rmdir(history), 0);
+    assert_int_equal(rename(aside, history), 0);
+
+    assert_int_equal(mkdir(next, 0755), 0); /* where the link is made aside */
+    assert_int_not_equal(lcf_snapshot_rollback(&result, p.root, "a", &err), LCF_OK);
+    assert_current(&p, "b");
+    assert_int_equal(size_of(history), before);
+    assert_int_equal(rmdir(next), 0);
+    assert_ok(lcf_snapshot_rollback(&result, p.root, "a", &err), &err);
+    assert_current(&p, "a");
+    assert_true(size_of(history) > before);
+    free(history);
+    free(aside);
+    free(next);
+    publication_dispose(&p);
+}
+
 /* Copied to another root, or to its place in it, and verified there. */
 static void a_generation_can_be_brought_in(void **state)
 {
@@ -651,6 +700,7 @@ int main(void)
         cmocka_unit_test(what_current_leads_to_is_not_retired),
         cmocka_unit_test(an_open_snapshot_keeps_its_folder),
         cmocka_unit_test(rollback_goes_to_what_was_current),
+        cmocka_unit_test(no_move_without_its_line),
         cmocka_unit_test(a_generation_can_be_brought_in),
         cmocka_unit_test(debris_is_removed),
         cmocka_unit_test(resumes_before_current),
