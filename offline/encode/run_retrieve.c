@@ -280,6 +280,18 @@ static lcf_status open_codes(retrieve_step *s, lcf_err *err)
     return status;
 }
 
+/* Vectors and examples are of this dataset, as far as their manifests say. */
+static lcf_status check_origin(const retrieve_step *s, lcf_err *err)
+{
+    lcf_status status = lcf_manifest_made_of(s->o->vectors_dir, "dataset", s->dataset.id, err);
+
+    if (!status)
+        status = lcf_manifest_made_of(s->o->examples_dir, "dataset", s->dataset.id, err);
+    if (status == LCF_EINVAL)
+        lcf_err_prefix(err, "encode and index again");
+    return status;
+}
+
 static lcf_status open_inputs(retrieve_step *s, lcf_err *err)
 {
     const retrieve_step *c = s;
@@ -287,6 +299,8 @@ static lcf_status open_inputs(retrieve_step *s, lcf_err *err)
 
     if (!status)
         status = lcf_dataset_open(&s->dataset, s->o->dataset_dir, err);
+    if (!status)
+        status = check_origin(s, err);
     if (!status)
         status = lcf_examples_open(&s->examples, s->o->examples_dir, err);
     if (status)
