@@ -2,6 +2,7 @@
 #include "offline/night/night.h"
 
 #include "common/base/options.h"
+#include "offline/cmd/rows.h"
 #include "offline/cmd/summary.h"
 #include "offline/cmd/verbs.h"
 
@@ -92,13 +93,7 @@ static const action ACTIONS[] = {{"step", run_step}, {"changes", run_changes}, {
 
 static lcf_status parse_action(void *field, const char *text, lcf_err *err)
 {
-    const action **taken = field;
-
-    for (size_t i = 0; i < sizeof(ACTIONS) / sizeof(ACTIONS[0]); i++)
-        if (!strcmp(text, ACTIONS[i].name))
-            *taken = &ACTIONS[i];
-    return *taken ? LCF_OK
-                  : LCF_FAIL(err, LCF_EUSAGE, "there is no action '%s'; --help lists them", text);
+    return lcf_cmd_find_action(field, ACTIONS, sizeof(ACTIONS), sizeof(ACTIONS[0]), text, err);
 }
 
 static const lcf_option OPTIONS[] = {

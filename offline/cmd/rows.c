@@ -46,3 +46,17 @@ lcf_status lcf_cmd_parse_precision(void *precision, const char *text, lcf_err *e
     *(lcf_precision *)precision = bf16 && lcf_bf16_fast() ? LCF_PRECISION_BF16 : LCF_PRECISION_F32;
     return LCF_OK;
 }
+
+lcf_status lcf_cmd_find_action(void *row, const void *table, size_t bytes, size_t row_bytes,
+                               const char *text, lcf_err *err)
+{
+    for (size_t at = 0; at < bytes; at += row_bytes) {
+        const char *const *name = (const void *)((const char *)table + at);
+
+        if (!strcmp(text, *name)) {
+            memcpy(row, &name, sizeof(name));
+            return LCF_OK;
+        }
+    }
+    return LCF_FAIL(err, LCF_EUSAGE, "there is no action '%s'; --help lists them", text);
+}

@@ -57,4 +57,9 @@ lcf_status lcf_cmd_parse_bytes(void *bytes, const char *text, lcf_err *err);
 lcf_status lcf_cmd_parse_type(void *type, const char *text, lcf_err *err);
 lcf_status lcf_cmd_parse_precision(void *precision, const char *text, lcf_err *err);
 
+/* For verbs with actions: a pointer to the row of that name of a table of `bytes`, whose rows of
+ * `row_bytes` begin with their name, a const char *. errors: EUSAGE */
+lcf_status lcf_cmd_find_action(void *row, const void *table, size_t bytes, size_t row_bytes,
+                               const char *text, lcf_err *err);
+
 #endif
