@@ -55,6 +55,72 @@ static void test_golden(void **state)
     }
 }
 
+static void expect_values(const char *name, const uint8_t *raw, const float *wanted, size_t n)
+{
+    float out[256];
+
+    lcf_gguf_widen(out, type_named(name), raw, n);
+    for (size_t i = 0; i < n; i++)
+        if (out[i] != wanted[i])
+            fail_msg("%s value %zu: %g, not %g", name, i, (double)out[i], (double)wanted[i]);
+}
+
+/* Byte j of 16 holds j and above it 15 - j; fifth bits are set of the values 0, 16 and 31. */
+static void test_by_hand(void **state)
+{
+    uint8_t q4_1[20] = {0x00, 0x38, 0x00, 0xbd};                   /* times 0.5, minus 1.25 */
+    uint8_t q5_0[22] = {0x00, 0x34, 0x01, 0x00, 0x01, 0x80};       /* less 16, times 0.25 */
+    uint8_t q5_1[24] = {0x00, 0x40, 0x00, 0x3c, 0x01, 0, 1, 0x80}; /* times 2, plus 1 */
+    float low[32], fifth[32], wanted[32];
+
+    (void)state;
+    for (size_t j = 0; j < 16; j++) {
+        q4_1[4 + j] = q5_0[6 + j] = q5_1[8 + j] = (uint8_t)(j | (15 - j) << 4);
+        low[j] = fifth[j] = (float)j;
+        low[16 + j] = fifth[16 + j] = (float)(15 - j);
+    }
+    fifth[0] = 16; /* of 0 */
+    fifth[16] = 31;
+    fifth[31] = 16;
+    for (size_t i = 0; i < 32; i++)
+        wanted[i] = 0.5f * low[i] - 1.25f;
+    expect_values("Q4_1", q4_1, wanted, 32);
+    for (size_t i = 0; i < 32; i++)
+        wanted[i] = 0.25f * (fifth[i] - 16);
+    expect_values("Q5_0", q5_0, wanted, 32);
+    for (size_t i = 0; i < 32; i++)
+        wanted[i] = 2 * fifth[i] + 1;
+    expect_values("Q5_1", q5_1, wanted, 32);
+}
+
+/* Sub-blocks of 32 with scales 1 2 3 63 20 33 48 63 halves and minima 0 1 2 63 5 17 32 63 quarters;
+ * the codes are 10 in even sub-blocks and 3 in odd ones, and 16 more in all of the first values
+ * and, of the second, in sub-blocks 0 and 5. */
+static void test_q5_k_by_hand(void **state)
+{
+    static const float VALUES[8][3] = {
+        /* the first, the second, all others */
+        {13, 13, 5},
+        {18.75f, 2.75f, 2.75f},
+        {38.5f, 14.5f, 14.5f},
+        {582.75f, 78.75f, 78.75f},
+        {258.75f, 98.75f, 98.75f},
+        {309.25f, 309.25f, 45.25f},
+        {616, 232, 232},
+        {582.75f, 78.75f, 78.75f},
+    };
+    uint8_t raw[176] = {0x00, 0x38, 0x00, 0x34, /* 0.5 and 0.25 */
+                        0x41, 0x82, 0xc3, 0xff, 0x00, 0x41, 0x82,
+                        0xff, 0x54, 0x11, 0x00, 0xff, 0xff, 0x21};
+    float wanted[256];
+
+    (void)state;
+    memset(raw + 48, 0x3a, 128);
+    for (size_t i = 0; i < 256; i++)
+        wanted[i] = VALUES[i / 32][i % 32 < 2 ? i % 32 : 2];
+    expect_values("Q5_K", raw, wanted, 256);
+}
+
 /* The shared data's raw blocks with their values; those are of another implementation. */
 static void test_reference(void **state)
 {
@@ -257,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),          cmocka_unit_test(test_narrow_k),
+        cmocka_unit_test(test_by_hand),         cmocka_unit_test(test_q5_k_by_hand),
         cmocka_unit_test(test_reference),       cmocka_unit_test(test_narrow),
         cmocka_unit_test(test_reference_files), cmocka_unit_test(test_names),
     };

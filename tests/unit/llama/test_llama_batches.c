@@ -204,6 +204,11 @@ static lcf_llama *open_of_type(lcf_gguf_type type)
 
     o.head_dim = 16; /* so that every matrix is of the type */
     o.ffn_dim = 64;
+    if (lcf_gguf_type_block(type) > 32) {
+        o.dim = o.ffn_dim = lcf_gguf_type_block(type);
+        o.heads_n = o.dim / o.head_dim;
+        o.layers_n = 1;
+    }
     o.type = type;
     return fixture_open(PATH, &o);
 }
@@ -231,6 +236,23 @@ static void test_batch_invariance(void **state)
     check_type_in_batches(LCF_GGUF_Q4_0);
 }
 
+/* Types that are packed into another. */
+static void test_batch_invariance_packed(void **state)
+{
+    static const lcf_gguf_type TYPES[] = {LCF_GGUF_Q4_1, LCF_GGUF_Q5_0, LCF_GGUF_Q5_1,
+                                          LCF_GGUF_Q4_K, LCF_GGUF_Q5_K, LCF_GGUF_Q6_K};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(TYPES) / sizeof(*TYPES); i++) {
+        lcf_llama *m = open_of_type(TYPES[i]);
+        assert_int_equal(m->layers[0].w_down.type, TYPES[i]);
+        check_batch_invariance(m, 3, true);
+        check_same_in_step(m, 7, 1);
+        check_same_in_step(m, 32, 3);
+        lcf_llama_close(m);
+    }
+}
+
 /* As on a processor with AMX, by its slow emulation. */
 static void test_batch_invariance_amx(void **state)
 {
@@ -251,9 +273,8 @@ static void test_batch_invariance_amx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attention_levels),
-        cmocka_unit_test(test_cache_budget),
-        cmocka_unit_test(test_batch_invariance),
+        cmocka_unit_test(test_attention_levels),     cmocka_unit_test(test_cache_budget),
+        cmocka_unit_test(test_batch_invariance),     cmocka_unit_test(test_batch_invariance_packed),
         cmocka_unit_test(test_batch_invariance_amx),
     };
 
