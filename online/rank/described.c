@@ -123,7 +123,8 @@ lcf_status lcf_rank_describe(rank_job *j, double until_s, lcf_err *err)
 {
     const lcf_rank_request *r = j->request;
     lcf_rank_context *c = j->c;
-    bool late = false; /* from some candidate on: time goes one way */
+    bool late = false;    /* from some item on: time goes one way */
+    size_t in_time_n = 0; /* those before it */
     by_id items;
 
     if (!r->items_n)
@@ -143,11 +144,12 @@ lcf_status lcf_rank_describe(rank_job *j, double until_s, lcf_err *err)
 
             if (status)
                 return status;
+            in_time_n += !late;
             j->described_as[j->described_n] = &r->items[at];
             items.index[at] = j->data->catalogue.items_n + (uint32_t)j->described_n++;
         }
         c->item[i] = items.index[at];
-        c->degraded[i] = lacks(j, late);
+        c->degraded[i] = lacks(j, c->item[i] - j->data->catalogue.items_n >= in_time_n);
     }
     return LCF_OK;
 }

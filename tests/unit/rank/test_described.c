@@ -253,6 +253,86 @@ static void a_deadline_skips_texts(void **state)
     shop_close(&s);
 }
 
+enum { MANY = 200, TEXT_BYTES = 20000 }; /* items whose texts take some time to read */
+
+/* The first and the last candidate are the same item, of little text. */
+typedef struct long_request {
+    char ids[MANY][8], *text;
+    lcf_rank_item items[MANY];
+    const char *candidates[MANY + 1];
+    lcf_rank_request request;
+} long_request;
+
+static void make_long(long_request *l, const char *arm)
+{
+    l->text = lcf_alloc(TEXT_BYTES + 1, 1);
+    assert_non_null(l->text);
+    for (size_t i = 0; i < TEXT_BYTES; i++)
+        l->text[i] = (char)(i % 6 ? 'a' + i * 7 % 26 : ' ');
+    l->text[TEXT_BYTES] = '\0';
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(l->ids[i], sizeof(l->ids[i]), "new-%zu", i);
+        l->items[i] = (lcf_rank_item){.item_id = l->ids[i], .title = i ? l->text : "Short"};
+        l->candidates[i] = l->ids[i];
+    }
+    l->candidates[MANY] = l->ids[0];
+    l->request = (lcf_rank_request){.user_id = "u2",
+                                    .candidates = l->candidates,
+                                    .candidates_n = MANY + 1,
+                                    .arm = arm,
+                                    .items = l->items,
+                                    .items_n = MANY};
+}
+
+/* A candidate that stands twice was read once: whether its text was read in time is told of it,
+ * not of the moment at which it comes again. */
+static void a_deadline_between_two(void **state)
+{
+    world_options options = WORLD_OPTIONS_INIT;
+    lcf_ranker_config parts = LCF_RANKER_CONFIG_INIT;
+    static long_request l;
+    shop s;
+    char *path;
+    double all_s = 1.0;
+    bool between = false;
+    lcf_publish_result published;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    shop_open(&s, true);
+    options.text_dim = options.cot_dim = DIM;
+    parts.side = "text";
+    assert_ok(world_write_arm(s.dir, "text.lcf", &parts, &options, &err), &err);
+    path = lcf_path_join(s.dir, "text.lcf");
+    assert_ok(
+        world_publish_arms(&published, s.dir, "two", &(lcf_snapshot_arm){"text", path}, 1, &err),
+        &err);
+    lcf_rank_context_free(s.context);
+    lcf_rank_close(s.snapshot);
+    assert_ok(lcf_rank_open(&s.snapshot, s.root, &err), &err);
+    assert_ok(lcf_rank_context_create(&s.context, s.snapshot, &err), &err);
+    make_long(&l, "text");
+    for (int i = 0; i < 2; i++) {
+        const double start_s = lcf_clock_s();
+
+        assert_int_equal(rank(&s, &l.request).degraded_n, 0);
+        all_s = fmin(all_s, lcf_clock_s() - start_s);
+    }
+    for (int i = 0; i < 100 && !between; i++) {
+        lcf_rank_response response;
+
+        l.request.deadline_s = lcf_clock_s() + all_s * (1 + i % 10) / 10;
+        response = rank(&s, &l.request);
+        between = response.degraded_n && !result_of(&response, 0)->degraded;
+        if (between)
+            assert_null(result_of(&response, MANY)->degraded);
+    }
+    assert_true(between);
+    free(l.text);
+    free(path);
+    shop_close(&s);
+}
+
 static void explained_and_refused(void **state)
 {
     lcf_rank_request request = request_of("din-ict");
@@ -314,8 +394,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_score_as_offline),  cmocka_unit_test(without_an_encoder),
-        cmocka_unit_test(a_deadline_skips_texts), cmocka_unit_test(explained_and_refused),
-        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(a_deadline_skips_texts), cmocka_unit_test(a_deadline_between_two),
+        cmocka_unit_test(explained_and_refused),  cmocka_unit_test(out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
