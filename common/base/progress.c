@@ -13,7 +13,7 @@
 #define DRAW_EVERY_S 0.1
 #define LOG_EVERY_S 10.0
 
-static lcf_log_level minimum_level = LCF_LOG_INFO;
+static _Atomic lcf_log_level minimum_level = LCF_LOG_INFO; /* other threads log meanwhile */
 static bool quiet_progress;
 static volatile sig_atomic_t stop_flag;
 
