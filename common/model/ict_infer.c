@@ -18,6 +18,7 @@
 
 #define GROUP LCF_COLUMNS /* rows whose tokens are computed together: they stay in the cache */
 #define NODE 3            /* tokens of an example, the last one its label */
+#define CACHE_LINE 16     /* floats */
 #define FFN_TOKENS 3      /* of a group, that go through the feed-forward part together */
 
 /* Matrices of the same input, for products over columns. */
@@ -221,6 +222,17 @@ static void put_tokens(const infer *w, size_t slot, const float *cases[GROUP])
     }
 }
 
+/* Asks the memory for what the rows' items add: they lie anywhere among all. */
+static void fetch_items(const infer *w)
+{
+    for (size_t i = 0; i < GROUP; i++) {
+        const float *item = lcf_ranker_item_parts(w->p, w->rows[i]);
+
+        for (size_t at = 0; at < w->p->r->config.x_hidden; at += CACHE_LINE)
+            __builtin_prefetch(item + at);
+    }
+}
+
 /* Lays out a group of rows: the tokens of their examples, then their own. */
 static void lay_out(infer *w, const uint32_t *rows, size_t examples_n)
 {
@@ -230,6 +242,7 @@ static void lay_out(infer *w, const uint32_t *rows, size_t examples_n)
     w->rows = rows;
     w->tokens_n = NODE * examples_n + 1;
     w->first_n = examples_n ? NODE : 0;
+    fetch_items(w);
     for (size_t i = 0; i < GROUP; i++)
         w->examples[i] = examples_of(w, rows[i]);
     for (size_t slot = 0; slot < examples_n; slot++) {
