@@ -38,6 +38,11 @@ lcf_status lcf_rank_open(lcf_ranker_snapshot **out, const char *path, lcf_err *e
     status = lcf_snapshot_open(&s->data, path, err);
     if (status)
         goto done;
+    status = rank_item_index_init(&s->items, &s->data->catalogue.item_id);
+    if (status) {
+        LCF_FAIL(err, status, "index of %u items", s->data->catalogue.items_n);
+        goto done;
+    }
     s->backbone_arm = RANK_NO_ARM;
     for (size_t i = s->data->arms_n; i-- > 0;)
         if (!reads_examples(s->data->arms[i].ranker))
@@ -53,6 +58,7 @@ void lcf_rank_close(lcf_ranker_snapshot *s)
 {
     if (!s)
         return;
+    rank_item_index_dispose(&s->items);
     lcf_snapshot_close(s->data);
     free(s);
 }
@@ -176,11 +182,6 @@ static lcf_status resolve_arm(rank_job *j, lcf_err *err)
     return LCF_OK;
 }
 
-static uint32_t find(const lcf_strings *strings, const char *id)
-{
-    return *id ? lcf_strings_find(strings, id, strlen(id)) : 0;
-}
-
 /* The snapshot's history of the user, up to the moment of the request. */
 static void history_of_snapshot(rank_job *j)
 {
@@ -205,7 +206,7 @@ static void history_of_request(rank_job *j)
     uint32_t n = 0;
 
     for (size_t i = r->history_n; i-- > 0 && n < LCF_HISTORY_MAX;) {
-        uint32_t item = find(&j->data->catalogue.item_id, r->history[i]);
+        uint32_t item = rank_item_index_find(&c->snapshot->items, r->history[i]);
         if (item)
             c->history[n++] = item;
     }
@@ -259,10 +260,12 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
         status = resolve_context(j, err);
     if (status)
         return status;
-    j->user = r->user_id ? find(&j->data->users.user_id, r->user_id) : 0;
+    j->user = r->user_id && *r->user_id
+                  ? lcf_strings_find(&j->data->users.user_id, r->user_id, strlen(r->user_id))
+                  : 0;
     resolve_history(j);
     for (size_t i = 0; i < r->candidates_n; i++) {
-        c->item[i] = find(&j->data->catalogue.item_id, r->candidates[i]);
+        c->item[i] = rank_item_index_find(&c->snapshot->items, r->candidates[i]);
         c->degraded[i] = c->item[i] ? NULL : "unknown_item";
     }
     return lcf_rank_describe(j, share_of_time(j, RETRIEVE_SHARE), err);

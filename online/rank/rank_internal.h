@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/nn/tape.h"
 #include "common/snapshot/snapshot.h"
+#include "online/rank/item_index.h"
 #include "online/rank/llmcf.h"
 #include "online/rank/moment.h"
 
@@ -17,6 +18,7 @@
 
 struct lcf_ranker_snapshot {
     lcf_snapshot *data;
+    rank_item_index items;
     size_t backbone_arm; /* what answers where no example can be used; RANK_NO_ARM: none */
 };
 
