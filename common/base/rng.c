@@ -91,13 +91,3 @@ void lcf_rng_shuffle_u32(lcf_rng *rng, uint32_t *values, size_t n)
         values[j] = t;
     }
 }
-
-void lcf_rng_shuffle_u64(lcf_rng *rng, uint64_t *values, size_t n)
-{
-    for (size_t i = n; i > 1; i--) {
-        size_t j = lcf_rng_below(rng, i);
-        uint64_t t = values[i - 1];
-        values[i - 1] = values[j];
-        values[j] = t;
-    }
-}

@@ -27,6 +27,5 @@ float lcf_rng_f32(lcf_rng *rng);
 double lcf_rng_normal(lcf_rng *rng);
 /* Fisher-Yates over n u32. */
 void lcf_rng_shuffle_u32(lcf_rng *rng, uint32_t *values, size_t n);
-void lcf_rng_shuffle_u64(lcf_rng *rng, uint64_t *values, size_t n);
 
 #endif

@@ -83,12 +83,3 @@ lcf_status lcf_codes_save(const char *path, const lcf_codes *codes, lcf_err *err
     }
     return lcf_bundle_commit(w, err);
 }
-
-size_t lcf_codes_distance(const uint8_t *a, const uint8_t *b, size_t bytes)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < bytes; i++)
-        n += (size_t)__builtin_popcount((unsigned)(a[i] ^ b[i]));
-    return n;
-}

@@ -36,7 +36,5 @@ lcf_status lcf_codes_open(lcf_codes *out, const char *path, size_t users_n, size
 lcf_status lcf_codes_open_dir(lcf_codes *out, const char *dir, const lcf_dataset *d, lcf_err *err);
 void lcf_codes_close(lcf_codes *codes);
 lcf_status lcf_codes_save(const char *path, const lcf_codes *codes, lcf_err *err);
-/* Bits in which two codes of so many bytes differ. */
-size_t lcf_codes_distance(const uint8_t *a, const uint8_t *b, size_t bytes);
 
 #endif

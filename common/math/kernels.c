@@ -291,12 +291,3 @@ void lcf_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_s
 {
     lcf_simd_get()->rope_rotate(x, heads, head_dim, cos_sin, inverse);
 }
-
-void lcf_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta)
-{
-    float cos_sin[512];
-
-    LCF_ASSERT(head_dim <= 512);
-    lcf_rope_angles(cos_sin, head_dim, position, theta);
-    lcf_rope_rotate(x, heads, head_dim, cos_sin, false);
-}

@@ -36,15 +36,14 @@ void lcf_layernorm(float *y, const float *x, const float *w, const float *bias, 
                    size_t n, float eps);
 /* y = silu(gate) * up, elementwise. source: SwiGLU, Shazeer 2020 */
 void lcf_swiglu(float *y, const float *gate, const float *up, size_t n);
-/*
- * Rotates the pairs (2i, 2i + 1) of each head by position * theta^(-2i / head_dim), in place.
- * shapes: x [heads, head_dim]. source: RoPE, interleaved pairs (the layout of GGUF's llama).
- */
-void lcf_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta);
-/* The table of one position for lcf_rope_rotate: cos and sin of pair i at cos_sin[2i], [2i + 1];
- * cos_sin [head_dim]. */
+/* The table of one position for lcf_rope_rotate: cos and sin of position * theta^(-2i / head_dim),
+ * the angle of pair i, at cos_sin[2i], [2i + 1]; cos_sin [head_dim]. */
 void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float theta);
-/* lcf_rope by a table; inverse turns back (the gradient of a rotation). */
+/*
+ * Rotates the pairs (2i, 2i + 1) of each head by the table, in place; inverse turns back (the
+ * gradient of a rotation). shapes: x [heads, head_dim]. source: RoPE, interleaved pairs (the layout
+ * of GGUF's llama).
+ */
 void lcf_rope_rotate(float *x, size_t heads, size_t head_dim, const float *cos_sin, bool inverse);
 /* Scales x to unit L2 norm; zeros stay zeros. */
 void lcf_normalize(float *x, size_t n);

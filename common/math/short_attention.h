@@ -6,7 +6,7 @@
  * Each head of a sequence is computed whole in a block that stays in the first-level cache; the
  * probabilities are kept for the backward pass.
  *
- * source   RoPE in interleaved pairs, as lcf_rope; scores scaled by 1 / sqrt(head_dim)
+ * source   RoPE in interleaved pairs, as lcf_rope_rotate; scores scaled by 1 / sqrt(head_dim)
  */
 #ifndef LCF_COMMON_MATH_SHORT_ATTENTION_H
 #define LCF_COMMON_MATH_SHORT_ATTENTION_H

@@ -546,35 +546,3 @@ lcf_tensor *lcf_op_weighted_sum(lcf_tape *t, lcf_tensor *x, lcf_tensor *weights)
     }
     return y;
 }
-
-typedef struct mask_note {
-    const float *mask;
-    size_t n;
-} mask_note;
-
-static void mask_rows_backward(lcf_tape *t, tape_node *node)
-{
-    const mask_note *note = node->extra;
-    size_t d = node->out->n / note->n, i;
-    float *dx = tape_grad_zeroed(t, node->in[0]);
-
-    for (i = 0; dx && i < note->n; i++)
-        if (note->mask[i] != 0.0f)
-            lcf_axpy(dx + i * d, note->mask[i], node->out->grad + i * d, d);
-}
-
-lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n)
-{
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
-    mask_note *note = tape_note(t, mask_rows_backward, y, x, NULL, NULL, sizeof(*note));
-    size_t d, i, j;
-
-    LCF_ASSERT(tape_failed(t) || (n > 0 && x->n % n == 0));
-    if (note)
-        *note = (mask_note){mask, n};
-    d = n ? x->n / n : 0;
-    for (i = 0; !tape_failed(t) && i < n; i++)
-        for (j = i * d; j < (i + 1) * d; j++)
-            y->data[j] = x->data[j] * mask[i];
-    return y;
-}

@@ -27,7 +27,8 @@ void lcf_params_dispose(lcf_params *p)
 lcf_status lcf_params_add(size_t *idx, lcf_params *p, const char *name, const size_t *dims,
                           uint32_t dims_n, bool decay, lcf_err *err)
 {
-    lcf_param param = {.dims_n = dims_n, .n = 1, .offset = p->values_n, .rate = 1.0f, .decay = decay};
+    lcf_param param = {
+        .dims_n = dims_n, .n = 1, .offset = p->values_n, .rate = 1.0f, .decay = decay};
     size_t end;
     uint32_t d;
 
@@ -304,14 +305,4 @@ double lcf_grads_norm(const lcf_grads *g)
             sums[i & 3] += (double)values[i] * values[i];
     }
     return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-
-void lcf_grads_scale(lcf_grads *g, float scale)
-{
-    size_t at = 0, n;
-    float *values;
-
-    while (next_stretch(&values, &n, g, &at))
-        for (size_t i = 0; i < n; i++)
-            values[i] *= scale;
 }

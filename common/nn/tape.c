@@ -82,11 +82,6 @@ lcf_status lcf_tape_status(const lcf_tape *tape)
     return tape->status;
 }
 
-size_t lcf_tape_bytes(const lcf_tape *tape)
-{
-    return lcf_arena_bytes(tape->arena);
-}
-
 void *lcf_tape_alloc(lcf_tape *tape, size_t n, size_t size)
 {
     void *p = tape->status ? NULL : lcf_arena_alloc(tape->arena, n, size);

@@ -123,7 +123,6 @@ float *lcf_row_grads_at(lcf_row_grads *rows, uint32_t row);
 /* Both dense or both by rows. errors: ENOMEM, `sum` is then of no use; never when dense. */
 lcf_status lcf_grads_add(lcf_grads *sum, const lcf_grads *g);
 double lcf_grads_norm(const lcf_grads *g); /* L2, summed in double; not finite when a value is */
-void lcf_grads_scale(lcf_grads *g, float scale);
 
 /* ---- tape ---- */
 
@@ -137,7 +136,6 @@ lcf_status lcf_tape_status(const lcf_tape *tape);
 /* d loss / d everything on the tape; loss is a scalar. Parameter gradients are ADDED to their
  * lcf_grads. */
 void lcf_tape_backward(lcf_tape *tape, lcf_tensor *loss);
-size_t lcf_tape_bytes(const lcf_tape *tape);
 /* Memory that lives until the next reset, for index arrays of a step; NULL when out of memory. */
 void *lcf_tape_alloc(lcf_tape *tape, size_t n, size_t size);
 
@@ -211,9 +209,6 @@ lcf_tensor *lcf_op_row_dot(lcf_tape *t, lcf_tensor *a, lcf_tensor *b);
 /* Rows [begin, begin + n) of x [N, D] -> [n, D]; no copy. Not of a table whose gradient is by rows.
  */
 lcf_tensor *lcf_op_slice(lcf_tape *t, lcf_tensor *x, size_t begin, size_t n);
-/* x * mask, mask [n] of 0 and 1 with one entry per row of x (x->n must be a multiple of n). No
- * gradient to the mask. */
-lcf_tensor *lcf_op_mask_rows(lcf_tape *t, lcf_tensor *x, const float *mask, size_t n);
 lcf_tensor *lcf_op_rmsnorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
                            float eps);
 lcf_tensor *lcf_op_layernorm(lcf_tape *t, lcf_tensor *x /* [..., D] */, lcf_tensor *w /* [D] */,
@@ -234,7 +229,7 @@ lcf_tensor *lcf_op_batch_norm(lcf_tape *t, lcf_tensor *x, const lcf_batch_norm *
 /* Rows of unit L2 norm: x [..., D] / max(norm, 1e-12), as torch.nn.functional.normalize. */
 lcf_tensor *lcf_op_normalize(lcf_tape *t, lcf_tensor *x);
 /* x [B, T, H, hd], positions [B * T] (NULL: 0 .. T - 1 in every sequence): interleaved pairs, as
- * lcf_rope. */
+ * lcf_rope_rotate. */
 lcf_tensor *lcf_op_rope(lcf_tape *t, lcf_tensor *x, const uint32_t *positions, float theta);
 /*
  * Causal grouped-query attention: q [B, T, H, hd], k and v [B, T, KV, hd], H a multiple of KV ->

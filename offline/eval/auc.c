@@ -9,27 +9,6 @@
 
 #include <math.h>
 
-double lcf_auc_sorted(const uint64_t *order, const uint8_t *labels, const uint32_t *weights,
-                      size_t n)
-{
-    double positives = 0, negatives = 0, twice_wins = 0;
-
-    for (size_t i = 0; i < n;) {
-        uint32_t rank = lcf_order_rank(order[i]);
-        uint64_t group[2] = {0, 0};
-        for (; i < n && lcf_order_rank(order[i]) == rank; i++) {
-            uint32_t row = lcf_order_row(order[i]);
-            group[labels[row] != 0] += weights ? weights[row] : 1;
-        }
-        twice_wins += (double)group[1] * (2 * negatives + (double)group[0]);
-        negatives += (double)group[0];
-        positives += (double)group[1];
-    }
-    if (positives == 0 || negatives == 0)
-        return NAN;
-    return twice_wins / (2 * positives * negatives);
-}
-
 double lcf_auc_keys(const uint64_t *keys, size_t n)
 {
     double positives = 0, negatives = 0, twice_wins = 0;

@@ -22,16 +22,6 @@
 double lcf_auc(const float *scores, const uint8_t *labels, size_t n, uint64_t *scratch);
 
 /*
- * AUC of rows that are sorted already, each counted weights[row] times (NULL: once). This is the
- * inner loop of the bootstrap: sort once, then O(n) for each replicate.
- *
- * shapes   order [n] of lcf_score_order; labels and weights [n], by row
- * returns  NaN when a class has no weight
- */
-double lcf_auc_sorted(const uint64_t *order, const uint8_t *labels, const uint32_t *weights,
-                      size_t n);
-
-/*
  * AUC of sorted keys that carry their labels: what a walk in order of score costs least with, as it
  * looks nothing up.
  *

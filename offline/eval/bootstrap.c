@@ -99,15 +99,6 @@ static void draw_users(lcf_rng *rng, uint8_t *weights, size_t stride, size_t use
     }
 }
 
-void lcf_bootstrap_draw_users(uint8_t *weights, size_t stride, size_t users_n, uint64_t seed,
-                              size_t replicate)
-{
-    lcf_rng rng;
-
-    lcf_rng_seed(&rng, seed, replicate);
-    draw_users(&rng, weights, stride, users_n);
-}
-
 static void draw_lane(const job *j, const block *b, size_t lane, size_t replicate)
 {
     const lcf_eval_table *t = j->table;

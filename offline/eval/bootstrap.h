@@ -66,13 +66,6 @@ lcf_status lcf_bootstrap_run(lcf_bootstrap *out, const lcf_eval_table *t, lcf_po
                              const lcf_bootstrap_options *options, lcf_err *err);
 void lcf_bootstrap_dispose(lcf_bootstrap *b);
 
-/*
- * Draws users_n users with replacement: how often each was drawn goes to weights[u * stride]. The
- * draws of replicate r of every bootstrap with that seed.
- */
-void lcf_bootstrap_draw_users(uint8_t *weights, size_t stride, size_t users_n, uint64_t seed,
-                              size_t replicate);
-
 /* Mean over the seeds of the rows as they are. */
 double lcf_bootstrap_point(const lcf_bootstrap *b, size_t arm, lcf_metric metric);
 

@@ -1,5 +1,7 @@
 /*
  * Brier score: the mean squared distance between probability and label.
+ *
+ * source   Brier 1950; schemas/report.md section 2
  */
 #ifndef LCF_OFFLINE_EVAL_BRIER_H
 #define LCF_OFFLINE_EVAL_BRIER_H
@@ -14,14 +16,5 @@ static inline double lcf_brier_row(float score, uint8_t label)
 
     return d * d;
 }
-
-/*
- * Mean of n rows.
- *
- * shapes   scores [n] probabilities; labels [n], 0 or not
- * returns  NaN when n is 0 or a score is NaN
- * source   Brier 1950; schemas/report.md section 2
- */
-double lcf_brier(const float *scores, const uint8_t *labels, size_t n);
 
 #endif

@@ -27,15 +27,6 @@ void lcf_calibration_add(lcf_calibration *c, const float *scores, const uint8_t 
     c->rows_n += n;
 }
 
-double lcf_calibration_ece(const lcf_calibration *c)
-{
-    double sum = 0;
-
-    for (size_t b = 0; b < LCF_CALIBRATION_BINS; b++)
-        sum += fabs(c->bins[b].score_sum - c->bins[b].positives);
-    return c->rows_n ? sum / (double)c->rows_n : NAN;
-}
-
 double lcf_calibration_accuracy(const lcf_calibration *c)
 {
     return c->rows_n ? (double)c->correct_n / (double)c->rows_n : NAN;

@@ -1,6 +1,7 @@
 /*
  * Calibration: whether rows scored p are positive with frequency p. A reliability table over ten
- * bins of equal width, the expected calibration error that follows from it, and accuracy.
+ * bins of equal width, accuracy and bias. (The expected calibration error that follows from the
+ * bins is one of the weighted measures: offline/eval/weighted.h.)
  */
 #ifndef LCF_OFFLINE_EVAL_CALIBRATION_H
 #define LCF_OFFLINE_EVAL_CALIBRATION_H
@@ -31,9 +32,6 @@ size_t lcf_calibration_bin_of(double score);
  */
 void lcf_calibration_add(lcf_calibration *c, const float *scores, const uint8_t *labels, size_t n);
 
-/* Sum over bins of (share of rows) * |mean score - share of positives|; NaN without rows.
- * source: Guo et al. 2017, equation 3. */
-double lcf_calibration_ece(const lcf_calibration *c);
 /* Share of rows on the right side of one half; NaN without rows. */
 double lcf_calibration_accuracy(const lcf_calibration *c);
 /* Mean score over share of positives, 1 when neither over- nor underestimating; NaN without

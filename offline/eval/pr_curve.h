@@ -13,7 +13,7 @@
 /*
  * Precision at the highest threshold that reaches each recall; at recall 0, at the highest
  * threshold that finds a positive. Nothing is interpolated: these are points of the curve whose
- * area is average precision (pr_auc.h), and rows of equal score share a threshold.
+ * area is average precision, and rows of equal score share a threshold.
  *
  * shapes   precision [LCF_PR_POINTS] out, all NaN without a positive; order [n] of
  *          lcf_score_order; labels [n], 0 or not, by row

@@ -245,21 +245,16 @@ lcf_status lcf_eval_table_align(lcf_eval_table *out, const lcf_predictions *a,
                                 lcf_err *err)
 {
     const lcf_predictions *const arms[LCF_ARMS] = {a, b};
+    const lcf_table_allow nothing = {false, false, false, false, false};
     lcf_status status;
 
     memset(out, 0, sizeof(*out));
+    if (!allow)
+        allow = &nothing;
     status = allow->unmatched ? fill_matched(out, arms, allow, err) : fill(out, arms, allow, err);
     if (status)
         lcf_eval_table_dispose(out);
     return status;
-}
-
-lcf_status lcf_eval_table_init(lcf_eval_table *out, const lcf_predictions *a,
-                               const lcf_predictions *b, lcf_err *err)
-{
-    const lcf_table_allow nothing = {false, false, false, false, false};
-
-    return lcf_eval_table_align(out, a, b, &nothing, err);
 }
 
 void lcf_eval_table_dispose(lcf_eval_table *t)

@@ -12,7 +12,6 @@
 #include "offline/eval/lanes.h"
 #include "offline/eval/log_loss.h"
 #include "offline/eval/normalised_entropy.h"
-#include "offline/eval/pr_auc.h"
 #include "offline/eval/score_order.h"
 #include "offline/eval/user_auc.h"
 

@@ -10,7 +10,6 @@
 #include "common/base/status.h"
 #include "common/base/str.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +22,5 @@ typedef enum lcf_code_form {
 /* "bits", "dotted" */
 const char *lcf_code_form_name(lcf_code_form form);
 void lcf_code_append(lcf_buf *out, const uint8_t *code, size_t bytes, lcf_code_form form);
-/* False when the text is no code of so many bytes in this form; lcf_code_append's alone are. */
-bool lcf_code_parse(uint8_t *code, size_t bytes, lcf_str text, lcf_code_form form);
 
 #endif

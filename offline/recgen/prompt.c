@@ -626,17 +626,3 @@ void lcf_prompt_chat(lcf_buf *system, lcf_buf *user, const lcf_prompt_options *o
     else
         lcf_prompt_explain(user, options, d, f);
 }
-
-void lcf_prompt_general(lcf_buf *out, const lcf_prompt_options *options, lcf_str instruction,
-                        lcf_str input)
-{
-    bool chat = options->dialect == LCF_DIALECT_LLAMA2;
-
-    lcf_buf_append_text(out, chat ? "[INST] " : "Instruction: ");
-    lcf_buf_append(out, instruction.data, instruction.len);
-    if (input.len) {
-        lcf_buf_append_char(out, '\n');
-        lcf_buf_append(out, input.data, input.len);
-    }
-    lcf_buf_append_text(out, chat ? " [/INST]" : "\nAnswer:");
-}

@@ -110,9 +110,6 @@ void lcf_prompt_explain(lcf_buf *out, const lcf_prompt_options *options, const l
  */
 void lcf_prompt_chat(lcf_buf *system, lcf_buf *user, const lcf_prompt_options *options,
                      const lcf_dataset *d, const lcf_facts *f);
-/* Appends a general instruction; `input` may be empty. */
-void lcf_prompt_general(lcf_buf *out, const lcf_prompt_options *options, lcf_str instruction,
-                        lcf_str input);
 /* " Yes" or " No" as it follows lcf_prompt_decide. */
 const char *lcf_prompt_answer(uint8_t label);
 /* Strings that stand in no good answer: the dialect's markers. NULL ends the list. */

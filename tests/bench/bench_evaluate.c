@@ -90,7 +90,7 @@ static lcf_status bootstrap_seconds(double *out, lcf_pool *pool, lcf_err *err)
     const lcf_predictions b = {NULL, ROWS, SEEDS, ROW, USER, LABEL, SEED, SCORES[1]};
     double seconds[3];
     lcf_eval_table t;
-    lcf_status status = lcf_eval_table_init(&t, &a, &b, err);
+    lcf_status status = lcf_eval_table_align(&t, &a, &b, NULL, err);
 
     if (status)
         return status;
@@ -203,7 +203,7 @@ static double bootstrap_many(double out[2], const many *m, size_t replicates_n, 
     double start = lcf_clock_s(), seconds;
 
     options.replicates_n = replicates_n;
-    if (lcf_eval_table_init(&t, &a, &b, NULL) || lcf_pool_create(&pool, threads, NULL) ||
+    if (lcf_eval_table_align(&t, &a, &b, NULL, NULL) || lcf_pool_create(&pool, threads, NULL) ||
         lcf_bootstrap_run(&result, &t, pool, &options, NULL))
         fail("no bootstrap");
     seconds = lcf_clock_s() - start;

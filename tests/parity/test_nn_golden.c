@@ -198,10 +198,11 @@ static lcf_tensor *net_forward(lcf_tensor **logits, lcf_tape *t, lcf_tensor **p)
     static const uint32_t bag_offsets[4] = {0, 2, 2, 5};
     static const float mask[6] = {1, 1, 0, 1, 0, 1}, labels[3] = {1, 0, 1},
                        weights[3] = {1, .5f, 2};
-    const size_t pairs[2] = {3, 2}, cube[3] = {3, 2, 4};
+    const size_t pairs[2] = {3, 2}, cube[3] = {3, 2, 4}, masks[2] = {6, 1};
     lcf_tensor *history, *attention, *parts[2], *x, *h, *bce, *rec;
 
-    history = lcf_op_mask_rows(t, lcf_op_gather(t, p[TABLE], ids, 6), mask, 6);
+    history =
+        lcf_op_scale_rows(t, lcf_op_gather(t, p[TABLE], ids, 6), lcf_tape_input(t, mask, masks, 2));
     attention = lcf_op_sigmoid(t, lcf_op_linear(t, history, p[ATT_W], p[ATT_B]));
     parts[0] = lcf_op_weighted_sum(t, lcf_op_reshape(t, history, cube, 3),
                                    lcf_op_reshape(t, attention, pairs, 2));

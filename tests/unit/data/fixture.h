@@ -37,4 +37,14 @@ lcf_status lcf_fixture_write_log(const char *dir, const lcf_fixture_options *opt
 lcf_status lcf_fixture_write_dataset(const char *dir, const lcf_fixture_options *options,
                                      lcf_err *err);
 
+/* Bits in which two codes of so many bytes differ: what Hamming kernels are held against. */
+static inline size_t lcf_fixture_bits_apart(const uint8_t *a, const uint8_t *b, size_t bytes)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < 8 * bytes; i++)
+        n += (size_t)((a[i / 8] ^ b[i / 8]) >> i % 8 & 1);
+    return n;
+}
+
 #endif

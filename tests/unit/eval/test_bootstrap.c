@@ -7,17 +7,15 @@
 #include "common/base/rng.h"
 #include "offline/eval/auc.h"
 #include "offline/eval/bootstrap.h"
-#include "offline/eval/brier.h"
-#include "offline/eval/calibration.h"
 #include "offline/eval/log_loss.h"
 #include "offline/eval/normalised_entropy.h"
-#include "offline/eval/pr_auc.h"
 #include "offline/eval/score_order.h"
 #include "offline/eval/self_test.h"
 #include "offline/eval/stats.h"
 #include "offline/eval/table.h"
 #include "offline/eval/user_auc.h"
 #include "offline/eval/weighted.h"
+#include "tests/unit/eval/definitions.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -115,7 +113,7 @@ static void point_is_the_measure(void **state)
 
     (void)state;
     simulate(1, 60, 10, 3, 1.5);
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
     assert_int_equal(t.users_n, 60);
     b = bootstrap(&t, 1, 1, false);
     for (size_t a = 0; a < LCF_ARMS; a++)
@@ -159,12 +157,12 @@ static void by_copying(double *out, const float *scores, const uint32_t *users, 
     lcf_score_order(keys, copy, k, keys + k);
     lcf_calibration_add(&calibration, copy, labels, k);
     assert_int_equal(lcf_user_auc_compute(&means, NULL, copy, labels, of, k, 16 * n, NULL), LCF_OK);
-    out[LCF_METRIC_AUC] = lcf_auc_sorted(keys, labels, NULL, k);
-    out[LCF_METRIC_PR_AUC] = lcf_pr_auc_sorted(keys, labels, k);
+    out[LCF_METRIC_AUC] = auc_of_order(keys, labels, NULL, k);
+    out[LCF_METRIC_PR_AUC] = pr_auc_of_order(keys, labels, k);
     out[LCF_METRIC_LOGLOSS] = lcf_log_loss(copy, labels, k);
     out[LCF_METRIC_NE] = lcf_normalised_entropy(out[LCF_METRIC_LOGLOSS], positives, (double)k);
-    out[LCF_METRIC_BRIER] = lcf_brier(copy, labels, k);
-    out[LCF_METRIC_ECE] = lcf_calibration_ece(&calibration);
+    out[LCF_METRIC_BRIER] = brier_of(copy, labels, k);
+    out[LCF_METRIC_ECE] = ece_of(&calibration);
     out[LCF_METRIC_UAUC] = means.uauc;
     out[LCF_METRIC_GAUC_IMPRESSIONS] = means.gauc_impressions;
     out[LCF_METRIC_GAUC_POSITIVES] = means.gauc_positives;
@@ -220,7 +218,7 @@ static void same_at_any_thread_count(void **state)
 
     (void)state;
     simulate(2, 40, 6, 2, 1);
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
     one = bootstrap(&t, 1, 150, false);
     three = bootstrap(&t, 3, 150, false);
     assert_memory_equal(one.values, three.values, values_bytes(&one));
@@ -251,8 +249,8 @@ static void clusters_are_users(void **state)
     for (size_t a = 0; a < LCF_ARMS; a++)
         copy.arms[a] = (lcf_predictions){NULL,      N * COPIES, 1,       copy.row,
                                          copy.user, copy.label, F.seeds, copy.scores[a]};
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
-    assert_int_equal(lcf_eval_table_init(&t5, &copy.arms[0], &copy.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t5, &copy.arms[0], &copy.arms[1], NULL, NULL), LCF_OK);
     b = bootstrap(&t, 1, 200, false);
     b5 = bootstrap(&t5, 1, 200, false);
     for (size_t r = 0; r < 200; r++)
@@ -278,7 +276,7 @@ static size_t told_apart(size_t pairs, size_t users, double skill_b, lcf_metric 
         lcf_bootstrap b;
         lcf_interval interval;
         simulate(1000 + k, users, 4, 1, skill_b);
-        assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+        assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
         b = bootstrap(&t, 1, REPLICATES, false);
         lifts(values, &b, metric);
         interval = lcf_stats_interval(values, REPLICATES, 0.95);
@@ -307,7 +305,7 @@ static void self_test_rejects_one_in_twenty(void **state)
 
     (void)state;
     simulate(21, 300, 2, 1, 1.3);
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
     assert_int_equal(lcf_pool_create(&pool, 1, NULL), LCF_OK);
     assert_int_equal(lcf_self_test_run(&result, &t, pool, 1000, 900, 2, NULL, NULL), LCF_OK);
     assert_int_equal(result.resamples_n, 1000);
@@ -339,7 +337,7 @@ static void seeds_enter_as_a_factor(void **state)
     simulate(4, 60, 10, 3, 1);
     for (size_t i = 0; i < 600; i++)
         F.scores[1][i] = 1 - F.scores[1][i];
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
     assert_true(t.seeds_paired);
     b = bootstrap(&t, 2, 400, false);
     lifts(drawn, &b, LCF_METRIC_AUC);
@@ -366,7 +364,7 @@ static void seeds_may_differ(void **state)
     simulate(8, 60, 10, 3, 1);
     F.arms[0].seeds_n = 2;
     F.arms[1].seeds = other;
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
     assert_false(t.seeds_paired);
     b = bootstrap(&t, 2, 300, false);
     assert_int_equal(b.seeds_n[0], 2);
@@ -386,7 +384,7 @@ static void expect_refused(const char *what)
     lcf_eval_table t;
     lcf_err err = LCF_ERR_INIT;
 
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], &err), LCF_EFORMAT);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, &err), LCF_EFORMAT);
     if (!strstr(err.text, what))
         fail_msg("'%s' does not say '%s'", err.text, what);
 }
@@ -438,7 +436,7 @@ static void slices_keep_rows_and_renumber_users(void **state)
     simulate(6, 10, 4, 2, 1);
     for (size_t i = 0; i < 40; i++)
         slice[i] = (uint8_t)(i / 4 % 2); /* users 1, 3, 5, 7, 9 */
-    assert_int_equal(lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL), LCF_OK);
     assert_int_equal(lcf_eval_table_select(&part, &t, slice, 1, NULL), LCF_OK);
     assert_int_equal(part.rows_n, 20);
     assert_int_equal(part.users_n, 5);
@@ -454,7 +452,7 @@ static lcf_status compare_once(lcf_pool *pool)
     lcf_bootstrap_options options = LCF_BOOTSTRAP_OPTIONS_INIT;
     lcf_eval_table t;
     lcf_bootstrap b;
-    lcf_status status = lcf_eval_table_init(&t, &F.arms[0], &F.arms[1], NULL);
+    lcf_status status = lcf_eval_table_align(&t, &F.arms[0], &F.arms[1], NULL, NULL);
 
     options.replicates_n = 3;
     if (status)

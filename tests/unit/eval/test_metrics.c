@@ -4,17 +4,15 @@
  */
 #include "common/base/mem.h"
 #include "offline/eval/auc.h"
-#include "offline/eval/brier.h"
-#include "offline/eval/calibration.h"
 #include "offline/eval/calibration_fit.h"
 #include "offline/eval/log_loss.h"
 #include "offline/eval/normalised_entropy.h"
-#include "offline/eval/pr_auc.h"
 #include "offline/eval/rela_impr.h"
 #include "offline/eval/roc.h"
 #include "offline/eval/score_order.h"
 #include "offline/eval/stats.h"
 #include "offline/eval/user_auc.h"
+#include "tests/unit/eval/definitions.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -60,8 +58,8 @@ static void golden_auc(void **state)
         const golden_case *c = &GOLDEN_CASES[k];
         near(c->name, "AUC", lcf_auc(c->scores, c->labels, c->n, keys), c->auc);
         lcf_score_order(keys, c->scores, c->n, keys + 256);
-        near(c->name, "AUC of an order", lcf_auc_sorted(keys, c->labels, NULL, c->n), c->auc);
-        near(c->name, "weighted AUC", lcf_auc_sorted(keys, c->labels, c->weights, c->n),
+        near(c->name, "AUC of an order", auc_of_order(keys, c->labels, NULL, c->n), c->auc);
+        near(c->name, "weighted AUC", auc_of_order(keys, c->labels, c->weights, c->n),
              c->auc_weighted);
     }
 }
@@ -84,7 +82,7 @@ static void golden_probabilities(void **state)
         double positives = 0;
         for (size_t i = 0; i < c->n; i++)
             positives += c->labels[i];
-        near(c->name, "Brier score", lcf_brier(c->scores, c->labels, c->n), c->brier);
+        near(c->name, "Brier score", brier_of(c->scores, c->labels, c->n), c->brier);
         near(c->name, "normalised entropy",
              lcf_normalised_entropy(lcf_log_loss(c->scores, c->labels, c->n), positives,
                                     (double)c->n),
@@ -102,7 +100,7 @@ static void golden_pr_auc(void **state)
     for (size_t k = 0; k < CASES_N; k++) {
         const golden_case *c = &GOLDEN_CASES[k];
         lcf_score_order(keys, c->scores, c->n, keys + 256);
-        near(c->name, "PR-AUC", lcf_pr_auc_sorted(keys, c->labels, c->n), c->pr_auc);
+        near(c->name, "PR-AUC", pr_auc_of_order(keys, c->labels, c->n), c->pr_auc);
     }
 }
 
@@ -147,7 +145,7 @@ static void golden_calibration(void **state)
         lcf_calibration got = {0};
         lcf_calibration_add(&got, c->scores, c->labels, c->n / 2); /* in two parts, as seeds are */
         lcf_calibration_add(&got, c->scores + c->n / 2, c->labels + c->n / 2, c->n - c->n / 2);
-        near(c->name, "ECE", lcf_calibration_ece(&got), c->ece);
+        near(c->name, "ECE", ece_of(&got), c->ece);
         near(c->name, "accuracy", lcf_calibration_accuracy(&got), c->accuracy);
         near(c->name, "bias", lcf_calibration_bias(&got), c->bias);
     }

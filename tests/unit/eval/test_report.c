@@ -360,7 +360,7 @@ static lcf_eval_table make_table(void)
     for (size_t a = 0; a < LCF_ARMS; a++)
         arms[a] =
             (lcf_predictions){NULL, ROWS, SEEDS, r.row, r.user, r.label, r.seeds, r.scores[a]};
-    assert_int_equal(lcf_eval_table_init(&t, &arms[0], &arms[1], NULL), LCF_OK);
+    assert_int_equal(lcf_eval_table_align(&t, &arms[0], &arms[1], NULL, NULL), LCF_OK);
     return t;
 }
 

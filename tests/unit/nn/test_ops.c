@@ -442,24 +442,12 @@ static double naive_segment_sum(lcf_tensor **in, size_t i)
     return sum;
 }
 
-static const float row_mask[6] = {1, 0, 1, 1, 0, 0};
-
-static lcf_tensor *build_mask(lcf_tape *t, lcf_tensor **in)
-{
-    return lcf_op_mask_rows(t, in[0], row_mask, 6);
-}
-static double naive_mask(lcf_tensor **in, size_t i)
-{
-    return (double)in[0]->data[i] * row_mask[i / 4];
-}
-
 static void test_rows(void **state)
 {
     (void)state;
     check(
         &(op_case){build_weighted_sum, naive_weighted_sum, NULL, 2, {SHAPE(3, 4, 6), SHAPE(3, 4)}});
     check(&(op_case){build_segment_sum, naive_segment_sum, NULL, 2, {SHAPE(7, 6), SHAPE(7)}});
-    check(&(op_case){build_mask, naive_mask, NULL, 1, {SHAPE(2, 3, 4)}});
 }
 
 static lcf_tensor *build_rmsnorm(lcf_tape *t, lcf_tensor **in)
@@ -728,7 +716,7 @@ static lcf_tensor *build_many(lcf_tape *t, lcf_tensor **in)
     parts[0] = x;
     parts[1] = lcf_op_reshape(t, heads, flat, 2);
     parts[0] = lcf_op_swiglu(t, lcf_op_concat(t, parts, 2));
-    parts[1] = lcf_op_mask_rows(t, lcf_op_relu(t, lcf_op_tanh(t, x)), row_mask, 6);
+    parts[1] = lcf_op_relu(t, lcf_op_tanh(t, x));
     return lcf_op_cross_entropy(t, lcf_op_concat(t, parts, 2), few_targets, 4.0f);
 }
 

@@ -2,6 +2,7 @@
  * together is refused. */
 #include "common/base/rng.h"
 #include "common/store/examples_codes.h"
+#include "tests/unit/data/fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,12 +66,13 @@ static double score_of(const world *w, const lcf_example_query *q, uint32_t item
     double score = 0;
 
     if (q->user)
-        score +=
-            .5 -
-            (double)lcf_codes_distance(u + q->user * bytes, u + w->user[i] * bytes, bytes) / bits;
+        score += .5 - (double)lcf_fixture_bits_apart(u + q->user * bytes, u + w->user[i] * bytes,
+                                                     bytes) /
+                          bits;
     if (item)
         score +=
-            .5 - (double)lcf_codes_distance(t + item * bytes, t + w->item[i] * bytes, bytes) / bits;
+            .5 -
+            (double)lcf_fixture_bits_apart(t + item * bytes, t + w->item[i] * bytes, bytes) / bits;
     return score;
 }
 
