@@ -97,14 +97,14 @@ static void make(made *m, uint64_t number)
 
 typedef enum use { WRITE, READ, READ_SNAPSHOT } use;
 
-static lcf_cot_store *open_store(use use)
+static lcf_cot_store *open_store(use how)
 {
     lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
     lcf_cot_store *s;
     lcf_err err = LCF_ERR_INIT;
 
-    options.write = use == WRITE;
-    options.immutable = use == READ_SNAPSHOT;
+    options.write = how == WRITE;
+    options.immutable = how == READ_SNAPSHOT;
     check(lcf_cot_store_open(&s, FOLDER, &options, &err), &err);
     return s;
 }
@@ -138,10 +138,10 @@ static void bench_put(uint64_t n, size_t batch_n)
     free(batch);
 }
 
-static void bench_get(uint64_t n, use use, const char *name)
+static void bench_get(uint64_t n, use how, const char *name)
 {
     double *us = need(lcf_alloc(GETS, sizeof(*us)));
-    lcf_cot_store *s = open_store(use);
+    lcf_cot_store *s = open_store(how);
     lcf_err err = LCF_ERR_INIT;
     lcf_rng rng;
 
