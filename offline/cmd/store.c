@@ -8,6 +8,8 @@
 #include "common/base/options.h"
 #include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
+#include "offline/data/byte_stream.h"
+#include "offline/data/zst_out.h"
 #include "offline/recgen/generate.h"
 
 #include <jansson.h>
@@ -34,9 +36,11 @@ static const char DOC[] =
     "\v"
     "  stats        counts, sizes, records per reason of rejection, as JSON\n"
     "  get KEY      one record, as JSON; KEY is 32 hexadecimal digits\n"
-    "  export       all records as JSON lines in key order: equal stores give equal lines\n"
+    "  export       all records as JSON lines in key order: equal stores give equal lines; "
+    "compressed where --out ends in .zst\n"
     "  list         records by --user, --from and --until as JSON lines, in the order of time\n"
-    "  import FILE  adds exported records (- is stdin); those there already stay as they are\n"
+    "  import FILE  adds exported records, compressed or not (- is stdin); those there already "
+    "stay as they are\n"
     "  merge DIR... adds the records of other stores, such as shards; conflicts are named, and "
     "fail the run once all else is merged\n"
     "  verify       reads every record and names each damaged one: checksums, dictionaries, and "
@@ -53,8 +57,8 @@ static const char DOC[] =
     "Examples:\n"
     "  llmcf store stats --cot cot\n"
     "  llmcf store export --cot cot --sample 10 | jq -r '.score, .text'\n"
-    "  llmcf store export --cot cot | zstd >cot.jsonl.zst\n"
-    "  zstd -dc cot.jsonl.zst | llmcf store import - --cot copy\n"
+    "  llmcf store export --cot cot --out cot.jsonl.zst\n"
+    "  llmcf store import cot.jsonl.zst --cot copy\n"
     "  llmcf store merge cot/shard-*-of-8 --cot cot\n"
     "  llmcf store gc --keep-days 180 --cot cot";
 
@@ -155,25 +159,42 @@ static lcf_status run_get(const arguments *a, lcf_err *err)
     return status;
 }
 
+static bool named_zst(const char *path)
+{
+    const size_t n = strlen(path);
+
+    return n > 4 && !strcmp(path + n - 4, ".zst");
+}
+
+static lcf_status export_to(FILE *to, uint64_t *n, const arguments *a, lcf_err *err)
+{
+    FILE *compressed;
+    lcf_status status;
+
+    if (!a->out || !named_zst(a->out))
+        return lcf_cot_export(to, n, a->cot, a->sample, a->seed, err);
+    status = lcf_zst_out_open(&compressed, to, err);
+    if (status)
+        return status;
+    status = lcf_cot_export(compressed, n, a->cot, a->sample, a->seed, err);
+    if (fclose(compressed) && !status)
+        status = LCF_FAIL_ERRNO(err, "cannot write %s", a->out);
+    return status;
+}
+
 static lcf_status run_export(const arguments *a, lcf_err *err)
 {
     uint64_t n = 0;
     lcf_out *out = NULL;
-    lcf_status status;
+    lcf_status status = a->out ? lcf_out_open(&out, a->out, err) : LCF_OK;
 
-    if (!a->out) {
-        status = lcf_cot_export(stdout, &n, a->cot, a->sample, a->seed, err);
-        goto done;
-    }
-    status = lcf_out_open(&out, a->out, err);
     if (!status)
-        status = lcf_cot_export(lcf_out_stream(out), &n, a->cot, a->sample, a->seed, err);
-    if (!status) {
+        status = export_to(out ? lcf_out_stream(out) : stdout, &n, a, err);
+    if (!status && out) {
         status = lcf_out_commit(out, err);
         out = NULL;
     }
     lcf_out_abandon(out);
-done:
     if (!status)
         fprintf(stderr, "%llu records\n", (unsigned long long)n);
     return status;
@@ -351,20 +372,28 @@ static lcf_status summarise(const lcf_cot_merge_counts *counts, lcf_err *err)
 static lcf_status run_import(const arguments *a, lcf_err *err)
 {
     const bool standard = !strcmp(a->operand, "-");
-    FILE *in = standard ? stdin : fopen(a->operand, "rb");
+    lcf_byte_stream *bytes;
     lcf_cot_merge_counts counts = {0, 0, 0};
     lcf_cot_store *store = NULL;
-    lcf_status status;
+    lcf_err why = LCF_ERR_INIT; /* of what is read */
+    FILE *in = NULL;
+    lcf_status status = lcf_byte_stream_open(&bytes, standard ? "/dev/stdin" : a->operand, err);
 
-    if (!in)
-        return LCF_FAIL_ERRNO(err, "cannot open %s", a->operand);
-    status = open_store(&store, a, true, err);
+    if (!status && !(in = lcf_byte_stream_file(bytes, &why)))
+        status = LCF_FAIL(err, LCF_ENOMEM, "lines of %s", a->operand);
+    if (!status)
+        status = open_store(&store, a, true, err);
     if (!status)
         status = lcf_cot_import(&counts, store, in, standard ? "stdin" : a->operand, name_conflict,
                                 NULL, err);
+    if (why.status) {
+        *err = why;
+        status = why.status;
+    }
     lcf_cot_store_close(store);
-    if (!standard)
+    if (in)
         fclose(in);
+    lcf_byte_stream_close(bytes);
     return status ? status : summarise(&counts, err);
 }
 
@@ -439,7 +468,8 @@ static lcf_status parse_action(void *field, const char *text, lcf_err *err)
 
 static const lcf_option OPTIONS[] = {
     {"cot", "DIR", "The store that `llmcf generate` fills", 1, LCF_OPT_TEXT(cot)},
-    {"out", "FILE", "export: where to (default: stdout)", 2, LCF_OPT_TEXT(out)},
+    {"out", "FILE", "export: where to (default: stdout); compressed where it ends in .zst", 2,
+     LCF_OPT_TEXT(out)},
     {"sample", "N", "export: N records chosen by hash (default: all, in key order)", 2,
      LCF_OPT_WHOLE(sample, 1, INT32_MAX)},
     LCF_ROW_SEED(2, "Of --sample (default 1)", seed),

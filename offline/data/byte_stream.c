@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <zstd.h>
 
 #define BUFFER_BYTES ((size_t)1 << 17)
@@ -23,6 +24,7 @@ struct lcf_byte_stream {
     size_t expected; /* of ZSTD_decompressStream: 0 at the end of a frame */
     bool file_ended;
     size_t at, bytes_n; /* what is left of `buffer` */
+    lcf_err *why;       /* of who reads it as a FILE */
     unsigned char buffer[BUFFER_BYTES];
 };
 
@@ -130,4 +132,23 @@ lcf_status lcf_byte_stream_read(size_t *got, lcf_byte_stream *s, void *out, size
         status = LCF_FAIL(err, LCF_EFORMAT, "%s: cut off within a frame", s->path);
     *got = filled;
     return status;
+}
+
+static ssize_t read_from(void *cookie, char *out, size_t n)
+{
+    lcf_byte_stream *s = cookie;
+    size_t got;
+
+    if (!lcf_byte_stream_read(&got, s, out, n, s->why))
+        return (ssize_t)got;
+    errno = EIO;
+    return -1;
+}
+
+FILE *lcf_byte_stream_file(lcf_byte_stream *s, lcf_err *why)
+{
+    const cookie_io_functions_t calls = {.read = read_from};
+
+    s->why = why;
+    return fopencookie(s, "r", calls);
 }

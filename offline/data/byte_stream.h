@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 typedef struct lcf_byte_stream lcf_byte_stream;
 
@@ -22,5 +23,8 @@ void lcf_byte_stream_close(lcf_byte_stream *s); /* NULL is fine */
  * errors   EIO; EFORMAT what is compressed is damaged or cut off
  */
 lcf_status lcf_byte_stream_read(size_t *got, lcf_byte_stream *s, void *out, size_t n, lcf_err *err);
+/* The same as a FILE to read from, which is closed before the stream; NULL: out of memory. Where
+ * reading fails *why says what is wrong. */
+FILE *lcf_byte_stream_file(lcf_byte_stream *s, lcf_err *why);
 
 #endif

@@ -47,6 +47,14 @@ expect 0 "records saved" "$LLMCF" store repair --cot torn
 expect 0 "$records records added, 0 were there" "$LLMCF" store import a.jsonl --cot copy
 expect 0 "0 records added, $records were there" "$LLMCF" store import - --cot copy <a.jsonl
 [ "$("$LLMCF" store stats --cot copy | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the copy differs"
+expect 0 "$records records" "$LLMCF" store export --cot cot --out a.jsonl.zst
+[ $((3 * $(stat -c %s a.jsonl.zst))) -lt "$(stat -c %s a.jsonl)" ] || fail "a.jsonl.zst is not small"
+expect 0 "0 records added, $records were there" "$LLMCF" store import a.jsonl.zst --cot copy
+expect 0 "0 records added, $records were there" "$LLMCF" store import - --cot copy <a.jsonl.zst
+head -c $(($(stat -c %s a.jsonl.zst) / 2)) a.jsonl.zst >cut.jsonl.zst
+expect 1 "cut.jsonl.zst: cut off within a frame" "$LLMCF" store import cut.jsonl.zst --cot cut
+printf X | dd of=a.jsonl.zst bs=1 seek=$(($(stat -c %s a.jsonl.zst) / 2)) conv=notrunc 2>stderr
+expect 1 "a.jsonl.zst: damaged" "$LLMCF" store import a.jsonl.zst --cot copy
 expect 0 "records added" "$LLMCF" store merge cot --cot torn
 [ "$("$LLMCF" store stats --cot torn | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the mended store differs"
 expect 0 "bytes, before" "$LLMCF" store compact --cot copy
