@@ -432,43 +432,73 @@ static void open_earlier(earlier *b, const char *dir, const lcf_examples *e)
         b->dir = dir;
 }
 
-/* Whether the earlier rows are the first ones now, and did not grow by half since they were made.
- */
-static bool can_grow(const earlier *b, unsigned label, const lcf_label_index *index,
-                     const float *vectors, size_t dim)
-{
-    const lcf_label_index *before = b->dir ? b->e.faiss[label] : NULL;
-    float *rows;
-    bool same;
+/* What has become of an earlier index's rows: those that are still there are the first ones now, in
+ * their order. */
+typedef struct growth {
+    uint32_t *gone; /* [before->n] room */
+    size_t gone_n, kept_n;
+} growth;
 
-    if (!before || before->n < LCF_FAISS_ROWS_MIN || before->n > index->n ||
-        index->n > b->e.built[label] + b->e.built[label] / 2)
-        return false;
-    rows = lcf_label_index_vectors(before, &b->e);
-    same = rows && !memcmp(rows, vectors, before->n * 2 * dim * sizeof(float));
+static lcf_status compare_rows(growth *g, const earlier *b, const lcf_label_index *before,
+                               const float *vectors, size_t n, lcf_err *err)
+{
+    const size_t width = 2 * b->e.text_dim;
+    float *rows = lcf_label_index_vectors(before, &b->e);
+
+    g->gone = lcf_alloc(before->n + 1, sizeof(*g->gone));
+    if (!rows || !g->gone) {
+        free(rows);
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu earlier rows", before->n);
+    }
+    for (size_t i = 0; i < before->n; i++)
+        if (g->kept_n < n &&
+            !memcmp(rows + i * width, vectors + g->kept_n * width, width * sizeof(float)))
+            g->kept_n++;
+        else
+            g->gone[g->gone_n++] = (uint32_t)i;
     free(rows);
-    return same;
+    return LCF_OK;
+}
+
+/* Whether what came and went is little beside the rows that the index was made of. */
+static bool can_grow(const growth *g, const lcf_examples *e, size_t built, size_t n)
+{
+    return g->kept_n >= LCF_FAISS_ROWS_MIN && n <= built + built / 2 &&
+           g->kept_n >= built - built / 4 && (!g->gone_n || lcf_faiss_can_remove(e->kind));
+}
+
+static lcf_status grow(lcf_label_index *index, const lcf_examples *e, unsigned label,
+                       const float *vectors, const earlier *b, const growth *g, lcf_err *err)
+{
+    const size_t dim = 2 * e->text_dim;
+    char *path = index_path(b->dir, label);
+    const lcf_label_index *before = b->e.faiss[label];
+    lcf_status status =
+        path ? lcf_faiss_grow(&index->faiss, e->kind, path, before->n, g->gone, g->gone_n,
+                              vectors + g->kept_n * dim, index->n - g->kept_n, dim, err)
+             : LCF_FAIL(err, LCF_ENOMEM, "path in %s", b->dir);
+
+    free(path);
+    return status;
 }
 
 static lcf_status grow_or_make(lcf_label_index *index, lcf_examples *e, size_t *grown_n,
                                unsigned label, const float *vectors, const earlier *b, lcf_err *err)
 {
-    const size_t dim = 2 * e->text_dim;
     const lcf_label_index *before = b && b->dir ? b->e.faiss[label] : NULL;
-    char *path = NULL;
-    lcf_status status;
+    const bool looks = before && before->n >= LCF_FAISS_ROWS_MIN;
+    growth g = {NULL, 0, 0};
+    lcf_status status = looks ? compare_rows(&g, b, before, vectors, index->n, err) : LCF_OK;
 
-    if (!b || !can_grow(b, label, index, vectors, e->text_dim)) {
+    if (!status && looks && can_grow(&g, e, b->e.built[label], index->n)) {
+        status = grow(index, e, label, vectors, b, &g, err);
+        e->built[label] = b->e.built[label];
+        *grown_n += index->n - g.kept_n + g.gone_n;
+    } else if (!status) {
+        status = lcf_faiss_create(&index->faiss, e->kind, vectors, index->n, 2 * e->text_dim, err);
         e->built[label] = (uint32_t)index->n;
-        return lcf_faiss_create(&index->faiss, e->kind, vectors, index->n, dim, err);
     }
-    path = index_path(b->dir, label);
-    status = path ? lcf_faiss_grow(&index->faiss, e->kind, path, vectors + before->n * dim,
-                                   index->n - before->n, dim, before->n, err)
-                  : LCF_FAIL(err, LCF_ENOMEM, "path in %s", b->dir);
-    e->built[label] = b->e.built[label];
-    *grown_n += index->n - before->n;
-    free(path);
+    free(g.gone);
     return status;
 }
 

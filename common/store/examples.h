@@ -78,12 +78,13 @@ void lcf_examples_close(lcf_examples *e);
 /* Writes examples.lcf and flat FAISS indices into `dir`; `e` needs no faiss fields. */
 lcf_status lcf_examples_save(const char *dir, const lcf_examples *e, lcf_err *err);
 
-/* What a sample of the examples' own rows finds through an index, K = 4 balanced. */
+/* What a sample of queries finds through an index, K = 4 balanced: half are examples' own rows,
+ * half have the target of another one, as the candidates of a request. */
 typedef struct lcf_examples_recall {
     uint32_t setting; /* the first that finds LCF_EXAMPLES_RECALL of what the definition finds, or
                          the largest there is */
     uint32_t queries_n;
-    double recall;
+    double recall;   /* of the half that finds less */
     double query_us; /* mean of the search at that setting, on one thread */
 } lcf_examples_recall;
 #define LCF_EXAMPLES_RECALL 0.99
@@ -93,10 +94,11 @@ typedef struct lcf_examples_recall {
  * without a measurement.
  *
  * before (NULL: none): a folder of earlier examples, whose indices are grown by the rows that are
- * new instead of made from nothing. That is done where the earlier rows of a label are all still
- * there and come first, where they have not grown by half since they were last made from nothing,
- * and as long as the grown indices need be searched no farther than the earlier. *grown_n: rows
- * added so; 0 when all was made from nothing.
+ * new and, but for hnsw, lose those that have gone, instead of being made from nothing. That is
+ * done where the other earlier rows of a label come first, in their order, as long as no quarter of
+ * those that it was last made of has gone, and it has not grown by half since; and as long as the
+ * indices need be searched no farther than the earlier. *grown_n: rows added or taken out so; 0
+ * when all was made from nothing.
  */
 lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, size_t *grown_n, const char *dir,
                                   const lcf_examples *e, lcf_faiss_kind kind, const char *before,

@@ -13,6 +13,7 @@
 #include <faiss/impl/IDSelector.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
+#include <faiss/invlists/InvertedLists.h>
 #include <faiss/invlists/OnDiskInvertedLists.h>
 #include <faiss/utils/distances.h>
 #include <memory>
@@ -207,8 +208,33 @@ lcf_status lcf_faiss_load(lcf_faiss **out, lcf_faiss_kind kind, const char *path
     });
 }
 
-lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path, const float *rows,
-                          size_t n, size_t dim, size_t n_before, lcf_err *err)
+bool lcf_faiss_can_remove(lcf_faiss_kind kind)
+{
+    return kind != LCF_FAISS_HNSW;
+}
+
+// The rows of a list keep the numbers that they had: each goes down by those gone before it.
+static void close_up(faiss::IndexIVF &ivf, const std::vector<int64_t> &gone)
+{
+    auto &lists = dynamic_cast<faiss::ArrayInvertedLists &>(*ivf.invlists);
+
+    for (auto &ids : lists.ids)
+        for (auto &id : ids)
+            id -= std::lower_bound(gone.begin(), gone.end(), id) - gone.begin();
+}
+
+static void remove(faiss::Index &index, const uint32_t *gone, size_t gone_n)
+{
+    const std::vector<int64_t> ids(gone, gone + gone_n);
+
+    index.remove_ids(faiss::IDSelectorBatch(ids.size(), ids.data()));
+    if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(&index))
+        close_up(*ivf, ids);
+}
+
+lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path, size_t n_before,
+                          const uint32_t *gone, size_t gone_n, const float *rows, size_t n,
+                          size_t dim, lcf_err *err)
 {
     *out = nullptr;
     return guarded(err, [&] {
@@ -218,6 +244,8 @@ lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path
             return other_kind(path, n_before, dim, err);
         if (auto *hnsw = dynamic_cast<faiss::IndexHNSWFlat *>(index.get()))
             hnsw->hnsw.efConstruction = BEAM;
+        if (gone_n)
+            remove(*index, gone, gone_n);
         if (n)
             index->add(static_cast<int64_t>(n), rows);
         *out = wrapped(std::move(index));

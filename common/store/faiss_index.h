@@ -9,6 +9,7 @@
 #ifndef LCF_COMMON_STORE_FAISS_INDEX_H
 #define LCF_COMMON_STORE_FAISS_INDEX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,10 +40,18 @@ lcf_status lcf_faiss_serialize(uint8_t **out, size_t *out_bytes, const lcf_faiss
 /* The file must be trusted: its hash was checked. errors: EFORMAT of another kind or shape */
 lcf_status lcf_faiss_load(lcf_faiss **out, lcf_faiss_kind kind, const char *path, size_t n,
                           size_t dim, lcf_err *err);
-/* The index of that file with further rows behind its own; nothing is trained anew. errors: as load
+/* Whether lcf_faiss_grow can take rows out: FAISS cannot take them out of a graph. */
+bool lcf_faiss_can_remove(lcf_faiss_kind kind);
+/*
+ * The index of that file without some of its rows, the others closing up in their order, and with
+ * further rows behind them; nothing is trained anew.
+ *
+ * shapes   rows [n, dim], added; gone [gone_n], rising, each < n_before
+ * errors   as load
  */
-lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path, const float *rows,
-                          size_t n, size_t dim, size_t n_before, lcf_err *err);
+lcf_status lcf_faiss_grow(lcf_faiss **out, lcf_faiss_kind kind, const char *path, size_t n_before,
+                          const uint32_t *gone, size_t gone_n, const float *rows, size_t n,
+                          size_t dim, lcf_err *err);
 /* How far a search goes: the beam of HNSW, the cells of IVF; nothing for the others. */
 void lcf_faiss_set(lcf_faiss *index, size_t setting);
 

@@ -28,7 +28,9 @@ static const lcf_option OPTIONS[] = {
      2,
      LCF_OPT_CHOICE(index.kind, {"flat", LCF_FAISS_FLAT}, {"hnsw", LCF_FAISS_HNSW},
                     {"ivf", LCF_FAISS_IVF}, {"sq8", LCF_FAISS_SQ8})},
-    {"reuse", NULL, "Indices that are not flat are grown by what is new, while their recall stays",
+    {"reuse", NULL,
+     "Indices that are not flat are grown by what is new, and lose what has gone, while their "
+     "recall stays",
      2, LCF_OPT_FLAG(index.reuse)},
     LCF_ROW_FORCE(2, "examples are", index.force),
     LCF_ROW_JSON(2, "the counts as JSON on stdout"),
@@ -49,10 +51,9 @@ static const char DOC[] =
     "choosing one: requests are answered from lists of neighbours, which are exact, and hundreds "
     "of "
     "rows at a time by one matrix product, which is fast.\n\n"
-    "With --reuse such an index is grown where the earlier rows of a label all come first, unless "
-    "it "
-    "has grown by half since it was made from nothing or would have to be searched farther than "
-    "before: then it is made anew, as without --reuse.\n\n"
+    "With --reuse such an index is grown by new rows and, but for hnsw, loses those that have "
+    "gone, unless too much came or went since it was made from nothing, or it would have to be "
+    "searched farther than before: then it is made anew, as without --reuse.\n\n"
     "Writes DIR/examples.lcf, faiss-0.index and faiss-1.index (one per label), manifest.json "
     "(schemas/examples.md).\n\n"
     "Example:\n"
