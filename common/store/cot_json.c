@@ -258,3 +258,55 @@ lcf_status lcf_cot_import(lcf_cot_merge_counts *out, lcf_cot_store *to, FILE *in
     free(line);
     return status ? status : ended;
 }
+
+/* ---- in numbers ---- */
+
+typedef struct summary { /* what one walk over all heads gathers */
+    json_t *reasons;
+    lcf_buf digest;
+} summary;
+
+/* Counts a record under its reason of rejection; "" is "kept". */
+static lcf_status sum_up(void *arg, const lcf_cot_head *head, lcf_err *err)
+{
+    summary *s = arg;
+    const char *reason = *head->reject_reason ? head->reject_reason : "kept";
+    const json_int_t n = json_integer_value(json_object_get(s->reasons, reason));
+
+    lcf_cot_digest_add(&s->digest, head);
+    return json_object_set_new(s->reasons, reason, json_integer(n + 1))
+               ? LCF_FAIL(err, LCF_ENOMEM, "counts of reasons")
+               : LCF_OK;
+}
+
+static json_t *stats_json(const lcf_cot_store_stats *s, const char *digest, json_t *reasons)
+{
+    const double ratio = s->stored_bytes ? (double)s->raw_bytes / (double)s->stored_bytes : 0.0;
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:s, s:O}", "records", (json_int_t)s->records_n,
+                     "raw_bytes", (json_int_t)s->raw_bytes, "stored_bytes",
+                     (json_int_t)s->stored_bytes, "dictionaries", (json_int_t)s->dictionaries_n,
+                     "ratio", ratio, "digest", digest, "reasons", reasons);
+}
+
+lcf_status lcf_cot_stats_json(json_t **out, lcf_cot_store *store, lcf_err *err)
+{
+    summary all = {json_object(), LCF_BUF_INIT};
+    lcf_cot_store_stats s;
+    char digest[LCF_SHA256_HEX_BYTES];
+    lcf_status status = all.reasons ? lcf_cot_store_stat(&s, store, err)
+                                    : LCF_FAIL(err, LCF_ENOMEM, "counts of reasons");
+
+    *out = NULL;
+    if (!status)
+        status = lcf_cot_store_each_head(store, sum_up, &all, err);
+    if (!status)
+        status = lcf_cot_digest_end(digest, &all.digest, err);
+    if (!status)
+        *out = stats_json(&s, digest, all.reasons);
+    if (!status && !*out)
+        status = LCF_FAIL(err, LCF_ENOMEM, "JSON of the store");
+    lcf_buf_dispose(&all.digest);
+    json_decref(all.reasons);
+    return status;
+}

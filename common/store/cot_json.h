@@ -24,6 +24,14 @@ json_t *lcf_cot_record_to_json(const lcf_cot_record *record);
 lcf_status lcf_cot_record_of_json(lcf_cot_record *out, const json_t *json, lcf_err *err);
 
 /*
+ * A store in numbers: records, bytes, dictionaries, the digest of its content, and how many records
+ * each reason of rejection has ("kept": none). json_decref releases it.
+ *
+ * cost     reads the heads of all records
+ */
+lcf_status lcf_cot_stats_json(json_t **out, lcf_cot_store *store, lcf_err *err);
+
+/*
  * Writes the records of a store, in key order. limit > 0 takes that many, chosen by a hash of (key,
  * seed): the same ones for the same store.
  */

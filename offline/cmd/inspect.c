@@ -12,6 +12,7 @@
 #include "common/math/amx.h"
 #include "common/math/kernels.h"
 #include "common/math/product.h"
+#include "common/store/cot_json.h"
 #include "offline/cmd/inspect_model.h"
 #include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
@@ -19,6 +20,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,11 +43,13 @@ static const lcf_option OPTIONS[] = {
 static const char DOC[] =
     "Show what a file or folder holds: a model (GGUF; of several files name the first), a bundle "
     "(.lcf: datasets, embeddings, "
-    "ranker weights, predictions), or an artefact folder with its manifest.\v"
+    "ranker weights, predictions), or an artefact folder with its manifest; of a store of "
+    "chains of thought also how many records there are, kept and rejected, by reason.\v"
     "Reads only; bundles and manifests are verified against their checksums. With --system it "
     "tells the processor's vector features, the units that multiply matrices, the BLAS core in "
     "use (a slow fallback is pointed out) and versions.\n\n"
     "Examples:\n  llmcf inspect recgen/recgen.gguf\n  llmcf inspect --json dataset\n"
+    "  llmcf inspect --json cot | jq .store.reasons\n"
     "  llmcf inspect --tensors recgen/recgen.gguf\n"
     "  llmcf inspect --system";
 
@@ -124,7 +128,32 @@ static lcf_status describe_bundle(json_t *out, const char *path, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status describe_folder(json_t *out, const char *path, lcf_err *err)
+static bool has_file(const char *folder, const char *name)
+{
+    char *path = lcf_path_join(folder, name);
+    const bool there = path && !access(path, F_OK);
+
+    free(path);
+    return there;
+}
+
+static lcf_status describe_store(json_t *out, const char *path, lcf_err *err)
+{
+    const lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_store *store;
+    json_t *numbers;
+    lcf_status status = lcf_cot_store_open(&store, path, &options, err);
+
+    if (status)
+        return status;
+    status = lcf_cot_stats_json(&numbers, store, err);
+    lcf_cot_store_close(store);
+    if (!status)
+        json_object_set_new(out, "store", numbers);
+    return status;
+}
+
+static lcf_status describe_artefact(json_t *out, const char *path, lcf_err *err)
 {
     json_t *manifest = NULL;
     char id[65];
@@ -140,6 +169,19 @@ static lcf_status describe_folder(json_t *out, const char *path, lcf_err *err)
     }
     json_decref(manifest);
     return status;
+}
+
+/* A store is one also while its job is under way, before it has a manifest. */
+static lcf_status describe_folder(json_t *out, const char *path, lcf_err *err)
+{
+    const bool store = has_file(path, "data.mdb");
+    lcf_status status = LCF_OK;
+
+    if (store && !lcf_manifest_exists(path))
+        set_text(out, "kind", "store");
+    else
+        status = describe_artefact(out, path, err);
+    return store && !status ? describe_store(out, path, err) : status;
 }
 
 static lcf_status describe_path(json_t *out, const char *path, bool tensors, lcf_err *err)

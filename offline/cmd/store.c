@@ -91,52 +91,17 @@ static lcf_status open_store(lcf_cot_store **out, const arguments *a, bool write
 
 /* ---- looking ---- */
 
-/* What one walk over all heads gathers. */
-typedef struct summary {
-    json_t *reasons;
-    lcf_buf digest;
-} summary;
-
-/* Counts a record under its reason of rejection; "" is "kept". */
-static lcf_status sum_up(void *arg, const lcf_cot_head *head, lcf_err *err)
-{
-    summary *s = arg;
-    const char *reason = *head->reject_reason ? head->reject_reason : "kept";
-    const json_int_t n = json_integer_value(json_object_get(s->reasons, reason));
-
-    lcf_cot_digest_add(&s->digest, head);
-    return json_object_set_new(s->reasons, reason, json_integer(n + 1))
-               ? LCF_FAIL(err, LCF_ENOMEM, "counts of reasons")
-               : LCF_OK;
-}
-
 static lcf_status run_stats(const arguments *a, lcf_err *err)
 {
-    summary all = {json_object(), LCF_BUF_INIT};
-    lcf_cot_store *store = NULL;
-    lcf_cot_store_stats s;
-    char digest[LCF_SHA256_HEX_BYTES];
-    lcf_status status = all.reasons ? open_store(&store, a, false, err)
-                                    : LCF_FAIL(err, LCF_ENOMEM, "counts of reasons");
+    lcf_cot_store *store;
+    json_t *json = NULL;
+    lcf_status status = open_store(&store, a, false, err);
 
-    if (!status)
-        status = lcf_cot_store_stat(&s, store, err);
-    if (!status)
-        status = lcf_cot_store_each_head(store, sum_up, &all, err);
-    if (!status)
-        status = lcf_cot_digest_end(digest, &all.digest, err);
+    if (status)
+        return status;
+    status = lcf_cot_stats_json(&json, store, err);
     lcf_cot_store_close(store);
-    if (!status)
-        status = print_json(
-            json_pack("{s:I, s:I, s:I, s:I, s:f, s:s, s:O}", "records", (json_int_t)s.records_n,
-                      "raw_bytes", (json_int_t)s.raw_bytes, "stored_bytes",
-                      (json_int_t)s.stored_bytes, "dictionaries", (json_int_t)s.dictionaries_n,
-                      "ratio", s.stored_bytes ? (double)s.raw_bytes / (double)s.stored_bytes : 0.0,
-                      "digest", digest, "reasons", all.reasons),
-            err);
-    lcf_buf_dispose(&all.digest);
-    json_decref(all.reasons);
-    return status;
+    return status ? status : print_json(json, err);
 }
 
 static lcf_status run_get(const arguments *a, lcf_err *err)

@@ -9,6 +9,11 @@ jq -e '.rows_generated == .rows_chosen and .rows_chosen > 100' summary.json >/de
     fail "summary"
 "$LLMCF" store export --cot whole --out whole.jsonl 2>>log
 rows=$(jq .rows_chosen summary.json)
+jq -se 'group_by(.reject_reason) | map({key: (.[0].reject_reason | if . == "" then "kept" else . end), value: length}) | from_entries' \
+    whole.jsonl >reasons.json
+"$LLMCF" inspect --json whole 2>>log | jq -e --slurpfile reasons reasons.json \
+    '.kind == "artefact" and .store.reasons == $reasons[0] and ($reasons[0] | length > 1)' >/dev/null || fail "reasons are not counted"
+jq -se 'all(.[]; (.reject_reason == "") or .score == 0)' whole.jsonl >/dev/null || fail "a rejected text has a score"
 [ "$(jq -r .key whole.jsonl | sort -u | wc -l)" = "$(wc -l <whole.jsonl)" ] || fail "a duplicate"
 "$LLMCF" generate $GENERATE --out whole --json 2>>log |
     jq -e --argjson rows "$rows" '.current and .rows_chosen == $rows and .rows_present == $rows and .rows_generated == 0' >/dev/null ||

@@ -15,6 +15,9 @@ records=$(jq .records stats.json)
 [ "$records" -gt 100 ] || fail "only $records records"
 [ "$(jq .dictionaries stats.json)" = 1 ] || fail "no dictionary"
 [ "$("$LLMCF" store stats --cot other-order | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the digest depends on the order"
+"$LLMCF" inspect --json cot >inspect.json 2>stderr || fail "inspect: $(cat stderr)"
+jq -e --slurpfile stats stats.json '.kind == "store" and .store.digest == $stats[0].digest and .store.reasons == $stats[0].reasons' \
+    inspect.json >/dev/null || fail "inspect does not say what stats says: $(cat inspect.json)"
 "$LLMCF" store export --cot cot --out a.jsonl 2>stderr || fail "cot export: $(cat stderr)"
 "$LLMCF" store export --cot other-order >b.jsonl 2>stderr || fail "cot export: $(cat stderr)"
 cmp a.jsonl b.jsonl || fail "the export depends on the order"
