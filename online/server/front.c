@@ -28,6 +28,8 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <math.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,13 +148,18 @@ static bool is_unix_socket(int fd)
     return getsockname(fd, (struct sockaddr *)&address, &n) == 0 && address.ss_family == AF_UNIX;
 }
 
-/* So that the next request of the connection finds it by its descriptor. */
+/* So that the next request of the connection finds it by its descriptor. An answer leaves in
+ * pieces, of which the last must not wait until the client has acknowledged the others: it may take
+ * its time, 40 ms as a rule. */
 static void remember(lcf_front *f, connection *c, int fd)
 {
     const size_t known = f->by_fd_n;
+    const int one = 1;
 
     c->fd = fd;
     c->is_unix = is_unix_socket(fd);
+    if (!c->is_unix)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (lcf_grow((void **)&f->by_fd, &f->by_fd_n, (size_t)fd + 1, sizeof(*f->by_fd)))
         return;
     memset(f->by_fd + known, 0, (f->by_fd_n - known) * sizeof(*f->by_fd));

@@ -9,6 +9,8 @@
 
 #include <arpa/inet.h>
 #include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -188,8 +190,39 @@ static void connections_are_kept(void **state)
     lcf_server_stop(s);
 }
 
-/* A client that drips bytes is cut off, however often it sends one; one that is idle between
- * requests is not. */
+/* The server's end of a client's connection, for it lives in this process, too. */
+static int other_end(int fd)
+{
+    struct sockaddr_in mine, peer;
+    socklen_t n = sizeof(mine);
+
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&mine, &n), 0);
+    for (int other = 0; other < 1024; other++) {
+        n = sizeof(peer);
+        if (other != fd && !getpeername(other, (struct sockaddr *)&peer, &n) &&
+            peer.sin_family == AF_INET && peer.sin_port == mine.sin_port)
+            return other;
+    }
+    fail_msg("nobody is at the other end");
+    return -1;
+}
+
+/* The end of a long answer does not wait for the client to acknowledge its beginning. */
+static void answers_do_not_wait(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s = start(&o);
+    int fd = connect_tcp(s), no_delay = 0;
+    socklen_t n = sizeof(no_delay);
+
+    (void)state;
+    expect(ask_fd(fd, "POST", "/v1/rank", RANK), 200, "results");
+    assert_int_equal(getsockopt(other_end(fd), IPPROTO_TCP, TCP_NODELAY, &no_delay, &n), 0);
+    assert_int_not_equal(no_delay, 0);
+    close(fd);
+    lcf_server_stop(s);
+}
+
 /* An answer to HEAD is its head: what follows on the connection is the next one. */
 static void head_has_no_body(void **state)
 {
@@ -213,6 +246,8 @@ static void head_has_no_body(void **state)
     lcf_server_stop(s);
 }
 
+/* A client that drips bytes is cut off, however often it sends one; one that is idle between
+ * requests is not. */
 static void slow_clients_are_cut_off(void **state)
 {
     lcf_server_options o = options_of_test();
@@ -693,6 +728,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(limits),
         cmocka_unit_test(connections_are_kept),
+        cmocka_unit_test(answers_do_not_wait),
         cmocka_unit_test(head_has_no_body),
         cmocka_unit_test(slow_clients_are_cut_off),
         cmocka_unit_test(speaks_over_a_unix_socket),
