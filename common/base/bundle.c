@@ -13,6 +13,7 @@
 
 #include "common/base/file.h"
 #include "common/base/hash.h"
+#include "common/base/json.h"
 #include "common/base/mem.h"
 
 #include <stdlib.h>
@@ -197,6 +198,14 @@ void lcf_bundle_abandon(lcf_bundle_writer *w)
     free(w->entries);
     free(w->path);
     free(w);
+}
+
+lcf_status lcf_bundle_finish(lcf_bundle_writer *w, lcf_status so_far, lcf_err *err)
+{
+    if (!so_far)
+        return lcf_bundle_commit(w, err);
+    lcf_bundle_abandon(w);
+    return so_far;
 }
 
 /* ---- reading ---- */
@@ -407,4 +416,17 @@ lcf_status lcf_bundle_get_text(char **out, const lcf_bundle *bundle, const char 
         return status;
     *out = lcf_strndup(data, n);
     return *out ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "text '%s' of %s", name, bundle->path);
+}
+
+lcf_status lcf_bundle_get_json(json_t **out, const lcf_bundle *bundle, const char *name,
+                               lcf_err *err)
+{
+    char *text = NULL;
+    lcf_status status = lcf_bundle_get_text(&text, bundle, name, err);
+
+    *out = NULL;
+    if (!status)
+        status = lcf_json_parse(out, text, strlen(text), name, err);
+    free(text);
+    return status;
 }

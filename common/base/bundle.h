@@ -15,6 +15,7 @@
 
 #include "common/base/status.h"
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +60,8 @@ lcf_status lcf_bundle_add_text(lcf_bundle_writer *w, const char *name, const cha
 /* Makes the file appear under its path; frees w, also on failure. */
 lcf_status lcf_bundle_commit(lcf_bundle_writer *w, lcf_err *err);
 void lcf_bundle_abandon(lcf_bundle_writer *w); /* NULL is fine */
+/* Commits where all went well `so_far`, else abandons; w may be NULL where it did not. */
+lcf_status lcf_bundle_finish(lcf_bundle_writer *w, lcf_status so_far, lcf_err *err);
 
 typedef struct lcf_bundle lcf_bundle;
 
@@ -88,6 +91,10 @@ lcf_status lcf_bundle_get(const void **data, const lcf_bundle *bundle, const cha
                           lcf_dtype dtype, uint64_t *dims, uint32_t dims_n, lcf_err *err);
 /* A text array as a NUL-terminated copy; free() releases it. */
 lcf_status lcf_bundle_get_text(char **out, const lcf_bundle *bundle, const char *name,
+                               lcf_err *err);
+/* A text that is JSON; the caller's (json_decref). errors: as lcf_bundle_get_text, lcf_json_parse
+ */
+lcf_status lcf_bundle_get_json(json_t **out, const lcf_bundle *bundle, const char *name,
                                lcf_err *err);
 
 #endif

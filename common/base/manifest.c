@@ -354,7 +354,7 @@ lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err)
     return status;
 }
 
-lcf_status lcf_manifest_commit(lcf_manifest *m, lcf_stage *stage, lcf_status so_far, lcf_err *err)
+lcf_status lcf_manifest_finish(lcf_manifest *m, lcf_stage *stage, lcf_status so_far, lcf_err *err)
 {
     const lcf_status status = so_far ? so_far : lcf_manifest_write(m, lcf_stage_path(stage), err);
 

@@ -62,7 +62,7 @@ lcf_status lcf_manifest_write(lcf_manifest *m, const char *dir, lcf_err *err);
  *
  * memory   frees `stage`, also on failure; NULL where the step failed without one
  */
-lcf_status lcf_manifest_commit(lcf_manifest *m, lcf_stage *stage, lcf_status so_far, lcf_err *err);
+lcf_status lcf_manifest_finish(lcf_manifest *m, lcf_stage *stage, lcf_status so_far, lcf_err *err);
 /*
  * lcf_manifest_write for a folder whose files are no function of their content (an LMDB store,
  * which readers touch too): no file is listed, and `content`, a digest that the writer computed,

@@ -77,9 +77,5 @@ lcf_status lcf_codes_save(const char *path, const lcf_codes *codes, lcf_err *err
         status = lcf_bundle_add(w, "users", LCF_U8, users, 2, codes->users, err);
     if (!status)
         status = lcf_bundle_add(w, "items", LCF_U8, items, 2, codes->items, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }

@@ -147,11 +147,7 @@ lcf_status lcf_embeddings_save(const char *path, const float *vectors, const lcf
     if (status)
         return status;
     status = write_arrays(w, vectors, keys, n, dim, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 void lcf_embeddings_mean(float *out, const lcf_embeddings *e, const uint32_t *history, size_t n)

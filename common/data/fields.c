@@ -196,10 +196,7 @@ lcf_status lcf_fields_save(const char *path, const lcf_fields *fields, lcf_err *
     status = add_definitions(w, fields, err);
     for (size_t i = 0; i < fields->n && !status; i++)
         status = add_field(w, &fields->list[i], i, err);
-    if (!status)
-        return lcf_bundle_commit(w, err);
-    lcf_bundle_abandon(w);
-    return status;
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status choice(int *out, const json_t *json, const char *key, const char *const *names,
@@ -426,7 +423,6 @@ static lcf_status read_all(lcf_fields *fields, const json_t *list, lcf_err *err)
 
 lcf_status lcf_fields_open(lcf_fields *out, const char *path, lcf_err *err)
 {
-    char *text = NULL;
     json_t *list = NULL;
     lcf_status status;
 
@@ -434,9 +430,7 @@ lcf_status lcf_fields_open(lcf_fields *out, const char *path, lcf_err *err)
     status = lcf_bundle_open(&out->bundle, path, "fields", LCF_FIELDS_VERSION, err);
     if (status)
         return status;
-    status = lcf_bundle_get_text(&text, out->bundle, "fields", err);
-    if (!status)
-        status = lcf_json_parse(&list, text, strlen(text), "fields", err);
+    status = lcf_bundle_get_json(&list, out->bundle, "fields", err);
     if (!status)
         status = read_all(out, list, err);
     if (status) {
@@ -444,7 +438,6 @@ lcf_status lcf_fields_open(lcf_fields *out, const char *path, lcf_err *err)
         lcf_fields_close(out);
     }
     json_decref(list);
-    free(text);
     return status;
 }
 

@@ -107,9 +107,5 @@ lcf_status lcf_judgements_save(const char *path, const lcf_judgements *j, lcf_er
         status = lcf_bundle_add_1d(w, "logit", LCF_F32, j->n, j->logit, err);
     if (!status && j->tokens)
         status = save_more(w, j, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }

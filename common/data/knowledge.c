@@ -111,11 +111,7 @@ lcf_status lcf_knowledge_save(const char *path, const lcf_knowledge *k, lcf_err 
         status = write_known(w, &k->users, k->dim, "user", err);
     if (!status)
         status = write_known(w, &k->items, k->dim, "item", err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 const float *lcf_known_before(const lcf_known *k, size_t dim, uint32_t owner, int64_t time)

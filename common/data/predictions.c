@@ -112,11 +112,7 @@ lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_
     if (status)
         return status;
     status = write_arrays(w, p, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 lcf_status lcf_predictions_save_split(const char *dir, const lcf_dataset *d, lcf_split split,

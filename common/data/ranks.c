@@ -109,9 +109,5 @@ lcf_status lcf_ranks_save(const char *path, const lcf_ranks *r, lcf_err *err)
     if (status)
         return status;
     status = write_arrays(w, r, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }

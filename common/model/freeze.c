@@ -227,11 +227,7 @@ lcf_status lcf_ranker_save_tokens(const lcf_ranker *r, const char *path, lcf_err
 
         status = lcf_bundle_add(w, "example_states", LCF_F32, states, 2, f->example_states, err);
     }
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 /* One array [rows, cols] of floats, which stays in the file; without columns there is none. */

@@ -357,44 +357,18 @@ lcf_status lcf_next_save(const lcf_next *m, const char *path, lcf_err *err)
     if (!status)
         status = lcf_checkpoint_add(w, m->params, NULL, err);
     free(text);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status config_of_bundle(lcf_next_config *c, const lcf_bundle *bundle, lcf_err *err)
 {
-    char *text = NULL;
-    json_t *json = NULL;
-    lcf_status status = lcf_bundle_get_text(&text, bundle, "config", err);
+    json_t *json;
+    lcf_status status = lcf_bundle_get_json(&json, bundle, "config", err);
 
-    if (!status)
-        status = lcf_json_parse(&json, text, strlen(text), "config", err);
     if (!status)
         status = config_of_json(c, json, err);
     json_decref(json);
-    free(text);
     return status;
-}
-
-/* Before memory is taken for what a configuration claims: the file must hold as many elements. */
-static lcf_status check_elements(const lcf_next *m, const lcf_bundle *bundle, lcf_err *err)
-{
-    size_t wanted = 0, found = 0;
-
-    for (size_t i = 0; i < m->params->list_n; i++)
-        if (!lcf_add_size(&wanted, wanted, m->params->list[i].n))
-            return LCF_FAIL(err, LCF_EFORMAT, "configuration: tables too large");
-    for (size_t i = 0; i < lcf_bundle_arrays_n(bundle); i++)
-        if (!strncmp(lcf_bundle_array(bundle, i)->name, "param.", 6))
-            found += lcf_bundle_array(bundle, i)->n;
-    if (wanted != found)
-        return LCF_FAIL(err, LCF_EFORMAT,
-                        "the configuration asks for %zu weights, the file holds %zu", wanted,
-                        found);
-    return LCF_OK;
 }
 
 static lcf_status read_bundle(lcf_next **out, const lcf_bundle *bundle, lcf_err *err)
@@ -406,11 +380,7 @@ static lcf_status read_bundle(lcf_next **out, const lcf_bundle *bundle, lcf_err 
     if (!status)
         status = declare(&m, &config, err);
     if (!status)
-        status = check_elements(m, bundle, err);
-    if (!status)
-        status = lcf_params_seal(m->params, err);
-    if (!status)
-        status = lcf_checkpoint_get(m->params, NULL, bundle, err);
+        status = lcf_checkpoint_open(m->params, bundle, err);
     if (status) {
         lcf_next_free(m);
         return status;

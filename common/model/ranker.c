@@ -172,29 +172,7 @@ lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err)
     if (!status && r->backbone->graph)
         status = lcf_ranker_graph_add(w, &r->graph, err);
     free(text);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
-}
-
-/* Before memory is taken for what a configuration claims: the file must hold as many elements. */
-static lcf_status check_elements(const lcf_ranker *r, const lcf_bundle *bundle, lcf_err *err)
-{
-    size_t wanted = 0, found = 0;
-
-    for (size_t i = 0; i < r->params.list_n; i++)
-        if (!lcf_add_size(&wanted, wanted, r->params.list[i].n))
-            return LCF_FAIL(err, LCF_EFORMAT, "configuration: tables too large");
-    for (size_t i = 0; i < lcf_bundle_arrays_n(bundle); i++)
-        if (!strncmp(lcf_bundle_array(bundle, i)->name, "param.", 6))
-            found += lcf_bundle_array(bundle, i)->n;
-    if (wanted != found)
-        return LCF_FAIL(err, LCF_EFORMAT,
-                        "the configuration asks for %zu weights, the file holds %zu", wanted,
-                        found);
-    return LCF_OK;
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status read_bundle(lcf_ranker **out, const lcf_bundle *bundle, lcf_err *err)
@@ -206,11 +184,7 @@ static lcf_status read_bundle(lcf_ranker **out, const lcf_bundle *bundle, lcf_er
     if (!status)
         status = lcf_ranker_declare(&r, &config, err);
     if (!status)
-        status = check_elements(r, bundle, err);
-    if (!status)
-        status = lcf_params_seal(&r->params, err);
-    if (!status)
-        status = lcf_checkpoint_get(&r->params, NULL, bundle, err);
+        status = lcf_checkpoint_open(&r->params, bundle, err);
     if (!status && r->backbone->graph)
         status = lcf_ranker_graph_get(&r->graph, config.users_n, config.items_n, bundle, err);
     if (status) {

@@ -311,3 +311,30 @@ lcf_status lcf_checkpoint_get(lcf_params *p, lcf_adam *a, const lcf_bundle *bund
     }
     return LCF_OK;
 }
+
+/* Before memory is taken for what a configuration claims: the file must hold as many elements. */
+static lcf_status check_elements(const lcf_params *p, const lcf_bundle *bundle, lcf_err *err)
+{
+    size_t wanted = 0, found = 0;
+
+    for (size_t i = 0; i < p->list_n; i++)
+        if (!lcf_add_size(&wanted, wanted, p->list[i].n))
+            return LCF_FAIL(err, LCF_EFORMAT, "configuration: tables too large");
+    for (size_t i = 0; i < lcf_bundle_arrays_n(bundle); i++)
+        if (!strncmp(lcf_bundle_array(bundle, i)->name, "param.", 6))
+            found += lcf_bundle_array(bundle, i)->n;
+    if (wanted != found)
+        return LCF_FAIL(err, LCF_EFORMAT,
+                        "the configuration asks for %zu weights, the file holds %zu", wanted,
+                        found);
+    return LCF_OK;
+}
+
+lcf_status lcf_checkpoint_open(lcf_params *p, const lcf_bundle *bundle, lcf_err *err)
+{
+    lcf_status status = check_elements(p, bundle, err);
+
+    if (!status)
+        status = lcf_params_seal(p, err);
+    return status ? status : lcf_checkpoint_get(p, NULL, bundle, err);
+}

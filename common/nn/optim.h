@@ -97,4 +97,8 @@ lcf_status lcf_checkpoint_fits(const lcf_params *p, const lcf_bundle *bundle, lc
 /* errors: EFORMAT a parameter is missing or of another shape (named with both shapes) */
 lcf_status lcf_checkpoint_get(lcf_params *p, lcf_adam *a, const lcf_bundle *bundle, lcf_err *err);
 
+/* Seals declared parameters and fills them from a weights file. errors: EFORMAT as above, or the
+ * file holds other parameters, too; ENOMEM */
+lcf_status lcf_checkpoint_open(lcf_params *p, const lcf_bundle *bundle, lcf_err *err);
+
 #endif

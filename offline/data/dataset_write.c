@@ -31,20 +31,12 @@ static lcf_status add_items(lcf_bundle_writer *w, const lcf_catalogue *c, lcf_er
     return status;
 }
 
-static lcf_status finish(lcf_bundle_writer *w, lcf_status status, lcf_err *err)
-{
-    if (!status)
-        return lcf_bundle_commit(w, err);
-    lcf_bundle_abandon(w);
-    return status;
-}
-
 lcf_status lcf_catalogue_save(const char *path, const lcf_catalogue *c, lcf_err *err)
 {
     lcf_bundle_writer *w = NULL;
     lcf_status status = lcf_bundle_create(&w, path, "items", LCF_ITEMS_VERSION, err);
 
-    return status ? status : finish(w, add_items(w, c, err), err);
+    return status ? status : lcf_bundle_finish(w, add_items(w, c, err), err);
 }
 
 static lcf_status save_users(const char *path, const lcf_dataset *d, lcf_err *err)
@@ -52,7 +44,8 @@ static lcf_status save_users(const char *path, const lcf_dataset *d, lcf_err *er
     lcf_bundle_writer *w = NULL;
     lcf_status status = lcf_bundle_create(&w, path, "users", LCF_USERS_VERSION, err);
 
-    return status ? status : finish(w, lcf_strings_add_to(w, "user_id", &d->user_id, err), err);
+    return status ? status
+                  : lcf_bundle_finish(w, lcf_strings_add_to(w, "user_id", &d->user_id, err), err);
 }
 
 static lcf_status add_samples(lcf_bundle_writer *w, const lcf_dataset *d, lcf_err *err)
@@ -91,7 +84,7 @@ static lcf_status save_samples(const char *path, const lcf_dataset *d, lcf_err *
     lcf_bundle_writer *w = NULL;
     lcf_status status = lcf_bundle_create(&w, path, "samples", LCF_SAMPLES_VERSION, err);
 
-    return status ? status : finish(w, add_samples(w, d, err), err);
+    return status ? status : lcf_bundle_finish(w, add_samples(w, d, err), err);
 }
 
 static lcf_status save_items(const char *path, const lcf_dataset *d, lcf_err *err)

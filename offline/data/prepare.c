@@ -145,7 +145,7 @@ static lcf_status write_dataset(const lcf_dataset *d, lcf_manifest *m, const cha
 
     if (!status)
         status = lcf_dataset_save(lcf_stage_path(stage), d, err);
-    return lcf_manifest_commit(m, stage, status, err);
+    return lcf_manifest_finish(m, stage, status, err);
 }
 
 static lcf_status check_bad_rows(size_t bad_n, const lcf_prepare_options *o, lcf_err *err)

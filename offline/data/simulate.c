@@ -247,7 +247,7 @@ static lcf_status write_all(const result *r, lcf_manifest *m, const char *dir, l
         status = write_text(path, "impressions.tsv", print_impressions, r, err);
     if (!status)
         status = write_truth(path, &r->log, err);
-    return lcf_manifest_commit(m, stage, status, err);
+    return lcf_manifest_finish(m, stage, status, err);
 }
 
 static lcf_status run(json_t **stats, lcf_manifest *m, const lcf_simulate_options *o, lcf_err *err)

@@ -167,7 +167,7 @@ static lcf_status write_all(const encode_step *s, lcf_err *err)
 
     if (!status)
         status = write_files(s, lcf_stage_path(stage), err);
-    return lcf_manifest_commit(s->manifest, stage, status, err);
+    return lcf_manifest_finish(s->manifest, stage, status, err);
 }
 
 /* The lexical encoder's options; of a named one its file says it all. */

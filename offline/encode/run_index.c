@@ -243,7 +243,7 @@ static lcf_status write_all(index_step *s, lcf_err *err)
                                         s->o->kind, grow ? s->o->out_dir : NULL, err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
-    return lcf_manifest_commit(s->manifest, stage, status, err);
+    return lcf_manifest_finish(s->manifest, stage, status, err);
 }
 
 static lcf_status open_inputs(index_step *s, lcf_err *err)

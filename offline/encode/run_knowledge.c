@@ -209,7 +209,7 @@ static lcf_status write_all(const knowledge_step *s, lcf_err *err)
         status = write_knowledge(s, lcf_stage_path(stage), err);
     if (!status)
         status = lcf_manifest_stat(s->manifest, "counts", stats_of(s), err);
-    return lcf_manifest_commit(s->manifest, stage, status, err);
+    return lcf_manifest_finish(s->manifest, stage, status, err);
 }
 
 static lcf_status open_inputs(knowledge_step *s, lcf_err *err)

@@ -265,7 +265,7 @@ static lcf_status write_all(const retrieve_step *s, lcf_err *err)
 
     if (!status)
         status = write_files(s, lcf_stage_path(stage), err);
-    return lcf_manifest_commit(s->manifest, stage, status, err);
+    return lcf_manifest_finish(s->manifest, stage, status, err);
 }
 
 static lcf_status open_codes(retrieve_step *s, lcf_err *err)

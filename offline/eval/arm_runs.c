@@ -201,7 +201,7 @@ static lcf_status make(size_t *seeds_n, lcf_manifest *m, const lcf_arm_options *
             status = make_split(seeds_n, o, split, lcf_stage_path(stage), err);
     if (!status)
         status = lcf_manifest_stat(m, "seeds", json_integer((json_int_t)*seeds_n), err);
-    return lcf_manifest_commit(m, stage, status, err);
+    return lcf_manifest_finish(m, stage, status, err);
 }
 
 static lcf_status read_seeds(size_t *seeds_n, const char *dir, lcf_err *err)

@@ -225,7 +225,7 @@ static lcf_status save(work *w, const json_t *json, lcf_err *err)
         status = write_text(dir, "compare.csv", &w->report, lcf_arms_csv, err);
     if (!status)
         status = write_text(dir, "compare.html", &w->report, lcf_arms_html, err);
-    return lcf_manifest_commit(w->manifest, stage, status, err);
+    return lcf_manifest_finish(w->manifest, stage, status, err);
 }
 
 static lcf_status make(json_t **out, work *w, lcf_err *err)

@@ -205,10 +205,7 @@ lcf_status lcf_ilm_adapter_save(const lcf_ilm_adapter *a, const char *path, lcf_
         status = lcf_checkpoint_add(w, &a->params, NULL, err);
     if (!status && a->qformer)
         status = lcf_qformer_add_to(w, a->qformer, err);
-    if (!status)
-        return lcf_bundle_commit(w, err);
-    lcf_bundle_abandon(w);
-    return status;
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status get_config(lcf_ilm_config *c, const lcf_bundle *b, const char *path, lcf_err *err)

@@ -86,10 +86,7 @@ static lcf_status save_state(trainer *t, const char *path, lcf_err *err)
     if (status)
         return status;
     status = add_state(w, t, err);
-    if (!status)
-        return lcf_bundle_commit(w, err);
-    lcf_bundle_abandon(w);
-    return status;
+    return lcf_bundle_finish(w, status, err);
 }
 
 /* Everything is looked at before anything is changed. */

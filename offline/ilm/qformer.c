@@ -323,24 +323,17 @@ lcf_status lcf_qformer_save(const lcf_qformer *m, const char *path, lcf_err *err
     if (status)
         return status;
     status = lcf_qformer_add_to(w, m, err);
-    if (!status)
-        return lcf_bundle_commit(w, err);
-    lcf_bundle_abandon(w);
-    return status;
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status config_of_bundle(lcf_qformer_config *c, const lcf_bundle *bundle, lcf_err *err)
 {
-    char *text = NULL;
-    json_t *json = NULL;
-    lcf_status status = lcf_bundle_get_text(&text, bundle, CONFIG_NAME, err);
+    json_t *json;
+    lcf_status status = lcf_bundle_get_json(&json, bundle, CONFIG_NAME, err);
 
-    if (!status)
-        status = lcf_json_parse(&json, text, strlen(text), CONFIG_NAME, err);
     if (!status)
         status = config_of_json(c, json, err);
     json_decref(json);
-    free(text);
     return status;
 }
 

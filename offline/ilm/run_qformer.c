@@ -223,7 +223,7 @@ static lcf_status write_artefact(run *r, lcf_err *err)
 
     if (!status)
         status = write_files(r, lcf_stage_path(stage), err);
-    status = lcf_manifest_commit(r->manifest, stage, status, err);
+    status = lcf_manifest_finish(r->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(r->partial, err);
 }
 

@@ -609,10 +609,7 @@ static lcf_status save_state(lcf_ilm_trainer *t, const char *path, lcf_err *err)
     if (status)
         return status;
     status = add_state(w, t, err);
-    if (!status)
-        return lcf_bundle_commit(w, err);
-    lcf_bundle_abandon(w);
-    return status;
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status get_part(lcf_ilm_trainer *t, const lcf_bundle *b, size_t part, lcf_err *err)

@@ -175,7 +175,7 @@ static lcf_status write_folder(exporting *x, lcf_err *err)
     if (!status)
         status = lcf_manifest_stat(x->manifest, "requests",
                                    json_integer((json_int_t)x->result->requests_n), err);
-    status = lcf_manifest_commit(x->manifest, x->stage, status, err);
+    status = lcf_manifest_finish(x->manifest, x->stage, status, err);
     x->stage = NULL;
     return status;
 }

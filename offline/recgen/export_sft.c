@@ -206,7 +206,7 @@ static lcf_status write_artefact(export *x, lcf_err *err)
 
     if (!status)
         status = write_files(x, lcf_stage_path(stage), err);
-    return lcf_manifest_commit(x->manifest, stage, status, err);
+    return lcf_manifest_finish(x->manifest, stage, status, err);
 }
 
 /* ---- the step ---- */

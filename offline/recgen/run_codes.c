@@ -162,7 +162,7 @@ static lcf_status write_artefact(step *s, lcf_err *err)
     status = path ? lcf_codes_save(path, &s->codes, err)
                   : LCF_FAIL(err, LCF_ENOMEM, "path in %s", s->o->out);
     free(path);
-    return lcf_manifest_commit(s->manifest, stage, status, err);
+    return lcf_manifest_finish(s->manifest, stage, status, err);
 }
 
 static lcf_status make(step *s, lcf_err *err)

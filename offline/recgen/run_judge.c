@@ -392,7 +392,7 @@ static lcf_status write_artefact(judging *g, lcf_err *err)
         status = lcf_stage_open(&stage, g->o->out, err);
     if (!status)
         status = write_files(g, lcf_stage_path(stage), err);
-    status = lcf_manifest_commit(g->manifest, stage, status, err);
+    status = lcf_manifest_finish(g->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(g->partial, err);
 }
 

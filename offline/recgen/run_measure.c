@@ -205,7 +205,7 @@ static lcf_status write_artefact(measuring *m, lcf_err *err)
 
     if (!status)
         status = write_files(m, lcf_stage_path(stage), err);
-    return lcf_manifest_commit(m->manifest, stage, status, err);
+    return lcf_manifest_finish(m->manifest, stage, status, err);
 }
 
 static lcf_status run(measuring *m, lcf_err *err)

@@ -595,7 +595,7 @@ static lcf_status write_artefact(tuning *t, const lcf_recgen_measures *after, lc
 
     if (!status)
         status = write_files(t, lcf_stage_path(stage), after, err);
-    status = lcf_manifest_commit(t->manifest, stage, status, err);
+    status = lcf_manifest_finish(t->manifest, stage, status, err);
     return status ? status : lcf_dir_remove(t->work, err);
 }
 

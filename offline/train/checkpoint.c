@@ -36,11 +36,7 @@ lcf_status train_checkpoint_save(const char *path, const train_checkpoint *c, lc
     if (status)
         return status;
     status = add_all(w, c, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 static lcf_status read_all(const train_checkpoint *c, const lcf_bundle *bundle, lcf_err *err)

@@ -1,7 +1,6 @@
 /* Finished seeds on disk: see seed_file.h. */
 #include "offline/train/seed_file.h"
 
-#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "offline/train/seed_runs.h"
 
@@ -20,11 +19,7 @@ static lcf_status write_file(const seed_file *f, const char *path, const char *r
         status = lcf_bundle_add_1d(w, "valid", f->dtype, f->valid_n, valid, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "test", f->dtype, f->test_n, test, err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 lcf_status seed_file_save(const seed_file *f, const char *dir, uint64_t seed, json_t *report,
@@ -39,17 +34,6 @@ lcf_status seed_file_save(const seed_file *f, const char *dir, uint64_t seed, js
     json_decref(report);
     free(text);
     free(path);
-    return status;
-}
-
-static lcf_status read_report(json_t **out, const lcf_bundle *bundle, lcf_err *err)
-{
-    char *text = NULL;
-    lcf_status status = lcf_bundle_get_text(&text, bundle, "report", err);
-
-    if (!status)
-        status = lcf_json_parse(out, text, strlen(text), "report", err);
-    free(text);
     return status;
 }
 
@@ -81,7 +65,7 @@ lcf_status seed_file_load(json_t **report, void **valid, void **test, const seed
     *report = NULL;
     *valid = *test = NULL;
     if (!status)
-        status = read_report(report, bundle, err);
+        status = lcf_bundle_get_json(report, bundle, "report", err);
     if (!status)
         status = copy_values(valid, bundle, "valid", f, f->valid_n, err);
     if (!status)

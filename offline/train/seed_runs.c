@@ -255,7 +255,7 @@ static lcf_status write_artefact(const work *w, lcf_manifest *m, json_t *report,
         status = w->runs->write(w->runs->arg, lcf_stage_path(stage), err);
     if (!status)
         status = write_report(w, lcf_stage_path(stage), err);
-    status = lcf_manifest_commit(m, stage, status, err);
+    status = lcf_manifest_finish(m, stage, status, err);
     return status ? status : lcf_dir_remove(w->partial, err);
 }
 

@@ -13,20 +13,15 @@ static lcf_status write_sample(const char *path, lcf_err *err)
     lcf_bundle_writer *w;
     lcf_status status = lcf_bundle_create(&w, path, "sample", 2, err);
 
-    if (status)
-        return status;
-    status = lcf_bundle_add(w, "numbers", LCF_U32, (const uint64_t[]){2, 3}, 2, NUMBERS, err);
+    if (!status)
+        status = lcf_bundle_add(w, "numbers", LCF_U32, (const uint64_t[]){2, 3}, 2, NUMBERS, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "values", LCF_F32, 2, VALUES, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "nothing", LCF_F64, 0, NULL, err);
     if (!status)
         status = lcf_bundle_add_text(w, "text", "{\"a\": 1}", err);
-    if (status) {
-        lcf_bundle_abandon(w);
-        return status;
-    }
-    return lcf_bundle_commit(w, err);
+    return lcf_bundle_finish(w, status, err);
 }
 
 static void what_was_written_is_read(void **state)
@@ -34,10 +29,15 @@ static void what_was_written_is_read(void **state)
     char *dir = test_folder(), *path = lcf_path_join(dir, "b.lcf"), *text;
     lcf_err err = LCF_ERR_INIT;
     lcf_bundle *b;
+    lcf_bundle_writer *w;
     const void *data;
     uint64_t dims[2] = {0, 3};
+    json_t *json;
 
     (void)state;
+    assert_ok(lcf_bundle_create(&w, path, "sample", 2, &err), &err);
+    assert_int_equal(lcf_bundle_finish(w, LCF_ECANCELED, &err), LCF_ECANCELED);
+    assert_false(lcf_path_exists(path));
     assert_ok(write_sample(path, &err), &err);
     assert_ok(lcf_bundle_open(&b, path, "sample", 2, &err), &err);
     assert_int_equal(lcf_bundle_arrays_n(b), 4);
@@ -48,6 +48,11 @@ static void what_was_written_is_read(void **state)
     assert_ok(lcf_bundle_get_text(&text, b, "text", &err), &err);
     assert_string_equal(text, "{\"a\": 1}");
     free(text);
+    assert_ok(lcf_bundle_get_json(&json, b, "text", &err), &err);
+    assert_int_equal(json_integer_value(json_object_get(json, "a")), 1);
+    json_decref(json);
+    assert_int_equal(lcf_bundle_get_json(&json, b, "numbers", &err), LCF_EFORMAT);
+    assert_null(json);
     assert_int_equal(lcf_bundle_get(&data, b, "values", LCF_U32, dims, 1, &err), LCF_EFORMAT);
     assert_non_null(strstr(err.text, "values"));
     assert_int_equal(lcf_bundle_get(&data, b, "absent", LCF_U32, dims, 1, &err), LCF_EFORMAT);

@@ -178,11 +178,11 @@ static void a_step_describes_itself_at_once(void **state)
               &err);
 
     assert_ok(lcf_stage_open(&stage, out, &err), &err);
-    assert_int_equal(lcf_manifest_commit(m, stage, LCF_ECANCELED, &err), LCF_ECANCELED);
+    assert_int_equal(lcf_manifest_finish(m, stage, LCF_ECANCELED, &err), LCF_ECANCELED);
     assert_false(lcf_path_exists(out));
-    assert_int_equal(lcf_manifest_commit(m, NULL, LCF_EIO, &err), LCF_EIO);
+    assert_int_equal(lcf_manifest_finish(m, NULL, LCF_EIO, &err), LCF_EIO);
     assert_ok(lcf_stage_open(&stage, out, &err), &err);
-    assert_ok(lcf_manifest_commit(m, stage, LCF_OK, &err), &err);
+    assert_ok(lcf_manifest_finish(m, stage, LCF_OK, &err), &err);
     assert_true(lcf_manifest_is_current(one_by_one, out));
     assert_ok(lcf_manifest_verify(out, &err), &err);
     lcf_manifest_free(one_by_one);
