@@ -252,6 +252,15 @@ lcf_tensor *lcf_op_scale(lcf_tape *t, lcf_tensor *a, float factor)
     return y;
 }
 
+/* The result of an operation on each element of x, to be filled unless the tape failed. */
+static lcf_tensor *of_each(lcf_tape *t, lcf_tensor *x, tape_backward backward)
+{
+    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+
+    tape_note(t, backward, y, x, NULL, NULL, 0);
+    return y;
+}
+
 static void relu_backward(lcf_tape *t, tape_node *node)
 {
     const float *y = node->out->data;
@@ -267,9 +276,8 @@ static void relu_backward(lcf_tape *t, tape_node *node)
 
 lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x)
 {
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    lcf_tensor *y = of_each(t, x, relu_backward);
 
-    tape_note(t, relu_backward, y, x, NULL, NULL, 0);
     if (!tape_failed(t))
         relu_all(y->data, x->data, y->n);
     return y;
@@ -287,9 +295,8 @@ static void sigmoid_backward(lcf_tape *t, tape_node *node)
 
 lcf_tensor *lcf_op_sigmoid(lcf_tape *t, lcf_tensor *x)
 {
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    lcf_tensor *y = of_each(t, x, sigmoid_backward);
 
-    tape_note(t, sigmoid_backward, y, x, NULL, NULL, 0);
     if (!tape_failed(t))
         lcf_sigmoid(y->data, x->data, x->n);
     return y;
@@ -306,9 +313,8 @@ static void reciprocal_backward(lcf_tape *t, tape_node *node)
 
 lcf_tensor *lcf_op_reciprocal(lcf_tape *t, lcf_tensor *x)
 {
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    lcf_tensor *y = of_each(t, x, reciprocal_backward);
 
-    tape_note(t, reciprocal_backward, y, x, NULL, NULL, 0);
     for (size_t i = 0; i < y->n && !tape_failed(t); i++)
         y->data[i] = 1.0f / x->data[i];
     return y;
@@ -324,9 +330,8 @@ static void gelu_backward(lcf_tape *t, tape_node *node)
 
 lcf_tensor *lcf_op_gelu(lcf_tape *t, lcf_tensor *x)
 {
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    lcf_tensor *y = of_each(t, x, gelu_backward);
 
-    tape_note(t, gelu_backward, y, x, NULL, NULL, 0);
     if (!tape_failed(t))
         lcf_gelu(y->data, x->data, x->n);
     return y;
@@ -344,9 +349,8 @@ static void tanh_backward(lcf_tape *t, tape_node *node)
 
 lcf_tensor *lcf_op_tanh(lcf_tape *t, lcf_tensor *x)
 {
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    lcf_tensor *y = of_each(t, x, tanh_backward);
 
-    tape_note(t, tanh_backward, y, x, NULL, NULL, 0);
     if (!tape_failed(t))
         lcf_tanh(y->data, x->data, x->n);
     return y;
@@ -360,9 +364,8 @@ static void sign_backward(lcf_tape *t, tape_node *node)
 lcf_tensor *lcf_op_sign(lcf_tape *t, lcf_tensor *x, float share, lcf_rng *rng)
 {
     const bool all = share >= 1.0f || !tape_records(t);
-    lcf_tensor *y = tape_tensor(t, x->dims, x->dims_n, tape_needs(t, x, NULL, NULL));
+    lcf_tensor *y = of_each(t, x, sign_backward);
 
-    tape_note(t, sign_backward, y, x, NULL, NULL, 0);
     for (size_t i = 0; !tape_failed(t) && i < y->n; i++)
         y->data[i] = !all && lcf_rng_f32(rng) >= share ? x->data[i]
                      : x->data[i] >= 0.0f              ? 1.0f

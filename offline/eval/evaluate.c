@@ -76,15 +76,8 @@ static lcf_status parse_gate(work *w, lcf_err *err)
     lcf_figures known;
 
     lcf_comparison_figures(&known, NULL);
-    w->conditions = lcf_alloc_zero(w->options->require_n + 1, sizeof(*w->conditions));
-    if (!w->conditions)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu gate conditions", w->options->require_n);
-    for (size_t i = 0; i < w->options->require_n; i++) {
-        lcf_status status = lcf_gate_parse(&w->conditions[i], w->options->require[i], &known, err);
-        if (status)
-            return status;
-    }
-    return LCF_OK;
+    return lcf_gate_parse_all(&w->conditions, w->options->require, w->options->require_n, &known,
+                              err);
 }
 
 static lcf_status name_arms(work *w, lcf_err *err)
@@ -189,18 +182,13 @@ static json_t *params_of(const lcf_evaluate_options *o)
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_evaluate_options *o = w->options;
-    lcf_buf gate = LCF_BUF_INIT;
     lcf_status status = lcf_manifest_create(&w->manifest, "evaluate", err);
 
     w->background.sources = json_array();
     if (!status && !w->background.sources)
         status = LCF_FAIL(err, LCF_ENOMEM, "list of sources");
-    for (size_t i = 0; i < o->require_n; i++)
-        lcf_buf_printf(&gate, "%s%s", i ? "; " : "", o->require[i]);
-    if (!status && gate.status)
-        status = LCF_FAIL(err, LCF_ENOMEM, "gate conditions");
     if (!status)
-        status = lcf_manifest_param_str(w->manifest, "require", lcf_buf_text(&gate), err);
+        status = lcf_gate_describe(w->manifest, o->require, o->require_n, err);
     if (!status)
         status = lcf_manifest_params(w->manifest, params_of(o), err);
     if (!status)
@@ -215,7 +203,6 @@ static lcf_status describe(work *w, lcf_err *err)
         status = add_input(w, "retrieved", o->retrieved_dir, err);
     if (!status)
         status = describe_columns(w, err);
-    lcf_buf_dispose(&gate);
     return status;
 }
 
@@ -319,7 +306,7 @@ static lcf_status save(work *w, const lcf_report *report, const json_t *json, lc
         status = write_text(dir, "report.md", report, lcf_report_markdown, err);
     if (!status)
         status = write_text(dir, "report.html", report, lcf_report_html, err);
-    return lcf_manifest_commit(w->manifest, stage, status, err);
+    return lcf_manifest_finish(w->manifest, stage, status, err);
 }
 
 /* ---- the command that makes the report again ---- */

@@ -4,6 +4,8 @@
  */
 #include "offline/eval/gate.h"
 
+#include "common/base/mem.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -98,6 +100,32 @@ static bool holds(double value, lcf_gate_op op, double bound)
         return value <= bound;
     }
     return false;
+}
+
+lcf_status lcf_gate_parse_all(lcf_gate_condition **out, const char *const *texts, size_t n,
+                              const lcf_figures *known, lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    *out = lcf_alloc_zero(n + 1, sizeof(**out));
+    if (!*out)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu gate conditions", n);
+    for (size_t i = 0; i < n && !status; i++)
+        status = lcf_gate_parse(*out + i, texts[i], known, err);
+    return status;
+}
+
+lcf_status lcf_gate_describe(lcf_manifest *m, const char *const *texts, size_t n, lcf_err *err)
+{
+    lcf_buf all = LCF_BUF_INIT;
+    lcf_status status;
+
+    for (size_t i = 0; i < n; i++)
+        lcf_buf_printf(&all, "%s%s", i ? "; " : "", texts[i]);
+    status = all.status ? LCF_FAIL(err, LCF_ENOMEM, "gate conditions")
+                        : lcf_manifest_param_str(m, "require", lcf_buf_text(&all), err);
+    lcf_buf_dispose(&all);
+    return status;
 }
 
 bool lcf_gate_check(lcf_gate_condition *conditions, size_t n, const lcf_figures *figures)

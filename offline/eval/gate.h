@@ -7,6 +7,7 @@
 #ifndef LCF_OFFLINE_EVAL_GATE_H
 #define LCF_OFFLINE_EVAL_GATE_H
 
+#include "common/base/manifest.h"
 #include "common/base/status.h"
 #include "common/base/str.h"
 
@@ -54,6 +55,12 @@ typedef struct lcf_gate_condition {
  */
 lcf_status lcf_gate_parse(lcf_gate_condition *out, const char *text, const lcf_figures *known,
                           lcf_err *err);
+/* All conditions of a command. errors: as lcf_gate_parse; ENOMEM. memory: *out is the caller's
+ * (free), also on failure */
+lcf_status lcf_gate_parse_all(lcf_gate_condition **out, const char *const *texts, size_t n,
+                              const lcf_figures *known, lcf_err *err);
+/* The conditions as the parameter `require` of a manifest. errors: ENOMEM, EINVAL */
+lcf_status lcf_gate_describe(lcf_manifest *m, const char *const *texts, size_t n, lcf_err *err);
 /* Sets value and met of every condition; true when all are met. A figure that is NaN meets nothing.
  */
 bool lcf_gate_check(lcf_gate_condition *conditions, size_t n, const lcf_figures *figures);

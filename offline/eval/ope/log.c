@@ -142,6 +142,26 @@ lcf_status lcf_ope_log_bad_row(lcf_ope_log *log, uint64_t line, const char *reas
     return LCF_OK;
 }
 
+lcf_status lcf_ope_log_next_row(bool *more, lcf_ope_log *log, lcf_rows *rows, size_t columns_n,
+                                lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+    lcf_row_result result;
+    char reason[64];
+
+    *more = false;
+    while (!status && (result = lcf_rows_next(rows)) != LCF_ROW_END) {
+        *more = result == LCF_ROW_OK && rows->fields_n == columns_n;
+        if (*more)
+            return LCF_OK;
+        snprintf(reason, sizeof(reason), "%zu fields, the header has %zu", rows->fields_n,
+                 columns_n);
+        status = lcf_ope_log_bad_row(log, rows->line, result == LCF_ROW_BAD ? rows->reason : reason,
+                                     err);
+    }
+    return status;
+}
+
 /* ---- candidate sets ---- */
 
 /* NULL, or what is wrong with one candidate. */

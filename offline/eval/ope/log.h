@@ -18,6 +18,7 @@
 #include "common/base/status.h"
 #include "common/base/str.h"
 #include "offline/data/intern.h"
+#include "offline/data/rows.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -138,6 +139,10 @@ lcf_status lcf_ope_log_add(lcf_ope_log *log, const lcf_ope_row *row, lcf_err *er
 /* A row that a reader could not read: dropped and counted with allow_bad_rows, else EFORMAT.
  * `reason` fits after "file:line: ". */
 lcf_status lcf_ope_log_bad_row(lcf_ope_log *log, uint64_t line, const char *reason, lcf_err *err);
+/* The next row of a table that can be read and has columns_n fields; *more: there is one. Others
+ * are bad rows. */
+lcf_status lcf_ope_log_next_row(bool *more, lcf_ope_log *log, lcf_rows *rows, size_t columns_n,
+                                lcf_err *err);
 
 /* All rows are in. errors: EFORMAT there are none; ids, candidates or target probabilities in some
  * rows only */

@@ -220,19 +220,13 @@ static lcf_status add_row(reader *r, lcf_err *err)
 
 static lcf_status read_rows(reader *r, lcf_err *err)
 {
+    bool more = true;
     lcf_status status = LCF_OK;
-    lcf_row_result result;
-    char reason[64];
 
-    while (!status && (result = lcf_rows_next(&r->rows)) != LCF_ROW_END) {
-        if (result == LCF_ROW_OK && r->rows.fields_n == r->columns_n) {
+    while (!status && more) {
+        status = lcf_ope_log_next_row(&more, r->log, &r->rows, r->columns_n, err);
+        if (!status && more)
             status = add_row(r, err);
-            continue;
-        }
-        snprintf(reason, sizeof(reason), "%zu fields, the header has %zu", r->rows.fields_n,
-                 r->columns_n);
-        status = lcf_ope_log_bad_row(r->log, r->rows.line,
-                                     result == LCF_ROW_BAD ? r->rows.reason : reason, err);
     }
     return status;
 }

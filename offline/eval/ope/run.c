@@ -41,17 +41,11 @@ static lcf_status check_options(work *w, lcf_err *err)
 {
     const lcf_ope_run_options *o = w->options;
     lcf_figures known;
-    lcf_status status = LCF_OK;
 
     lcf_ope_figures(&known, NULL);
     if (!is_estimator(o->headline))
         return LCF_FAIL(err, LCF_EUSAGE, "--estimator: there is no estimator '%s'", o->headline);
-    w->conditions = lcf_alloc_zero(o->require_n + 1, sizeof(*w->conditions));
-    if (!w->conditions)
-        return LCF_FAIL(err, LCF_ENOMEM, "%zu gate conditions", o->require_n);
-    for (size_t i = 0; i < o->require_n && !status; i++)
-        status = lcf_gate_parse(&w->conditions[i], o->require[i], &known, err);
-    return status;
+    return lcf_gate_parse_all(&w->conditions, o->require, o->require_n, &known, err);
 }
 
 /* ---- what the report is made from ---- */
@@ -103,16 +97,10 @@ static lcf_status add_parameters(lcf_manifest *m, const lcf_ope_run_options *o, 
 static lcf_status describe(work *w, lcf_err *err)
 {
     const lcf_ope_run_options *o = w->options;
-    lcf_buf gate = LCF_BUF_INIT;
     lcf_status status = lcf_manifest_create(&w->manifest, "ope", err);
 
-    for (size_t i = 0; i < o->require_n; i++)
-        lcf_buf_printf(&gate, "%s%s", i ? "; " : "", o->require[i]);
-    if (!status && gate.status)
-        status = LCF_FAIL(err, LCF_ENOMEM, "gate conditions");
     if (!status)
-        status = lcf_manifest_param_str(w->manifest, "require", lcf_buf_text(&gate), err);
-    lcf_buf_dispose(&gate);
+        status = lcf_gate_describe(w->manifest, o->require, o->require_n, err);
     if (!status)
         status = add_parameters(w->manifest, o, err);
     if (!status)
@@ -203,7 +191,7 @@ static lcf_status save(work *w, const json_t *json, lcf_err *err)
     if (!status)
         status = lcf_file_write_text(dir, "ope.html", &html, err);
     lcf_buf_dispose(&html);
-    return lcf_manifest_commit(w->manifest, stage, status, err);
+    return lcf_manifest_finish(w->manifest, stage, status, err);
 }
 
 static lcf_status make(json_t **out, work *w, lcf_err *err)
