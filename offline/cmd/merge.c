@@ -1,4 +1,5 @@
-/* llmcf merge: a model with a LoRA adapter put into its matrices. */
+/* llmcf merge: a model with a LoRA adapter put into its matrices, or several stores put into one.
+ */
 #include "common/base/file.h"
 #include "common/base/options.h"
 #include "common/base/progress.h"
@@ -9,33 +10,52 @@
 #include <stdio.h>
 
 typedef struct arguments {
-    const char *model, *adapter, *out;
+    const char *model, *adapter, *out, *cot;
+    lcf_cli_texts stores;
     lcf_gguf_type type;
     bool force;
 } arguments;
 
 static const lcf_option OPTIONS[] = {
-    {"model", "FILE.gguf", "The model that the adapter was trained for", 1, LCF_OPT_TEXT(model),
-     LCF_REQUIRED},
-    {"adapter", "FILE.gguf", "The adapter", 1, LCF_OPT_TEXT(adapter), LCF_REQUIRED},
-    {"out", "FILE.gguf", "The merged model", 1, LCF_OPT_TEXT(out), LCF_REQUIRED},
+    {"model", "FILE.gguf", "The model that the adapter was trained for", 1, LCF_OPT_TEXT(model)},
+    {"adapter", "FILE.gguf", "The adapter", 1, LCF_OPT_TEXT(adapter)},
+    {"out", "FILE.gguf", "The merged model", 1, LCF_OPT_TEXT(out)},
     {"type", "NAME",
      "Of the written matrices: f32, f16, bf16, q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1 or q4_0 "
      "(default f32)",
      2, LCF_OPT_PARSED(type, lcf_cmd_parse_type)},
     {"force", NULL, "Replace --out where it exists", 2, LCF_OPT_FLAG(force)},
+    {"cot", "DIR", "The store that gets the records of STORE...", 3, LCF_OPT_TEXT(cot)},
+    {NULL, "[STORE...]", NULL, 0, LCF_OPT_TEXTS(stores)},
     {0},
 };
 
 static const char DOC[] =
-    "Puts a LoRA adapter into its model: W + alpha / rank * B A for every adapted matrix."
+    "Puts a LoRA adapter into its model: W + alpha / rank * B A for every adapted matrix; or the "
+    "stores of chains of thought that shards have written into one."
     "\v"
     "The adapter is a GGUF file in llama.cpp's layout, such as `llmcf tune --lora-rank` writes. "
     "One "
     "that names another base model than --model, or has other shapes, is refused.\n\n"
     "A signal ends it with exit code 75; --out is not touched then.\n\n"
-    "Example:\n"
-    "  llmcf merge --model base.gguf --adapter adapter.gguf --out merged.gguf";
+    "Stores are joined as by `llmcf store merge`: what is there already stays, conflicts are named "
+    "and fail the run once all else is done.\n\n"
+    "Examples:\n"
+    "  llmcf merge --model base.gguf --adapter adapter.gguf --out merged.gguf\n"
+    "  llmcf merge cot/shard-*-of-8 --cot cot";
+
+static void check(void *input, struct argp_state *state)
+{
+    const arguments *a = input;
+    const bool stores = a->cot || a->stores.n;
+
+    if (stores && (a->model || a->adapter || a->out))
+        argp_error(state, "either a model and its adapter, or stores");
+    if (stores && (!a->cot || !a->stores.n))
+        argp_error(state, "stores are joined by STORE... --cot DIR");
+    if (!stores && (!a->model || !a->adapter || !a->out))
+        argp_error(state, "--model, --adapter and --out are needed");
+}
 
 static lcf_status merge(const arguments *a, lcf_err *err)
 {
@@ -77,13 +97,14 @@ done:
 
 int lcf_cmd_merge(int argc, char **argv)
 {
-    static const lcf_options options = {"merge", DOC, OPTIONS, NULL, NULL};
+    static const lcf_options options = {"merge", DOC, OPTIONS, check, NULL};
     arguments a = {.type = LCF_GGUF_F32};
     lcf_err err = LCF_ERR_INIT;
     lcf_status status = lcf_options_parse(&options, argc, argv, &a, &err);
 
     lcf_stop_install();
     if (!status)
-        status = merge(&a, &err);
+        status = a.cot ? lcf_cmd_merge_stores(a.cot, &a.stores, &err) : merge(&a, &err);
+    lcf_cli_texts_dispose(&a.stores);
     return lcf_cli_finish("merge", status, &err);
 }

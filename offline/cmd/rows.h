@@ -57,6 +57,10 @@ lcf_status lcf_cmd_parse_bytes(void *bytes, const char *text, lcf_err *err);
 lcf_status lcf_cmd_parse_type(void *type, const char *text, lcf_err *err);
 lcf_status lcf_cmd_parse_precision(void *precision, const char *text, lcf_err *err);
 
+/* Adds the records of stores to one, and says how many; of `store merge` and `merge`. errors:
+ * EEXIST after all else is done: conflicts, which are named */
+lcf_status lcf_cmd_merge_stores(const char *cot, const lcf_cli_texts *from_dirs, lcf_err *err);
+
 /* For verbs with actions: a pointer to the row of that name of a table of `bytes`, whose rows of
  * `row_bytes` begin with their name, a const char *. errors: EUSAGE */
 lcf_status lcf_cmd_find_action(void *row, const void *table, size_t bytes, size_t row_bytes,

@@ -362,22 +362,31 @@ static lcf_status run_import(const arguments *a, lcf_err *err)
     return status ? status : summarise(&counts, err);
 }
 
-static lcf_status run_merge(const arguments *a, lcf_err *err)
+lcf_status lcf_cmd_merge_stores(const char *cot, const lcf_cli_texts *from_dirs, lcf_err *err)
 {
-    lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT, writing = reading;
     lcf_cot_merge_counts counts = {0, 0, 0};
-    lcf_cot_store *to = NULL;
-    lcf_status status = open_store(&to, a, true, err);
+    lcf_cot_store *to;
+    lcf_status status;
 
-    for (size_t i = 0; i < a->operands.n && !status; i++) {
+    writing.write = true;
+    status = lcf_cot_store_open(&to, cot, &writing, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < from_dirs->n && !status; i++) {
         lcf_cot_store *from = NULL;
-        status = lcf_cot_store_open(&from, a->operands.list[i], &reading, err);
+        status = lcf_cot_store_open(&from, from_dirs->list[i], &reading, err);
         if (!status)
             status = lcf_cot_store_merge(&counts, to, from, name_conflict, NULL, err);
         lcf_cot_store_close(from);
     }
     lcf_cot_store_close(to);
     return status ? status : summarise(&counts, err);
+}
+
+static lcf_status run_merge(const arguments *a, lcf_err *err)
+{
+    return lcf_cmd_merge_stores(a->cot, &a->operands, err);
 }
 
 static lcf_status find_latest(void *arg, const lcf_cot_record *r, lcf_err *err)

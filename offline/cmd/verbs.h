@@ -26,7 +26,7 @@
     X("knowledge", lcf_cmd_knowledge, "encode what is said about users and items")         \
     X("tokenize", lcf_cmd_tokenize, "show the token ids of a text")                        \
     X("quantize", lcf_cmd_quantize, "write a model with its matrices in another type")     \
-    X("merge", lcf_cmd_merge, "put a LoRA adapter into its model")                         \
+    X("merge", lcf_cmd_merge, "put a LoRA adapter into its model, or stores into one")     \
     X("complete", lcf_cmd_complete, "continue a text with a model")                        \
     X("train", lcf_cmd_train, "train rankers: the backbone, or with the ICT module")       \
     X("codes", lcf_cmd_codes, "write users and items as a few bits each")                  \

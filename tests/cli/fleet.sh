@@ -21,7 +21,7 @@ done
 "$LLMCF" store merge part-3 part-1 part-2 --cot merged 2>merge.log
 grep -q "$rows records added, 0 were there" merge.log || fail "merge: $(cat merge.log)"
 [ "$(digest merged)" = "$whole" ] || fail "the merged store is not that of one run"
-"$LLMCF" store merge part-1 part-2 --cot merged 2>merge.log
+"$LLMCF" merge part-1 part-2 --cot merged 2>merge.log # the same by its other name
 grep -q "^0 records added" merge.log || fail "a second merge: $(cat merge.log)"
 generate --out merged
 check ".rows_present == $rows and .rows_generated == 0"
@@ -100,5 +100,9 @@ say "refusals"
 for options in "--shard 0/2" "--shard 3/2" "--shard 2" "--shard x/y" "--deadline 25:00" "--deadline noon" "--min-free-disk 5X" "--max-rows 0"; do
     # shellcheck disable=SC2086
     test "$(exit_code "$LLMCF" generate $JOB --out x $options)" = 2 || fail "$options was taken"
+done
+for options in "part-1" "--cot merged" "part-1 --cot merged --model x.gguf"; do
+    # shellcheck disable=SC2086
+    test "$(exit_code "$LLMCF" merge $options)" = 2 || fail "merge $options was taken"
 done
 echo ok
