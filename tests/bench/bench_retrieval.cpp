@@ -440,7 +440,7 @@ void measure_peer(const std::string &kind, const data &d, std::vector<request> r
     int setting[2] = {};
     bool reached = true;
 
-    requests.resize(kind == "hnsw" && d.n <= 100000 ? 8 : 3);
+    requests.resize(kind == "hnsw" && d.n * d.dim <= 100000 * 256 ? 8 : 3);
     for (int label = 0; label < 2; label++) {
         const std::vector<uint32_t> ids = of_label(d, label);
         const double before = resident_mib();
@@ -520,7 +520,8 @@ void measure_index(const std::string &name, data &d, const std::vector<request> 
     lcf_example_options options = LCF_EXAMPLE_OPTIONS_INIT;
     lcf_examples e;
     lcf_err err = LCF_ERR_INIT;
-    std::vector<uint32_t> got(CANDIDATES * K);
+    const size_t candidates = name == "sq8" ? SQ8_CANDIDATES : CANDIDATES;
+    std::vector<uint32_t> got(candidates * K);
     std::vector<double> ms;
     size_t found = 0;
     double start;
@@ -533,15 +534,15 @@ void measure_index(const std::string &name, data &d, const std::vector<request> 
         const request &r = requests[i];
 
         start = now();
-        check(lcf_examples_search(got.data(), nullptr, &e, r.queries.data(), CANDIDATES, &options,
+        check(lcf_examples_search(got.data(), nullptr, &e, r.queries.data(), candidates, &options,
                                   &err),
               err);
-        ms.push_back((now() - start) * 1e3);
-        for (size_t j = 0; j < r.exact.size(); j++)
+        ms.push_back((now() - start) * 1e3 * CANDIDATES / static_cast<double>(candidates));
+        for (size_t j = 0; j < got.size(); j++)
             found += std::count(&got[j / K * K], &got[j / K * K] + K, r.exact[j]) != 0;
     }
     print(prefix + "_recall", d.n, d.dim,
-          static_cast<double>(found) / static_cast<double>(ms.size() * CANDIDATES * K), "share");
+          static_cast<double>(found) / static_cast<double>(ms.size() * got.size()), "share");
     print(prefix + "_request", d.n, d.dim, median(ms), "ms");
     lcf_examples_close(&e);
     if (d.keep.empty())

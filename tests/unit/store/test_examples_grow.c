@@ -7,6 +7,7 @@
 #include "tests/unit/store/examples_world.h"
 #include "tests/unit/store/work_folder.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,6 +15,29 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+static size_t threads_n(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    size_t n = 0;
+
+    assert_non_null(tasks);
+    for (struct dirent *e = readdir(tasks); e; e = readdir(tasks))
+        n += e->d_name[0] != '.';
+    closedir(tasks);
+    return n;
+}
+
+static bool is_mapped(const char *name)
+{
+    lcf_buf maps = LCF_BUF_INIT;
+    bool found;
+
+    assert_int_equal(lcf_file_read(&maps, "/proc/self/maps", SIZE_MAX, NULL), LCF_OK);
+    found = strstr(lcf_buf_text(&maps), name) != NULL;
+    lcf_buf_dispose(&maps);
+    return found;
+}
 
 /* Two indices of a kind find nearly all, break no rule, and are the same bytes twice; a request is
  * answered through them, too. */
@@ -70,6 +94,8 @@ static void test_kinds(void **state)
         }
         if (hits < 97 * wanted / 100)
             fail_msg("%s finds %zu of %zu", lcf_faiss_kind_name(e.kind), hits, wanted);
+        assert_int_equal(threads_n(), 1);
+        assert_int_equal(is_mapped("kind/faiss-0.index"), kind == LCF_FAISS_IVF);
         for (size_t i = 1; i < 60; i++) { /* one request */
             q[i].user = q[0].user;
             q[i].time = q[0].time;
