@@ -18,7 +18,8 @@
 // examples' own rows, one at a time, while they are made, and on the same requests.
 //
 // retrieval.csv has several runs, told apart by its last column: 2 to 5 beside one training on the
-// other core, the others with nothing else on the machine. Times are to be compared within a run.
+// other core, 8 beside one program of low priority there, the others with nothing else on the
+// machine. Times are to be compared within a run.
 //
 // The data are made up: item vectors around 200 centres, users who stay with three of them; 12,000
 // items, histories of 1 to 20. Building an HNSW index takes minutes from 100,000 examples on.
@@ -474,7 +475,7 @@ void measure_peer(const std::string &kind, const data &d, std::vector<request> r
     print(kind + "_memory", d.n, d.dim, memory, "MiB");
     print(kind + "_candidates", d.n, d.dim, static_cast<double>(candidates), "asked of 500");
     print(kind + "_setting", d.n, d.dim, std::max(setting[0], setting[1]),
-          "efSearch, nprobe or rows");
+          "efSearch or nprobe or rows");
     print(kind + "_recall", d.n, d.dim, recall, reached ? "share" : "share; .99 not reached");
     print(kind + "_request", d.n, d.dim, ms, "ms");
 }
@@ -501,7 +502,7 @@ void make_kind(const std::string &dir, const std::string &name, data &d)
           err);
     d.examples.cot_vec = nullptr;
     print(prefix + "_make", d.n, d.dim, now() - start, "s");
-    print(prefix + "_setting", d.n, d.dim, recall.setting, "beam, cells or rows");
+    print(prefix + "_setting", d.n, d.dim, recall.setting, "beam or cells or rows");
     print(prefix + "_rows_recall", d.n, d.dim, recall.recall, "share");
     print(prefix + "_row", d.n, d.dim, recall.query_us, "us");
 }

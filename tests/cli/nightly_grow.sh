@@ -59,6 +59,7 @@ done
 [ "$(readlink work/snapshots/current)" = d2 ] || fail "current"
 grep -q 'llmcf_night_step_exit{step="publish"} 0' night.prom || fail "no publish among the metrics"
 grep -q 'llmcf_night_feature_psi{feature="label"}' night.prom || fail "no drift among the metrics"
+grep -q 'llmcf_night_score_psi{arm="ict"}' night.prom || fail "no drift of scores among the metrics: $(cat night.prom)"
 grep -q '| rows |' work/changes/changes.md || fail "no page of changes"
 
 # A gate that is not passed, another night and a wrong option have exit codes of their own.
