@@ -66,10 +66,11 @@ lcf_status lcf_bundle_finish(lcf_bundle_writer *w, lcf_status so_far, lcf_err *e
 typedef struct lcf_bundle lcf_bundle;
 
 /*
- * kind NULL accepts any (for inspection).
+ * Maps a file and checks all of it. kind NULL accepts any (for inspection).
  *
  * errors   ENOENT, EIO; EFORMAT not a bundle, another kind, damaged directory or truncated;
- * EVERSION newer than version_max; ECHECKSUM damaged content (the message names the array)
+ *          EVERSION newer than version_max; ECHECKSUM damaged content (the message names the array)
+ * memory   what is got out of it are views, valid until close; NULL may be closed
  */
 lcf_status lcf_bundle_open(lcf_bundle **out, const char *path, const char *kind,
                            uint32_t version_max, lcf_err *err);

@@ -13,13 +13,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A file mapped read-only. The bytes stay valid until lcf_map_close. An empty file maps to bytes_n
- * = 0. */
+/* A file mapped read-only; an empty file has bytes_n = 0. */
 typedef struct lcf_map {
     const uint8_t *data;
     size_t bytes_n;
 } lcf_map;
 
+/*
+ * errors   ENOENT, EIO; EFORMAT not a regular file
+ * memory   the bytes stay valid until close, which takes a map that was not opened (zeros), too
+ */
 lcf_status lcf_map_open(lcf_map *out, const char *path, lcf_err *err);
 void lcf_map_close(lcf_map *map);
 

@@ -24,7 +24,8 @@ void lcf_hash128_hex(char out[33], lcf_hash128 hash);
 /* The reverse; false when `text` is anything else than 32 lower-case hexadecimal digits. */
 bool lcf_hash128_parse(lcf_hash128 *out, const char *text);
 
-/* SHA-256 of bytes or of a file, as 64 hexadecimal digits and a NUL. */
+/* SHA-256 of bytes or of a file, as 64 hexadecimal digits and a NUL. errors: EIO; of a file ENOENT,
+ * too */
 lcf_status lcf_sha256_hex(char out[LCF_SHA256_HEX_BYTES], const void *data, size_t n, lcf_err *err);
 lcf_status lcf_sha256_file(char out[LCF_SHA256_HEX_BYTES], const char *path, lcf_err *err);
 /* XXH3-64 of a whole file, seed 0, and its size. */

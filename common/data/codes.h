@@ -24,7 +24,12 @@ typedef struct lcf_codes {
     const uint8_t *items;    /* [items_n, bytes] */
 } lcf_codes;
 
-/* users_n, items_n: of the dataset they belong to. errors: as lcf_bundle_open; EFORMAT */
+/*
+ * users_n, items_n: of the dataset they belong to.
+ *
+ * errors   as lcf_bundle_open; EFORMAT codes of another number of users or items, or of no bits
+ * memory   arrays are views into the file, valid until close
+ */
 lcf_status lcf_codes_open(lcf_codes *out, const char *path, size_t users_n, size_t items_n,
                           lcf_err *err);
 /*
@@ -35,6 +40,7 @@ lcf_status lcf_codes_open(lcf_codes *out, const char *path, size_t users_n, size
  */
 lcf_status lcf_codes_open_dir(lcf_codes *out, const char *dir, const lcf_dataset *d, lcf_err *err);
 void lcf_codes_close(lcf_codes *codes);
+/* The file appears whole or not at all. errors: ENOSPC, EIO */
 lcf_status lcf_codes_save(const char *path, const lcf_codes *codes, lcf_err *err);
 
 #endif

@@ -66,6 +66,8 @@ typedef struct lcf_catalogue {
     const uint32_t *item_categories;
 } lcf_catalogue;
 
+/* items.lcf of a dataset. errors: as lcf_bundle_open; EFORMAT. memory: views into the file, valid
+ * until close */
 lcf_status lcf_catalogue_open(lcf_catalogue *out, const char *path, lcf_err *err);
 void lcf_catalogue_close(lcf_catalogue *c);
 /* Appends "title brand category category text": what encoders see of an item. */

@@ -21,6 +21,10 @@ typedef struct lcf_embeddings {
     const lcf_hash128 *keys; /* [n] ascending, or NULL when rows are item indices */
 } lcf_embeddings;
 
+/*
+ * errors   as lcf_bundle_open; EFORMAT a row whose norm is neither 1 nor 0, keys that do not ascend
+ * memory   views into the file, valid until close
+ */
 lcf_status lcf_embeddings_open(lcf_embeddings *out, const char *path, lcf_err *err);
 /* The same for DIR/NAME: items.lcf or cots.lcf of what `llmcf encode` made. */
 lcf_status lcf_embeddings_open_in(lcf_embeddings *out, const char *dir, const char *name,
@@ -28,7 +32,8 @@ lcf_status lcf_embeddings_open_in(lcf_embeddings *out, const char *dir, const ch
 void lcf_embeddings_close(lcf_embeddings *e);
 /* Row of that key, or (size_t)-1. Needs keys. O(log n). */
 size_t lcf_embeddings_find(const lcf_embeddings *e, lcf_hash128 key);
-/* keys may be NULL. Rows must already be normalised (checked to 1e-3, zeros allowed). */
+/* keys may be NULL. Rows must already be normalised (checked to 1e-3, zeros allowed). errors:
+ * EFORMAT as open; EINVAL dim is 0; ENOSPC, EIO */
 lcf_status lcf_embeddings_save(const char *path, const float *vectors, const lcf_hash128 *keys,
                                size_t n, size_t dim, lcf_err *err);
 /*

@@ -27,8 +27,13 @@ typedef struct lcf_judgements {
     const uint32_t *tokens;   /* [n] that the model read */
 } lcf_judgements;
 
-/* samples_n: of the dataset they belong to. errors: as lcf_bundle_open; EFORMAT; EINVAL a row
- * beyond samples_n */
+/*
+ * samples_n: of the dataset they belong to.
+ *
+ * errors   as lcf_bundle_open; EFORMAT rows that do not ascend, a number that is not finite; EINVAL
+ *          a row beyond samples_n; save: these, ENOSPC, EIO
+ * memory   open: arrays are views into the file, valid until close
+ */
 lcf_status lcf_judgements_open(lcf_judgements *out, const char *path, size_t samples_n,
                                lcf_err *err);
 void lcf_judgements_close(lcf_judgements *j);

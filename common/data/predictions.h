@@ -26,6 +26,13 @@ typedef struct lcf_predictions {
     const float *scores;   /* [seeds_n, rows_n] probabilities */
 } lcf_predictions;
 
+/*
+ * A file of schemas/predictions.md, and the reverse: it appears whole or not at all.
+ *
+ * errors   open: as lcf_bundle_open; EFORMAT rows that do not ascend, a score that is no
+ *          probability; save: the same, ELIMIT, ENOSPC, EIO
+ * memory   open: arrays are views into the file, valid until close
+ */
 lcf_status lcf_predictions_open(lcf_predictions *out, const char *path, lcf_err *err);
 void lcf_predictions_close(lcf_predictions *p);
 lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_err *err);

@@ -26,7 +26,12 @@ typedef struct lcf_ranks {
     const uint32_t *ranks;       /* [seeds_n, rows_n] from 1 */
 } lcf_ranks;
 
-/* errors: as lcf_bundle_open; EFORMAT rows that do not ascend, a rank out of range */
+/*
+ * A file of schemas/ranks.md, and the reverse: it appears whole or not at all.
+ *
+ * errors   open: as lcf_bundle_open; EFORMAT rows that do not ascend, a rank out of range; save:
+ * the same, ELIMIT, ENOSPC, EIO memory   open: arrays are views into the file, valid until close
+ */
 lcf_status lcf_ranks_open(lcf_ranks *out, const char *path, lcf_err *err);
 void lcf_ranks_close(lcf_ranks *r);
 lcf_status lcf_ranks_save(const char *path, const lcf_ranks *r, lcf_err *err);

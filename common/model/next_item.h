@@ -55,10 +55,18 @@ typedef struct lcf_next lcf_next;
 /* errors: EINVAL a configuration that cannot be (the field is named); ENOMEM */
 lcf_status lcf_next_create(lcf_next **out, const lcf_next_config *config, uint64_t seed,
                            lcf_err *err);
+/*
+ * Weights files (schemas/next_item_weights.md).
+ *
+ * errors   open: as lcf_bundle_open; EFORMAT a configuration that is no object or does not fit the
+ *          weights, EINVAL one that cannot be; save: ENOSPC, EIO
+ * memory   nothing of the file is kept
+ */
 lcf_status lcf_next_open(lcf_next **out, const char *path, lcf_err *err);
 lcf_status lcf_next_save(const lcf_next *m, const char *path, lcf_err *err);
 void lcf_next_free(lcf_next *m);
 const lcf_next_config *lcf_next_config_of(const lcf_next *m);
+/* All parameters, those of a side module among them; the model's. */
 lcf_params *lcf_next_params(lcf_next *m);
 /* The item table [items_n, dim]; changes with the parameters. */
 const float *lcf_next_items(const lcf_next *m);

@@ -139,6 +139,13 @@ lcf_status lcf_ranker_set_graph(lcf_ranker *r, const uint32_t *users, const uint
  * errors   EINVAL its backbone takes no graph, or it was given none; ENOMEM
  */
 lcf_status lcf_ranker_graph_vectors(float *users, float *items, const lcf_ranker *r, lcf_err *err);
+/*
+ * Weights files (schemas/ranker_weights.md).
+ *
+ * errors   open: as lcf_bundle_open; EFORMAT a configuration that is no object or does not fit the
+ *          weights, EINVAL one that cannot be; save: ENOSPC, EIO
+ * memory   nothing of the file is kept
+ */
 lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err);
 lcf_status lcf_ranker_save(const lcf_ranker *r, const char *path, lcf_err *err);
 void lcf_ranker_free(lcf_ranker *r);

@@ -89,7 +89,12 @@ lcf_status lcf_slices_add_values(lcf_slices *s, const char *name, const uint32_t
 lcf_status lcf_slices_top(uint32_t top[LCF_SLICES_TOP], size_t *found, const size_t *rows, size_t n,
                           lcf_err *err);
 
-/* One file each: brands and categories; retrieved examples; a column. */
+/*
+ * Slices by brand and category of a row's item; by what was retrieved for it; by a column of a
+ * table of items or users.
+ *
+ * errors   those of reading; EFORMAT what does not belong to the dataset; ENOMEM
+ */
 lcf_status lcf_slices_by_item(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,
                               lcf_err *err);
 lcf_status lcf_slices_by_examples(lcf_slices *s, const lcf_eval_table *t, const lcf_dataset *d,

@@ -66,7 +66,8 @@ void lcf_qformer_free(lcf_qformer *m);
 const lcf_qformer_config *lcf_qformer_config_of(const lcf_qformer *m);
 lcf_params *lcf_qformer_params(lcf_qformer *m);
 
-/* A weights file of its own. errors: as lcf_bundle_open; EFORMAT */
+/* A weights file of its own. errors: open: as lcf_bundle_open, EFORMAT a configuration that does
+ * not fit the weights, a weight that is not finite; save: ENOSPC, EIO */
 lcf_status lcf_qformer_open(lcf_qformer **out, const char *path, lcf_err *err);
 lcf_status lcf_qformer_save(const lcf_qformer *m, const char *path, lcf_err *err);
 /* As a part of another file: the arrays "qformer.config" and "param.<name>". get: EFORMAT */

@@ -35,9 +35,11 @@ double lcf_score_weighted(const lcf_score_weights *w, lcf_str text, lcf_str prom
 void lcf_score_weights_identify(lcf_score_weights *w);
 /* errors: EFORMAT what is missing or no number (named); EVERSION another version */
 lcf_status lcf_score_weights_parse(lcf_score_weights *out, const json_t *json, lcf_err *err);
+/* The same from a JSON file; errors also of reading it. */
 lcf_status lcf_score_weights_load(lcf_score_weights *out, const char *path, lcf_err *err);
 /* NULL when out of memory. memory: json_decref */
 json_t *lcf_score_weights_json(const lcf_score_weights *w);
+/* The file appears whole or not at all. errors: ENOMEM; ENOSPC, EIO */
 lcf_status lcf_score_weights_save(const char *path, const lcf_score_weights *w, lcf_err *err);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "offline/train/next_trainer.h"
 
+/* errors: ENOMEM; ENOSPC, EIO */
 lcf_status next_result_save(const next_result *r, const lcf_next *model, const char *dir,
                             const next_rows *rows, lcf_err *err);
 /* errors: ENOENT the seed is not done; EFORMAT, ECHECKSUM, EVERSION what is there cannot be used */

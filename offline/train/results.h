@@ -8,6 +8,7 @@
 
 #include "offline/train/trainer.h"
 
+/* errors: ENOMEM; ENOSPC, EIO */
 lcf_status train_result_save(const train_result *r, const lcf_ranker *ranker, const char *dir,
                              const lcf_dataset *d, lcf_err *err);
 /* errors: ENOENT the seed is not done; EFORMAT, ECHECKSUM, EVERSION what is there cannot be used */
