@@ -460,6 +460,15 @@ void lcf_stage_abandon(lcf_stage *stage)
     free(stage);
 }
 
+void lcf_stage_remove_leftovers(const char *path)
+{
+    char *named = without_slash(path);
+
+    if (named)
+        remove_leftovers(named);
+    free(named);
+}
+
 struct lcf_lock {
     int fd;
 };

@@ -58,6 +58,8 @@ lcf_status lcf_stage_open(lcf_stage **out, const char *path, lcf_err *err);
 const char *lcf_stage_path(const lcf_stage *stage);
 lcf_status lcf_stage_commit(lcf_stage *stage, lcf_err *err); /* frees `stage`, also on failure */
 void lcf_stage_abandon(lcf_stage *stage);                    /* NULL is fine; removes the folder */
+/* What opening a stage of `path` removes, where none will be opened. */
+void lcf_stage_remove_leftovers(const char *path);
 
 lcf_status lcf_dir_create(const char *path, lcf_err *err); /* with parents; existing is fine */
 lcf_status lcf_dir_remove(const char *path, lcf_err *err); /* with content; missing is fine */

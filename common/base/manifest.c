@@ -158,6 +158,8 @@ bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir)
     inputs = json_object_get(json, "identity");
     same = inputs && json_equal(inputs, m->identity);
     json_decref(json);
+    if (same)
+        lcf_stage_remove_leftovers(dir);
     return same;
 }
 

@@ -45,7 +45,7 @@ lcf_status lcf_manifest_describe(lcf_manifest **out, const char *verb, json_t *p
  * `value`. */
 lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, lcf_err *err);
 /* True when `dir` holds an artefact whose manifest has the same verb, version, parameters and
- * inputs. */
+ * inputs. Then no stage of it will be opened, so what killed writers of it have left goes now. */
 bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir);
 /* The same, but the parameters and inputs of these names (NULL ends them) may differ or be missing:
  * for what is worth keeping although the data has grown. */

@@ -270,6 +270,36 @@ static void leftovers_go(void **state)
     test_folder_remove(dir);
 }
 
+/* A writer that was killed once the new folder was in its place leaves the old one; the next run
+ * has nothing to do, and removes it. */
+static void what_is_current_has_no_leftovers(void **state)
+{
+    char *dir = test_folder(), *out = lcf_path_join(dir, "made"), *named = lcf_path_join(out, "");
+    char *left = lcf_path_join(dir, "made.tmp.999999.0");
+    lcf_manifest *other, *m;
+    lcf_stage *stage;
+    lcf_err err = LCF_ERR_INIT;
+
+    (void)state;
+    assert_ok(lcf_manifest_create(&m, "test", &err), &err);
+    assert_ok(lcf_manifest_create(&other, "another", &err), &err);
+    assert_ok(lcf_stage_open(&stage, out, &err), &err);
+    assert_ok(lcf_manifest_finish(m, stage, LCF_OK, &err), &err);
+    assert_ok(lcf_dir_create(left, &err), &err);
+    write_text(left, "manifest.json", "{}");
+    assert_false(lcf_manifest_is_current(other, named));
+    assert_true(lcf_path_exists(left));
+    assert_true(lcf_manifest_is_current(m, named));
+    assert_false(lcf_path_exists(left));
+    assert_true(lcf_manifest_is_current(m, out));
+    lcf_manifest_free(m);
+    lcf_manifest_free(other);
+    free(left);
+    free(named);
+    free(out);
+    test_folder_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_folder_is_exchanged_whole),
         cmocka_unit_test(a_folder_of_others_is_not_replaced),
         cmocka_unit_test(leftovers_go),
+        cmocka_unit_test(what_is_current_has_no_leftovers),
         cmocka_unit_test(a_lock_is_held_once),
         cmocka_unit_test(a_manifest_knows_what_it_was_made_from),
         cmocka_unit_test(a_step_describes_itself_at_once),
