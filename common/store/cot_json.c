@@ -235,21 +235,31 @@ static lcf_status import_line(lcf_cot_merger *m, const char *line, size_t n, con
     return status;
 }
 
+/* The next line with its end, or what fits of it and one byte more; 0 where there is none. */
+static size_t next_line(char *line, FILE *in)
+{
+    size_t n = 0;
+
+    for (int c = 0; n <= LINE_BYTES_MAX && c != '\n' && (c = getc_unlocked(in)) != EOF;)
+        line[n++] = (char)c;
+    return n;
+}
+
 lcf_status lcf_cot_import(lcf_cot_merge_counts *out, lcf_cot_store *to, FILE *in, const char *name,
                           lcf_cot_conflict conflict, void *arg, lcf_err *err)
 {
-    char *line = NULL;
-    size_t capacity = 0, line_n = 0;
-    lcf_cot_merger *m;
-    lcf_status ended, status = lcf_cot_merger_begin(&m, to, conflict, arg, err);
-    ssize_t n;
+    char *line = lcf_alloc(LINE_BYTES_MAX + 1, 1);
+    size_t n, line_n = 0;
+    lcf_cot_merger *m = NULL;
+    lcf_status ended, status = line ? lcf_cot_merger_begin(&m, to, conflict, arg, err)
+                                    : LCF_FAIL(err, LCF_ENOMEM, "a line of %s", name);
 
-    while (!status && (n = getline(&line, &capacity, in)) >= 0) {
+    while (!status && (n = next_line(line, in)) > 0) {
         lcf_buf source = LCF_BUF_INIT;
 
         lcf_buf_printf(&source, "%s:%zu", name, ++line_n);
         if (n > 1) /* an empty line is fine */
-            status = import_line(m, line, (size_t)n, lcf_buf_text(&source), err);
+            status = import_line(m, line, n, lcf_buf_text(&source), err);
         lcf_buf_dispose(&source);
     }
     if (!status && ferror(in))

@@ -541,6 +541,24 @@ static void lines_that_are_no_records_are_named(void **state)
     lcf_cot_store_close(s);
 }
 
+/* One that never ends takes no more memory than the longest. */
+static void a_line_is_bounded(void **state)
+{
+    lcf_cot_merge_counts counts = {0, 0, 0};
+    lcf_cot_store *s;
+    lcf_err err = LCF_ERR_INIT;
+    FILE *zeros = fopen("/dev/zero", "rb");
+
+    (void)state;
+    assert_non_null(zeros);
+    records_fresh("line");
+    assert_int_equal(records_open(&s, "line", true, NULL), LCF_OK);
+    assert_int_equal(lcf_cot_import(&counts, s, zeros, "lines", NULL, NULL, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "lines:1: longer than"));
+    lcf_cot_store_close(s);
+    fclose(zeros);
+}
+
 static void old_records_go(void **state)
 {
     lcf_cot_store *s;
@@ -726,6 +744,7 @@ int main(void)
         cmocka_unit_test(merging_twice_adds_once),
         cmocka_unit_test(exported_records_come_back),
         cmocka_unit_test(lines_that_are_no_records_are_named),
+        cmocka_unit_test(a_line_is_bounded),
         cmocka_unit_test(old_records_go),
         cmocka_unit_test(users_and_times_are_found),
         cmocka_unit_test(recompressed_records_are_the_same),
