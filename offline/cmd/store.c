@@ -342,7 +342,8 @@ static lcf_status run_import(const arguments *a, lcf_err *err)
     lcf_cot_store *store = NULL;
     lcf_err why = LCF_ERR_INIT; /* of what is read */
     FILE *in = NULL;
-    lcf_status status = lcf_byte_stream_open(&bytes, standard ? "/dev/stdin" : a->operand, err);
+    lcf_status status = standard ? lcf_byte_stream_open_stdin(&bytes, err)
+                                 : lcf_byte_stream_open(&bytes, a->operand, err);
 
     if (!status && !(in = lcf_byte_stream_file(bytes, &why)))
         status = LCF_FAIL(err, LCF_ENOMEM, "lines of %s", a->operand);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 #include <zstd.h>
 
 #define BUFFER_BYTES ((size_t)1 << 17)
@@ -52,27 +53,42 @@ static lcf_status start(lcf_byte_stream *s, lcf_err *err)
     return LCF_OK;
 }
 
-lcf_status lcf_byte_stream_open(lcf_byte_stream **out, const char *path, lcf_err *err)
+/* Takes over `file`; NULL: it could not be opened, as errno says. */
+static lcf_status open_file(lcf_byte_stream **out, FILE *file, const char *path, lcf_err *err)
 {
+    const int why = errno;
     lcf_byte_stream *s = lcf_alloc_zero(1, sizeof(*s));
     lcf_status status;
 
     *out = NULL;
     if (!s || !(s->path = lcf_strdup(path))) {
+        if (file)
+            fclose(file);
         free(s);
         return LCF_FAIL(err, LCF_ENOMEM, "stream of %s", path);
     }
-    s->file = fopen(path, "rb");
-    if (!s->file)
-        status =
-            LCF_FAIL(err, errno == ENOENT ? LCF_ENOENT : LCF_EIO, "%s: %s", path, strerror(errno));
-    else
-        status = start(s, err);
+    s->file = file;
+    status =
+        file ? start(s, err)
+             : LCF_FAIL(err, why == ENOENT ? LCF_ENOENT : LCF_EIO, "%s: %s", path, strerror(why));
     if (status)
         lcf_byte_stream_close(s);
     else
         *out = s;
     return status;
+}
+
+lcf_status lcf_byte_stream_open(lcf_byte_stream **out, const char *path, lcf_err *err)
+{
+    return open_file(out, fopen(path, "rb"), path, err);
+}
+
+lcf_status lcf_byte_stream_open_stdin(lcf_byte_stream **out, lcf_err *err)
+{
+    const int fd =
+        dup(STDIN_FILENO); /* opening it anew begins a file anew, and fails of a socket */
+
+    return open_file(out, fd < 0 ? NULL : fdopen(fd, "rb"), "stdin", err);
 }
 
 void lcf_byte_stream_close(lcf_byte_stream *s)

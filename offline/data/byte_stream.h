@@ -16,6 +16,8 @@ typedef struct lcf_byte_stream lcf_byte_stream;
 
 /* errors: ENOENT, EIO, ENOMEM */
 lcf_status lcf_byte_stream_open(lcf_byte_stream **out, const char *path, lcf_err *err);
+/* The same for what standard input has left. */
+lcf_status lcf_byte_stream_open_stdin(lcf_byte_stream **out, lcf_err *err);
 void lcf_byte_stream_close(lcf_byte_stream *s); /* NULL is fine */
 /*
  * Reads until `out` is full or the file ends: *got < n says that it has ended.

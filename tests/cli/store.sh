@@ -54,6 +54,10 @@ expect 0 "$records records" "$LLMCF" store export --cot cot --out a.jsonl.zst
 [ $((3 * $(stat -c %s a.jsonl.zst))) -lt "$(stat -c %s a.jsonl)" ] || fail "a.jsonl.zst is not small"
 expect 0 "0 records added, $records were there" "$LLMCF" store import a.jsonl.zst --cot copy
 expect 0 "0 records added, $records were there" "$LLMCF" store import - --cot copy <a.jsonl.zst
+{
+    read -r _ # what was read of stdin is gone
+    expect 0 "$((records - 1)) records added, 0 were there" "$LLMCF" store import - --cot rest
+} <a.jsonl
 head -c $(($(stat -c %s a.jsonl.zst) / 2)) a.jsonl.zst >cut.jsonl.zst
 expect 1 "cut.jsonl.zst: cut off within a frame" "$LLMCF" store import cut.jsonl.zst --cot cut
 printf X | dd of=a.jsonl.zst bs=1 seek=$(($(stat -c %s a.jsonl.zst) / 2)) conv=notrunc 2>stderr
