@@ -328,6 +328,15 @@ static lcf_status get_examples(lcf_ranker_config *c, const json_t *json, lcf_err
     return LCF_OK;
 }
 
+lcf_status lcf_ranker_of_file(lcf_status status, lcf_err *err)
+{
+    if (status != LCF_EINVAL)
+        return status;
+    if (err)
+        err->status = LCF_EFORMAT;
+    return LCF_EFORMAT;
+}
+
 static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_err *err)
 {
     const json_t *backbone = json_object_get(json, "backbone"),
@@ -363,11 +372,9 @@ static lcf_status config_of_json(lcf_ranker_config *c, const json_t *json, lcf_e
     c->rec_weight = (float)rec_weight;
     c->dropout = (float)dropout;
     c->code_scale = (float)code_scale;
-    if (lcf_ranker_config_check(c, err)) {
-        if (err)
-            err->status = LCF_EFORMAT; /* the file says so, not the caller */
-        return LCF_EFORMAT;
-    }
+    status = lcf_ranker_of_file(lcf_ranker_config_check(c, err), err);
+    if (status)
+        return status;
     c->backbone = lcf_ranker_find_backbone(c->backbone)->kind.name; /* the text's do not last */
     c->side = lcf_ranker_find_side(c->side)->kind.name;
     return LCF_OK;

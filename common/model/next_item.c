@@ -172,11 +172,6 @@ static lcf_status config_of_json(lcf_next_config *c, const json_t *json, lcf_err
         status = side_of_json(c, json_object_get(json, "side"), err);
     c->dropout = (float)dropout;
     c->side_scale = (float)side_scale;
-    if (!status && check_config(c, err)) {
-        status = LCF_EFORMAT; /* the file says so, not the caller */
-        if (err)
-            err->status = status;
-    }
     return status;
 }
 
@@ -378,7 +373,7 @@ static lcf_status read_bundle(lcf_next **out, const lcf_bundle *bundle, lcf_err 
     lcf_status status = config_of_bundle(&config, bundle, err);
 
     if (!status)
-        status = declare(&m, &config, err);
+        status = lcf_ranker_of_file(declare(&m, &config, err), err);
     if (!status)
         status = lcf_checkpoint_open(m->params, bundle, err);
     if (status) {

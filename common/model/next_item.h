@@ -59,7 +59,7 @@ lcf_status lcf_next_create(lcf_next **out, const lcf_next_config *config, uint64
  * Weights files (schemas/next_item_weights.md).
  *
  * errors   open: as lcf_bundle_open; EFORMAT a configuration that is no object or does not fit the
- *          weights, EINVAL one that cannot be; save: ENOSPC, EIO
+ *          weights, and one that cannot be; save: ENOSPC, EIO
  * memory   nothing of the file is kept
  */
 lcf_status lcf_next_open(lcf_next **out, const char *path, lcf_err *err);

@@ -182,7 +182,7 @@ static lcf_status read_bundle(lcf_ranker **out, const lcf_bundle *bundle, lcf_er
     lcf_status status = config_of_bundle(&config, bundle, err);
 
     if (!status)
-        status = lcf_ranker_declare(&r, &config, err);
+        status = lcf_ranker_of_file(lcf_ranker_declare(&r, &config, err), err);
     if (!status)
         status = lcf_checkpoint_open(&r->params, bundle, err);
     if (!status && r->backbone->graph)

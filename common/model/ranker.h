@@ -143,7 +143,7 @@ lcf_status lcf_ranker_graph_vectors(float *users, float *items, const lcf_ranker
  * Weights files (schemas/ranker_weights.md).
  *
  * errors   open: as lcf_bundle_open; EFORMAT a configuration that is no object or does not fit the
- *          weights, EINVAL one that cannot be; save: ENOSPC, EIO
+ *          weights, and one that cannot be; save: ENOSPC, EIO
  * memory   nothing of the file is kept
  */
 lcf_status lcf_ranker_open(lcf_ranker **out, const char *path, lcf_err *err);

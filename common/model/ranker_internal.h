@@ -90,6 +90,9 @@ lcf_status lcf_ranker_config_check(const lcf_ranker_config *config, lcf_err *err
 lcf_status lcf_ranker_config_to_text(char **out, const lcf_ranker_config *config, lcf_err *err);
 lcf_status lcf_ranker_config_of_text(lcf_ranker_config *config, const char *text, size_t n,
                                      lcf_err *err);
+/* LCF_EINVAL becomes LCF_EFORMAT: what cannot be stands in a file, and the caller is not to blame.
+ */
+lcf_status lcf_ranker_of_file(lcf_status status, lcf_err *err);
 
 /* What a batch takes of one field of the data's own schema. */
 typedef struct ranker_field_batch {

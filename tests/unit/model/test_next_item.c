@@ -344,6 +344,48 @@ static void test_side_gradients(void **state)
     side_close(&r);
 }
 
+static void write_config(const char *path, const char *config)
+{
+    lcf_bundle_writer *w;
+
+    assert_int_equal(lcf_bundle_create(&w, path, "next-item", 2, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_add_text(w, "config", config, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_commit(w, NULL), LCF_OK);
+}
+
+/* A side module of two vectors cannot be added to a user, whoever says so. */
+static void test_side_that_cannot_be(void **state)
+{
+    char *dir = lcf_fixture_dir(), *path = lcf_path_join(dir, "m.lcf"), *text = NULL, *at;
+    lcf_next_config c = config_of("gru4rec");
+    lcf_bundle *bundle;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_next *m;
+    side_rig r;
+
+    (void)state;
+    side_open(&r, 0.3f);
+    c.side = ranker_world_config(&r.world);
+    c.side.side = "kar";
+    assert_int_equal(lcf_next_create(&m, &c, 5, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "has 2 vectors"));
+    assert_int_equal(lcf_next_save(r.model, path, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_open(&bundle, path, "next-item", 2, NULL), LCF_OK);
+    assert_int_equal(lcf_bundle_get_text(&text, bundle, "config", NULL), LCF_OK);
+    lcf_bundle_close(bundle);
+    at = strstr(text, "\"side\":\"ict\"");
+    assert_non_null(at);
+    memcpy(at, "\"side\":\"kar\"", strlen("\"side\":\"kar\""));
+    write_config(path, text);
+    assert_int_equal(lcf_next_open(&m, path, &err), LCF_EFORMAT);
+    assert_non_null(strstr(err.text, "has 2 vectors"));
+    free(text);
+    side_close(&r);
+    lcf_dir_remove(dir, NULL);
+    free(dir);
+    free(path);
+}
+
 /* The weights file holds both parts, and inference takes rows. */
 static void test_side_file(void **state)
 {
@@ -369,15 +411,6 @@ static void test_side_file(void **state)
     lcf_dir_remove(dir, NULL);
     free(dir);
     free(path);
-}
-
-static void write_config(const char *path, const char *config)
-{
-    lcf_bundle_writer *w;
-
-    assert_int_equal(lcf_bundle_create(&w, path, "next-item", 2, NULL), LCF_OK);
-    assert_int_equal(lcf_bundle_add_text(w, "config", config, NULL), LCF_OK);
-    assert_int_equal(lcf_bundle_commit(w, NULL), LCF_OK);
 }
 
 /* What a file claims is checked before memory is taken for it. */
@@ -472,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_example),
         cmocka_unit_test(test_side_is_added),
         cmocka_unit_test(test_side_gradients),
+        cmocka_unit_test(test_side_that_cannot_be),
         cmocka_unit_test(test_side_file),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_memory),

@@ -386,12 +386,14 @@ static void test_config_of_file(void **state)
         {"\"side\":\"ict\"", "\"side\":1"},
         {"\"backbone\":\"din\"", "\"backbone\":\"dim\""},
         {"\"backbone\"", "\"bone\""},
+        {"\"backbone\":\"din\"", "\"backbone\":\"lr\",\"head_norm\":true"},
         {"\"cot_dim\":10", "\"cot_dim\":12"},
         {"\"dropout\":0.0", "\"dropout\":1.0"},
         {"\"k\":4", "\"no_k\":4"},
         {"{", "["},
     };
     fixture f;
+    lcf_ranker *r;
     char *text;
 
     (void)state;
@@ -410,6 +412,7 @@ static void test_config_of_file(void **state)
         lcf_buf_append_text(&changed, text + at + strlen(changes[i][0]));
         write_with_config(&f, lcf_buf_text(&changed));
         assert_refused(PATH);
+        assert_int_equal(lcf_ranker_open(&r, PATH, NULL), LCF_EFORMAT);
         lcf_buf_dispose(&changed);
     }
     free(text);
