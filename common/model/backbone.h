@@ -74,6 +74,7 @@ struct ranker_side {
     size_t vectors_n;   /* the extra vector is so many times `dim` wide; 0 for "none" alone */
     size_t tokens_n;    /* of an example in a sequence; 0 where no sequence is made */
     size_t state_bytes; /* of r->side_state, zeroed before declare */
+    bool needs_target;  /* its vector says nothing of a row without an item */
     lcf_status (*declare)(lcf_ranker *r, lcf_err *err);
     /* The extra vector [rows_n, vectors_n * dim]; *loss [1] where `want_loss`, or NULL when there
      * is nothing to lose (it is NULL before the call). f->extra is NULL. */

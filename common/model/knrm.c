@@ -1,7 +1,8 @@
 /*
- * The text match: the row's item beside each item of its history, as cosines of their text vectors
- * counted softly in bins. It needs no example and no language model: what ICT gains beyond it comes
- * from what others decided and why, not from text that is near to text.
+ * The text match: the row's item beside each item of its history, as inner products of their text
+ * vectors, which are cosines, counted softly in bins. It needs no example and no language model:
+ * what ICT gains beyond it comes from what others decided and why, not from text that is near to
+ * text.
  *
  * The text control (text.c) maps target and mean history each for itself and leaves it to the
  * backbone to compare them; this one compares, and item by item.
@@ -22,8 +23,8 @@
 #define SIGMA 0.1f
 
 enum {
-    MEAN = KERNELS_N, /* the cosine with the mean of the history */
-    LATEST,           /* with its most recent item */
+    MEAN = KERNELS_N, /* the inner product with the mean vector of the history */
+    LATEST,           /* with that of its most recent item */
     NUMBERS_N,
 };
 
@@ -105,6 +106,7 @@ const ranker_side LCF_SIDE_KNRM = {
     .needs = LCF_RANKER_VECTORS,
     .vectors_n = 1,
     .state_bytes = sizeof(knrm),
+    .needs_target = true,
     .declare = declare,
     .forward = forward,
 };

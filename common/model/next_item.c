@@ -235,6 +235,11 @@ static lcf_status declare_side(lcf_next *m, lcf_err *err)
                         "next-item configuration: the side module %s has %zu vectors, only one can "
                         "be added to a user",
                         c->side.side, m->side->side->vectors_n);
+    if (m->side->side->needs_target)
+        return LCF_FAIL(err, LCF_EINVAL,
+                        "next-item configuration: the side module %s is about a user beside a "
+                        "target, and there is none",
+                        c->side.side);
     m->params = &m->side->params;
     for (size_t i = 0; i < m->params->list_n; i++) {
         m->fill[i].kind = m->side->fill[i].kind;

@@ -353,7 +353,7 @@ static void write_config(const char *path, const char *config)
     assert_int_equal(lcf_bundle_commit(w, NULL), LCF_OK);
 }
 
-/* A side module of two vectors cannot be added to a user, whoever says so. */
+/* A side module of two vectors, or of a target, cannot be added to a user, whoever says so. */
 static void test_side_that_cannot_be(void **state)
 {
     char *dir = lcf_fixture_dir(), *path = lcf_path_join(dir, "m.lcf"), *text = NULL, *at;
@@ -369,6 +369,9 @@ static void test_side_that_cannot_be(void **state)
     c.side.side = "kar";
     assert_int_equal(lcf_next_create(&m, &c, 5, &err), LCF_EINVAL);
     assert_non_null(strstr(err.text, "has 2 vectors"));
+    c.side.side = "knrm";
+    assert_int_equal(lcf_next_create(&m, &c, 5, &err), LCF_EINVAL);
+    assert_non_null(strstr(err.text, "beside a target"));
     assert_int_equal(lcf_next_save(r.model, path, NULL), LCF_OK);
     assert_int_equal(lcf_bundle_open(&bundle, path, "next-item", 2, NULL), LCF_OK);
     assert_int_equal(lcf_bundle_get_text(&text, bundle, "config", NULL), LCF_OK);
