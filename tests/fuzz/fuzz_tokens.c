@@ -74,10 +74,11 @@ static lcf_ranker *make_ranker(void)
     return r;
 }
 
-/* A few rows that read all items and all examples. */
+/* A few rows that read all items and all examples; of an example that stands first the states. */
 static void score(lcf_ranker *r, lcf_tape *tape)
 {
-    static const uint32_t ids[3][2] = {{0, 1}, {2, 3}, {3, LCF_EXAMPLE_NONE}};
+    static const uint32_t ids[4][2] = {
+        {0, 1}, {2, 3}, {3, LCF_EXAMPLE_NONE}, {1, LCF_EXAMPLE_NONE}};
     static const uint32_t history[] = {2, 1};
     lcf_ranker_row rows[10];
     float scores[10];
@@ -87,7 +88,7 @@ static void score(lcf_ranker *r, lcf_tape *tape)
                                    .item = (uint32_t)i % ITEMS,
                                    .history = history,
                                    .history_n = 2,
-                                   .examples = ids[i % 3],
+                                   .examples = ids[i % 4],
                                    .time = 5};
     if (lcf_ranker_score(scores, tape, r, &g_source, rows, 10, NULL))
         abort();
