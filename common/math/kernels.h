@@ -34,7 +34,7 @@ void lcf_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n
 /* y [rows, n] = (x - mean) / sqrt(variance + eps) * w + bias. source: LayerNorm, Ba et al. 2016 */
 void lcf_layernorm(float *y, const float *x, const float *w, const float *bias, size_t rows,
                    size_t n, float eps);
-/* y = silu(gate) * up, elementwise. source: SwiGLU, Shazeer 2020 */
+/* y = silu(gate) * up, elementwise; y may be gate. source: SwiGLU, Shazeer 2020 */
 void lcf_swiglu(float *y, const float *gate, const float *up, size_t n);
 /* The table of one position for lcf_rope_rotate: cos and sin of position * theta^(-2i / head_dim),
  * the angle of pair i, at cos_sin[2i], [2i + 1]; cos_sin [head_dim]. */
