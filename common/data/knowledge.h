@@ -34,7 +34,8 @@ typedef struct lcf_knowledge {
  * A file of schemas/knowledge.md, and the reverse: it appears whole or not at all.
  *
  * errors   open: as lcf_bundle_open; EFORMAT times that fall, a vector that is not finite; save:
- * ENOSPC, EIO memory   open: arrays are views into the file, valid until close
+ *          ENOSPC, EIO
+ * memory   open: arrays are views into the file, valid until close
  */
 lcf_status lcf_knowledge_open(lcf_knowledge *out, const char *path, lcf_err *err);
 void lcf_knowledge_close(lcf_knowledge *k);

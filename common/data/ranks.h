@@ -30,7 +30,8 @@ typedef struct lcf_ranks {
  * A file of schemas/ranks.md, and the reverse: it appears whole or not at all.
  *
  * errors   open: as lcf_bundle_open; EFORMAT rows that do not ascend, a rank out of range; save:
- * the same, ELIMIT, ENOSPC, EIO memory   open: arrays are views into the file, valid until close
+ *          the same, ELIMIT, ENOSPC, EIO
+ * memory   open: arrays are views into the file, valid until close
  */
 lcf_status lcf_ranks_open(lcf_ranks *out, const char *path, lcf_err *err);
 void lcf_ranks_close(lcf_ranks *r);

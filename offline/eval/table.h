@@ -50,10 +50,11 @@ typedef struct lcf_eval_table {
 /*
  * Checks that two prediction files are comparable and copies them together.
  *
- * allow    what is no error, NULL: all is. Predictions have neither NaN nor a row twice, so those
- * do not matter errors   EFORMAT rows or labels differ, a score is NaN or outside [0, 1], no row,
- * no seed, or one class only: the message names the arm, the row and the seed; ENOMEM memory
- * dispose releases; nothing of the predictions is kept
+ * allow    what is no error, NULL: all is one. Predictions have neither NaN nor a row twice, so
+ *          those do not matter
+ * errors   EFORMAT rows or labels differ, a score is NaN or outside [0, 1], no row, no seed, or one
+ *          class only: the message names the arm, the row and the seed; ENOMEM
+ * memory   dispose releases; nothing of the predictions is kept
  */
 lcf_status lcf_eval_table_align(lcf_eval_table *out, const lcf_predictions *a,
                                 const lcf_predictions *b, const lcf_table_allow *allow,
