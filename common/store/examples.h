@@ -95,10 +95,11 @@ typedef struct lcf_examples_recall {
  *
  * before (NULL: none): a folder of earlier examples, whose indices are grown by the rows that are
  * new and, but for hnsw, lose those that have gone, instead of being made from nothing. That is
- * done where the other earlier rows of a label come first, in their order, as long as no quarter of
- * those that it was last made of has gone, and it has not grown by half since; and as long as the
- * indices need be searched no farther than the earlier. *grown_n: rows added or taken out so; 0
- * when all was made from nothing.
+ * done where the other earlier rows of a label come first, in their order, as long as three
+ * quarters as many of them are left as it was last made of, and it has not grown by half since; and
+ * as long as the indices need be searched no farther than the earlier. (Of a window that moves on
+ * day by day all rows may have changed since: how far a search goes tells when that matters.)
+ * *grown_n: rows added or taken out so; 0 when all was made from nothing.
  */
 lcf_status lcf_examples_save_kind(lcf_examples_recall *recall, size_t *grown_n, const char *dir,
                                   const lcf_examples *e, lcf_faiss_kind kind, const char *before,
