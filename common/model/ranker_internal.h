@@ -96,7 +96,7 @@ lcf_status lcf_ranker_of_file(lcf_status status, lcf_err *err);
 
 /* What a batch takes of one field of the data's own schema. */
 typedef struct ranker_field_batch {
-    uint32_t *ids;     /* rows of its table; with vectors [n] their own rows */
+    uint32_t *ids;     /* rows of its table; with vectors at most one each */
     uint32_t *offsets; /* [n + 1] into ids, for the batch's n users (by decision), items or rows */
     float *vectors;    /* [n, dim] */
 } ranker_field_batch;

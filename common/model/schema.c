@@ -160,16 +160,22 @@ static bool take_ids(ranker_field_batch *b, lcf_tape *tape, const lcf_field *f, 
 }
 
 static bool take_vectors(ranker_field_batch *b, lcf_tape *tape, const lcf_field *f,
-                         const entities *e)
+                         const entities *e, uint32_t rows)
 {
+    uint32_t at = 0;
+
     b->vectors = lcf_tape_alloc(tape, e->n * f->dim + 1, sizeof(float));
     b->ids = lcf_tape_alloc(tape, e->n + 1, sizeof(*b->ids));
-    if (!b->vectors || !b->ids)
+    b->offsets = lcf_tape_alloc(tape, e->n + 1, sizeof(*b->offsets));
+    if (!b->vectors || !b->ids || !b->offsets)
         return false;
+    b->offsets[0] = 0;
     for (size_t i = 0; i < e->n; i++) {
         const bool there = e->index[i] < f->entities_n;
 
-        b->ids[i] = there ? e->index[i] : 0;
+        if (there && e->index[i] < rows) /* newer than the weights: nothing is added */
+            b->ids[at++] = e->index[i];
+        b->offsets[i + 1] = at;
         if (there)
             memcpy(b->vectors + i * f->dim, f->vectors + (size_t)e->index[i] * f->dim,
                    f->dim * sizeof(float));
@@ -199,9 +205,10 @@ bool lcf_ranker_take_fields(ranker_batch *b, lcf_tape *tape, const lcf_ranker *r
     for (size_t i = 0; i < n; i++) {
         const lcf_ranker_field *f = &r->config.fields[i];
         const lcf_field *from = lcf_fields_find(source->fields, f->owner, f->name);
-        const bool done = f->dim ? take_vectors(&b->fields[i], tape, from, &all[f->owner])
-                                 : take_ids(&b->fields[i], tape, from, &all[f->owner],
-                                            lcf_ranker_field_rows(&r->config, i));
+        const uint32_t table_rows = lcf_ranker_field_rows(&r->config, i);
+        const bool done = f->dim
+                              ? take_vectors(&b->fields[i], tape, from, &all[f->owner], table_rows)
+                              : take_ids(&b->fields[i], tape, from, &all[f->owner], table_rows);
 
         if (!done)
             return false;
@@ -219,9 +226,9 @@ static lcf_tensor *vector_field(const ranker_pass *p, size_t i, size_t n)
     lcf_tensor *x = lcf_tape_input(p->tape, b->vectors, dims, 2);
 
     if (!f->frozen)
-        x = lcf_op_add(
-            p->tape, x,
-            lcf_op_gather(p->tape, lcf_ranker_param(p, p->r->field_table[i]), b->ids, n));
+        x = lcf_op_add(p->tape, x,
+                       lcf_op_gather_mean(p->tape, lcf_ranker_param(p, p->r->field_table[i]),
+                                          b->ids, b->offsets, n));
     return lcf_op_linear(p->tape, x, lcf_ranker_param(p, p->r->field_map[i]), NULL);
 }
 

@@ -619,6 +619,45 @@ static void test_source(void **state)
     fixture_close(&f);
 }
 
+/* An item that is newer than the weights has the vector that was given, and none of what others
+ * were trained to add to theirs. */
+static void test_vectors_newer_than_weights(void **state)
+{
+    enum { WIDTH = 3, TRAINED = 2 };
+    static lcf_fields fields = {
+        .n = 1,
+        .list = {
+            {.name = "look", .owner = LCF_FIELD_ITEM, .kind = LCF_FIELD_VECTOR, .dim = WIDTH}}};
+    float vectors[16 * WIDTH], all[ROWS_MAX], few[ROWS_MAX];
+    lcf_ranker_config c;
+    lcf_ranker_source source;
+    fixture f;
+
+    (void)state;
+    fixture_open(&f, "din");
+    assert_in_range(f.world.catalogue.items_n, TRAINED + 2, 16);
+    for (size_t i = 0; i < 16 * WIDTH; i++)
+        vectors[i] = (float)(i % 7) / 7.0f;
+    fields.list[0].entities_n = f.world.catalogue.items_n;
+    fields.list[0].vectors = vectors;
+    source = f.world.source;
+    source.fields = &fields;
+    c = *lcf_ranker_config_of(f.ranker);
+    lcf_ranker_config_fields(&c, &fields);
+    for (size_t i = 0; i < 2; i++) { /* what is added starts at zero: the scores are the same */
+        lcf_ranker *r;
+
+        c.fields[0].rows = i ? TRAINED : f.world.catalogue.items_n;
+        assert_int_equal(lcf_ranker_create(&r, &c, 7, NULL), LCF_OK);
+        assert_int_equal(
+            lcf_ranker_score(i ? few : all, f.tape, r, &source, f.world.rows, f.world.rows_n, NULL),
+            LCF_OK);
+        lcf_ranker_free(r);
+    }
+    assert_memory_equal(few, all, f.world.rows_n * sizeof(*all));
+    fixture_close(&f);
+}
+
 /* ---- memory that runs out ---- */
 
 typedef lcf_status (*attempt)(fixture *f);
@@ -718,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_graph_vectors),
         cmocka_unit_test(test_graph_of_described),
         cmocka_unit_test(test_source),
+        cmocka_unit_test(test_vectors_newer_than_weights),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
