@@ -139,11 +139,13 @@ static bool has_file(const char *folder, const char *name)
 
 static lcf_status describe_store(json_t *out, const char *path, lcf_err *err)
 {
-    const lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
+    lcf_cot_store_options options = LCF_COT_STORE_OPTIONS_INIT;
     lcf_cot_store *store;
     json_t *numbers;
-    lcf_status status = lcf_cot_store_open(&store, path, &options, err);
+    lcf_status status;
 
+    options.immutable = !has_file(path, "writer.lock"); /* a copy, such as a snapshot's */
+    status = lcf_cot_store_open(&store, path, &options, err);
     if (status)
         return status;
     status = lcf_cot_stats_json(&numbers, store, err);

@@ -18,6 +18,10 @@ records=$(jq .records stats.json)
 "$LLMCF" inspect --json cot >inspect.json 2>stderr || fail "inspect: $(cat stderr)"
 jq -e --slurpfile stats stats.json '.kind == "store" and .store.digest == $stats[0].digest and .store.reasons == $stats[0].reasons' \
     inspect.json >/dev/null || fail "inspect does not say what stats says: $(cat inspect.json)"
+mkdir still && cp cot/data.mdb still/
+"$LLMCF" inspect --json still 2>stderr | jq -e --slurpfile stats stats.json '.store.digest == $stats[0].digest' >/dev/null ||
+    fail "inspect of a copy: $(cat stderr)"
+[ "$(ls still)" = data.mdb ] || fail "inspect wrote: $(ls still)"
 "$LLMCF" store export --cot cot --out a.jsonl 2>stderr || fail "cot export: $(cat stderr)"
 "$LLMCF" store export --cot other-order >b.jsonl 2>stderr || fail "cot export: $(cat stderr)"
 cmp a.jsonl b.jsonl || fail "the export depends on the order"
