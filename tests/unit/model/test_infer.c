@@ -26,6 +26,44 @@ static uint32_t between(uint32_t low, uint32_t high)
     return low + (uint32_t)lcf_rng_below(&g_rng, high - low + 1);
 }
 
+/* Fields of the data's own, one of each owner and one of vectors: what there is of an entity
+ * depends on its index alone. */
+enum { ENTITIES = 16, OWN_ROWS = 5, WIDTH = 3 };
+
+static uint64_t g_offsets[ENTITIES + 1];
+static uint32_t g_ids[2 * ENTITIES];
+static float g_vectors[ENTITIES * WIDTH];
+static lcf_fields g_fields;
+
+static void make_fields(void)
+{
+    const lcf_field ids = {.kind = LCF_FIELD_MULTI,
+                           .table_rows = OWN_ROWS,
+                           .entities_n = ENTITIES,
+                           .offsets = g_offsets,
+                           .ids = g_ids};
+
+    for (uint32_t i = 0; i < ENTITIES; i++) { /* 0, 1 or 2 ids */
+        g_offsets[i + 1] = g_offsets[i];
+        for (uint32_t j = 0; j < i % 3; j++)
+            g_ids[g_offsets[i + 1]++] = 1 + (i + j) % (OWN_ROWS - 1);
+    }
+    for (uint32_t i = 0; i < ENTITIES * WIDTH; i++)
+        g_vectors[i] = (float)(i % 7) / 3.0f - 1.0f;
+    g_fields.n = 4;
+    for (size_t i = 0; i < 3; i++) {
+        g_fields.list[i] = ids;
+        g_fields.list[i].owner = (lcf_field_owner)i;
+        memcpy(g_fields.list[i].name, "own", 4);
+    }
+    g_fields.list[3] = (lcf_field){.name = "look",
+                                   .owner = LCF_FIELD_ITEM,
+                                   .kind = LCF_FIELD_VECTOR,
+                                   .dim = WIDTH,
+                                   .entities_n = ENTITIES,
+                                   .vectors = g_vectors};
+}
+
 static lcf_ranker_config random_config(const ranker_world *w, const char *side)
 {
     lcf_ranker_config c = ranker_world_config(w);
@@ -44,6 +82,7 @@ static lcf_ranker_config random_config(const ranker_world *w, const char *side)
     c.ffn_hidden = between(1, 70);
     c.history_labels = between(0, 1);
     c.head_norm = between(0, 1);
+    lcf_ranker_config_fields(&c, between(0, 1) ? &g_fields : NULL);
     c.order = between(0, 1) ? LCF_ORDER_SIMILARITY : LCF_ORDER_KEY; /* this world has no times */
     return c;
 }
@@ -52,10 +91,12 @@ static void enlarge(lcf_params *p)
 {
     for (size_t i = 0; i < p->list_n; i++) {
         const float factor = strstr(p->list[i].name, "table") ? 40.0f : 1.6f;
+        const bool from_zero = /* nothing to enlarge */
+            strstr(p->list[i].name, "norm.mean") || strstr(p->list[i].name, "look.table");
 
         for (size_t j = 0; j < p->list[i].n; j++)
             lcf_params_value(p, i)[j] *= factor;
-        for (size_t j = 0; j < p->list[i].n && strstr(p->list[i].name, "norm.mean"); j++)
+        for (size_t j = 0; from_zero && j < p->list[i].n; j++)
             lcf_params_value(p, i)[j] = 0.3f * (float)lcf_rng_normal(&g_rng);
         for (size_t j = 0; j < p->list[i].n && strstr(p->list[i].name, "norm.variance"); j++)
             lcf_params_value(p, i)[j] = 0.2f + lcf_rng_f32(&g_rng);
@@ -95,6 +136,7 @@ static void random_request(request *q, const ranker_world *w, const lcf_ranker_c
                 q->labels[i][j] = (uint8_t)between(0, LCF_EVENT_LABELS_N);
             }
         }
+        row->context = between(0, ENTITIES);
         row->examples = between(0, 9) ? q->examples[i] : NULL;
         for (uint32_t j = 0; j < c->k; j++)
             q->examples[i][j] =
@@ -168,6 +210,8 @@ static void check_side(const char *side)
     double spread = 0;
 
     ranker_world_open(&w, "ict");
+    assert_true(w.catalogue.items_n <= ENTITIES);
+    w.source.fields = &g_fields;
     for (int level = LCF_SIMD_BASELINE; level <= (int)lcf_simd_best(); level++) {
         lcf_simd_force((lcf_simd_level)level);
         lcf_rng_seed(&g_rng, 11 + (uint64_t)level, 0);
@@ -262,12 +306,11 @@ static void test_tokens_of_a_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_backbone_alone),
-        cmocka_unit_test(test_ict),
-        cmocka_unit_test(test_text_match),
-        cmocka_unit_test(test_new_weights),
+        cmocka_unit_test(test_backbone_alone),   cmocka_unit_test(test_ict),
+        cmocka_unit_test(test_text_match),       cmocka_unit_test(test_new_weights),
         cmocka_unit_test(test_tokens_of_a_file),
     };
 
+    make_fields();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
