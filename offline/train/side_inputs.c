@@ -30,11 +30,13 @@ lcf_status side_dirs_describe(lcf_manifest *m, const side_dirs *dirs, unsigned n
     return lcf_manifest_inputs(m, inputs, err);
 }
 
-static lcf_status open_vectors(side_inputs *s, lcf_ranker_config *config, const char *dir,
-                               lcf_err *err)
+static lcf_status open_vectors(side_inputs *s, lcf_ranker_config *config, const lcf_dataset *d,
+                               const char *dir, lcf_err *err)
 {
-    const lcf_status status = lcf_embeddings_open_in(&s->vectors, dir, "items.lcf", err);
+    lcf_status status = lcf_manifest_made_of(dir, "dataset", d->id, err);
 
+    if (!status)
+        status = lcf_embeddings_open_in(&s->vectors, dir, "items.lcf", err);
     if (status)
         return status;
     s->source.item_vectors = &s->vectors;
@@ -85,7 +87,7 @@ lcf_status side_inputs_open(side_inputs *s, lcf_ranker_config *config, const lcf
     config->brands_n = d->catalogue.brands_n;
     config->categories_n = d->catalogue.categories_n;
     if (needs & LCF_RANKER_VECTORS)
-        status = open_vectors(s, config, dirs->vectors, err);
+        status = open_vectors(s, config, d, dirs->vectors, err);
     if (!status && needs & LCF_RANKER_EXAMPLES)
         status = open_examples(s, config, d, dirs, err);
     if (!status && needs & LCF_RANKER_KNOWLEDGE)

@@ -169,6 +169,7 @@ expect 1 "cots.lcf" "$LLMCF" index --dataset dataset --cot cot --vectors plain -
 expect 1 "does not belong to" "$LLMCF" retrieve --dataset dataset --vectors plain --examples examples --out none
 expect 0 "" "$LLMCF" prepare --input raw --like 3 --out dataset-1 # of the same size
 expect 1 "vectors was made of another dataset" "$LLMCF" retrieve --dataset dataset-1 --vectors vectors --examples examples --out none
+expect 1 "vectors was made of another dataset" "$LLMCF" train --dataset dataset-1 --vectors vectors --side text --out none
 mkdir bare && cp same-user/retrieved.lcf bare/
 expect 1 "bare/manifest.json: cannot open" "$LLMCF" evaluate --a k7 --b same-user --dataset dataset --retrieved bare --out none
 "$LLMCF" simulate --users 60 --items 90 --out raw-2 --seed 5 --quiet 2>/dev/null && "$LLMCF" prepare --input raw-2 --out dataset-2 2>/dev/null
