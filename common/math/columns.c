@@ -1,26 +1,9 @@
 /*
- * Packing for products over columns, and the dispatch.
+ * The dispatch.
  */
 #include "common/math/columns.h"
 
 #include "common/math/simd.h"
-
-size_t lcf_columns_packed_n(size_t in, size_t out)
-{
-    return (out + LCF_COLUMNS_OUT - 1) / LCF_COLUMNS_OUT * LCF_COLUMNS_OUT * in;
-}
-
-void lcf_columns_pack(float *packed, const float *w, size_t ldw, size_t first, size_t in,
-                      size_t out)
-{
-    for (size_t o = 0; o < out; o++) {
-        float *to = packed + (first + o) / LCF_COLUMNS_OUT * LCF_COLUMNS_OUT * in +
-                    (first + o) % LCF_COLUMNS_OUT;
-
-        for (size_t i = 0; i < in; i++)
-            to[i * LCF_COLUMNS_OUT] = w[o * ldw + i];
-    }
-}
 
 void lcf_columns_gather(float *x, size_t ldx, const float *const *cases, size_t features)
 {
@@ -32,10 +15,10 @@ void lcf_columns_scatter(float *const *cases, const float *x, size_t ldx, size_t
     lcf_simd_get()->columns_scatter(cases, x, ldx, features);
 }
 
-void lcf_columns_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                        size_t n, size_t in, size_t out, bool add)
+void lcf_columns_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *w, size_t n,
+                        size_t in, size_t out, bool add)
 {
-    lcf_simd_get()->columns_linear(y, ldy, x, ldx, packed, n, in, out, add);
+    lcf_simd_get()->tile_gemm(y, ldy, w, in, 1, x, ldx, out, n, in, 1.0f, add);
 }
 
 void lcf_columns_rmsnorm(float *y, size_t ldy, const float *x, size_t ldx, const float *w,

@@ -13,15 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define LCF_COLUMNS 16    /* a multiple of every vector's width */
-#define LCF_COLUMNS_OUT 8 /* outputs of a panel of weights */
+#define LCF_COLUMNS 16 /* a multiple of every vector's width */
 
-/* Floats that `out` rows of `in` take when packed for lcf_columns_linear. */
-size_t lcf_columns_packed_n(size_t in, size_t out);
-/* Puts w [out, in], ldw floats between its rows, at rows first .. first + out of the packed matrix:
- * [panel][in][LCF_COLUMNS_OUT]. The caller zeroes it beforehand. */
-void lcf_columns_pack(float *packed, const float *w, size_t ldw, size_t first, size_t in,
-                      size_t out);
 /* Cases as they lie elsewhere, each in one piece, become columns, and columns cases. shapes: x
  * [features, LCF_COLUMNS]; cases [LCF_COLUMNS], each of `features` floats */
 void lcf_columns_gather(float *x, size_t ldx, const float *const *cases, size_t features);
@@ -29,11 +22,11 @@ void lcf_columns_scatter(float *const *cases, const float *x, size_t ldx, size_t
 /*
  * y = w x, or y += w x with `add`.
  *
- * shapes   y [out, n] with ldy floats between rows; x [in, n] likewise with ldx; packed as above
+ * shapes   y [out, n] with ldy floats between rows; x [in, n] likewise with ldx; w [out, in]
  * order    a sum goes over `in` in order
  */
-void lcf_columns_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                        size_t n, size_t in, size_t out, bool add);
+void lcf_columns_linear(float *y, size_t ldy, const float *x, size_t ldx, const float *w, size_t n,
+                        size_t in, size_t out, bool add);
 
 /* y = x / sqrt(mean of x^2 + eps) * w for every column. shapes: y, x [features, n]; w [features] */
 void lcf_columns_rmsnorm(float *y, size_t ldy, const float *x, size_t ldx, const float *w,

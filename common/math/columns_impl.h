@@ -1,17 +1,7 @@
 /*
  * The bodies of columns.h: included by simd_impl.h, which says how they are compiled.
- *
- * A product's tile of COLUMNS_ROWS outputs by up to COLUMNS_VECS vectors of columns stays in
- * registers while `in` runs; weights are broadcast from their panel.
  */
 #include "common/math/columns.h"
-
-#define COLUMNS_VECS 3
-#if VW == 16
-#define COLUMNS_ROWS 8
-#else
-#define COLUMNS_ROWS 4 /* of 16 registers */
-#endif
 
 static void impl_columns_gather(float *x, size_t ldx, const float *const *cases, size_t features)
 {
@@ -45,67 +35,6 @@ static void impl_columns_scatter(float *const *cases, const float *x, size_t ldx
     for (; f < features; f++)
         for (c = 0; c < LCF_COLUMNS; c++)
             cases[c][f] = x[f * ldx + c];
-}
-
-/* The first `kept` outputs of a tile; `vecs` is a constant where this is inlined. */
-ALWAYS_INLINE void columns_tile(float *y, size_t ldy, const float *x, size_t ldx, const float *w,
-                                size_t in, size_t kept, const size_t vecs, bool add)
-{
-    vec sum[COLUMNS_ROWS][COLUMNS_VECS];
-    size_t i, r, v;
-
-    for (r = 0; r < COLUMNS_ROWS; r++)
-        for (v = 0; v < vecs; v++)
-            sum[r][v] = (vec){0};
-    for (i = 0; i < in; i++) {
-        vec xv[COLUMNS_VECS];
-
-        for (v = 0; v < vecs; v++)
-            xv[v] = *(const vec *)(x + i * ldx + v * VW);
-        for (r = 0; r < COLUMNS_ROWS; r++)
-            for (v = 0; v < vecs; v++)
-                sum[r][v] += w[i * LCF_COLUMNS_OUT + r] * xv[v];
-    }
-#pragma GCC unroll 8
-    for (r = 0; r < COLUMNS_ROWS; r++) {
-        if (r == kept)
-            return;
-#pragma GCC unroll 3
-        for (v = 0; v < vecs; v++) {
-            vec *to = (vec *)(y + r * ldy + v * VW);
-
-            if (add)
-                sum[r][v] += *to;
-            *to = sum[r][v];
-        }
-    }
-}
-
-/* All outputs of some columns: their part of x stays in the first-level cache. */
-ALWAYS_INLINE void columns_block(float *y, size_t ldy, const float *x, size_t ldx,
-                                 const float *packed, size_t in, size_t out, const size_t vecs,
-                                 bool add)
-{
-    size_t o;
-
-    for (o = 0; o < out; o += COLUMNS_ROWS) {
-        const float *w = packed + o / LCF_COLUMNS_OUT * LCF_COLUMNS_OUT * in + o % LCF_COLUMNS_OUT;
-
-        columns_tile(y + o * ldy, ldy, x, ldx, w, in, out - o, vecs, add);
-    }
-}
-
-static void impl_columns_linear(float *y, size_t ldy, const float *x, size_t ldx,
-                                const float *packed, size_t n, size_t in, size_t out, bool add)
-{
-    size_t c = 0;
-
-    for (; c + 3 * VW <= n; c += 3 * VW)
-        columns_block(y + c, ldy, x + c, ldx, packed, in, out, 3, add);
-    if (c + 2 * VW <= n)
-        columns_block(y + c, ldy, x + c, ldx, packed, in, out, 2, add);
-    else if (c < n)
-        columns_block(y + c, ldy, x + c, ldx, packed, in, out, 1, add);
 }
 
 ALWAYS_INLINE vec vec_inverse_root(vec v)
@@ -167,26 +96,16 @@ static void impl_columns_rope(float *x, size_t ldx, const float *cos_sin,
         }
 }
 
-/* e^x for x <= 0, as exp_one. */
-ALWAYS_INLINE vec vec_exp(vec x)
+ALWAYS_INLINE vec vec_exp(vec v)
 {
-    const float magic = 12582912.0f;
-    ivec tiny = x < -87.0f;
-    vec shifted, n, r, y;
+    float x[VW];
+    size_t i;
 
-    x = (vec)(((ivec)x & ~tiny) | ((ivec)((vec){0} - 87.0f) & tiny));
-    shifted = x * 1.44269504088896341f + magic;
-    n = shifted - magic;
-    r = x - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
-    y = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    y = y * r + 8.3334519073e-3f;
-    y = y * r + 4.1665795894e-2f;
-    y = y * r + 1.6666665459e-1f;
-    y = y * r + 5.0000001201e-1f;
-    y = y * (r * r) + r + 1.0f;
-    y = y * (vec)(((ivec)shifted << 23) + 0x3f800000);
-    return (vec)((ivec)y & ~tiny);
+    *(vec *)x = v;
+#pragma omp simd
+    for (i = 0; i < VW; i++)
+        x[i] = exp_one(x[i]);
+    return *(const vec *)x;
 }
 
 ALWAYS_INLINE vec vec_larger(vec a, vec b)

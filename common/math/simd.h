@@ -32,8 +32,6 @@ typedef struct lcf_simd {
                        size_t in, size_t out);
     void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
                           const float *bias, size_t n, size_t in, size_t out, unsigned flags);
-    void (*columns_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
-                           size_t n, size_t in, size_t out, bool add);
     void (*columns_rmsnorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *w,
                             size_t features, size_t n, float eps);
     void (*columns_rope)(float *x, size_t ldx, const float *cos_sin, const lcf_columns_shape *shape,

@@ -490,7 +490,6 @@ const lcf_simd SIMD_TABLE = {
     .transpose = impl_transpose,
     .bias_backward = impl_bias_backward,
     .packed_linear = impl_packed_linear,
-    .columns_linear = impl_columns_linear,
     .columns_rmsnorm = impl_columns_rmsnorm,
     .columns_rope = impl_columns_rope,
     .columns_attend = impl_columns_attend,

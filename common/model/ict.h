@@ -26,15 +26,15 @@ lcf_tensor *lcf_ict_text_tokens(const ranker_pass *p, const float *vectors, size
 
 typedef struct ict_plan_layer {
     const float *norm1, *norm2;
-    const float *qkv, *kv, *o, *gate, *up, *down; /* packed */
+    const float *qkv; /* [3 dim, dim] q, k and v, one below the other */
+    const float *o, *gate, *up, *down;
 } ict_plan_layer;
 
 typedef struct ict_plan {
     const float *x_user, *x_item, *x_history; /* the first layer of x by its inputs, packed */
     const float *x_out;
     ict_plan_layer layers[LCF_RANKER_LAYERS_MAX];
-    const float *last_k, *last_qk; /* of the last layer, packed */
-    const float *last_ov;          /* its o after its v, for each head the whole of both, packed */
+    const float *last_ov; /* [dim, heads_n dim] o after v, for each head the whole of both */
 } ict_plan;
 
 void lcf_ict_pack(void *plan, ranker_packer *packer);

@@ -21,14 +21,14 @@
 #define CACHE_LINE 16     /* floats */
 #define FFN_TOKENS 3      /* of a group, that go through the feed-forward part together */
 
-/* Matrices of the same input, for products over columns. */
-static const float *pack_columns(ranker_packer *k, const size_t *params, size_t params_n, size_t in)
+/* q, k and v, one below the other: what takes some of them begins in between. */
+static const float *stack_qkv(ranker_packer *k, const ict_layer *l)
 {
-    const size_t out = k->r->params.list[params[0]].dims[0];
-    float *to = lcf_ranker_pack_take(k, lcf_columns_packed_n(in, params_n * out));
+    const size_t n = (size_t)k->r->config.dim * k->r->config.dim, parts[] = {l->q, l->k, l->v};
+    float *to = lcf_ranker_pack_take(k, 3 * n);
 
-    for (size_t i = 0; to && i < params_n; i++)
-        lcf_columns_pack(to, lcf_params_value(&k->r->params, params[i]), in, i * out, in, out);
+    for (size_t i = 0; to && i < 3; i++)
+        memcpy(to + i * n, lcf_params_value(&k->r->params, parts[i]), n * sizeof(*to));
     return to;
 }
 
@@ -40,11 +40,8 @@ static const float *pack_ov(ranker_packer *k, const ict_layer *l)
     const size_t dim = r->config.dim, heads = r->config.heads_n, head_dim = dim / heads;
     const float *o = lcf_params_value(&r->params, l->o), *v = lcf_params_value(&r->params, l->v);
     float *ov = lcf_ranker_pack_take(k, dim * heads * dim);
-    float *to = lcf_ranker_pack_take(k, lcf_columns_packed_n(heads * dim, dim));
 
-    if (!ov)
-        return NULL;
-    for (size_t row = 0; row < dim; row++)
+    for (size_t row = 0; ov && row < dim; row++)
         for (size_t h = 0; h < heads; h++)
             for (size_t col = 0; col < dim; col++) {
                 double sum = 0;
@@ -53,8 +50,7 @@ static const float *pack_ov(ranker_packer *k, const ict_layer *l)
                     sum += (double)o[row * dim + i] * (double)v[i * dim + col];
                 ov[(row * heads + h) * dim + col] = (float)sum;
             }
-    lcf_columns_pack(to, ov, heads * dim, 0, heads * dim, dim);
-    return to;
+    return ov;
 }
 
 void lcf_ict_pack(void *state, ranker_packer *k)
@@ -62,8 +58,6 @@ void lcf_ict_pack(void *state, ranker_packer *k)
     const lcf_ranker *r = k->r;
     const size_t dim = r->config.dim, item = r->item_dim + dim, user = r->user_dim;
     const ict *s = r->side_state;
-    const ict_layer *last = &s->layers[r->config.layers_n - 1];
-    const size_t qk[] = {last->q, last->k};
     ict_plan *plan = state;
 
     plan->x_user = lcf_ranker_pack(k, &s->x.w[0], 1, 0, user);
@@ -72,22 +66,18 @@ void lcf_ict_pack(void *state, ranker_packer *k)
     plan->x_out = lcf_ranker_pack(k, &s->x.w[1], 1, 0, r->config.x_hidden);
     for (size_t i = 0; i < r->config.layers_n; i++) {
         const ict_layer *l = &s->layers[i];
-        const size_t qkv[] = {l->q, l->k, l->v};
 
         plan->layers[i] = (ict_plan_layer){
             .norm1 = lcf_params_value(&r->params, l->norm1),
             .norm2 = lcf_params_value(&r->params, l->norm2),
-            .qkv = pack_columns(k, qkv, 3, dim),
-            .kv = pack_columns(k, qkv + 1, 2, dim),
-            .o = pack_columns(k, &l->o, 1, dim),
-            .gate = pack_columns(k, &l->gate, 1, dim),
-            .up = pack_columns(k, &l->up, 1, dim),
-            .down = pack_columns(k, &l->down, 1, r->config.ffn_hidden),
+            .qkv = stack_qkv(k, l),
+            .o = lcf_params_value(&r->params, l->o),
+            .gate = lcf_params_value(&r->params, l->gate),
+            .up = lcf_params_value(&r->params, l->up),
+            .down = lcf_params_value(&r->params, l->down),
         };
     }
-    plan->last_k = pack_columns(k, &last->k, 1, dim);
-    plan->last_qk = pack_columns(k, qk, 2, dim);
-    plan->last_ov = pack_ov(k, last);
+    plan->last_ov = pack_ov(k, &s->layers[r->config.layers_n - 1]);
 }
 
 /* ---- one pass ---- */
@@ -255,13 +245,15 @@ static void lay_out(infer *w, const uint32_t *rows, size_t examples_n)
 
 /* ---- layers ---- */
 
-/* Rows [skip, 3 dim) of queries, keys and values of tokens [token, end). */
-static void project(const infer *w, const float *packed, size_t skip, size_t token, size_t end)
+/* Rows [first, last) of queries, keys and values of tokens [token, end). */
+static void project(const infer *w, const ict_plan_layer *l, size_t first, size_t last,
+                    size_t token, size_t end)
 {
     const size_t dim = dim_of(w);
 
-    lcf_columns_linear(w->qkv + skip * w->ld + token * GROUP, w->ld, w->normed + token * GROUP,
-                       w->ld, packed, (end - token) * GROUP, dim, 3 * dim - skip, false);
+    lcf_columns_linear(w->qkv + first * w->ld + token * GROUP, w->ld, w->normed + token * GROUP,
+                       w->ld, l->qkv + first * dim, (end - token) * GROUP, dim, last - first,
+                       false);
 }
 
 /* The same of the examples in the first layer, where two tokens are all that labels can be. */
@@ -274,7 +266,7 @@ static void project_examples(const infer *w, const ict_plan_layer *l)
         const size_t skip = slot ? 0 : dim; /* the first's queries are not needed */
         const float *cases[GROUP];
 
-        project(w, slot ? l->qkv : l->kv, skip, at, at + NODE - 1);
+        project(w, l, skip, 3 * dim, at, at + NODE - 1);
         for (size_t i = 0; i < GROUP; i++)
             cases[i] = w->label_qkv + label[w->examples[i][slot]] * 3 * dim + skip;
         lcf_columns_gather(w->qkv + skip * w->ld + (at + NODE - 1) * GROUP, w->ld, cases,
@@ -338,10 +330,10 @@ static void layer(const infer *w, size_t i)
                         LCF_RANKER_NORM_EPS);
     if (i == 0) {
         project_examples(w, l);
-        project(w, l->qkv, 0, own, own + 1);
+        project(w, l, 0, 3 * dim, own, own + 1);
     } else {
-        project(w, l->kv, dim, 0, w->first_n);
-        project(w, l->qkv, 0, w->first_n, w->tokens_n);
+        project(w, l, dim, 3 * dim, 0, w->first_n);
+        project(w, l, 0, 3 * dim, w->first_n, w->tokens_n);
     }
     finish_layer(w, l);
     for (size_t c = 0; w->first_n && c < GROUP; c++)
@@ -359,10 +351,8 @@ static void last_layer(const infer *w)
 
     lcf_columns_rmsnorm(w->normed, ld, w->x, ld, l->norm1, dim, w->tokens_n * GROUP,
                         LCF_RANKER_NORM_EPS);
-    lcf_columns_linear(w->qkv + dim * ld, ld, w->normed, ld, w->plan->last_k, own * GROUP, dim, dim,
-                       false);
-    lcf_columns_linear(w->qkv + own * GROUP, ld, w->normed + own * GROUP, ld, w->plan->last_qk,
-                       GROUP, dim, 2 * dim, false);
+    project(w, l, dim, 2 * dim, 0, own);
+    project(w, l, 0, 2 * dim, own, own + 1);
     attend(w, own, w->normed, true);
     lcf_columns_linear(w->x + own * GROUP, ld, w->mixed, ld, w->plan->last_ov, GROUP,
                        c->heads_n * dim, dim, true);
@@ -433,7 +423,7 @@ static void project_labels(const infer *w)
     lcf_columns_gather(w->x, w->ld, in, dim);
     lcf_columns_rmsnorm(w->normed, w->ld, w->x, w->ld, w->plan->layers[0].norm1, dim, GROUP,
                         LCF_RANKER_NORM_EPS);
-    project(w, w->plan->layers[0].qkv, 0, 0, 1);
+    project(w, &w->plan->layers[0], 0, 3 * dim, 0, 1);
     lcf_columns_scatter(out, w->qkv, w->ld, 3 * dim);
 }
 
@@ -511,7 +501,7 @@ static void run_examples(infer *w, float *out, const float *tokens, size_t n)
     for (size_t l = 0; l + 1 < r->config.layers_n; l++) {
         lcf_columns_rmsnorm(w->normed, w->ld, w->x, w->ld, w->plan->layers[l].norm1, dim,
                             NODE * GROUP, LCF_RANKER_NORM_EPS);
-        project(w, w->plan->layers[l].qkv, 0, 0, NODE);
+        project(w, &w->plan->layers[l], 0, 3 * dim, 0, NODE);
         finish_layer(w, &w->plan->layers[l]);
         for (size_t t = 0; t < NODE; t++) {
             lcf_columns_scatter(to, w->x + t * GROUP, w->ld, dim);

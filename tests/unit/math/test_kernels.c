@@ -490,32 +490,25 @@ static void assert_columns(const float *x, size_t ld, const float *rows, size_t 
 
 static void columns_linear_once(void)
 {
-    const size_t n = LCF_COLUMNS * size_up_to(8), in = size_up_to(70), out = size_up_to(40);
-    const size_t above = size_up_to(20), ld = n + LCF_COLUMNS, all = above + out;
-    float *rows = numbers(n * in), *x = turned(rows, n, in, ld), *w = numbers(all * (in + 3));
-    float *packed = lcf_alloc_zero(lcf_columns_packed_n(in, all), sizeof(float));
-    float *y = numbers((all + 1) * ld), *before = copy_of(y, (all + 1) * ld);
-    float *dense = numbers(all * in), *want = numbers(n * all);
+    const size_t n = LCF_COLUMNS * size_up_to(8), in = size_up_to(70), out = size_up_to(60);
+    const size_t ld = n + LCF_COLUMNS;
+    float *rows = numbers(n * in), *x = turned(rows, n, in, ld), *w = numbers(out * in);
+    float *y = numbers((out + 1) * ld), *before = copy_of(y, (out + 1) * ld);
+    float *want = numbers(n * out);
 
-    lcf_columns_pack(packed, w, in + 3, 0, in, above);
-    lcf_columns_pack(packed, w + above * (in + 3), in + 3, above, in, out);
-    for (size_t o = 0; o < all; o++)
-        memcpy(dense + o * in, w + o * (in + 3), in * sizeof(*w));
-    lcf_ref_linear(want, rows, dense, NULL, n, in, all);
-    lcf_columns_linear(y, ld, x, ld, packed, n, in, all, false);
-    assert_columns(y, ld, want, n, all, 1e-5);
-    lcf_columns_linear(y, ld, x, ld, packed, n, in, all, true);
-    for (size_t i = 0; i < n * all; i++)
+    lcf_ref_linear(want, rows, w, NULL, n, in, out);
+    lcf_columns_linear(y, ld, x, ld, w, n, in, out, false);
+    assert_columns(y, ld, want, n, out, 1e-5);
+    lcf_columns_linear(y, ld, x, ld, w, n, in, out, true);
+    for (size_t i = 0; i < n * out; i++)
         want[i] *= 2;
-    assert_columns(y, ld, want, n, all, 1e-5);
-    assert_memory_equal(y + all * ld, before + all * ld, ld * sizeof(*y));
+    assert_columns(y, ld, want, n, out, 1e-5);
+    assert_memory_equal(y + out * ld, before + out * ld, ld * sizeof(*y));
     free(rows);
     free(x);
     free(w);
-    free(packed);
     free(y);
     free(before);
-    free(dense);
     free(want);
 }
 
