@@ -10,6 +10,7 @@
 #include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/partial.h"
 #include "common/base/str.h"
 
 #include <dirent.h>
@@ -158,8 +159,10 @@ bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir)
     inputs = json_object_get(json, "identity");
     same = inputs && json_equal(inputs, m->identity);
     json_decref(json);
-    if (same)
+    if (same) {
         lcf_stage_remove_leftovers(dir);
+        lcf_partial_remove_leftover(dir);
+    }
     return same;
 }
 
@@ -524,16 +527,4 @@ lcf_status lcf_manifest_read_stat(json_t **out, const char *dir, const char *nam
     *out = json_incref(json_object_get(json_object_get(manifest, "stats"), name));
     json_decref(manifest);
     return *out ? LCF_OK : LCF_FAIL(err, LCF_EFORMAT, "%s: no %s in its manifest", dir, name);
-}
-
-lcf_status lcf_manifest_open_partial(lcf_manifest *m, const char *dir, bool fresh, lcf_err *err)
-{
-    lcf_status status;
-
-    if (!fresh && lcf_manifest_is_current(m, dir))
-        return LCF_OK;
-    status = lcf_dir_remove(dir, err);
-    if (!status)
-        status = lcf_dir_create(dir, err);
-    return status ? status : lcf_manifest_write(m, dir, err);
 }

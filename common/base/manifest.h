@@ -45,7 +45,8 @@ lcf_status lcf_manifest_describe(lcf_manifest **out, const char *verb, json_t *p
  * `value`. */
 lcf_status lcf_manifest_stat(lcf_manifest *m, const char *name, json_t *value, lcf_err *err);
 /* True when `dir` holds an artefact whose manifest has the same verb, version, parameters and
- * inputs. Then no stage of it will be opened, so what killed writers of it have left goes now. */
+ * inputs. Then no stage of it will be opened, so what killed writers of it have left goes now, its
+ * parts among it. */
 bool lcf_manifest_is_current(const lcf_manifest *m, const char *dir);
 /* The same, but the parameters and inputs of these names (NULL ends them) may differ or be missing:
  * for what is worth keeping although the data has grown. */
@@ -89,9 +90,5 @@ lcf_status lcf_manifest_made_of(const char *dir, const char *role, const char *i
 /* What lcf_manifest_stat kept under that name in the artefact at dir; the caller's (json_decref).
  * errors: as lcf_manifest_read; EFORMAT there is none */
 lcf_status lcf_manifest_read_stat(json_t **out, const char *dir, const char *name, lcf_err *err);
-
-/* A folder for parts of the artefact that m describes, which a stopped run leaves for the next:
- * the one that is there when it was begun for the same, else, and when `fresh`, an empty one. */
-lcf_status lcf_manifest_open_partial(lcf_manifest *m, const char *dir, bool fresh, lcf_err *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
+#include "common/base/partial.h"
 #include "common/base/progress.h"
 #include "common/data/predictions.h"
 #include "offline/eval/auc.h"
@@ -44,7 +45,7 @@ typedef struct running {
     lcf_soft_form form;
     lcf_pool *pool;
     lcf_encoder *encoder;
-    char *partial;
+    lcf_partial *partial;
     scored splits[SCORED_N];
     json_t *seeds;  /* one object each */
     json_t *report; /* with them */
@@ -128,23 +129,6 @@ static lcf_status check_options(const lcf_ilm_options *o, lcf_err *err)
 }
 
 /* ---- inputs ---- */
-
-static lcf_status open_partial(running *r, lcf_err *err)
-{
-    lcf_manifest *m = NULL;
-    lcf_buf name = LCF_BUF_INIT;
-    lcf_status status;
-
-    lcf_buf_printf(&name, "%s.partial", r->o->out);
-    r->partial = lcf_buf_take(&name);
-    if (!r->partial)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of %s", r->o->out);
-    status = describe(&m, r->o, err);
-    if (!status)
-        status = lcf_manifest_open_partial(m, r->partial, r->o->force, err);
-    lcf_manifest_free(m);
-    return status;
-}
 
 static bool is_scored(const running *r, uint32_t user)
 {
@@ -242,7 +226,8 @@ static char *part_path(const running *r, uint64_t seed, const char *end)
 {
     lcf_buf path = LCF_BUF_INIT;
 
-    lcf_buf_printf(&path, "%s/seed-%llu%s", r->partial, (unsigned long long)seed, end);
+    lcf_buf_printf(&path, "%s/seed-%llu%s", lcf_partial_path(r->partial), (unsigned long long)seed,
+                   end);
     return lcf_buf_take(&path);
 }
 
@@ -477,7 +462,7 @@ static lcf_status save_scores(const running *r, size_t seed, lcf_err *err)
 
         if (s->n)
             status = path ? lcf_predictions_save(path, &p, err)
-                          : LCF_FAIL(err, LCF_ENOMEM, "path in %s", r->partial);
+                          : LCF_FAIL(err, LCF_ENOMEM, "path in %s", lcf_partial_path(r->partial));
         free(path);
     }
     return status;
@@ -497,12 +482,13 @@ static lcf_status load_scores(running *r, size_t seed, lcf_err *err)
         path = part_path(r, r->o->seeds[seed], i ? "-test.lcf" : "-valid.lcf");
 
         status = path ? lcf_predictions_open(&p, path, err)
-                      : LCF_FAIL(err, LCF_ENOMEM, "path in %s", r->partial);
+                      : LCF_FAIL(err, LCF_ENOMEM, "path in %s", lcf_partial_path(r->partial));
         free(path);
         if (status)
             return status;
         if (p.rows_n != s->n || p.seeds_n != 1)
-            status = LCF_FAIL(err, LCF_EFORMAT, "%s holds scores of other rows", r->partial);
+            status = LCF_FAIL(err, LCF_EFORMAT, "%s holds scores of other rows",
+                              lcf_partial_path(r->partial));
         else
             memcpy(s->scores + seed * s->n, p.scores, s->n * sizeof(*s->scores));
         lcf_predictions_close(&p);
@@ -543,8 +529,9 @@ static lcf_status make_seed(json_t *out, running *r, size_t idx, lcf_err *err)
     lcf_ilm_adapter *a = NULL;
     lcf_soft_model model;
     float *table = NULL;
-    lcf_status status =
-        weights && state && curve ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "paths in %s", r->partial);
+    lcf_status status = weights && state && curve ? LCF_OK
+                                                  : LCF_FAIL(err, LCF_ENOMEM, "paths in %s",
+                                                             lcf_partial_path(r->partial));
 
     if (!status && r->o->arm != LCF_ILM_ARM_TEXT)
         status = train_adapter(&a, out, r, seed, weights, state, curve, err);
@@ -572,7 +559,7 @@ static lcf_status take_seed(running *r, size_t idx, lcf_err *err)
     lcf_status status = LCF_OK;
 
     if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", r->partial);
+        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", lcf_partial_path(r->partial));
     if (lcf_path_exists(path)) {
         status = lcf_json_load(&out, path, err);
         if (!status)
@@ -706,7 +693,7 @@ static lcf_status write_artefact(running *r, lcf_err *err)
     if (!status)
         status = write_files(r, lcf_stage_path(stage), err);
     status = lcf_manifest_finish(r->manifest, stage, status, err);
-    return status ? status : lcf_dir_remove(r->partial, err);
+    return status ? status : lcf_partial_remove(r->partial, err);
 }
 
 static lcf_status make(running *r, lcf_err *err)
@@ -714,7 +701,7 @@ static lcf_status make(running *r, lcf_err *err)
     lcf_status status = open_inputs(r, err);
 
     if (!status)
-        status = open_partial(r, err);
+        status = lcf_partial_open(&r->partial, r->o->out, r->manifest, r->o->force, err);
     r->seeds = json_array();
     if (!status && !r->seeds)
         status = LCF_FAIL(err, LCF_ENOMEM, "report");
@@ -736,7 +723,7 @@ static void dispose(running *r)
     }
     json_decref(r->seeds);
     json_decref(r->report);
-    free(r->partial);
+    lcf_partial_close(r->partial);
     lcf_encoder_free(r->encoder);
     lcf_ilm_tasks_free(r->tasks);
     lcf_pool_free(r->pool);

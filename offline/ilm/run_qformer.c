@@ -8,6 +8,7 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
+#include "common/base/partial.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
 #include "offline/ilm/phase1_report.h"
@@ -26,7 +27,7 @@ typedef struct run {
     phase1_data data;
     lcf_qformer *m;
     phase1_result *result;
-    char *partial;
+    lcf_partial *partial;
     json_t *report;
     lcf_progress progress;
     uint64_t steps_n;
@@ -176,7 +177,8 @@ static lcf_status train(run *r, lcf_err *err)
         return LCF_FAIL(err, LCF_ENOMEM, "results of training");
     lcf_progress_start(&r->progress, "qformer", "steps",
                        phase1_steps(&r->data, &r->o->params) * r->o->params.epochs_max);
-    status = phase1_train(r->result, r->m, &r->data, &r->o->params, r->partial, &watch, err);
+    status = phase1_train(r->result, r->m, &r->data, &r->o->params, lcf_partial_path(r->partial),
+                          &watch, err);
     lcf_progress_end(&r->progress);
     if (status)
         return status;
@@ -224,34 +226,17 @@ static lcf_status write_artefact(run *r, lcf_err *err)
     if (!status)
         status = write_files(r, lcf_stage_path(stage), err);
     status = lcf_manifest_finish(r->manifest, stage, status, err);
-    return status ? status : lcf_dir_remove(r->partial, err);
+    return status ? status : lcf_partial_remove(r->partial, err);
 }
 
 /* ---- the step ---- */
-
-static lcf_status open_partial(run *r, lcf_err *err)
-{
-    lcf_buf path = LCF_BUF_INIT;
-    lcf_manifest *m = NULL;
-    lcf_status status;
-
-    lcf_buf_printf(&path, "%s.partial", r->o->out);
-    r->partial = lcf_buf_take(&path);
-    if (!r->partial)
-        return LCF_FAIL(err, LCF_ENOMEM, "path beside %s", r->o->out);
-    status = describe(&m, r->o, err);
-    if (!status)
-        status = lcf_manifest_open_partial(m, r->partial, r->o->force, err);
-    lcf_manifest_free(m);
-    return status;
-}
 
 static lcf_status make(run *r, lcf_err *err)
 {
     lcf_status status = open_inputs(r, err);
 
     if (!status)
-        status = open_partial(r, err);
+        status = lcf_partial_open(&r->partial, r->o->out, r->manifest, r->o->force, err);
     if (!status)
         status = train(r, err);
     return status ? status : write_artefact(r, err);
@@ -272,7 +257,7 @@ lcf_status lcf_qformer_step(json_t **report, bool *current, const lcf_qformer_op
     if (!status && !*current)
         *report = json_incref(r.report);
     json_decref(r.report);
-    free(r.partial);
+    lcf_partial_close(r.partial);
     free(r.result);
     lcf_qformer_free(r.m);
     phase1_data_dispose(&r.data);

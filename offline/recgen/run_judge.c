@@ -8,6 +8,7 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
+#include "common/base/partial.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
 #include "common/data/judgements.h"
@@ -37,7 +38,7 @@ typedef struct judging {
     lcf_llama *model;
     lcf_judge *judge;
     lcf_pool *pool;
-    char *partial;
+    lcf_partial *partial;
     size_t *samples;          /* [n] ascending */
     size_t n, split_begin[4]; /* of samples */
     lcf_judgement *judged;    /* [n] */
@@ -78,7 +79,7 @@ static char *part_path(const judging *g, size_t part, const char *end)
 {
     lcf_buf path = LCF_BUF_INIT;
 
-    lcf_buf_printf(&path, "%s/part-%zu%s", g->partial, part, end);
+    lcf_buf_printf(&path, "%s/part-%zu%s", lcf_partial_path(g->partial), part, end);
     return lcf_buf_take(&path);
 }
 
@@ -179,7 +180,9 @@ static lcf_status judge_part(judging *g, size_t part, lcf_err *err)
     const size_t begin = part * PART_ROWS;
     const size_t n = g->n - begin < PART_ROWS ? g->n - begin : PART_ROWS;
     char *path = part_path(g, part, ".lcf"), *took = part_path(g, part, ".json");
-    lcf_status status = path && took ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "path in %s", g->partial);
+    lcf_status status = path && took
+                            ? LCF_OK
+                            : LCF_FAIL(err, LCF_ENOMEM, "path in %s", lcf_partial_path(g->partial));
 
     if (!status && !load_part(g, path, begin, n)) {
         double seconds;
@@ -393,7 +396,7 @@ static lcf_status write_artefact(judging *g, lcf_err *err)
     if (!status)
         status = write_files(g, lcf_stage_path(stage), err);
     status = lcf_manifest_finish(g->manifest, stage, status, err);
-    return status ? status : lcf_dir_remove(g->partial, err);
+    return status ? status : lcf_partial_remove(g->partial, err);
 }
 
 /* ---- the step ---- */
@@ -414,24 +417,6 @@ static lcf_status describe(lcf_manifest **out, const lcf_judge_options *o, lcf_e
                                              "seed", (json_int_t)o->seed),
                                    inputs, err);
     return status ? status : lcf_prompt_describe(*out, &o->prompt, o->template_file, o->codes, err);
-}
-
-/* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */
-static lcf_status open_partial(judging *g, lcf_err *err)
-{
-    lcf_manifest *m = NULL;
-    lcf_buf name = LCF_BUF_INIT;
-    lcf_status status;
-
-    lcf_buf_printf(&name, "%s.partial", g->o->out);
-    g->partial = lcf_buf_take(&name);
-    if (!g->partial)
-        return LCF_FAIL(err, LCF_ENOMEM, "path of %s", g->o->out);
-    status = describe(&m, g->o, err);
-    if (!status)
-        status = lcf_manifest_open_partial(m, g->partial, g->o->force, err);
-    lcf_manifest_free(m);
-    return status;
 }
 
 static lcf_status open_model(judging *g, lcf_err *err)
@@ -473,7 +458,7 @@ static lcf_status make(judging *g, lcf_err *err)
     if (!status)
         status = open_model(g, err);
     if (!status)
-        status = open_partial(g, err);
+        status = lcf_partial_open(&g->partial, g->o->out, g->manifest, g->o->force, err);
     if (!status)
         status = judge_all(g, err);
     return status ? status : write_artefact(g, err);
@@ -489,7 +474,7 @@ static void dispose(judging *g)
     lcf_dataset_close(&g->d);
     lcf_manifest_free(g->manifest);
     json_decref(g->stats);
-    free(g->partial);
+    lcf_partial_close(g->partial);
     free(g->samples);
     free(g->judged);
 }

@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/partial.h"
 #include "common/base/pool.h"
 #include "common/base/progress.h"
 #include "common/base/str.h"
@@ -69,7 +70,7 @@ static lcf_status describe(lcf_manifest **out, const seed_runs *r, bool with_see
 
 typedef struct work {
     const seed_runs *runs;
-    char *partial;   /* OUT.partial */
+    lcf_partial *partial;
     size_t *missing; /* [missing_n] indices of seeds to train */
     size_t missing_n;
     size_t missing_at, seed_threads; /* the seeds at hand begin here; threads that each has */
@@ -77,14 +78,13 @@ typedef struct work {
     seed_progress progress;
 } work;
 
-/* Opens OUT.partial: the one of an earlier run of this identity, or an empty one. */
-static lcf_status open_partial(const work *w, lcf_err *err)
+static lcf_status open_partial(work *w, lcf_err *err)
 {
     lcf_manifest *m = NULL;
     lcf_status status = describe(&m, w->runs, false, err);
 
     if (!status)
-        status = lcf_manifest_open_partial(m, w->partial, w->runs->force, err);
+        status = lcf_partial_open(&w->partial, w->runs->out_dir, m, w->runs->force, err);
     lcf_manifest_free(m);
     return status;
 }
@@ -95,7 +95,7 @@ static lcf_status find_missing(work *w, lcf_err *err)
 
     for (size_t i = 0; i < r->seeds_n; i++) {
         lcf_err why = LCF_ERR_INIT;
-        lcf_status status = r->load(r->arg, i, w->partial, &why);
+        lcf_status status = r->load(r->arg, i, lcf_partial_path(w->partial), &why);
 
         if (status == LCF_ENOMEM)
             return LCF_FAIL(err, status, "%s", why.text);
@@ -117,7 +117,7 @@ static lcf_status train_task(void *arg, size_t task, size_t worker, lcf_err *err
 
     (void)worker;
     return w->runs->train(w->runs->arg, w->missing[w->missing_at + task], w->seed_threads,
-                          w->partial, &w->progress, err);
+                          lcf_partial_path(w->partial), &w->progress, err);
 }
 
 /* Seeds [first, first + n) of those missing, as many at a time as there are threads. */
@@ -189,7 +189,7 @@ static lcf_status copy_weights(const work *w, const char *dir, lcf_err *err)
     lcf_status status = LCF_OK;
 
     for (size_t i = 0; i < w->runs->seeds_n && !status; i++) {
-        char *from = seed_runs_path(w->partial, w->runs->seeds[i], ".lcf");
+        char *from = seed_runs_path(lcf_partial_path(w->partial), w->runs->seeds[i], ".lcf");
         char *to = seed_runs_path(dir, w->runs->seeds[i], ".lcf");
         char *best_path = lcf_path_join(dir, "best.lcf");
 
@@ -256,21 +256,18 @@ static lcf_status write_artefact(const work *w, lcf_manifest *m, json_t *report,
     if (!status)
         status = write_report(w, lcf_stage_path(stage), err);
     status = lcf_manifest_finish(m, stage, status, err);
-    return status ? status : lcf_dir_remove(w->partial, err);
+    return status ? status : lcf_partial_remove(w->partial, err);
 }
 
 /* ---- together ---- */
 
 static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, lcf_err *err)
 {
-    lcf_buf partial = LCF_BUF_INIT;
     work w = {.runs = runs};
     lcf_status status = runs->open(&w.epoch_rows, runs->arg, err);
 
-    lcf_buf_printf(&partial, "%s.partial", runs->out_dir);
-    w.partial = lcf_buf_take(&partial);
     w.missing = lcf_alloc(runs->seeds_n, sizeof(*w.missing));
-    if (!status && (!w.partial || !w.missing))
+    if (!status && !w.missing)
         status = LCF_FAIL(err, LCF_ENOMEM, "list of %zu seeds", runs->seeds_n);
     if (!status)
         status = open_partial(&w, err);
@@ -282,7 +279,7 @@ static lcf_status make(json_t **report, lcf_manifest *m, const seed_runs *runs, 
         status = make_report(report, runs, true, err);
     if (!status)
         status = write_artefact(&w, m, *report, err);
-    free(w.partial);
+    lcf_partial_close(w.partial);
     free(w.missing);
     return status;
 }
