@@ -49,7 +49,7 @@ static void check(void *input, struct argp_state *state)
     const arguments *a = input;
     const bool stores = a->cot || a->stores.n;
 
-    if (stores && (a->model || a->adapter || a->out))
+    if (stores && (a->model || a->adapter || a->out || a->force))
         argp_error(state, "either a model and its adapter, or stores");
     if (stores && (!a->cot || !a->stores.n))
         argp_error(state, "stores are joined by STORE... --cot DIR");

@@ -5,6 +5,7 @@
 #include "common/store/cot_json.h"
 
 #include "common/base/file.h"
+#include "common/base/mem.h"
 #include "common/base/options.h"
 #include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
@@ -367,20 +368,19 @@ lcf_status lcf_cmd_merge_stores(const char *cot, const lcf_cli_texts *from_dirs,
 {
     lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT, writing = reading;
     lcf_cot_merge_counts counts = {0, 0, 0};
-    lcf_cot_store *to;
-    lcf_status status;
+    lcf_cot_store **from = lcf_alloc_zero(from_dirs->n, sizeof(*from)), *to = NULL;
+    lcf_status status = from ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "%zu stores", from_dirs->n);
 
     writing.write = true;
-    status = lcf_cot_store_open(&to, cot, &writing, err);
-    if (status)
-        return status;
-    for (size_t i = 0; i < from_dirs->n && !status; i++) {
-        lcf_cot_store *from = NULL;
-        status = lcf_cot_store_open(&from, from_dirs->list[i], &reading, err);
-        if (!status)
-            status = lcf_cot_store_merge(&counts, to, from, name_conflict, NULL, err);
-        lcf_cot_store_close(from);
-    }
+    for (size_t i = 0; i < from_dirs->n && !status; i++) /* before the target is created */
+        status = lcf_cot_store_open(&from[i], from_dirs->list[i], &reading, err);
+    if (!status)
+        status = lcf_cot_store_open(&to, cot, &writing, err);
+    for (size_t i = 0; i < from_dirs->n && !status; i++)
+        status = lcf_cot_store_merge(&counts, to, from[i], name_conflict, NULL, err);
+    for (size_t i = 0; from && i < from_dirs->n; i++)
+        lcf_cot_store_close(from[i]);
+    free(from);
     lcf_cot_store_close(to);
     return status ? status : summarise(&counts, err);
 }

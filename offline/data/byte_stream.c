@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,12 +40,23 @@ static lcf_status fill(lcf_byte_stream *s, lcf_err *err)
     return LCF_OK;
 }
 
+/* A frame of data, or one that is to be skipped, as pzstd and seekable writers put first. */
+static bool is_frame(const unsigned char *b, size_t n)
+{
+    uint32_t magic;
+
+    if (n < sizeof(magic))
+        return false;
+    magic = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    return magic == ZSTD_MAGICNUMBER ||
+           (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
 static lcf_status start(lcf_byte_stream *s, lcf_err *err)
 {
-    static const unsigned char MAGIC[] = {0x28, 0xB5, 0x2F, 0xFD};
     lcf_status status = fill(s, err);
 
-    if (status || s->bytes_n < sizeof(MAGIC) || memcmp(s->buffer, MAGIC, sizeof(MAGIC)) != 0)
+    if (status || !is_frame(s->buffer, s->bytes_n))
         return status;
     s->zstd = ZSTD_createDCtx();
     if (!s->zstd ||

@@ -58,6 +58,8 @@ expect 0 "$records records" "$LLMCF" store export --cot cot --out a.jsonl.zst
 [ $((3 * $(stat -c %s a.jsonl.zst))) -lt "$(stat -c %s a.jsonl)" ] || fail "a.jsonl.zst is not small"
 expect 0 "0 records added, $records were there" "$LLMCF" store import a.jsonl.zst --cot copy
 expect 0 "0 records added, $records were there" "$LLMCF" store import - --cot copy <a.jsonl.zst
+{ printf '\120\052\115\030\003\000\000\000abc'; cat a.jsonl.zst; } >skip.jsonl.zst # a frame to be skipped comes first
+expect 0 "0 records added, $records were there" "$LLMCF" store import skip.jsonl.zst --cot copy
 {
     read -r _ # what was read of stdin is gone
     expect 0 "$((records - 1)) records added, 0 were there" "$LLMCF" store import - --cot rest
@@ -67,6 +69,9 @@ expect 1 "cut.jsonl.zst: cut off within a frame" "$LLMCF" store import cut.jsonl
 printf X | dd of=a.jsonl.zst bs=1 seek=$(($(stat -c %s a.jsonl.zst) / 2)) conv=notrunc 2>stderr
 expect 1 "a.jsonl.zst: damaged" "$LLMCF" store import a.jsonl.zst --cot copy
 expect 0 "records added" "$LLMCF" store merge cot --cot torn
+expect 1 "no-store" "$LLMCF" merge cot no-store --cot joined
+[ -e joined ] && fail "a merge of stores that are not there left a store"
+expect 2 "either a model and its adapter, or stores" "$LLMCF" merge cot --cot torn --force
 [ "$("$LLMCF" store stats --cot torn | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the mended store differs"
 expect 0 "bytes, before" "$LLMCF" store compact --cot copy
 [ "$("$LLMCF" store stats --cot copy | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "compaction changed the records"
