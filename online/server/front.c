@@ -356,13 +356,24 @@ static void on_complete(struct evhttp_request *req, void *arg)
     c->deadline_s = evbuffer_get_length(bufferevent_get_input(c->bev)) ? deadline_from_now(f) : 0.0;
 }
 
-static bool has_duplicate_length(const struct evkeyvalq *headers)
+/* What a proxy may read otherwise than evhttp does, so that one of them takes the end of a request
+ * for the next: a length said twice or not in digits, a coding other than chunked. */
+static bool has_bad_framing(const struct evkeyvalq *headers)
 {
-    size_t n = 0;
+    size_t lengths_n = 0, codings_n = 0;
 
-    for (const struct evkeyval *h = headers->tqh_first; h; h = h->next.tqe_next)
-        n += !strcasecmp(h->key, "Content-Length");
-    return n > 1;
+    for (const struct evkeyval *h = headers->tqh_first; h; h = h->next.tqe_next) {
+        if (!strcasecmp(h->key, "Content-Length")) {
+            lengths_n++;
+            if (!*h->value || h->value[strspn(h->value, "0123456789")])
+                return true;
+        } else if (!strcasecmp(h->key, "Transfer-Encoding")) {
+            codings_n++;
+            if (strcasecmp(h->value, "chunked"))
+                return true;
+        }
+    }
+    return lengths_n > 1 || codings_n > 1;
 }
 
 static lcf_method method_of(struct evhttp_request *req)
@@ -398,7 +409,7 @@ static lcf_request request_of(struct evhttp_request *req, const connection *c)
                          .path = uri ? evhttp_uri_get_path(uri) : NULL,
                          .body = body ? body : "",
                          .body_bytes = body ? bytes : 0,
-                         .duplicate_length = has_duplicate_length(headers),
+                         .bad_framing = has_bad_framing(headers),
                          .binary = names_type(headers, "Content-Type", LCF_WIRE_BINARY_TYPE),
                          .wants_binary = names_type(headers, "Accept", LCF_WIRE_BINARY_TYPE),
                          .over_unix = c && c->is_unix,

@@ -42,7 +42,7 @@ typedef struct lcf_request {
     const char *path; /* without query; NULL: not parsable. For lcf_admit alone */
     const char *body; /* never NULL */
     size_t body_bytes;
-    bool duplicate_length;     /* it named its length more than once */
+    bool bad_framing;          /* where it ends is not plain: others may see another end */
     bool binary, wants_binary; /* the body is, and the answer should be, LCF_WIRE_BINARY_TYPE */
     bool over_unix;            /* it came over the Unix socket */
     bool v2;                   /* its path is one of the Open Inference Protocol. Of lcf_admit */

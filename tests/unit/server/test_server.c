@@ -114,6 +114,17 @@ static void degraded_answers(void **state)
     lcf_server_stop(s);
 }
 
+/* What follows a request whose end is not plain is no request. */
+static void expect_closed(const lcf_server *s, const char *text)
+{
+    int fd = connect_tcp(s);
+
+    send_all(fd, text, strlen(text));
+    expect(read_reply(fd), 400, "");
+    assert_int_equal(read_reply(fd).code, 0);
+    close(fd);
+}
+
 static void refusals(void **state)
 {
     lcf_server_options o = options_of_test();
@@ -134,7 +145,14 @@ static void refusals(void **state)
     expect(ask(s, "POST", "/v1/rank/", RANK), 404, "POST /v1/rank");
     expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
                       "Content-Length: 5\r\n\r\nhello"),
-           400, "more than one Content-Length");
+           400, "one Content-Length");
+    expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello"), 400,
+           "one Content-Length");
+    expect_closed(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"
+                     "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect_closed(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                     "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                     "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"), 400, "");
     expect(ask_raw(s, "POST /v1/rank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
                       "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
