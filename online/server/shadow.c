@@ -1,9 +1,10 @@
 /*
  * The shadow's queue and thread.
  *
- * Invariant: slots [first, first + n) of the ring, modulo its size, are filled; the thread
- * exchanges the buffer of the first against its own before it works, so that it holds the lock for
- * no longer than that.
+ * Invariant: slots [taken, filled) of the ring, modulo its size, are filled. Those who fill wait
+ * for each other at most; the thread alone takes, exchanges the buffer of the first against its own
+ * before it works, and holds no lock that anybody who fills might need: it may be stopped anywhere
+ * for as long as others want the processor.
  */
 #include "online/server/shadow.h"
 
@@ -16,6 +17,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,12 +34,12 @@ struct lcf_shadow {
     lcf_request_log *log;
     pthread_t thread;
     bool started;
-    pthread_mutex_t mutex; /* guards what follows */
-    pthread_cond_t filled;
+    pthread_mutex_t offering; /* of those who fill */
+    sem_t offers;             /* filled slots, and one more at the end */
     shadow_request ring[LCF_SHADOW_QUEUE];
-    size_t first, n;
-    lcf_shadow_counts counts;
-    bool stop;
+    _Atomic uint64_t filled, taken; /* slots since the start */
+    _Atomic uint64_t done, dropped, failed;
+    _Atomic bool stop;
 };
 
 /* ---- the thread ---- */
@@ -66,24 +69,19 @@ static lcf_status rank_and_log(lcf_shadow *s, const shadow_request *q, lcf_wire_
 /* The next request into *q; false at the end. */
 static bool take(lcf_shadow *s, shadow_request *q)
 {
-    shadow_request *first;
-    bool stop;
+    const uint64_t taken = atomic_load_explicit(&s->taken, memory_order_relaxed);
+    const shadow_request spare = *q;
+    shadow_request *first = &s->ring[taken % LCF_SHADOW_QUEUE];
 
-    pthread_mutex_lock(&s->mutex);
-    while (!s->n && !s->stop)
-        pthread_cond_wait(&s->filled, &s->mutex);
-    stop = s->stop;
-    if (!stop) {
-        const shadow_request spare = *q;
-
-        first = &s->ring[s->first];
-        *q = *first;
-        *first = spare;
-        s->first = (s->first + 1) % LCF_SHADOW_QUEUE;
-        s->n--;
-    }
-    pthread_mutex_unlock(&s->mutex);
-    return !stop;
+    while (sem_wait(&s->offers)) /* a signal */
+        ;
+    if (atomic_load(&s->stop))
+        return false;
+    LCF_ASSERT(taken < atomic_load_explicit(&s->filled, memory_order_acquire));
+    *q = *first;
+    *first = spare;
+    atomic_store_explicit(&s->taken, taken + 1, memory_order_release);
+    return true;
 }
 
 static void *run(void *arg)
@@ -100,10 +98,7 @@ static void *run(void *arg)
     while (take(s, &q)) {
         const lcf_status status = rank_and_log(s, &q, &wire, &line);
 
-        pthread_mutex_lock(&s->mutex);
-        s->counts.done += !status;
-        s->counts.failed += status != LCF_OK;
-        pthread_mutex_unlock(&s->mutex);
+        atomic_fetch_add_explicit(status ? &s->failed : &s->done, 1, memory_order_relaxed);
     }
     lcf_wire_dispose(&wire);
     lcf_buf_dispose(&line);
@@ -137,8 +132,8 @@ lcf_status lcf_shadow_start(lcf_shadow **out, const lcf_shadow_options *options,
     if (!s)
         return LCF_FAIL(err, LCF_ENOMEM, "shadow");
     s->options = *options;
-    pthread_mutex_init(&s->mutex, NULL);
-    pthread_cond_init(&s->filled, NULL);
+    pthread_mutex_init(&s->offering, NULL);
+    sem_init(&s->offers, 0, 0);
     s->arm = lcf_strdup(options->arm);
     status = s->arm ? check_arm(options, err) : LCF_FAIL(err, LCF_ENOMEM, "shadow");
     if (!status)
@@ -161,52 +156,58 @@ void lcf_shadow_stop(lcf_shadow *s)
 {
     if (!s)
         return;
-    pthread_mutex_lock(&s->mutex);
-    s->stop = true;
-    pthread_cond_signal(&s->filled);
-    pthread_mutex_unlock(&s->mutex);
+    atomic_store(&s->stop, true);
+    sem_post(&s->offers);
     if (s->started)
         pthread_join(s->thread, NULL);
     for (size_t i = 0; i < LCF_SHADOW_QUEUE; i++)
         lcf_buf_dispose(&s->ring[i].body);
     lcf_request_log_close(s->log);
-    pthread_mutex_destroy(&s->mutex);
-    pthread_cond_destroy(&s->filled);
+    pthread_mutex_destroy(&s->offering);
+    sem_destroy(&s->offers);
     free(s->arm);
     free(s);
 }
 
 /* ---- for others ---- */
 
-void lcf_shadow_offer(lcf_shadow *s, const char *request_id, const char *body, size_t n,
-                      bool binary)
+/* With the lock; false where there is no room, or no memory. */
+static bool fill(lcf_shadow *s, const char *request_id, const char *body, size_t n, bool binary)
 {
-    shadow_request *to;
+    const uint64_t filled = atomic_load_explicit(&s->filled, memory_order_relaxed);
+    shadow_request *to = &s->ring[filled % LCF_SHADOW_QUEUE];
 
-    pthread_mutex_lock(&s->mutex);
-    if (s->n == LCF_SHADOW_QUEUE) {
-        s->counts.dropped++;
-        pthread_mutex_unlock(&s->mutex);
-        return;
-    }
-    to = &s->ring[(s->first + s->n) % LCF_SHADOW_QUEUE];
+    if (filled - atomic_load_explicit(&s->taken, memory_order_acquire) == LCF_SHADOW_QUEUE)
+        return false;
     memcpy(to->id, request_id, strlen(request_id) + 1);
     to->binary = binary;
     lcf_buf_reset(&to->body);
     lcf_buf_append(&to->body, body, n);
     if (to->body.status) {
         lcf_buf_dispose(&to->body);
-        s->counts.dropped++;
-    } else {
-        s->n++;
-        pthread_cond_signal(&s->filled);
+        return false;
     }
-    pthread_mutex_unlock(&s->mutex);
+    atomic_store_explicit(&s->filled, filled + 1, memory_order_release);
+    return true;
 }
 
-void lcf_shadow_counts_of(lcf_shadow_counts *out, lcf_shadow *s)
+void lcf_shadow_offer(lcf_shadow *s, const char *request_id, const char *body, size_t n,
+                      bool binary)
 {
-    pthread_mutex_lock(&s->mutex);
-    *out = s->counts;
-    pthread_mutex_unlock(&s->mutex);
+    bool filled;
+
+    pthread_mutex_lock(&s->offering);
+    filled = fill(s, request_id, body, n, binary);
+    pthread_mutex_unlock(&s->offering);
+    if (filled)
+        sem_post(&s->offers);
+    else
+        atomic_fetch_add_explicit(&s->dropped, 1, memory_order_relaxed);
+}
+
+void lcf_shadow_counts_of(lcf_shadow_counts *out, const lcf_shadow *s)
+{
+    *out = (lcf_shadow_counts){.done = atomic_load_explicit(&s->done, memory_order_relaxed),
+                               .dropped = atomic_load_explicit(&s->dropped, memory_order_relaxed),
+                               .failed = atomic_load_explicit(&s->failed, memory_order_relaxed)};
 }

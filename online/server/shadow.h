@@ -38,6 +38,6 @@ void lcf_shadow_stop(lcf_shadow *s);
 /* A request that was answered, as it came. Any thread; never waits for the shadow's work. */
 void lcf_shadow_offer(lcf_shadow *s, const char *request_id, const char *body, size_t n,
                       bool binary);
-void lcf_shadow_counts_of(lcf_shadow_counts *out, lcf_shadow *s);
+void lcf_shadow_counts_of(lcf_shadow_counts *out, const lcf_shadow *s);
 
 #endif
