@@ -38,15 +38,16 @@ static const char REQUEST_MAGIC[4] = {'L', 'C', 'F', 'Q'};
 static const char RESPONSE_MAGIC[4] = {'L', 'C', 'F', 'R'};
 
 const char *const LCF_WIRE_DEGRADED[LCF_WIRE_DEGRADED_N] = {
-    "", "unknown_item", "no_examples", "deadline", "no_example_index", "unknown_user", "other"};
+    "",      "unknown_item", "no_examples", "deadline", "no_example_index", "unknown_user",
+    "other", "unknown_arm"};
+#define OTHER 6
 
 uint16_t lcf_wire_degraded(const char *reason)
 {
-    uint16_t i = 0;
-
-    while (reason && i + 1 < LCF_WIRE_DEGRADED_N && strcmp(reason, LCF_WIRE_DEGRADED[i]))
-        i++;
-    return i;
+    for (uint16_t i = 0; reason && i < LCF_WIRE_DEGRADED_N; i++)
+        if (!strcmp(reason, LCF_WIRE_DEGRADED[i]))
+            return i;
+    return reason ? OTHER : 0;
 }
 
 /* ---- requests ---- */

@@ -32,8 +32,8 @@ lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *r
 /* Appends the response in bytes. */
 void lcf_wire_write_binary(lcf_buf *out, const lcf_rank_response *response);
 
-/* Why an answer is degraded, as numbers: 0 is not at all, the last any reason that is not named. */
-#define LCF_WIRE_DEGRADED_N 7
+/* Why an answer is degraded, as numbers: 0 is not at all, 6 any reason that is not named. */
+#define LCF_WIRE_DEGRADED_N 8
 extern const char *const LCF_WIRE_DEGRADED[LCF_WIRE_DEGRADED_N];
 uint16_t lcf_wire_degraded(const char *reason); /* NULL: 0 */
 

@@ -2,6 +2,7 @@
 #include "online/server/arm_split.h"
 
 #include "common/base/hash.h"
+#include "common/base/progress.h"
 #include "common/base/str.h"
 
 #include <string.h>
@@ -59,20 +60,34 @@ static bool has_arm(const lcf_ranker_snapshot *snapshot, const char *name)
     return false;
 }
 
-const char *lcf_arm_split_of(double *propensity, const lcf_arm_split *s, const char *user_id,
-                             const lcf_ranker_snapshot *snapshot)
+bool lcf_arm_split_of(const char **arm, double *propensity, const lcf_arm_split *s,
+                      const char *user_id, const lcf_ranker_snapshot *snapshot)
 {
     const char *id = user_id ? user_id : "";
     const double at = (double)(lcf_hash64(id, strlen(id), SEED) >> 11) * 0x1p-53;
     size_t i = 0;
 
+    *arm = NULL;
     *propensity = 1.0;
     if (!s->n)
-        return NULL;
+        return true;
     while (i + 1 < s->n && at >= s->until[i])
         i++;
     if (!has_arm(snapshot, s->names[i]))
-        return NULL;
+        return false;
+    *arm = s->names[i];
     *propensity = s->until[i] - (i ? s->until[i - 1] : 0);
-    return s->names[i];
+    return true;
+}
+
+void lcf_arm_split_check(const lcf_arm_split *s, const lcf_ranker_snapshot *snapshot)
+{
+    lcf_rank_info info;
+
+    lcf_rank_info_of(&info, snapshot);
+    for (size_t i = 0; i < s->n; i++)
+        if (!has_arm(snapshot, s->names[i]))
+            lcf_log(LCF_LOG_WARN,
+                    "snapshot %s has no arm %s: its users get %s, and are told 'unknown_arm'",
+                    info.generation, s->names[i], info.default_arm);
 }

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "online/rank/llmcf.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LCF_ARM_SPLIT_MAX 8
@@ -26,9 +27,14 @@ typedef struct lcf_arm_split {
 lcf_status lcf_arm_split_parse(lcf_arm_split *out, const char *text, lcf_err *err);
 /*
  * The arm of a user (NULL or "": somebody unknown, always the same one) and with which probability
- * a user gets it; NULL and 1 where there is no split or the snapshot lacks that arm: its default.
+ * a user gets it. *arm is NULL, and the probability 1, where there is no split, and where the
+ * snapshot lacks that arm: its default answers then.
+ *
+ * returns  false where the snapshot lacks it
  */
-const char *lcf_arm_split_of(double *propensity, const lcf_arm_split *s, const char *user_id,
-                             const lcf_ranker_snapshot *snapshot);
+bool lcf_arm_split_of(const char **arm, double *propensity, const lcf_arm_split *s,
+                      const char *user_id, const lcf_ranker_snapshot *snapshot);
+/* Logs a warning for every arm of the split that the snapshot lacks. */
+void lcf_arm_split_check(const lcf_arm_split *s, const lcf_ranker_snapshot *snapshot);
 
 #endif

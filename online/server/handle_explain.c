@@ -27,6 +27,7 @@ lcf_answer lcf_handle_explain(lcf_handler *h, const lcf_request *q)
         status = lcf_rank_explain(&response, h->context, &h->wire.request, &err);
     if (status)
         return lcf_answer_refused(h, status, &err);
+    lcf_handler_flag_arm(h, &response);
     answer = lcf_answer_ok(h, LCF_TYPE_JSON);
     lcf_wire_write(&h->body, &response, &wire);
     return answer;

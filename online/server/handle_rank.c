@@ -27,10 +27,15 @@ double lcf_handler_choose_arm(lcf_handler *h)
     lcf_rank_request *r = &h->wire.request;
     double propensity = 1.0;
 
-    if (!r->arm)
-        r->arm =
-            lcf_arm_split_of(&propensity, &h->shared->split, r->user_id, h->generation->snapshot);
+    h->lacks_arm = !r->arm && !lcf_arm_split_of(&r->arm, &propensity, &h->shared->split, r->user_id,
+                                                h->generation->snapshot);
     return propensity;
+}
+
+void lcf_handler_flag_arm(const lcf_handler *h, lcf_rank_response *response)
+{
+    if (h->lacks_arm)
+        response->degraded = "unknown_arm"; /* what an operator can mend comes first */
 }
 
 lcf_status lcf_handler_rank(lcf_handler *h, const lcf_request *q, lcf_err *err)
@@ -46,6 +51,7 @@ lcf_status lcf_handler_rank(lcf_handler *h, const lcf_request *q, lcf_err *err)
     status = lcf_rank(&h->response, h->context, r, err);
     if (status)
         return status;
+    lcf_handler_flag_arm(h, &h->response);
     log_request(h, arm_propensity);
     h->ranked = true;
     h->ranked_s = lcf_clock_s();

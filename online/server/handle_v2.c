@@ -6,8 +6,12 @@
  *   candidates  BYTES [n] or [1, n]       item ids
  *   history     BYTES [h] or [1, h]       optional: item ids, oldest first
  *
- * and gives `scores` FP32, of the shape of candidates and in their order. Data of a tensor may be
- * flat or nested. Errors are {"error": text} (lcf_answer_fail).
+ * and gives, of the shape of candidates and in their order,
+ *
+ *   scores      FP32
+ *   degraded    BYTES                     why a score is not the model's full answer, or ""
+ *
+ * Data of a tensor may be flat or nested. Errors are {"error": text} (lcf_answer_fail).
  *
  * source   the protocol's "Inference Protocol", REST; schemas/openapi.json
  */
@@ -29,7 +33,8 @@ typedef struct tensor {
 
 typedef struct inputs {
     tensor user, candidates, history;
-    const char *id; /* of the request, or NULL */
+    const char *id;        /* of the request, or NULL */
+    bool scores, degraded; /* outputs that are asked for */
 } inputs;
 
 /* ---- about the server and its models ---- */
@@ -114,12 +119,13 @@ lcf_answer lcf_handle_v2_model(lcf_handler *h, const lcf_request *q)
     lcf_wire_write_string(&h->body, q->parameter);
     lcf_buf_append_text(&h->body, ",\"versions\":[");
     lcf_wire_write_string(&h->body, lcf_buf_text(&generation));
-    lcf_buf_append_text(
-        &h->body, "],\"platform\":\"llmcf\",\"inputs\":["
-                  "{\"name\":\"user\",\"datatype\":\"BYTES\",\"shape\":[1]},"
-                  "{\"name\":\"candidates\",\"datatype\":\"BYTES\",\"shape\":[-1]},"
-                  "{\"name\":\"history\",\"datatype\":\"BYTES\",\"shape\":[-1]}],"
-                  "\"outputs\":[{\"name\":\"scores\",\"datatype\":\"FP32\",\"shape\":[-1]}]}");
+    lcf_buf_append_text(&h->body,
+                        "],\"platform\":\"llmcf\",\"inputs\":["
+                        "{\"name\":\"user\",\"datatype\":\"BYTES\",\"shape\":[1]},"
+                        "{\"name\":\"candidates\",\"datatype\":\"BYTES\",\"shape\":[-1]},"
+                        "{\"name\":\"history\",\"datatype\":\"BYTES\",\"shape\":[-1]}],"
+                        "\"outputs\":[{\"name\":\"scores\",\"datatype\":\"FP32\",\"shape\":[-1]},"
+                        "{\"name\":\"degraded\",\"datatype\":\"BYTES\",\"shape\":[-1]}]}");
     lcf_buf_dispose(&generation);
     return answer;
 }
@@ -232,23 +238,26 @@ static lcf_status read_inputs(inputs *in, lcf_handler *h, const json_t *json, lc
     return LCF_OK;
 }
 
-/* Other outputs than `scores` cannot be had. */
-static lcf_status check_outputs(const json_t *json, lcf_err *err)
+/* Without a list all outputs are meant. */
+static lcf_status read_outputs(inputs *in, const json_t *json, lcf_err *err)
 {
     const json_t *list = json_object_get(json, "outputs");
     size_t idx;
     json_t *output;
 
+    if (list && !json_is_array(list))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"outputs\" must be an array of tensors");
+    in->scores = in->degraded = !json_array_size(list);
     json_array_foreach(list, idx, output)
     {
         const char *name = json_string_value(json_object_get(output, "name"));
 
-        if (!name || strcmp(name, "scores"))
-            return LCF_FAIL(err, LCF_EFORMAT, "the one output is \"scores\"");
+        if (!name || (strcmp(name, "scores") && strcmp(name, "degraded")))
+            return LCF_FAIL(err, LCF_EFORMAT, "the outputs are \"scores\" and \"degraded\"");
+        in->scores |= *name == 's';
+        in->degraded |= *name == 'd';
     }
-    return list && !json_is_array(list)
-               ? LCF_FAIL(err, LCF_EFORMAT, "\"outputs\" must be an array of tensors")
-               : LCF_OK;
+    return LCF_OK;
 }
 
 /* h->wire owns the JSON that `in` and h->wire.request point into. */
@@ -263,7 +272,7 @@ static lcf_status parse(inputs *in, lcf_handler *h, const lcf_request *q, lcf_er
     lcf_wire_adopt(&h->wire, json);
     status = read_inputs(in, h, json, err);
     if (!status)
-        status = check_outputs(json, err);
+        status = read_outputs(in, json, err);
     id = json_object_get(json, "id");
     if (!status && id && !json_is_string(id))
         status = LCF_FAIL(err, LCF_EFORMAT, "\"id\" must be a string");
@@ -281,26 +290,50 @@ static lcf_status parse(inputs *in, lcf_handler *h, const lcf_request *q, lcf_er
 
 /* ---- infer: out ---- */
 
-/* Results are ordered by score; a tensor is in the order of the request. */
-static bool write_scores(lcf_buf *out, const lcf_rank_response *response, size_t n)
+/* Results are ordered by score, a tensor is in the order of the request: the result of each
+ * candidate; NULL when out of memory. */
+static const lcf_rank_result **by_candidate(const lcf_rank_response *response)
 {
-    float *scores = lcf_alloc(n, sizeof(*scores));
+    const lcf_rank_result **at = lcf_alloc(response->results_n, sizeof(*at));
 
-    if (!scores)
-        return false;
-    for (size_t i = 0; i < response->results_n; i++)
-        scores[response->results[i].candidate] = response->results[i].score;
-    for (size_t i = 0; i < n; i++)
-        lcf_buf_printf(out, "%s%.9g", i ? "," : "", (double)scores[i]);
-    free(scores);
-    return true;
+    for (size_t i = 0; at && i < response->results_n; i++)
+        at[response->results[i].candidate] = &response->results[i];
+    return at;
+}
+
+static void write_tensor(lcf_buf *out, const char *name, const char *datatype, const tensor *shape)
+{
+    lcf_buf_printf(out, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%s%zu],\"data\":[", name,
+                   datatype, shape->batched ? "1," : "", shape->n);
+}
+
+static void write_outputs(lcf_buf *out, const inputs *in, const lcf_rank_result *const *results)
+{
+    const size_t n = in->candidates.n;
+
+    if (in->scores) {
+        write_tensor(out, "scores", "FP32", &in->candidates);
+        for (size_t i = 0; i < n; i++)
+            lcf_buf_printf(out, "%s%.9g", i ? "," : "", (double)results[i]->score);
+        lcf_buf_append_text(out, in->degraded ? "]}," : "]}");
+    }
+    if (in->degraded) {
+        write_tensor(out, "degraded", "BYTES", &in->candidates);
+        for (size_t i = 0; i < n; i++)
+            lcf_buf_printf(out, "%s\"%s\"", i ? "," : "",
+                           results[i]->degraded ? results[i]->degraded : "");
+        lcf_buf_append_text(out, "]}");
+    }
 }
 
 static lcf_answer respond(lcf_handler *h, const lcf_request *q, const inputs *in,
                           const lcf_rank_response *response)
 {
+    const lcf_rank_result **results = by_candidate(response);
     lcf_answer answer = lcf_answer_ok(h, LCF_TYPE_JSON);
 
+    if (!results)
+        return lcf_answer_fail(h, 503, "out_of_memory", "out of memory, try again");
     lcf_buf_append_text(&h->body, "{\"model_name\":");
     lcf_wire_write_string(&h->body, q->parameter);
     lcf_buf_append_text(&h->body, ",\"model_version\":");
@@ -309,13 +342,12 @@ static lcf_answer respond(lcf_handler *h, const lcf_request *q, const inputs *in
         lcf_buf_append_text(&h->body, ",\"id\":");
         lcf_wire_write_string(&h->body, in->id);
     }
-    lcf_buf_printf(&h->body,
-                   ",\"outputs\":[{\"name\":\"scores\",\"datatype\":\"FP32\",\"shape\":[%s%zu],"
-                   "\"data\":[",
-                   in->candidates.batched ? "1," : "", in->candidates.n);
-    if (!write_scores(&h->body, response, in->candidates.n))
-        return lcf_answer_fail(h, 503, "out_of_memory", "out of memory, try again");
-    lcf_buf_append_text(&h->body, "]}]}");
+    if (response->degraded)
+        lcf_buf_printf(&h->body, ",\"parameters\":{\"degraded\":\"%s\"}", response->degraded);
+    lcf_buf_append_text(&h->body, ",\"outputs\":[");
+    write_outputs(&h->body, in, results);
+    lcf_buf_append_text(&h->body, "]}");
+    free(results);
     return answer;
 }
 

@@ -31,12 +31,9 @@ void lcf_handler_dispose(lcf_handler *h)
 
 void lcf_handler_refresh(lcf_handler *h)
 {
-    lcf_generation *old = h->generation;
-
-    h->generation = lcf_reloader_acquire(h->shared->reloader);
+    h->generation = lcf_reloader_renew(h->shared->reloader, h->generation);
     h->context =
         h->context_idx < h->generation->contexts_n ? h->generation->contexts[h->context_idx] : NULL;
-    lcf_generation_release(old);
 }
 
 const char *lcf_answer_reason(int code)

@@ -25,6 +25,7 @@ typedef struct lcf_handler {
     lcf_rank_response response; /* of lcf_handler_rank */
     bool ranked;                /* by the request being answered */
     bool logged;                /* the last one that was ranked is in the request log */
+    bool lacks_arm;             /* the snapshot has no such arm as the split gives its user */
     double parsed_s, ranked_s;  /* when */
     lcf_wire_request wire;
     bool v2; /* the request being answered is of the Open Inference Protocol: so are its errors */
@@ -101,11 +102,13 @@ lcf_answer lcf_answer_refused(lcf_handler *h, lcf_status status, const lcf_err *
 /* The code alone of the same. */
 int lcf_answer_code(lcf_status status);
 /*
- * Gives h->wire.request its arm, where it names none and users are split between arms.
+ * Gives h->wire.request its arm, where it names none and users are split between arms. The answer
+ * is to be flagged by lcf_handler_flag_arm.
  *
  * returns  the probability of it
  */
 double lcf_handler_choose_arm(lcf_handler *h);
+void lcf_handler_flag_arm(const lcf_handler *h, lcf_rank_response *response);
 /*
  * Ranks h->wire.request with the snapshot in place into h->response, which is valid until the next
  * call; logs it. lcf_handle counts it, and takes what came before for parsing and what comes after

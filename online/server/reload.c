@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ struct lcf_reloader {
     bool started;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t called, looked;
-    lcf_generation *current, *retired;
+    _Atomic(lcf_generation *) current; /* written with the mutex */
+    lcf_generation *retired;
     lcf_reload_state state;
     uint64_t asked, answered; /* tickets */
     bool force, changed, stop;
@@ -118,6 +120,18 @@ lcf_generation *lcf_reloader_acquire(lcf_reloader *r)
     return g;
 }
 
+lcf_generation *lcf_reloader_renew(lcf_reloader *r, lcf_generation *held)
+{
+    lcf_generation *g;
+
+    /* As long as we hold it no other can have its address. */
+    if (held && atomic_load_explicit(&r->current, memory_order_relaxed) == held)
+        return held;
+    g = lcf_reloader_acquire(r);
+    lcf_generation_release(held);
+    return g;
+}
+
 /* ---- a look ---- */
 
 static size_t refusal_of(lcf_status status)
@@ -165,7 +179,7 @@ static void exchange(lcf_reloader *r, lcf_generation *next, char *folder)
     free(r->refused);
     r->refused = NULL;
     lcf_log(LCF_LOG_INFO, "serving snapshot %s", folder);
-    r->options.changed(r->options.arg);
+    r->options.changed(r->options.arg, next->snapshot);
 }
 
 /* What should answer does. */
@@ -394,6 +408,7 @@ static void init_locks(lcf_reloader *r)
 lcf_status lcf_reloader_create(lcf_reloader **out, const lcf_reload_options *options, lcf_err *err)
 {
     lcf_reloader *r = lcf_alloc_zero(1, sizeof(*r));
+    lcf_generation *first = NULL;
     lcf_status status = LCF_OK;
 
     *out = NULL;
@@ -407,7 +422,8 @@ lcf_status lcf_reloader_create(lcf_reloader **out, const lcf_reload_options *opt
     if (!status)
         status = lcf_snapshot_resolve(&r->folder, r->path, err);
     if (!status)
-        status = generation_open(&r->current, r, r->folder, err);
+        status = generation_open(&first, r, r->folder, err);
+    r->current = first;
     if (!status && (errno = pthread_create(&r->thread, NULL, run, r)))
         status = LCF_FAIL_ERRNO(err, "cannot start the reloading thread");
     if (!status) {

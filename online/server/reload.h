@@ -37,9 +37,10 @@ typedef struct lcf_generation {
 typedef struct lcf_reload_options {
     const char *path; /* a root, whose `current` is followed, or a generation */
     size_t contexts_n;
-    double watch_s;             /* how often `path` is looked at; 0: only when asked */
-    lcf_recorder *recorder;     /* requests to warm with */
-    void (*changed)(void *arg); /* another generation is in place; by the reloader's thread */
+    double watch_s;         /* how often `path` is looked at; 0: only when asked */
+    lcf_recorder *recorder; /* requests to warm with */
+    /* Another generation is in place; by the reloader's thread. */
+    void (*changed)(void *arg, const lcf_ranker_snapshot *snapshot);
     void *arg;
 } lcf_reload_options;
 
@@ -85,5 +86,11 @@ void lcf_reloader_state(lcf_reload_state *out, lcf_reloader *r);
 /* A reference to the generation in place. */
 lcf_generation *lcf_reloader_acquire(lcf_reloader *r);
 void lcf_generation_release(lcf_generation *g); /* NULL is fine */
+/*
+ * `held` while it is the one in place, or a reference to what is, with `held` (which may be NULL)
+ * given back. Takes a lock only where it has changed: no request waits for a thread of lower
+ * priority that was stopped while it held one.
+ */
+lcf_generation *lcf_reloader_renew(lcf_reloader *r, lcf_generation *held);
 
 #endif

@@ -227,11 +227,12 @@ static lcf_status create_threads(lcf_server *s, lcf_err *err)
     return status ? status : lcf_front_start(s->front, err);
 }
 
-static void on_new_snapshot(void *arg)
+static void on_new_snapshot(void *arg, const lcf_ranker_snapshot *snapshot)
 {
     lcf_shared *shared = arg;
 
     lcf_queue_wake(&shared->queue); /* an idle worker would keep the old one open */
+    lcf_arm_split_check(&shared->split, snapshot);
 }
 
 static lcf_status open_snapshot(lcf_server *s, lcf_err *err)
@@ -244,7 +245,15 @@ static lcf_status open_snapshot(lcf_server *s, lcf_err *err)
                                         .changed = on_new_snapshot,
                                         .arg = &s->shared};
 
-    return lcf_reloader_create(&s->shared.reloader, &options, err);
+    lcf_generation *first;
+    lcf_status status = lcf_reloader_create(&s->shared.reloader, &options, err);
+
+    if (status)
+        return status;
+    first = lcf_reloader_acquire(s->shared.reloader);
+    lcf_arm_split_check(&s->shared.split, first->snapshot);
+    lcf_generation_release(first);
+    return LCF_OK;
 }
 
 /* "ARM=FILE" */
@@ -285,7 +294,9 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     lcf_queue_init(&s->shared.queue);
     lcf_queue_init(&s->shared.done);
     (void)signal(SIGPIPE, SIG_IGN); /* a client that went away is an error of its write */
-    status = open_sockets(s, err);
+    status = options->arms ? lcf_arm_split_parse(&s->shared.split, options->arms, err) : LCF_OK;
+    if (!status)
+        status = open_sockets(s, err);
     if (!status)
         status = lcf_recorder_create(&s->shared.recorder, err);
     if (!status)
@@ -293,8 +304,6 @@ lcf_status lcf_server_start(lcf_server **out, const lcf_server_options *options,
     if (!status && options->request_log)
         status = lcf_request_log_open(&s->shared.request_log, options->request_log,
                                       options->log_share, options->log_bytes_max, err);
-    if (!status && options->arms)
-        status = lcf_arm_split_parse(&s->shared.split, options->arms, err);
     if (!status && options->shadow)
         status = start_shadow(s, err);
     if (!status)

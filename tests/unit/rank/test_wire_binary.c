@@ -252,6 +252,9 @@ static void golden_response(void **state)
     lcf_wire_write_binary(&out, &response);
     check_golden(&out, "schemas/examples/rank_response.bin");
     lcf_buf_dispose(&out);
+    assert_int_equal(lcf_wire_degraded(NULL), 0);
+    assert_int_equal(lcf_wire_degraded("unknown_arm"), 7);
+    assert_int_equal(lcf_wire_degraded("other"), 6);
 }
 
 int main(void)

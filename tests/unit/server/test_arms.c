@@ -33,6 +33,7 @@ static void users_are_split(void **state)
     lcf_ranker_snapshot *snapshot;
     lcf_arm_split s, wider;
     size_t ict = 0, moved = 0;
+    const char *arm, *later;
     lcf_err err = LCF_ERR_INIT;
     double p;
 
@@ -42,13 +43,12 @@ static void users_are_split(void **state)
     assert_ok(lcf_arm_split_parse(&wider, "din-ict=95,din=5", &err), &err);
     for (int i = 0; i < USERS; i++) {
         char user[16];
-        const char *arm, *later;
 
         snprintf(user, sizeof(user), "u%d", i);
-        arm = lcf_arm_split_of(&p, &s, user, snapshot);
-        assert_true(arm == lcf_arm_split_of(&p, &s, user, snapshot));
+        assert_true(lcf_arm_split_of(&later, &p, &s, user, snapshot));
+        assert_true(lcf_arm_split_of(&arm, &p, &s, user, snapshot) && arm == later);
         assert_true(fabs(p - (strcmp(arm, "din") ? 0.9 : 0.1)) < 1e-12);
-        later = lcf_arm_split_of(&p, &wider, user, snapshot);
+        assert_true(lcf_arm_split_of(&later, &p, &wider, user, snapshot));
         if (!strcmp(arm, "din-ict"))
             assert_string_equal(later, "din-ict");
         moved += strcmp(arm, later) != 0;
@@ -58,8 +58,8 @@ static void users_are_split(void **state)
     assert_true(fabs((double)moved / USERS - 0.05) < 0.01);
     /* An arm that the snapshot lacks is not asked for. */
     assert_ok(lcf_arm_split_parse(&s, "canary=1", &err), &err);
-    assert_null(lcf_arm_split_of(&p, &s, "u1", snapshot));
-    assert_true(p == 1.0);
+    assert_false(lcf_arm_split_of(&arm, &p, &s, "u1", snapshot));
+    assert_true(!arm && p == 1.0);
     lcf_rank_close(snapshot);
 }
 
@@ -182,6 +182,25 @@ static void requests_are_split(void **state)
     free(path);
 }
 
+/* A snapshot without the arm of a user answers by its default, says so, and it is counted. */
+static void an_arm_that_is_missing(void **state)
+{
+    lcf_server_options o = options_of_test();
+    lcf_server *s;
+
+    (void)state;
+    o.arms = "canary=1";
+    s = start(&o);
+    expect(ask(s, "POST", "/v1/rank", RANK), 200,
+           "\"arm\":\"din-ict\",\"degraded\":\"unknown_arm\"");
+    expect(ask(s, "POST", "/v1/explain", RANK), 200, "\"degraded\":\"unknown_arm\"");
+    expect(ask(s, "POST", "/v1/rank", "{\"candidates\": [\"i1\"], \"arm\": \"din\"}"), 200,
+           "\"arm\":\"din\",\"results\"");
+    expect(ask(s, "GET", "/metrics", ""), 200,
+           "llmcf_degraded_requests_total{reason=\"unknown_arm\"} 1\n");
+    lcf_server_stop(s);
+}
+
 static void ask_many(const lcf_server *s, size_t requests_n)
 {
     int fd = connect_tcp(s);
@@ -273,9 +292,13 @@ static void shadows_that_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_that_are_none),           cmocka_unit_test(users_are_split),
-        cmocka_unit_test(explanations_are_split_too),     cmocka_unit_test(requests_are_split),
-        cmocka_unit_test(a_shadow_scores_what_is_logged), cmocka_unit_test(shadows_that_cannot_be),
+        cmocka_unit_test(splits_that_are_none),
+        cmocka_unit_test(users_are_split),
+        cmocka_unit_test(explanations_are_split_too),
+        cmocka_unit_test(requests_are_split),
+        cmocka_unit_test(an_arm_that_is_missing),
+        cmocka_unit_test(a_shadow_scores_what_is_logged),
+        cmocka_unit_test(shadows_that_cannot_be),
     };
 
     return cmocka_run_group_tests_name("arms", tests, server_setup, server_teardown);

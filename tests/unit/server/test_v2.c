@@ -89,6 +89,29 @@ static void scores_are_those_of_rank(void **state)
     json_decref(infer);
 }
 
+/* What is missing is told here, too: for all, and for each candidate. */
+static void degraded_scores_are_flagged(void **state)
+{
+    static const char LIST[] = TENSOR("user", "[1]", "[\"nobody\"]") "," TENSOR(
+        "candidates", "[2]", "[\"i1\", \"nothing\"]");
+    char body[512];
+
+    (void)state;
+    snprintf(body, sizeof(body), "{\"inputs\": [%s]}", LIST);
+    expect(ask(g_server, "POST", INFER, body), 200,
+           "\"parameters\":{\"degraded\":\"unknown_user\"}");
+    expect(ask(g_server, "POST", INFER, body), 200,
+           "{\"name\":\"degraded\",\"datatype\":\"BYTES\",\"shape\":[2],\"data\":[\"\",\"unknown_"
+           "item\"]}]}");
+    snprintf(body, sizeof(body), "{\"outputs\": [{\"name\": \"degraded\"}], \"inputs\": [%s]}",
+             LIST);
+    expect(ask(g_server, "POST", INFER, body), 200, "\"outputs\":[{\"name\":\"degraded\"");
+    snprintf(body, sizeof(body), "{\"outputs\": [{\"name\": \"scores\"}], \"inputs\": [%s]}", LIST);
+    expect(ask(g_server, "POST", INFER, body), 200, "]}]}");
+    expect(ask(g_server, "POST", INFER, INPUTS(USER "," THREE)), 200,
+           "\"id\":\"7\",\"outputs\":[{\"name\":\"scores\"");
+}
+
 static void tensors_may_be_nested(void **state)
 {
     const char *nested = INPUTS(USER "," TENSOR(
@@ -125,8 +148,8 @@ static void wrong_tensors_are_refused(void **state)
                      " \"data\": [1.5]}"),
          "has the datatype BYTES, not \\\"FP32\\\""},
         {"{\"id\": 7, \"inputs\": [" USER "," THREE "]}", "\\\"id\\\" must be a string"},
-        {"{\"outputs\": [{\"name\": \"x\"}], \"inputs\": [" USER "," THREE "]}",
-         "the one output is"},
+        {"{\"outputs\": [{\"name\": \"x\"}], \"inputs\": [" USER "," THREE "]}", "the outputs are"},
+        {"{\"outputs\": {}, \"inputs\": [" USER "," THREE "]}", "\\\"outputs\\\" must be an array"},
     };
 
     (void)state;
@@ -222,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_it_is),
         cmocka_unit_test(scores_are_those_of_rank),
+        cmocka_unit_test(degraded_scores_are_flagged),
         cmocka_unit_test(tensors_may_be_nested),
         cmocka_unit_test(wrong_tensors_are_refused),
         cmocka_unit_test(long_histories_are_refused),
