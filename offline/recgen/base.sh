@@ -45,26 +45,5 @@ for model in base tiny; do
 done
 "$llmcf" chart "$out/loss.csv" --x step --y loss --by model --title "Training loss, nats per token" --out "$out/loss.svg"
 
-{
-    echo "# Ten generations, unedited"
-    echo
-    echo "Greedy, at most 60 tokens; the prompt is in italics."
-    while IFS= read -r prompt; do
-        echo
-        printf '*%s*\n' "$prompt"
-        "$llmcf" complete --model "$out/base/recgen.gguf" --temperature 0 --max-tokens 60 --prompt "$(printf '%b' "$prompt")" 2>>"$log" |
-            sed 's/^/    /'
-    done <<'END'
-Instruction: Name three things that are good for your health.\nAnswer:
-Instruction: Write a short poem about the sea.\nAnswer:
-Instruction: What is the capital of France?\nAnswer:
-Instruction: Explain why people watch films.\nAnswer:
-Instruction: Give me an idea for a birthday present.\nAnswer:
-Instruction: Rewrite the sentence in the past tense.\nI walk to the shop.\nAnswer:
-Instruction: Explain why the user would buy "The Hobbit".\nUser: The user enjoys fantasy and adventure.\nItem: A classic tale of a journey.\nAnswer:
-Toy Story 2 (1999), Animation. Toy Story 2 is
-The product is a shampoo that
-Instruction: Given what the user liked and did not like, name the item that the user chooses next.\nLiked: Toy Story (1995); Antz (1998)\nAnswer:
-END
-} >"$out/generations.md"
+bash "$here/generations.sh" "$llmcf" base="$out/base/recgen.gguf" >"$out/generations.md" 2>>"$log"
 column -s, -t "$out/results.csv" 2>/dev/null || cat "$out/results.csv"
