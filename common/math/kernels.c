@@ -184,6 +184,11 @@ void lcf_tanh(float *y, const float *x, size_t n)
     lcf_simd_get()->tanh(y, x, n);
 }
 
+void lcf_relu(float *y, const float *x, size_t n)
+{
+    lcf_simd_get()->relu(y, x, n);
+}
+
 void lcf_softmax(float *x, size_t rows, size_t n)
 {
     const lcf_simd *simd = lcf_simd_get();

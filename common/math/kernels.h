@@ -55,6 +55,8 @@ void lcf_exp(float *y, const float *x, size_t n);
 void lcf_exp_shifted(float *x, float shift, size_t n); /* x = exp(x - shift) */
 void lcf_sigmoid(float *y, const float *x, size_t n);
 void lcf_tanh(float *y, const float *x, size_t n);
+/* y = x where x is positive, else 0; y may be x. */
+void lcf_relu(float *y, const float *x, size_t n);
 /* y = x * (1 + erf(x / sqrt(2))) / 2, elementwise; y may be x. Within 4e-7 times |x|. source: GELU,
  * Hendrycks and Gimpel 2016 */
 void lcf_gelu(float *y, const float *x, size_t n);

@@ -213,6 +213,12 @@ void lcf_ref_tanh(float *y, const float *x, size_t n)
         y[i] = (float)tanh(x[i]);
 }
 
+void lcf_ref_relu(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+
 /* ---- attention ---- */
 
 static const float *head_row(const float *x, size_t batch, size_t i, size_t t, size_t heads,

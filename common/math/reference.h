@@ -33,6 +33,7 @@ void lcf_ref_normalize(float *x, size_t n);
 void lcf_ref_exp(float *y, const float *x, size_t n);
 void lcf_ref_sigmoid(float *y, const float *x, size_t n);
 void lcf_ref_tanh(float *y, const float *x, size_t n);
+void lcf_ref_relu(float *y, const float *x, size_t n);
 void lcf_ref_attention(float *out, const float *q, const float *k, const float *v,
                        const lcf_attention_shape *shape);
 void lcf_ref_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *q,

@@ -57,6 +57,7 @@ typedef struct lcf_simd {
     void (*exp)(float *y, const float *x, size_t n);
     void (*sigmoid)(float *y, const float *x, size_t n);
     void (*tanh)(float *y, const float *x, size_t n);
+    void (*relu)(float *y, const float *x, size_t n);
     /* Row softmax in place; returns max + log(sum of exponentials). n = 0 is not allowed. */
     float (*softmax_row)(float *x, size_t n);
     /* x[i] = exp(x[i] - shift) */

@@ -109,6 +109,15 @@ static void impl_tanh(float *y, const float *x, size_t n)
         y[i] = 1.0f - 2.0f / (exp_one(2.0f * x[i]) + 1.0f);
 }
 
+static void impl_relu(float *y, const float *x, size_t n)
+{
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+
 /* ---- vectors ---- */
 
 static float impl_dot(const float *a, const float *b, size_t n)
@@ -505,6 +514,7 @@ const lcf_simd SIMD_TABLE = {
     .exp = impl_exp,
     .sigmoid = impl_sigmoid,
     .tanh = impl_tanh,
+    .relu = impl_relu,
     .softmax_row = impl_softmax_row,
     .exp_shifted = impl_exp_shifted,
     .rope_rotate = impl_rope_rotate,

@@ -1,11 +1,10 @@
 /*
- * Operations that every network uses: linear, elementwise, shape and row operations.
+ * Operations that every network uses: elementwise, shape and row operations.
  *
  * Each is a pair: lcf_op_x computes and notes, x_backward reads node->out->grad. A failed tape
  * computes nothing, and shapes are then not checked (a spare tensor may have been overwritten).
  */
 #include "common/math/kernels.h"
-#include "common/math/packed.h"
 #include "common/nn/tape_internal.h"
 
 #include <string.h>
@@ -13,110 +12,6 @@
 static bool same_shape(const lcf_tensor *a, const lcf_tensor *b)
 {
     return a->dims_n == b->dims_n && memcmp(a->dims, b->dims, a->dims_n * sizeof(a->dims[0])) == 0;
-}
-
-/* ---- linear ---- */
-
-/* Above this many rows, putting the weights in order for the product costs less than it saves. */
-#define PACK_ROWS_MIN 32
-
-/* What a linear map does beside its product. in[2] of its node: the bias, or what it adds to. */
-typedef enum linear_kind { LINEAR_PLAIN, LINEAR_RELU, LINEAR_ONTO } linear_kind;
-
-static void linear_backward(lcf_tape *t, tape_node *node)
-{
-    lcf_tensor *x = node->in[0], *w = node->in[1];
-    size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    const linear_kind kind = *(const linear_kind *)node->extra;
-    const bool relu = kind == LINEAR_RELU;
-    float *dy = node->out->grad, *dx, *dw;
-    float *db = kind == LINEAR_ONTO ? NULL : tape_grad_zeroed(t, node->in[2]);
-    bool fresh;
-
-    /* In place: the result's gradient is not needed again. */
-    if (db || relu)
-        lcf_bias_backward(db, dy, relu ? node->out->data : NULL, rows, out);
-    dx = tape_grad(t, x, &fresh);
-    if (dx)
-        lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh ? 0.0f : 1.0f, out, in,
-                 in);
-    dw = tape_grad(t, w, &fresh);
-    if (dw)
-        lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh ? 0.0f : 1.0f, out, in,
-                 in);
-    if (kind == LINEAR_ONTO)
-        tape_grad_pass(t, node->in[2], node->out);
-}
-
-static void relu_all(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
-}
-
-static void linear_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
-                           const lcf_tensor *third, linear_kind kind)
-{
-    const float *bias = third && kind != LINEAR_ONTO ? third->data : NULL;
-    static const unsigned flags[] = {
-        [LINEAR_PLAIN] = 0, [LINEAR_RELU] = LCF_PACKED_RELU, [LINEAR_ONTO] = LCF_PACKED_ADD};
-    const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    const size_t packed_n = lcf_packed_n(in, out);
-    float *packed;
-
-    if (rows < PACK_ROWS_MIN) {
-        lcf_linear(y, x->data, w->data, bias, rows, in, out);
-        if (kind == LINEAR_RELU)
-            relu_all(y, y, rows * out);
-        if (kind == LINEAR_ONTO)
-            lcf_axpy(y, 1.0f, third->data, rows * out);
-        return;
-    }
-    packed = tape_scratch(t, packed_n);
-    if (!packed)
-        return;
-    if (out % LCF_PANEL)
-        memset(packed + out / LCF_PANEL * LCF_PANEL * in, 0, LCF_PANEL * in * sizeof(*packed));
-    lcf_pack(packed, w->data, in, 0, in, out);
-    if (kind == LINEAR_ONTO)
-        memcpy(y, third->data, rows * out * sizeof(*y));
-    lcf_packed_linear(y, out, x->data, in, packed, bias, rows, in, out, flags[kind]);
-}
-
-static lcf_tensor *linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *third,
-                          linear_kind kind)
-{
-    size_t dims[LCF_TENSOR_DIMS_MAX], in = w->dims[1], out = w->dims[0];
-    lcf_tensor *y;
-    linear_kind *note;
-
-    memcpy(dims, x->dims, sizeof(dims));
-    dims[x->dims_n - 1] = out;
-    LCF_ASSERT(tape_failed(t) || (w->dims_n == 2 && tensor_last_dim(x) == in && x->n > 0));
-    LCF_ASSERT(tape_failed(t) || !third ||
-               third->n == (kind == LINEAR_ONTO ? x->n / in * out : out));
-    y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, w, third));
-    note = tape_note(t, linear_backward, y, x, w, third, sizeof(*note));
-    if (note)
-        *note = kind;
-    if (!tape_failed(t))
-        linear_forward(t, y->data, x, w, third, kind);
-    return y;
-}
-
-lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
-{
-    return linear(t, x, w, bias, LINEAR_PLAIN);
-}
-
-lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias)
-{
-    return linear(t, x, w, bias, LINEAR_RELU);
-}
-
-lcf_tensor *lcf_op_linear_onto(lcf_tape *t, lcf_tensor *before, lcf_tensor *x, lcf_tensor *w)
-{
-    return linear(t, x, w, before, LINEAR_ONTO);
 }
 
 /* ---- elementwise: the loops stand alone so that the compiler vectorises them ---- */
@@ -279,7 +174,7 @@ lcf_tensor *lcf_op_relu(lcf_tape *t, lcf_tensor *x)
     lcf_tensor *y = of_each(t, x, relu_backward);
 
     if (!tape_failed(t))
-        relu_all(y->data, x->data, y->n);
+        lcf_relu(y->data, x->data, y->n);
     return y;
 }
 

@@ -34,6 +34,7 @@ typedef struct rope_table {
 struct lcf_tape {
     lcf_arena *arena;
     bool record;
+    lcf_precision precision;
     lcf_status status;
     tape_node *last;
     free_list free_grads[SIZES_MAX];
@@ -77,6 +78,11 @@ void lcf_tape_reset(lcf_tape *tape, bool record)
     tape->scratch_n = 0;
 }
 
+void lcf_tape_set_precision(lcf_tape *tape, lcf_precision precision)
+{
+    tape->precision = precision;
+}
+
 lcf_status lcf_tape_status(const lcf_tape *tape)
 {
     return tape->status;
@@ -99,6 +105,11 @@ bool tape_failed(const lcf_tape *t)
 bool tape_records(const lcf_tape *t)
 {
     return t->record;
+}
+
+lcf_precision tape_precision(const lcf_tape *t)
+{
+    return t->precision;
 }
 
 /* ---- tensors ---- */

@@ -19,6 +19,7 @@
 
 #include "common/base/rng.h"
 #include "common/base/status.h"
+#include "common/math/product.h"
 #include "common/math/sparse.h"
 
 #include <stdbool.h>
@@ -132,6 +133,9 @@ lcf_status lcf_tape_create(lcf_tape **out, lcf_err *err);
 void lcf_tape_free(lcf_tape *tape);
 /* Starts a step. record = false for inference: nothing is noted and no gradient memory is taken. */
 void lcf_tape_reset(lcf_tape *tape, bool record);
+/* What the products of linear maps multiply, forward and backward, until it is set again (f32 to
+ * begin with). Maps too narrow to gain by it, and all other operations, stay in f32. */
+void lcf_tape_set_precision(lcf_tape *tape, lcf_precision precision);
 lcf_status lcf_tape_status(const lcf_tape *tape);
 /* d loss / d everything on the tape; loss is a scalar. Parameter gradients are ADDED to their
  * lcf_grads. */

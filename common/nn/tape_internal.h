@@ -55,6 +55,7 @@ float *tape_scratch(lcf_tape *t, size_t n);
 const float *tape_rope_angles(lcf_tape *t, const uint32_t *positions, size_t n, size_t period,
                               size_t head_dim, float theta);
 bool tape_records(const lcf_tape *t);
+lcf_precision tape_precision(const lcf_tape *t);
 
 static inline size_t tensor_last_dim(const lcf_tensor *x)
 {

@@ -73,6 +73,8 @@ lcf_status train_step_create(train_step **out, lcf_ranker *ranker, const lcf_ran
     for (size_t i = 0; i < TRAIN_SHARDS && !status; i++) {
         status = lcf_tape_create(&s->shards[i].tape, err);
         if (!status)
+            lcf_tape_set_precision(s->shards[i].tape, options->precision);
+        if (!status)
             status = lcf_grads_init_by_rows(&s->shards[i].grads, p, err);
     }
     if (status) {

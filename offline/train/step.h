@@ -16,11 +16,12 @@
 
 typedef struct train_step_options {
     lcf_adam_options adam;
-    float side_weight; /* of the side module's loss */
-    float clip;        /* the norm that gradients are scaled down to; 0: never */
-    uint64_t seed;     /* of dropout */
-    float ema;         /* decay of the weights' average; 0: none is kept */
-    size_t threads;    /* at least 1 */
+    float side_weight;       /* of the side module's loss */
+    float clip;              /* the norm that gradients are scaled down to; 0: never */
+    uint64_t seed;           /* of dropout */
+    float ema;               /* decay of the weights' average; 0: none is kept */
+    lcf_precision precision; /* of products */
+    size_t threads;          /* at least 1 */
 } train_step_options;
 
 typedef struct train_step train_step;

@@ -82,7 +82,7 @@ static json_t *params_json(const lcf_train_options *o)
 
     return json_pack(
         "{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:s, s:b, s:b, s:s?,"
-        " s:o, s:o, s:o, s:o, s:o}",
+        " s:o, s:o, s:o, s:o, s:o, s:s?}",
         "epochs", (json_int_t)p->epochs_max, "batch", (json_int_t)p->batch, "patience",
         (json_int_t)p->patience, "dim", (json_int_t)p->dim, "lr", p->learning_rate, "weight_decay",
         p->weight_decay, "dropout", p->dropout, "rec_weight", p->rec_weight, "plateau", p->plateau,
@@ -93,7 +93,8 @@ static json_t *params_json(const lcf_train_options *o)
         real_if(p->side_learning_rate > 0.0, p->side_learning_rate), "ema",
         real_if(p->ema > 0.0, p->ema), "graph_layers",
         whole_if(lcf_ranker_takes_graph(o->backbone), p->graph_layers_n), "code_scale",
-        real_if(codes, p->code_scale), "soft_epochs", whole_if(codes, p->soft_epochs));
+        real_if(codes, p->code_scale), "soft_epochs", whole_if(codes, p->soft_epochs), "precision",
+        p->precision == LCF_PRECISION_BF16 ? "bf16" : NULL);
 }
 
 /* The report's parameters, less those that change nothing here. */

@@ -16,6 +16,7 @@
 
 #include "common/base/manifest.h"
 #include "common/base/status.h"
+#include "common/math/product.h"
 #include "common/model/ranker.h"
 
 #include <jansson.h>
@@ -44,9 +45,11 @@ typedef struct lcf_train_params {
     uint32_t soft_epochs; /* in which the share of a code's elements that are hard grows from 0 to
                              1; 0: hard from the first */
     double clip;          /* gradients are scaled down to this norm; 0: never */
-    bool decoupled;       /* weight decay beside the gradient (AdamW) instead of in it */
-    bool sparse_tables;   /* rows of tables that a batch did not look up stay as they are, without
-                             decay and without their moments' decay; false: torch.optim.Adam's bits */
+    lcf_precision precision; /* of products: see lcf_tape_set_precision; weights, sums and scores
+                                stay in f32 */
+    bool decoupled;          /* weight decay beside the gradient (AdamW) instead of in it */
+    bool sparse_tables; /* rows of tables that a batch did not look up stay as they are, without
+                           decay and without their moments' decay; false: torch.optim.Adam's bits */
 } lcf_train_params;
 
 #define LCF_TRAIN_PARAMS_INIT                                                    \

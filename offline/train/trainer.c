@@ -87,6 +87,7 @@ static train_step_options step_options(const trainer *t)
                                   .clip = (float)t->params->clip,
                                   .seed = t->seed,
                                   .ema = (float)t->params->ema,
+                                  .precision = t->params->precision,
                                   .threads = t->threads};
 
     return o;

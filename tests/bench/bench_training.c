@@ -1,6 +1,7 @@
 /*
- * Training speed of DIN and DIN + ICT: samples per second on one thread and on two, the multiply-
- * adds that a sample needs, and what share of the time these would take at sgemm's speed. Data of
+ * Training speed of DIN and DIN + ICT in f32 and bf16: samples per second on one thread and on two,
+ * the multiply-adds that a sample needs, and what share of the time these would take at sgemm's
+ * speed. Data of
  * the size of amazon-beauty (tests/bench/made_up.h), batch 256, text vectors of 128 dimensions.
  *
  *     bench_training [STEPS]              CSV on stdout: name,value,unit (medians over the steps)
@@ -138,11 +139,13 @@ static const lcf_ranker_row *batch_rows(const made_up *w, size_t step)
 }
 
 /* Samples per second. */
-static double measure(const made_up *w, bool ict, size_t threads, size_t steps)
+static double measure(const made_up *w, bool ict, lcf_precision precision, size_t threads,
+                      size_t steps)
 {
     const train_step_options options = {.adam = {0.9f, 0.999f, 1e-8f, 1e-5f, false, false},
                                         .side_weight = 1.0f,
                                         .seed = 1,
+                                        .precision = precision,
                                         .threads = threads};
     lcf_ranker *r = made_up_ranker(w, ict);
     lcf_err err = LCF_ERR_INIT;
@@ -167,11 +170,26 @@ static double measure(const made_up *w, bool ict, size_t threads, size_t steps)
     return BATCH / made_up_median(seconds, steps);
 }
 
+static void bench_precision(const made_up *w, bool ict, lcf_precision precision, double floor,
+                            size_t steps)
+{
+    const char *name = ict ? "din_ict" : "din";
+    const char *suffix = precision == LCF_PRECISION_BF16 ? "_bf16" : "";
+    const double one = measure(w, ict, precision, 1, steps);
+    const double two = measure(w, ict, precision, 2, steps);
+
+    printf("train_%s%s,%.0f,samples/s\n", name, suffix, one);
+    printf("train_%s%s_2_threads,%.0f,samples/s\n", name, suffix, two);
+    printf("train_%s%s_2_threads_gain,%.2f,times\n", name, suffix, two / one);
+    printf("train_%s%s_of_sgemm_floor,%.1f,%%\n", name, suffix, 100.0 * one / floor);
+    fflush(stdout);
+}
+
 static void bench_arm(const made_up *w, bool ict, double ceiling, size_t steps)
 {
     const char *name = ict ? "din_ict" : "din";
     lcf_ranker *r = made_up_ranker(w, ict);
-    double one, two, needed = 0.0;
+    double needed = 0.0;
 
     for (size_t step = WARM_UP; step < WARM_UP + steps; step++) {
         const counts n = count_batch(w, batch_rows(w, step), ict);
@@ -179,14 +197,10 @@ static void bench_arm(const made_up *w, bool ict, double ceiling, size_t steps)
         needed += multiply_adds(lcf_ranker_config_of(r), &n, ict) / (double)steps;
     }
     lcf_ranker_free(r);
-    one = measure(w, ict, 1, steps);
-    two = measure(w, ict, 2, steps);
-    printf("train_%s,%.0f,samples/s\n", name, one);
-    printf("train_%s_2_threads,%.0f,samples/s\n", name, two);
-    printf("train_%s_2_threads_gain,%.2f,times\n", name, two / one);
     printf("train_%s_multiply_adds,%.0f,per sample\n", name, needed);
-    printf("train_%s_of_sgemm_floor,%.1f,%%\n", name, 100.0 * one * needed / ceiling);
-    fflush(stdout);
+    bench_precision(w, ict, LCF_PRECISION_F32, ceiling / needed, steps);
+    if (lcf_bf16_fast())
+        bench_precision(w, ict, LCF_PRECISION_BF16, ceiling / needed, steps);
 }
 
 /* ---- for the twin ---- */

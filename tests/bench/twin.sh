@@ -27,4 +27,8 @@ awk -F, '
             print order[i] "," best[order[i]] "," unit[order[i]]
         printf "train_din_over_pytorch,%.2f,times\n", best["train_din"] / best["train_din_pytorch"]
         printf "train_din_ict_over_pytorch,%.2f,times\n", best["train_din_ict"] / best["train_din_ict_pytorch"]
+        if ("train_din_ict_bf16" in best) {
+            printf "train_din_bf16_over_pytorch,%.2f,times\n", best["train_din_bf16"] / best["train_din_pytorch"]
+            printf "train_din_ict_bf16_over_pytorch,%.2f,times\n", best["train_din_ict_bf16"] / best["train_din_ict_pytorch"]
+        }
     }' "$world/all"

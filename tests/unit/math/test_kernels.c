@@ -176,15 +176,16 @@ static void hamming_once(void)
 
 static void elementwise_once(void)
 {
-    static void (*const fast[])(float *, const float *, size_t) = {lcf_exp, lcf_sigmoid, lcf_tanh};
-    static void (*const reference[])(float *, const float *,
-                                     size_t) = {lcf_ref_exp, lcf_ref_sigmoid, lcf_ref_tanh};
+    static void (*const fast[])(float *, const float *, size_t) = {lcf_exp, lcf_sigmoid, lcf_tanh,
+                                                                   lcf_relu};
+    static void (*const reference[])(float *, const float *, size_t) = {
+        lcf_ref_exp, lcf_ref_sigmoid, lcf_ref_tanh, lcf_ref_relu};
     size_t n = size_up_to(300), f, i;
     float *x = numbers(n), *y = numbers(n), *want = numbers(n);
 
     for (i = 0; i < n; i++)
         x[i] *= 12.0f;
-    for (f = 0; f < 3; f++) {
+    for (f = 0; f < sizeof(fast) / sizeof(fast[0]); f++) {
         fast[f](y, x, n);
         reference[f](want, x, n);
         assert_close(y, want, n, 4e-7);

@@ -89,6 +89,93 @@ static void test_linear_relu(void **state)
     check_linear_relu(64, 40, 64);
 }
 
+static lcf_tensor *build_linear_onto(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_linear_onto(t, in[2], in[0], in[1]);
+}
+static void whole_linear_onto(float *out, lcf_tensor **in)
+{
+    whole_linear_plain(out, in);
+    for (size_t i = 0; i < in[2]->n; i++)
+        out[i] += in[2]->data[i];
+}
+
+/* Eighths of small whole numbers: bf16 holds them, and f32 sums of their products. */
+static void to_eighths(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = roundf(8.0f * x[i]) / 8.0f;
+}
+
+/* Results and gradients of a case at some precision, one behind the other. */
+static void all_of(float *result, float *grads, const op_case *c, lcf_precision precision,
+                   bool eighths)
+{
+    lcf_tensor *in[PARAMS_MAX], *out;
+    rig r;
+
+    rig_open(&r, c);
+    check_value(&r);
+    lcf_tape_set_precision(r.tape, precision);
+    if (eighths) {
+        to_eighths(r.params.values, r.params.values_n);
+        to_eighths(r.projection, c->params[0].dims[0] * c->params[1].dims[0]);
+    }
+    backward(&r);
+    memcpy(grads, r.grads.values, r.grads.values_n * sizeof(*grads));
+    out = run(&r, false, in);
+    memcpy(result, out->data, out->n * sizeof(*result));
+    rig_close(&r);
+}
+
+/* Where rounding loses nothing bf16 gives what f32 gives, to the bit; else something near it. */
+static void check_bf16(const op_case *c, double tolerance)
+{
+    static float f32[2][1 << 17], bf16[2][1 << 17];
+    double off = 0, all = 0;
+
+    memset(f32, 0, sizeof(f32));
+    memset(bf16, 0, sizeof(bf16));
+    all_of(f32[0], f32[1], c, LCF_PRECISION_F32, true);
+    all_of(bf16[0], bf16[1], c, LCF_PRECISION_BF16, true);
+    assert_memory_equal(f32, bf16, sizeof(f32));
+    all_of(f32[0], f32[1], c, LCF_PRECISION_F32, false);
+    all_of(bf16[0], bf16[1], c, LCF_PRECISION_BF16, false);
+    for (size_t i = 0; i < sizeof(f32[0]) / sizeof(float); i++)
+        for (size_t k = 0; k < 2; k++) {
+            off += (double)(f32[k][i] - bf16[k][i]) * (double)(f32[k][i] - bf16[k][i]);
+            all += (double)f32[k][i] * (double)f32[k][i];
+        }
+    assert_true(off > 0 && sqrt(off / all) < tolerance);
+}
+
+static void test_linear_bf16(void **state)
+{
+    static const size_t sizes[][3] = {{200, 33, 64}, {33, 96, 40}, {401, 128, 32}, {32, 32, 65}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const size_t rows = sizes[i][0], in = sizes[i][1], out = sizes[i][2];
+
+        check_bf16(
+            &(op_case){
+                build_linear_plain, NULL, whole_linear_plain, 2, {SHAPE(rows, in), SHAPE(out, in)}},
+            4e-3);
+        check_bf16(&(op_case){build_linear_relu,
+                              NULL,
+                              whole_linear_relu,
+                              3,
+                              {SHAPE(rows, in), SHAPE(out, in), SHAPE(out)}},
+                   0.1); /* a few results cross 0 */
+        check_bf16(&(op_case){build_linear_onto,
+                              NULL,
+                              whole_linear_onto,
+                              3,
+                              {SHAPE(rows, in), SHAPE(out, in), SHAPE(rows, out)}},
+                   4e-3);
+    }
+}
+
 static void test_linear(void **state)
 {
     (void)state;
@@ -809,6 +896,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_linear_relu),
+        cmocka_unit_test(test_linear_bf16),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_add_sub_mul),
         cmocka_unit_test(test_shared),

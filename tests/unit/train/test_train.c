@@ -202,11 +202,13 @@ static void id_of(char id[65], const char *dir)
     assert_int_equal(lcf_manifest_verify(dir, NULL), LCF_OK);
 }
 
-static void check_same_bytes(const fixture *f, const char *side)
+static void check_same_bytes(char first[65], const fixture *f, const char *side,
+                             lcf_precision precision)
 {
     lcf_train_options o = options_of(f, side);
-    char first[65], second[65];
+    char second[65];
 
+    o.params.precision = precision;
     train(&o, false);
     assert_false(lcf_path_exists(f->partial));
     id_of(first, f->out);
@@ -220,8 +222,12 @@ static void check_same_bytes(const fixture *f, const char *side)
 
 static void test_same_bytes(void **state)
 {
-    check_same_bytes(*state, "none");
-    check_same_bytes(*state, "ict");
+    char f32[65], bf16[65];
+
+    check_same_bytes(f32, *state, "none", LCF_PRECISION_F32);
+    check_same_bytes(f32, *state, "ict", LCF_PRECISION_F32);
+    check_same_bytes(bf16, *state, "ict", LCF_PRECISION_BF16);
+    assert_string_not_equal(f32, bf16);
 }
 
 /* The best weights are those that made the predictions and the report. */
