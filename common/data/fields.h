@@ -77,7 +77,10 @@ typedef struct lcf_field {
     size_t entities_n;       /* users, items (as in the dataset), or samples */
     const uint64_t *offsets; /* [entities_n + 1] into ids; NULL for vectors */
     const uint32_t *ids;
-    const float *vectors; /* [entities_n, dim]; zeros where there is none */
+    const float *vectors;  /* [entities_n, dim]; zeros where there is none */
+    const uint32_t *given; /* [given_n] of a user's field: what a request says of its user, in place
+                              of the file's; NULL: nothing */
+    size_t given_n;
 } lcf_field;
 
 typedef struct lcf_fields {

@@ -130,30 +130,43 @@ lcf_status lcf_ranker_check_fields(const lcf_ranker_config *c, const lcf_fields 
 /* Entities of one owner in a batch: index into the field's, or none at `none` and beyond. */
 typedef struct entities {
     const uint32_t *index;
-    size_t n;
+    size_t n, rows_n; /* the first rows_n are those of rows, the others of examples */
 } entities;
+
+/* The ids of an entity, *n of them; NULL where it has none. */
+static const uint32_t *ids_of(size_t *n, const lcf_field *f, const entities *e, size_t i)
+{
+    const uint32_t entity = e->index[i];
+
+    if (f->given && i < e->rows_n) {
+        *n = f->given_n;
+        return f->given;
+    }
+    *n = entity < f->entities_n ? (size_t)(f->offsets[entity + 1] - f->offsets[entity]) : 0;
+    return *n ? f->ids + f->offsets[entity] : NULL;
+}
 
 static bool take_ids(ranker_field_batch *b, lcf_tape *tape, const lcf_field *f, const entities *e,
                      uint32_t rows)
 {
-    size_t total = 0;
+    size_t total = 0, n;
     uint32_t at = 0;
 
-    for (size_t i = 0; i < e->n; i++)
-        if (e->index[i] < f->entities_n)
-            total += (size_t)(f->offsets[e->index[i] + 1] - f->offsets[e->index[i]]);
+    for (size_t i = 0; i < e->n; i++) {
+        (void)ids_of(&n, f, e, i);
+        total += n;
+    }
     b->ids = lcf_tape_alloc(tape, total + 1, sizeof(*b->ids));
     b->offsets = lcf_tape_alloc(tape, e->n + 1, sizeof(*b->offsets));
     if (!b->ids || !b->offsets)
         return false;
     b->offsets[0] = 0;
     for (size_t i = 0; i < e->n; i++) {
-        const uint32_t entity = e->index[i];
+        const uint32_t *ids = ids_of(&n, f, e, i);
 
-        for (uint64_t j = entity < f->entities_n ? f->offsets[entity] : 0;
-             entity < f->entities_n && j < f->offsets[entity + 1]; j++)
-            if (f->ids[j] < rows) /* newer than the weights: as if it were not there */
-                b->ids[at++] = f->ids[j];
+        for (size_t j = 0; j < n; j++)
+            if (ids[j] < rows) /* newer than the weights: as if it were not there */
+                b->ids[at++] = ids[j];
         b->offsets[i + 1] = at;
     }
     return true;
@@ -191,8 +204,9 @@ bool lcf_ranker_take_fields(ranker_batch *b, lcf_tape *tape, const lcf_ranker *r
 {
     const size_t n = r->config.fields_n;
     uint32_t *context = n ? lcf_tape_alloc(tape, b->rows_n, sizeof(*context)) : NULL;
-    const entities all[LCF_FIELD_OWNERS_N] = {
-        {b->user, b->decisions_n}, {catalogue_item, b->items_n}, {context, b->rows_n}};
+    const entities all[LCF_FIELD_OWNERS_N] = {{b->user, b->decisions_n, b->rows_n},
+                                              {catalogue_item, b->items_n, 0},
+                                              {context, b->rows_n, 0}};
 
     if (!n)
         return true;

@@ -42,6 +42,7 @@ static const char DOC[] =
     "  history     item ids, oldest first, in place of the snapshot's\n"
     "  arm, k, top, explain, time, strict  optional\n"
     "  context     {\"field\": \"value\"} of the moment, where the data has such fields\n"
+    "  user_features  the same of the user, in place of what the snapshot knows\n"
     "  items       what candidates are that the snapshot does not know, a list of\n"
     "              {\"item_id\", \"title\", \"brand\", \"categories\", \"text\"}\n"
     "Nothing fails for want of an example or a known id: such results are flagged `degraded`.\n\n"

@@ -57,7 +57,7 @@ lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snap
                                    lcf_err *err);
 void lcf_rank_context_free(lcf_rank_context *c); /* NULL is fine */
 
-/* A value of a field of the context (schemas/fields.md), as text. */
+/* A value of a field of the context or of users (schemas/fields.md), as text. */
 typedef struct lcf_rank_value {
     const char *name, *value;
 } lcf_rank_value;
@@ -78,6 +78,9 @@ typedef struct lcf_rank_request {
     size_t candidates_n;           /* 1 .. LCF_RANK_CANDIDATES_MAX */
     const lcf_rank_value *context; /* what is known of the moment; fields left out have no value */
     size_t context_n;
+    const lcf_rank_value *user_features; /* of the user's fields, in place of the snapshot's; those
+                                            left out are the snapshot's, of a user it knows */
+    size_t user_features_n;
     const char *arm;   /* NULL: the snapshot's default arm */
     uint32_t k;        /* examples per candidate, <= the model's; 0: the model's */
     size_t top;        /* results returned; 0: all */
@@ -145,11 +148,10 @@ typedef struct lcf_rank_response {
  * Scores and orders the candidates.
  *
  * errors   EINVAL candidates_n, items_n, k or time out of range, unknown arm, a field of the
- *          context that the snapshot does not have or a value that is no number (named); ENOMEM.
- *          A well-formed request is always answered.
- * memory   allocates nothing after warm-up, but for the texts of explain and for candidates whose
- *          examples the snapshot's lists do not settle: a few, and those that are described
- * source   llm-cf.md sections 4 to 6
+ *          context or of users that the snapshot does not have or a value that is no number
+ * (named); ENOMEM. A well-formed request is always answered. memory   allocates nothing after
+ * warm-up, but for the texts of explain and for candidates whose examples the snapshot's lists do
+ * not settle: a few, and those that are described source   llm-cf.md sections 4 to 6
  */
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err);

@@ -1,8 +1,9 @@
 /*
- * What a request knows of the moment: the snapshot's fields, those of the context with one entry
- * each, which the request fills. Private to online.
+ * What a request says of the moment and of its user: the snapshot's fields, those of the context
+ * with one entry each, which the request fills, and those of the user with what the request says in
+ * place of the snapshot's. Private to online.
  *
- * Life cycle: init -> reset, set ... -> dispose. One thread.
+ * Life cycle: init -> take ... -> dispose. One thread.
  */
 #ifndef LCF_ONLINE_RANK_MOMENT_H
 #define LCF_ONLINE_RANK_MOMENT_H
@@ -20,10 +21,12 @@ typedef struct lcf_moment {
 /* errors: ENOMEM, *m is to be disposed of then, too */
 lcf_status lcf_moment_init(lcf_moment *m, const lcf_snapshot *data);
 void lcf_moment_dispose(lcf_moment *m);
-/* No field of the context has a value any more. */
-void lcf_moment_reset(lcf_moment *m);
-/* errors: EINVAL the snapshot has no such field of the context, or the value is no number (named)
+/*
+ * All that a request says. An empty text says that there is no value.
+ *
+ * errors   EINVAL the snapshot has no such field, the field holds vectors, or the value is no
+ * number (named)
  */
-lcf_status lcf_moment_set(lcf_moment *m, const lcf_rank_value *value, lcf_err *err);
+lcf_status lcf_moment_take(lcf_moment *m, const lcf_rank_request *request, lcf_err *err);
 
 #endif

@@ -230,17 +230,6 @@ static void resolve_history(rank_job *j)
     lcf_embeddings_mean(c->history_vec, &j->data->item_vectors, c->history, c->history_n);
 }
 
-/* What the request knows of the moment; a field that it leaves out has no value. */
-static lcf_status resolve_context(rank_job *j, lcf_err *err)
-{
-    lcf_status status = LCF_OK;
-
-    lcf_moment_reset(&j->c->moment);
-    for (size_t i = 0; i < j->request->context_n && !status; i++)
-        status = lcf_moment_set(&j->c->moment, &j->request->context[i], err);
-    return status;
-}
-
 static lcf_status resolve(rank_job *j, lcf_err *err)
 {
     lcf_rank_context *c = j->c;
@@ -257,7 +246,7 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
         return LCF_FAIL(err, LCF_EINVAL, "time must not be negative");
     status = resolve_arm(j, err);
     if (!status)
-        status = resolve_context(j, err);
+        status = lcf_moment_take(&c->moment, r, err);
     if (status)
         return status;
     j->user = r->user_id && *r->user_id

@@ -124,35 +124,56 @@ static lcf_status parse_lists(lcf_wire_request *w, const json_t *object, size_t 
     return parse_ids(w->ids + candidates_n, history, "history", err);
 }
 
-/* The members of "context", each a string. */
-static lcf_status parse_context(lcf_wire_request *w, const json_t *object, lcf_err *err)
+static lcf_status check_values(const json_t *object, const char *key, lcf_err *err)
 {
-    json_t *context = json_object_get(object, "context"), *value;
-    const char *name;
-    size_t n = 0;
+    if (object && !json_is_object(object))
+        return LCF_FAIL(err, LCF_EFORMAT, "\"%s\" must be an object of texts", key);
+    if (json_object_size(object) > LCF_WIRE_CONTEXT_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"%s\" has %zu members; at most %d are allowed", key,
+                        json_object_size(object), LCF_WIRE_CONTEXT_MAX);
+    return LCF_OK;
+}
 
-    if (!context)
-        return LCF_OK;
-    if (!json_is_object(context))
-        return LCF_FAIL(err, LCF_EFORMAT, "\"context\" must be an object of texts");
-    if (json_object_size(context) > LCF_WIRE_CONTEXT_MAX)
-        return LCF_FAIL(err, LCF_ELIMIT, "\"context\" has %zu members; at most %d are allowed",
-                        json_object_size(context), LCF_WIRE_CONTEXT_MAX);
-    if (lcf_grow((void **)&w->values, &w->values_capacity, json_object_size(context) + 1,
-                 sizeof(*w->values)))
-        return LCF_FAIL(err, LCF_ENOMEM, "context of the request");
-    json_object_foreach(context, name, value)
+/* The members of an object that may be missing, each a string. */
+static lcf_status parse_values(lcf_rank_value *out, json_t *object, lcf_err *err)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(object, name, value)
     {
-        lcf_status status =
-            parse_string(&w->values[n].value, value, name, LCF_WIRE_VALUE_BYTES_MAX, err);
+        lcf_status status = parse_string(&out->value, value, name, LCF_WIRE_VALUE_BYTES_MAX, err);
 
         if (status)
             return status;
-        w->values[n++].name = name;
+        out++->name = name;
     }
-    w->request.context = w->values;
-    w->request.context_n = n;
     return LCF_OK;
+}
+
+/* "context" and "user_features", which share one allocation. */
+static lcf_status parse_fields(lcf_wire_request *w, const json_t *object, lcf_err *err)
+{
+    json_t *context = json_object_get(object, "context");
+    json_t *features = json_object_get(object, "user_features");
+    const size_t context_n = json_object_size(context), features_n = json_object_size(features);
+    lcf_status status = check_values(context, "context", err);
+
+    if (!status)
+        status = check_values(features, "user_features", err);
+    if (status || (!context && !features))
+        return status;
+    if (lcf_grow((void **)&w->values, &w->values_capacity, context_n + features_n + 1,
+                 sizeof(*w->values)))
+        return LCF_FAIL(err, LCF_ENOMEM, "fields of the request");
+    status = parse_values(w->values, context, err);
+    if (!status)
+        status = parse_values(w->values + context_n, features, err);
+    w->request.context = w->values;
+    w->request.context_n = context_n;
+    w->request.user_features = w->values + context_n;
+    w->request.user_features_n = features_n;
+    return status;
 }
 
 /* ---- items that are described ---- */
@@ -257,8 +278,8 @@ static lcf_status parse_member(lcf_rank_request *r, const char *key, const json_
     lcf_status status;
 
     if (!strcmp(key, "candidates") || !strcmp(key, "history") || !strcmp(key, "context") ||
-        !strcmp(key, "items"))
-        return LCF_OK; /* by parse_lists, parse_context and parse_items */
+        !strcmp(key, "user_features") || !strcmp(key, "items"))
+        return LCF_OK; /* by parse_lists, parse_fields and parse_items */
     if (!strcmp(key, "user_id"))
         return parse_string(&r->user_id, value, key, LCF_WIRE_ID_BYTES_MAX, err);
     if (!strcmp(key, "arm"))
@@ -304,7 +325,7 @@ lcf_status lcf_wire_parse(lcf_wire_request *w, const char *text, size_t n, const
     }
     status = parse_lists(w, object, candidates_max, err);
     if (!status)
-        status = parse_context(w, object, err);
+        status = parse_fields(w, object, err);
     if (!status)
         status = parse_items(w, object, candidates_max, err);
 done:

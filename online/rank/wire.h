@@ -17,8 +17,8 @@
 #define LCF_WIRE_ARM_BYTES_MAX 31  /* of an arm's name */
 #define LCF_WIRE_HISTORY_MAX 10000 /* items of a history */
 #define LCF_WIRE_EXAMPLES_K_MAX 16 /* the limit of the request; a model may allow fewer */
-#define LCF_WIRE_CONTEXT_MAX 64    /* values of the context */
-/* Of a value of the context, and of a title, brand, category or text. */
+#define LCF_WIRE_CONTEXT_MAX 64    /* values of the context, and of the user's features */
+/* Of each of them, and of a title, brand, category or text. */
 #define LCF_WIRE_VALUE_BYTES_MAX 65536
 #define LCF_WIRE_CATEGORIES_MAX 64 /* of an item that is described */
 
@@ -27,7 +27,7 @@ typedef struct lcf_wire_request {
     void *json;               /* owns the strings */
     const char **ids;         /* [ids_capacity] candidates, then history */
     size_t ids_capacity;
-    lcf_rank_value *values; /* [values_capacity] of the context */
+    lcf_rank_value *values; /* [values_capacity] of the context, then the user's features */
     size_t values_capacity;
     lcf_rank_item *items; /* [items_capacity] that are described */
     size_t items_capacity;

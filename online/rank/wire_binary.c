@@ -9,6 +9,7 @@
 #define FLAG_HISTORY 1u
 #define FLAG_STRICT 2u
 #define FLAG_ITEMS 4u
+#define FLAG_FEATURES 8u
 
 typedef struct request_header {
     char magic[4];
@@ -95,7 +96,7 @@ static lcf_status read_header(request_header *h, reader *r, lcf_err *err)
     if (h->version != LCF_WIRE_BINARY_VERSION)
         return LCF_FAIL(err, LCF_EVERSION, "body: version %u, this program reads %d", h->version,
                         LCF_WIRE_BINARY_VERSION);
-    if (h->flags & ~(FLAG_HISTORY | FLAG_STRICT | FLAG_ITEMS))
+    if (h->flags & ~(FLAG_HISTORY | FLAG_STRICT | FLAG_ITEMS | FLAG_FEATURES))
         return LCF_FAIL(err, LCF_EFORMAT, "body: unknown flags %#x", h->flags);
     if (h->history_n && !(h->flags & FLAG_HISTORY))
         return LCF_FAIL(err, LCF_EFORMAT, "body: a history without its flag");
@@ -133,6 +134,20 @@ static lcf_status read_ids(const char **ids, size_t n, reader *r, const char *na
     return status;
 }
 
+/* Names and values; `what` says of what in messages. */
+static lcf_status read_values(lcf_rank_value *values, size_t n, reader *r, const char *what,
+                              lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < n && !status; i++) {
+        status = read_string(&values[i].name, r, what, LCF_WIRE_ID_BYTES_MAX, err);
+        if (!status)
+            status = read_string(&values[i].value, r, what, LCF_WIRE_VALUE_BYTES_MAX, err);
+    }
+    return status;
+}
+
 static lcf_status read_strings(lcf_wire_request *w, const request_header *h, reader *r,
                                lcf_err *err)
 {
@@ -144,13 +159,8 @@ static lcf_status read_strings(lcf_wire_request *w, const request_header *h, rea
         status = read_ids(w->ids, h->candidates_n, r, "a candidate", err);
     if (!status)
         status = read_ids(w->ids + h->candidates_n, h->history_n, r, "the history", err);
-    for (size_t i = 0; i < h->context_n && !status; i++) {
-        status =
-            read_string(&w->values[i].name, r, "a name of the context", LCF_WIRE_ID_BYTES_MAX, err);
-        if (!status)
-            status = read_string(&w->values[i].value, r, "a value of the context",
-                                 LCF_WIRE_VALUE_BYTES_MAX, err);
-    }
+    if (!status)
+        status = read_values(w->values, h->context_n, r, "the context", err);
     return status;
 }
 
@@ -216,6 +226,21 @@ static lcf_status read_items(lcf_wire_request *w, size_t items_max, reader *r, l
     return LCF_OK;
 }
 
+/* What the request says of its user, behind the context's values. */
+static lcf_status read_features(lcf_wire_request *w, const request_header *h, reader *r,
+                                lcf_err *err)
+{
+    uint16_t n = 0;
+    lcf_status status =
+        read_u16(&n, r, "the number of the user's features", LCF_WIRE_CONTEXT_MAX, err);
+
+    if (status)
+        return status;
+    w->request.user_features = w->values + h->context_n;
+    w->request.user_features_n = n;
+    return read_values(w->values + h->context_n, n, r, "a feature of the user", err);
+}
+
 static lcf_status read_body(lcf_wire_request *w, const request_header *h, size_t items_max,
                             reader *r, lcf_err *err)
 {
@@ -223,6 +248,8 @@ static lcf_status read_body(lcf_wire_request *w, const request_header *h, size_t
 
     if (!status && h->flags & FLAG_ITEMS)
         status = read_items(w, items_max, r, err);
+    if (!status && h->flags & FLAG_FEATURES)
+        status = read_features(w, h, r, err);
     if (!status && r->at != r->end)
         status =
             LCF_FAIL(err, LCF_EFORMAT, "body: %zu bytes are left over", (size_t)(r->end - r->at));
@@ -244,8 +271,8 @@ lcf_status lcf_wire_parse_binary(lcf_wire_request *w, const void *bytes, size_t 
         return status;
     if (lcf_grow((void **)&w->ids, &w->ids_capacity, (size_t)h.candidates_n + h.history_n,
                  sizeof(*w->ids)) ||
-        lcf_grow((void **)&w->values, &w->values_capacity, (size_t)h.context_n + 1,
-                 sizeof(*w->values)))
+        lcf_grow((void **)&w->values, &w->values_capacity,
+                 (size_t)h.context_n + LCF_WIRE_CONTEXT_MAX, sizeof(*w->values)))
         return LCF_FAIL(err, LCF_ENOMEM, "ids of the request");
     status = read_body(w, &h, candidates_max, &r, err);
     if (status) {
@@ -278,6 +305,14 @@ static void append_u16(lcf_buf *out, size_t value)
     lcf_buf_append(out, &little, sizeof(little));
 }
 
+static void append_values(lcf_buf *out, const lcf_rank_value *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        append_string(out, values[i].name);
+        append_string(out, values[i].value);
+    }
+}
+
 static void append_item(lcf_buf *out, const lcf_rank_item *item)
 {
     append_string(out, item->item_id);
@@ -293,7 +328,8 @@ static bool is_sayable(const lcf_rank_request *request)
 {
     bool can = request->candidates_n <= UINT32_MAX && request->history_n <= UINT32_MAX &&
                request->context_n <= UINT32_MAX && request->k <= UINT16_MAX &&
-               request->top <= UINT16_MAX && request->items_n <= UINT16_MAX;
+               request->top <= UINT16_MAX && request->items_n <= UINT16_MAX &&
+               request->user_features_n <= UINT16_MAX;
 
     for (size_t i = 0; can && i < request->items_n; i++)
         can = request->items[i].categories_n <= UINT16_MAX;
@@ -306,7 +342,8 @@ lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *r
     request_header h = {.version = htole16(LCF_WIRE_BINARY_VERSION),
                         .flags = htole16((uint16_t)((request->history ? FLAG_HISTORY : 0u) |
                                                     (request->strict ? FLAG_STRICT : 0u) |
-                                                    (request->items ? FLAG_ITEMS : 0u))),
+                                                    (request->items ? FLAG_ITEMS : 0u) |
+                                                    (request->user_features ? FLAG_FEATURES : 0u))),
                         .candidates_n = htole32((uint32_t)request->candidates_n),
                         .history_n = htole32((uint32_t)request->history_n),
                         .context_n = htole32((uint32_t)request->context_n),
@@ -324,14 +361,15 @@ lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *r
         append_string(out, request->candidates[i]);
     for (size_t i = 0; request->history && i < request->history_n; i++)
         append_string(out, request->history[i]);
-    for (size_t i = 0; i < request->context_n; i++) {
-        append_string(out, request->context[i].name);
-        append_string(out, request->context[i].value);
-    }
+    append_values(out, request->context, request->context_n);
     if (request->items)
         append_u16(out, request->items_n);
     for (size_t i = 0; i < request->items_n; i++)
         append_item(out, &request->items[i]);
+    if (request->user_features) {
+        append_u16(out, request->user_features_n);
+        append_values(out, request->user_features, request->user_features_n);
+    }
     return LCF_OK;
 }
 

@@ -24,8 +24,8 @@ lcf_status lcf_wire_parse_binary(lcf_wire_request *w, const void *bytes, size_t 
 /*
  * Appends the request in bytes, for clients in C.
  *
- * errors   EINVAL more candidates, history, context, items or categories of one, a larger k or top,
- * than the format can say
+ * errors   EINVAL more candidates, history, context, features, items or categories of one, a larger
+ * k or top, than the format can say
  */
 lcf_status lcf_wire_write_request_binary(lcf_buf *out, const lcf_rank_request *request,
                                          lcf_err *err);

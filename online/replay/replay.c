@@ -26,7 +26,7 @@ typedef struct logged {
     bool described[SHOWN_MAX]; /* scored by what the request said of it, which the log does not keep
                                 */
     const char *candidates[SHOWN_MAX], *history[HISTORY_MAX];
-    lcf_rank_value values[VALUES_MAX];
+    lcf_rank_value context[VALUES_MAX], user_features[VALUES_MAX];
 } logged;
 
 struct lcf_replay {
@@ -143,20 +143,21 @@ static lcf_status read_candidates(logged *l, const json_t *list, lcf_err *err)
     return LCF_OK;
 }
 
-static lcf_status read_context(logged *l, json_t *object, lcf_err *err)
+/* The texts of an object that may be missing. */
+static lcf_status read_values(lcf_rank_value *out, size_t *n, const json_t *json, const char *key,
+                              lcf_err *err)
 {
+    json_t *object = json_object_get(json, key), *value;
     const char *name;
-    json_t *value;
 
     if (json_object_size(object) > VALUES_MAX)
-        return LCF_FAIL(err, LCF_EFORMAT, "'context' has more than %d members", VALUES_MAX);
+        return LCF_FAIL(err, LCF_EFORMAT, "'%s' has more than %d members", key, VALUES_MAX);
     json_object_foreach(object, name, value)
     {
         if (!json_is_string(value))
-            return LCF_FAIL(err, LCF_EFORMAT, "'context'.'%s' is no text", name);
-        l->values[l->request.context_n++] = (lcf_rank_value){name, json_string_value(value)};
+            return LCF_FAIL(err, LCF_EFORMAT, "'%s'.'%s' is no text", key, name);
+        out[(*n)++] = (lcf_rank_value){name, json_string_value(value)};
     }
-    l->request.context = l->values;
     return LCF_OK;
 }
 
@@ -182,7 +183,13 @@ static lcf_status read_logged(logged *l, const json_t *json, lcf_err *err)
         status = read_texts(l->history, &q->history_n, history, "history", HISTORY_MAX, err);
         q->history = l->history;
     }
-    return status ? status : read_context(l, json_object_get(json, "context"), err);
+    q->context = l->context;
+    q->user_features = l->user_features;
+    if (!status)
+        status = read_values(l->context, &q->context_n, json, "context", err);
+    if (!status)
+        status = read_values(l->user_features, &q->user_features_n, json, "user_features", err);
+    return status;
 }
 
 /* ---- the offline path ---- */
@@ -254,9 +261,8 @@ static lcf_status resolve(asked *a, lcf_replay *r, const lcf_rank_request *q, lc
     const lcf_snapshot *s = r->offline;
     lcf_status status = find_arms(a, s, q->arm, err);
 
-    lcf_moment_reset(&r->moment);
-    for (size_t i = 0; i < q->context_n && !status; i++)
-        status = lcf_moment_set(&r->moment, &q->context[i], err);
+    if (!status)
+        status = lcf_moment_take(&r->moment, q, err);
     if (status)
         return status;
     a->row.user = find(&s->users.user_id, q->user_id);

@@ -173,19 +173,20 @@ static void write_member(lcf_buf *out, const char *key, const char *text)
     lcf_wire_write_string(out, text);
 }
 
-static void write_context(lcf_buf *out, const lcf_rank_request *request)
+/* An object of texts, where there are any. */
+static void write_values(lcf_buf *out, const char *key, const lcf_rank_value *values, size_t n)
 {
-    if (!request->context_n)
-        return;
-    lcf_buf_append_text(out, ",\"context\":{");
-    for (size_t i = 0; i < request->context_n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (i)
             lcf_buf_append_char(out, ',');
-        lcf_wire_write_string(out, request->context[i].name);
+        else
+            lcf_buf_printf(out, ",\"%s\":{", key);
+        lcf_wire_write_string(out, values[i].name);
         lcf_buf_append_char(out, ':');
-        lcf_wire_write_string(out, request->context[i].value);
+        lcf_wire_write_string(out, values[i].value);
     }
-    lcf_buf_append_char(out, '}');
+    if (n)
+        lcf_buf_append_char(out, '}');
 }
 
 /* What else a replay needs to ask the same. */
@@ -219,7 +220,8 @@ static void write_line(lcf_buf *out, const char *id, const lcf_rank_request *req
     write_member(out, "generation", response->generation);
     write_member(out, "arm", response->arm);
     lcf_buf_printf(out, ",\"arm_propensity\":%.9g,\"policy\":\"ranking\"", arm_propensity);
-    write_context(out, request);
+    write_values(out, "context", request->context, request->context_n);
+    write_values(out, "user_features", request->user_features, request->user_features_n);
     write_asked(out, request);
     lcf_buf_append_text(out, ",\"candidates\":[");
     for (size_t i = 0; i < response->results_n; i++) {

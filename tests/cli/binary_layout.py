@@ -63,10 +63,11 @@ def read(layout, kind, data):
             value = {}
             for part in entry["of"]:
                 value[part], at = string(data, at)
-            value[entry["list"]], count, at = [], u16(data, at), at + 2
-            for _ in range(count):
-                text, at = string(data, at)
-                value[entry["list"]].append(text)
+            if "list" in entry:
+                value[entry["list"]], count, at = [], u16(data, at), at + 2
+                for _ in range(count):
+                    text, at = string(data, at)
+                    value[entry["list"]].append(text)
             out[entry["name"]].append(value)
     assert at == len(data), f"{len(data) - at} bytes are left over"
     return out

@@ -54,7 +54,42 @@ sed s/phone/desk/ phone >desk
 for request in phone desk; do "$LLMCF" rank --snapshot snapshots --request $request | jq .results[0].score >$request.score; done
 ! cmp -s phone.score desk.score || fail "the context does not count"
 sed s/device/weather/ phone >unknown
-expect 1 'no field "weather"' "$LLMCF" rank --snapshot snapshots --request unknown
+expect 1 'no field "weather" of the context' "$LLMCF" rank --snapshot snapshots --request unknown
+
+# what a request says of its user counts, of one that is known and of one that is not
+city=$(awk -F'\t' '$1 == "u1" { print $2 }' shop/users.tsv)
+other=$(echo "Oslo Rome" | tr ' ' '\n' | grep -v "$city")
+score() { # score NAME USER FEATURES
+    echo "{\"user_id\": \"$2\", \"candidates\": [\"i1\", \"i2\"], \"context\": {\"device\": \"phone\"}, \"user_features\": $3}" >$1.json
+    "$LLMCF" rank --snapshot snapshots --request $1.json | jq -c '[.results[] | [.item_id, .score]]' >$1 || fail "$1"
+}
+score as-known u1 '{}'
+score as-told u1 "{\"city\": \"$city\"}"
+score moved u1 "{\"city\": \"$other\"}"
+score nowhere u1 '{"city": ""}'
+score new nobody '{}'
+score new-there nobody '{"city": "Oslo"}'
+score new-here nobody '{"city": "Rome"}'
+cmp -s as-known as-told || fail "what is known, told, is not the same"
+[ "$(cat as-known moved nowhere | sort -u | wc -l)" = 3 ] || fail "a user's feature does not count: $(cat as-known moved nowhere)"
+[ "$(cat new new-there new-here | sort -u | wc -l)" = 3 ] || fail "a new user's feature does not count: $(cat new new-there new-here)"
+sed s/city/weight/ moved.json >unknown
+expect 1 'no field "weight" of the user' "$LLMCF" rank --snapshot snapshots --request unknown
+# and is in the request log, without which it could not be replayed
+"$LLMCF" serve --snapshot snapshots --listen 127.0.0.1:0 --threads 1 --request-log log.jsonl 2>serve.err &
+server=$!
+for _ in $(seq 300); do
+    url=$(sed -n 's/.*listening on \(http:[^" ]*\).*/\1/p' serve.err)
+    [ -n "$url" ] && break
+    sleep 0.1
+done
+for request in moved new-there; do curl -s -o answer -d @$request.json "$url/v1/rank" || fail "serve: $(cat serve.err)"; done
+kill $server
+wait $server
+expect 0 '' "$LLMCF" replay log.jsonl --snapshot snapshots
+grep -q '4 of 4 candidates compared' stdout || fail "replay: $(cat stdout)"
+sed 's/"user_features":{[^}]*},//' log.jsonl >forgetful
+expect 3 'skewed' "$LLMCF" replay forgetful --snapshot snapshots
 
 # a schema that does not fit, and a changed one
 printf 'items: {colour: {kind: categorical}}\n' >wrong.yaml

@@ -53,8 +53,8 @@ for kind in request response; do
     /usr/bin/python3 "$LCF_SOURCE_DIR/tests/cli/binary_layout.py" "$schemas/rank_binary.layout.json" $kind \
         "$schemas/examples/rank_$kind.bin" >$kind.json || fail "rank_$kind.bin is not as rank_binary.layout.json says"
 done
-jq -e '.user_id == "u7" and .flags == ["history", "strict", "items"] and .candidates == ["i3", "i404", "i9"] and .history == ["i1", "i4"] and
-    .context[0] == {"name": "hour", "value": "20"} and .k == 4 and .time == 1700000000 and
+jq -e '.user_id == "u7" and .flags == ["history", "strict", "items", "user_features"] and .candidates == ["i3", "i404", "i9"] and .history == ["i1", "i4"] and
+    .context[0] == {"name": "hour", "value": "20"} and .user_features == [{"name": "city", "value": "Oslo"}] and .k == 4 and .time == 1700000000 and
     .items[0].categories == ["Lamps", "Gifts"] and .items[1].title == ""' request.json >/dev/null || fail "$(cat request.json)"
 jq -e '.generation == "20261122T020000Z" and .arm == "din-ict" and .degraded == "unknown_user" and .ict_ms == 0.875 and
     .results[1] == {"candidate": 0, "score": 0.5, "examples_n": 0, "degraded": "no_examples"} and .results[3].degraded == "other"' \

@@ -17,8 +17,8 @@ static void check(const lcf_rank_request *r, const uint8_t *data, size_t size)
 
     if (r->candidates_n < 1 || r->candidates_n > CANDIDATES_MAX ||
         r->history_n > LCF_WIRE_HISTORY_MAX || r->context_n > LCF_WIRE_CONTEXT_MAX ||
-        r->items_n > CANDIDATES_MAX || r->k > LCF_WIRE_EXAMPLES_K_MAX ||
-        r->top > LCF_RANK_CANDIDATES_MAX || r->time < 0)
+        r->user_features_n > LCF_WIRE_CONTEXT_MAX || r->items_n > CANDIDATES_MAX ||
+        r->k > LCF_WIRE_EXAMPLES_K_MAX || r->top > LCF_RANK_CANDIDATES_MAX || r->time < 0)
         abort();
     if (lcf_wire_write_request_binary(&again, r, NULL) || again.status || again.len != size ||
         memcmp(again.data, data, size))

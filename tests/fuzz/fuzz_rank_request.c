@@ -17,7 +17,8 @@ static void check_limits(const lcf_rank_request *r)
 {
     if (r->candidates_n < 1 || r->candidates_n > CANDIDATES_MAX ||
         r->history_n > LCF_WIRE_HISTORY_MAX || r->k > LCF_WIRE_EXAMPLES_K_MAX ||
-        r->top > LCF_RANK_CANDIDATES_MAX || r->time < 0 || r->items_n > CANDIDATES_MAX)
+        r->top > LCF_RANK_CANDIDATES_MAX || r->time < 0 || r->items_n > CANDIDATES_MAX ||
+        r->context_n > LCF_WIRE_CONTEXT_MAX || r->user_features_n > LCF_WIRE_CONTEXT_MAX)
         abort();
     for (size_t i = 0; i < r->items_n; i++)
         if (strlen(r->items[i].item_id) > LCF_WIRE_ID_BYTES_MAX ||

@@ -303,12 +303,70 @@ static void test_tokens_of_a_file(void **state)
     ranker_world_close(&w);
 }
 
+/* What a source says of its user holds for rows as if the file said it, and not for examples: these
+ * are of other users, and their tokens may be those that were computed before. */
+static void check_given(const char *side)
+{
+    static const uint32_t given[] = {2, 4};
+    uint64_t offsets[ENTITIES + 1];
+    uint32_t ids[2 * ENTITIES];
+    float plain[ROWS_MAX], wanted[ROWS_MAX], got[ROWS_MAX], frozen[ROWS_MAX];
+    lcf_fields says = g_fields, everybody = g_fields;
+    size_t differ = 0;
+    lcf_ranker_config c;
+    ranker_world w;
+    lcf_ranker *r;
+    lcf_tape *tape;
+
+    ranker_world_open(&w, "ict");
+    c = ranker_world_config(&w);
+    c.side = side;
+    lcf_ranker_config_fields(&c, &g_fields);
+    for (uint32_t i = 0; i <= ENTITIES; i++)
+        offsets[i] = 2 * i;
+    for (uint32_t i = 0; i < 2 * ENTITIES; i++)
+        ids[i] = given[i % 2];
+    everybody.list[LCF_FIELD_USER].offsets = offsets;
+    everybody.list[LCF_FIELD_USER].ids = ids;
+    says.list[LCF_FIELD_USER].given = given;
+    says.list[LCF_FIELD_USER].given_n = 2;
+    assert_int_equal(lcf_tape_create(&tape, NULL), LCF_OK);
+    assert_int_equal(lcf_ranker_create(&r, &c, 3, NULL), LCF_OK);
+    lcf_rng_seed(&g_rng, 5, 0);
+    enlarge(lcf_ranker_params(r));
+    w.source.fields = &everybody;
+    score(wanted, r, &w, tape, w.rows, w.rows_n);
+    w.source.fields = &says;
+    score(got, r, &w, tape, w.rows, w.rows_n);
+    w.source.fields = &g_fields;
+    score(plain, r, &w, tape, w.rows, w.rows_n);
+    assert_int_equal(lcf_ranker_freeze(r, &w.source, NULL), LCF_OK);
+    w.source.fields = &says;
+    score(frozen, r, &w, tape, w.rows, w.rows_n);
+    for (size_t i = 0; i < w.rows_n; i++) {
+        assert_true(fabsf(got[i] - plain[i]) > TOLERANCE);
+        assert_true(fabsf(got[i] - frozen[i]) <= TOLERANCE);
+        differ += got[i] != wanted[i]; /* where the examples' users, too, are told otherwise */
+    }
+    assert_true((differ > 0) == !strcmp(side, "ict"));
+    lcf_ranker_free(r);
+    lcf_tape_free(tape);
+    ranker_world_close(&w);
+}
+
+static void test_given_fields(void **state)
+{
+    (void)state;
+    check_given("none");
+    check_given("ict");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backbone_alone),   cmocka_unit_test(test_ict),
         cmocka_unit_test(test_text_match),       cmocka_unit_test(test_new_weights),
-        cmocka_unit_test(test_tokens_of_a_file),
+        cmocka_unit_test(test_tokens_of_a_file), cmocka_unit_test(test_given_fields),
     };
 
     make_fields();

@@ -69,6 +69,10 @@ static void golden_request(void **state)
     assert_string_equal(w.request.items[0].text, "to keep");
     assert_int_equal(w.request.items[0].categories_n, 2);
     assert_string_equal(w.request.items[0].categories[1], "Gifts");
+    assert_int_equal(w.request.context_n, 0);
+    assert_int_equal(w.request.user_features_n, 1);
+    assert_string_equal(w.request.user_features[0].name, "city");
+    assert_string_equal(w.request.user_features[0].value, "Oslo");
     lcf_wire_dispose(&w);
     lcf_buf_dispose(&text);
     free(path);
@@ -99,6 +103,12 @@ static void refusals(void **state)
         {"{\"candidates\": [\"a\"], \"time\": -5}", LCF_ELIMIT, "\"time\""},
         {"{\"candidates\": [\"a\"], \"history\": [null]}", LCF_EFORMAT, "\"history\"[0]"},
         {"{\"candidates\": [\"a\"], \"user_id\": \"\\u0000\"}", LCF_EFORMAT, "not valid JSON"},
+        {"{\"candidates\": [\"a\"], \"context\": [1]}", LCF_EFORMAT,
+         "\"context\" must be an object"},
+        {"{\"candidates\": [\"a\"], \"user_features\": \"x\"}", LCF_EFORMAT,
+         "\"user_features\" must"},
+        {"{\"candidates\": [\"a\"], \"user_features\": {\"age\": 7}}", LCF_EFORMAT,
+         "\"age\" must be"},
         {"{\"candidates\": [\"a\"], \"items\": {}}", LCF_EFORMAT, "array of objects"},
         {"{\"candidates\": [\"a\"], \"items\": [1]}", LCF_EFORMAT, "\"items\"[0]: it must be"},
         {"{\"candidates\": [\"a\"], \"items\": [{\"title\": \"x\"}]}", LCF_EFORMAT, "\"item_id\""},

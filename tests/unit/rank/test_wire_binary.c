@@ -9,6 +9,7 @@ static const char *const CANDIDATES[] = {"i3", "i404", "i9"};
 static const char *const HISTORY[] = {"i1", "i4"};
 static const lcf_rank_value CONTEXT[] = {{"hour", "20"}, {"place", "caf\xc3\xa9"}};
 
+static const lcf_rank_value FEATURES[] = {{"city", "Oslo"}};
 static const char *const CATEGORIES[] = {"Lamps", "Gifts"};
 static const lcf_rank_item ITEMS[] = {{"i404", "A new lamp", "Alder", "to keep", CATEGORIES, 2},
                                       {"i405", NULL, NULL, NULL, NULL, 0}};
@@ -23,6 +24,8 @@ static lcf_rank_request request_of_test(void)
                               .history_n = 2,
                               .context = CONTEXT,
                               .context_n = 2,
+                              .user_features = FEATURES,
+                              .user_features_n = 1,
                               .k = 4,
                               .top = 10,
                               .time = 1700000000,
@@ -76,6 +79,9 @@ static void requests_come_back(void **state)
     assert_int_equal(w.request.context_n, 2);
     assert_string_equal(w.request.context[1].name, "place");
     assert_string_equal(w.request.context[1].value, "caf\xc3\xa9");
+    assert_int_equal(w.request.user_features_n, 1);
+    assert_string_equal(w.request.user_features[0].name, "city");
+    assert_string_equal(w.request.user_features[0].value, "Oslo");
     assert_int_equal(w.request.k, 4);
     assert_int_equal(w.request.top, 10);
     assert_int_equal(w.request.time, 1700000000);
@@ -135,10 +141,15 @@ static void expect_refusal(size_t at, unsigned char value, lcf_status status, co
 
 static void what_is_wrong_is_refused(void **state)
 {
+    const lcf_rank_request sent = request_of_test();
+    lcf_buf bytes = bytes_of(&sent);
+    const size_t features = bytes.len - sizeof("city") - sizeof("Oslo") - sizeof(uint16_t);
+
     (void)state;
     expect_refusal(0, 'X', LCF_EFORMAT, "does not begin with LCFQ");
     expect_refusal(4, 2, LCF_EVERSION, "version 2, this program reads 1");
-    expect_refusal(6, 15, LCF_EFORMAT, "unknown flags");
+    expect_refusal(6, 31, LCF_EFORMAT, "unknown flags");
+    expect_refusal(6, 7, LCF_EFORMAT, "left over");
     expect_refusal(6, 3, LCF_EFORMAT, "left over");
     expect_refusal(6, 2, LCF_EFORMAT, "a history without its flag");
     expect_refusal(8, 0, LCF_ELIMIT, "0 candidates");
@@ -152,6 +163,9 @@ static void what_is_wrong_is_refused(void **state)
     expect_refusal(23, 255, LCF_ELIMIT, "top is");
     expect_refusal(31, 0x80, LCF_ELIMIT, "the time");
     expect_refusal(32, 0xff, LCF_EFORMAT, "user_id is not UTF-8");
+    expect_refusal(features, 65, LCF_ELIMIT, "the number of the user's features is 65");
+    expect_refusal(features, 2, LCF_EFORMAT, "the bytes end within a feature of the user");
+    lcf_buf_dispose(&bytes);
 }
 
 static void every_cut_is_refused(void **state)
