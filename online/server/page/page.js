@@ -23,7 +23,10 @@ async function call(path, body) {
   if ($('token').value) headers.Authorization = 'Bearer ' + $('token').value;
   const options = body ? { method: 'POST', headers, body: JSON.stringify(body) } : { headers };
   const answer = await fetch(path, options);
-  if (answer.status === 401) $('token-field').hidden = false;
+  if (answer.status === 401) {
+    $('token-field').hidden = false;
+    $('token').focus();
+  }
   const json = await answer.json();
   if (!answer.ok) throw new Error(json.error && json.error.reason ? json.error.reason : 'HTTP ' + answer.status);
   return json;
