@@ -86,8 +86,7 @@ done
 for request in moved new-there; do curl -s -o answer -d @$request.json "$url/v1/rank" || fail "serve: $(cat serve.err)"; done
 kill $server
 wait $server
-expect 0 '' "$LLMCF" replay log.jsonl --snapshot snapshots
-grep -q '4 of 4 candidates compared' stdout || fail "replay: $(cat stdout)"
+"$LLMCF" replay log.jsonl --snapshot snapshots >stdout && grep -q '4 of 4 candidates compared' stdout || fail "replay: $(cat stdout)"
 sed 's/"user_features":{[^}]*},//' log.jsonl >forgetful
 expect 3 'skewed' "$LLMCF" replay forgetful --snapshot snapshots
 
