@@ -2,6 +2,10 @@
  * A pool of threads that waits for jobs. A job is a counter of tasks; workers take the next index
  * until none is left or one failed. Invariant: `job_id` grows by one per run; a worker takes part
  * in each run once.
+ *
+ * Who waits looks again for some microseconds before it sleeps: the runs of a training step follow
+ * each other closely, and waking a thread takes longer than most of what lies between them. The
+ * time is bounded, so that a machine with other work loses no more than that.
  */
 #include "common/base/pool.h"
 
@@ -15,6 +19,8 @@
 #include <immintrin.h>
 #endif
 
+#define LOOKS 1000 /* before sleeping: some tens of microseconds */
+
 typedef struct worker {
     lcf_pool *pool;
     size_t idx;
@@ -26,8 +32,8 @@ struct lcf_pool {
     worker *workers; /* [threads - 1]: the caller is worker 0 */
     pthread_mutex_t mutex;
     pthread_cond_t begin, end;
-    uint64_t job_id;
-    size_t busy;
+    uint64_t job_id; /* written under the mutex, looked at without it */
+    size_t busy;     /* likewise */
     bool quit;
     /* the job, guarded by mutex */
     lcf_task task;
@@ -80,6 +86,25 @@ static void run_tasks(lcf_pool *pool, size_t worker_idx)
     }
 }
 
+static inline void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#endif
+}
+
+static void look_for_job(const lcf_pool *pool, uint64_t seen)
+{
+    for (size_t i = 0; i < LOOKS && __atomic_load_n(&pool->job_id, __ATOMIC_RELAXED) == seen; i++)
+        pause_briefly();
+}
+
+static void look_for_end(const lcf_pool *pool)
+{
+    for (size_t i = 0; i < LOOKS && __atomic_load_n(&pool->busy, __ATOMIC_RELAXED); i++)
+        pause_briefly();
+}
+
 static void *worker_main(void *arg)
 {
     worker *w = arg;
@@ -87,8 +112,9 @@ static void *worker_main(void *arg)
     uint64_t seen = 0;
 
     lcf_flush_denormals();
-    pthread_mutex_lock(&pool->mutex);
     for (;;) {
+        look_for_job(pool, seen);
+        pthread_mutex_lock(&pool->mutex);
         while (!pool->quit && pool->job_id == seen)
             pthread_cond_wait(&pool->begin, &pool->mutex);
         if (pool->quit)
@@ -97,8 +123,9 @@ static void *worker_main(void *arg)
         pthread_mutex_unlock(&pool->mutex);
         run_tasks(pool, w->idx);
         pthread_mutex_lock(&pool->mutex);
-        if (--pool->busy == 0)
+        if (__atomic_sub_fetch(&pool->busy, 1, __ATOMIC_RELAXED) == 0)
             pthread_cond_signal(&pool->end);
+        pthread_mutex_unlock(&pool->mutex);
     }
     pthread_mutex_unlock(&pool->mutex);
     return NULL;
@@ -172,10 +199,11 @@ lcf_status lcf_pool_run(lcf_pool *pool, size_t tasks_n, lcf_task task, void *arg
     pool->next = 0;
     pool->failed_task = tasks_n;
     pool->busy = pool->started;
-    pool->job_id++;
+    __atomic_add_fetch(&pool->job_id, 1, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&pool->begin);
     pthread_mutex_unlock(&pool->mutex);
     run_tasks(pool, 0);
+    look_for_end(pool);
     pthread_mutex_lock(&pool->mutex);
     while (pool->busy)
         pthread_cond_wait(&pool->end, &pool->mutex);
