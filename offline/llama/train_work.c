@@ -220,6 +220,7 @@ size_t lcf_net_bytes(const lcf_net *net)
 typedef struct product_job {
     const lcf_net *net;
     const net_product *list;
+    size_t panels;    /* of a task, at most */
     size_t row_parts; /* of every product */
 } product_job;
 
@@ -233,19 +234,19 @@ static size_t depth_of(const net_product *p)
 }
 
 /* Columns of C that a task computes. */
-static size_t columns_of(const lcf_net *net, const net_product *p)
+static size_t columns_of(const product_job *job, const net_product *p)
 {
-    const size_t panel = (depth_of(p) + 1) * LCF_PANEL * lcf_operand_bytes(net->precision);
+    const size_t panel = (depth_of(p) + 1) * LCF_PANEL * lcf_operand_bytes(job->net->precision);
     size_t panels = PANELS_BYTES / panel;
 
-    panels = panels > PANELS_MAX ? PANELS_MAX : panels ? panels : 1;
+    panels = panels > job->panels ? job->panels : panels ? panels : 1;
     return panels * LCF_PANEL;
 }
 
 /* Groups of columns of a product. */
-static size_t groups_of(const lcf_net *net, const net_product *p)
+static size_t groups_of(const product_job *job, const net_product *p)
 {
-    const size_t columns = columns_of(net, p);
+    const size_t columns = columns_of(job, p);
 
     return (p->n + columns - 1) / columns;
 }
@@ -276,9 +277,9 @@ static lcf_status product_task(void *arg, size_t task, size_t worker, lcf_err *e
     size_t n, first, columns, rows;
 
     (void)err;
-    for (task /= job->row_parts; task >= (n = groups_of(job->net, p)); p++)
+    for (task /= job->row_parts; task >= (n = groups_of(job, p)); p++)
         task -= n;
-    columns = columns_of(job->net, p);
+    columns = columns_of(job, p);
     first = task * columns;
     rows = (p->m / job->row_parts + PRODUCT_ROWS - 1) / PRODUCT_ROWS * PRODUCT_ROWS;
     if (part * rows < p->m)
@@ -289,17 +290,27 @@ static lcf_status product_task(void *arg, size_t task, size_t worker, lcf_err *e
     return LCF_OK;
 }
 
-void net_products(lcf_net *net, const net_product *list, size_t n)
+static size_t tasks_of(const product_job *job, size_t n)
 {
-    const size_t threads = lcf_pool_threads(net->pool), wanted = threads > 1 ? 8 * threads : 1;
-    product_job job = {net, list, 1};
     size_t groups = 0;
 
     for (size_t i = 0; i < n; i++)
-        groups += groups_of(net, &list[i]);
-    while (groups * job.row_parts < wanted && job.row_parts < ROW_PARTS_MAX)
+        groups += groups_of(job, &job->list[i]);
+    return groups * job->row_parts;
+}
+
+/* Enough tasks for every thread: narrower ones first, for a part of the rows packs the panels that
+ * another part has packed, too. */
+void net_products(lcf_net *net, const net_product *list, size_t n)
+{
+    const size_t threads = lcf_pool_threads(net->pool), wanted = threads > 1 ? 8 * threads : 1;
+    product_job job = {net, list, PANELS_MAX, 1};
+
+    while (tasks_of(&job, n) < wanted && job.panels > 1)
+        job.panels--;
+    while (tasks_of(&job, n) < wanted && job.row_parts < ROW_PARTS_MAX)
         job.row_parts++;
-    lcf_pool_run(net->pool, groups * job.row_parts, product_task, &job, NULL);
+    lcf_pool_run(net->pool, tasks_of(&job, n), product_task, &job, NULL);
 }
 
 /* ---- rows ---- */
