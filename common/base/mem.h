@@ -39,6 +39,17 @@ static inline bool lcf_add_size(size_t *out, size_t a, size_t b)
     return !__builtin_add_overflow(a, b, out);
 }
 
+#define LCF_CACHE_LINE 64
+
+/* Asks for memory that will be read soon, in the second-level cache; any address is fine. */
+static inline void lcf_fetch(const void *p, size_t bytes)
+{
+    const char *line = (const char *)((uintptr_t)p & ~(uintptr_t)(LCF_CACHE_LINE - 1));
+
+    for (; bytes && line < (const char *)p + bytes; line += LCF_CACHE_LINE)
+        __builtin_prefetch(line, 0, 2);
+}
+
 /*
  * Grows an array geometrically so that it holds at least n_wanted elements of `size` bytes.
  *

@@ -12,6 +12,7 @@
  * evaluation, the matrices would cost more than they save, and the definition does the work.
  */
 #include "common/base/hash.h"
+#include "common/base/mem.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
 #include "common/math/rows.h"
@@ -20,7 +21,6 @@
 #include <string.h>
 
 #define RUN_MIN 8     /* rows per history from which on its matrices are worth it */
-#define CACHE_LINE 16 /* floats */
 #define BLOCK 48      /* rows at a time: their activations stay in the first-level cache */
 
 /* ---- the plan ---- */
@@ -358,14 +358,10 @@ static void head(infer *w, size_t row, size_t n)
  * items. */
 static void fetch_parts(const infer *w, size_t row, size_t end)
 {
-    const size_t h0 = w->r->config.head_hidden[0];
+    const size_t bytes = w->r->config.head_hidden[0] * sizeof(float);
 
-    for (; row < end; row++) {
-        const float *item = lcf_ranker_item_parts(w->p, row) + w->r->frozen.side_parts_n;
-
-        for (size_t at = 0; at < h0; at += CACHE_LINE)
-            __builtin_prefetch(item + at);
-    }
+    for (; row < end; row++)
+        lcf_fetch(lcf_ranker_item_parts(w->p, row) + w->r->frozen.side_parts_n, bytes);
 }
 
 static void score_run(infer *w, size_t begin, size_t end)
@@ -378,19 +374,18 @@ static void score_run(infer *w, size_t begin, size_t end)
             w->last_block = block;
     }
     for (size_t entry = 0; entry < w->entries_n; entry++) {
+        const size_t n = end - begin;
         size_t tables_n;
 
+        /* the head comes after all entries: each brings its share */
+        fetch_parts(w, begin + n * entry / w->entries_n, begin + n * (entry + 1) / w->entries_n);
         make_matrix(w, w->history + entry * w->r->item_dim);
         tables_n = make_tables(w, w->constants + entry * w->r->config.att_hidden[0]);
         for (size_t row = begin; row < end; row += BLOCK)
             weigh(w, row, end - row < BLOCK ? end - row : BLOCK, entry, tables_n);
     }
-    fetch_parts(w, begin, end - begin < BLOCK ? end : begin + BLOCK);
-    for (size_t row = begin, next; row < end; row = next) {
-        next = end - row < BLOCK ? end : row + BLOCK;
-        fetch_parts(w, next, end - next < BLOCK ? end : next + BLOCK);
-        head(w, row, next - row);
-    }
+    for (size_t row = begin; row < end; row += BLOCK)
+        head(w, row, end - row < BLOCK ? end - row : BLOCK);
 }
 
 lcf_tensor *lcf_din_infer(const ranker_pass *p, ranker_fields *f)

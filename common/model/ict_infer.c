@@ -8,6 +8,7 @@
  *
  * Invariant: a row's state does not depend on the rows beside it.
  */
+#include "common/base/mem.h"
 #include "common/math/columns.h"
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
@@ -18,7 +19,6 @@
 
 #define GROUP LCF_COLUMNS /* rows whose tokens are computed together: they stay in the cache */
 #define NODE 3            /* tokens of an example, the last one its label */
-#define CACHE_LINE 16     /* floats */
 #define FFN_TOKENS 3      /* of a group, that go through the feed-forward part together */
 
 /* q, k and v, one below the other: what takes some of them begins in between. */
@@ -101,6 +101,8 @@ typedef struct infer {
     float *weights;    /* [tokens of a group] */
     size_t ld;
     const uint32_t *rows;            /* [GROUP] of the group; the last may stand repeatedly */
+    const uint32_t *next_rows;       /* [next_n] of the group that follows */
+    size_t next_n;
     const uint32_t *examples[GROUP]; /* of each, [tokens / NODE] */
     size_t first_n;                  /* tokens whose next states are constants */
     size_t tokens_n;                 /* of each row */
@@ -212,14 +214,22 @@ static void put_tokens(const infer *w, size_t slot, const float *cases[GROUP])
     }
 }
 
-/* Asks the memory for what the rows' items add: they lie anywhere among all. */
-static void fetch_items(const infer *w)
+/* Asks the memory for what the next group reads of its examples in slot `slot`, and with the first
+ * of its items: all of it lies anywhere among many. */
+static void fetch_next(const infer *w, size_t slot)
 {
-    for (size_t i = 0; i < GROUP; i++) {
-        const float *item = lcf_ranker_item_parts(w->p, w->rows[i]);
+    const ranker_frozen *f = &w->p->r->frozen;
+    const size_t tokens_n = NODE * dim_of(w), states_n = f->example_states_n;
 
-        for (size_t at = 0; at < w->p->r->config.x_hidden; at += CACHE_LINE)
-            __builtin_prefetch(item + at);
+    for (size_t i = 0; i < w->next_n; i++) {
+        const uint32_t example = examples_of(w, w->next_rows[i])[slot];
+
+        lcf_fetch(f->example_tokens + tokens_n * example, tokens_n * sizeof(float));
+        if (slot)
+            continue;
+        lcf_fetch(f->example_states + states_n * example, states_n * sizeof(float));
+        lcf_fetch(lcf_ranker_item_parts(w->p, w->next_rows[i]),
+                  w->p->r->config.x_hidden * sizeof(float));
     }
 }
 
@@ -232,7 +242,6 @@ static void lay_out(infer *w, const uint32_t *rows, size_t examples_n)
     w->rows = rows;
     w->tokens_n = NODE * examples_n + 1;
     w->first_n = examples_n ? NODE : 0;
-    fetch_items(w);
     for (size_t i = 0; i < GROUP; i++)
         w->examples[i] = examples_of(w, rows[i]);
     for (size_t slot = 0; slot < examples_n; slot++) {
@@ -266,6 +275,7 @@ static void project_examples(const infer *w, const ict_plan_layer *l)
         const size_t skip = slot ? 0 : dim; /* the first's queries are not needed */
         const float *cases[GROUP];
 
+        fetch_next(w, slot);
         project(w, l, skip, 3 * dim, at, at + NODE - 1);
         for (size_t i = 0; i < GROUP; i++)
             cases[i] = w->label_qkv + label[w->examples[i][slot]] * 3 * dim + skip;
@@ -448,6 +458,8 @@ static void decode_all(infer *w, float *out, const uint32_t *rows, size_t rows_n
     for (size_t at = 0; at < rows_n; at += GROUP) {
         const size_t n = rows_n - at < GROUP ? rows_n - at : GROUP;
 
+        w->next_rows = rows + at + n;
+        w->next_n = rows_n - at - n < GROUP ? rows_n - at - n : GROUP;
         for (size_t i = 0; n < GROUP && i < GROUP; i++)
             last[i] = rows[at + (i < n ? i : n - 1)];
         decode(w, out, n < GROUP ? last : rows + at, examples_n);
