@@ -515,40 +515,57 @@ static void award(lcf_best *best, const contest *c, const search *w)
     }
 }
 
-/* Asks the memory for what queries [begin, end) will read first, which lies anywhere among all:
- * their lists, */
-static void fetch_lists(const search *w, const uint32_t *items, size_t begin, size_t end)
+/* Queries ahead of the one at hand for which the memory is asked: for their lists, for where the
+ * examples of their nearest target stand, and for these. Each step needs what the one before it
+ * brought, and all of it lies anywhere. */
+enum { LISTS_AHEAD = 12, TARGET_AHEAD = 8, NEAREST_AHEAD = 4 };
+
+static void fetch_lists(const search *w, uint32_t item)
 {
-    for (size_t i = begin; i < end; i++) {
-        __builtin_prefetch(w->nb->ids + items[i] * LISTED);
-        __builtin_prefetch(w->nb->products + items[i] * LISTED);
-        __builtin_prefetch(w->nb->bound + items[i]);
+    lcf_fetch(w->nb->ids + item * LISTED, sizeof(*w->nb->ids));
+    lcf_fetch(w->nb->products + item * LISTED, sizeof(*w->nb->products));
+    lcf_fetch(w->nb->bound + item, sizeof(*w->nb->bound));
+}
+
+static void fetch_target(const search *w, uint32_t item)
+{
+    const lcf_neighbours *nb = w->nb;
+    const uint32_t target = nb->ids[item * LISTED];
+
+    for (size_t label = 0; label < 2 && target != LCF_TARGET_NONE; label++) {
+        const size_t slot = label * nb->targets_n + target;
+
+        lcf_fetch(nb->place_begin + slot, 2 * sizeof(*nb->place_begin));
+        lcf_fetch(w->s->slot_of + slot, sizeof(*w->s->slot_of));
+        lcf_fetch(w->s->slot_best + slot, sizeof(*w->s->slot_best));
     }
 }
 
-/* and, once these are there, the nearest target's examples of one label. */
-static void fetch_nearest(const search *w, const uint32_t *items, size_t begin, size_t end,
-                          unsigned label)
+static void fetch_nearest(const search *w, uint32_t item)
 {
     const lcf_neighbours *nb = w->nb;
-    size_t slots[LOOK], n = 0;
+    const uint32_t target = nb->ids[item * LISTED];
 
-    for (size_t i = begin; i < end; i++)
-        if (nb->ids[items[i] * LISTED] != LCF_TARGET_NONE)
-            slots[n++] = label * nb->targets_n + nb->ids[items[i] * LISTED];
-    for (size_t i = 0; i < n; i++) {
-        __builtin_prefetch(nb->place_begin + slots[i]);
-        __builtin_prefetch(w->s->slot_of + slots[i]);
-        __builtin_prefetch(w->s->slot_best + slots[i]);
+    for (size_t label = 0; label < 2 && target != LCF_TARGET_NONE; label++) {
+        const uint32_t *range = nb->place_begin + label * nb->targets_n + target;
+        const size_t bytes = (range[1] - range[0]) * sizeof(float);
+
+        lcf_fetch(w->s->first + range[0], bytes);
+        lcf_fetch(nb->example + range[0], bytes);
     }
-    for (size_t i = 0; i < n; i++)
-        for (size_t at = nb->place_begin[slots[i]]; at < nb->place_begin[slots[i] + 1];
-             at += CACHE_LINE) {
-            __builtin_prefetch(w->s->first + at);
-            __builtin_prefetch(nb->example + at);
-            __builtin_prefetch(nb->example + nb->place_begin[slots[i] + 1] - 1);
-            __builtin_prefetch(w->s->first + nb->place_begin[slots[i] + 1] - 1);
-        }
+}
+
+/* Before query i of n is looked at. */
+static void fetch_ahead(const search *w, const uint32_t *items, size_t i, size_t n)
+{
+    const size_t begin = i ? i + LISTS_AHEAD : 0;
+
+    for (size_t at = begin; at <= i + LISTS_AHEAD && at < n; at++)
+        fetch_lists(w, items[at]);
+    if (i + TARGET_AHEAD < n)
+        fetch_target(w, items[i + TARGET_AHEAD]);
+    if (i + NEAREST_AHEAD < n)
+        fetch_nearest(w, items[i + NEAREST_AHEAD]);
 }
 
 /* The best of one label for one query; false when the lists do not settle it. */
@@ -657,13 +674,7 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
             lcf_examples_none(ids + i * k, scores ? scores + i * k : NULL, (n - i) * k);
             break;
         }
-        if (i % LOOK == 0) {
-            const size_t next = n - i < LOOK ? n : i + LOOK;
-
-            fetch_nearest(&w, items, i, next, 0);
-            fetch_nearest(&w, items, i, next, 1);
-            fetch_lists(&w, items, next, n - next < LOOK ? n : next + LOOK);
-        }
+        fetch_ahead(&w, items, i, n);
         scratch->twin[i] = find_twin(items, queries, i, unknown);
         if (!items[i] && unknown == SIZE_MAX)
             unknown = i;
