@@ -116,37 +116,68 @@ typedef struct placed {
     float similarity;
 } placed;
 
-/* True when a comes after b in the sequence. Equal ones: by index, so that the order is total. */
-static bool comes_after(const lcf_examples *e, lcf_example_order by, placed a, placed b)
-{
-    int order;
+/* Where an example stands among others: a number, by its upper half first. */
+typedef struct standing {
+    uint64_t upper, lower;
+} standing;
 
-    if (by == LCF_ORDER_SIMILARITY)
-        order = (a.similarity > b.similarity) - (a.similarity < b.similarity);
-    else if (by == LCF_ORDER_TIME)
-        order = (e->time[a.id] > e->time[b.id]) - (e->time[a.id] < e->time[b.id]);
-    else
-        order = memcmp(e->key[a.id].bytes, e->key[b.id].bytes, sizeof(e->key[a.id].bytes));
-    return order ? order > 0 : a.id > b.id;
+static uint64_t big_endian(const uint8_t *bytes)
+{
+    uint64_t x = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        x = x << 8 | bytes[i];
+    return x;
+}
+
+static standing standing_of(const lcf_examples *e, lcf_example_order by, placed p)
+{
+    const uint8_t *key = e->key[p.id].bytes;
+    uint32_t bits;
+
+    if (by == LCF_ORDER_TIME)
+        return (standing){(uint64_t)e->time[p.id] ^ UINT64_C(1) << 63, 0};
+    if (by == LCF_ORDER_KEY)
+        return (standing){big_endian(key), big_endian(key + 8)};
+    p.similarity += 0.0f; /* there is one zero */
+    memcpy(&bits, &p.similarity, sizeof(bits));
+    return (standing){bits >> 31 ? ~bits : bits | UINT32_C(1) << 31, 0};
+}
+
+/* Whether a comes after b in the sequence. Equal ones: by index, so that the order is total. No
+ * branches: which way they go cannot be foreseen. */
+static size_t comes_after(standing a, uint32_t a_id, standing b, uint32_t b_id)
+{
+    const bool lower = (a.lower > b.lower) | ((a.lower == b.lower) & (a_id > b_id));
+
+    return (a.upper > b.upper) | ((a.upper == b.upper) & lower);
 }
 
 /* The examples of a row that are there, in order; returns how many. */
 static size_t order_examples(placed *out, const lcf_examples *e, const lcf_ranker_row *row,
                              const lcf_ranker_config *c)
 {
-    size_t n = 0;
+    standing all[LCF_EXAMPLES_K_MAX];
+    placed there[LCF_EXAMPLES_K_MAX];
+    size_t at[LCF_EXAMPLES_K_MAX] = {0}, n = 0;
 
     for (size_t i = 0; row->examples && i < c->k; i++) {
         const placed p = {row->examples[i], row->similarities ? row->similarities[i] : 0.0f};
-        size_t at = n;
 
         if (p.id >= e->n) /* LCF_EXAMPLE_NONE, too */
             continue;
-        for (; at > 0 && comes_after(e, c->order, out[at - 1], p); at--)
-            out[at] = out[at - 1];
-        out[at] = p;
+        there[n] = p;
+        all[n] = standing_of(e, c->order, p);
+        for (size_t before = 0; before < n; before++) {
+            const size_t after = comes_after(all[before], there[before].id, all[n], p.id);
+
+            at[before] += after;
+            at[n] += 1 - after;
+        }
         n++;
     }
+    for (size_t i = 0; i < n; i++)
+        out[at[i]] = there[i];
     return n;
 }
 
