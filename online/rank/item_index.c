@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BLOCK 32 /* ids that are looked for together */
+
 lcf_status rank_item_index_init(rank_item_index *x, const lcf_strings *ids)
 {
     size_t n = 16;
@@ -36,11 +38,8 @@ void rank_item_index_dispose(rank_item_index *x)
     *x = (rank_item_index){NULL, NULL, 0};
 }
 
-uint32_t rank_item_index_find(const rank_item_index *x, const char *id)
+static uint32_t find(const rank_item_index *x, const char *id, size_t len, uint64_t hash)
 {
-    const size_t len = strlen(id);
-    const uint64_t hash = lcf_hash64(id, len, 0);
-
     if (!len)
         return 0;
     for (size_t at = hash & x->mask; x->slots[at].item; at = (at + 1) & x->mask) {
@@ -54,4 +53,38 @@ uint32_t rank_item_index_find(const rank_item_index *x, const char *id)
         }
     }
     return 0;
+}
+
+uint32_t rank_item_index_find(const rank_item_index *x, const char *id)
+{
+    const size_t len = strlen(id);
+
+    return find(x, id, len, lcf_hash64(id, len, 0));
+}
+
+/* Slots, then where the strings of the items in them begin, then these: each step asks the memory
+ * for what the next one reads, and none waits for it id by id. */
+static void find_block(uint32_t *items, const rank_item_index *x, const char *const *ids, size_t n)
+{
+    uint64_t hash[BLOCK];
+    size_t len[BLOCK];
+
+    for (size_t i = 0; i < n; i++) {
+        len[i] = strlen(ids[i]);
+        hash[i] = lcf_hash64(ids[i], len[i], 0);
+        lcf_fetch(&x->slots[hash[i] & x->mask], sizeof(*x->slots));
+    }
+    for (size_t i = 0; i < n; i++)
+        lcf_fetch(x->ids->offsets + x->slots[hash[i] & x->mask].item, 2 * sizeof(uint64_t));
+    for (size_t i = 0; i < n; i++)
+        lcf_fetch(x->ids->chars + x->ids->offsets[x->slots[hash[i] & x->mask].item], len[i]);
+    for (size_t i = 0; i < n; i++)
+        items[i] = find(x, ids[i], len[i], hash[i]);
+}
+
+void rank_item_index_find_all(uint32_t *items, const rank_item_index *x, const char *const *ids,
+                              size_t n)
+{
+    for (size_t at = 0; at < n; at += BLOCK)
+        find_block(items + at, x, ids + at, n - at < BLOCK ? n - at : BLOCK);
 }

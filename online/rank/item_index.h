@@ -25,5 +25,8 @@ lcf_status rank_item_index_init(rank_item_index *x, const lcf_strings *ids);
 void rank_item_index_dispose(rank_item_index *x);
 /* As lcf_strings_find: 0 where there is none, and for no text. */
 uint32_t rank_item_index_find(const rank_item_index *x, const char *id);
+/* The same of n ids. */
+void rank_item_index_find_all(uint32_t *items, const rank_item_index *x, const char *const *ids,
+                              size_t n);
 
 #endif

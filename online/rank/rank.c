@@ -17,6 +17,7 @@
 #define RETRIEVE_SHARE 0.4
 #define ICT_SHARE 0.75
 #define DEADLINE_BLOCK 48 /* candidates between two looks at the clock */
+#define TITLES_AHEAD 6
 #define ARENA_BLOCK_BYTES ((size_t)256 << 10)
 
 _Static_assert(sizeof(((lcf_rank_info *)0)->arms) / sizeof(char *) == LCF_ARMS_MAX,
@@ -94,8 +95,10 @@ static bool context_alloc(lcf_rank_context *c, size_t text_dim)
     c->row_candidate = lcf_alloc(n, sizeof(*c->row_candidate));
     c->row_score = lcf_alloc(n, sizeof(*c->row_score));
     c->places = lcf_alloc(n, sizeof(*c->places));
+    c->places_room = lcf_alloc(n, sizeof(*c->places_room));
     return c->history_vec && c->item && c->queries && c->examples && c->similarities &&
-           c->degraded && c->plain && c->rows && c->row_candidate && c->row_score && c->places;
+           c->degraded && c->plain && c->rows && c->row_candidate && c->row_score && c->places &&
+           c->places_room;
 }
 
 lcf_status lcf_rank_context_create(lcf_rank_context **out, const lcf_ranker_snapshot *s,
@@ -145,6 +148,7 @@ void lcf_rank_context_free(lcf_rank_context *c)
     free(c->row_candidate);
     free(c->row_score);
     free(c->places);
+    free(c->places_room);
     lcf_moment_dispose(&c->moment);
     lcf_features_dispose(&c->features);
     lcf_buf_dispose(&c->text);
@@ -253,10 +257,9 @@ static lcf_status resolve(rank_job *j, lcf_err *err)
                   ? lcf_strings_find(&j->data->users.user_id, r->user_id, strlen(r->user_id))
                   : 0;
     resolve_history(j);
-    for (size_t i = 0; i < r->candidates_n; i++) {
-        c->item[i] = rank_item_index_find(&c->snapshot->items, r->candidates[i]);
+    rank_item_index_find_all(c->item, &c->snapshot->items, r->candidates, r->candidates_n);
+    for (size_t i = 0; i < r->candidates_n; i++)
         c->degraded[i] = c->item[i] ? NULL : "unknown_item";
-    }
     return lcf_rank_describe(j, share_of_time(j, RETRIEVE_SHARE), err);
 }
 
@@ -520,35 +523,32 @@ static lcf_status score(rank_job *j, lcf_err *err)
 
 /* ---- scores -> response ---- */
 
-/* Total order: higher score first, then lower index. */
-static bool place_before(rank_place a, rank_place b)
+static size_t digit_of(rank_place p, unsigned shift)
 {
-    return a.score != b.score ? a.score > b.score : a.candidate < b.candidate;
+    uint32_t bits;
+
+    memcpy(&bits, &p.score, sizeof(bits));
+    return bits >> shift & 255;
 }
 
-static void sift_down(rank_place *p, size_t root, size_t n)
+/* By falling score, the lower index first among equals: places stand by index, and every pass is
+ * stable. A score is not negative, so its bits are in its order. */
+static void sort_places(rank_place *p, rank_place *room, size_t n)
 {
-    for (size_t child; (child = 2 * root + 1) < n; root = child) {
-        rank_place moved = p[root];
-        if (child + 1 < n && place_before(p[child], p[child + 1]))
-            child++;
-        if (!place_before(moved, p[child]))
-            return;
-        p[root] = p[child];
-        p[child] = moved;
-    }
-}
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+        size_t at[256] = {0}, sum = 0;
 
-/* Heap sort: in place, where qsort of this size would allocate. */
-static void sort_places(rank_place *p, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;)
-        sift_down(p, i, n);
-    for (size_t end = n; end-- > 1;) {
-        rank_place last = p[end];
-        p[end] = p[0];
-        p[0] = last;
-        sift_down(p, 0, end);
+        for (size_t i = 0; i < n; i++)
+            at[digit_of(p[i], shift)]++;
+        for (size_t digit = 256; digit-- > 0;) {
+            const size_t count = at[digit];
+
+            at[digit] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < n; i++)
+            room[at[digit_of(p[i], shift)]++] = p[i];
+        memcpy(p, room, n * sizeof(*p));
     }
 }
 
@@ -582,6 +582,26 @@ static const char *title_of(const rank_job *j, size_t candidate)
     return title ? lcf_rank_copy_text(j->c->arena, title, strlen(title)) : "";
 }
 
+/* Asks the memory for the titles of places that come soon: where they stand, and then what stands
+ * there. They lie anywhere among all. */
+static void fetch_titles(const rank_job *j, size_t i, size_t n)
+{
+    const lcf_strings *titles = &j->data->catalogue.title;
+    const uint32_t items_n = j->data->catalogue.items_n;
+
+    for (size_t step = 1; step <= 2; step++) {
+        const size_t at = i + step * TITLES_AHEAD;
+        const uint32_t item = at < n ? j->c->item[j->c->places[at].candidate] : items_n;
+
+        if (item >= items_n)
+            continue;
+        lcf_fetch(titles->offsets + item, 2 * sizeof(*titles->offsets));
+        if (step == 1)
+            lcf_fetch(titles->chars + titles->offsets[item],
+                      titles->offsets[item + 1] - titles->offsets[item]);
+    }
+}
+
 static lcf_status fill_result(lcf_rank_result *result, rank_job *j, rank_place p, lcf_err *err)
 {
     const char *id = j->request->candidates[p.candidate];
@@ -607,9 +627,11 @@ static lcf_status respond(lcf_rank_response *out, rank_job *j, lcf_err *err)
     lcf_rank_result *results = lcf_arena_alloc_zero(j->c->arena, n, sizeof(*results));
     lcf_status status = results ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "response");
 
-    sort_places(j->c->places, r->candidates_n);
-    for (size_t i = 0; !status && i < n; i++)
+    sort_places(j->c->places, j->c->places_room, r->candidates_n);
+    for (size_t i = 0; !status && i < n; i++) {
+        fetch_titles(j, i, n);
         status = fill_result(&results[i], j, j->c->places[i], err);
+    }
     if (status)
         return status;
     for (size_t i = 0; i < r->candidates_n; i++)

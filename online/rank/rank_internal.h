@@ -47,7 +47,7 @@ struct lcf_rank_context {
     lcf_ranker_row *rows;
     uint32_t *row_candidate;
     float *row_score;
-    rank_place *places;
+    rank_place *places, *places_room;
     lcf_moment moment;
     lcf_features features; /* of the text encoder, where the snapshot has one */
     lcf_buf text;          /* of an item that is described */
