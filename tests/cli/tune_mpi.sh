@@ -1,5 +1,5 @@
-# mpirun -n 2 makes the steps that one process with twice the accumulation makes; only the first process writes; a dead
-# process ends the job.
+# mpirun -n 2 makes the steps that one process with twice the accumulation makes; only the first process writes; a killed job goes
+# on; a dead process ends the job.
 [ -e "$LCF_BIN_DIR/llmcf-mpi.so" ] && command -v mpirun >/dev/null || exit 77
 # What MPI itself never frees is not ours to report.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
@@ -32,6 +32,22 @@ say "LoRA, bf16"
 mpi 2 "$LLMCF" tune $MPI --model one/recgen.gguf --lora-rank 2 --precision bf16 --out lora2 2>>log
 "$LLMCF" tune $MPI --model one/recgen.gguf --lora-rank 2 --precision bf16 --accumulate 2 --out lora1 2>>log
 cmp lora1/adapter.gguf lora2/adapter.gguf
+
+say "a job that was killed goes on, in as many processes as it likes: the same bytes"
+LONG="$MPI --steps 40 --checkpoint-every 4"
+"$LLMCF" tune $LONG --accumulate 2 --out whole 2>>log
+mpirun --oversubscribe --bind-to none --mca btl_vader_single_copy_mechanism none -n 2 "$LLMCF" tune $LONG --out parts 2>>log &
+job=$!
+until [ -e parts.work/checkpoint.lcf ] || [ -e parts ]; do sleep 0.02; done
+kill -9 $(pgrep -P $job) 2>/dev/null || true
+wait $job 2>/dev/null || true
+[ ! -e parts ] || fail "the job was not killed: too few steps for this machine"
+cp -r parts.work alone.work
+mpi 2 "$LLMCF" tune $LONG --out parts 2>>log
+"$LLMCF" tune $LONG --accumulate 2 --out alone 2>>log
+cmp whole/recgen.gguf alone/recgen.gguf
+cmp whole/recgen.gguf parts/recgen.gguf
+cmp whole/report.json parts/report.json
 
 say "a process that fails ends the job, and the checkpoint stands"
 code=0
