@@ -5,7 +5,7 @@
 #
 # SHAPE is 15m or 110m (bench_llama_train.c); the ratios are the last lines. PyTorch gets OpenBLAS in its OpenMP flavour (the
 # pthread one fights with its threads: six times slower here), the core that this processor has, and its AVX-512 kernels. In bf16 it
-# runs by autocast and with bfloat16 weights. Exits with 77 without python3-torch. twin-llama.csv is a run of either shape.
+# runs by autocast and with bfloat16 weights. Exits with 77 without python3-torch. twin-llama.csv is a run of either.
 set -u -o pipefail
 [ $# -ge 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 bin=$1 shape=${2:-15m} steps=${3:-3} threads=${4:-$(nproc)} here=$(dirname "$0")
