@@ -56,6 +56,7 @@ typedef struct run {
     double *due_s;   /* [requests_n] after the start */
     uint32_t *which; /* [requests_n] of the plan's requests */
     size_t requests_n, started, done;
+    uint64_t late;
 } run;
 
 /* ---- where to ---- */
@@ -220,6 +221,9 @@ static void finish(run *r, connection *x, bool answered)
     r->out->bytes += x->body_n;
     if (x->code == 200)
         lcf_histogram_add(&r->out->latency, (uint64_t)((now_s - r->due_s[request]) * 1e9));
+    r->late += r->plan->late_ms > 0 && (now_s - r->due_s[request]) * 1e3 > r->plan->late_ms;
+    if (r->late > r->plan->late_max)
+        r->requests_n = r->started;
     r->out->degraded += is_degraded(x->answer.data + x->head_n, x->body_n);
 }
 

@@ -40,6 +40,10 @@ typedef struct lcf_load_plan {
     double warm_up_s;  /* of it: sent, not counted */
     double patience_s; /* after the last request was due; what has no answer then has failed */
     uint64_t seed;
+    /* When more than late_max answers of what counts were later than this, no more is sent; 0: all
+     * is. */
+    double late_ms;
+    uint64_t late_max;
 } lcf_load_plan;
 
 typedef struct lcf_load_result {

@@ -29,7 +29,7 @@ printf '{"user_id": "u1", "candidates": ["i1", "i2"]}\n{"candidates": []}\n' >re
 load --target "$url" --rate 100 --requests requests --json >report
 [ $? = 3 ] || fail "requests that are refused are no success"
 jq -e '.valid == false and .codes["400"] > 10 and .codes["200"] > 10' report >/dev/null || fail "$(cat report)"
-load --target "$url" --search --rate 1 --limit 0.001 --duration 0.3 --warm-up 0 >report # nothing is slow enough: it halves, and ends
+load --target "$url" --search --samples 1 --rate 1 --limit 0.001 --duration 0.3 --warm-up 0 >report # nothing is slow enough: it halves, and ends
 [ $? = 3 ] && grep -q INVALID report && [ "$(grep -c 'not valid$' err)" -ge 3 ] || fail "search: $(cat err report)"
 echo '{"candidates": [' >requests
 load --target "$url" --requests requests && fail "it sends what is no JSON"

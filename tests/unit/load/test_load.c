@@ -138,6 +138,22 @@ static void a_stall_is_charged(void **state)
     assert_true((double)lcf_histogram_percentile(&r->latency, 99) > 200e6);
 }
 
+/* What cannot become valid any more is not sent to its end. */
+static void a_hopeless_run_ends(void **state)
+{
+    lcf_load_plan plan = {.rate = 500, .duration_s = 20, .late_ms = 1e-6, .late_max = 20};
+    const lcf_load_terms terms = {95, 1e-6};
+    const lcf_load_result *r = run(&plan, 4);
+
+    (void)state;
+    assert_true(r->sent > 20 && r->sent <= 25); /* and those that were under way */
+    assert_int_equal(r->answered, r->sent);
+    assert_false(lcf_load_is_valid(r, &terms));
+    plan = (lcf_load_plan){.rate = 500, .duration_s = 0.2, .late_ms = 1e4};
+    r = run(&plan, 4);
+    assert_true(r->sent > 50);
+}
+
 static void other_answers_are_told(void **state)
 {
     const lcf_load_plan plan = {.rate = 500, .duration_s = 0.4};
@@ -199,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_request_is_counted),
         cmocka_unit_test(a_stall_is_charged),
+        cmocka_unit_test(a_hopeless_run_ends),
         cmocka_unit_test(other_answers_are_told),
         cmocka_unit_test(patience_ends),
         cmocka_unit_test(refusals),
