@@ -34,26 +34,23 @@ static size_t lesser(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Rounded operands, and room for a gradient that is computed transposed. */
+/* Rounded operands of a product. */
 typedef struct bf16_room {
     uint16_t *left, *panels;
-    float *turned;
     size_t left_ld;
 } bf16_room;
 
-/* Room for `rows` rows of `wide`, for panels of [k, n] and for `turned` floats. */
-static bool bf16_take(bf16_room *room, lcf_tape *t, size_t rows, size_t wide, size_t k, size_t n,
-                      size_t turned)
+/* Floats of a room for `rows` rows of `wide` and for panels of [k, n]. */
+static size_t bf16_room_n(size_t rows, size_t wide, size_t k, size_t n)
 {
-    const size_t ld = lcf_left_ld(wide), panels = lcf_right_n(LCF_PRECISION_BF16, k, n);
-    float *memory = tape_scratch(t, (rows * ld + panels + 1) / 2 + turned);
+    return (rows * lcf_left_ld(wide) + lcf_right_n(LCF_PRECISION_BF16, k, n) + 1) / 2;
+}
 
-    *room = (bf16_room){.turned = memory, .left_ld = ld};
-    if (!memory)
-        return false;
-    room->panels = (uint16_t *)(memory + turned);
-    room->left = room->panels + panels;
-    return true;
+static bf16_room bf16_room_at(float *memory, size_t wide, size_t k, size_t n)
+{
+    uint16_t *panels = (uint16_t *)memory;
+
+    return (bf16_room){panels + lcf_right_n(LCF_PRECISION_BF16, k, n), panels, lcf_left_ld(wide)};
 }
 
 /* c [rows, n] = x [rows, k] times the room's panels, or that is added. */
@@ -68,10 +65,12 @@ static void bf16_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_t
                          const lcf_tensor *third, linear_kind kind)
 {
     const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
+    float *memory = tape_scratch(t, bf16_room_n(BF16_ROWS, in, in, out));
     bf16_room room;
 
-    if (!bf16_take(&room, t, BF16_ROWS, in, in, out, 0))
+    if (!memory)
         return;
+    room = bf16_room_at(memory, in, in, out);
     lcf_right(LCF_PRECISION_BF16, room.panels, w->data, in, true, in, out);
     for (size_t r = 0; r < rows; r += BF16_ROWS) {
         const size_t n = lesser(BF16_ROWS, rows - r);
@@ -87,53 +86,65 @@ static void bf16_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_t
     }
 }
 
-/* dx [rows, in] = dy w, or that is added. */
-static void bf16_dx(lcf_tape *t, float *dx, const float *dy, const lcf_tensor *w, size_t rows,
-                    bool add)
-{
-    const size_t in = w->dims[1], out = w->dims[0];
-    bf16_room room;
-
-    if (!bf16_take(&room, t, BF16_ROWS, out, out, in, 0))
-        return;
-    lcf_right(LCF_PRECISION_BF16, room.panels, w->data, in, false, out, in);
-    for (size_t r = 0; r < rows; r += BF16_ROWS)
-        bf16_rows(&room, dx + r * in, dy + r * out, lesser(BF16_ROWS, rows - r), out, in, add);
-}
-
 /* c [a_n, b_n] = a^T b, or that is added: a [rows, a_n], b [rows, b_n]. */
 static void bf16_across(const bf16_room *room, float *c, const float *a, size_t a_n, const float *b,
                         size_t b_n, size_t rows, bool add)
 {
-    for (size_t r = 0; r < rows; r += BF16_DEEP) {
-        const size_t n = lesser(BF16_DEEP, rows - r);
-
-        lcf_left_transposed(LCF_PRECISION_BF16, room->left, room->left_ld, 0, a + r * a_n, a_n, n,
-                            a_n);
-        lcf_right(LCF_PRECISION_BF16, room->panels, b + r * b_n, b_n, false, n, b_n);
-        lcf_product(LCF_PRECISION_BF16, c, b_n, room->left, room->left_ld, room->panels, a_n, b_n,
-                    n, add || r > 0);
-    }
+    lcf_left_transposed(LCF_PRECISION_BF16, room->left, room->left_ld, 0, a, a_n, rows, a_n);
+    lcf_right(LCF_PRECISION_BF16, room->panels, b, b_n, false, rows, b_n);
+    lcf_product(LCF_PRECISION_BF16, c, b_n, room->left, room->left_ld, room->panels, a_n, b_n, rows,
+                add);
 }
 
-/* dw [out, in] = dy^T x, or that is added. The narrower of the two is the one to be turned, which
- * costs more than panels do: the product may then be dw's transpose. */
-static void bf16_dw(lcf_tape *t, float *dw, const float *dy, const lcf_tensor *x, size_t in,
-                    size_t out, size_t rows, bool add)
-{
-    const size_t narrow = lesser(in, out), wide = in + out - narrow;
-    bf16_room room;
+/* What linear_backward finds: dx, dw and db as of tape_grad, y that of ReLU; NULL where there is
+ * none. */
+typedef struct bf16_gradients {
+    float *dx, *dw, *db, *dy;
+    const float *y;
+    bool add_x, add_w;
+} bf16_gradients;
 
-    if (!bf16_take(&room, t, narrow, BF16_DEEP, BF16_DEEP, wide, in * out))
+/*
+ * Some rows at a time, which stay in the second-level cache from the mask of ReLU to the last
+ * product. Of x and dy the narrower is the one to be turned for dw, which costs more than panels
+ * do: the product may then be dw's transpose.
+ */
+static void bf16_backward(lcf_tape *t, const bf16_gradients *g, const lcf_tensor *x,
+                          const lcf_tensor *w)
+{
+    const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
+    const bool turned = in < out;
+    const size_t narrow = lesser(in, out), wide = in + out - narrow;
+    const size_t rows_n = bf16_room_n(BF16_ROWS, out, out, in);
+    const size_t across_n = bf16_room_n(narrow, BF16_DEEP, BF16_DEEP, wide);
+    float *memory = tape_scratch(t, rows_n + across_n + in * out), *dwt;
+    bf16_room by_rows, across;
+
+    if (!memory)
         return;
-    if (out == narrow) {
-        bf16_across(&room, dw, dy, out, x->data, in, rows, add);
-        return;
+    by_rows = bf16_room_at(memory, out, out, in);
+    across = bf16_room_at(memory + rows_n, BF16_DEEP, BF16_DEEP, wide);
+    dwt = memory + rows_n + across_n;
+    if (g->dx)
+        lcf_right(LCF_PRECISION_BF16, by_rows.panels, w->data, in, false, out, in);
+    for (size_t r = 0; r < rows; r += BF16_DEEP) {
+        const size_t n = lesser(BF16_DEEP, rows - r);
+        float *dy = g->dy + r * out;
+        const float *xr = x->data + r * in;
+
+        if (g->db || g->y)
+            lcf_bias_backward(g->db, dy, g->y ? g->y + r * out : NULL, n, out);
+        for (size_t i = 0; g->dx && i < n; i += BF16_ROWS)
+            bf16_rows(&by_rows, g->dx + (r + i) * in, dy + i * out, lesser(BF16_ROWS, n - i), out,
+                      in, g->add_x);
+        if (g->dw && turned)
+            bf16_across(&across, dwt, xr, in, dy, out, n, r > 0);
+        else if (g->dw)
+            bf16_across(&across, g->dw, dy, out, xr, in, n, g->add_w || r > 0);
     }
-    bf16_across(&room, room.turned, x->data, in, dy, out, rows, false);
-    for (size_t i = 0; i < out; i++)
+    for (size_t i = 0; g->dw && turned && i < out; i++)
         for (size_t j = 0; j < in; j++)
-            dw[i * in + j] = room.turned[j * out + i] + (add ? dw[i * in + j] : 0.0f);
+            g->dw[i * in + j] = dwt[j * out + i] + (g->add_w ? g->dw[i * in + j] : 0.0f);
 }
 
 /* ---- backward ---- */
@@ -143,26 +154,28 @@ static void linear_backward(lcf_tape *t, tape_node *node)
     lcf_tensor *x = node->in[0], *w = node->in[1];
     size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
     const linear_kind kind = *(const linear_kind *)node->extra;
-    const bool relu = kind == LINEAR_RELU, bf16 = takes_bf16(t, rows, in, out);
+    const float *y = kind == LINEAR_RELU ? node->out->data : NULL;
     float *dy = node->out->grad, *dx, *dw;
     float *db = kind == LINEAR_ONTO ? NULL : tape_grad_zeroed(t, node->in[2]);
-    bool fresh;
+    bool fresh_x, fresh_w;
 
-    /* In place: the result's gradient is not needed again. */
-    if (db || relu)
-        lcf_bias_backward(db, dy, relu ? node->out->data : NULL, rows, out);
-    dx = tape_grad(t, x, &fresh);
-    if (dx && bf16)
-        bf16_dx(t, dx, dy, w, rows, !fresh);
-    else if (dx)
-        lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh ? 0.0f : 1.0f, out, in,
-                 in);
-    dw = tape_grad(t, w, &fresh);
-    if (dw && bf16)
-        bf16_dw(t, dw, dy, x, in, out, rows, !fresh);
-    else if (dw)
-        lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh ? 0.0f : 1.0f, out, in,
-                 in);
+    dx = tape_grad(t, x, &fresh_x);
+    dw = tape_grad(t, w, &fresh_w);
+    if (takes_bf16(t, rows, in, out)) {
+        const bf16_gradients g = {dx, dw, db, dy, y, !fresh_x, !fresh_w};
+
+        bf16_backward(t, &g, x, w);
+    } else {
+        /* In place: the result's gradient is not needed again. */
+        if (db || y)
+            lcf_bias_backward(db, dy, y, rows, out);
+        if (dx)
+            lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh_x ? 0.0f : 1.0f, out,
+                     in, in);
+        if (dw)
+            lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh_w ? 0.0f : 1.0f, out,
+                     in, in);
+    }
     if (kind == LINEAR_ONTO)
         tape_grad_pass(t, node->in[2], node->out);
 }
