@@ -150,9 +150,10 @@ static lcf_status add_alpaca(reader *r, const json_t *object, lcf_err *err)
 static const struct {
     const char *name;
     lcf_role role;
-} ROLES[] = {{"system", LCF_ROLE_SYSTEM},       {"human", LCF_ROLE_USER},
-             {"user", LCF_ROLE_USER},           {"gpt", LCF_ROLE_ASSISTANT},
-             {"assistant", LCF_ROLE_ASSISTANT}, {"chatgpt", LCF_ROLE_ASSISTANT}};
+} ROLES[] = {{"system", LCF_ROLE_SYSTEM},    {"developer", LCF_ROLE_SYSTEM},
+             {"human", LCF_ROLE_USER},       {"user", LCF_ROLE_USER},
+             {"gpt", LCF_ROLE_ASSISTANT},    {"assistant", LCF_ROLE_ASSISTANT},
+             {"chatgpt", LCF_ROLE_ASSISTANT}};
 
 static lcf_status role_of(lcf_role *out, reader *r, lcf_str name, size_t turn, lcf_err *err)
 {
@@ -165,29 +166,66 @@ static lcf_status role_of(lcf_role *out, reader *r, lcf_str name, size_t turn, l
                turn, name.len > 40 ? 40 : (int)name.len, name.data);
 }
 
-static lcf_status add_message(reader *r, const json_t *message, size_t turn, lcf_role *last,
-                              lcf_err *err)
+/* What a message says: a string, or OpenAI's list of parts, which must be text; these are put
+ * together in *joined. */
+static lcf_status said(lcf_str *out, lcf_buf *joined, reader *r, const json_t *message,
+                       lcf_err *err)
 {
-    bool openai = r->form == LCF_FORM_OPENAI;
-    lcf_str name, text;
-    lcf_role role = LCF_ROLE_USER;
-    lcf_status status;
+    const bool openai = r->form == LCF_FORM_OPENAI;
+    const json_t *parts = json_object_get(message, "content");
+    lcf_status status = LCF_OK;
 
-    if (!json_is_object(message))
-        return BAD(r, err, "turn %zu is not an object", turn);
-    status = member(&name, r, message, openai ? "role" : "from", false, err);
-    if (!status)
-        status = member(&text, r, message, openai ? "content" : "value", false, err);
-    if (!status)
-        status = role_of(&role, r, name, turn, err);
-    if (status)
-        return status;
+    if (!openai || !json_is_array(parts))
+        return member(out, r, message, openai ? "content" : "value", false, err);
+    for (size_t i = 0; i < json_array_size(parts) && !status; i++) {
+        const json_t *part = json_array_get(parts, i);
+        lcf_str type, text;
+
+        status = member(&type, r, part, "type", false, err);
+        if (!status && (type.len != 4 || memcmp(type.data, "text", 4)))
+            status = BAD(r, err, "a part of type '%.*s'; only text can be learned from",
+                         type.len > 40 ? 40 : (int)type.len, type.data);
+        if (!status)
+            status = member(&text, r, part, "text", false, err);
+        if (!status)
+            lcf_buf_append(joined, text.data, text.len);
+    }
+    if (!status && joined->status)
+        status = LCF_FAIL(err, joined->status, "dialogue %zu", r->g->n + 1);
+    *out = (lcf_str){lcf_buf_text(joined), joined->len};
+    return status;
+}
+
+static lcf_status add_turn_of_role(reader *r, lcf_role role, lcf_str text, size_t turn,
+                                   lcf_role *last, lcf_err *err)
+{
     if (role == LCF_ROLE_SYSTEM && r->g->turns_n == r->turns_n)
         return add_turn(r, role, text, err);
     if (role == LCF_ROLE_SYSTEM || role == *last)
         return BAD(r, err, "turn %zu: user and assistant must take turns, the user first", turn);
     *last = role;
     return add_turn(r, role, text, err);
+}
+
+static lcf_status add_message(reader *r, const json_t *message, size_t turn, lcf_role *last,
+                              lcf_err *err)
+{
+    lcf_str name, text;
+    lcf_buf joined = LCF_BUF_INIT;
+    lcf_role role = LCF_ROLE_USER;
+    lcf_status status;
+
+    if (!json_is_object(message))
+        return BAD(r, err, "turn %zu is not an object", turn);
+    status = member(&name, r, message, r->form == LCF_FORM_OPENAI ? "role" : "from", false, err);
+    if (!status)
+        status = role_of(&role, r, name, turn, err);
+    if (!status)
+        status = said(&text, &joined, r, message, err);
+    if (!status)
+        status = add_turn_of_role(r, role, text, turn, last, err);
+    lcf_buf_dispose(&joined);
+    return status;
 }
 
 static lcf_status add_conversation(reader *r, const json_t *object, lcf_err *err)

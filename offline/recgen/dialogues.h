@@ -4,12 +4,13 @@
  *
  * Each form is read as a JSON list of objects or as one JSON object per line, but for TEXT:
  *
- *   ALPACA    {"instruction", "input" (optional), "output", "system" (optional)}, or
- * self-instruct's
- *             {"instruction", "instances": [{"input", "output"}]}
- *   SHAREGPT  {"conversations": [{"from": "human" | "gpt" | "system", "value"}], "system"
- * (optional)} OPENAI    {"messages": [{"role": "user" | "assistant" | "system", "content"}]} TEXT
- * paragraphs, divided by empty lines, cut at blanks into rows of at most a KiB
+ *   ALPACA    {"instruction", "input" (optional), "output", "system" (optional)}
+ *             or self-instruct's {"instruction", "instances": [{"input", "output"}]}
+ *   SHAREGPT  {"conversations": [{"from": "human" | "gpt" | "system", "value"}]}
+ *             with "system" beside the list, too
+ *   OPENAI    {"messages": [{"role": "user" | "assistant" | "system", "content"}]}
+ *             content is a string or a list of {"type": "text", "text"}
+ *   TEXT      paragraphs, divided by empty lines, cut at blanks into rows of at most a KiB
  *
  * Invariant: a row is an optional SYSTEM turn, then USER (and its INPUT) and ASSISTANT in turn, at
  * least one of each, and no ASSISTANT turn is empty; a row of TEXT is one ASSISTANT turn. Rows with

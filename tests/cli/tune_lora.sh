@@ -50,6 +50,8 @@ refused() { # TEXT COMMAND...
     "$@" 2>err >/dev/null && fail "not refused: $*"
     grep -q "$text" err || fail "'$(cat err)' does not say '$text'"
 }
+printf "{\"instruction\": \"a\", \"output\": \"\"}\n" >silent.jsonl
+refused "its rows have no answer" "$LLMCF" tune $TUNE --out x --source alpaca:silent.jsonl,hold=0
 refused "needs the --model" "$LLMCF" tune $TUNE --out x --lora-rank 4
 refused "no matrix matches" "$LLMCF" tune $TUNE --out x --model base/recgen.gguf --lora-rank 4 --lora-targets nothing
 refused "is an input" "$LLMCF" merge --force --model base/recgen.gguf --adapter tuned/adapter.gguf --out ./base/recgen.gguf

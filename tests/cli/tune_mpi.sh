@@ -34,7 +34,7 @@ mpi 2 "$LLMCF" tune $MPI --model one/recgen.gguf --lora-rank 2 --precision bf16 
 cmp lora1/adapter.gguf lora2/adapter.gguf
 
 say "a job that was killed goes on, in as many processes as it likes: the same bytes"
-LONG="$MPI --steps 40 --checkpoint-every 4"
+LONG="$MPI --steps 24 --checkpoint-every 2"
 "$LLMCF" tune $LONG --accumulate 2 --out whole 2>>log
 mpirun --oversubscribe --bind-to none --mca btl_vader_single_copy_mechanism none -n 2 "$LLMCF" tune $LONG --out parts 2>>log &
 job=$!

@@ -157,14 +157,19 @@ static void test_conversations(void **state)
           "{\"from\": \"gpt\", \"value\": \"d\"}, {\"from\": \"human\", \"value\": \"e\"}]}]");
     parse(&g, LCF_FORM_OPENAI,
           "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", "
-          "\"content\": \"r\"}]}\n");
-    assert_int_equal(g.n, 2);
+          "\"content\": \"r\"}]}\n"
+          "{\"messages\": [{\"role\": \"developer\", \"content\": \"s\"}, {\"role\": \"user\", "
+          "\"content\": [{\"type\": \"text\", \"text\": \"q\"}, {\"type\": \"text\", \"text\": "
+          "\"u\"}]}, {\"role\": \"assistant\", \"content\": \"v\"}]}\n");
+    assert_int_equal(g.n, 3);
     assert_int_equal(lcf_dialogues_turns_n(&g, 0), 5); /* the last word of the user has no answer */
     turn_is(&g, 0, 0, LCF_ROLE_SYSTEM, "s");
     turn_is(&g, 0, 3, LCF_ROLE_USER, "c");
     turn_is(&g, 0, 4, LCF_ROLE_ASSISTANT, "d");
     turn_is(&g, 1, 0, LCF_ROLE_USER, "q");
     turn_is(&g, 1, 1, LCF_ROLE_ASSISTANT, "r");
+    turn_is(&g, 2, 0, LCF_ROLE_SYSTEM, "s");
+    turn_is(&g, 2, 1, LCF_ROLE_USER, "qu");
     lcf_dialogues_dispose(&g);
 }
 
@@ -230,6 +235,11 @@ static void test_refused(void **state)
     refused(LCF_FORM_SHAREGPT, "{\"conversations\": [" TURN("tool", "a") "]}", "role 'tool'");
     refused(LCF_FORM_OPENAI, "{\"messages\": [{\"role\": \"user\", \"content\": null}]}",
             "\"content\" must be a string");
+    refused(LCF_FORM_OPENAI,
+            "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\"}]}]}",
+            "a part of type 'image_url'");
+    refused(LCF_FORM_OPENAI, "{\"messages\": [{\"role\": \"user\", \"content\": [3]}]}",
+            "\"type\" must be a string");
     refused(LCF_FORM_OPENAI, "{\"conversations\": []}", "\"messages\" must be a list");
 }
 
