@@ -10,8 +10,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64
+#define HUGE_BYTES ((size_t)2 << 20) /* a large page */
 
 static _Atomic uint64_t fail_at; /* 0 = never */
 static _Atomic uint64_t alloc_count;
@@ -143,6 +145,24 @@ void lcf_arena_reset(lcf_arena *arena)
     arena->current = arena->first;
 }
 
+/* Memory of a block. Large ones ask for large pages: what is read from all over a block would else
+ * wait for its address as often as for its bytes. */
+static void *block_memory(size_t bytes)
+{
+    size_t whole = bytes;
+    void *p;
+
+    if (bytes < HUGE_BYTES || !lcf_add_size(&whole, bytes, HUGE_BYTES - 1))
+        return lcf_alloc_aligned(bytes, 1);
+    whole = whole / HUGE_BYTES * HUGE_BYTES;
+    if (must_fail())
+        return NULL;
+    p = aligned_alloc(HUGE_BYTES, whole);
+    if (p)
+        (void)madvise(p, whole, MADV_HUGEPAGE); /* where there are none it is as it was */
+    return p;
+}
+
 /* A block of at least `bytes`, put right after the current one. */
 static arena_block *arena_add_block(lcf_arena *arena, size_t bytes)
 {
@@ -151,7 +171,7 @@ static arena_block *arena_add_block(lcf_arena *arena, size_t bytes)
     if (!b)
         return NULL;
     b->bytes_n = bytes > arena->block_bytes ? bytes : arena->block_bytes;
-    b->data = lcf_alloc_aligned(b->bytes_n, 1);
+    b->data = block_memory(b->bytes_n);
     if (!b->data) {
         free(b);
         return NULL;

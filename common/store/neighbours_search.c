@@ -34,6 +34,8 @@ enum {
     LANES = 16,      /* largest values that are looked for side by side */
 };
 
+#define MEMORY_BLOCK_BYTES ((size_t)2 << 20)
+
 /* Item parts are summed as integers: a history's sum stays below 2^31. */
 #define PART_SCALE 0x1p26f
 #define NORM_MAX 1.5f /* of the request's history vector */
@@ -57,6 +59,7 @@ typedef struct contender {
 } contender;
 
 struct lcf_neighbours_scratch {
+    lcf_arena *memory; /* of all that follows */
     size_t queries_max, unsettled_n;
     float *first;       /* [examples] by place */
     float *item_part;   /* [items] <hbar, v> */
@@ -98,22 +101,26 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
     bool whole = s != NULL;
 
     *out = NULL;
+    if (whole)
+        whole = !lcf_arena_create(&s->memory, MEMORY_BLOCK_BYTES);
     if (whole) {
+        lcf_arena *m = s->memory;
+
         s->queries_max = queries_max;
-        s->first = lcf_alloc(e->n, sizeof(*s->first));
-        s->item_part = lcf_alloc(nb->items_n, sizeof(*s->item_part));
-        s->units = lcf_alloc(nb->items_n, sizeof(*s->units));
-        s->sums = lcf_alloc(nb->sequence_n + 1, sizeof(*s->sums));
-        s->exact_of = lcf_alloc_zero(e->n, sizeof(*s->exact_of));
-        s->exact = lcf_alloc(e->n, sizeof(*s->exact));
-        s->leaders = lcf_alloc_zero(2, sizeof(*s->leaders));
-        s->slot_of = lcf_alloc_zero(2 * nb->targets_n + 1, sizeof(*s->slot_of));
-        s->slot_best = lcf_alloc(2 * nb->targets_n + 1, sizeof(*s->slot_best));
-        s->unsettled = lcf_alloc(queries_max, sizeof(*s->unsettled));
-        s->unsettled_at = lcf_alloc(queries_max, sizeof(*s->unsettled_at));
-        s->twin = lcf_alloc(queries_max, sizeof(*s->twin));
-        s->ids = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
-        s->scores = lcf_alloc(queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
+        s->first = lcf_arena_alloc(m, e->n, sizeof(*s->first));
+        s->item_part = lcf_arena_alloc(m, nb->items_n, sizeof(*s->item_part));
+        s->units = lcf_arena_alloc(m, nb->items_n, sizeof(*s->units));
+        s->sums = lcf_arena_alloc(m, nb->sequence_n + 1, sizeof(*s->sums));
+        s->exact_of = lcf_arena_alloc_zero(m, e->n, sizeof(*s->exact_of));
+        s->exact = lcf_arena_alloc(m, e->n, sizeof(*s->exact));
+        s->leaders = lcf_arena_alloc_zero(m, 2, sizeof(*s->leaders));
+        s->slot_of = lcf_arena_alloc_zero(m, 2 * nb->targets_n + 1, sizeof(*s->slot_of));
+        s->slot_best = lcf_arena_alloc(m, 2 * nb->targets_n + 1, sizeof(*s->slot_best));
+        s->unsettled = lcf_arena_alloc(m, queries_max, sizeof(*s->unsettled));
+        s->unsettled_at = lcf_arena_alloc(m, queries_max, sizeof(*s->unsettled_at));
+        s->twin = lcf_arena_alloc(m, queries_max, sizeof(*s->twin));
+        s->ids = lcf_arena_alloc(m, queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
+        s->scores = lcf_arena_alloc(m, queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
         whole = s->first && s->item_part && s->units && s->sums && s->exact_of && s->exact &&
                 s->leaders && s->slot_of && s->slot_best && s->unsettled && s->unsettled_at &&
                 s->twin && s->ids && s->scores;
@@ -129,7 +136,7 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         n = l->end - l->begin;
         l->group = 1 + (size_t)sqrt((double)n); /* a look at all groups costs as one at a group */
         l->groups_n = (n + l->group - 1) / l->group;
-        l->best = lcf_alloc(l->groups_n + 1, sizeof(float));
+        l->best = lcf_arena_alloc(s->memory, l->groups_n + 1, sizeof(float));
         whole = l->best != NULL;
     }
     if (!whole) {
@@ -144,24 +151,7 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s)
 {
     if (!s)
         return;
-    free(s->first);
-    free(s->item_part);
-    free(s->units);
-    free(s->sums);
-    free(s->exact_of);
-    free(s->exact);
-    if (s->leaders) {
-        free(s->leaders[0].best);
-        free(s->leaders[1].best);
-    }
-    free(s->leaders);
-    free(s->slot_of);
-    free(s->slot_best);
-    free(s->unsettled);
-    free(s->unsettled_at);
-    free(s->twin);
-    free(s->ids);
-    free(s->scores);
+    lcf_arena_free(s->memory);
     free(s);
 }
 
