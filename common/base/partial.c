@@ -125,6 +125,38 @@ void lcf_partial_close(lcf_partial *p)
     free(p);
 }
 
+/* Whether all of an identity, or of a part of one, stands in another. */
+static bool is_within(json_t *part, const json_t *whole)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(part))
+        return json_equal(part, whole);
+    json_object_foreach(part, name, value)
+    {
+        if (!is_within(value, json_object_get(whole, name)))
+            return false;
+    }
+    return true;
+}
+
+/* Whether a folder was begun as one of parts, and of this artefact: its manifest names no file, and
+ * no more of where it comes from than the artefact's does. */
+static bool is_of(const char *path, const char *artefact)
+{
+    json_t *parts = NULL, *made = NULL;
+    char id[65];
+    bool same = !lcf_manifest_read(id, &parts, path, NULL) &&
+                !lcf_manifest_read(id, &made, artefact, NULL) && !json_object_get(parts, "content");
+
+    same = same && !json_object_size(json_object_get(parts, "files")) &&
+           is_within(json_object_get(parts, "identity"), json_object_get(made, "identity"));
+    json_decref(parts);
+    json_decref(made);
+    return same;
+}
+
 static bool manifest_time(struct timespec *out, const char *dir)
 {
     char *path = lcf_path_join(dir, "manifest.json");
@@ -145,7 +177,8 @@ void lcf_partial_remove_leftover(const char *artefact)
 
     if (path && manifest_time(&begun, path) && manifest_time(&made, artefact) &&
         (begun.tv_sec < made.tv_sec ||
-         (begun.tv_sec == made.tv_sec && begun.tv_nsec < made.tv_nsec))) {
+         (begun.tv_sec == made.tv_sec && begun.tv_nsec < made.tv_nsec)) &&
+        is_of(path, artefact)) {
         fd = lock_folder(path);
         if (fd >= 0) {
             (void)lcf_dir_remove(path, NULL);

@@ -23,9 +23,8 @@ const char *lcf_partial_path(const lcf_partial *p);
 /* OUT has all of it now: removes the folder; `p` is still to be closed. */
 lcf_status lcf_partial_remove(lcf_partial *p, lcf_err *err);
 void lcf_partial_close(lcf_partial *p); /* NULL is fine; what is in the folder stays */
-/* Removes the folder if it is older than the artefact and nobody's: the run that made the artefact
- * was killed before it could. Parts of another identity are never older, for opening removes them.
- */
+/* Removes the folder if its parts are of the artefact, older than it, and nobody's: the run that
+ * made the artefact was killed before it could. Any other folder of that name stays. */
 void lcf_partial_remove_leftover(const char *artefact);
 
 #endif

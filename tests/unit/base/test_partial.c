@@ -149,12 +149,36 @@ static void a_leftover_goes(void **state)
     assert_true(has(f->partial, "part"));
 }
 
+/* Older than the artefact, but parts of another one, or no parts. */
+static void what_is_no_leftover_stays(void **state)
+{
+    const fixture *f = *state;
+    lcf_manifest *other = manifest_of(2);
+    lcf_err err = LCF_ERR_INIT;
+    char *file;
+
+    found(f->out, other, false);
+    make_artefact(f, time(NULL) + 10);
+    assert_true(lcf_manifest_is_current(f->m, f->out));
+    assert_true(has(f->partial, "part"));
+    assert_ok(lcf_dir_remove(f->partial, &err), &err);
+    assert_ok(lcf_dir_create(f->partial, &err), &err);
+    file = lcf_path_join(f->partial, "file");
+    assert_ok(lcf_file_write(file, "x", 1, &err), &err);
+    assert_ok(lcf_manifest_write(f->m, f->partial, &err), &err); /* an artefact of that name */
+    assert_true(lcf_manifest_is_current(f->m, f->out));
+    assert_true(has(f->partial, "file"));
+    free(file);
+    lcf_manifest_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(parts_are_of_one_identity, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_leftover_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_leftover_stays, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
