@@ -7,7 +7,7 @@
 #   STEPS=1200 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of the users that are
 #   scored)  WRITE=64  EPOCHS=60 (of phase 1)  PRECISION=bf16  THREADS=0
 #   OPTIONS="" and PHASE1="": more options of llmcf ilm and of llmcf qformer
-set -eu
+set -eu -o pipefail
 llmcf=$1 model=$2 dataset=$3 ranker=$4 out=$5
 seeds=${SEEDS:-1 2 3} tokens=${TOKENS:-4} sweep=${SWEEP-1 2 8} threads=${THREADS:-0}
 first=${seeds%% *}
