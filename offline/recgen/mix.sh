@@ -9,10 +9,14 @@
 # A question to decide has one token of an answer where others have a hundred: with LOSS=all hardly a decision is learnt.
 set -eu -o pipefail
 llmcf=$1 base=$2 dataset=$3 data=$4 out=$5
-threads=${THREADS:-2} seed=${SEED:-1} shown=${SHOWN:-0.5}
+ratios=${RATIOS:-0 0.25 0.5 0.75 1} parts=${PARTS:-1 0.5} threads=${THREADS:-2} seed=${SEED:-1} shown=${SHOWN:-0.5}
 here=$(dirname "$0")
-general="--source alpaca:$data/instruct/alpaca_5000.json"
-choice="--choice $data/mmlu --choice-rows ${CHOICE_ROWS:-300}"
+general=(--source "alpaca:$data/instruct/alpaca_5000.json")
+choice=(--choice "$data/mmlu" --choice-rows "${CHOICE_ROWS:-300}")
+[[ " $ratios " = *" $shown "* && " $parts " = *" 1 "* ]] || {
+    echo "mix.sh: SHOWN=$shown must be one of RATIOS ($ratios), and 1 one of PARTS ($parts): that run writes the generations" >&2
+    exit 2
+}
 mkdir -p "$out"
 echo data,rec,auc,auc_rows,cot_perplexity,general_bits_per_byte,general_perplexity,choice,choice_rows,choice_low,choice_high >"$out/mix.csv"
 echo run,step,loss >"$out/loss.csv"
@@ -23,17 +27,17 @@ line() {
         .general_bits_per_byte, .general_perplexity, .choice.accuracy, .choice.rows, .choice.chance_low, .choice.chance_high] | @csv' \
         "$3" | tr -d '"' >>"$out/mix.csv"
 }
-"$llmcf" measure --model "$base" --dataset "$dataset" --source decide $general $choice --auc-rows 1000 --seed "$seed" \
+"$llmcf" measure --model "$base" --dataset "$dataset" --source decide "${general[@]}" "${choice[@]}" --auc-rows 1000 --seed "$seed" \
     --out "$out/before" --threads "$threads" --quiet 2>>"$out/log"
 line before - "$out/before/measures.json"
-for part in ${PARTS:-1 0.5}; do
+for part in $parts; do
     name=all
     [ "$part" = 1 ] || name="$part of it"
-    for rec in ${RATIOS:-0 0.25 0.5 0.75 1}; do
+    for rec in $ratios; do
         [ "$rec" != 0 ] || [ "$part" = 1 ] || continue # the same run
-        "$llmcf" tune --model "$base" --dataset "$dataset" --source "decide,part=$part,weight=3" --source "explain,part=$part" $general \
+        "$llmcf" tune --model "$base" --dataset "$dataset" --source "decide,part=$part,weight=3" --source "explain,part=$part" "${general[@]}" \
             --mix "rec=$rec" --steps "${STEPS:-120}" --batch "${BATCH:-16}" --lr "${LR:-0.0005}" --warmup 20 --loss "${LOSS:-answer}" \
-            --precision "${PRECISION:-bf16}" --eval-rows 1000 $choice --seed "$seed" --threads "$threads" --out "$out/run-$part-$rec" \
+            --precision "${PRECISION:-bf16}" --eval-rows 1000 "${choice[@]}" --seed "$seed" --threads "$threads" --out "$out/run-$part-$rec" \
             --quiet 2>>"$out/log"
         line "$name" "$rec" "$out/run-$part-$rec/report.json"
         [ "$part" != 1 ] || jq -r --arg run "rec=$rec" '.loss[] | [$run, .step, .loss] | @csv' "$out/run-$part-$rec/report.json" |
