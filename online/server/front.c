@@ -356,36 +356,24 @@ static void on_complete(struct evhttp_request *req, void *arg)
     c->deadline_s = evbuffer_get_length(bufferevent_get_input(c->bev)) ? deadline_from_now(f) : 0.0;
 }
 
-/* Whether evhttp reads a body after such a head; of others it takes one for the next request. */
-static bool may_have_body(enum evhttp_cmd_type command)
-{
-    return command == EVHTTP_REQ_POST || command == EVHTTP_REQ_PUT || command == EVHTTP_REQ_PATCH;
-}
-
 /* What a proxy may read otherwise than evhttp does, so that one of them takes the end of a request
- * for the next: a length said twice or not in digits, a coding other than chunked, both of them, a
- * body where evhttp expects none. */
-static bool has_bad_framing(struct evhttp_request *req)
+ * for the next: a length said twice or not in digits, a coding other than chunked. */
+static bool has_bad_framing(const struct evkeyvalq *headers)
 {
-    const struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
     size_t lengths_n = 0, codings_n = 0;
-    bool has_body = false;
 
     for (const struct evkeyval *h = headers->tqh_first; h; h = h->next.tqe_next) {
         if (!strcasecmp(h->key, "Content-Length")) {
             lengths_n++;
-            has_body |= h->value[strspn(h->value, "0")] != '\0';
             if (!*h->value || h->value[strspn(h->value, "0123456789")])
                 return true;
         } else if (!strcasecmp(h->key, "Transfer-Encoding")) {
             codings_n++;
-            has_body = true;
             if (strcasecmp(h->value, "chunked"))
                 return true;
         }
     }
-    return lengths_n + codings_n > 1 ||
-           (has_body && !may_have_body(evhttp_request_get_command(req)));
+    return lengths_n > 1 || codings_n > 1;
 }
 
 static lcf_method method_of(struct evhttp_request *req)
@@ -421,7 +409,7 @@ static lcf_request request_of(struct evhttp_request *req, const connection *c)
                          .path = uri ? evhttp_uri_get_path(uri) : NULL,
                          .body = body ? body : "",
                          .body_bytes = body ? bytes : 0,
-                         .bad_framing = has_bad_framing(req),
+                         .bad_framing = has_bad_framing(headers),
                          .binary = names_type(headers, "Content-Type", LCF_WIRE_BINARY_TYPE),
                          .wants_binary = names_type(headers, "Accept", LCF_WIRE_BINARY_TYPE),
                          .over_unix = c && c->is_unix,

@@ -171,10 +171,8 @@ const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q)
     q->v2 = q->path && !strncmp(q->path, "/v2", 3) && (!q->path[3] || q->path[3] == '/');
     h->v2 = q->v2;
     if (q->bad_framing) {
-        *answer =
-            lcf_answer_fail(h, 400, "bad_request",
-                            "one Content-Length in digits, or Transfer-Encoding: chunked, and "
-                            "of a POST alone");
+        *answer = lcf_answer_fail(h, 400, "bad_request",
+                                  "one Content-Length in digits, or Transfer-Encoding: chunked");
         answer->close = true;
         return NULL;
     }
