@@ -6,14 +6,17 @@
 # A killed run goes on where it was. The weights are no part of the repository; the data sets' licences hold for them.
 #   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 BATCH=16 LR=0.002 REC=0.35 PRECISION=bf16 THREADS=2
 #   STEPS=6000: at most
-set -eu
+set -eu -o pipefail
 llmcf=$1 data=$2 out=$3
 minutes=${MINUTES:-60} threads=${THREADS:-2}
 here=$(dirname "$0")
 mkdir -p "$out"
 log=$out/base.log
 
-[ -e "$out/text/done" ] || { python3 "$here/base_corpus.py" "$data" "$out/text" 2>>"$log" && touch "$out/text/done"; }
+if [ ! -e "$out/text/done" ]; then
+    python3 "$here/base_corpus.py" "$data" "$out/text" 2>>"$log"
+    touch "$out/text/done"
+fi
 "$llmcf" prepare --input "$data/ml-latest-small" --out "$out/dataset" --quiet 2>>"$log"
 # The second catalogue comes as instructions.
 "$llmcf" prepare --input "$data/amazon-beauty" --out "$out/beauty" --quiet 2>>"$log"
