@@ -356,24 +356,36 @@ static void on_complete(struct evhttp_request *req, void *arg)
     c->deadline_s = evbuffer_get_length(bufferevent_get_input(c->bev)) ? deadline_from_now(f) : 0.0;
 }
 
-/* What a proxy may read otherwise than evhttp does, so that one of them takes the end of a request
- * for the next: a length said twice or not in digits, a coding other than chunked. */
-static bool has_bad_framing(const struct evkeyvalq *headers)
+/* evhttp reads no body after such a head: it would take it for the next request. */
+static bool has_no_body(enum evhttp_cmd_type command)
 {
+    return command == EVHTTP_REQ_HEAD || command == EVHTTP_REQ_TRACE ||
+           command == EVHTTP_REQ_CONNECT;
+}
+
+/* What a proxy may read otherwise than evhttp does, so that one of them takes the end of a request
+ * for the next: a length said twice or not in digits, a coding other than chunked, both of them, a
+ * body where evhttp expects none. */
+static bool has_bad_framing(struct evhttp_request *req)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
     size_t lengths_n = 0, codings_n = 0;
+    bool has_body = false;
 
     for (const struct evkeyval *h = headers->tqh_first; h; h = h->next.tqe_next) {
         if (!strcasecmp(h->key, "Content-Length")) {
             lengths_n++;
+            has_body |= h->value[strspn(h->value, "0")] != '\0';
             if (!*h->value || h->value[strspn(h->value, "0123456789")])
                 return true;
         } else if (!strcasecmp(h->key, "Transfer-Encoding")) {
             codings_n++;
+            has_body = true;
             if (strcasecmp(h->value, "chunked"))
                 return true;
         }
     }
-    return lengths_n > 1 || codings_n > 1;
+    return lengths_n + codings_n > 1 || (has_body && has_no_body(evhttp_request_get_command(req)));
 }
 
 static lcf_method method_of(struct evhttp_request *req)
@@ -409,7 +421,7 @@ static lcf_request request_of(struct evhttp_request *req, const connection *c)
                          .path = uri ? evhttp_uri_get_path(uri) : NULL,
                          .body = body ? body : "",
                          .body_bytes = body ? bytes : 0,
-                         .bad_framing = has_bad_framing(headers),
+                         .bad_framing = has_bad_framing(req),
                          .binary = names_type(headers, "Content-Type", LCF_WIRE_BINARY_TYPE),
                          .wants_binary = names_type(headers, "Accept", LCF_WIRE_BINARY_TYPE),
                          .over_unix = c && c->is_unix,

@@ -172,7 +172,8 @@ const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q)
     h->v2 = q->v2;
     if (q->bad_framing) {
         *answer = lcf_answer_fail(h, 400, "bad_request",
-                                  "one Content-Length in digits, or Transfer-Encoding: chunked");
+                                  "one Content-Length in digits, or Transfer-Encoding: chunked, "
+                                  "and no body of a method that has none");
         answer->close = true;
         return NULL;
     }
