@@ -296,6 +296,7 @@ static lcf_status open_source(lcf_sources *all, const lcf_source_spec *spec, lcf
                         spec->kind == LCF_SOURCE_RATING ? ": the dataset has no ratings"
                         : spec->kind == LCF_SOURCE_COT
                             ? ": no accepted record of a training row of this dataset"
+                        : s->held_n            ? ": all are held out"
                         : s->dialogues.empty_n ? ": its rows have no answer"
                                                : "");
     return LCF_OK;

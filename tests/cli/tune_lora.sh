@@ -52,6 +52,8 @@ refused() { # TEXT COMMAND...
 }
 printf "{\"instruction\": \"a\", \"output\": \"\"}\n" >silent.jsonl
 refused "its rows have no answer" "$LLMCF" tune $TUNE --out x --source alpaca:silent.jsonl,hold=0
+printf "{\"instruction\": \"a\", \"output\": \"b\"}\n" >>silent.jsonl
+refused "all are held out" "$LLMCF" tune $TUNE --out x --source alpaca:silent.jsonl,hold=1
 refused "needs the --model" "$LLMCF" tune $TUNE --out x --lora-rank 4
 refused "no matrix matches" "$LLMCF" tune $TUNE --out x --model base/recgen.gguf --lora-rank 4 --lora-targets nothing
 refused "is an input" "$LLMCF" merge --force --model base/recgen.gguf --adapter tuned/adapter.gguf --out ./base/recgen.gguf
