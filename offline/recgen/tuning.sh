@@ -2,7 +2,7 @@
 # tuning.sh LLMCF BASE MIX TALLREC OUT [SPEED.csv...]: every figure of tuning in one file, from what base.sh, mix.sh and tallrec.sh left in
 # their folders and from the speed files of tests/bench/twin_llama.sh. Into OUT: results.csv (part, case, measure, value: each figure on a
 # line of its own), TUNING.md (the same as tables, with ten generations before and after), base-loss.svg, mix-loss.svg, tallrec-loss.svg,
-# mix.svg. Nothing is computed here but averages, so that it may run again at any time.
+# mix.svg. Nothing is computed here, so that it may run again at any time.
 set -eu -o pipefail
 llmcf=$1 base=$2 mix=$3 tallrec=$4 out=$5
 shift 5
