@@ -18,14 +18,15 @@ choice=(--choice "$data/mmlu" --choice-rows "${CHOICE_ROWS:-300}")
     exit 2
 }
 mkdir -p "$out"
-echo data,rec,auc,auc_rows,cot_perplexity,general_bits_per_byte,general_perplexity,choice,choice_rows,choice_low,choice_high >"$out/mix.csv"
-echo run,step,loss >"$out/loss.csv"
+csv=$out/mix.csv loss=$out/loss.csv
+echo data,rec,auc,auc_rows,cot_perplexity,general_bits_per_byte,general_perplexity,choice,choice_rows,choice_low,choice_high >"$csv.new"
+echo run,step,loss >"$loss.new"
 
 # line DATA REC MEASURES
 line() {
     jq -r --arg data "$1" --arg rec "$2" '(.measures // .after) | [$data, $rec, .auc, .auc_rows, .cot_perplexity,
         .general_bits_per_byte, .general_perplexity, .choice.accuracy, .choice.rows, .choice.chance_low, .choice.chance_high] | @csv' \
-        "$3" | tr -d '"' >>"$out/mix.csv"
+        "$3" | tr -d '"' >>"$csv.new"
 }
 "$llmcf" measure --model "$base" --dataset "$dataset" --source decide "${general[@]}" "${choice[@]}" --auc-rows 1000 --seed "$seed" \
     --out "$out/before" --threads "$threads" --quiet 2>>"$out/log"
@@ -41,11 +42,13 @@ for part in $parts; do
             --quiet 2>>"$out/log"
         line "$name" "$rec" "$out/run-$part-$rec/report.json"
         [ "$part" != 1 ] || jq -r --arg run "rec=$rec" '.loss[] | [$run, .step, .loss] | @csv' "$out/run-$part-$rec/report.json" |
-            tr -d '"' >>"$out/loss.csv"
+            tr -d '"' >>"$loss.new"
     done
 done
-"$llmcf" chart "$out/mix.csv" --x general_bits_per_byte --y auc --by data --title "Recommendation AUC against general ability" \
+mv "$csv.new" "$csv"
+mv "$loss.new" "$loss"
+"$llmcf" chart "$csv" --x general_bits_per_byte --y auc --by data --title "Recommendation AUC against general ability" \
     --out "$out/mix.svg"
-"$llmcf" chart "$out/loss.csv" --x step --y loss --by run --title "Training loss by mixing ratio, nats per token" --out "$out/loss.svg"
+"$llmcf" chart "$loss" --x step --y loss --by run --title "Training loss by mixing ratio, nats per token" --out "$out/loss.svg"
 bash "$here/generations.sh" "$llmcf" before="$base" after="$out/run-1-$shown/recgen.gguf" >"$out/generations.md" 2>>"$out/log"
-column -s, -t "$out/mix.csv" 2>/dev/null || cat "$out/mix.csv"
+column -s, -t "$csv" 2>/dev/null || cat "$csv"

@@ -15,6 +15,9 @@ mix >table 2>>log || fail "mix: $(tail -3 log mix/log)"
 awk -F, 'NF != 11 || NR > 1 && !($3 > 0 && $6 > 0 && $8 != "" && $9 == 1) { exit 1 }' mix/mix.csv || fail "figures: $(cat mix/mix.csv)"
 [ "$(grep -c '^before:$' mix/generations.md)" = 10 ] && [ "$(grep -c '^after:$' mix/generations.md)" = 10 ] || fail "ten generations"
 [ "$(exit_code mix 0.5)" = 2 ] && tail -1 log | grep -q 'SHOWN=0.5 must be one of RATIOS (0 1)' || fail "generations of no run: $(tail -1 log)"
+cp mix/mix.csv whole.csv
+RATIOS="0 none" SHOWN=0 THREADS=1 STEPS=2 BATCH=2 bash "$scripts/mix.sh" "$LLMCF" base/base/recgen.gguf dataset "$data" mix >>log 2>&1 && fail "rec=none"
+cmp whole.csv mix/mix.csv || fail "a failed run left half of a table"
 touch stamp
 mix >again 2>>log
 cmp table again || fail "a second run differs"
