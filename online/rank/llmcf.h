@@ -147,11 +147,12 @@ typedef struct lcf_rank_response {
 /*
  * Scores and orders the candidates.
  *
- * errors   EINVAL candidates_n, items_n, k or time out of range, unknown arm, a field of the
- *          context or of users that the snapshot does not have or a value that is no number
- * (named); ENOMEM. A well-formed request is always answered. memory   allocates nothing after
- * warm-up, but for the texts of explain and for candidates whose examples the snapshot's lists do
- * not settle: a few, and those that are described source   llm-cf.md sections 4 to 6
+ * errors   EINVAL candidates_n, items_n, k or time out of range, unknown arm, a field (named) of
+ *          the context or of users that the snapshot lacks, that takes a number and was told none,
+ *          or that holds vectors; ENOMEM. A well-formed request is always answered.
+ * memory   allocates nothing after warm-up, but for the texts of explain and for candidates whose
+ *          examples the snapshot's lists do not settle: a few, and those that are described
+ * source   llm-cf.md sections 4 to 6
  */
 lcf_status lcf_rank(lcf_rank_response *out, lcf_rank_context *c, const lcf_rank_request *request,
                     lcf_err *err);

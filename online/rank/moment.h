@@ -24,8 +24,8 @@ void lcf_moment_dispose(lcf_moment *m);
 /*
  * All that a request says. An empty text says that there is no value.
  *
- * errors   EINVAL the snapshot has no such field, the field holds vectors, or the value is no
- * number (named)
+ * errors   EINVAL the snapshot has no such field (named), it holds vectors, or it takes a number
+ *          and was told none
  */
 lcf_status lcf_moment_take(lcf_moment *m, const lcf_rank_request *request, lcf_err *err);
 
