@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#define SEARCH_RATE_MIN 0.1 /* a search goes no lower */
 #define TOKEN_BYTES_MAX 4096
 
 typedef struct arguments {
@@ -84,6 +85,8 @@ static void check(void *input, struct argp_state *state)
         argp_error(state, "--binary is for drawn requests; those of --requests are JSON");
     if (a->plan.warm_up_s >= a->plan.duration_s)
         argp_error(state, "--warm-up must be shorter than --duration");
+    if (a->search && a->plan.rate < SEARCH_RATE_MIN)
+        argp_error(state, "--search begins with a --rate of %g or more", SEARCH_RATE_MIN);
 }
 
 static lcf_status read_token(char **out, const char *path, lcf_err *err)
@@ -138,7 +141,7 @@ static lcf_status search(lcf_load_result *best, lcf_load_client *c, arguments *a
     double low = 0, high = INFINITY, rate = a->plan.rate;
     lcf_status status = LCF_OK;
 
-    while (!status && rate >= 0.1 && (low == 0 || high > 1.03 * low)) {
+    while (!status && rate >= SEARCH_RATE_MIN && (low == 0 || high > 1.03 * low)) {
         set_rate(a, duration_s, rate);
         status = run(&tried, c, a, err);
         if (!status && lcf_load_is_valid(&tried, &a->terms)) {

@@ -31,6 +31,8 @@ load --target "$url" --rate 100 --requests requests --json >report
 jq -e '.valid == false and .codes["400"] > 10 and .codes["200"] > 10' report >/dev/null || fail "$(cat report)"
 load --target "$url" --search --samples 1 --rate 1 --limit 0.001 --duration 0.3 --warm-up 0 >report # nothing is slow enough: it halves, and ends
 [ $? = 3 ] && grep -q INVALID report && [ "$(grep -c 'not valid$' err)" -ge 3 ] || fail "search: $(cat err report)"
+load --target "$url" --search --rate 0.05 --json >report && fail "a search that tries nothing"
+grep -q 'a --rate of 0.1' err || fail "$(cat err report)"
 echo '{"candidates": [' >requests
 load --target "$url" --requests requests && fail "it sends what is no JSON"
 grep -q 'requests:1' err || fail "$(cat err)"
