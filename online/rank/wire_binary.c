@@ -134,7 +134,15 @@ static lcf_status read_ids(const char **ids, size_t n, reader *r, const char *na
     return status;
 }
 
-/* Names and values; `what` says of what in messages. */
+static bool is_among(const char *name, const lcf_rank_value *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(values[i].name, name))
+            return true;
+    return false;
+}
+
+/* Names, each once, and values; `what` says of what in messages. */
 static lcf_status read_values(lcf_rank_value *values, size_t n, reader *r, const char *what,
                               lcf_err *err)
 {
@@ -142,6 +150,9 @@ static lcf_status read_values(lcf_rank_value *values, size_t n, reader *r, const
 
     for (size_t i = 0; i < n && !status; i++) {
         status = read_string(&values[i].name, r, what, LCF_WIRE_ID_BYTES_MAX, err);
+        if (!status && is_among(values[i].name, values, i))
+            status =
+                LCF_FAIL(err, LCF_EFORMAT, "body: \"%s\" stands twice in %s", values[i].name, what);
         if (!status)
             status = read_string(&values[i].value, r, what, LCF_WIRE_VALUE_BYTES_MAX, err);
     }
@@ -238,7 +249,7 @@ static lcf_status read_features(lcf_wire_request *w, const request_header *h, re
         return status;
     w->request.user_features = w->values + h->context_n;
     w->request.user_features_n = n;
-    return read_values(w->values + h->context_n, n, r, "a feature of the user", err);
+    return read_values(w->values + h->context_n, n, r, "the user's features", err);
 }
 
 static lcf_status read_body(lcf_wire_request *w, const request_header *h, size_t items_max,

@@ -164,7 +164,7 @@ static void what_is_wrong_is_refused(void **state)
     expect_refusal(31, 0x80, LCF_ELIMIT, "the time");
     expect_refusal(32, 0xff, LCF_EFORMAT, "user_id is not UTF-8");
     expect_refusal(features, 65, LCF_ELIMIT, "the number of the user's features is 65");
-    expect_refusal(features, 2, LCF_EFORMAT, "the bytes end within a feature of the user");
+    expect_refusal(features, 2, LCF_EFORMAT, "the bytes end within the user's features");
     lcf_buf_dispose(&bytes);
 }
 
@@ -206,6 +206,37 @@ static void long_ids_are_refused(void **state)
     bytes = bytes_of(&sent);
     assert_int_equal(lcf_wire_parse_binary(&w, bytes.data, bytes.len, 1, NULL), LCF_OK);
     lcf_buf_dispose(&bytes);
+    lcf_wire_dispose(&w);
+}
+
+/* As in JSON: the request log writes them as members of an object. */
+static void names_that_stand_twice_are_refused(void **state)
+{
+    static const lcf_rank_value twice[] = {{"city", "Oslo"}, {"age", "7"}, {"city", "Rome"}};
+    const lcf_rank_request sent[] = {
+        {.candidates = CANDIDATES, .candidates_n = 1, .context = twice, .context_n = 3},
+        {.candidates = CANDIDATES, .candidates_n = 1, .user_features = twice, .user_features_n = 3},
+        /* a field of the context and one of the user may have the same name */
+        {.candidates = CANDIDATES,
+         .candidates_n = 1,
+         .context = twice,
+         .context_n = 2,
+         .user_features = twice,
+         .user_features_n = 2},
+    };
+    lcf_wire_request w;
+
+    (void)state;
+    lcf_wire_init(&w);
+    for (size_t i = 0; i < 3; i++) {
+        lcf_err err = LCF_ERR_INIT;
+        lcf_buf bytes = bytes_of(&sent[i]);
+
+        assert_int_equal(lcf_wire_parse_binary(&w, bytes.data, bytes.len, 1, &err),
+                         i < 2 ? LCF_EFORMAT : LCF_OK);
+        assert_true(i == 2 || strstr(err.text, "\"city\" stands twice"));
+        lcf_buf_dispose(&bytes);
+    }
     lcf_wire_dispose(&w);
 }
 
@@ -274,9 +305,13 @@ static void golden_response(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_come_back),         cmocka_unit_test(the_least_request),
-        cmocka_unit_test(what_is_wrong_is_refused),   cmocka_unit_test(every_cut_is_refused),
-        cmocka_unit_test(long_ids_are_refused),       cmocka_unit_test(golden_response),
+        cmocka_unit_test(requests_come_back),
+        cmocka_unit_test(the_least_request),
+        cmocka_unit_test(what_is_wrong_is_refused),
+        cmocka_unit_test(every_cut_is_refused),
+        cmocka_unit_test(long_ids_are_refused),
+        cmocka_unit_test(golden_response),
+        cmocka_unit_test(names_that_stand_twice_are_refused),
         cmocka_unit_test(too_many_items_are_refused),
     };
 
