@@ -5,7 +5,6 @@
 #include "common/store/cot_json.h"
 
 #include "common/base/file.h"
-#include "common/base/mem.h"
 #include "common/base/options.h"
 #include "offline/cmd/rows.h"
 #include "offline/cmd/verbs.h"
@@ -364,23 +363,37 @@ static lcf_status run_import(const arguments *a, lcf_err *err)
     return status ? status : summarise(&counts, err);
 }
 
+/* The stores are there, which is to be known before the target is created. */
+static lcf_status check_stores(const lcf_cli_texts *dirs, const lcf_cot_store_options *reading,
+                               lcf_err *err)
+{
+    lcf_status status = LCF_OK;
+
+    for (size_t i = 0; i < dirs->n && !status; i++) {
+        lcf_cot_store *store = NULL;
+        status = lcf_cot_store_open(&store, dirs->list[i], reading, err);
+        lcf_cot_store_close(store);
+    }
+    return status;
+}
+
 lcf_status lcf_cmd_merge_stores(const char *cot, const lcf_cli_texts *from_dirs, lcf_err *err)
 {
     lcf_cot_store_options reading = LCF_COT_STORE_OPTIONS_INIT, writing = reading;
     lcf_cot_merge_counts counts = {0, 0, 0};
-    lcf_cot_store **from = lcf_alloc_zero(from_dirs->n, sizeof(*from)), *to = NULL;
-    lcf_status status = from ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "%zu stores", from_dirs->n);
+    lcf_cot_store *to = NULL;
+    lcf_status status = check_stores(from_dirs, &reading, err);
 
     writing.write = true;
-    for (size_t i = 0; i < from_dirs->n && !status; i++) /* before the target is created */
-        status = lcf_cot_store_open(&from[i], from_dirs->list[i], &reading, err);
     if (!status)
         status = lcf_cot_store_open(&to, cot, &writing, err);
-    for (size_t i = 0; i < from_dirs->n && !status; i++)
-        status = lcf_cot_store_merge(&counts, to, from[i], name_conflict, NULL, err);
-    for (size_t i = 0; from && i < from_dirs->n; i++)
-        lcf_cot_store_close(from[i]);
-    free(from);
+    for (size_t i = 0; i < from_dirs->n && !status; i++) {
+        lcf_cot_store *from = NULL;
+        status = lcf_cot_store_open(&from, from_dirs->list[i], &reading, err);
+        if (!status)
+            status = lcf_cot_store_merge(&counts, to, from, name_conflict, NULL, err);
+        lcf_cot_store_close(from);
+    }
     lcf_cot_store_close(to);
     return status ? status : summarise(&counts, err);
 }

@@ -71,6 +71,7 @@ expect 1 "a.jsonl.zst: damaged" "$LLMCF" store import a.jsonl.zst --cot copy
 expect 0 "records added" "$LLMCF" store merge cot --cot torn
 expect 1 "no-store" "$LLMCF" merge cot no-store --cot joined
 [ -e joined ] && fail "a merge of stores that are not there left a store"
+expect 0 "$records records added, $records were there" "$LLMCF" merge cot cot --cot twice
 expect 2 "either a model and its adapter, or stores" "$LLMCF" merge cot --cot torn --force
 [ "$("$LLMCF" store stats --cot torn | jq -r .digest)" = "$(jq -r .digest stats.json)" ] || fail "the mended store differs"
 expect 0 "bytes, before" "$LLMCF" store compact --cot copy
