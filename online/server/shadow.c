@@ -3,8 +3,8 @@
  *
  * Invariant: slots [taken, filled) of the ring, modulo its size, are filled. Those who fill wait
  * for each other at most; the thread alone takes, exchanges the buffer of the first against its own
- * before it works, and holds no lock that anybody who fills might need: it may be stopped anywhere
- * for as long as others want the processor.
+ * before it works, and holds no lock that anybody who answers might need, but once for each new
+ * snapshot: it may be stopped anywhere for as long as others want the processor.
  */
 #include "online/server/shadow.h"
 
@@ -21,6 +21,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define LOOK_S 1 /* between looks for a new snapshot while nothing is offered */
 
 typedef struct shadow_request {
     char id[LCF_REQUEST_ID_BYTES];
@@ -44,10 +47,9 @@ struct lcf_shadow {
 
 /* ---- the thread ---- */
 
-static lcf_status rank_and_log(lcf_shadow *s, const shadow_request *q, lcf_wire_request *wire,
-                               lcf_buf *line)
+static lcf_status rank_and_log(lcf_shadow *s, const lcf_generation *g, const shadow_request *q,
+                               lcf_wire_request *wire, lcf_buf *line)
 {
-    lcf_generation *g = lcf_reloader_acquire(s->options.reloader);
     lcf_rank_response response;
     lcf_status status = q->binary ? lcf_wire_parse_binary(wire, q->body.data, q->body.len,
                                                           LCF_RANK_CANDIDATES_MAX, NULL)
@@ -62,19 +64,30 @@ static lcf_status rank_and_log(lcf_shadow *s, const shadow_request *q, lcf_wire_
         status = lcf_rank(&response, g->contexts[s->options.context_idx], &wire->request, NULL);
     if (!status)
         lcf_request_log_write(s->log, line, q->id, &wire->request, &response, 1.0);
-    lcf_generation_release(g);
     return status;
 }
 
-/* The next request into *q; false at the end. */
-static bool take(lcf_shadow *s, shadow_request *q)
+static bool wait_for_offer(lcf_shadow *s)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LOOK_S;
+    return !sem_clockwait(&s->offers, CLOCK_MONOTONIC, &until);
+}
+
+/* The next request into *q, and into *g the generation in place; false at the end. An old one is
+ * let go of soon, however long nothing comes. */
+static bool take(lcf_shadow *s, shadow_request *q, lcf_generation **g)
 {
     const uint64_t taken = atomic_load_explicit(&s->taken, memory_order_relaxed);
     const shadow_request spare = *q;
     shadow_request *first = &s->ring[taken % LCF_SHADOW_QUEUE];
 
-    while (sem_wait(&s->offers)) /* a signal */
-        ;
+    for (bool offered = false; !offered;) {
+        offered = wait_for_offer(s);
+        *g = lcf_reloader_renew(s->options.reloader, *g);
+    }
     if (atomic_load(&s->stop))
         return false;
     LCF_ASSERT(taken < atomic_load_explicit(&s->filled, memory_order_acquire));
@@ -90,16 +103,18 @@ static void *run(void *arg)
     lcf_shadow *s = arg;
     shadow_request q = {.body = LCF_BUF_INIT};
     lcf_buf line = LCF_BUF_INIT;
+    lcf_generation *g = NULL;
     lcf_wire_request wire;
 
     lcf_flush_denormals();
     (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &idle); /* runs when nobody else does */
     lcf_wire_init(&wire);
-    while (take(s, &q)) {
-        const lcf_status status = rank_and_log(s, &q, &wire, &line);
+    while (take(s, &q, &g)) {
+        const lcf_status status = rank_and_log(s, g, &q, &wire, &line);
 
         atomic_fetch_add_explicit(status ? &s->failed : &s->done, 1, memory_order_relaxed);
     }
+    lcf_generation_release(g);
     lcf_wire_dispose(&wire);
     lcf_buf_dispose(&line);
     lcf_buf_dispose(&q.body);

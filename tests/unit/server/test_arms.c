@@ -267,6 +267,50 @@ static void a_shadow_scores_what_is_logged(void **state)
     free(shadow);
 }
 
+/* Mappings of files of snapshots. */
+static size_t mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[1024];
+    size_t n = 0;
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        n += strstr(line, g_root) != NULL;
+    fclose(maps);
+    return n;
+}
+
+/* It keeps its snapshot from one request to the next, and a replaced one no longer than that. */
+static void a_shadow_lets_go(void **state)
+{
+    const struct timespec moment = {0, 50000000};
+    lcf_server_options o = options_of_test();
+    char *path = log_path("kept.jsonl"), *shadow = log_path("kept-shadow.jsonl"), arm[300];
+    lcf_server *s;
+    size_t before;
+
+    (void)state;
+    snprintf(arm, sizeof(arm), "din=%s", shadow);
+    o.request_log = path;
+    o.shadow = arm;
+    s = start(&o);
+    ask_many(s, 5);
+    json_decref(lines_of(shadow, 5));
+    before = mappings();
+    assert_true(before > 0);
+    assert_true(lcf_server_poll(s, true));
+    for (int i = 0; i < 200 && mappings() != before; i++)
+        (void)nanosleep(&moment, NULL);
+    assert_int_equal(mappings(), before);
+    ask_many(s, 5);
+    json_decref(lines_of(shadow, 10));
+    assert_true(counted(s, "failed") == 0);
+    lcf_server_stop(s);
+    free(path);
+    free(shadow);
+}
+
 static void shadows_that_cannot_be(void **state)
 {
     static const char *const texts[] = {"din", "=x", "din=", "canary=x"};
@@ -298,6 +342,7 @@ int main(void)
         cmocka_unit_test(requests_are_split),
         cmocka_unit_test(an_arm_that_is_missing),
         cmocka_unit_test(a_shadow_scores_what_is_logged),
+        cmocka_unit_test(a_shadow_lets_go),
         cmocka_unit_test(shadows_that_cannot_be),
     };
 
