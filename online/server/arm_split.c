@@ -49,15 +49,18 @@ lcf_status lcf_arm_split_parse(lcf_arm_split *out, const char *text, lcf_err *er
     return status;
 }
 
-static bool has_arm(const lcf_ranker_snapshot *snapshot, const char *name)
+static bool has_arm(const lcf_rank_info *info, const char *name)
 {
-    lcf_rank_info info;
-
-    lcf_rank_info_of(&info, snapshot);
-    for (size_t i = 0; i < info.arms_n; i++)
-        if (!strcmp(info.arms[i], name))
+    for (size_t i = 0; i < info->arms_n; i++)
+        if (!strcmp(info->arms[i], name))
             return true;
     return false;
+}
+
+/* Who answers the users of an arm. */
+static const char *answering(const lcf_rank_info *info, const char *name)
+{
+    return has_arm(info, name) ? name : info->default_arm;
 }
 
 bool lcf_arm_split_of(const char **arm, double *propensity, const lcf_arm_split *s,
@@ -65,18 +68,25 @@ bool lcf_arm_split_of(const char **arm, double *propensity, const lcf_arm_split 
 {
     const char *id = user_id ? user_id : "";
     const double at = (double)(lcf_hash64(id, strlen(id), SEED) >> 11) * 0x1p-53;
-    size_t i = 0;
+    const char *answers;
+    lcf_rank_info info;
+    size_t own = 0;
 
     *arm = NULL;
     *propensity = 1.0;
     if (!s->n)
         return true;
-    while (i + 1 < s->n && at >= s->until[i])
-        i++;
-    if (!has_arm(snapshot, s->names[i]))
+    lcf_rank_info_of(&info, snapshot);
+    while (own + 1 < s->n && at >= s->until[own])
+        own++;
+    answers = answering(&info, s->names[own]);
+    *propensity = 0.0;
+    for (size_t i = 0; i < s->n; i++)
+        if (!strcmp(answering(&info, s->names[i]), answers))
+            *propensity += s->until[i] - (i ? s->until[i - 1] : 0.0);
+    if (!has_arm(&info, s->names[own]))
         return false;
-    *arm = s->names[i];
-    *propensity = s->until[i] - (i ? s->until[i - 1] : 0);
+    *arm = s->names[own];
     return true;
 }
 
@@ -86,7 +96,7 @@ void lcf_arm_split_check(const lcf_arm_split *s, const lcf_ranker_snapshot *snap
 
     lcf_rank_info_of(&info, snapshot);
     for (size_t i = 0; i < s->n; i++)
-        if (!has_arm(snapshot, s->names[i]))
+        if (!has_arm(&info, s->names[i]))
             lcf_log(LCF_LOG_WARN,
                     "snapshot %s has no arm %s: its users get %s, and are told 'unknown_arm'",
                     info.generation, s->names[i], info.default_arm);

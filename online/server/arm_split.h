@@ -27,8 +27,9 @@ typedef struct lcf_arm_split {
 lcf_status lcf_arm_split_parse(lcf_arm_split *out, const char *text, lcf_err *err);
 /*
  * The arm of a user (NULL or "": somebody unknown, always the same one) and with which probability
- * a user gets it. *arm is NULL, and the probability 1, where there is no split, and where the
- * snapshot lacks that arm: its default answers then.
+ * a user is answered by it. *arm is NULL where there is no split (the probability is 1 then), and
+ * where the snapshot lacks that arm: its default answers, whose probability is that of its own
+ * users and of those of all arms that are lacking.
  *
  * returns  false where the snapshot lacks it
  */

@@ -60,6 +60,16 @@ static void users_are_split(void **state)
     assert_ok(lcf_arm_split_parse(&s, "canary=1", &err), &err);
     assert_false(lcf_arm_split_of(&arm, &p, &s, "u1", snapshot));
     assert_true(!arm && p == 1.0);
+    /* Its users come to the default, and count for that one's probability. */
+    assert_ok(lcf_arm_split_parse(&s, "din=10,din-ict=60,canary=30", &err), &err);
+    for (int i = 0, lacking = 0; i < 100; i++) {
+        char user[16];
+
+        snprintf(user, sizeof(user), "u%d", i);
+        lacking += !lcf_arm_split_of(&arm, &p, &s, user, snapshot);
+        assert_true(fabs(p - (arm && !strcmp(arm, "din") ? 0.1 : 0.9)) < 1e-12);
+        assert_true(i < 99 || (lacking > 10 && lacking < 60));
+    }
     lcf_rank_close(snapshot);
 }
 
