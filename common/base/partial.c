@@ -61,7 +61,7 @@ static lcf_status hold(lcf_partial *p, lcf_err *err)
     p->fd = lock_folder(p->path);
     if (p->fd >= 0)
         return LCF_OK;
-    return errno == EWOULDBLOCK
+    return errno == EWOULDBLOCK || errno == ENOENT /* it was there a moment ago */
                ? LCF_FAIL(err, LCF_EBUSY,
                           "another process works on %s; try again when it has ended", p->path)
                : LCF_FAIL_ERRNO(err, "cannot lock folder %s", p->path);
