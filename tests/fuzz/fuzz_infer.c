@@ -4,6 +4,7 @@
  */
 #include "common/base/json.h"
 #include "online/rank/wire_infer.h"
+#include "tests/fuzz/wire_limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,8 @@ static void check_limits(const lcf_rank_request *r)
     if (r->candidates_n < 1 || r->candidates_n > CANDIDATES_MAX ||
         r->history_n > LCF_WIRE_HISTORY_MAX || strlen(r->user_id) > LCF_WIRE_ID_BYTES_MAX)
         abort();
-    for (size_t i = 0; i < r->candidates_n; i++)
-        if (strlen(r->candidates[i]) > LCF_WIRE_ID_BYTES_MAX)
-            abort();
-    for (size_t i = 0; i < r->history_n; i++)
-        if (strlen(r->history[i]) > LCF_WIRE_ID_BYTES_MAX)
-            abort();
+    check_ids(r->candidates, r->candidates_n);
+    check_ids(r->history, r->history_n);
 }
 
 /* As if the last candidate were the best. */

@@ -4,7 +4,7 @@
  * the writer, whose output must parse.
  */
 #include "common/base/json.h"
-#include "online/rank/wire.h"
+#include "tests/fuzz/wire_limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +24,8 @@ static void check_limits(const lcf_rank_request *r)
         if (strlen(r->items[i].item_id) > LCF_WIRE_ID_BYTES_MAX ||
             r->items[i].categories_n > LCF_WIRE_CATEGORIES_MAX)
             abort();
-    for (size_t i = 0; i < r->candidates_n; i++)
-        if (strlen(r->candidates[i]) > LCF_WIRE_ID_BYTES_MAX)
-            abort();
-    for (size_t i = 0; i < r->history_n; i++)
-        if (strlen(r->history[i]) > LCF_WIRE_ID_BYTES_MAX)
-            abort();
+    check_ids(r->candidates, r->candidates_n);
+    check_ids(r->history, r->history_n);
 }
 
 static void check_writer(const char *text)

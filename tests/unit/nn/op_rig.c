@@ -150,3 +150,14 @@ void check(const op_case *c)
     check_adds(&r);
     rig_close(&r);
 }
+
+void gradients_of(float *out, const op_case *c)
+{
+    rig r;
+
+    rig_open(&r, c);
+    check_value(&r);
+    backward(&r);
+    memcpy(out, r.grads.values, r.grads.values_n * sizeof(*out));
+    rig_close(&r);
+}

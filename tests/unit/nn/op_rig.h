@@ -54,5 +54,7 @@ void check_value(rig *r);
 void backward(rig *r);
 /* Value, gradients, and that gradients are added. */
 void check(const op_case *c);
+/* The gradients of all parameters, one behind the other. */
+void gradients_of(float *out, const op_case *c);
 
 #endif

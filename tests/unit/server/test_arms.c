@@ -241,20 +241,28 @@ static double counted(const lcf_server *s, const char *result)
     return value;
 }
 
+/* A server that logs to `path`, and the scores of din to `shadow`. */
+static lcf_server *start_shadowed(const char *path, const char *shadow)
+{
+    lcf_server_options o = options_of_test();
+    char arm[300];
+
+    snprintf(arm, sizeof(arm), "din=%s", shadow);
+    o.request_log = path;
+    o.shadow = arm;
+    return start(&o);
+}
+
 /* The shadow's log has the same requests under the other arm, with all candidates. */
 static void a_shadow_scores_what_is_logged(void **state)
 {
-    lcf_server_options o = options_of_test();
-    char *path = log_path("asked.jsonl"), *shadow = log_path("shadow.jsonl"), arm[300];
+    char *path = log_path("asked.jsonl"), *shadow = log_path("shadow.jsonl");
     json_t *asked, *shadowed, *line;
     lcf_server *s;
     size_t i;
 
     (void)state;
-    snprintf(arm, sizeof(arm), "din=%s", shadow);
-    o.request_log = path;
-    o.shadow = arm;
-    s = start(&o);
+    s = start_shadowed(path, shadow);
     ask_many(s, 30);
     asked = lines_of(path, 30);
     shadowed = lines_of(shadow, 30);
@@ -295,16 +303,12 @@ static size_t mappings(void)
 static void a_shadow_lets_go(void **state)
 {
     const struct timespec moment = {0, 50000000};
-    lcf_server_options o = options_of_test();
-    char *path = log_path("kept.jsonl"), *shadow = log_path("kept-shadow.jsonl"), arm[300];
+    char *path = log_path("kept.jsonl"), *shadow = log_path("kept-shadow.jsonl");
     lcf_server *s;
     size_t before;
 
     (void)state;
-    snprintf(arm, sizeof(arm), "din=%s", shadow);
-    o.request_log = path;
-    o.shadow = arm;
-    s = start(&o);
+    s = start_shadowed(path, shadow);
     ask_many(s, 5);
     json_decref(lines_of(shadow, 5));
     before = mappings();
