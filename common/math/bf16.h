@@ -1,11 +1,9 @@
-/* The bf16 kernels behind product.h, as a table: portable ones, and AVX512-BF16. Private to
- * common/math. */
+/* The bf16 kernels behind product.h and bf16_layer.h, as a table: portable ones, and AVX512-BF16.
+ * Private to common/math. */
 #ifndef LCF_COMMON_MATH_BF16_H
 #define LCF_COMMON_MATH_BF16_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/math/bf16_layer.h"
 
 typedef struct lcf_bf16 {
     /* y = x rounded to nearest even; NaN stays NaN. */
@@ -14,9 +12,20 @@ typedef struct lcf_bf16 {
     void (*pair)(uint16_t *y, const float *a, const float *b, size_t n);
     /* A panel of B [k, LCF_PANEL], row-major: pairs of rows. */
     void (*panel)(uint16_t *panel, const float *b, size_t ldb, size_t k);
-    /* As lcf_product; m rows of a against one panel, of which n columns are C's. */
-    void (*product)(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
-                    size_t m, size_t n, size_t k, bool add);
+    /* A panel of n columns of a left operand's k rows. */
+    void (*panel_of_left)(uint16_t *panel, const uint16_t *left, size_t ld, size_t k, size_t n);
+    /* m rows of a against one panel, of which n columns are C's, from `column` on; k is even. */
+    void (*product)(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
+                    const uint16_t *panel, size_t m, size_t n, size_t k);
+    /* C [m, n] = A^T B, or that is added, of one panel each; k is even. */
+    void (*across)(float *c, size_t ldc, const uint16_t *a, const uint16_t *b, size_t m, size_t n,
+                   size_t k, bool add);
+    /* sums [n] += those of the columns of a panel; k is even. */
+    void (*column_sums)(float *sums, const uint16_t *panel, size_t n, size_t k);
+    /* What becomes of sums [rows, LCF_PANEL], those of C's rows from `row` and columns from
+     * `column` on, n of these. */
+    void (*end)(const lcf_bf16_end *end, size_t row, size_t column, const float *sums, size_t rows,
+                size_t n);
     /* Saturating at +-65504; NaN stays NaN. */
     void (*to_half)(uint16_t *y, const float *x, size_t n);
     void (*from_half)(float *y, const uint16_t *x, size_t n);
@@ -26,5 +35,8 @@ extern const lcf_bf16 lcf_bf16_portable;
 #if defined(__x86_64__)
 extern const lcf_bf16 lcf_bf16_avx512;
 #endif
+
+/* The table in use. */
+const lcf_bf16 *lcf_bf16_get(void);
 
 #endif

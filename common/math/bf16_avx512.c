@@ -65,6 +65,25 @@ static void bf16_pair(uint16_t *y, const float *a, const float *b, size_t n)
     }
 }
 
+static void bf16_panel_of_left(uint16_t *panel, const uint16_t *left, size_t ld, size_t k, size_t n)
+{
+    const __mmask32 columns = n < LCF_PANEL ? (1u << n) - 1u : 0xffffffffu;
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+
+    for (size_t i = 0; i < k; i += 2, left += 2 * ld, panel += 2 * LCF_PANEL) {
+        const __m512i a = _mm512_maskz_loadu_epi16(columns, left);
+        const __m512i b =
+            i + 1 < k ? _mm512_maskz_loadu_epi16(columns, left + ld) : _mm512_setzero_si512();
+
+        _mm512_storeu_si512(panel, _mm512_permutex2var_epi16(a, low, b));
+        _mm512_storeu_si512(panel + LCF_PANEL, _mm512_permutex2var_epi16(a, high, b));
+    }
+}
+
+/* ---- products ---- */
+
 /* C will be written when the sums are complete: its lines are on their way meanwhile. */
 ALWAYS_INLINE void ask_for_c(const float *c, size_t ldc, const size_t rows)
 {
@@ -84,19 +103,87 @@ ALWAYS_INLINE void ask_for_a(const uint16_t *a, size_t lda, size_t i, const size
     __builtin_prefetch(a + (rows + (r < rows ? r : rows - 1)) * lda + i / 32 * 32, 0, 3);
 }
 
-/* rows is a constant where this is inlined. n: columns of C in the panel. */
-ALWAYS_INLINE void tile(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
-                        size_t n, size_t k, bool add, const size_t rows)
+/* Which of a panel's columns are C's. */
+typedef struct panel_columns {
+    __mmask16 low, high;
+    __mmask32 left; /* with one more where their number is odd */
+} panel_columns;
+
+ALWAYS_INLINE panel_columns columns_of(size_t n)
 {
-    const __mmask16 low = n < 16 ? tail_mask(n) : (__mmask16)0xffff;
-    const __mmask16 high = n < 32 ? (n < 16 ? 0 : tail_mask(n - 16)) : (__mmask16)0xffff;
+    const uint32_t all = n < LCF_PANEL ? (1u << n) - 1u : 0xffffffffu;
+
+    return (panel_columns){(__mmask16)all, (__mmask16)(all >> 16), all | (all << 1 & 0xaaaaaaaau)};
+}
+
+/* The end of `rows` rows of sums, a constant where this is inlined, at C's `row` and `column`. */
+ALWAYS_INLINE void end_rows(const lcf_bf16_end *end, size_t row, size_t column,
+                            __m512 sum[TILE_M][2], const panel_columns of, const size_t rows)
+{
+    size_t r;
+
+    if (end->bias) {
+        const __m512 b0 = _mm512_maskz_loadu_ps(of.low, end->bias + column);
+        const __m512 b1 = _mm512_maskz_loadu_ps(of.high, end->bias + column + 16);
+
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++) {
+            sum[r][0] = _mm512_add_ps(sum[r][0], b0);
+            sum[r][1] = _mm512_add_ps(sum[r][1], b1);
+        }
+    }
+    if (end->onto)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++) {
+            const float *from = end->onto + (row + r) * end->onto_ld + column;
+
+            sum[r][0] = _mm512_add_ps(_mm512_maskz_loadu_ps(of.low, from), sum[r][0]);
+            sum[r][1] = _mm512_add_ps(_mm512_maskz_loadu_ps(of.high, from + 16), sum[r][1]);
+        }
+    if (end->relu)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++) {
+            sum[r][0] = _mm512_max_ps(sum[r][0], _mm512_setzero_ps());
+            sum[r][1] = _mm512_max_ps(sum[r][1], _mm512_setzero_ps());
+        }
+    if (end->mask)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++) {
+            const uint16_t *from = end->mask + (row + r) * end->mask_ld + column;
+            const __mmask32 above = _mm512_cmpgt_epi16_mask(_mm512_maskz_loadu_epi16(of.left, from),
+                                                            _mm512_setzero_si512());
+
+            sum[r][0] = _mm512_maskz_mov_ps((__mmask16)above, sum[r][0]);
+            sum[r][1] = _mm512_maskz_mov_ps((__mmask16)(above >> 16), sum[r][1]);
+        }
+    if (end->c)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++) {
+            float *to = end->c + (row + r) * end->c_ld + column;
+
+            _mm512_mask_storeu_ps(to, of.low, sum[r][0]);
+            _mm512_mask_storeu_ps(to + 16, of.high, sum[r][1]);
+        }
+    if (end->left)
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++)
+            _mm512_mask_storeu_epi16(end->left + (row + r) * end->left_ld + column, of.left,
+                                     (__m512i)_mm512_cvtne2ps_pbh(sum[r][1], sum[r][0]));
+}
+
+/* rows is a constant where this is inlined. n: columns of C in the panel. */
+ALWAYS_INLINE void tile(const lcf_bf16_end *end, size_t row, size_t column, const uint16_t *a,
+                        size_t lda, const uint16_t *panel, const panel_columns of, size_t k,
+                        const size_t rows)
+{
     __m512 sum[TILE_M][2];
     size_t i, r;
 
 #pragma GCC unroll 12
     for (r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
-    ask_for_c(c, ldc, rows);
+    if (end->c)
+        ask_for_c(end->c + row * end->c_ld + column, end->c_ld, rows);
     for (i = 0; i < k; i += 2) {
         const __m512bh b0 = (__m512bh)_mm512_loadu_si512(panel + i * LCF_PANEL);
         const __m512bh b1 = (__m512bh)_mm512_loadu_si512(panel + i * LCF_PANEL + 32);
@@ -113,31 +200,96 @@ ALWAYS_INLINE void tile(float *c, size_t ldc, const uint16_t *a, size_t lda, con
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, b1);
         }
     }
-#pragma GCC unroll 12
-    for (r = 0; r < rows; r++) {
-        float *to = c + r * ldc;
-
-        if (add) {
-            sum[r][0] = _mm512_add_ps(_mm512_maskz_loadu_ps(low, to), sum[r][0]);
-            sum[r][1] = _mm512_add_ps(_mm512_maskz_loadu_ps(high, to + 16), sum[r][1]);
-        }
-        _mm512_mask_storeu_ps(to, low, sum[r][0]);
-        _mm512_mask_storeu_ps(to + 16, high, sum[r][1]);
-    }
+    end_rows(end, row, column, sum, of, rows);
 }
 
-static void bf16_product(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
-                         size_t m, size_t n, size_t k, bool add)
+static void bf16_product(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
+                         const uint16_t *panel, size_t m, size_t n, size_t k)
 {
+    const panel_columns of = columns_of(n);
     size_t r = 0;
 
     for (; r + TILE_M <= m; r += TILE_M)
-        tile(c + r * ldc, ldc, a + r * lda, lda, panel, n, k, add, TILE_M);
+        tile(end, r, column, a + r * lda, lda, panel, of, k, TILE_M);
     for (; r + 4 <= m; r += 4)
-        tile(c + r * ldc, ldc, a + r * lda, lda, panel, n, k, add, 4);
+        tile(end, r, column, a + r * lda, lda, panel, of, k, 4);
     for (; r < m; r++)
-        tile(c + r * ldc, ldc, a + r * lda, lda, panel, n, k, add, 1);
+        tile(end, r, column, a + r * lda, lda, panel, of, k, 1);
 }
+
+static void bf16_end(const lcf_bf16_end *end, size_t row, size_t column, const float *sums,
+                     size_t rows, size_t n)
+{
+    const panel_columns of = columns_of(n);
+
+    for (size_t r = 0; r < rows; r++) {
+        __m512 sum[TILE_M][2] = {
+            {_mm512_loadu_ps(sums + r * LCF_PANEL), _mm512_loadu_ps(sums + r * LCF_PANEL + 16)}};
+
+        end_rows(end, row + r, column, sum, of, 1);
+    }
+}
+
+/* As tile, rows of C being columns of a panel. */
+ALWAYS_INLINE void tile_across(const lcf_bf16_end *end, size_t row, const uint16_t *a,
+                               const uint16_t *b, const panel_columns of, size_t k,
+                               const size_t rows)
+{
+    __m512 sum[TILE_M][2];
+    size_t i, r;
+
+#pragma GCC unroll 12
+    for (r = 0; r < rows; r++)
+        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    for (i = 0; i < k; i += 2, a += 2 * LCF_PANEL, b += 2 * LCF_PANEL) {
+        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
+        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + 32);
+
+#pragma GCC unroll 12
+        for (r = 0; r < rows; r++) {
+            int32_t pair;
+            __m512bh both;
+
+            memcpy(&pair, a + 2 * r, sizeof(pair));
+            both = (__m512bh)_mm512_set1_epi32(pair);
+            sum[r][0] = _mm512_dpbf16_ps(sum[r][0], both, b0);
+            sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, b1);
+        }
+    }
+    end_rows(end, row, 0, sum, of, rows);
+}
+
+static void bf16_across(float *c, size_t ldc, const uint16_t *a, const uint16_t *b, size_t m,
+                        size_t n, size_t k, bool add)
+{
+    const lcf_bf16_end end = {.c = c, .c_ld = ldc, .onto = add ? c : NULL, .onto_ld = ldc};
+    const panel_columns of = columns_of(n);
+    size_t r = 0;
+
+    for (; r + TILE_M <= m; r += TILE_M)
+        tile_across(&end, r, a + 2 * r, b, of, k, TILE_M);
+    for (; r + 8 <= m; r += 8)
+        tile_across(&end, r, a + 2 * r, b, of, k, 8);
+    for (; r < m; r++)
+        tile_across(&end, r, a + 2 * r, b, of, k, 1);
+}
+
+static void bf16_column_sums(float *sums, const uint16_t *panel, size_t n, size_t k)
+{
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    const panel_columns of = columns_of(n);
+    __m512 low = _mm512_maskz_loadu_ps(of.low, sums);
+    __m512 high = _mm512_maskz_loadu_ps(of.high, sums + 16);
+
+    for (size_t i = 0; i < k; i += 2, panel += 2 * LCF_PANEL) {
+        low = _mm512_dpbf16_ps(low, ones, (__m512bh)_mm512_loadu_si512(panel));
+        high = _mm512_dpbf16_ps(high, ones, (__m512bh)_mm512_loadu_si512(panel + LCF_PANEL));
+    }
+    _mm512_mask_storeu_ps(sums, of.low, low);
+    _mm512_mask_storeu_ps(sums + 16, of.high, high);
+}
+
+/* ---- half precision ---- */
 
 static void to_half(uint16_t *y, const float *x, size_t n)
 {
@@ -165,5 +317,13 @@ static void from_half(float *y, const uint16_t *x, size_t n)
     }
 }
 
-const lcf_bf16 lcf_bf16_avx512 = {bf16_round,   bf16_pair, bf16_panel,
-                                  bf16_product, to_half,   from_half};
+const lcf_bf16 lcf_bf16_avx512 = {.round = bf16_round,
+                                  .pair = bf16_pair,
+                                  .panel = bf16_panel,
+                                  .panel_of_left = bf16_panel_of_left,
+                                  .product = bf16_product,
+                                  .across = bf16_across,
+                                  .column_sums = bf16_column_sums,
+                                  .end = bf16_end,
+                                  .to_half = to_half,
+                                  .from_half = from_half};

@@ -51,18 +51,75 @@ static void portable_panel(uint16_t *panel, const float *b, size_t ldb, size_t k
         portable_pair(panel, b + i * ldb, i + 1 < k ? b + (i + 1) * ldb : zeros, LCF_PANEL);
 }
 
-static void portable_product(float *c, size_t ldc, const uint16_t *a, size_t lda,
-                             const uint16_t *panel, size_t m, size_t n, size_t k, bool add)
+static void portable_panel_of_left(uint16_t *panel, const uint16_t *left, size_t ld, size_t k,
+                                   size_t n)
+{
+    for (size_t i = 0; i < k + k % 2; i++)
+        for (size_t j = 0; j < LCF_PANEL; j++)
+            panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2] = i < k && j < n ? left[i * ld + j] : 0;
+}
+
+static void portable_end(const lcf_bf16_end *end, size_t row, size_t column, const float *sums,
+                         size_t rows, size_t n)
+{
+    for (size_t r = row; r < row + rows; r++, sums += LCF_PANEL) {
+        for (size_t j = 0; j < n; j++) {
+            float sum = sums[j];
+
+            if (end->bias)
+                sum += end->bias[column + j];
+            if (end->onto)
+                sum += end->onto[r * end->onto_ld + column + j];
+            if (end->relu)
+                sum = sum > 0.0f ? sum : 0.0f;
+            if (end->mask && (int16_t)end->mask[r * end->mask_ld + column + j] <= 0)
+                sum = 0.0f;
+            if (end->c)
+                end->c[r * end->c_ld + column + j] = sum;
+            if (end->left)
+                end->left[r * end->left_ld + column + j] = round_one(sum);
+        }
+        if (end->left && n % 2)
+            end->left[r * end->left_ld + column + n] = 0;
+    }
+}
+
+static void portable_product(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
+                             const uint16_t *panel, size_t m, size_t n, size_t k)
+{
+    for (size_t r = 0; r < m; r++) {
+        float sums[LCF_PANEL] = {0};
+
+        for (size_t i = 0; i < k; i++)
+            for (size_t j = 0; j < n; j++)
+                sums[j] += lcf_bf16_widen(a[r * lda + i]) *
+                           lcf_bf16_widen(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
+        portable_end(end, r, column, sums, 1, n);
+    }
+}
+
+static void portable_across(float *c, size_t ldc, const uint16_t *a, const uint16_t *b, size_t m,
+                            size_t n, size_t k, bool add)
 {
     for (size_t r = 0; r < m; r++)
         for (size_t j = 0; j < n; j++) {
             float sum = 0.0f;
 
-            for (size_t i = 0; i < k; i++)
-                sum += lcf_bf16_widen(a[r * lda + i]) *
-                       lcf_bf16_widen(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
+            for (size_t i = 0; i < k; i++) {
+                const size_t pair = i / 2 * LCF_PANEL;
+
+                sum += lcf_bf16_widen(a[(pair + r) * 2 + i % 2]) *
+                       lcf_bf16_widen(b[(pair + j) * 2 + i % 2]);
+            }
             c[r * ldc + j] = add ? c[r * ldc + j] + sum : sum;
         }
+}
+
+static void portable_column_sums(float *sums, const uint16_t *panel, size_t n, size_t k)
+{
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j < n; j++)
+            sums[j] += lcf_bf16_widen(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
 }
 
 static void portable_to_half(uint16_t *y, const float *x, size_t n)
@@ -79,15 +136,29 @@ static void portable_from_half(float *y, const uint16_t *x, size_t n)
         y[i] = lcf_f16_widen(x[i]);
 }
 
-const lcf_bf16 lcf_bf16_portable = {portable_round,   portable_pair,    portable_panel,
-                                    portable_product, portable_to_half, portable_from_half};
+const lcf_bf16 lcf_bf16_portable = {.round = portable_round,
+                                    .pair = portable_pair,
+                                    .panel = portable_panel,
+                                    .panel_of_left = portable_panel_of_left,
+                                    .product = portable_product,
+                                    .across = portable_across,
+                                    .column_sums = portable_column_sums,
+                                    .end = portable_end,
+                                    .to_half = portable_to_half,
+                                    .from_half = portable_from_half};
 
 /* ---- AMX ---- */
 
-/* As lcf_bf16.product, k even. A panel's columns are two tiles side by side. */
-static void amx_product(void (*product)(const lcf_amx_bf16 *), float *c, size_t ldc,
-                        const uint16_t *a, size_t lda, const uint16_t *panel, size_t m, size_t n,
-                        size_t k, bool add)
+#define AMX_ROWS 96   /* whose sums wait for their end */
+#define AMX_DEPTH 256 /* k of a panel that is turned */
+
+typedef void (*amx_kernel)(const lcf_amx_bf16 *);
+typedef void (*bf16_finish)(const lcf_bf16_end *end, size_t row, size_t column, const float *sums,
+                            size_t rows, size_t n);
+
+/* C [m, n] = A B, or that is added, k even. A panel's columns are two tiles side by side. */
+static void amx_multiply(amx_kernel kernel, float *c, size_t ldc, const uint16_t *a, size_t lda,
+                         const uint16_t *panel, size_t m, size_t n, size_t k, bool add)
 {
     const size_t pair = 2 * sizeof(*panel);
     const lcf_amx_bf16 p = {
@@ -107,26 +178,82 @@ static void amx_product(void (*product)(const lcf_amx_bf16 *), float *c, size_t 
         .add = add,
     };
 
-    product(&p);
+    kernel(&p);
 }
 
-static void emulated_product(float *c, size_t ldc, const uint16_t *a, size_t lda,
-                             const uint16_t *panel, size_t m, size_t n, size_t k, bool add)
+static void amx_product(amx_kernel kernel, bf16_finish finish, const lcf_bf16_end *end,
+                        size_t column, const uint16_t *a, size_t lda, const uint16_t *panel,
+                        size_t m, size_t n, size_t k)
 {
-    amx_product(lcf_amx_bf16_product_emulated, c, ldc, a, lda, panel, m, n, k, add);
+    const bool plain = !end->bias && !end->relu && !end->mask && !end->left &&
+                       (!end->onto || (end->onto == end->c && end->onto_ld == end->c_ld));
+    float sums[AMX_ROWS * LCF_PANEL] = {0};
+
+    if (plain) {
+        amx_multiply(kernel, end->c + column, end->c_ld, a, lda, panel, m, n, k, end->onto);
+        return;
+    }
+    for (size_t r = 0; r < m; r += AMX_ROWS) {
+        const size_t rows = m - r < AMX_ROWS ? m - r : AMX_ROWS;
+
+        amx_multiply(kernel, sums, LCF_PANEL, a + r * lda, lda, panel, rows, n, k, false);
+        finish(end, r, column, sums, rows, n);
+    }
 }
 
-static const lcf_bf16 amx_emulated = {portable_round,   portable_pair,    portable_panel,
-                                      emulated_product, portable_to_half, portable_from_half};
+/* A panel of A, turned, is a left operand: its pairs move as floats do. */
+static void amx_across(amx_kernel kernel, float *c, size_t ldc, const uint16_t *a,
+                       const uint16_t *b, size_t m, size_t n, size_t k, bool add)
+{
+    float left[LCF_PANEL * AMX_DEPTH / 2];
+
+    for (size_t i = 0; i < k; i += AMX_DEPTH) {
+        const size_t depth = k - i < AMX_DEPTH ? k - i : AMX_DEPTH;
+
+        lcf_simd_get()->transpose(left, AMX_DEPTH / 2, (const float *)(a + i * LCF_PANEL),
+                                  LCF_PANEL, depth / 2, LCF_PANEL);
+        amx_multiply(kernel, c, ldc, (const uint16_t *)left, AMX_DEPTH, b + i * LCF_PANEL, m, n,
+                     depth, add || i > 0);
+    }
+}
+
+static void emulated_product(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
+                             const uint16_t *panel, size_t m, size_t n, size_t k)
+{
+    amx_product(lcf_amx_bf16_product_emulated, portable_end, end, column, a, lda, panel, m, n, k);
+}
+
+static void emulated_across(float *c, size_t ldc, const uint16_t *a, const uint16_t *b, size_t m,
+                            size_t n, size_t k, bool add)
+{
+    amx_across(lcf_amx_bf16_product_emulated, c, ldc, a, b, m, n, k, add);
+}
+
+static const lcf_bf16 amx_emulated = {.round = portable_round,
+                                      .pair = portable_pair,
+                                      .panel = portable_panel,
+                                      .panel_of_left = portable_panel_of_left,
+                                      .product = emulated_product,
+                                      .across = emulated_across,
+                                      .column_sums = portable_column_sums,
+                                      .end = portable_end,
+                                      .to_half = portable_to_half,
+                                      .from_half = portable_from_half};
 
 #if defined(__x86_64__)
-static void tile_product(float *c, size_t ldc, const uint16_t *a, size_t lda, const uint16_t *panel,
-                         size_t m, size_t n, size_t k, bool add)
+static void tile_product(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
+                         const uint16_t *panel, size_t m, size_t n, size_t k)
 {
-    amx_product(lcf_amx_bf16_product, c, ldc, a, lda, panel, m, n, k, add);
+    amx_product(lcf_amx_bf16_product, lcf_bf16_avx512.end, end, column, a, lda, panel, m, n, k);
 }
 
-static lcf_bf16 amx; /* those of AVX-512 but for the product */
+static void tile_across(float *c, size_t ldc, const uint16_t *a, const uint16_t *b, size_t m,
+                        size_t n, size_t k, bool add)
+{
+    amx_across(lcf_amx_bf16_product, c, ldc, a, b, m, n, k, add);
+}
+
+static lcf_bf16 amx; /* those of AVX-512 but for the products */
 
 /* A product by a unit and the same by AVX-512 agree as two orders of summation do. */
 static bool agrees(const lcf_bf16 *unit)
@@ -140,8 +267,9 @@ static bool agrees(const lcf_bf16 *unit)
     for (size_t r = 0; r < M; r++)
         unit->round(a + r * K, x + r, K);
     unit->panel(panel, x, LCF_PANEL, K);
-    unit->product(y, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
-    lcf_bf16_avx512.product(wanted, LCF_PANEL, a, K, panel, M, LCF_PANEL, K, false);
+    unit->product(&(lcf_bf16_end){.c = y, .c_ld = LCF_PANEL}, 0, a, K, panel, M, LCF_PANEL, K);
+    lcf_bf16_avx512.product(&(lcf_bf16_end){.c = wanted, .c_ld = LCF_PANEL}, 0, a, K, panel, M,
+                            LCF_PANEL, K);
     for (size_t i = 0; i < M * LCF_PANEL; i++)
         if (!(fabsf(y[i] - wanted[i]) < 1e-4f))
             return false;
@@ -157,6 +285,7 @@ static void try_amx(void)
         return;
     amx = lcf_bf16_avx512;
     amx.product = tile_product;
+    amx.across = tile_across;
     amx_works = agrees(&amx);
     if (!amx_works)
         lcf_log(LCF_LOG_WARN, "bf16 unit=amx refused=1 reason='its products are not those of "
@@ -217,7 +346,7 @@ lcf_bf16_unit lcf_bf16_in_use(void)
     return lcf_bf16_has(LCF_BF16_AVX512) ? LCF_BF16_AVX512 : LCF_BF16_PORTABLE;
 }
 
-static const lcf_bf16 *bf16(void)
+const lcf_bf16 *lcf_bf16_get(void)
 {
     switch (lcf_bf16_in_use()) {
 #if defined(__x86_64__)
@@ -260,7 +389,7 @@ size_t lcf_right_n(lcf_precision precision, size_t k, size_t n)
 void lcf_left(lcf_precision precision, void *y, size_t ldy, const float *x, size_t ldx, size_t rows,
               size_t cols)
 {
-    const lcf_bf16 *kernels = bf16();
+    const lcf_bf16 *kernels = lcf_bf16_get();
 
     LCF_ASSERT(ldy >= even(cols));
     for (size_t r = 0; r < rows; r++) {
@@ -278,7 +407,7 @@ void lcf_left_transposed(lcf_precision precision, void *y, size_t ldy, size_t fi
                          size_t ldx, size_t rows, size_t cols)
 {
     const lcf_simd *simd = lcf_simd_get();
-    const lcf_bf16 *kernels = bf16();
+    const lcf_bf16 *kernels = lcf_bf16_get();
     float block[16][PAIRS], zeros[PAIRS] = {0}; /* pairs of bf16 move as floats do */
     size_t r, c, i;
 
@@ -307,7 +436,7 @@ void lcf_left_transposed(lcf_precision precision, void *y, size_t ldy, size_t fi
 static void right_of_rows(uint16_t *panels, const float *b, size_t ldb, size_t k, size_t n)
 {
     const lcf_simd *simd = lcf_simd_get();
-    const lcf_bf16 *kernels = bf16();
+    const lcf_bf16 *kernels = lcf_bf16_get();
     uint16_t block[LCF_PANEL][2 * PAIRS];
 
     for (size_t at = 0; at < n; at += LCF_PANEL, panels += even(k) * LCF_PANEL) {
@@ -331,7 +460,7 @@ static void right_of_rows(uint16_t *panels, const float *b, size_t ldb, size_t k
 
 static void right_of_columns(uint16_t *panels, const float *b, size_t ldb, size_t k, size_t n)
 {
-    const lcf_bf16 *kernels = bf16();
+    const lcf_bf16 *kernels = lcf_bf16_get();
     const float zeros[LCF_PANEL] = {0};
     size_t at = 0;
 
@@ -376,24 +505,66 @@ void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb
 void lcf_product(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
                  const void *panels, size_t m, size_t n, size_t k, bool add)
 {
-    const lcf_bf16 *kernels;
-
-    if (precision == LCF_PRECISION_F32) {
+    if (precision == LCF_PRECISION_F32)
         lcf_packed_linear(c, ldc, a, lda, panels, NULL, m, k, n, add ? LCF_PACKED_ADD : 0);
-        return;
-    }
-    kernels = bf16();
-    for (size_t at = 0; at < n; at += LCF_PANEL)
-        kernels->product(c + at, ldc, a, lda, (const uint16_t *)panels + at * even(k), m,
-                         n - at < LCF_PANEL ? n - at : LCF_PANEL, even(k), add);
+    else
+        lcf_bf16_product(
+            &(lcf_bf16_end){.c = c, .c_ld = ldc, .onto = add ? c : NULL, .onto_ld = ldc}, a, lda,
+            panels, m, n, k);
 }
+
+/* ---- layers ---- */
+
+/* Columns of the panel that begins at column `at`. */
+static size_t panel_width(size_t at, size_t n)
+{
+    return n - at < LCF_PANEL ? n - at : LCF_PANEL;
+}
+
+void lcf_bf16_product(const lcf_bf16_end *end, const uint16_t *a, size_t lda,
+                      const uint16_t *panels, size_t m, size_t n, size_t k)
+{
+    const lcf_bf16 *kernels = lcf_bf16_get();
+
+    for (size_t at = 0; at < n; at += LCF_PANEL)
+        kernels->product(end, at, a, lda, panels + at * even(k), m, panel_width(at, n), even(k));
+}
+
+void lcf_bf16_panels_of_left(uint16_t *panels, const uint16_t *left, size_t ld, size_t k, size_t n)
+{
+    const lcf_bf16 *kernels = lcf_bf16_get();
+
+    for (size_t at = 0; at < n; at += LCF_PANEL)
+        kernels->panel_of_left(panels + at * even(k), left + at, ld, k, panel_width(at, n));
+}
+
+void lcf_bf16_across(float *c, size_t ldc, const uint16_t *a_panels, const uint16_t *b_panels,
+                     size_t m, size_t n, size_t k, bool add)
+{
+    const lcf_bf16 *kernels = lcf_bf16_get();
+
+    for (size_t j = 0; j < n; j += LCF_PANEL)
+        for (size_t i = 0; i < m; i += LCF_PANEL)
+            kernels->across(c + i * ldc + j, ldc, a_panels + i * even(k), b_panels + j * even(k),
+                            panel_width(i, m), panel_width(j, n), even(k), add);
+}
+
+void lcf_bf16_column_sums(float *sums, const uint16_t *panels, size_t k, size_t n)
+{
+    const lcf_bf16 *kernels = lcf_bf16_get();
+
+    for (size_t at = 0; at < n; at += LCF_PANEL)
+        kernels->column_sums(sums + at, panels + at * even(k), panel_width(at, n), even(k));
+}
+
+/* ---- logits ---- */
 
 void lcf_keep(lcf_precision precision, void *kept, const float *x, size_t n)
 {
     if (precision == LCF_PRECISION_F32)
         memcpy(kept, x, n * sizeof(*x));
     else
-        bf16()->to_half(kept, x, n);
+        lcf_bf16_get()->to_half(kept, x, n);
 }
 
 void lcf_kept(lcf_precision precision, float *x, const void *kept, size_t n)
@@ -401,5 +572,5 @@ void lcf_kept(lcf_precision precision, float *x, const void *kept, size_t n)
     if (precision == LCF_PRECISION_F32)
         memcpy(x, kept, n * sizeof(*x));
     else
-        bf16()->from_half(x, kept, n);
+        lcf_bf16_get()->from_half(x, kept, n);
 }

@@ -148,6 +148,10 @@ static lcf_tensor *layer(const ranker_pass *p, const ranker_mlp *mlp, size_t i, 
 
 lcf_tensor *lcf_ranker_mlp_forward(const ranker_pass *p, const ranker_mlp *mlp, lcf_tensor *x)
 {
+    if (mlp->layers_n == 2 && !mlp->normed)
+        return lcf_op_mlp(p->tape, x, lcf_ranker_param(p, mlp->w[0]),
+                          lcf_ranker_param(p, mlp->b[0]), lcf_ranker_param(p, mlp->w[1]),
+                          lcf_ranker_param(p, mlp->b[1]));
     for (size_t i = 0; i < mlp->layers_n; i++)
         x = layer(p, mlp, i, x);
     return x;

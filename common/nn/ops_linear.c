@@ -1,12 +1,10 @@
 /*
- * Linear maps on the tape: y = x w^T with what stands around it, in f32 or with operands in bf16.
- *
- * Whichever it is, results and gradients are f32 and every sum is one in f32: with bf16 the factors
- * of a product are rounded to nearest and nothing else.
+ * Linear maps on the tape: y = x w^T with what stands around it, in f32 or, by linear_bf16.c, with
+ * operands in bf16. Results and gradients are f32 and every sum is one in f32.
  */
 #include "common/math/kernels.h"
 #include "common/math/packed.h"
-#include "common/math/product.h"
+#include "common/nn/linear_bf16.h"
 #include "common/nn/tape_internal.h"
 
 #include <string.h>
@@ -17,134 +15,17 @@
 /* What a linear map does beside its product. in[2] of its node: the bias, or what it adds to. */
 typedef enum linear_kind { LINEAR_PLAIN, LINEAR_RELU, LINEAR_ONTO } linear_kind;
 
-/* ---- bf16 ---- */
+typedef struct linear_note {
+    linear_kind kind;
+    uint16_t *kept; /* x in bf16, where the products are */
+} linear_note;
 
 #define BF16_WIDTH_MIN 32 /* narrower maps would leave half of a panel empty */
-#define BF16_ROWS 96      /* rounded at a time, in the first-level cache */
-#define BF16_DEEP 384 /* rows of a sum over rows: what is rounded stays in the second-level one */
 
-static bool takes_bf16(const lcf_tape *t, size_t rows, size_t in, size_t out)
+static bool takes_bf16(const lcf_tape *t, const lcf_tensor *x, const lcf_tensor *w)
 {
-    return tape_precision(t) == LCF_PRECISION_BF16 && rows >= PACK_ROWS_MIN &&
-           in >= BF16_WIDTH_MIN && out >= BF16_WIDTH_MIN;
-}
-
-static size_t lesser(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Rounded operands of a product. */
-typedef struct bf16_room {
-    uint16_t *left, *panels;
-    size_t left_ld;
-} bf16_room;
-
-/* Floats of a room for `rows` rows of `wide` and for panels of [k, n]. */
-static size_t bf16_room_n(size_t rows, size_t wide, size_t k, size_t n)
-{
-    return (rows * lcf_left_ld(wide) + lcf_right_n(LCF_PRECISION_BF16, k, n) + 1) / 2;
-}
-
-static bf16_room bf16_room_at(float *memory, size_t wide, size_t k, size_t n)
-{
-    uint16_t *panels = (uint16_t *)memory;
-
-    return (bf16_room){panels + lcf_right_n(LCF_PRECISION_BF16, k, n), panels, lcf_left_ld(wide)};
-}
-
-/* c [rows, n] = x [rows, k] times the room's panels, or that is added. */
-static void bf16_rows(const bf16_room *room, float *c, const float *x, size_t rows, size_t k,
-                      size_t n, bool add)
-{
-    lcf_left(LCF_PRECISION_BF16, room->left, room->left_ld, x, k, rows, k);
-    lcf_product(LCF_PRECISION_BF16, c, n, room->left, room->left_ld, room->panels, rows, n, k, add);
-}
-
-static void bf16_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
-                         const lcf_tensor *third, linear_kind kind)
-{
-    const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    float *memory = tape_scratch(t, bf16_room_n(BF16_ROWS, in, in, out));
-    bf16_room room;
-
-    if (!memory)
-        return;
-    room = bf16_room_at(memory, in, in, out);
-    lcf_right(LCF_PRECISION_BF16, room.panels, w->data, in, true, in, out);
-    for (size_t r = 0; r < rows; r += BF16_ROWS) {
-        const size_t n = lesser(BF16_ROWS, rows - r);
-        float *at = y + r * out;
-
-        if (kind == LINEAR_ONTO)
-            memcpy(at, third->data + r * out, n * out * sizeof(*at));
-        for (size_t i = 0; i < n && third && kind != LINEAR_ONTO; i++)
-            memcpy(at + i * out, third->data, out * sizeof(*at));
-        bf16_rows(&room, at, x->data + r * in, n, in, out, third != NULL);
-        if (kind == LINEAR_RELU)
-            lcf_relu(at, at, n * out);
-    }
-}
-
-/* c [a_n, b_n] = a^T b, or that is added: a [rows, a_n], b [rows, b_n]. */
-static void bf16_across(const bf16_room *room, float *c, const float *a, size_t a_n, const float *b,
-                        size_t b_n, size_t rows, bool add)
-{
-    lcf_left_transposed(LCF_PRECISION_BF16, room->left, room->left_ld, 0, a, a_n, rows, a_n);
-    lcf_right(LCF_PRECISION_BF16, room->panels, b, b_n, false, rows, b_n);
-    lcf_product(LCF_PRECISION_BF16, c, b_n, room->left, room->left_ld, room->panels, a_n, b_n, rows,
-                add);
-}
-
-/* What linear_backward finds: dx, dw and db as of tape_grad, y that of ReLU; NULL where there is
- * none. */
-typedef struct bf16_gradients {
-    float *dx, *dw, *db, *dy;
-    const float *y;
-    bool add_x, add_w;
-} bf16_gradients;
-
-/*
- * Some rows at a time, which stay in the second-level cache from the mask of ReLU to the last
- * product. Of x and dy the narrower is the one to be turned for dw, which costs more than panels
- * do: the product may then be dw's transpose.
- */
-static void bf16_backward(lcf_tape *t, const bf16_gradients *g, const lcf_tensor *x,
-                          const lcf_tensor *w)
-{
-    const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    const bool turned = in < out;
-    const size_t narrow = lesser(in, out), wide = in + out - narrow;
-    const size_t rows_n = bf16_room_n(BF16_ROWS, out, out, in);
-    const size_t across_n = bf16_room_n(narrow, BF16_DEEP, BF16_DEEP, wide);
-    float *memory = tape_scratch(t, rows_n + across_n + in * out), *dwt;
-    bf16_room by_rows, across;
-
-    if (!memory)
-        return;
-    by_rows = bf16_room_at(memory, out, out, in);
-    across = bf16_room_at(memory + rows_n, BF16_DEEP, BF16_DEEP, wide);
-    dwt = memory + rows_n + across_n;
-    if (g->dx)
-        lcf_right(LCF_PRECISION_BF16, by_rows.panels, w->data, in, false, out, in);
-    for (size_t r = 0; r < rows; r += BF16_DEEP) {
-        const size_t n = lesser(BF16_DEEP, rows - r);
-        float *dy = g->dy + r * out;
-        const float *xr = x->data + r * in;
-
-        if (g->db || g->y)
-            lcf_bias_backward(g->db, dy, g->y ? g->y + r * out : NULL, n, out);
-        for (size_t i = 0; g->dx && i < n; i += BF16_ROWS)
-            bf16_rows(&by_rows, g->dx + (r + i) * in, dy + i * out, lesser(BF16_ROWS, n - i), out,
-                      in, g->add_x);
-        if (g->dw && turned)
-            bf16_across(&across, dwt, xr, in, dy, out, n, r > 0);
-        else if (g->dw)
-            bf16_across(&across, g->dw, dy, out, xr, in, n, g->add_w || r > 0);
-    }
-    for (size_t i = 0; g->dw && turned && i < out; i++)
-        for (size_t j = 0; j < in; j++)
-            g->dw[i * in + j] = dwt[j * out + i] + (g->add_w ? g->dw[i * in + j] : 0.0f);
+    return tape_precision(t) == LCF_PRECISION_BF16 && x->n / tensor_last_dim(x) >= PACK_ROWS_MIN &&
+           w->dims[0] >= BF16_WIDTH_MIN && w->dims[1] >= BF16_WIDTH_MIN;
 }
 
 /* ---- backward ---- */
@@ -152,38 +33,51 @@ static void bf16_backward(lcf_tape *t, const bf16_gradients *g, const lcf_tensor
 static void linear_backward(lcf_tape *t, tape_node *node)
 {
     lcf_tensor *x = node->in[0], *w = node->in[1];
-    size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
-    const linear_kind kind = *(const linear_kind *)node->extra;
-    const float *y = kind == LINEAR_RELU ? node->out->data : NULL;
+    const size_t in = w->dims[1], out = w->dims[0], rows = x->n / in;
+    const linear_note *note = node->extra;
+    const float *y = note->kind == LINEAR_RELU ? node->out->data : NULL;
     float *dy = node->out->grad, *dx, *dw;
-    float *db = kind == LINEAR_ONTO ? NULL : tape_grad_zeroed(t, node->in[2]);
+    float *db = note->kind == LINEAR_ONTO ? NULL : tape_grad_zeroed(t, node->in[2]);
+    const bool bf16 = note->kept != NULL;
     bool fresh_x, fresh_w;
 
     dx = tape_grad(t, x, &fresh_x);
     dw = tape_grad(t, w, &fresh_w);
-    if (takes_bf16(t, rows, in, out)) {
-        const bf16_gradients g = {dx, dw, db, dy, y, !fresh_x, !fresh_w};
+    if (tape_failed(t))
+        return;
+    /* In place: the result's gradient is not needed again. */
+    if (y || (db && !bf16))
+        lcf_bias_backward(bf16 ? NULL : db, dy, y, rows, out);
+    if (bf16) {
+        const bf16_map map = {w, note->kept, dw, db, !fresh_w};
 
-        bf16_backward(t, &g, x, w);
-    } else {
-        /* In place: the result's gradient is not needed again. */
-        if (db || y)
-            lcf_bias_backward(db, dy, y, rows, out);
-        if (dx)
-            lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh_x ? 0.0f : 1.0f, out,
-                     in, in);
-        if (dw)
-            lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh_w ? 0.0f : 1.0f, out,
-                     in, in);
+        bf16_map_backward(t, &map, dx, !fresh_x, dy, rows);
     }
-    if (kind == LINEAR_ONTO)
+    if (dx && !bf16)
+        lcf_gemm(dx, dy, w->data, false, false, rows, in, out, 1.0f, fresh_x ? 0.0f : 1.0f, out, in,
+                 in);
+    if (dw && !bf16)
+        lcf_gemm(dw, dy, x->data, true, false, out, in, rows, 1.0f, fresh_w ? 0.0f : 1.0f, out, in,
+                 in);
+    if (note->kind == LINEAR_ONTO)
         tape_grad_pass(t, node->in[2], node->out);
 }
 
 /* ---- forward ---- */
 
-static void linear_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
-                           const lcf_tensor *third, linear_kind kind)
+static void bf16_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
+                         const lcf_tensor *third, linear_kind kind, uint16_t *kept)
+{
+    const size_t in = w->dims[1], out = w->dims[0];
+    const bf16_map map = {.w = w, .x = kept};
+    lcf_bf16_end end = {.c = y, .c_ld = out, .onto_ld = out, .relu = kind == LINEAR_RELU};
+
+    *(kind == LINEAR_ONTO ? &end.onto : &end.bias) = third ? third->data : NULL;
+    bf16_map_forward(t, &map, &end, x->data, x->n / in);
+}
+
+static void f32_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf_tensor *w,
+                        const lcf_tensor *third, linear_kind kind)
 {
     const float *bias = third && kind != LINEAR_ONTO ? third->data : NULL;
     static const unsigned flags[] = {
@@ -192,10 +86,6 @@ static void linear_forward(lcf_tape *t, float *y, const lcf_tensor *x, const lcf
     const size_t packed_n = lcf_packed_n(in, out);
     float *packed;
 
-    if (takes_bf16(t, rows, in, out)) {
-        bf16_forward(t, y, x, w, third, kind);
-        return;
-    }
     if (rows < PACK_ROWS_MIN) {
         lcf_linear(y, x->data, w->data, bias, rows, in, out);
         if (kind == LINEAR_RELU)
@@ -219,8 +109,10 @@ static lcf_tensor *linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor 
                           linear_kind kind)
 {
     size_t dims[LCF_TENSOR_DIMS_MAX], in = w->dims[1], out = w->dims[0];
+    const bool bf16 = takes_bf16(t, x, w);
+    uint16_t *kept = NULL;
     lcf_tensor *y;
-    linear_kind *note;
+    linear_note *note;
 
     memcpy(dims, x->dims, sizeof(dims));
     dims[x->dims_n - 1] = out;
@@ -229,10 +121,16 @@ static lcf_tensor *linear(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor 
                third->n == (kind == LINEAR_ONTO ? x->n / in * out : out));
     y = tape_tensor(t, dims, x->dims_n, tape_needs(t, x, w, third));
     note = tape_note(t, linear_backward, y, x, w, third, sizeof(*note));
+    if (note && bf16)
+        kept = bf16_map_keep(t, x->n / in, w);
     if (note)
-        *note = kind;
-    if (!tape_failed(t))
-        linear_forward(t, y->data, x, w, third, kind);
+        *note = (linear_note){kind, kept};
+    if (tape_failed(t))
+        return y;
+    if (bf16)
+        bf16_forward(t, y->data, x, w, third, kind, kept);
+    else
+        f32_forward(t, y->data, x, w, third, kind);
     return y;
 }
 
@@ -249,4 +147,60 @@ lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_te
 lcf_tensor *lcf_op_linear_onto(lcf_tape *t, lcf_tensor *before, lcf_tensor *x, lcf_tensor *w)
 {
     return linear(t, x, w, before, LINEAR_ONTO);
+}
+
+/* ---- two maps ---- */
+
+typedef struct mlp_note {
+    lcf_tensor *w[2], *bias[2];
+    uint16_t *kept[2];
+} mlp_note;
+
+static void mlp_backward(lcf_tape *t, tape_node *node)
+{
+    const mlp_note *note = node->extra;
+    lcf_tensor *x = node->in[0];
+    bf16_map maps[2];
+    bool fresh_x;
+    float *dx = tape_grad(t, x, &fresh_x);
+
+    for (size_t i = 0; i < 2; i++) {
+        bool fresh_w;
+        float *dw = tape_grad(t, note->w[i], &fresh_w);
+
+        maps[i] =
+            (bf16_map){note->w[i], note->kept[i], dw, tape_grad_zeroed(t, note->bias[i]), !fresh_w};
+    }
+    if (!tape_failed(t))
+        bf16_mlp_backward(t, maps, dx, !fresh_x, node->out->grad, x->n / note->w[0]->dims[1]);
+}
+
+static lcf_tensor *mlp(lcf_tape *t, lcf_tensor *x, const mlp_note *parts)
+{
+    const size_t rows = x->n / parts->w[0]->dims[1], dims[2] = {rows, parts->w[1]->dims[0]};
+    const bool needs = tape_needs(t, x, parts->w[0], parts->bias[0]) ||
+                       tape_needs(t, parts->w[1], parts->bias[1], NULL);
+    lcf_tensor *y = tape_tensor(t, dims, 2, needs);
+    mlp_note *note = tape_note(t, mlp_backward, y, x, NULL, NULL, sizeof(*note)), own = *parts;
+
+    for (size_t i = 0; i < 2 && note; i++)
+        own.kept[i] = bf16_map_keep(t, rows, own.w[i]);
+    if (note)
+        *note = own;
+    if (!tape_failed(t))
+        bf16_mlp_forward(
+            t, (bf16_map[2]){{.w = own.w[0], .x = own.kept[0]}, {.w = own.w[1], .x = own.kept[1]}},
+            y->data, x->data, own.bias[0]->data, own.bias[1]->data, rows);
+    return y;
+}
+
+lcf_tensor *lcf_op_mlp(lcf_tape *t, lcf_tensor *x, lcf_tensor *w1, lcf_tensor *b1, lcf_tensor *w2,
+                       lcf_tensor *b2)
+{
+    LCF_ASSERT(tape_failed(t) ||
+               (x->dims_n == 2 && x->dims[1] == w1->dims[1] && w1->dims[0] == w2->dims[1] &&
+                b1->n == w1->dims[0] && b2->n == w2->dims[0]));
+    if (takes_bf16(t, x, w1) && takes_bf16(t, x, w2) && !tape_failed(t))
+        return mlp(t, x, &(mlp_note){{w1, w2}, {b1, b2}, {NULL, NULL}});
+    return lcf_op_linear(t, lcf_op_linear_relu(t, x, w1, b1), w2, b2);
 }

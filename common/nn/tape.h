@@ -160,6 +160,10 @@ lcf_tensor *lcf_op_linear(lcf_tape *t, lcf_tensor *x /* [..., in] */, lcf_tensor
                           lcf_tensor *bias /* [out] or NULL */);
 /* max(0, linear): one pass over the result, and one over its gradient. */
 lcf_tensor *lcf_op_linear_relu(lcf_tape *t, lcf_tensor *x, lcf_tensor *w, lcf_tensor *bias);
+/* w2 max(0, w1 x + b1) + b2: x [N, in], w1 [hidden, in], w2 [out, hidden] -> [N, out]. In bf16 some
+ * rows at a time go through both maps, and what stands between is never written in f32. */
+lcf_tensor *lcf_op_mlp(lcf_tape *t, lcf_tensor *x, lcf_tensor *w1, lcf_tensor *b1, lcf_tensor *w2,
+                       lcf_tensor *b2);
 /* before + linear without a bias, before [..., out]: a residual connection in one pass. */
 lcf_tensor *lcf_op_linear_onto(lcf_tape *t, lcf_tensor *before, lcf_tensor *x, lcf_tensor *w);
 lcf_tensor *lcf_op_add(lcf_tape *t, lcf_tensor *a, lcf_tensor *b); /* same shape */

@@ -4,6 +4,7 @@
  */
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/math/bf16_layer.h"
 #include "common/math/product.h"
 
 #include <math.h>
@@ -170,6 +171,140 @@ static void test_rows(void **state)
     lcf_bf16_force_none();
 }
 
+/* ---- what layers are made of ---- */
+
+/* A left operand [rows, cols] of x in bf16; free() releases it. */
+static uint16_t *left_of(const float *x, size_t rows, size_t cols)
+{
+    uint16_t *left = lcf_alloc_aligned(rows * lcf_left_ld(cols), sizeof(*left));
+
+    assert_non_null(left);
+    memset(left, 0xff, rows * lcf_left_ld(cols) * sizeof(*left));
+    lcf_left(LCF_PRECISION_BF16, left, lcf_left_ld(cols), x, cols, rows, cols);
+    return left;
+}
+
+/* Panels of x [k, n], made of the rows of a left operand; free() releases them. */
+static uint16_t *panels_of(const float *x, size_t k, size_t n)
+{
+    const size_t elements = lcf_right_n(LCF_PRECISION_BF16, k, n);
+    uint16_t *left = left_of(x, k, n), *panels = lcf_alloc_aligned(2 * elements, sizeof(*panels));
+
+    assert_non_null(panels);
+    lcf_bf16_panels_of_left(panels, left, lcf_left_ld(n), k, n);
+    lcf_right(LCF_PRECISION_BF16, panels + elements, x, n, false, k, n);
+    assert_memory_equal(panels, panels + elements, elements * sizeof(*panels));
+    free(left);
+    return panels;
+}
+
+/* What becomes of a product's sums, against the same done to the sums alone. */
+static void check_end(size_t m, size_t n, size_t k)
+{
+    static float sums[MAX * MAX], c[MAX * MAX], bias[MAX], onto[MAX * MAX];
+    const size_t ld = lcf_left_ld(n);
+    uint16_t *mask, *written = lcf_alloc_aligned(m * ld, sizeof(*written)), *left, *right;
+
+    fill(m, n, k);
+    left = left_of(a, m, k);
+    right = panels_of(b, k, n);
+    for (size_t i = 0; i < m * n; i++)
+        onto[i] = (float)lcf_rng_normal(&rng);
+    memcpy(bias, onto + m * n / 2, n * sizeof(*bias));
+    mask = left_of(onto, m, n);
+    lcf_product(LCF_PRECISION_BF16, sums, n, left, lcf_left_ld(k), right, m, n, k, false);
+    for (unsigned parts = 0; parts < 32; parts++) {
+        const lcf_bf16_end end = {.bias = parts & 1 ? bias : NULL,
+                                  .onto = parts & 2 ? onto : NULL,
+                                  .onto_ld = n,
+                                  .relu = parts & 4,
+                                  .mask = parts & 8 ? mask : NULL,
+                                  .mask_ld = ld,
+                                  .c = parts & 16 ? NULL : c,
+                                  .c_ld = n,
+                                  .left = written,
+                                  .left_ld = ld};
+
+        memset(written, 0xff, m * ld * sizeof(*written));
+        lcf_bf16_product(&end, left, lcf_left_ld(k), right, m, n, k);
+        for (size_t i = 0; i < m * n; i++) {
+            float want = sums[i] + (end.bias ? bias[i % n] : 0.0f);
+
+            want = end.onto ? onto[i] + want : want;
+            want = end.relu && !(want > 0.0f) ? 0.0f : want;
+            want = end.mask && !(held(LCF_PRECISION_BF16, onto[i]) > 0.0f) ? 0.0f : want;
+            assert_true(!end.c || c[i] == want);
+            assert_true(widen(written[i / n * ld + i % n]) == held(LCF_PRECISION_BF16, want));
+        }
+        for (size_t i = 0; i < m && n % 2; i++)
+            assert_int_equal(written[i * ld + n], 0);
+    }
+    free(left);
+    free(right);
+    free(mask);
+    free(written);
+}
+
+/* A^T B and sums of columns from panels, against sums in double of what these hold. */
+static void check_across(size_t m, size_t n, size_t k)
+{
+    static float c[MAX * MAX], sums[MAX];
+    uint16_t *left, *right;
+
+    fill(m, n, k);
+    left = panels_of(a_t, k, m);
+    right = panels_of(b, k, n);
+    for (int add = 0; add < 2; add++) {
+        for (size_t i = 0; i < m * n; i++)
+            c[i] = add ? 1.0f : NAN;
+        lcf_bf16_across(c, n, left, right, m, n, k, add);
+        for (size_t i = 0; i < m * n; i++) {
+            double want = add, size = 1;
+
+            for (size_t p = 0; p < k; p++) {
+                const double x = (double)held(LCF_PRECISION_BF16, a_t[p * m + i / n]) *
+                                 held(LCF_PRECISION_BF16, b[p * n + i % n]);
+
+                want += x;
+                size += fabs(x);
+            }
+            assert_true(fabs(want - c[i]) < tolerance_of(LCF_PRECISION_BF16) * size);
+        }
+    }
+    for (size_t j = 0; j < n; j++)
+        sums[j] = 1.0f;
+    lcf_bf16_column_sums(sums, right, k, n);
+    for (size_t j = 0; j < n; j++) {
+        double want = 1, size = 1;
+
+        for (size_t p = 0; p < k; p++) {
+            want += held(LCF_PRECISION_BF16, b[p * n + j]);
+            size += fabsf(b[p * n + j]);
+        }
+        assert_true(fabs(want - sums[j]) < 1e-6 * size);
+    }
+    free(left);
+    free(right);
+}
+
+static void test_layers(void **state)
+{
+    (void)state;
+    lcf_rng_seed(&rng, 9, 0);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++) {
+        if (!lcf_bf16_has((lcf_bf16_unit)unit))
+            continue;
+        lcf_bf16_force((lcf_bf16_unit)unit);
+        for (size_t i = 0; i < 6; i++) {
+            check_end(size_up_to(120), size_up_to(100), size_up_to(100));
+            check_across(size_up_to(100), size_up_to(100), size_up_to(MAX));
+        }
+        check_end(96, 64, 64);
+        check_across(64, 96, 128);
+    }
+    lcf_bf16_force_none();
+}
+
 /* Rounding to bf16 is the portable one's, to the bit; denormals are zero. */
 static void test_rounding(void **state)
 {
@@ -227,10 +362,8 @@ static void test_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_rows), cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_rounding), cmocka_unit_test(test_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

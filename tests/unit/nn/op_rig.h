@@ -11,7 +11,7 @@
 
 #include "common/nn/tape.h"
 
-#define PARAMS_MAX 4
+#define PARAMS_MAX 5
 
 typedef struct shape {
     uint32_t dims_n;

@@ -159,6 +159,67 @@ static void test_linear_bf16(void **state)
     }
 }
 
+/* ---- two maps ---- */
+
+#define SHARE 0.125f /* of the inputs: results stay so small that the rig's tolerance holds */
+
+static lcf_tensor *build_mlp(lcf_tape *t, lcf_tensor **in)
+{
+    return lcf_op_mlp(t, lcf_op_scale(t, in[0], SHARE), in[1], in[2], lcf_op_scale(t, in[3], SHARE),
+                      in[4]);
+}
+static lcf_tensor *build_maps(lcf_tape *t, lcf_tensor **in)
+{
+    lcf_tensor *hidden = lcf_op_linear_relu(t, lcf_op_scale(t, in[0], SHARE), in[1], in[2]);
+
+    return lcf_op_linear(t, hidden, lcf_op_scale(t, in[3], SHARE), in[4]);
+}
+static double naive_mlp(lcf_tensor **in, size_t i)
+{
+    const size_t n = in[0]->dims[1], hidden = in[1]->dims[0], out = in[3]->dims[0];
+    const float *x = in[0]->data + i / out * n, *w = in[3]->data + i % out * hidden;
+    double y = in[4]->data[i % out];
+
+    for (size_t h = 0; h < hidden; h++) {
+        double sum = in[2]->data[h];
+
+        for (size_t j = 0; j < n; j++)
+            sum += (double)(SHARE * x[j]) * in[1]->data[h * n + j];
+        y += sum > 0 ? sum * (double)(SHARE * w[h]) : 0;
+    }
+    return y;
+}
+
+/* Two maps at once give what they give one after the other, to the bit. */
+static void check_mlp(size_t rows, size_t in, size_t hidden, size_t out, lcf_precision precision)
+{
+    static float results[2][1 << 16], grads[2][1 << 17];
+    op_case c = {
+        build_mlp,
+        naive_mlp,
+        NULL,
+        5,
+        {SHAPE(rows, in), SHAPE(hidden, in), SHAPE(hidden), SHAPE(out, hidden), SHAPE(out)}};
+
+    memset(grads, 0, sizeof(grads));
+    for (size_t i = 0; i < 2; i++) {
+        c.build = i ? build_maps : build_mlp;
+        all_of(results[i], grads[i], &c, precision, false);
+    }
+    assert_memory_equal(results[0], results[1], rows * out * sizeof(float));
+    assert_memory_equal(grads[0], grads[1], sizeof(grads[0]));
+}
+
+static void test_mlp(void **state)
+{
+    (void)state;
+    for (int precision = LCF_PRECISION_F32; precision <= LCF_PRECISION_BF16; precision++) {
+        check_mlp(7, 5, 9, 3, (lcf_precision)precision);
+        check_mlp(300, 33, 65, 40, (lcf_precision)precision);
+        check_mlp(264, 64, 96, 32, (lcf_precision)precision);
+    }
+}
+
 static void test_linear(void **state)
 {
     (void)state;
@@ -175,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_linear_relu),
         cmocka_unit_test(test_linear_bf16),
+        cmocka_unit_test(test_mlp),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
