@@ -71,6 +71,15 @@ void *lcf_alloc_aligned(size_t n, size_t size)
     return aligned_alloc(ALIGNMENT, bytes / ALIGNMENT * ALIGNMENT);
 }
 
+void lcf_use_huge_pages(void *start, size_t bytes)
+{
+    const uintptr_t page = 4096, first = ((uintptr_t)start + page - 1) & ~(page - 1);
+    const uintptr_t end = ((uintptr_t)start + bytes) & ~(page - 1);
+
+    if (start && end > first && end - first >= HUGE_BYTES)
+        (void)!madvise((void *)first, end - first, MADV_HUGEPAGE);
+}
+
 char *lcf_strdup(const char *s)
 {
     return lcf_strndup(s, strlen(s));
@@ -158,8 +167,7 @@ static void *block_memory(size_t bytes)
     if (must_fail())
         return NULL;
     p = aligned_alloc(HUGE_BYTES, whole);
-    if (p)
-        (void)madvise(p, whole, MADV_HUGEPAGE); /* where there are none it is as it was */
+    lcf_use_huge_pages(p, whole);
     return p;
 }
 

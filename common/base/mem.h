@@ -22,6 +22,10 @@ void *lcf_alloc_zero(size_t n, size_t size);
 void *lcf_realloc(void *old, size_t n, size_t size);
 /* 64-byte aligned (for vector loads); free() releases it. */
 void *lcf_alloc_aligned(size_t n, size_t size);
+/* A hint to the system for a block that is walked through again and again: fewer, larger pages
+ * spare address translation, and memory then comes in pieces of a large page. To be given before
+ * the block is first touched. Where there are no such pages nothing changes. */
+void lcf_use_huge_pages(void *start, size_t bytes);
 char *lcf_strdup(const char *s);
 char *lcf_strndup(const char *s, size_t n);
 

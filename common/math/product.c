@@ -458,20 +458,26 @@ static void right_of_rows(uint16_t *panels, const float *b, size_t ldb, size_t k
     }
 }
 
+/* Some rows at a time into all panels: they are read as they lie in memory. */
+#define PANEL_ROWS 16
+
 static void right_of_columns(uint16_t *panels, const float *b, size_t ldb, size_t k, size_t n)
 {
     const lcf_bf16 *kernels = lcf_bf16_get();
     const float zeros[LCF_PANEL] = {0};
-    size_t at = 0;
+    const size_t whole = n / LCF_PANEL * LCF_PANEL;
+    uint16_t *last = panels + whole * even(k);
 
-    for (; at + LCF_PANEL <= n; at += LCF_PANEL, panels += even(k) * LCF_PANEL)
-        kernels->panel(panels, b + at, ldb, k);
-    if (at == n)
+    for (size_t i = 0; i < k; i += PANEL_ROWS)
+        for (size_t at = 0; at < whole; at += LCF_PANEL)
+            kernels->panel(panels + at * even(k) + i * LCF_PANEL, b + i * ldb + at, ldb,
+                           k - i < PANEL_ROWS ? k - i : PANEL_ROWS);
+    if (whole == n)
         return;
-    memset(panels, 0, even(k) * LCF_PANEL * sizeof(*panels));
+    memset(last, 0, even(k) * LCF_PANEL * sizeof(*last));
     for (size_t i = 0; i < k; i += 2)
-        kernels->pair(panels + i * LCF_PANEL, b + i * ldb + at,
-                      i + 1 < k ? b + (i + 1) * ldb + at : zeros, n - at);
+        kernels->pair(last + i * LCF_PANEL, b + i * ldb + whole,
+                      i + 1 < k ? b + (i + 1) * ldb + whole : zeros, n - whole);
 }
 
 static void right_f32(float *panels, const float *b, size_t ldb, bool transposed, size_t k,
@@ -483,12 +489,10 @@ static void right_f32(float *panels, const float *b, size_t ldb, bool transposed
         lcf_pack(panels, b, ldb, 0, k, n);
         return;
     }
-    for (size_t at = 0; at < n; at += LCF_PANEL) {
-        const size_t wide = n - at < LCF_PANEL ? n - at : LCF_PANEL;
-
-        for (size_t i = 0; i < k; i++)
-            memcpy(panels + (at * k) + i * LCF_PANEL, b + i * ldb + at, wide * sizeof(*b));
-    }
+    for (size_t i = 0; i < k; i++)
+        for (size_t at = 0; at < n; at += LCF_PANEL)
+            memcpy(panels + at * k + i * LCF_PANEL, b + i * ldb + at,
+                   (n - at < LCF_PANEL ? n - at : LCF_PANEL) * sizeof(*b));
 }
 
 void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb, bool transposed,

@@ -56,6 +56,7 @@ static float *zeros(size_t n)
 {
     float *values = lcf_alloc_aligned(n ? n : 1, sizeof(*values));
 
+    lcf_use_huge_pages(values, n * sizeof(*values));
     if (values)
         memset(values, 0, n * sizeof(*values));
     return values;

@@ -6,7 +6,6 @@
 #include "common/base/mem.h"
 #include "common/math/half.h"
 #include "common/math/kernels.h"
-#include "offline/llama/huge_pages.h"
 #include "offline/llama/llama.h"
 
 #include <stdlib.h>
@@ -80,8 +79,7 @@ lcf_status lcf_kv_cache_init(lcf_kv_cache *c, const lcf_kv_options *o, lcf_err *
                         "a KV cache of %zu bytes; one sequence of %zu tokens takes %zu",
                         o->bytes_max, o->context_n, c->pages_max * c->page_bytes);
     c->pages = account(c, c->pages_n, c->page_bytes);
-    if (c->pages)
-        lcf_use_huge_pages(c->pages, c->pages_n * c->page_bytes);
+    lcf_use_huge_pages(c->pages, c->pages_n * c->page_bytes);
     c->page_table = account(c, slots_n, sizeof(*c->page_table));
     c->refs = account(c, c->pages_n, sizeof(*c->refs));
     c->free_pages = account(c, c->pages_n, sizeof(*c->free_pages));

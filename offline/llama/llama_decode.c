@@ -9,7 +9,6 @@
 #include "common/base/mem.h"
 #include "common/base/team.h"
 #include "common/math/kernels.h"
-#include "offline/llama/huge_pages.h"
 #include "offline/llama/kv_cache.h"
 #include "offline/llama/llama.h"
 #include "offline/llama/matrix.h"

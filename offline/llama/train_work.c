@@ -204,6 +204,7 @@ lcf_status net_reserve(lcf_net *net, size_t rows, size_t targets, size_t threads
         w->rows_max = w->targets_max = w->threads = 0;
         return LCF_FAIL(err, LCF_ENOMEM, "activations of %zu tokens, %zu bytes", rows, count.bytes);
     }
+    lcf_use_huge_pages(w->block, count.bytes);
     w->bytes = count.bytes;
     cut = (carver){w->block, 0, false};
     carve_all(&cut, net);
