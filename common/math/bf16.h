@@ -26,9 +26,10 @@ typedef struct lcf_bf16 {
      * `column` on, n of these. */
     void (*end)(const lcf_bf16_end *end, size_t row, size_t column, const float *sums, size_t rows,
                 size_t n);
-    /* Saturating at +-65504; NaN stays NaN. */
-    void (*to_half)(uint16_t *y, const float *x, size_t n);
-    void (*from_half)(float *y, const uint16_t *x, size_t n);
+    /* y = scale * x in half precision; NaN stays NaN. */
+    void (*to_half)(uint16_t *y, const float *x, float scale, size_t n);
+    /* y = scale * x, which is in half precision, rounded. */
+    void (*of_half)(uint16_t *y, const uint16_t *x, float scale, size_t n);
 } lcf_bf16;
 
 extern const lcf_bf16 lcf_bf16_portable;

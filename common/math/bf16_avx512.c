@@ -230,10 +230,11 @@ static void bf16_end(const lcf_bf16_end *end, size_t row, size_t column, const f
     }
 }
 
-/* As tile, rows of C being columns of a panel. */
+/* As tile, rows of C being columns of a panel. ahead: the half of A's next panel that is asked for
+ * meanwhile. */
 ALWAYS_INLINE void tile_across(const lcf_bf16_end *end, size_t row, const uint16_t *a,
-                               const uint16_t *b, const panel_columns of, size_t k,
-                               const size_t rows)
+                               const uint16_t *b, const uint16_t *ahead, const panel_columns of,
+                               size_t k, const size_t rows)
 {
     __m512 sum[TILE_M][2];
     size_t i, r;
@@ -241,10 +242,12 @@ ALWAYS_INLINE void tile_across(const lcf_bf16_end *end, size_t row, const uint16
 #pragma GCC unroll 12
     for (r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    ask_for_c(end->c + row * end->c_ld, end->c_ld, rows);
     for (i = 0; i < k; i += 2, a += 2 * LCF_PANEL, b += 2 * LCF_PANEL) {
         const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b);
         const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + 32);
 
+        __builtin_prefetch(ahead + i * LCF_PANEL, 0, 2);
 #pragma GCC unroll 12
         for (r = 0; r < rows; r++) {
             int32_t pair;
@@ -264,14 +267,15 @@ static void bf16_across(float *c, size_t ldc, const uint16_t *a, const uint16_t 
 {
     const lcf_bf16_end end = {.c = c, .c_ld = ldc, .onto = add ? c : NULL, .onto_ld = ldc};
     const panel_columns of = columns_of(n);
+    const uint16_t *next = a + k * LCF_PANEL;
     size_t r = 0;
 
     for (; r + TILE_M <= m; r += TILE_M)
-        tile_across(&end, r, a + 2 * r, b, of, k, TILE_M);
+        tile_across(&end, r, a + 2 * r, b, next + (r ? LCF_PANEL : 0), of, k, TILE_M);
     for (; r + 8 <= m; r += 8)
-        tile_across(&end, r, a + 2 * r, b, of, k, 8);
+        tile_across(&end, r, a + 2 * r, b, next, of, k, 8);
     for (; r < m; r++)
-        tile_across(&end, r, a + 2 * r, b, of, k, 1);
+        tile_across(&end, r, a + 2 * r, b, next, of, k, 1);
 }
 
 static void bf16_column_sums(float *sums, const uint16_t *panel, size_t n, size_t k)
@@ -291,29 +295,29 @@ static void bf16_column_sums(float *sums, const uint16_t *panel, size_t n, size_
 
 /* ---- half precision ---- */
 
-static void to_half(uint16_t *y, const float *x, size_t n)
+static void to_half(uint16_t *y, const float *x, float scale, size_t n)
 {
-    const __m512 most = _mm512_set1_ps(65504.0f), least = _mm512_set1_ps(-65504.0f);
-    size_t i;
+    const __m512 factor = _mm512_set1_ps(scale);
 
-    for (i = 0; i < n; i += 16) {
-        __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
-        __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
 
-        v = _mm512_min_ps(most, _mm512_max_ps(least, v)); /* a NaN, being second, stays one */
         _mm256_mask_storeu_epi16(y + i, mask,
                                  _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
 }
 
-static void from_half(float *y, const uint16_t *x, size_t n)
+static void of_half(uint16_t *y, const uint16_t *x, float scale, size_t n)
 {
-    size_t i;
+    const __m512 factor = _mm512_set1_ps(scale);
 
-    for (i = 0; i < n; i += 16) {
-        __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+        const __m512 v = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, x + i));
 
-        _mm512_mask_storeu_ps(y + i, mask, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, x + i)));
+        _mm256_mask_storeu_epi16(y + i, mask,
+                                 (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(v, factor)));
     }
 }
 
@@ -326,4 +330,4 @@ const lcf_bf16 lcf_bf16_avx512 = {.round = bf16_round,
                                   .column_sums = bf16_column_sums,
                                   .end = bf16_end,
                                   .to_half = to_half,
-                                  .from_half = from_half};
+                                  .of_half = of_half};

@@ -122,18 +122,16 @@ static void portable_column_sums(float *sums, const uint16_t *panel, size_t n, s
             sums[j] += lcf_bf16_widen(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
 }
 
-static void portable_to_half(uint16_t *y, const float *x, size_t n)
+static void portable_to_half(uint16_t *y, const float *x, float scale, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = lcf_f16_narrow(x[i] > 65504.0f    ? 65504.0f
-                              : x[i] < -65504.0f ? -65504.0f
-                                                 : x[i]); /* a NaN stays one */
+        y[i] = lcf_f16_narrow(scale * x[i]);
 }
 
-static void portable_from_half(float *y, const uint16_t *x, size_t n)
+static void portable_of_half(uint16_t *y, const uint16_t *x, float scale, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = lcf_f16_widen(x[i]);
+        y[i] = round_one(scale * lcf_f16_widen(x[i]));
 }
 
 const lcf_bf16 lcf_bf16_portable = {.round = portable_round,
@@ -145,7 +143,7 @@ const lcf_bf16 lcf_bf16_portable = {.round = portable_round,
                                     .column_sums = portable_column_sums,
                                     .end = portable_end,
                                     .to_half = portable_to_half,
-                                    .from_half = portable_from_half};
+                                    .of_half = portable_of_half};
 
 /* ---- AMX ---- */
 
@@ -238,7 +236,7 @@ static const lcf_bf16 amx_emulated = {.round = portable_round,
                                       .column_sums = portable_column_sums,
                                       .end = portable_end,
                                       .to_half = portable_to_half,
-                                      .from_half = portable_from_half};
+                                      .of_half = portable_of_half};
 
 #if defined(__x86_64__)
 static void tile_product(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
@@ -403,35 +401,6 @@ void lcf_left(lcf_precision precision, void *y, size_t ldy, const float *x, size
     }
 }
 
-void lcf_left_transposed(lcf_precision precision, void *y, size_t ldy, size_t first, const float *x,
-                         size_t ldx, size_t rows, size_t cols)
-{
-    const lcf_simd *simd = lcf_simd_get();
-    const lcf_bf16 *kernels = lcf_bf16_get();
-    float block[16][PAIRS], zeros[PAIRS] = {0}; /* pairs of bf16 move as floats do */
-    size_t r, c, i;
-
-    if (precision == LCF_PRECISION_F32) {
-        simd->transpose((float *)y + first, ldy, x, ldx, rows, cols);
-        return;
-    }
-    LCF_ASSERT(first % 2 == 0);
-    for (r = 0; r < rows; r += 32)
-        for (c = 0; c < cols; c += PAIRS) {
-            const size_t wide = cols - c < PAIRS ? cols - c : PAIRS;
-            const size_t high = rows - r < 32 ? (rows - r + 1) / 2 : 16;
-
-            for (i = 0; i < high; i++) {
-                const float *a = x + (r + 2 * i) * ldx + c;
-
-                kernels->pair((uint16_t *)block[i], a, r + 2 * i + 1 < rows ? a + ldx : zeros,
-                              wide);
-            }
-            simd->transpose((float *)((uint16_t *)y + c * ldy + first + r), ldy / 2, block[0],
-                            PAIRS, high, wide);
-        }
-}
-
 /* Panels of B^T [n, k], k side by side. */
 static void right_of_rows(uint16_t *panels, const float *b, size_t ldb, size_t k, size_t n)
 {
@@ -561,20 +530,88 @@ void lcf_bf16_column_sums(float *sums, const uint16_t *panels, size_t k, size_t 
         kernels->column_sums(sums + at, panels + at * even(k), panel_width(at, n), even(k));
 }
 
-/* ---- logits ---- */
+/* ---- A^T B ---- */
 
-void lcf_keep(lcf_precision precision, void *kept, const float *x, size_t n)
+size_t lcf_turned_n(lcf_precision precision, size_t k, size_t m)
 {
-    if (precision == LCF_PRECISION_F32)
-        memcpy(kept, x, n * sizeof(*x));
-    else
-        lcf_bf16_get()->to_half(kept, x, n);
+    return precision == LCF_PRECISION_F32 ? m * lcf_left_ld(k) : lcf_right_n(precision, k, m);
 }
 
-void lcf_kept(lcf_precision precision, float *x, const void *kept, size_t n)
+void lcf_turned_rows(lcf_precision precision, void *turned, size_t k, size_t first,
+                     const void *left, size_t ld, size_t rows, size_t m)
+{
+    LCF_ASSERT(first % 2 == 0 && first + rows <= k);
+    if (precision == LCF_PRECISION_F32) {
+        lcf_simd_get()->transpose((float *)turned + first, lcf_left_ld(k), left, ld, rows, m);
+        return;
+    }
+    for (size_t at = 0; at < m; at += LCF_PANEL)
+        lcf_bf16_get()->panel_of_left((uint16_t *)turned + at * even(k) + first * LCF_PANEL,
+                                      (const uint16_t *)left + at, ld, rows, panel_width(at, m));
+}
+
+const void *lcf_turned_at(lcf_precision precision, const void *turned, size_t k, size_t first)
+{
+    LCF_ASSERT(first % LCF_PANEL == 0);
+    if (precision == LCF_PRECISION_F32)
+        return (const float *)turned + first * lcf_left_ld(k);
+    return (const uint16_t *)turned + first * even(k);
+}
+
+void lcf_right_of_left(lcf_precision precision, void *panels, const void *left, size_t ld, size_t k,
+                       size_t n)
 {
     if (precision == LCF_PRECISION_F32)
-        memcpy(x, kept, n * sizeof(*x));
+        right_f32(panels, left, ld, false, k, n);
     else
-        lcf_bf16_get()->from_half(x, kept, n);
+        lcf_bf16_panels_of_left(panels, left, ld, k, n);
+}
+
+void lcf_product_turned(lcf_precision precision, float *c, size_t ldc, const void *turned,
+                        const void *panels, size_t m, size_t n, size_t k, bool add)
+{
+    if (precision == LCF_PRECISION_F32)
+        lcf_product(precision, c, ldc, turned, lcf_left_ld(k), panels, m, n, k, add);
+    else
+        lcf_bf16_across(c, ldc, turned, panels, m, n, k, add);
+}
+
+/* ---- softmax ---- */
+
+#define HALF_ONE 0x1p15f /* what 1 is kept as: smaller numbers find room below */
+
+float lcf_softmax_keep(lcf_precision precision, void *kept, float *x, size_t n)
+{
+    const lcf_simd *simd = lcf_simd_get();
+    float sum;
+
+    if (precision == LCF_PRECISION_F32) {
+        if (kept)
+            memcpy(kept, x, n * sizeof(*x));
+        return simd->cross_entropy(NULL, x, 0, n, 1.0f) + x[0];
+    }
+    sum = simd->softmax_row(x, n);
+    if (kept)
+        lcf_bf16_get()->to_half(kept, x, HALF_ONE, n);
+    return sum;
+}
+
+void lcf_softmax_left(lcf_precision precision, void *left, const void *kept, size_t n, float part,
+                      float whole, size_t target)
+{
+    const float scale = expf(part - whole) / HALF_ONE;
+    uint16_t *y = left;
+
+    if (precision == LCF_PRECISION_F32) {
+        memcpy(left, kept, n * sizeof(float));
+        lcf_simd_get()->exp_shifted(left, whole, n);
+        if (target < n)
+            ((float *)left)[target] -= 1.0f;
+        return;
+    }
+    lcf_bf16_get()->of_half(y, kept, scale, n);
+    if (target < n)
+        y[target] = round_one(lcf_f16_widen(((const uint16_t *)kept)[target]) * scale - 1.0f);
+    if (n % 2)
+        y[n] = 0;
 }

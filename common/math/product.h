@@ -50,10 +50,6 @@ size_t lcf_right_n(lcf_precision precision, size_t k, size_t n);
 /* y [rows, ldy] = x [rows, cols]; ldy >= cols rounded up to even, what follows cols is zeroed. */
 void lcf_left(lcf_precision precision, void *y, size_t ldy, const float *x, size_t ldx, size_t rows,
               size_t cols);
-/* y [cols, ldy] = transpose of x [rows, cols], in columns [first, first + rows) of y. In bf16 first
- * is even, and after an odd number of rows one column is zeroed. */
-void lcf_left_transposed(lcf_precision precision, void *y, size_t ldy, size_t first, const float *x,
-                         size_t ldx, size_t rows, size_t cols);
 /* The panels of B [k, n]: B itself row-major, or its transpose [n, k] (a layer's weights). */
 void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb, bool transposed,
                size_t k, size_t n);
@@ -61,8 +57,40 @@ void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb
 void lcf_product(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
                  const void *panels, size_t m, size_t n, size_t k, bool add);
 
-/* What softmax keeps of logits until the backward pass: f32, or half precision with bf16. */
-void lcf_keep(lcf_precision precision, void *kept, const float *x, size_t n);
-void lcf_kept(lcf_precision precision, float *x, const void *kept, size_t n);
+/* ---- A^T B: sums over the rows of both ---- */
+
+/* Elements of A [k, m] turned. */
+size_t lcf_turned_n(lcf_precision precision, size_t k, size_t m);
+/* Rows [first, first + rows) of A [k, m], which stand as those of a left operand, into A turned.
+ * first is even; rows, too, but for the last ones. */
+void lcf_turned_rows(lcf_precision precision, void *turned, size_t k, size_t first,
+                     const void *left, size_t ld, size_t rows, size_t m);
+/* A turned from column `first` of A on, a multiple of LCF_PANEL. */
+const void *lcf_turned_at(lcf_precision precision, const void *turned, size_t k, size_t first);
+/* The panels of B [k, n], whose rows stand as those of a left operand. */
+void lcf_right_of_left(lcf_precision precision, void *panels, const void *left, size_t ld, size_t k,
+                       size_t n);
+/* C [m, n] = A^T B, or C + A^T B. */
+void lcf_product_turned(lcf_precision precision, float *c, size_t ldc, const void *turned,
+                        const void *panels, size_t m, size_t n, size_t k, bool add);
+
+/* ---- softmax over parts of a row ---- */
+
+/*
+ * The log of the sum of exponentials of a part of a row of logits, and what the backward pass needs
+ * of them: the logits themselves, or with bf16 the part's own softmax in half precision.
+ *
+ * shapes   x [n], used up; kept [n] elements of an operand, or NULL
+ */
+float lcf_softmax_keep(lcf_precision precision, void *kept, float *x, size_t n);
+/*
+ * The softmax of the whole row in the places of a part, less one at `target`, as a row of a left
+ * operand.
+ *
+ * shapes   left [n], one more where n is odd; kept as above; part, whole: log sums; target: n or
+ *          more for none
+ */
+void lcf_softmax_left(lcf_precision precision, void *left, const void *kept, size_t n, float part,
+                      float whole, size_t target);
 
 #endif

@@ -3,7 +3,7 @@
  * fused over chunks of the vocabulary.
  *
  * First pass: a chunk's logits of all rows and the log of their sum of exponentials; what the
- * gradient needs of the logits is kept once (half precision with bf16). Then the rows' log sums, in
+ * gradient needs of the logits is kept once (lcf_softmax_keep). Then the rows' log sums, in
  * the order of the chunks. Second pass: the gradient of a chunk's logits is made where it is used,
  * for that chunk's rows of the output matrix and for the input. The vocabulary is in HEAD_GROUPS
  * parts, each with its own sum for the input's gradient, added in their order at the end: the same
@@ -59,32 +59,30 @@ static void norm_rows(lcf_net *net, const void *arg, size_t first, size_t n, siz
 {
     const head_job *job = arg;
     const size_t d = net->config->dim;
-    float *h = net->work->head_x;
+    const net_left left = net->work->head_left;
+    float *h = net->work->rows + worker * net->work->rows_n;
 
-    (void)worker;
-    lcf_rmsnorm(h + first * d, job->x + first * d, net->final_norm.value, n, d,
-                net->config->norm_eps);
-    net_operands(net, net->work->head_left, (net_left){NULL, 0}, h, d, first, n, d);
+    for (size_t r = first; r < first + n; r++) {
+        lcf_rmsnorm(h, job->x + r * d, net->final_norm.value, 1, d, net->config->norm_eps);
+        lcf_left(net->precision, net_left_at(net, left, r), left.ld, h, d, 1, d);
+    }
 }
 
-/* The log of the sum of exponentials of each row of a tile; keeps the target's logit, and what the
- * gradient needs of the others. */
-static void tile_statistics(const head_job *job, const float *tile, size_t chunk, size_t first,
+/* The log of the sum of exponentials of each row of a tile, which is used up; keeps the target's
+ * logit, and what the gradient needs of the others. */
+static void tile_statistics(const head_job *job, float *tile, size_t chunk, size_t first,
                             size_t rows)
 {
-    const lcf_net_work *w = job->net->work;
-    const size_t columns = chunk_columns(job->net, chunk), begin = chunk * HEAD_COLUMNS;
+    const lcf_net *net = job->net;
+    const size_t columns = chunk_columns(net, chunk), begin = chunk * HEAD_COLUMNS;
 
-    for (size_t r = 0; r < rows; r++) {
-        const float *row = tile + r * HEAD_COLUMNS;
-        const size_t target = (size_t)job->net->batch->targets[first + r];
+    for (size_t r = first; r < first + rows; r++, tile += HEAD_COLUMNS) {
+        const size_t target = (size_t)net->batch->targets[r];
 
         if (target >= begin && target < begin + columns)
-            w->target_logit[first + r] = row[target - begin];
-        w->chunk_lse[chunk * job->n + first + r] =
-            lcf_cross_entropy(NULL, row, 0, columns, 1.0f) + row[0];
-        if (job->dx)
-            lcf_keep(job->net->precision, kept_logits(job, chunk, first + r), row, HEAD_COLUMNS);
+            net->work->target_logit[r] = tile[target - begin];
+        net->work->chunk_lse[chunk * job->n + r] = lcf_softmax_keep(
+            net->precision, job->dx ? kept_logits(job, chunk, r) : NULL, tile, columns);
     }
 }
 
@@ -133,48 +131,18 @@ static double log_sums(const head_job *job)
 
 /* ---- second pass ---- */
 
-/* softmax - one_hot of a block of rows of a chunk, [rows, HEAD_COLUMNS]. */
-static void tile_gradient(float *tile, const head_job *job, size_t chunk, size_t first, size_t rows)
-{
-    const size_t columns = chunk_columns(job->net, chunk), begin = chunk * HEAD_COLUMNS;
-
-    lcf_kept(job->net->precision, tile, kept_logits(job, chunk, first), rows * HEAD_COLUMNS);
-    for (size_t r = 0; r < rows; r++) {
-        float *row = tile + r * HEAD_COLUMNS;
-        const size_t target = (size_t)job->net->batch->targets[first + r];
-        const float lse = job->net->work->head_lse[first + r];
-
-        lcf_exp_shifted(row, lse, columns);
-        if (target >= begin && target < begin + columns)
-            row[target - begin] -= 1.0f;
-    }
-}
-
-/* The gradient of a chunk's logits as left operands: its rows [first, first + n), and all rows
- * transposed. */
-typedef struct logit_gradient {
-    net_left rows, transposed; /* transposed: no data where the output matrix has no gradient */
-    float *tile;               /* [TILE_ROWS, HEAD_COLUMNS] */
-} logit_gradient;
-
-#define TILE_ROWS 32 /* at a time: what they take stays in the first cache; even */
-
-static void make_operands(const logit_gradient *dl, const head_job *job, size_t chunk, size_t first,
-                          size_t n)
+/* softmax - one_hot of rows [first, first + n) of a chunk, as left operand. */
+static void logit_gradients(net_left rows, const head_job *job, size_t chunk, size_t first,
+                            size_t n)
 {
     const lcf_net *net = job->net;
-    const size_t columns = chunk_columns(net, chunk);
+    const lcf_net_work *w = net->work;
 
-    for (size_t r = 0; r < n; r += TILE_ROWS) {
-        const size_t rows = n - r < TILE_ROWS ? n - r : TILE_ROWS;
-        char *to = (char *)dl->rows.data + r * dl->rows.ld * lcf_operand_bytes(net->precision);
-
-        tile_gradient(dl->tile, job, chunk, first + r, rows);
-        lcf_left(net->precision, to, dl->rows.ld, dl->tile, HEAD_COLUMNS, rows, columns);
-        if (dl->transposed.data)
-            lcf_left_transposed(net->precision, dl->transposed.data, dl->transposed.ld, first + r,
-                                dl->tile, HEAD_COLUMNS, rows, columns);
-    }
+    for (size_t r = first; r < first + n; r++)
+        lcf_softmax_left(net->precision, net_left_at(net, rows, r - first),
+                         kept_logits(job, chunk, r), chunk_columns(net, chunk),
+                         w->chunk_lse[chunk * job->n + r], w->head_lse[r],
+                         (size_t)net->batch->targets[r] - chunk * HEAD_COLUMNS);
 }
 
 /* The gradients that a chunk of the vocabulary gives: of its rows of the output matrix, and of the
@@ -187,26 +155,25 @@ static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool fi
     const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
     const size_t bytes = lcf_operand_bytes(net->precision);
     const float *matrix = net->output.value + chunk * HEAD_COLUMNS * d;
-    logit_gradient dl = {{NULL, lcf_left_ld(HEAD_COLUMNS)}, {NULL, lcf_left_ld(job->n)}, NULL};
-    char *panels;
+    net_left dl = {NULL, lcf_left_ld(HEAD_COLUMNS)};
+    void *turned = NULL;
 
-    dl.tile = take(&room, TILE_ROWS * HEAD_COLUMNS, sizeof(*dl.tile));
-    dl.rows.data = take(&room, HEAD_ROWS * dl.rows.ld, bytes);
+    dl.data = take(&room, HEAD_ROWS * dl.ld, bytes);
     if (net->output.grad)
-        dl.transposed.data = take(&room, HEAD_COLUMNS * dl.transposed.ld, bytes);
-    panels = room;
-    lcf_right(net->precision, panels, matrix, d, false, columns, d);
+        turned = take(&room, lcf_turned_n(net->precision, job->n, HEAD_COLUMNS), bytes);
+    lcf_right(net->precision, room, matrix, d, false, columns, d);
     for (size_t r = 0; r < job->n; r += HEAD_ROWS) {
         const size_t rows = job->n - r < HEAD_ROWS ? job->n - r : HEAD_ROWS;
 
-        make_operands(&dl, job, chunk, r, rows);
-        lcf_product(net->precision, dx + r * d, d, dl.rows.data, dl.rows.ld, panels, rows, d,
-                    columns, !first_of_group);
+        logit_gradients(dl, job, chunk, r, rows);
+        lcf_product(net->precision, dx + r * d, d, dl.data, dl.ld, room, rows, d, columns,
+                    !first_of_group);
+        if (turned)
+            lcf_turned_rows(net->precision, turned, job->n, r, dl.data, dl.ld, rows, columns);
     }
-    if (dl.transposed.data)
-        lcf_product(net->precision, net->output.grad + chunk * HEAD_COLUMNS * d, d,
-                    dl.transposed.data, dl.transposed.ld, w->head_panels, columns, d, job->n,
-                    !net->fresh);
+    if (turned)
+        lcf_product_turned(net->precision, net->output.grad + chunk * HEAD_COLUMNS * d, d, turned,
+                           w->head_panels, columns, d, job->n, !net->fresh);
 }
 
 static lcf_status gradient_task(void *arg, size_t group, size_t worker, lcf_err *err)
@@ -340,7 +307,8 @@ double net_head(lcf_net *net, float *dx, const float *x)
     if (!dx)
         return nll;
     if (net->output.grad)
-        lcf_right(net->precision, net->work->head_panels, net->work->head_x, d, false, job.n, d);
+        lcf_right_of_left(net->precision, net->work->head_panels, net->work->head_left.data,
+                          net->work->head_left.ld, job.n, d);
     lcf_pool_run(net->pool, HEAD_GROUPS, gradient_task, &job, NULL);
     net_for_rows(net, job.n, gradient_rows, &job);
     net_norm_weight(net, &net->final_norm, job.n);

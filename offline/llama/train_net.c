@@ -137,7 +137,7 @@ static uint64_t dropout_part(const input_job *job)
     return job->layer * INPUTS_N + job->input;
 }
 
-/* As left operands, for the forward pass. */
+/* As left operands. */
 static void input_left(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
     const input_job *job = arg;
@@ -156,25 +156,13 @@ static void input_left(lcf_net *net, const void *arg, size_t first, size_t n, si
     }
 }
 
-/* In f32, for the gradients of the matrices. */
-static void input_again(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
-{
-    const input_job *job = arg;
-    const lcf_net_work *w = net->work;
-    const size_t at = first * job->width;
-
-    (void)worker;
-    input_values(w->input + at, net, job, first, n);
-    if (job->dropped)
-        net_dropout(net, w->input_dropped + at, w->input + at, first, n, job->width,
-                    dropout_part(job));
-}
-
 /* ---- matrices, forward ---- */
 
 typedef struct scale_job {
     float *x;
-    net_left as_is, transposed;
+    size_t rows;
+    net_left left;
+    void *turned;
 } scale_job;
 
 /* x times LoRA's scale, and as operands. */
@@ -186,7 +174,19 @@ static void scale_rows(lcf_net *net, const void *arg, size_t first, size_t n, si
     (void)worker;
     for (size_t i = 0; i < n * net->rank; i++)
         x[i] *= net->lora_scale;
-    net_operands(net, job->as_is, job->transposed, job->x, net->rank, first, n, net->rank);
+    net_operands(net, job->left, job->turned, job->rows, job->x, first, n, net->rank);
+}
+
+/* a W^T, W [out, in] */
+static net_part weights_part(net_left a, const float *w, size_t in)
+{
+    return (net_part){.a = a, .b = w, .ldb = in, .k = in, .transposed = true};
+}
+
+/* a W, W [out, in] */
+static net_part gradient_part(net_left a, const float *w, size_t out, size_t in)
+{
+    return (net_part){.a = a, .b = w, .ldb = in, .k = out};
 }
 
 /* t = scale * dropout(x) A^T of the matrices that read an input, kept and as left operands. */
@@ -208,13 +208,13 @@ static void lora_inputs(lcf_net *net, size_t layer, net_input input, bool droppe
                               rows,
                               net->rank,
                               false,
-                              {{dropped ? w->dropped : w->left, lora->a.value, in, in, true}},
+                              {weights_part(dropped ? w->dropped : w->left, lora->a.value, in)},
                               1};
     }
     net_products(net, list, n);
     for (size_t i = 0; i < readers[input].n; i++) {
         const lcf_net_param which = readers[input].which[i];
-        const scale_job job = {w->kept[layer].t[which], w->small[i].t, {NULL, 0}};
+        const scale_job job = {w->kept[layer].t[which], rows, w->small[i].t, NULL};
 
         if (net->layers[layer].lora[which].a.value)
             net_for_rows(net, rows, scale_rows, &job);
@@ -239,10 +239,10 @@ static void matrices_forward(lcf_net *net, size_t layer, net_input input, const 
 
         lcf_net_dims(&out, &in, net->config, which);
         list[i] = (net_product){
-            y[i], out, rows, out, add, {{w->left, l->w[which].value, in, in, true}}, 1};
+            y[i], out, rows, out, add, {weights_part(w->left, l->w[which].value, in)}, 1};
         if (l->lora[which].a.value)
             list[i].parts[list[i].parts_n++] =
-                (net_part){w->small[i].t, l->lora[which].b.value, net->rank, net->rank, true};
+                weights_part(w->small[i].t, l->lora[which].b.value, net->rank);
     }
     net_products(net, list, readers[input].n);
 }
@@ -268,12 +268,12 @@ static void lora_gradients(lcf_net *net, size_t layer, net_input input, size_t r
                                       rows,
                                       net->rank,
                                       false,
-                                      {{w->dy[i], lora->b.value, net->rank, out, false}},
+                                      {gradient_part(w->dy[i], lora->b.value, out, net->rank)},
                                       1};
     }
     net_products(net, list, n);
     for (size_t i = 0; i < readers[input].n; i++) {
-        const scale_job job = {w->small[i].dt_rows, w->small[i].dt, w->small[i].dt_t};
+        const scale_job job = {w->small[i].dt_rows, rows, w->small[i].dt, w->small[i].dt_turned};
 
         if (net->layers[layer].lora[readers[input].which[i]].a.value)
             net_for_rows(net, rows, scale_rows, &job);
@@ -282,52 +282,58 @@ static void lora_gradients(lcf_net *net, size_t layer, net_input input, size_t r
 
 /* The products that give the gradients of one matrix and of its LoRA. Returns how many. */
 static size_t weight_products(net_product *list, const lcf_net *net, size_t layer, net_input input,
-                              size_t slot, const float *x, const float *x_dropped, size_t rows)
+                              size_t slot, bool dropped, size_t rows)
 {
     const lcf_net_param which = readers[input].which[slot];
     const lcf_net_weight *weight = &net->layers[layer].w[which];
     const lcf_net_lora *lora = &net->layers[layer].lora[which];
     const lcf_net_work *w = net->work;
+    const net_part by_x = {.turned = w->dy_turned[slot], .b_rows = w->left, .k = rows};
     const bool add = !net->fresh;
     size_t out, in, n = 0;
 
     lcf_net_dims(&out, &in, net->config, which);
     if (weight->grad)
-        list[n++] =
-            (net_product){weight->grad, in, out, in, add, {{w->dy_t[slot], x, in, rows, false}}, 1};
+        list[n++] = (net_product){weight->grad, in, out, in, add, {by_x}, 1};
     if (lora->a.value) {
-        const float *t = w->kept[layer].t[which];
+        const net_part by_t = {.turned = w->dy_turned[slot],
+                               .b = w->kept[layer].t[which],
+                               .ldb = net->rank,
+                               .k = rows};
+        const net_part of_a = {.turned = w->small[slot].dt_turned,
+                               .b_rows = dropped ? w->dropped : w->left,
+                               .k = rows};
 
-        list[n++] = (net_product){lora->b.grad,
-                                  net->rank,
-                                  out,
-                                  net->rank,
-                                  add,
-                                  {{w->dy_t[slot], t, net->rank, rows, false}},
-                                  1};
-        list[n++] = (net_product){lora->a.grad,
-                                  in,
-                                  net->rank,
-                                  in,
-                                  add,
-                                  {{w->small[slot].dt_t, x_dropped, in, rows, false}},
-                                  1};
+        list[n++] = (net_product){lora->b.grad, net->rank, out, net->rank, add, {by_t}, 1};
+        list[n++] = (net_product){lora->a.grad, in, net->rank, in, add, {of_a}, 1};
     }
     return n;
 }
 
-/* Does a matrix that reads the input need its gradient transposed? */
-static bool needs_transposed(const lcf_net *net, size_t layer, lcf_net_param which)
+/* Is a gradient made from the input of a matrix, and from that of its results turned? */
+static bool needs_turned(const lcf_net *net, size_t layer, lcf_net_param which)
 {
     return net->layers[layer].w[which].grad || net->layers[layer].lora[which].a.value;
 }
 
+/* An input's left operands again, where a gradient is made from them. */
+static void input_again(lcf_net *net, size_t layer, net_input input, const float *x, size_t rows)
+{
+    const input_job job = input_of(net, layer, input, x);
+
+    for (size_t i = 0; i < readers[input].n; i++)
+        if (needs_turned(net, layer, readers[input].which[i])) {
+            net_for_rows(net, rows, input_left, &job);
+            return;
+        }
+}
+
 /*
- * From the gradients of an input's results in work->dy and dy_t: that of the input in work->dh, and
- * of the matrices. x: the input's f32 rows.
+ * From the gradients of an input's results in work->dy and dy_turned: that of the input in
+ * work->dh, and of the matrices. x: as in matrices_forward.
  */
 static void matrices_backward(lcf_net *net, size_t layer, net_input input, const float *x,
-                              const float *x_dropped, size_t rows)
+                              size_t rows)
 {
     const lcf_net_layer *l = &net->layers[layer];
     const lcf_net_work *w = net->work;
@@ -340,6 +346,7 @@ static void matrices_backward(lcf_net *net, size_t layer, net_input input, const
     net_product *of_lora = dropped ? &list[1] : &list[0];
     size_t n = dropped ? 2 : 1;
 
+    input_again(net, layer, input, x, rows);
     if (has_lora(l, input))
         lora_gradients(net, layer, input, rows);
     for (size_t i = 0; i < readers[input].n; i++) {
@@ -347,11 +354,11 @@ static void matrices_backward(lcf_net *net, size_t layer, net_input input, const
         size_t out, in;
 
         lcf_net_dims(&out, &in, net->config, which);
-        list[0].parts[list[0].parts_n++] = (net_part){w->dy[i], l->w[which].value, in, out, false};
+        list[0].parts[list[0].parts_n++] = gradient_part(w->dy[i], l->w[which].value, out, in);
         if (l->lora[which].a.value)
             of_lora->parts[of_lora->parts_n++] =
-                (net_part){w->small[i].dt, l->lora[which].a.value, in, net->rank, false};
-        n += weight_products(&list[n], net, layer, input, i, x, dropped ? x_dropped : x, rows);
+                gradient_part(w->small[i].dt, l->lora[which].a.value, net->rank, in);
+        n += weight_products(&list[n], net, layer, input, i, dropped, rows);
     }
     net_products(net, list, n);
 }
@@ -519,23 +526,31 @@ static void layer_forward(lcf_net *net, size_t layer)
 
 /* What the row loops of the backward pass work on. */
 typedef struct backward_job {
-    size_t layer;
+    size_t layer, rows;
     net_input input;
     const float *x; /* input of the norm */
     float *dx;      /* of the residual stream */
 } backward_job;
 
+/* Rows of the gradient of a matrix's results as operands. */
+static void gradient_operands(lcf_net *net, const backward_job *job, size_t slot,
+                              lcf_net_param which, const float *dy, size_t first, size_t n)
+{
+    const lcf_net_work *w = net->work;
+    size_t out, in;
+
+    lcf_net_dims(&out, &in, net->config, which);
+    net_operands(net, w->dy[slot], needs_turned(net, job->layer, which) ? w->dy_turned[slot] : NULL,
+                 job->rows, dy, first, n, out);
+}
+
 /* The stream's gradient as operands of the matrix that wrote into it. */
 static void stream_operands(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
     const backward_job *job = arg;
-    const lcf_net_work *w = net->work;
-    const lcf_net_param which = readers[job->input].which[0];
-    const net_left none = {NULL, 0};
 
     (void)worker;
-    net_operands(net, w->dy[0], needs_transposed(net, job->layer, which) ? w->dy_t[0] : none,
-                 job->dx, net->config->dim, first, n, net->config->dim);
+    gradient_operands(net, job, 0, readers[job->input].which[0], job->dx, first, n);
 }
 
 /* Through SwiGLU: work->dh becomes the operands of gate and up. A block's gradients stand where
@@ -546,7 +561,6 @@ static void swiglu_operands(lcf_net *net, const void *arg, size_t first, size_t 
     const lcf_net_work *w = net->work;
     const size_t f = net->config->ffn_dim, at = first * f;
     const net_kept *k = &w->kept[job->layer];
-    const net_left none = {NULL, 0};
     float *dgate = w->rows + worker * w->rows_n, *dup = dgate + f;
 
     add_dropped(net, job->layer, IN_DOWN, first, n, f);
@@ -558,10 +572,8 @@ static void swiglu_operands(lcf_net *net, const void *arg, size_t first, size_t 
         memcpy(gate, dgate, f * sizeof(*gate));
         memcpy(up, dup, f * sizeof(*up));
     }
-    net_operands(net, w->dy[0], needs_transposed(net, job->layer, NET_W_GATE) ? w->dy_t[0] : none,
-                 k->gate, f, first, n, f);
-    net_operands(net, w->dy[1], needs_transposed(net, job->layer, NET_W_UP) ? w->dy_t[1] : none,
-                 k->up, f, first, n, f);
+    gradient_operands(net, job, 0, NET_W_GATE, k->gate, first, n);
+    gradient_operands(net, job, 1, NET_W_UP, k->up, first, n);
 }
 
 /* Through a norm: work->dh into the stream's gradient. */
@@ -595,33 +607,11 @@ static void copy_datt(lcf_net *net, const void *arg, size_t first, size_t n, siz
 static void attention_operands(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
     const backward_job *job = arg;
-    const lcf_net_work *w = net->work;
-    const net_left none = {NULL, 0};
-    const float *dy[NET_SLOTS] = {w->dq, w->dk, w->dv};
+    const float *dy[NET_SLOTS] = {net->work->dq, net->work->dk, net->work->dv};
 
     (void)worker;
-    for (size_t i = 0; i < NET_SLOTS; i++) {
-        const lcf_net_param which = readers[IN_ATTN].which[i];
-        size_t out, in;
-
-        lcf_net_dims(&out, &in, net->config, which);
-        net_operands(net, w->dy[i], needs_transposed(net, job->layer, which) ? w->dy_t[i] : none,
-                     dy[i], out, first, n, out);
-    }
-}
-
-/* The input's f32 rows again, where a gradient is made from them. */
-static void again(lcf_net *net, size_t layer, net_input input, const float *x, size_t rows)
-{
-    const input_job job = input_of(net, layer, input, x);
-
-    if (input == IN_WO && !job.dropped)
-        return; /* the kept rows are the input */
-    for (size_t i = 0; i < readers[input].n; i++)
-        if (needs_transposed(net, layer, readers[input].which[i])) {
-            net_for_rows(net, rows, input_again, &job);
-            return;
-        }
+    for (size_t i = 0; i < NET_SLOTS; i++)
+        gradient_operands(net, job, i, readers[IN_ATTN].which[i], dy[i], first, n);
 }
 
 /* The FFN of a layer: dx, of its output, becomes that of its input (kept->mid). */
@@ -629,14 +619,13 @@ static void ffn_backward(lcf_net *net, size_t layer, float *dx, size_t rows)
 {
     lcf_net_work *w = net->work;
     const net_kept *k = &w->kept[layer];
-    const backward_job down = {layer, IN_DOWN, NULL, dx}, ffn = {layer, IN_FFN, k->mid, dx};
+    const backward_job down = {layer, rows, IN_DOWN, NULL, dx};
+    const backward_job ffn = {layer, rows, IN_FFN, k->mid, dx};
 
     net_for_rows(net, rows, stream_operands, &down);
-    again(net, layer, IN_DOWN, NULL, rows);
-    matrices_backward(net, layer, IN_DOWN, w->input, w->input_dropped, rows);
+    matrices_backward(net, layer, IN_DOWN, NULL, rows);
     net_for_rows(net, rows, swiglu_operands, &ffn);
-    again(net, layer, IN_FFN, k->mid, rows);
-    matrices_backward(net, layer, IN_FFN, w->input, w->input_dropped, rows);
+    matrices_backward(net, layer, IN_FFN, k->mid, rows);
     net_for_rows(net, rows, norm_backward, &ffn);
     net_norm_weight(net, &net->layers[layer].w[NET_FFN_NORM], rows);
 }
@@ -650,12 +639,12 @@ static void layer_backward(lcf_net *net, size_t layer)
     const bool last = is_last(net, layer);
     const size_t rows = last ? b->targets_n : b->rows, q = c->heads_n * c->head_dim;
     float *dx = last ? w->dx_rows : w->dx, *att = last ? w->att_rows : k->att;
-    const backward_job out = {layer, IN_WO, NULL, dx}, in = {layer, IN_ATTN, w->x[layer], w->dx};
+    const backward_job out = {layer, rows, IN_WO, NULL, dx};
+    const backward_job in = {layer, b->rows, IN_ATTN, w->x[layer], w->dx};
 
     ffn_backward(net, layer, dx, rows);
     net_for_rows(net, rows, stream_operands, &out);
-    again(net, layer, IN_WO, att, rows);
-    matrices_backward(net, layer, IN_WO, att, w->input_dropped, rows);
+    matrices_backward(net, layer, IN_WO, att, rows);
     net_for_rows(net, rows, copy_datt, &out);
     if (last) {
         memcpy(w->dh, w->datt, rows * q * sizeof(*w->dh));
@@ -664,8 +653,7 @@ static void layer_backward(lcf_net *net, size_t layer)
     }
     for_attention(net, attention_back_task, k);
     net_for_rows(net, b->rows, attention_operands, &in);
-    again(net, layer, IN_ATTN, w->x[layer], b->rows);
-    matrices_backward(net, layer, IN_ATTN, w->input, w->input_dropped, b->rows);
+    matrices_backward(net, layer, IN_ATTN, w->x[layer], b->rows);
     net_for_rows(net, b->rows, norm_backward, &in);
     net_norm_weight(net, &net->layers[layer].w[NET_ATTN_NORM], b->rows);
 }

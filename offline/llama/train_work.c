@@ -51,6 +51,11 @@ static net_left carve_left(carver *c, const lcf_net *net, size_t rows, size_t k)
     return (net_left){carve(c, rows, ld, lcf_operand_bytes(net->precision)), ld};
 }
 
+static void *carve_turned(carver *c, const lcf_net *net, size_t k, size_t m)
+{
+    return carve(c, lcf_turned_n(net->precision, k, m), 1, lcf_operand_bytes(net->precision));
+}
+
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -105,21 +110,19 @@ static void carve_shared(carver *c, lcf_net *net, size_t rows)
     lcf_net_work *w = net->work;
 
     w->left = carve_left(c, net, rows, wide);
-    w->input = carve_f32(c, rows, wide);
     w->dh = carve_f32(c, rows, wide);
     if (dropping) {
         w->dropped = carve_left(c, net, rows, wide);
-        w->input_dropped = carve_f32(c, rows, wide);
         w->dh_dropped = carve_f32(c, rows, wide);
     }
     for (size_t s = 0; s < NET_SLOTS; s++) {
         w->dy[s] = carve_left(c, net, rows, wide);
-        w->dy_t[s] = carve_left(c, net, wide, rows);
+        w->dy_turned[s] = carve_turned(c, net, rows, wide);
         if (!net->rank)
             continue;
         w->small[s].t = carve_left(c, net, rows, net->rank);
         w->small[s].dt = carve_left(c, net, rows, net->rank);
-        w->small[s].dt_t = carve_left(c, net, net->rank, rows);
+        w->small[s].dt_turned = carve_turned(c, net, rows, net->rank);
         w->small[s].dt_rows = carve_f32(c, rows, net->rank);
     }
     w->dx = carve_f32(c, rows, f->dim);
@@ -157,7 +160,7 @@ static void carve_head(carver *c, lcf_net *net)
     const size_t d = net->config->dim;
     const size_t chunks = (net->config->vocab_n + HEAD_COLUMNS - 1) / HEAD_COLUMNS;
 
-    w->head_x = carve_f32(c, n, d);
+    w->head_x = net->binary ? carve_f32(c, n, d) : NULL;
     w->head_left = carve_left(c, net, n, d);
     w->head_panels = carve(c, lcf_right_n(net->precision, n, d), 1, bytes);
     w->logits = carve(c, chunks * HEAD_COLUMNS, n, bytes);
@@ -165,13 +168,15 @@ static void carve_head(carver *c, lcf_net *net)
     w->target_logit = carve_f32(c, n, 1);
     w->head_lse = carve_f32(c, n, 1);
     w->head_dx = carve_f32(c, HEAD_GROUPS * n, d);
-    /* A thread's part of the output matrix, as right operand in either order; a tile of logits; the
-     * gradient of a chunk's logits, as left operand in either order. */
-    w->head_tile_bytes = (larger(lcf_right_n(net->precision, d, HEAD_COLUMNS),
-                                 lcf_right_n(net->precision, HEAD_COLUMNS, d)) +
-                          HEAD_ROWS * lcf_left_ld(HEAD_COLUMNS) + HEAD_COLUMNS * lcf_left_ld(n)) *
-                             bytes +
-                         HEAD_ROWS * HEAD_COLUMNS * sizeof(float) + 4 * 64;
+    /* A thread's part of the output matrix as right operand, and a tile of logits, or the gradient
+     * of a chunk's logits, as rows and turned. */
+    w->head_tile_bytes = larger(lcf_right_n(net->precision, d, HEAD_COLUMNS) * bytes +
+                                    HEAD_ROWS * HEAD_COLUMNS * sizeof(float),
+                                (lcf_right_n(net->precision, HEAD_COLUMNS, d) +
+                                 HEAD_ROWS * lcf_left_ld(HEAD_COLUMNS) +
+                                 lcf_turned_n(net->precision, n, HEAD_COLUMNS)) *
+                                    bytes) +
+                         4 * 64;
     w->head_tile = carve(c, w->threads, w->head_tile_bytes, 1);
 }
 
@@ -252,20 +257,40 @@ static size_t groups_of(const product_job *job, const net_product *p)
     return (p->n + columns - 1) / columns;
 }
 
+/* Columns [first, first + n) of B, in panels. */
+static void pack_part(const lcf_net *net, const net_part *part, size_t first, size_t n,
+                      void *panels)
+{
+    if (part->b)
+        lcf_right(net->precision, panels, part->b + (part->transposed ? first * part->ldb : first),
+                  part->ldb, part->transposed, part->k, n);
+    else
+        lcf_right_of_left(net->precision, panels,
+                          (char *)part->b_rows.data + first * lcf_operand_bytes(net->precision),
+                          part->b_rows.ld, part->k, n);
+}
+
 /* Rows [begin, end) and columns [first, first + n) of a product. */
 static void product_block(const lcf_net *net, const net_product *p, size_t begin, size_t end,
                           size_t first, size_t n, void *panels)
 {
     for (size_t i = 0; i < p->parts_n; i++) {
         const net_part *part = &p->parts[i];
-        const float *b = part->b + (part->transposed ? first * part->ldb : first);
+        const bool add = p->add || i > 0;
 
-        lcf_right(net->precision, panels, b, part->ldb, part->transposed, part->k, n);
-        for (size_t r = begin; r < end; r += PRODUCT_ROWS)
-            lcf_product(net->precision, p->c + r * p->ldc + first, p->ldc,
-                        net_left_at(net, part->a, r), part->a.ld, panels,
-                        end - r < PRODUCT_ROWS ? end - r : PRODUCT_ROWS, n, part->k,
-                        p->add || i > 0);
+        pack_part(net, part, first, n, panels);
+        for (size_t r = begin; r < end; r += PRODUCT_ROWS) {
+            const size_t rows = end - r < PRODUCT_ROWS ? end - r : PRODUCT_ROWS;
+            float *c = p->c + r * p->ldc + first;
+
+            if (part->turned)
+                lcf_product_turned(net->precision, c, p->ldc,
+                                   lcf_turned_at(net->precision, part->turned, part->k, r), panels,
+                                   rows, n, part->k, add);
+            else
+                lcf_product(net->precision, c, p->ldc, net_left_at(net, part->a, r), part->a.ld,
+                            panels, rows, n, part->k, add);
+        }
     }
 }
 
@@ -345,16 +370,14 @@ void *net_left_at(const lcf_net *net, net_left left, size_t row)
     return (char *)left.data + row * left.ld * lcf_operand_bytes(net->precision);
 }
 
-void net_operands(const lcf_net *net, net_left as_is, net_left transposed, const float *x,
-                  size_t ldx, size_t first, size_t rows, size_t cols)
+void net_operands(const lcf_net *net, net_left left, void *turned, size_t all, const float *x,
+                  size_t first, size_t rows, size_t cols)
 {
-    const float *from = x + first * ldx;
+    void *at = net_left_at(net, left, first);
 
-    if (as_is.data)
-        lcf_left(net->precision, net_left_at(net, as_is, first), as_is.ld, from, ldx, rows, cols);
-    if (transposed.data)
-        lcf_left_transposed(net->precision, transposed.data, transposed.ld, first, from, ldx, rows,
-                            cols);
+    lcf_left(net->precision, at, left.ld, x + first * cols, cols, rows, cols);
+    if (turned)
+        lcf_turned_rows(net->precision, turned, all, first, at, left.ld, rows, cols);
 }
 
 void net_norm_weight(lcf_net *net, const lcf_net_weight *w, size_t rows)

@@ -34,7 +34,8 @@ typedef struct net_kept {
 
 /* A LoRA's small tensors of one matrix. */
 typedef struct net_small {
-    net_left t, dt, dt_t;
+    net_left t, dt;
+    void *dt_turned;
     float *dt_rows;
 } net_small;
 
@@ -44,12 +45,12 @@ typedef struct lcf_net_work {
     float **x; /* [layers + 1] [rows, D] inputs of the layers; the last one: of the last norm */
     net_kept *kept; /* [layers] */
     /* Reused by every layer; `wide` is the widest of D, Q and F. */
-    net_left left, dropped;                  /* [rows, wide] an input */
-    net_left dy[NET_SLOTS], dy_t[NET_SLOTS]; /* gradients of results, as they are and transposed */
+    net_left left, dropped; /* [rows, wide] an input */
+    net_left dy[NET_SLOTS]; /* [rows, wide] gradients of results */
+    void *dy_turned[NET_SLOTS];
     net_small small[NET_SLOTS];
-    float *input, *input_dropped; /* [rows, wide] an input again */
-    float *dh, *dh_dropped;       /* [rows, wide] its gradient */
-    float *dx;                    /* [rows, D] of the residual stream */
+    float *dh, *dh_dropped; /* [rows, wide] its gradient */
+    float *dx;              /* [rows, D] of the residual stream */
     float
         *embed_rows; /* [rows, D] the table's gradient before this micro-batch, where it has rows */
     float *dq, *dk, *dv, *datt;
@@ -63,10 +64,10 @@ typedef struct lcf_net_work {
     uint32_t *ranges;
     size_t ranges_n;
     /* head */
-    float *head_x;                  /* [targets, D] normalised */
-    net_left head_left;             /* likewise */
+    float *head_x;                  /* [targets, D] normalised, of binary cross-entropy */
+    net_left head_left;             /* likewise, of softmax's */
     char *head_panels;              /* likewise, as right operand */
-    char *logits;                   /* [chunks][targets][HEAD_COLUMNS], as lcf_keep */
+    char *logits;                   /* [chunks][targets][HEAD_COLUMNS], as lcf_softmax_keep */
     float *chunk_lse;               /* [chunks, targets] */
     float *target_logit, *head_lse; /* [targets] */
     float *head_dx;                 /* [HEAD_GROUPS, targets, D] */
@@ -79,8 +80,10 @@ lcf_status net_reserve(lcf_net *net, size_t rows, size_t targets, size_t threads
 
 /* C [m, n] (+)= sum over parts of A_i [m, k_i] B_i [k_i, n]. */
 typedef struct net_part {
-    net_left a;
-    const float *b;
+    net_left a; /* or */
+    const void *turned;
+    const float *b; /* or */
+    net_left b_rows;
     size_t ldb, k;
     bool transposed; /* b is [n, k]: a layer's weights */
 } net_part;
@@ -99,9 +102,9 @@ void net_products(lcf_net *net, const net_product *list, size_t n);
 /* Calls f for blocks of rows on all threads. */
 typedef void (*net_rows)(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker);
 void net_for_rows(lcf_net *net, size_t rows, net_rows f, const void *arg);
-/* Rows [first, first + rows) of x in both forms; either may have NULL data. */
-void net_operands(const lcf_net *net, net_left as_is, net_left transposed, const float *x,
-                  size_t ldx, size_t first, size_t rows, size_t cols);
+/* Rows [first, first + rows) of x [all, cols] as a left operand, and turned unless that is NULL. */
+void net_operands(const lcf_net *net, net_left left, void *turned, size_t all, const float *x,
+                  size_t first, size_t rows, size_t cols);
 /* Row `first` of an operand. */
 void *net_left_at(const lcf_net *net, net_left left, size_t row);
 /* y = dropout(x), rows of an input from row `first` on; `part` names the input. */

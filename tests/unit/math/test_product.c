@@ -55,26 +55,66 @@ static void fill(size_t m, size_t n, size_t k)
             b_t[j * k + p] = b[p * n + j];
 }
 
+/* A left operand of x [rows, cols]; what is not written would be NaN. free() releases it. */
+static void *left_operand(lcf_precision precision, const float *x, size_t rows, size_t cols)
+{
+    const size_t ld = lcf_left_ld(cols);
+    void *left = lcf_alloc_aligned(rows * ld, sizeof(float));
+
+    assert_non_null(left);
+    memset(left, 0xff, rows * ld * sizeof(float));
+    lcf_left(precision, left, ld, x, cols, rows, cols);
+    return left;
+}
+
+/* C = A B, A from its columns: turned in two parts, as threads do. */
+static void product_turned(float *c, lcf_precision precision, const void *right, size_t m, size_t n,
+                           size_t k, bool add)
+{
+    const size_t elements = lcf_turned_n(precision, k, m), ld = lcf_left_ld(m);
+    const size_t first = k / 4 * 2, half = m / 2 / 32 * 32;
+    char *rows = left_operand(precision, a_t, k, m);
+    void *turned = lcf_alloc_aligned(elements, lcf_operand_bytes(precision));
+
+    assert_non_null(turned);
+    memset(turned, 0xff, elements * lcf_operand_bytes(precision));
+    lcf_turned_rows(precision, turned, k, 0, rows, ld, first, m);
+    lcf_turned_rows(precision, turned, k, first, rows + first * ld * lcf_operand_bytes(precision),
+                    ld, k - first, m);
+    lcf_product_turned(precision, c, n, turned, right, half, n, k, add);
+    lcf_product_turned(precision, c + half * n, n, lcf_turned_at(precision, turned, k, half), right,
+                       m - half, n, k, add);
+    free(rows);
+    free(turned);
+}
+
+/* Panels of B from rows of a left operand are those from its values. */
+static void check_right_of_left(lcf_precision precision, const void *right, size_t n, size_t k)
+{
+    const size_t bytes = lcf_right_n(precision, k, n) * lcf_operand_bytes(precision);
+    void *rows = left_operand(precision, b, k, n), *panels = lcf_alloc_aligned(bytes, 1);
+
+    assert_non_null(panels);
+    lcf_right_of_left(precision, panels, rows, lcf_left_ld(n), k, n);
+    assert_memory_equal(panels, right, bytes);
+    free(rows);
+    free(panels);
+}
+
 /* C = A B with each operand made from either order; c [m, n]. */
 static void product(float *c, lcf_precision precision, size_t m, size_t n, size_t k, bool a_turned,
                     bool b_turned, bool add)
 {
-    const size_t ld = lcf_left_ld(k);
-    void *left = lcf_alloc_aligned(m * ld, sizeof(float));
+    void *left = left_operand(precision, a, m, k);
     void *right = lcf_alloc_aligned(lcf_right_n(precision, k, n), sizeof(float));
 
-    assert_non_null(left);
     assert_non_null(right);
-    memset(left, 0xff, m * ld * sizeof(float)); /* what is not written would be NaN */
-    if (a_turned) {                             /* in two parts, as threads do */
-        const size_t first = k / 2 / 2 * 2;
-        lcf_left_transposed(precision, left, ld, 0, a_t, m, first, m);
-        lcf_left_transposed(precision, left, ld, first, a_t + first * m, m, k - first, m);
-    } else {
-        lcf_left(precision, left, ld, a, k, m, k);
-    }
     lcf_right(precision, right, b_turned ? b_t : b, b_turned ? k : n, b_turned, k, n);
-    lcf_product(precision, c, n, left, ld, right, m, n, k, add);
+    check_right_of_left(precision, right, n, k);
+    if (a_turned)
+        product_turned(c, precision, right, m, n, k, add);
+    else
+        lcf_product(precision, c, n, left, lcf_left_ld(k), right, m, n, k, add);
     free(left);
     free(right);
 }
@@ -173,22 +213,12 @@ static void test_rows(void **state)
 
 /* ---- what layers are made of ---- */
 
-/* A left operand [rows, cols] of x in bf16; free() releases it. */
-static uint16_t *left_of(const float *x, size_t rows, size_t cols)
-{
-    uint16_t *left = lcf_alloc_aligned(rows * lcf_left_ld(cols), sizeof(*left));
-
-    assert_non_null(left);
-    memset(left, 0xff, rows * lcf_left_ld(cols) * sizeof(*left));
-    lcf_left(LCF_PRECISION_BF16, left, lcf_left_ld(cols), x, cols, rows, cols);
-    return left;
-}
-
 /* Panels of x [k, n], made of the rows of a left operand; free() releases them. */
 static uint16_t *panels_of(const float *x, size_t k, size_t n)
 {
     const size_t elements = lcf_right_n(LCF_PRECISION_BF16, k, n);
-    uint16_t *left = left_of(x, k, n), *panels = lcf_alloc_aligned(2 * elements, sizeof(*panels));
+    uint16_t *left = left_operand(LCF_PRECISION_BF16, x, k, n),
+             *panels = lcf_alloc_aligned(2 * elements, sizeof(*panels));
 
     assert_non_null(panels);
     lcf_bf16_panels_of_left(panels, left, lcf_left_ld(n), k, n);
@@ -206,12 +236,12 @@ static void check_end(size_t m, size_t n, size_t k)
     uint16_t *mask, *written = lcf_alloc_aligned(m * ld, sizeof(*written)), *left, *right;
 
     fill(m, n, k);
-    left = left_of(a, m, k);
+    left = left_operand(LCF_PRECISION_BF16, a, m, k);
     right = panels_of(b, k, n);
     for (size_t i = 0; i < m * n; i++)
         onto[i] = (float)lcf_rng_normal(&rng);
     memcpy(bias, onto + m * n / 2, n * sizeof(*bias));
-    mask = left_of(onto, m, n);
+    mask = left_operand(LCF_PRECISION_BF16, onto, m, n);
     lcf_product(LCF_PRECISION_BF16, sums, n, left, lcf_left_ld(k), right, m, n, k, false);
     for (unsigned parts = 0; parts < 32; parts++) {
         const lcf_bf16_end end = {.bias = parts & 1 ? bias : NULL,
@@ -334,36 +364,67 @@ static void test_rounding(void **state)
     }
 }
 
-static void check_kept(void)
-{
-    const float x[] = {0.0f, 1.0f, -2.5f, 65504.0f, 1e9f, -1e9f, 6.1e-5f, 5.96e-8f, 0.3333333f};
-    const float want[] = {
-        0.0f,       1.0f, -2.5f, 65504.0f, 65504.0f, -65504.0f, 6.0975551605e-5f, 5.9604644775e-8f,
-        0.33325195f};
-    const size_t n = sizeof(x) / sizeof(x[0]);
-    uint16_t kept[16];
-    float y[16];
+/* ---- softmax ---- */
 
-    lcf_keep(LCF_PRECISION_BF16, kept, x, n);
-    lcf_kept(LCF_PRECISION_BF16, y, kept, n);
-    for (size_t i = 0; i < n; i++)
-        assert_true(fabsf(y[i] - want[i]) <= 1e-6f * fabsf(want[i]));
+/* A row's softmax from three parts, against the same in double. */
+static void check_softmax(lcf_precision precision)
+{
+    enum { N = 123, PARTS = 3, TARGET = 70 };
+    static const size_t begins[PARTS + 1] = {0, 41, 90, N};
+    const double within = precision == LCF_PRECISION_F32 ? 1e-6 : 0x1p-8;
+    char kept[N * sizeof(float)], left[(N + 1) * sizeof(float)];
+    float x[N], used[N], part[PARTS];
+    double whole = 0;
+
+    for (size_t i = 0; i < N; i++) {
+        x[i] = 4.0f * (float)lcf_rng_normal(&rng);
+        whole += exp(x[i]);
+    }
+    whole = log(whole);
+    memcpy(used, x, sizeof(used));
+    for (size_t p = 0; p < PARTS; p++)
+        part[p] = lcf_softmax_keep(precision, kept + begins[p] * lcf_operand_bytes(precision),
+                                   used + begins[p], begins[p + 1] - begins[p]);
+    for (size_t p = 0; p < PARTS; p++) {
+        const size_t n = begins[p + 1] - begins[p];
+        double sum = 0;
+
+        lcf_softmax_left(precision, left, kept + begins[p] * lcf_operand_bytes(precision), n,
+                         part[p], (float)whole, TARGET - begins[p]);
+        for (size_t i = 0; i < n; i++) {
+            const double want = exp(x[begins[p] + i] - whole);
+            const bool target = begins[p] + i == TARGET;
+            const float y = precision == LCF_PRECISION_F32 ? ((const float *)(void *)left)[i]
+                                                           : widen(((uint16_t *)(void *)left)[i]);
+
+            sum += exp(x[begins[p] + i]);
+            assert_true(fabs(want - target - y) < within * (want + target) + 1e-9);
+        }
+        assert_true(fabs(log(sum) - part[p]) < 1e-5);
+        if (precision == LCF_PRECISION_BF16 && n % 2)
+            assert_int_equal(((uint16_t *)(void *)left)[n], 0);
+    }
 }
 
-static void test_kept(void **state)
+static void test_softmax(void **state)
 {
     (void)state;
-    check_kept();
-    lcf_bf16_force(LCF_BF16_PORTABLE);
-    check_kept();
+    lcf_rng_seed(&rng, 10, 0);
+    check_softmax(LCF_PRECISION_F32);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++)
+        if (lcf_bf16_has((lcf_bf16_unit)unit)) {
+            lcf_bf16_force((lcf_bf16_unit)unit);
+            check_softmax(LCF_PRECISION_BF16);
+        }
     lcf_bf16_force_none();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products), cmocka_unit_test(test_rows), cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_rounding), cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_layers),   cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_softmax),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
