@@ -64,10 +64,11 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_TEXT(complete.system)},
     {"soft", "FILE",
      "An adapter of `llmcf ilm`, e.g. ilm/adapter.lcf: {item:ID} and {user:ID} in the prompt "
-     "become soft tokens; with --dataset and --ranker",
+     "become soft tokens; with --dataset, and the --ranker that it was trained with",
      0, LCF_OPT_TEXT(soft.adapter)},
     {"dataset", "DIR", "With --soft: whose ids they are", 0, LCF_OPT_TEXT(soft.dataset)},
-    {"ranker", "FILE", "With --soft: the ranker whose vectors the adapter reads", 0,
+    {"ranker", "FILE",
+     "With --soft: the ranker whose vectors the adapter reads, if it was trained with one", 0,
      LCF_OPT_TEXT(soft.ranker)},
     LCF_ROW_JSON(
         0, "an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)"),
@@ -87,8 +88,8 @@ static void check(void *input, struct argp_state *state)
 {
     const arguments *o = input;
 
-    if (!o->soft.adapter != !o->soft.dataset || !o->soft.adapter != !o->soft.ranker)
-        argp_error(state, "--soft, --dataset and --ranker go together");
+    if (!o->soft.adapter != !o->soft.dataset || (o->soft.ranker && !o->soft.adapter))
+        argp_error(state, "--soft and --dataset go together, and --ranker with them");
     if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN ||
                             o->complete.system || !o->complete.bos))
         argp_error(state, "--soft takes the prompt as it is: no --chat-template, --system or "

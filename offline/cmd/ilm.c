@@ -24,8 +24,10 @@ static const lcf_option OPTIONS[] = {
     {"dataset", "DIR", "Made by `llmcf prepare`", 1, LCF_OPT_TEXT(ilm.dataset), LCF_REQUIRED},
     {"model", "FILE", "A GGUF LLaMA; it stays as it is", 1, LCF_OPT_TEXT(ilm.model), LCF_REQUIRED},
     {"ranker", "FILE",
-     "Weights of a ranker on that dataset, e.g. mf/best.lcf: its vectors of users and items", 1,
-     LCF_OPT_TEXT(ilm.ranker), LCF_REQUIRED},
+     "Take the vectors of users and items of a ranker on that dataset, e.g. mf/best.lcf; a "
+     "Q-Former of phase 1 wants those that it was trained on (default: made of who took what in "
+     "the training rows)",
+     1, LCF_OPT_TEXT(ilm.ranker)},
     {"out", "DIR", "The adapter and what it is worth; replaced in one step", 1,
      LCF_OPT_TEXT(ilm.out), LCF_REQUIRED},
     {"arm", "NAME",

@@ -41,9 +41,10 @@ static lcf_status parse_losses(void *field, const char *text, lcf_err *err)
 static const lcf_option OPTIONS[] = {
     LCF_ROW_DATASET(qformer.dataset),
     {"ranker", "FILE",
-     "Weights of `llmcf train` on it whose vectors of items and users are the collaborative "
-     "vectors, such as mf/best.lcf; sasrec has none of users, so no uic",
-     1, LCF_OPT_TEXT(qformer.ranker), LCF_REQUIRED},
+     "Take the vectors of items and users that these weights of `llmcf train` on it have, such as "
+     "mf/best.lcf (sasrec has none of users, so no uic); by default the collaborative vectors are "
+     "made of who took what in the training rows",
+     1, LCF_OPT_TEXT(qformer.ranker)},
     {"out", "DIR", "The Q-Former; replaced in one step", 1, LCF_OPT_TEXT(qformer.out),
      LCF_REQUIRED},
     {"model", "GGUF",
@@ -110,9 +111,7 @@ static const char DOC[] =
     "Stopped by a signal (exit code 75) or killed, it keeps the last whole epoch in DIR.partial "
     "and goes on from there when called again.\n\n"
     "Example:\n"
-    "  llmcf train --backbone mf --dataset dataset --out mf\n"
-    "  llmcf qformer --dataset dataset --ranker mf/best.lcf --out qformer \\\n"
-    "    --losses itc,itm,itg,iic";
+    "  llmcf qformer --dataset dataset --out qformer --losses itc,itm,itg,iic,uic";
 
 static double at(const json_t *object, const char *part, const char *key)
 {
@@ -141,10 +140,11 @@ static void print_summary(const json_t *report, const char *out, bool current)
             lcf_cmd_count(items, "train"), lcf_cmd_count(items, "valid"),
             lcf_cmd_count(items, "test"), lcf_cmd_count(data, "untrained"),
             lcf_cmd_count(data, "without_text"));
-    fprintf(stderr, "  %-14s %9s %9s %9s %9s %9s %11s\n", "test items", "i->t @1", "i->t @10",
-            "t->i @1", "t->i @10", "nats/tok", "neighbours");
+    fprintf(stderr, "  %-14s %9s %9s %9s %9s %9s %11s\n", "items", "i->t @1", "i->t @10", "t->i @1",
+            "t->i @10", "nats/tok", "neighbours");
     print_measures("random weights", json_object_get(report, "start"));
     print_measures("best epoch", json_object_get(report, "test"));
+    print_measures("trained on", json_object_get(report, "seen"));
     if (current)
         fprintf(stderr, "  up to date, nothing done (--force trains again)\n");
 }

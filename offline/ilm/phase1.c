@@ -364,6 +364,8 @@ lcf_status phase1_train(phase1_result *result, lcf_qformer *m, const phase1_data
         memcpy(p->values, t.best, p->values_n * sizeof(*t.best));
         status = measure(&result->test, &t, LCF_TEST, err);
     }
+    if (!status)
+        status = measure(&result->seen, &t, LCF_TRAIN, err);
     phase1_step_free(t.step);
     free(t.order);
     free(t.pairs[0]);

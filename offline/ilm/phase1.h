@@ -46,6 +46,7 @@ typedef struct phase1_result {
     uint32_t epochs_n, best_epoch; /* best_epoch counts from 1 */
     phase1_epoch epochs[PHASE1_EPOCHS_MAX];
     phase1_measures start, test; /* of the test part: random weights, and the best epoch's */
+    phase1_measures seen;        /* of the training part: the best epoch's */
 } phase1_result;
 
 /* Told after every step and epoch, from the training thread. */

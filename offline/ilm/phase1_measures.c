@@ -191,22 +191,36 @@ static void score_all(float *scores, float *room, const features_work *w)
     }
 }
 
+/* Of how many items of a part each is to be found among: more would be a table of gigabytes, and
+ * of those trained on as many as of the test part, for a recall depends on it. */
+static size_t candidates_n(const phase1_data *data, lcf_split part)
+{
+    const size_t n =
+        data->items[part].n < PHASE1_AMONG_MAX ? data->items[part].n : PHASE1_AMONG_MAX;
+    const size_t test = data->items[LCF_TEST].n;
+
+    return part == LCF_TRAIN && test < n ? test : n;
+}
+
 static lcf_status measure_recall(phase1_measures *out, phase1_step *step, const lcf_qformer *m,
                                  const phase1_data *data, lcf_split part, lcf_err *err)
 {
     const lcf_qformer_config *c = lcf_qformer_config_of(m);
     const phase1_items *items = &data->items[part];
-    /* More than this would be a table of gigabytes. */
-    const size_t n = items->n < PHASE1_AMONG_MAX ? items->n : PHASE1_AMONG_MAX;
-    features_work w = {m, data, items->list, n, NULL, NULL};
+    const size_t n = candidates_n(data, part);
+    features_work w = {.m = m, .data = data, .n = n};
     float *scores = lcf_alloc(n * n, sizeof(*scores)), *room;
+    uint32_t *chosen = lcf_alloc(n, sizeof(*chosen));
     lcf_status status = LCF_OK;
 
     w.queries = lcf_alloc(n * c->queries, c->feature_dim * sizeof(float));
     w.texts = lcf_alloc(n, c->feature_dim * sizeof(float));
     room = lcf_alloc(c->queries, n * sizeof(*room));
-    if (!scores || !w.queries || !w.texts || !room)
+    if (!scores || !chosen || !w.queries || !w.texts || !room)
         status = LCF_FAIL(err, LCF_ENOMEM, "features of %zu items", n);
+    for (size_t i = 0; i < n && !status; i++)
+        chosen[i] = items->list[i * items->n / n];
+    w.items = chosen;
     if (!status)
         status =
             lcf_pool_run(phase1_step_pool(step), (n + BLOCK - 1) / BLOCK, features_task, &w, err);
@@ -215,6 +229,7 @@ static lcf_status measure_recall(phase1_measures *out, phase1_step *step, const 
         count_ranks(out, scores, &w);
     }
     free(scores);
+    free(chosen);
     free(room);
     free(w.queries);
     free(w.texts);

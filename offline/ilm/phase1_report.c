@@ -94,10 +94,11 @@ static json_t *model_json(const lcf_qformer *m)
 json_t *phase1_report(const phase1_result *result, const lcf_qformer *m, const phase1_data *data,
                       const phase1_params *params)
 {
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o}", "format",
-                     "llmcf-qformer-report", "version", (json_int_t)1, "model", model_json(m),
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o, s:o}", "format",
+                     "llmcf-qformer-report", "version", (json_int_t)2, "model", model_json(m),
                      "data", data_json(data), "losses", names_json(params->losses), "mix",
                      params->alternate ? "alternate" : "sum", "best_epoch",
                      (json_int_t)result->best_epoch, "start", measures_json(&result->start), "test",
-                     measures_json(&result->test), "epochs", epochs_json(result));
+                     measures_json(&result->test), "seen", measures_json(&result->seen), "epochs",
+                     epochs_json(result));
 }

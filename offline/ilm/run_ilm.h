@@ -1,6 +1,6 @@
 /*
- * The phase 2 step: dataset, ranker's vectors and a GGUF LLaMA -> an adapter for each seed, what
- * the model then says about valid and test rows, and what it writes, as an artefact folder:
+ * The phase 2 step: dataset, collaborative vectors and a GGUF LLaMA -> an adapter for each seed,
+ * what the model then says about valid and test rows, and what it writes, as an artefact folder:
  *
  *   adapter.lcf          of the seed with the lowest valid loss
  *   seed-N.lcf           of every seed
@@ -31,7 +31,8 @@ typedef enum lcf_ilm_arms {
 extern const char *const LCF_ILM_ARM_NAMES[LCF_ILM_ARMS_N];
 
 typedef struct lcf_ilm_options {
-    const char *dataset, *model, *ranker, *out;
+    const char *dataset, *model, *out;
+    const char *ranker;  /* a weights file, or NULL: spectral vectors (vectors.h) */
     const char *qformer; /* a weights file, or the folder of phase 1; NULL: none */
     const char *encoder; /* of the texts' similarity; NULL: the lexical one, fitted here */
     lcf_ilm_arms arm;

@@ -1,6 +1,7 @@
 /*
- * The qformer step: dataset and ranker -> a Q-Former of phase 1, as an artefact folder: qformer.lcf
- * (weights), tokenizer.gguf (when it was learned here), report.json, manifest.json.
+ * The qformer step: dataset and collaborative vectors -> a Q-Former of phase 1, as an artefact
+ * folder: qformer.lcf (weights), tokenizer.gguf (when it was learned here), report.json,
+ * manifest.json.
  *
  * source   schemas/qformer.md, schemas/qformer_report.md
  */
@@ -12,10 +13,11 @@
 #include <jansson.h>
 
 typedef struct lcf_qformer_options {
-    const char *dataset, *ranker, *out; /* ranker: a weights file */
-    const char *model;                  /* a GGUF whose tokenizer is taken, or NULL: */
-    uint32_t vocab;                     /* pieces to be learned from the training items' texts */
-    lcf_qformer_config config;          /* item_dim, vocab and item_scale are filled */
+    const char *dataset, *out;
+    const char *ranker;        /* a weights file, or NULL: spectral vectors (vectors.h) */
+    const char *model;         /* a GGUF whose tokenizer is taken, or NULL: */
+    uint32_t vocab;            /* pieces to be learned from the training items' texts */
+    lcf_qformer_config config; /* item_dim, vocab and item_scale are filled */
     phase1_params params;
     bool force;
 } lcf_qformer_options;

@@ -8,7 +8,8 @@
 
 typedef struct lcf_soft_source {
     const char *adapter; /* weights file of `llmcf ilm`; NULL: no soft tokens */
-    const char *dataset, *ranker;
+    const char *dataset;
+    const char *ranker; /* NULL: spectral vectors (vectors.h) */
 } lcf_soft_source;
 
 /*

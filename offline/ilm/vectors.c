@@ -1,8 +1,9 @@
-/* The tables of users and items of a ranker, side by side. */
+/* The tables of users and items of a ranker, side by side, or spectral vectors. */
 #include "offline/ilm/vectors.h"
 
 #include "common/base/mem.h"
 #include "common/model/ranker.h"
+#include "offline/ilm/spectral.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -85,6 +86,24 @@ static lcf_status take(lcf_cf_vectors *v, lcf_ranker *r, const char *path, lcf_e
     return status;
 }
 
+static lcf_status open_spectral(lcf_cf_vectors *out, const lcf_dataset *d, lcf_err *err)
+{
+    lcf_status status;
+    size_t n;
+
+    *out = (lcf_cf_vectors){
+        .items_n = d->catalogue.items_n, .users_n = d->users_n, .dim = LCF_SPECTRAL_DIM};
+    n = lcf_cf_entities(out) * out->dim;
+    out->values = lcf_alloc(n, sizeof(*out->values));
+    if (!out->values)
+        return LCF_FAIL(err, LCF_ENOMEM, "%zu vectors", lcf_cf_entities(out));
+    status = lcf_spectral_vectors(out->values, d, err);
+    out->scale = status ? 1.0f : scale_of(out->values, n);
+    if (status)
+        lcf_cf_vectors_dispose(out);
+    return status;
+}
+
 /* users: an error when there are none; else they are left out then. */
 static lcf_status open_vectors(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
                                bool users, lcf_err *err)
@@ -110,13 +129,13 @@ static lcf_status open_vectors(lcf_cf_vectors *out, const char *ranker, const lc
 lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
                                lcf_err *err)
 {
-    return open_vectors(out, ranker, d, true, err);
+    return ranker ? open_vectors(out, ranker, d, true, err) : open_spectral(out, d, err);
 }
 
 lcf_status lcf_cf_vectors_open_items(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
                                      lcf_err *err)
 {
-    return open_vectors(out, ranker, d, false, err);
+    return ranker ? open_vectors(out, ranker, d, false, err) : open_spectral(out, d, err);
 }
 
 void lcf_cf_vectors_dispose(lcf_cf_vectors *v)

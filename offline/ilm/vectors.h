@@ -1,7 +1,7 @@
 /*
- * Collaborative vectors: the factors that a trained ranker has for items and users, in one
- * numbering of "entities": the items of the dataset, then its users. To a module that reads such a
- * vector a user is a special item.
+ * Collaborative vectors: those that the training rows have themselves (spectral.h), or the factors
+ * that a trained ranker has for items and users, in one numbering of "entities": the items of the
+ * dataset, then its users. To a module that reads such a vector a user is a special item.
  *
  * source   ILM, arXiv 2406.02844; schemas/ranker_weights.md
  */
@@ -17,8 +17,10 @@ typedef struct lcf_cf_vectors {
 } lcf_cf_vectors;
 
 /*
+ * ranker: a weights file, or NULL for the spectral vectors.
+ *
  * errors   EINVAL a ranker of other items or users than the dataset's, or without vectors of them;
- *          as lcf_ranker_open
+ *          as lcf_ranker_open, lcf_spectral_vectors
  * memory   lcf_cf_vectors_dispose, after success
  */
 lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,

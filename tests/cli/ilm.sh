@@ -35,6 +35,7 @@ printf 'nothing' >damaged.partial/seed-1-state.lcf
 expect 1 'state of a stopped run cannot be used; remove damaged.partial/seed-1-state.lcf' "$LLMCF" ilm $ILM --out damaged --steps 400 --eval-every 2
 
 expect 0 'random, 2 soft tokens' "$LLMCF" ilm $ILM --arm random --tokens 2 --write-rows 0 --out random
+expect 0 'mlp, 1 soft tokens' "$LLMCF" ilm ${ILM/--ranker mf\/best.lcf/} --write-rows 0 --out spectral
 expect 0 'text, 0 soft tokens' "$LLMCF" ilm $ILM --arm text --write-rows 0 --out text
 "$LLMCF" compare --baseline text random --out compared --replicates 100 >/dev/null 2>&1 || fail "compare"
 
@@ -42,6 +43,7 @@ user=$(awk -F'\t' 'NR == 2 { print $1 }' raw/interactions.tsv)
 COMPLETE="complete --model recgen/recgen.gguf --temperature 0 --max-tokens 4 --dataset dataset --ranker mf/best.lcf"
 "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt "User:{user:$user} likes" --json >stdout || fail "complete with soft tokens"
 jq -e '(.prompt_ids | max) >= 300 and (.ids | length) <= 4' stdout >/dev/null || fail "complete: $(cat stdout)"
+"$LLMCF" ${COMPLETE/--ranker mf\/best.lcf/} --soft spectral/adapter.lcf --prompt "{user:$user} likes" >stdout || fail "complete without a ranker"
 expect 1 "no item 'nothing'" "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt '{item:nothing}'
 expect 1 'unknown placeholder {film}' "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt '{film}'
 expect 2 'go together' "$LLMCF" $COMPLETE --prompt x

@@ -13,7 +13,7 @@ expect 0 'Q-Former of 2 queries' "$LLMCF" qformer $small --epochs 3 --losses itc
 jq -e '.losses == ["itc", "itm", "itg", "iic", "uic"] and .mix == "sum" and (.epochs | length) == 3 and .model.item_dim == 32 and
     .data.items.train + .data.items.valid + .data.items.test + .data.untrained + .data.without_text == 120 and
     (.test.losses | keys) == ["iic", "itc", "itg", "itm", "uic"] and
-    .epochs[2].train.itg < .epochs[0].train.itg and .test.neighbours >= 0' stdout >/dev/null || fail "report: $(cat stdout)"
+    .epochs[2].train.itg < .epochs[0].train.itg and .test.neighbours >= 0 and (.seen.losses | keys) == (.test.losses | keys)' stdout >/dev/null || fail "report: $(cat stdout)"
 [ "$(ls whole | tr '\n' ' ')" = "manifest.json qformer.lcf report.json tokenizer.gguf " ] || fail "files: $(ls whole)"
 [ -e whole.partial ] && fail "a partial folder was left"
 expect 0 'up to date' "$LLMCF" qformer $small --epochs 3 --losses itc,itm,itg,iic,uic --out whole
@@ -33,6 +33,13 @@ for file in qformer.lcf report.json tokenizer.gguf; do
     cmp whole/$file again/$file || fail "$file differs after a kill"
 done
 
+# without a ranker the vectors are those of the training rows, of users, too
+free=${small/--ranker mf\/best.lcf/}
+expect 0 'trained on' "$LLMCF" qformer $free --epochs 1 --losses itc,uic --threads 1 --out spectral
+expect 0 'trained on' "$LLMCF" qformer $free --epochs 1 --losses itc,uic --threads 2 --out spectral2
+cmp spectral/qformer.lcf spectral2/qformer.lcf || fail "spectral vectors depend on the threads"
+cmp -s spectral/qformer.lcf whole/qformer.lcf && fail "the ranker's vectors were taken"
+
 expect 0 'Q-Former' "$LLMCF" qformer $small --epochs 1 --losses iic --out pairs --json
 jq -e '(.epochs[0].train | keys) == ["iic"] and .epochs[0].criterion == .epochs[0].valid.losses.iic' stdout >/dev/null || fail "iic: $(cat stdout)"
 expect 0 'Q-Former' "$LLMCF" qformer $small --epochs 1 --losses itc,uic --mix alternate --queries 1 --out turns --json \
@@ -46,6 +53,5 @@ expect 1 'uic needs' "$LLMCF" qformer $small --ranker sasrec/best.lcf --epochs 1
 expect 1 "where 'ranker' is expected" "$LLMCF" qformer $small --out x --ranker mf/test.lcf
 expect 2 "'itx' is none of" "$LLMCF" qformer $small --losses itc,itx --out x
 expect 1 'no multiple of heads' "$LLMCF" qformer $small --hidden 17 --out x
-expect 2 '--ranker' "$LLMCF" qformer --dataset dataset --out x
 [ -e x ] || [ -e x.partial ] && fail "a failed run left something"
 exit $((fails > 0))
