@@ -171,14 +171,10 @@ lcf_status lcf_ilm_adapter_qformer(lcf_ilm_adapter **out, const lcf_llama *m,
 {
     const lcf_qformer_config *c = lcf_qformer_config_of(qformer);
     const lcf_ilm_config config = {.arm = LCF_ILM_QFORMER, .tokens = c->queries};
+    lcf_status status = lcf_cf_vectors_check(v, c->item_dim, c->item_scale, "Q-Former", err);
 
     *out = NULL;
-    if (c->item_dim != v->dim)
-        return LCF_FAIL(err, LCF_EINVAL,
-                        "the Q-Former reads vectors of %u, these are of %zu: it must have been "
-                        "trained on the same ranker",
-                        c->item_dim, v->dim);
-    return create(out, config, m, v, qformer, seed, err);
+    return status ? status : create(out, config, m, v, qformer, seed, err);
 }
 
 /* ---- files ---- */
@@ -293,10 +289,7 @@ lcf_status lcf_ilm_adapter_check(const lcf_ilm_adapter *a, const lcf_llama *m,
                         "the adapter was trained for another language model (%s, embeddings of %u) "
                         "than this one (%s, of %zu)",
                         a->config.model_id, a->config.dim, m->id, m->config.dim);
-    if (a->config.item_dim != v->dim)
-        return LCF_FAIL(err, LCF_EINVAL, "the adapter reads vectors of %u, these are of %zu",
-                        a->config.item_dim, v->dim);
-    return LCF_OK;
+    return lcf_cf_vectors_check(v, a->config.item_dim, a->config.item_scale, "adapter", err);
 }
 
 /* ---- forward ---- */

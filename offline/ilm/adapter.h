@@ -41,8 +41,8 @@ typedef struct lcf_ilm_adapter lcf_ilm_adapter;
 /* Random weights for vectors and a model; tokens K of an mlp. errors: ENOMEM */
 lcf_status lcf_ilm_adapter_mlp(lcf_ilm_adapter **out, const lcf_llama *m, const lcf_cf_vectors *v,
                                size_t tokens, uint64_t seed, lcf_err *err);
-/* The same over a Q-Former, which becomes the adapter's on success. errors: EINVAL it reads vectors
- * of another size; ENOMEM */
+/* The same over a Q-Former, which becomes the adapter's on success. errors: EINVAL it was
+ * trained on other vectors; ENOMEM */
 lcf_status lcf_ilm_adapter_qformer(lcf_ilm_adapter **out, const lcf_llama *m,
                                    const lcf_cf_vectors *v, lcf_qformer *qformer, uint64_t seed,
                                    lcf_err *err);
@@ -52,7 +52,7 @@ const lcf_ilm_config *lcf_ilm_adapter_config(const lcf_ilm_adapter *a);
 /* A weights file. errors of open: as lcf_bundle_open; EFORMAT */
 lcf_status lcf_ilm_adapter_open(lcf_ilm_adapter **out, const char *path, lcf_err *err);
 lcf_status lcf_ilm_adapter_save(const lcf_ilm_adapter *a, const char *path, lcf_err *err);
-/* errors: EINVAL it was trained for another model, or for vectors of another size */
+/* errors: EINVAL it was trained for another model, or on other vectors */
 lcf_status lcf_ilm_adapter_check(const lcf_ilm_adapter *a, const lcf_llama *m,
                                  const lcf_cf_vectors *v, lcf_err *err);
 

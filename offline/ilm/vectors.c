@@ -138,6 +138,19 @@ lcf_status lcf_cf_vectors_open_items(lcf_cf_vectors *out, const char *ranker, co
     return ranker ? open_vectors(out, ranker, d, false, err) : open_spectral(out, d, err);
 }
 
+lcf_status lcf_cf_vectors_check(const lcf_cf_vectors *v, size_t dim, float scale, const char *what,
+                                lcf_err *err)
+{
+    /* Spectral vectors of another machine differ in their last bits. */
+    if (v->dim == dim && fabsf(v->scale - scale) <= 1e-3f * scale)
+        return LCF_OK;
+    return LCF_FAIL(
+        err, LCF_EINVAL,
+        "the %s was trained on other vectors (%zu wide, scale %g) than these (%zu wide, "
+        "scale %g): name the --ranker that it was trained with, or none if none was",
+        what, dim, (double)scale, v->dim, (double)v->scale);
+}
+
 void lcf_cf_vectors_dispose(lcf_cf_vectors *v)
 {
     free(v->values);

@@ -28,6 +28,14 @@ lcf_status lcf_cf_vectors_open(lcf_cf_vectors *out, const char *ranker, const lc
 /* The same of a ranker that may know items alone, such as sasrec: users_n is 0 then. */
 lcf_status lcf_cf_vectors_open_items(lcf_cf_vectors *out, const char *ranker, const lcf_dataset *d,
                                      lcf_err *err);
+/*
+ * Whether these are the vectors that `what` was trained on, as far as their width and scale tell:
+ * another ranker's, or spectral ones in place of a ranker's, have another scale.
+ *
+ * errors   EINVAL they are not
+ */
+lcf_status lcf_cf_vectors_check(const lcf_cf_vectors *v, size_t dim, float scale, const char *what,
+                                lcf_err *err);
 void lcf_cf_vectors_dispose(lcf_cf_vectors *v);
 
 static inline size_t lcf_cf_entities(const lcf_cf_vectors *v)

@@ -553,6 +553,9 @@ static void test_adapter_files(void **state)
         good(lcf_ilm_adapter_table(y, b, &w.v, w.pool, &err), &err);
         assert_memory_equal(x, y, n * sizeof(*x));
         good(lcf_ilm_adapter_check(b, w.m, &w.v, &err), &err);
+        w.v.scale *= 1.01f; /* another ranker's vectors, of the same width */
+        assert_int_equal(lcf_ilm_adapter_check(b, w.m, &w.v, &err), LCF_EINVAL);
+        assert_non_null(strstr(err.text, "the adapter was trained on other vectors"));
         w.m->id[0] ^= 1; /* another model */
         assert_int_equal(lcf_ilm_adapter_check(b, w.m, &w.v, &err), LCF_EINVAL);
         assert_non_null(strstr(err.text, "another language model"));
