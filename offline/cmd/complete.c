@@ -50,6 +50,11 @@ static const lcf_option OPTIONS[] = {
      0, LCF_OPT_WHOLE(complete.beams_n, 1, BEAMS_MAX)},
     {"stop", "TEXT", "End before TEXT; can be given several times", 0,
      LCF_OPT_PARSED(complete.stops, lcf_cmd_parse_stop)},
+    {"answer", "TEXT",
+     "Write nothing, print log p(TEXT) as what comes behind the prompt; it begins with a space "
+     "where "
+     "a word begins, such as ' Yes'",
+     0, LCF_OPT_TEXT(complete.answer)},
     {"threads", "N", "0 takes all processors; the text is the same (0)", 0,
      LCF_OPT_WHOLE(complete.threads, 0, 1024)},
     {"seed", "N", "Of the draws: the same seed gives the same text (1)", 0,
@@ -71,7 +76,9 @@ static const lcf_option OPTIONS[] = {
      "With --soft: the ranker whose vectors the adapter reads, if it was trained with one", 0,
      LCF_OPT_TEXT(soft.ranker)},
     LCF_ROW_JSON(
-        0, "an object with prompt_ids, ids, logprobs, text and finish (length, stop, context)"),
+        0,
+        "an object with prompt_ids, ids, logprobs and their sum logprob, text and finish (length, "
+        "stop, context, given)"),
     {0},
 };
 
@@ -81,8 +88,12 @@ static const char DOC[] =
     "under the model's unmodified distribution. The text ends at --max-tokens, when the model "
     "ends it, before a --stop, or when its context is full. A prompt's text is never read as a "
     "marker of the chat template.\n\n"
-    "Example:\n  llmcf complete --model recgen/recgen.gguf \\\n"
-    "    --prompt 'Once upon a time' --max-tokens 64 --temperature 0 --json";
+    "Example:\n"
+    "  llmcf complete --model recgen/recgen.gguf \\\n"
+    "    --prompt 'Once upon a time' --max-tokens 64 --temperature 0 --json\n"
+    "  llmcf complete --model recgen/recgen.gguf --soft ilm/adapter.lcf \\\n"
+    "    --dataset dataset --prompt 'User:{user:7} Item:{item:12} Liked:' \\\n"
+    "    --answer ' Yes'";
 
 static void check(void *input, struct argp_state *state)
 {
@@ -90,6 +101,8 @@ static void check(void *input, struct argp_state *state)
 
     if (!o->soft.adapter != !o->soft.dataset || (o->soft.ranker && !o->soft.adapter))
         argp_error(state, "--soft and --dataset go together, and --ranker with them");
+    if (o->complete.answer && (o->complete.beams_n > 1 || o->complete.stops.n))
+        argp_error(state, "--answer writes nothing: no --beams or --stop");
     if (o->soft.adapter && (o->chat_auto || o->complete.chat != LCF_TEMPLATE_PLAIN ||
                             o->complete.system || !o->complete.bos))
         argp_error(state, "--soft takes the prompt as it is: no --chat-template, --system or "
@@ -105,9 +118,19 @@ static json_t *ids_json(const lcf_tokens *ids)
     return list;
 }
 
+static double sum_of(const lcf_completion *c)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < c->made.n; i++)
+        sum += (double)c->logprobs[i];
+    return sum;
+}
+
 static lcf_status print_json(const lcf_completion *c, lcf_err *err)
 {
     json_t *logprobs = json_array(), *object;
+    const double sum = sum_of(c);
     lcf_buf text = LCF_BUF_INIT;
     lcf_status status = LCF_OK;
 
@@ -115,9 +138,9 @@ static lcf_status print_json(const lcf_completion *c, lcf_err *err)
         json_array_append_new(logprobs, json_real((double)c->logprobs[i]));
     /* JSON holds text, and a model may stop inside a character. */
     lcf_buf_append_utf8(&text, lcf_buf_text(&c->text), c->text.len);
-    object = json_pack("{s:o, s:o, s:o, s:s%, s:s}", "prompt_ids", ids_json(&c->prompt), "ids",
-                       ids_json(&c->made), "logprobs", logprobs, "text", lcf_buf_text(&text),
-                       text.len, "finish", lcf_finish_text(c->finish));
+    object = json_pack("{s:o, s:o, s:o, s:f, s:s%, s:s}", "prompt_ids", ids_json(&c->prompt), "ids",
+                       ids_json(&c->made), "logprobs", logprobs, "logprob", sum, "text",
+                       lcf_buf_text(&text), text.len, "finish", lcf_finish_text(c->finish));
     if (!object || text.status)
         status = LCF_FAIL(err, LCF_ENOMEM, "output");
     else if (json_dumpf(object, stdout, JSON_REAL_PRECISION(9) | JSON_SORT_KEYS))
@@ -144,6 +167,8 @@ static lcf_status run(const arguments *o, lcf_err *err)
                      : lcf_complete(&c, m, o->prompt, strlen(o->prompt), &complete, err);
     if (!status && o->json) {
         status = print_json(&c, err);
+    } else if (!status && complete.answer) {
+        printf("%.9g", sum_of(&c));
     } else if (!status) {
         fputs(o->prompt, stdout);
         fwrite(lcf_buf_text(&c.text), 1, c.text.len, stdout);

@@ -14,7 +14,7 @@ enum { PREFILL_MAX = 512 }; /* prompt tokens in one batch */
 
 const char *lcf_finish_text(lcf_finish finish)
 {
-    static const char *const TEXTS[] = {"length", "stop", "context"};
+    static const char *const TEXTS[] = {"length", "stop", "context", "given"};
 
     return TEXTS[finish];
 }
@@ -190,6 +190,24 @@ static lcf_status generate(lcf_completion *c, lcf_llama_session *s, lcf_sampler 
     return status;
 }
 
+/* The answer's tokens, as a continuation of the prompt. */
+static lcf_status take_answer(lcf_completion *c, const lcf_llama *m, const char *answer,
+                              lcf_err *err)
+{
+    const size_t context_n = m->config.context_n;
+    lcf_status status =
+        lcf_tokenizer_encode(&c->made, m->tokenizer, answer, strlen(answer), false, err);
+
+    c->finish = LCF_FINISH_GIVEN;
+    if (!status && !c->made.n)
+        return LCF_FAIL(err, LCF_EINVAL, "the answer is empty");
+    if (!status && c->made.n > context_n - c->prompt.n)
+        return LCF_FAIL(err, LCF_ELIMIT,
+                        "prompt of %zu tokens and answer of %zu; the model's context is %zu",
+                        c->prompt.n, c->made.n, context_n);
+    return status;
+}
+
 lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,
                         const lcf_complete_options *options, lcf_err *err)
 {
@@ -222,7 +240,12 @@ lcf_status lcf_complete_tokens(lcf_completion *out, const lcf_llama *m, lcf_toke
     if (out->prompt.n > context_n)
         return LCF_FAIL(err, LCF_ELIMIT, "prompt of %zu tokens; the model's context is %zu",
                         out->prompt.n, context_n);
-    if (lcf_add_size(&wanted, out->prompt.n, options->tokens_max) && wanted < context_n)
+    if (options->answer)
+        status = take_answer(out, m, options->answer, err);
+    if (status)
+        return status;
+    if (lcf_add_size(&wanted, out->prompt.n, options->answer ? out->made.n : options->tokens_max) &&
+        wanted < context_n)
         context_n = wanted;
     out->logprobs = lcf_alloc(context_n + 1, sizeof(*out->logprobs));
     if (!out->logprobs)
@@ -239,11 +262,12 @@ lcf_status lcf_complete_tokens(lcf_completion *out, const lcf_llama *m, lcf_toke
     if (!status)
         status = lcf_sampler_create(&sampler, m->config.vocab_n, err);
     if (!status)
-        status = options->beams_n > 1 ? search(out, s, m, context_n, options, err)
-                                      : generate(out, s, sampler, m, context_n, options, err);
+        status = options->answer        ? fill_logprobs(out, s, m, err)
+                 : options->beams_n > 1 ? search(out, s, m, context_n, options, err)
+                                        : generate(out, s, sampler, m, context_n, options, err);
     if (!status)
         status = make_text(&stopped, out, m, options, err);
-    if (!status && stopped)
+    if (!status && stopped && !options->answer)
         out->finish = LCF_FINISH_STOP;
     lcf_sampler_free(sampler);
     lcf_llama_session_free(s);

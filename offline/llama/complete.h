@@ -15,6 +15,7 @@ typedef struct lcf_complete_options {
     lcf_template chat;  /* PLAIN: the prompt is a text to continue */
     const char *system; /* with a chat template: what is said once; NULL = nothing */
     lcf_stops stops;
+    const char *answer; /* not NULL: nothing is made, this text is scored as what comes next */
     size_t beams_n; /* > 1: the likeliest text that so many beams find, instead of a drawn one */
     size_t threads; /* 0: one per processor */
 } lcf_complete_options;
@@ -28,6 +29,7 @@ typedef enum lcf_finish {
     LCF_FINISH_LENGTH,  /* tokens_max were made */
     LCF_FINISH_STOP,    /* the model ended the text (</s> is not among the ids), or a stop string */
     LCF_FINISH_CONTEXT, /* the context is full */
+    LCF_FINISH_GIVEN,   /* the text is the answer of the options */
 } lcf_finish;
 const char *lcf_finish_text(lcf_finish finish);
 
@@ -39,7 +41,8 @@ typedef struct lcf_completion {
 } lcf_completion;
 
 /*
- * errors   ELIMIT the prompt does not fit into the model's context; EINVAL an empty prompt; ENOMEM
+ * errors   ELIMIT prompt and answer do not fit into the model's context; EINVAL an empty prompt or
+ *          answer; ENOMEM
  * memory   the caller disposes *out, also after a failure
  */
 lcf_status lcf_complete(lcf_completion *out, const lcf_llama *m, const char *prompt, size_t len,

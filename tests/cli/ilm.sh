@@ -44,6 +44,10 @@ COMPLETE="complete --model recgen/recgen.gguf --temperature 0 --max-tokens 4 --d
 "$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt "User:{user:$user} likes" --json >stdout || fail "complete with soft tokens"
 jq -e '(.prompt_ids | max) >= 300 and (.ids | length) <= 4' stdout >/dev/null || fail "complete: $(cat stdout)"
 "$LLMCF" ${COMPLETE/--ranker mf\/best.lcf/} --soft spectral/adapter.lcf --prompt "{user:$user} likes" >stdout || fail "complete without a ranker"
+"$LLMCF" $COMPLETE --soft random/adapter.lcf --prompt "User:{user:$user} likes" --answer ' Yes' >stdout || fail "score with soft tokens"
+"$LLMCF" $COMPLETE --soft mlp/adapter.lcf --prompt "User:{user:$user} likes" --answer ' Yes' >mlp-score || fail "score with soft tokens"
+jq -e '. < 0' stdout >/dev/null || fail "log p: $(cat stdout)"
+cmp -s stdout mlp-score && fail "soft tokens say nothing to the score"
 expect 1 'the adapter was trained on other vectors' "$LLMCF" $COMPLETE --soft spectral/adapter.lcf --prompt x
 "$LLMCF" qformer --dataset dataset --vocab 300 --layers 1 --hidden 16 --heads 2 --queries 2 --epochs 1 --batch 16 --out phase1 >/dev/null 2>&1 || fail "qformer"
 expect 1 'the Q-Former was trained on other vectors' "$LLMCF" ilm $ILM --arm qformer --qformer phase1 --out x

@@ -30,6 +30,10 @@ two=$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-toke
 [ "$(jq -c '[.prompt_ids, (.ids | length), (.logprobs | length), .finish]' <<<"$one")" = '[[1,9],4,4,"length"]' ] || fail "complete: $one"
 [ "$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --max-tokens 99 --temperature 0 --json | jq -r .finish)" = context ] ||
     fail "the context must end a text"
+# the same text, scored instead of written
+given=$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --answer "$(jq -r .text <<<"$one")" --json)
+[ "$(jq -c '[.ids, .logprob, .finish]' <<<"$given")" = "$(jq -c '[.ids, .logprob, "given"]' <<<"$one")" ] || fail "complete --answer: $given"
+[ "$("$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt the --answer the)" = "$(jq '.logprobs[0]' <<<"$given")" ] || fail "one token of ten"
 
 # chat templates: by name, and none in this file
 chat() { "$LLMCF" complete --model "$corpus/model_f16.gguf" --prompt t --max-tokens 1 --json "$@" | jq -c .prompt_ids; }
@@ -66,6 +70,9 @@ expect_failure 1 'not a GGUF' "$LLMCF" tokenize --model text
 expect_failure 1 'text' "$LLMCF" inspect text
 expect_failure 1 'context is 8' "$LLMCF" complete --model "$model" --prompt 'e e e e e e e e'
 expect_failure 2 'model' "$LLMCF" tokenize
+expect_failure 1 'answer is empty' "$LLMCF" complete --model "$model" --prompt x --answer ''
+expect_failure 1 'answer of 8; the model' "$LLMCF" complete --model "$model" --prompt e --answer 'eeeeeeee'
+expect_failure 2 'no --beams or --stop' "$LLMCF" complete --model "$model" --prompt e --answer e --beams 2
 expect_failure 2 'temperature' "$LLMCF" complete --model "$model" --prompt x --temperature hot
 expect_failure 2 'PATH' "$LLMCF" inspect
 
