@@ -8,6 +8,8 @@
 #ifndef LCF_COMMON_MATH_KERNELS_H
 #define LCF_COMMON_MATH_KERNELS_H
 
+#include "common/math/product.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +73,7 @@ void lcf_gelu(float *y, const float *x, size_t n);
 typedef struct lcf_attention_shape {
     size_t batch, t, heads, kv_heads, head_dim;
     const uint32_t *segments; /* [batch * t] or NULL */
+    lcf_precision precision;  /* of its products */
 } lcf_attention_shape;
 
 /* Floats of scratch that lcf_attention and lcf_attention_backward want. */

@@ -128,8 +128,8 @@ static void attention_backward(lcf_tape *t, tape_node *node)
 lcf_tensor *lcf_op_attention(lcf_tape *t, lcf_tensor *q, lcf_tensor *k, lcf_tensor *v,
                              const uint32_t *segments)
 {
-    lcf_attention_shape shape = {q->dims[0], q->dims[1], q->dims[2],
-                                 k->dims[2], q->dims[3], segments};
+    lcf_attention_shape shape = {q->dims[0], q->dims[1], q->dims[2],       k->dims[2],
+                                 q->dims[3], segments,   LCF_PRECISION_F32};
     lcf_tensor *y = tape_tensor(t, q->dims, q->dims_n, tape_needs(t, q, k, v));
     attention_note *note = tape_note(t, attention_backward, y, q, k, v, sizeof(*note));
     float *lse = lcf_tape_alloc(t, shape.batch * shape.heads * shape.t, sizeof(*lse)), *scratch;

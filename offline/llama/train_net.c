@@ -399,7 +399,7 @@ static attention_slice attention_slice_of(const lcf_net *net, size_t task)
 
     return (attention_slice){
         .shape = {1, w->ranges[range] - first, c->heads_n, c->kv_heads_n, c->head_dim,
-                  net->batch->segments + first},
+                  net->batch->segments + first, net->precision},
         .first = first,
         .kv_head = task % c->kv_heads_n,
         .group = c->heads_n / c->kv_heads_n,

@@ -140,7 +140,8 @@ static void carve_shared(carver *c, lcf_net *net, size_t rows)
 static void carve_threads(carver *c, lcf_net *net, size_t rows)
 {
     const lcf_llama_config *f = net->config;
-    const lcf_attention_shape one = {1, rows, f->heads_n, f->kv_heads_n, f->head_dim, NULL};
+    const lcf_attention_shape one = {1,           rows, f->heads_n,    f->kv_heads_n,
+                                     f->head_dim, NULL, net->precision};
     lcf_net_work *w = net->work;
     const size_t deepest = larger(larger(widest(f), rows), HEAD_COLUMNS);
 

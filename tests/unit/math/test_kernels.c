@@ -357,10 +357,12 @@ static uint32_t *segments_of(size_t batch, size_t t)
     return segments;
 }
 
-static void attention_once(void)
+/* precision bf16: operands are rounded, and so are probabilities and their gradients. */
+static void attention_in(lcf_precision precision)
 {
+    const bool bf16 = precision == LCF_PRECISION_BF16;
     size_t group = size_up_to(3), kv = size_up_to(3), hd = 4 * size_up_to(10);
-    lcf_attention_shape s = {size_up_to(2), size_up_to(75), kv * group, kv, hd, NULL};
+    lcf_attention_shape s = {size_up_to(2), size_up_to(75), kv * group, kv, hd, NULL, precision};
     size_t q_n = s.batch * s.t * s.heads * hd, kv_n = s.batch * s.t * kv * hd;
     uint32_t *segments = segments_of(s.batch, s.t);
     float *q = numbers(q_n), *k = numbers(kv_n), *v = numbers(kv_n), *dout = numbers(q_n);
@@ -372,12 +374,12 @@ static void attention_once(void)
     s.segments = segments;
     lcf_attention(out, lse, q, k, v, &s, scratch);
     lcf_ref_attention(want, q, k, v, &s);
-    assert_close(out, want, q_n, 1e-5);
+    assert_close(out, want, q_n, bf16 ? 2e-2 : 1e-5);
     lcf_attention_backward(dq, dk, dv, dout, out, lse, q, k, v, &s, scratch);
     lcf_ref_attention_backward(dq2, dk2, dv2, dout, q, k, v, &s);
-    assert_close(dq, dq2, q_n, 5e-5);
-    assert_close(dk, dk2, kv_n, 5e-5);
-    assert_close(dv, dv2, kv_n, 5e-5);
+    assert_close(dq, dq2, q_n, bf16 ? 3e-2 : 5e-5);
+    assert_close(dk, dk2, kv_n, bf16 ? 3e-2 : 5e-5);
+    assert_close(dv, dv2, kv_n, bf16 ? 3e-2 : 5e-5);
     free(segments);
     free(q);
     free(k);
@@ -393,6 +395,25 @@ static void attention_once(void)
     free(dk2);
     free(dv2);
     free(scratch);
+}
+
+static void attention_once(void)
+{
+    attention_in(LCF_PRECISION_F32);
+}
+
+static void test_attention_bf16(void **state)
+{
+    (void)state;
+    lcf_rng_seed(&rng, 7, 0);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++) {
+        if (!lcf_bf16_has((lcf_bf16_unit)unit))
+            continue;
+        lcf_bf16_force((lcf_bf16_unit)unit);
+        for (size_t round = 0; round < ROUNDS / 2; round++)
+            attention_in(LCF_PRECISION_BF16);
+    }
+    lcf_bf16_force_none();
 }
 
 static void bias_backward_once(void)
@@ -593,7 +614,7 @@ static void columns_attend_once(void)
 {
     const size_t heads = size_up_to(3), hd = 2 * size_up_to(10), t = size_up_to(20);
     const size_t width = heads * hd, begin = size_up_to(t) - 1, ld = t * LCF_COLUMNS;
-    const lcf_attention_shape s = {1, t, heads, heads, hd, NULL};
+    const lcf_attention_shape s = {1, t, heads, heads, hd, NULL, LCF_PRECISION_F32};
     const lcf_columns_shape all = {heads, hd, 0, t}, asking = {heads, hd, begin, t};
     const bool whole = lcf_rng_below(&rng, 2);
     float *out = numbers(heads * width * ld), *scratch = numbers(ld), *angles = numbers(t * hd);
@@ -830,6 +851,7 @@ int main(void)
         cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_bf16),
         cmocka_unit_test(test_adam),
         cmocka_unit_test(test_bias_backward),
         cmocka_unit_test(test_packed),

@@ -444,8 +444,9 @@ static lcf_tensor *build_attention_plain(lcf_tape *t, lcf_tensor **in)
 }
 static void attention_reference(float *out, lcf_tensor **in, const uint32_t *seg)
 {
-    const lcf_attention_shape s = {in[0]->dims[0], in[0]->dims[1], in[0]->dims[2],
-                                   in[1]->dims[2], in[0]->dims[3], seg};
+    const lcf_attention_shape s = {in[0]->dims[0],   in[0]->dims[1], in[0]->dims[2],
+                                   in[1]->dims[2],   in[0]->dims[3], seg,
+                                   LCF_PRECISION_F32};
 
     lcf_ref_attention(out, in[0]->data, in[1]->data, in[2]->data, &s);
 }
