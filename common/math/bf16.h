@@ -5,6 +5,8 @@
 
 #include "common/math/bf16_layer.h"
 
+#define LCF_HALF_ONE 0x1p15f /* what 1 is kept as: smaller numbers find room below */
+
 typedef struct lcf_bf16 {
     /* y = x rounded to nearest even; NaN stays NaN. */
     void (*round)(uint16_t *y, const float *x, size_t n);
@@ -26,8 +28,9 @@ typedef struct lcf_bf16 {
      * `column` on, n of these. */
     void (*end)(const lcf_bf16_end *end, size_t row, size_t column, const float *sums, size_t rows,
                 size_t n);
-    /* y = scale * x in half precision; NaN stays NaN. */
-    void (*to_half)(uint16_t *y, const float *x, float scale, size_t n);
+    /* kept = LCF_HALF_ONE * softmax(x) in half precision; NULL: not wanted. x is used up. Returns
+     * the log of the sum of exponentials. */
+    float (*softmax)(uint16_t *kept, float *x, size_t n);
     /* y = scale * x, which is in half precision, rounded. */
     void (*of_half)(uint16_t *y, const uint16_t *x, float scale, size_t n);
 } lcf_bf16;

@@ -6,6 +6,7 @@
 #include "common/math/packed.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define TILE_M 12
@@ -16,6 +17,12 @@ static __mmask16 tail_mask(size_t n)
     return (__mmask16)((1u << n) - 1u);
 }
 
+/* Of columns i .. i + 15, those before n. */
+static __mmask16 mask_at(size_t i, size_t n)
+{
+    return n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+}
+
 static void bf16_round(uint16_t *y, const float *x, size_t n)
 {
     size_t i = 0;
@@ -24,7 +31,7 @@ static void bf16_round(uint16_t *y, const float *x, size_t n)
         _mm512_storeu_si512(y + i, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16),
                                                                 _mm512_loadu_ps(x + i)));
     for (; i < n; i += 16) {
-        __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+        const __mmask16 mask = mask_at(i, n);
 
         _mm256_mask_storeu_epi16(y + i, mask,
                                  (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i)));
@@ -57,7 +64,7 @@ static void bf16_panel(uint16_t *panel, const float *b, size_t ldb, size_t k)
 static void bf16_pair(uint16_t *y, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
-        __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+        const __mmask16 mask = mask_at(i, n);
 
         _mm512_mask_storeu_epi32(
             y + 2 * i, mask,
@@ -295,17 +302,50 @@ static void bf16_column_sums(float *sums, const uint16_t *panel, size_t n, size_
 
 /* ---- half precision ---- */
 
-static void to_half(uint16_t *y, const float *x, float scale, size_t n)
+/* e^x for x <= 0. source: 2^f for |f| <= 1/2 as in Cephes' exp2f */
+ALWAYS_INLINE __m512 exp_of(__m512 x)
 {
-    const __m512 factor = _mm512_set1_ps(scale);
+    const __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f));
+    const __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 f = _mm512_sub_ps(t, whole);
+    __m512 y = _mm512_set1_ps(1.535336188319500e-4f);
 
+    y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.339887440266574e-3f));
+    y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(9.618437357674640e-3f));
+    y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(5.550332471162809e-2f));
+    y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(2.402264791363012e-1f));
+    y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(6.931472028550421e-1f));
+    y = _mm512_fmadd_ps(y, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(y, whole);
+}
+
+static float softmax_half(uint16_t *kept, float *x, size_t n)
+{
+    const __m512 least = _mm512_set1_ps(-INFINITY);
+    __m512 most = least, sums = _mm512_setzero_ps(), factor;
+    float max, sum;
+
+    for (size_t i = 0; i < n; i += 16)
+        most = _mm512_max_ps(_mm512_mask_loadu_ps(least, mask_at(i, n), x + i), most);
+    max = _mm512_reduce_max_ps(most);
     for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+        const __mmask16 mask = mask_at(i, n);
+        const __m512 v = _mm512_mask_loadu_ps(least, mask, x + i);
+        const __m512 e = exp_of(_mm512_sub_ps(v, _mm512_set1_ps(max)));
+
+        sums = _mm512_add_ps(sums, e);
+        _mm512_mask_storeu_ps(x + i, mask, e);
+    }
+    sum = _mm512_reduce_add_ps(sums);
+    factor = _mm512_set1_ps(LCF_HALF_ONE / sum);
+    for (size_t i = 0; kept && i < n; i += 16) {
+        const __mmask16 mask = mask_at(i, n);
         const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
 
-        _mm256_mask_storeu_epi16(y + i, mask,
+        _mm256_mask_storeu_epi16(kept + i, mask,
                                  _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
+    return max + logf(sum);
 }
 
 static void of_half(uint16_t *y, const uint16_t *x, float scale, size_t n)
@@ -313,7 +353,7 @@ static void of_half(uint16_t *y, const uint16_t *x, float scale, size_t n)
     const __m512 factor = _mm512_set1_ps(scale);
 
     for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 mask = n - i < 16 ? tail_mask(n - i) : (__mmask16)0xffff;
+        const __mmask16 mask = mask_at(i, n);
         const __m512 v = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, x + i));
 
         _mm256_mask_storeu_epi16(y + i, mask,
@@ -329,5 +369,5 @@ const lcf_bf16 lcf_bf16_avx512 = {.round = bf16_round,
                                   .across = bf16_across,
                                   .column_sums = bf16_column_sums,
                                   .end = bf16_end,
-                                  .to_half = to_half,
+                                  .softmax = softmax_half,
                                   .of_half = of_half};

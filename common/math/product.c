@@ -4,6 +4,7 @@
  */
 #include "common/math/product.h"
 
+#include "common/base/mem.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/math/amx.h"
@@ -17,7 +18,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#define PAIRS 64 /* transposed at a time, on the stack */
+#define PAIRS 144 /* transposed at a time, on the stack */
 
 /* ---- portable kernels ---- */
 
@@ -122,10 +123,19 @@ static void portable_column_sums(float *sums, const uint16_t *panel, size_t n, s
             sums[j] += lcf_bf16_widen(panel[(i / 2 * LCF_PANEL + j) * 2 + i % 2]);
 }
 
-static void portable_to_half(uint16_t *y, const float *x, float scale, size_t n)
+static float portable_softmax(uint16_t *kept, float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        y[i] = lcf_f16_narrow(scale * x[i]);
+    float max = x[0], sum = 0.0f;
+
+    for (size_t i = 1; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = expf(x[i] - max);
+        sum += x[i];
+    }
+    for (size_t i = 0; kept && i < n; i++)
+        kept[i] = lcf_f16_narrow(x[i] * (LCF_HALF_ONE / sum));
+    return max + logf(sum);
 }
 
 static void portable_of_half(uint16_t *y, const uint16_t *x, float scale, size_t n)
@@ -142,7 +152,7 @@ const lcf_bf16 lcf_bf16_portable = {.round = portable_round,
                                     .across = portable_across,
                                     .column_sums = portable_column_sums,
                                     .end = portable_end,
-                                    .to_half = portable_to_half,
+                                    .softmax = portable_softmax,
                                     .of_half = portable_of_half};
 
 /* ---- AMX ---- */
@@ -235,7 +245,7 @@ static const lcf_bf16 amx_emulated = {.round = portable_round,
                                       .across = emulated_across,
                                       .column_sums = portable_column_sums,
                                       .end = portable_end,
-                                      .to_half = portable_to_half,
+                                      .softmax = portable_softmax,
                                       .of_half = portable_of_half};
 
 #if defined(__x86_64__)
@@ -417,6 +427,7 @@ static void right_of_rows(uint16_t *panels, const float *b, size_t ldb, size_t k
             const size_t depth = k - i < 2 * PAIRS ? k - i : 2 * PAIRS;
 
             for (size_t j = 0; j < wide; j++) {
+                lcf_fetch(b + (at + j) * ldb + i + 2 * PAIRS, depth * sizeof(*b));
                 kernels->round(block[j], b + (at + j) * ldb + i, depth);
                 block[j][depth % 2 ? depth : 2 * PAIRS - 1] =
                     depth % 2 ? 0 : block[j][2 * PAIRS - 1];
@@ -578,28 +589,19 @@ void lcf_product_turned(lcf_precision precision, float *c, size_t ldc, const voi
 
 /* ---- softmax ---- */
 
-#define HALF_ONE 0x1p15f /* what 1 is kept as: smaller numbers find room below */
-
 float lcf_softmax_keep(lcf_precision precision, void *kept, float *x, size_t n)
 {
-    const lcf_simd *simd = lcf_simd_get();
-    float sum;
-
-    if (precision == LCF_PRECISION_F32) {
-        if (kept)
-            memcpy(kept, x, n * sizeof(*x));
-        return simd->cross_entropy(NULL, x, 0, n, 1.0f) + x[0];
-    }
-    sum = simd->softmax_row(x, n);
+    if (precision == LCF_PRECISION_BF16)
+        return lcf_bf16_get()->softmax(kept, x, n);
     if (kept)
-        lcf_bf16_get()->to_half(kept, x, HALF_ONE, n);
-    return sum;
+        memcpy(kept, x, n * sizeof(*x));
+    return lcf_simd_get()->cross_entropy(NULL, x, 0, n, 1.0f) + x[0];
 }
 
 void lcf_softmax_left(lcf_precision precision, void *left, const void *kept, size_t n, float part,
                       float whole, size_t target)
 {
-    const float scale = expf(part - whole) / HALF_ONE;
+    const float scale = expf(part - whole) / LCF_HALF_ONE;
     uint16_t *y = left;
 
     if (precision == LCF_PRECISION_F32) {

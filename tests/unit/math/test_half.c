@@ -86,7 +86,7 @@ static void test_all(void **state)
     }
 }
 
-/* Training keeps F16 and takes products of BF16 whose denormals are zero. */
+/* Training takes operands from F16, and products of BF16 whose denormals are zero. */
 static void test_product(void **state)
 {
     enum { N = 2 * 65536 };
@@ -106,9 +106,6 @@ static void test_product(void **state)
             if (!isnan(x[i]))
                 assert_int_equal(y[i], fabsf(x[i]) < 0x1p-126f ? (signbit(x[i]) ? 0x8000 : 0)
                                                                : lcf_bf16_narrow(x[i]));
-        lcf_bf16_get()->to_half(y, x, 1.0f, N);
-        for (size_t i = 0; i < N; i++)
-            assert_int_equal(y[i], lcf_f16_narrow(x[i]));
         for (size_t i = 0; i < N; i++)
             y[i] = (uint16_t)i;
         lcf_bf16_get()->of_half(y, y, 1.0f, N);
