@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define TILE_M 12
+#define PANEL_AHEAD 16 /* rows whose lines are asked for before they are read */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static __mmask16 tail_mask(size_t n)
@@ -84,6 +85,8 @@ static void bf16_panel_of_left(uint16_t *panel, const uint16_t *left, size_t ld,
         const __m512i b =
             i + 1 < k ? _mm512_maskz_loadu_epi16(columns, left + ld) : _mm512_setzero_si512();
 
+        __builtin_prefetch(left + PANEL_AHEAD * ld, 0, 3);
+        __builtin_prefetch(left + (PANEL_AHEAD + 1) * ld, 0, 3);
         _mm512_storeu_si512(panel, _mm512_permutex2var_epi16(a, low, b));
         _mm512_storeu_si512(panel + LCF_PANEL, _mm512_permutex2var_epi16(a, high, b));
     }

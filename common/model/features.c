@@ -291,6 +291,24 @@ static bool same_history(const lcf_ranker_row *a, const lcf_ranker_row *b)
            a->history_labels == b->history_labels;
 }
 
+/* How many rows of examples or vectors ahead memory is asked for one: they lie anywhere among all
+ * of them. */
+#define AHEAD 6
+
+static void fetch(const void *memory, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const char *)memory + at);
+}
+
+static void fetch_example(const lcf_examples *e, uint32_t id)
+{
+    __builtin_prefetch(&e->user[id]);
+    __builtin_prefetch(&e->item[id]);
+    __builtin_prefetch(&e->history_n[id]);
+    fetch(e->history + (size_t)id * LCF_HISTORY_MAX, LCF_HISTORY_MAX * sizeof(*e->history));
+}
+
 /* Users, target items and histories of rows and examples. */
 static void fill_decisions(builder *w)
 {
@@ -313,6 +331,8 @@ static void fill_decisions(builder *w)
     for (size_t i = 0; i < b->examples_n; i++) {
         const uint32_t id = b->example[i];
 
+        if (i + AHEAD < b->examples_n)
+            fetch_example(e, b->example[i + AHEAD]);
         b->user[b->rows_n + i] = known(e->user[id], users_n);
         b->item[b->rows_n + i] = put_item(w, e->item[id], 0);
         at = put_history(w, at, e->history + (size_t)id * LCF_HISTORY_MAX, NULL, e->history_n[id]);
@@ -342,6 +362,21 @@ static bool build_decisions(builder *w)
     return true;
 }
 
+/* How many categories item i has; asks memory for all that is known about it. */
+static size_t ask_for_facts(const builder *w, size_t i)
+{
+    const lcf_catalogue *c = w->source->catalogue;
+    const ranker_batch *b = w->b;
+    const item_facts item = facts_of(w->source, b->catalogue_item[i]);
+
+    if (i + AHEAD < b->items_n && b->catalogue_item[i + AHEAD] < c->items_n) {
+        __builtin_prefetch(&c->category_offsets[b->catalogue_item[i + AHEAD]]);
+        __builtin_prefetch(&c->item_brand[b->catalogue_item[i + AHEAD]]);
+    }
+    fetch(item.categories, item.categories_n * sizeof(*item.categories));
+    return item.categories_n;
+}
+
 /* Table rows of the batch's items. */
 static bool build_items(builder *w)
 {
@@ -351,7 +386,7 @@ static bool build_items(builder *w)
     uint32_t at = 0;
 
     for (size_t i = 0; i < b->items_n; i++)
-        categories += facts_of(w->source, w->b->catalogue_item[i]).categories_n;
+        categories += ask_for_facts(w, i);
     b->item_id = alloc_u32(w->tape, b->items_n);
     b->item_brand = alloc_u32(w->tape, b->items_n);
     b->category_offsets = alloc_u32(w->tape, b->items_n + 1);
@@ -402,17 +437,39 @@ static bool build_pairs(builder *w)
     return true;
 }
 
-/* hbar of a row's history, as lcf_embeddings_mean takes it for retrieval. */
-static void history_text(float *out, const builder *w, uint32_t history)
+/* The catalogue's items of a history; returns how many. */
+static size_t history_of(uint32_t items[LCF_HISTORY_MAX], const ranker_batch *b, uint32_t history)
 {
-    uint32_t items[LCF_HISTORY_MAX];
-    const ranker_batch *b = w->b;
     const uint32_t begin = b->history_offsets[history];
     const size_t n = b->history_offsets[history + 1] - begin;
 
     for (size_t i = 0; i < n; i++)
-        items[i] = w->b->catalogue_item[b->history_items[begin + i]];
-    lcf_embeddings_mean(out, w->source->item_vectors, items, n);
+        items[i] = b->catalogue_item[b->history_items[begin + i]];
+    return n;
+}
+
+/* hbar of the rows' histories, as lcf_embeddings_mean takes it for retrieval. */
+static void history_texts(float *out, const builder *w)
+{
+    const lcf_embeddings *v = w->source->item_vectors;
+    uint32_t items[2][LCF_HISTORY_MAX];
+    size_t n = history_of(items[0], w->b, 0);
+
+    for (uint32_t i = 0; i < w->b->row_histories_n; i++) {
+        const size_t next =
+            i + 1 < w->b->row_histories_n ? history_of(items[(i + 1) % 2], w->b, i + 1) : 0;
+
+        for (size_t j = 0; j < next; j++)
+            fetch(v->vectors + items[(i + 1) % 2][j] * v->dim, v->dim * sizeof(float));
+        lcf_embeddings_mean(out + i * v->dim, v, items[i % 2], n);
+        n = next;
+    }
+}
+
+/* The text vector of decision i's target. */
+static const float *target_text(const builder *w, size_t i)
+{
+    return facts_of(w->source, w->b->catalogue_item[w->b->item[i]]).text_vec;
 }
 
 /* Text vectors of target items, each once; returns how many. None when their tokens are frozen. */
@@ -429,35 +486,41 @@ static size_t put_item_texts(builder *w, id_map *map)
     for (size_t i = 0; i < b->decisions_n; i++) {
         bool fresh;
 
+        if (i + AHEAD < b->decisions_n)
+            fetch(target_text(w, i + AHEAD), dim * sizeof(float));
         b->item_text[i] = id_map_put(&fresh, map, b->item[i]);
         if (fresh)
-            memcpy(b->texts + b->item_text[i] * dim,
-                   facts_of(w->source, w->b->catalogue_item[b->item[i]]).text_vec,
-                   dim * sizeof(float));
+            memcpy(b->texts + b->item_text[i] * dim, target_text(w, i), dim * sizeof(float));
     }
     return map->n;
+}
+
+/* Rows of `vectors` that are those of the batch's examples. */
+static void copy_of_examples(float *out, const ranker_batch *b, const float *vectors, size_t dim)
+{
+    for (size_t i = 0; i < b->examples_n; i++) {
+        if (i + AHEAD < b->examples_n)
+            fetch(vectors + b->example[i + AHEAD] * dim, dim * sizeof(float));
+        memcpy(out + i * dim, vectors + b->example[i] * dim, dim * sizeof(float));
+    }
 }
 
 /* Text vectors of histories and CoTs after the `at` of items. */
 static void put_other_texts(builder *w, size_t at)
 {
     ranker_batch *b = w->b;
-    const lcf_examples *e = w->source->examples;
+    const lcf_examples *e = w->source->examples; /* NULL where none is taken */
     const size_t dim = w->r->config.text_dim;
 
     for (size_t i = 0; i < b->decisions_n; i++)
         b->history_text[i] = (uint32_t)(at + b->history[i]);
-    for (uint32_t i = 0; i < b->row_histories_n; i++)
-        history_text(b->texts + (at + i) * dim, w, i);
+    history_texts(b->texts + at * dim, w);
     at += b->row_histories_n;
-    for (size_t i = 0; i < b->examples_n; i++)
-        memcpy(b->texts + (at + i) * dim, e->history_vec + b->example[i] * dim,
-               dim * sizeof(float));
+    copy_of_examples(b->texts + at * dim, b, e ? e->history_vec : NULL, dim);
     at += b->examples_n;
-    for (size_t i = 0; i < b->examples_n; i++) {
+    for (size_t i = 0; i < b->examples_n; i++)
         b->cot_text[i] = (uint32_t)(at + i);
-        memcpy(b->texts + (at + i) * dim, e->cot_vec + b->example[i] * dim, dim * sizeof(float));
-    }
+    copy_of_examples(b->texts + at * dim, b, e ? e->cot_vec : NULL, dim);
     b->texts_n = at + b->examples_n;
 }
 

@@ -17,16 +17,15 @@ typedef struct lookup_note {
 static const uint32_t *places_of(lcf_tape *t, const lcf_lookup *part, size_t n)
 {
     const size_t ids_n = part->offsets ? part->offsets[n] : n;
+    const uint32_t *slot = part->table->row_grads->slot; /* the same array while rows are added */
     uint32_t *places = lcf_tape_alloc(t, ids_n, sizeof(*places));
 
     for (size_t i = 0; i < ids_n && !tape_failed(t); i++) {
         const uint32_t row = part->ids ? part->ids[i] : (uint32_t)i;
 
-        places[i] = 0;
-        if (row == 0 && part->table->row0_zero)
-            continue;
-        if (tape_grad_row(t, part->table, row))
-            places[i] = part->table->row_grads->slot[row];
+        if (!slot[row] && !(row == 0 && part->table->row0_zero))
+            tape_grad_row(t, part->table, row);
+        places[i] = slot[row];
     }
     return tape_failed(t) ? NULL : places;
 }

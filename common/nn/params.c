@@ -260,11 +260,24 @@ float *lcf_row_grads_at(lcf_row_grads *t, uint32_t row)
     return t->values + (t->slot[row] - 1) * t->width;
 }
 
+#define ROWS_AHEAD 8
+
+/* Asks memory for the row of sum that t's i-th will be added to: it lies anywhere. */
+static void ask_for_row(const lcf_row_grads *sum, const lcf_row_grads *t, size_t i)
+{
+    const uint32_t slot = i < t->n ? sum->slot[t->row[i]] : 0;
+
+    for (size_t d = 0; slot && d < t->width; d += 16)
+        __builtin_prefetch(sum->values + (slot - 1) * t->width + d, 1);
+}
+
 static lcf_status rows_add(lcf_row_grads *sum, const lcf_row_grads *t)
 {
     for (size_t i = 0; i < t->n; i++) {
-        float *to = lcf_row_grads_at(sum, t->row[i]);
+        float *to;
 
+        ask_for_row(sum, t, i + ROWS_AHEAD);
+        to = lcf_row_grads_at(sum, t->row[i]);
         if (!to)
             return LCF_ENOMEM;
         lcf_axpy(to, 1.0f, t->values + i * t->width, t->width);
