@@ -27,9 +27,8 @@ static uint64_t rotate_left(uint64_t x, int k)
     return (x << k) | (x >> (64 - k));
 }
 
-uint64_t lcf_rng_u64(lcf_rng *rng)
+static inline uint64_t next(uint64_t s[4])
 {
-    uint64_t *s = rng->state;
     uint64_t result = rotate_left(s[0] + s[3], 23) + s[0];
     uint64_t t = s[1] << 17;
 
@@ -40,6 +39,11 @@ uint64_t lcf_rng_u64(lcf_rng *rng)
     s[2] ^= t;
     s[3] = rotate_left(s[3], 45);
     return result;
+}
+
+uint64_t lcf_rng_u64(lcf_rng *rng)
+{
+    return next(rng->state);
 }
 
 /* Lemire 2019: multiply and reject the few values that would be over-represented. */
@@ -65,9 +69,23 @@ double lcf_rng_f64(lcf_rng *rng)
     return (double)(lcf_rng_u64(rng) >> 11) * 0x1.0p-53;
 }
 
+static float unit_f32(uint64_t x)
+{
+    return (float)(x >> 40) * 0x1.0p-24f;
+}
+
 float lcf_rng_f32(lcf_rng *rng)
 {
-    return (float)(lcf_rng_u64(rng) >> 40) * 0x1.0p-24f;
+    return unit_f32(lcf_rng_u64(rng));
+}
+
+void lcf_rng_f32_fill(float *out, lcf_rng *rng, size_t n)
+{
+    lcf_rng own = *rng; /* in registers */
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = unit_f32(next(own.state));
+    *rng = own;
 }
 
 double lcf_rng_normal(lcf_rng *rng)

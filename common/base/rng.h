@@ -22,6 +22,8 @@ uint64_t lcf_rng_below(lcf_rng *rng, uint64_t n);
 /* Uniform in [0, 1) with 53 and with 24 random bits. */
 double lcf_rng_f64(lcf_rng *rng);
 float lcf_rng_f32(lcf_rng *rng);
+/* The same n times. */
+void lcf_rng_f32_fill(float *out, lcf_rng *rng, size_t n);
 /* Standard normal (Marsaglia's polar method; the second value is not kept, so draws are independent
  * of history). */
 double lcf_rng_normal(lcf_rng *rng);

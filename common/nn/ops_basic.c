@@ -281,10 +281,10 @@ static void dropout_backward(lcf_tape *t, tape_node *node)
 
 lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng)
 {
+    const float share = 1.0f / (1.0f - p);
     dropout_note *note;
     lcf_tensor *y;
     float *kept;
-    size_t i;
 
     LCF_ASSERT(p >= 0.0f && p < 1.0f);
     if (p == 0.0f || !tape_records(t))
@@ -294,10 +294,12 @@ lcf_tensor *lcf_op_dropout(lcf_tape *t, lcf_tensor *x, float p, lcf_rng *rng)
     note = tape_note(t, dropout_backward, y, x, NULL, NULL, sizeof(*note));
     if (note)
         note->kept = kept;
-    for (i = 0; !tape_failed(t) && i < y->n; i++) {
-        kept[i] = lcf_rng_f32(rng) < p ? 0.0f : 1.0f / (1.0f - p);
-        y->data[i] = x->data[i] * kept[i];
-    }
+    if (tape_failed(t))
+        return y;
+    lcf_rng_f32_fill(kept, rng, y->n);
+    for (size_t i = 0; i < y->n; i++)
+        kept[i] = kept[i] < p ? 0.0f : share;
+    mul_all(y->data, x->data, kept, y->n);
     return y;
 }
 
