@@ -182,22 +182,51 @@ lcf_tensor *lcf_op_contrast(lcf_tape *t, lcf_tensor *scores, const uint8_t *skip
     return y;
 }
 
+/* What the cosine of a row is made of. */
+typedef struct cosine_sums {
+    double xx, yy, xy;
+} cosine_sums;
+
+#define COSINE_ROWS 4 /* at a time, so that an addition need not wait for the last */
+
+/* Those of COSINE_ROWS rows, each in the order of its elements. */
+static void sum_rows(cosine_sums *restrict sums, const float *x, const float *y, size_t d)
+{
+    cosine_sums s[COSINE_ROWS] = {{0}};
+
+    for (size_t i = 0; i < d; i++)
+        for (size_t r = 0; r < COSINE_ROWS; r++) {
+            const double a = x[r * d + i], b = y[r * d + i];
+
+            s[r].xx += a * a;
+            s[r].yy += b * b;
+            s[r].xy += a * b;
+        }
+    memcpy(sums, s, sizeof(s));
+}
+
+static void sum_row(cosine_sums *sums, const float *x, const float *y, size_t d)
+{
+    *sums = (cosine_sums){0};
+    for (size_t i = 0; i < d; i++) {
+        sums->xx += (double)x[i] * x[i];
+        sums->yy += (double)y[i] * y[i];
+        sums->xy += (double)x[i] * y[i];
+    }
+}
+
 /* 1 - cos(x, y) and, when dx is not NULL, its gradient times `scale`. A zero vector has cosine 0
  * and no gradient. */
-static double cosine_row(float *dx, const float *x, const float *y, size_t d, double scale)
+static double cosine_row(float *dx, const cosine_sums *s, const float *x, const float *y, size_t d,
+                         double scale)
 {
-    double xx = 0, yy = 0, xy = 0, norms, cosine;
-    size_t i;
+    const double norms = sqrt(s->xx * s->yy);
+    const bool any = norms > 1e-12;
+    const double cosine = any ? s->xy / norms : 0;
+    const double of_y = any ? -scale / norms : 0, of_x = any ? scale * cosine / s->xx : 0;
 
-    for (i = 0; i < d; i++) {
-        xx += (double)x[i] * x[i];
-        yy += (double)y[i] * y[i];
-        xy += (double)x[i] * y[i];
-    }
-    norms = sqrt(xx * yy);
-    cosine = norms > 1e-12 ? xy / norms : 0;
-    for (i = 0; dx && i < d; i++)
-        dx[i] = norms > 1e-12 ? (float)(-scale * (y[i] / norms - cosine * x[i] / xx)) : 0.0f;
+    for (size_t i = 0; dx && i < d; i++)
+        dx[i] = (float)(of_y * y[i] + of_x * x[i]);
     return 1.0 - cosine;
 }
 
@@ -207,20 +236,25 @@ lcf_tensor *lcf_op_cosine_loss(lcf_tape *t, lcf_tensor *x, const float *y, const
     size_t d = tensor_last_dim(x), rows = d ? x->n / d : 0, i;
     float *grad;
     lcf_tensor *loss = loss_tensor(t, &grad, x);
+    cosine_sums sums[COSINE_ROWS];
     double sum = 0;
 
     if (tape_failed(t))
         return loss;
     for (i = 0; i < rows; i++) {
-        double weight = weights ? weights[i] : 1.0;
+        const double weight = weights ? weights[i] : 1.0;
+        const float *xi = x->data + i * d, *yi = y + i * d;
+        cosine_sums *own = &sums[i % COSINE_ROWS];
 
-        if (weight == 0) {
-            if (grad)
-                memset(grad + i * d, 0, d * sizeof(*grad));
-            continue;
-        }
-        sum += weight * cosine_row(grad ? grad + i * d : NULL, x->data + i * d, y + i * d, d,
-                                   weight / normaliser);
+        if (i % COSINE_ROWS == 0 && i + COSINE_ROWS <= rows)
+            sum_rows(sums, xi, yi, d);
+        else if (i >= rows / COSINE_ROWS * COSINE_ROWS)
+            sum_row(own, xi, yi, d);
+        if (weight != 0)
+            sum += weight *
+                   cosine_row(grad ? grad + i * d : NULL, own, xi, yi, d, weight / normaliser);
+        else if (grad)
+            memset(grad + i * d, 0, d * sizeof(*grad));
     }
     loss->data[0] = (float)(sum / normaliser);
     return loss;
