@@ -16,7 +16,6 @@
 #define UPDATE_PARTS 8
 
 typedef struct shard {
-    lcf_tape *tape;
     lcf_grads grads;
     size_t begin, n;        /* its rows of the batch */
     double loss, side_loss; /* its share of the batch's */
@@ -31,6 +30,7 @@ struct train_step {
     lcf_adam adam;
     lcf_ema ema; /* values NULL: none is kept */
     shard shards[TRAIN_SHARDS];
+    lcf_tape **tapes; /* [options.threads]: shards of one thread use the same memory in turn */
     /* The batch at hand. */
     const lcf_ranker_row *rows;
     const float *labels, *weights;
@@ -42,10 +42,11 @@ void train_step_free(train_step *s)
 {
     if (!s)
         return;
-    for (size_t i = 0; i < TRAIN_SHARDS; i++) {
-        lcf_tape_free(s->shards[i].tape);
+    for (size_t i = 0; i < TRAIN_SHARDS; i++)
         lcf_grads_dispose(&s->shards[i].grads);
-    }
+    for (size_t i = 0; s->tapes && i < s->options.threads; i++)
+        lcf_tape_free(s->tapes[i]);
+    free(s->tapes);
     lcf_adam_dispose(&s->adam);
     lcf_ema_dispose(&s->ema);
     lcf_pool_free(s->pool);
@@ -70,12 +71,15 @@ lcf_status train_step_create(train_step **out, lcf_ranker *ranker, const lcf_ran
         status = lcf_adam_init(&s->adam, p, &options->adam, err);
     if (!status && options->ema > 0.0f)
         status = lcf_ema_init(&s->ema, p, options->ema, err);
-    for (size_t i = 0; i < TRAIN_SHARDS && !status; i++) {
-        status = lcf_tape_create(&s->shards[i].tape, err);
+    for (size_t i = 0; i < TRAIN_SHARDS && !status; i++)
+        status = lcf_grads_init_by_rows(&s->shards[i].grads, p, err);
+    s->tapes = lcf_alloc_zero(options->threads, sizeof(lcf_tape *));
+    if (!status && !s->tapes)
+        status = LCF_FAIL(err, LCF_ENOMEM, "step of training");
+    for (size_t i = 0; i < options->threads && !status; i++) {
+        status = lcf_tape_create(&s->tapes[i], err);
         if (!status)
-            lcf_tape_set_precision(s->shards[i].tape, options->precision);
-        if (!status)
-            status = lcf_grads_init_by_rows(&s->shards[i].grads, p, err);
+            lcf_tape_set_precision(s->tapes[i], options->precision);
     }
     if (status) {
         train_step_free(s);
@@ -131,33 +135,33 @@ static lcf_status run_shard(void *arg, size_t task, size_t worker, lcf_err *err)
 {
     train_step *s = arg;
     shard *d = &s->shards[task];
+    lcf_tape *tape = s->tapes[worker];
     lcf_tensor *logits, *side, *total;
     lcf_rng rng;
 
-    (void)worker;
     (void)err;
     lcf_grads_zero(&d->grads);
     if (!d->n)
         return LCF_OK;
     lcf_rng_seed(&rng, s->options.seed, STREAM_DROPOUT + s->adam.step * TRAIN_SHARDS + task);
-    lcf_tape_reset(d->tape, true);
-    lcf_ranker_forward(&logits, &side, d->tape, s->ranker, &d->grads, s->source, s->rows + d->begin,
+    lcf_tape_reset(tape, true);
+    lcf_ranker_forward(&logits, &side, tape, s->ranker, &d->grads, s->source, s->rows + d->begin,
                        d->n, &rng);
-    if (lcf_tape_status(d->tape))
-        return lcf_tape_status(d->tape);
-    total = lcf_op_bce_with_logits(d->tape, logits, s->labels + d->begin,
+    if (lcf_tape_status(tape))
+        return lcf_tape_status(tape);
+    total = lcf_op_bce_with_logits(tape, logits, s->labels + d->begin,
                                    s->weights ? s->weights + d->begin : NULL, (float)s->rows_n);
     if (side) {
         const float share = (float)side_units(s, d->begin, d->n) / (float)s->units;
 
         d->has_side_loss = true;
         d->side_loss = (double)side->data[0] * (double)share;
-        side = lcf_op_scale(d->tape, side, share * s->options.side_weight);
-        total = lcf_op_add(d->tape, total, side);
+        side = lcf_op_scale(tape, side, share * s->options.side_weight);
+        total = lcf_op_add(tape, total, side);
     }
-    lcf_tape_backward(d->tape, total);
-    d->loss = lcf_tape_status(d->tape) ? 0.0 : (double)total->data[0];
-    return lcf_tape_status(d->tape);
+    lcf_tape_backward(tape, total);
+    d->loss = lcf_tape_status(tape) ? 0.0 : (double)total->data[0];
+    return lcf_tape_status(tape);
 }
 
 static lcf_status sum_gradients(train_step *s)
