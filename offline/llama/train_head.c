@@ -108,14 +108,15 @@ static lcf_status logits_task(void *arg, size_t chunk, size_t worker, lcf_err *e
     return LCF_OK;
 }
 
-/* Sum over rows of -log p; the rows' log sums are left in head_lse. */
-static double log_sums(const head_job *job)
+/* -log p of rows into row_nll, their log sums into head_lse. */
+static void log_sums(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
-    const lcf_net_work *w = job->net->work;
-    const size_t chunks = chunks_of(job->net);
-    double nll = 0;
+    const head_job *job = arg;
+    const lcf_net_work *w = net->work;
+    const size_t chunks = chunks_of(net);
 
-    for (size_t r = 0; r < job->n; r++) {
+    (void)worker;
+    for (size_t r = first; r < first + n; r++) {
         const float *lse = w->chunk_lse + r;
         double max = -INFINITY, sum = 0;
 
@@ -124,9 +125,8 @@ static double log_sums(const head_job *job)
         for (size_t c = 0; c < chunks; c++)
             sum += expf((float)(lse[c * job->n] - max));
         w->head_lse[r] = (float)(max + log(sum));
-        nll += max + log(sum) - (double)w->target_logit[r];
+        w->row_nll[r] = max + log(sum) - (double)w->target_logit[r];
     }
-    return nll;
 }
 
 /* ---- second pass ---- */
@@ -297,13 +297,15 @@ double net_head(lcf_net *net, float *dx, const float *x)
 {
     head_job job = {net, x, dx, net->batch->targets_n};
     const size_t d = net->config->dim;
-    double nll;
+    double nll = 0;
 
     if (net->binary)
         return binary_head(net, &job);
     net_for_rows(net, job.n, norm_rows, &job);
     lcf_pool_run(net->pool, chunks_of(net), logits_task, &job, NULL);
-    nll = log_sums(&job);
+    net_for_rows(net, job.n, log_sums, &job);
+    for (size_t r = 0; r < job.n; r++)
+        nll += net->work->row_nll[r];
     if (!dx)
         return nll;
     if (net->output.grad)

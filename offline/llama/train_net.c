@@ -99,6 +99,8 @@ typedef struct input_job {
     const float *gate, *up;  /* of SwiGLU, where x is NULL */
     bool dropped;            /* LoRA reads it through dropout */
     size_t width;
+    const float *stream; /* the residual stream, copied to where the products are added; or NULL */
+    float *stream_to;
 } input_job;
 
 static input_job input_of(const lcf_net *net, size_t layer, net_input input, const float *x)
@@ -142,8 +144,11 @@ static void input_left(lcf_net *net, const void *arg, size_t first, size_t n, si
 {
     const input_job *job = arg;
     const lcf_net_work *w = net->work;
+    const size_t d = net->config->dim;
     float *row = w->rows + worker * w->rows_n;
 
+    if (job->stream)
+        memcpy(job->stream_to + first * d, job->stream + first * d, n * d * sizeof(*row));
     for (size_t r = first; r < first + n; r++) {
         input_values(row, net, job, r, 1);
         lcf_left(net->precision, net_left_at(net, w->left, r), w->left.ld, row, job->width, 1,
@@ -221,15 +226,18 @@ static void lora_inputs(lcf_net *net, size_t layer, net_input input, bool droppe
     }
 }
 
-/* y[i] (+)= x W_i^T, with LoRA, for the matrices that read an input; x: its rows, or NULL. */
+/* y[i] = x W_i^T, with LoRA, for the matrices that read an input; x: its rows, or NULL. stream: is
+ * added to the only one; or NULL. */
 static void matrices_forward(lcf_net *net, size_t layer, net_input input, const float *x,
-                             float *const y[], size_t rows, bool add)
+                             float *const y[], size_t rows, const float *stream)
 {
-    const input_job job = input_of(net, layer, input, x);
+    input_job job = input_of(net, layer, input, x);
     const lcf_net_layer *l = &net->layers[layer];
     const lcf_net_work *w = net->work;
     net_product list[NET_SLOTS];
 
+    job.stream = stream;
+    job.stream_to = y[0];
     net_for_rows(net, rows, input_left, &job);
     if (has_lora(l, input))
         lora_inputs(net, layer, input, job.dropped, rows);
@@ -239,7 +247,7 @@ static void matrices_forward(lcf_net *net, size_t layer, net_input input, const 
 
         lcf_net_dims(&out, &in, net->config, which);
         list[i] = (net_product){
-            y[i], out, rows, out, add, {weights_part(w->left, l->w[which].value, in)}, 1};
+            y[i], out, rows, out, stream, {weights_part(w->left, l->w[which].value, in)}, 1};
         if (l->lora[which].a.value)
             list[i].parts[list[i].parts_n++] =
                 weights_part(w->small[i].t, l->lora[which].b.value, net->rank);
@@ -409,25 +417,25 @@ static attention_slice attention_slice_of(const lcf_net *net, size_t task)
     };
 }
 
-/* Turns `heads` heads of the slice's rows; x: the first of them. */
-static void turn(const lcf_net *net, const attention_slice *s, float *x, size_t row_n, size_t heads,
-                 bool inverse)
+/* Queries and keys whose rows are turned by RoPE, or turned back. */
+typedef struct turn_job {
+    float *q, *k;
+    bool inverse;
+} turn_job;
+
+static void turn_rows(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
-    const size_t hd = net->config->head_dim;
+    const turn_job *job = arg;
+    const lcf_llama_config *c = net->config;
+    const size_t hd = c->head_dim;
 
-    for (size_t r = 0; r < s->shape.t; r++)
-        lcf_rope_rotate(x + r * row_n, heads, hd,
-                        net->rope + net->batch->positions[s->first + r] * hd, inverse);
-}
+    (void)worker;
+    for (size_t r = first; r < first + n; r++) {
+        const float *angles = net->rope + net->batch->positions[r] * hd;
 
-/* The slice's heads of q and of k. */
-static void turn_heads(const lcf_net *net, const attention_slice *s, float *q, float *k,
-                       bool inverse)
-{
-    const size_t hd = net->config->head_dim;
-
-    turn(net, s, q + s->q + s->kv_head * s->group * hd, s->shape.heads * hd, s->group, inverse);
-    turn(net, s, k + s->kv + s->kv_head * hd, s->shape.kv_heads * hd, 1, inverse);
+        lcf_rope_rotate(job->q + r * c->heads_n * hd, c->heads_n, hd, angles, job->inverse);
+        lcf_rope_rotate(job->k + r * c->kv_heads_n * hd, c->kv_heads_n, hd, angles, job->inverse);
+    }
 }
 
 static lcf_status attention_task(void *arg, size_t task, size_t worker, lcf_err *err)
@@ -438,7 +446,6 @@ static lcf_status attention_task(void *arg, size_t task, size_t worker, lcf_err 
     net_kept *k = job->kept;
 
     (void)err;
-    turn_heads(job->net, &s, k->q, k->k, false);
     lcf_attention_part(k->att + s.q, k->lse + s.lse, k->q + s.q, k->k + s.kv, k->v + s.kv, &s.shape,
                        s.kv_head, 1, w->attention + worker * w->attention_n);
     return LCF_OK;
@@ -462,10 +469,9 @@ static lcf_status attention_back_task(void *arg, size_t task, size_t worker, lcf
     zero_columns(w->dq + s.q, s.shape.t, q, s.kv_head * s.group * hd, s.group * hd);
     zero_columns(w->dk + s.kv, s.shape.t, kv, s.kv_head * hd, hd);
     zero_columns(w->dv + s.kv, s.shape.t, kv, s.kv_head * hd, hd);
-    lcf_attention_backward_part(w->dq + s.q, w->dk + s.kv, w->dv + s.kv, w->datt + s.q,
-                                k->att + s.q, k->lse + s.lse, k->q + s.q, k->k + s.kv, k->v + s.kv,
-                                &s.shape, s.kv_head, 1, w->attention + worker * w->attention_n);
-    turn_heads(job->net, &s, w->dq, w->dk, true);
+    lcf_attention_backward_part(w->dq + s.q, w->dk + s.kv, w->dv + s.kv, w->dh + s.q, k->att + s.q,
+                                k->lse + s.lse, k->q + s.q, k->k + s.kv, k->v + s.kv, &s.shape,
+                                s.kv_head, 1, w->attention + worker * w->attention_n);
     return LCF_OK;
 }
 
@@ -489,12 +495,20 @@ static void gather(float *y, const float *x, const lcf_net_batch *b, size_t widt
         memcpy(y + i * width, x + b->target_rows[i] * width, width * sizeof(*y));
 }
 
-/* x [rows, width] = 0 but for the rows that count. */
-static void scatter(float *x, const float *y, const lcf_net_batch *b, size_t width)
+/* x [rows, width]: those that count stand at its beginning and move to their places; the others
+ * become 0. */
+static void scatter(float *x, const lcf_net_batch *b, size_t width)
 {
-    memset(x, 0, b->rows * width * sizeof(*x));
-    for (size_t i = 0; i < b->targets_n; i++)
-        memcpy(x + b->target_rows[i] * width, y + i * width, width * sizeof(*x));
+    size_t end = b->rows;
+
+    for (size_t i = b->targets_n; i-- > 0;) {
+        const size_t row = b->target_rows[i];
+
+        memmove(x + row * width, x + i * width, width * sizeof(*x));
+        memset(x + (row + 1) * width, 0, (end - row - 1) * width * sizeof(*x));
+        end = row;
+    }
+    memset(x, 0, end * width * sizeof(*x));
 }
 
 /* From work->x[layer] to work->x[layer + 1], filling kept. After the last layer's attention only
@@ -508,7 +522,8 @@ static void layer_forward(lcf_net *net, size_t layer)
     const float *x = w->x[layer], *att = k->att;
     size_t rows = b->rows;
 
-    matrices_forward(net, layer, IN_ATTN, x, (float *[]){k->q, k->k, k->v}, rows, false);
+    matrices_forward(net, layer, IN_ATTN, x, (float *[]){k->q, k->k, k->v}, rows, NULL);
+    net_for_rows(net, rows, turn_rows, &(turn_job){k->q, k->k, false});
     for_attention(net, attention_task, k);
     if (is_last(net, layer)) {
         gather(w->x_rows, x, b, c->dim);
@@ -517,11 +532,9 @@ static void layer_forward(lcf_net *net, size_t layer)
         att = w->att_rows;
         rows = b->targets_n;
     }
-    memcpy(k->mid, x, rows * c->dim * sizeof(*x));
-    matrices_forward(net, layer, IN_WO, att, &k->mid, rows, true);
-    matrices_forward(net, layer, IN_FFN, k->mid, (float *[]){k->gate, k->up}, rows, false);
-    memcpy(w->x[layer + 1], k->mid, rows * c->dim * sizeof(*x));
-    matrices_forward(net, layer, IN_DOWN, NULL, &w->x[layer + 1], rows, true);
+    matrices_forward(net, layer, IN_WO, att, &k->mid, rows, x);
+    matrices_forward(net, layer, IN_FFN, k->mid, (float *[]){k->gate, k->up}, rows, NULL);
+    matrices_forward(net, layer, IN_DOWN, NULL, &w->x[layer + 1], rows, k->mid);
 }
 
 /* What the row loops of the backward pass work on. */
@@ -593,15 +606,13 @@ static void norm_backward(lcf_net *net, const void *arg, size_t first, size_t n,
                          net->config->norm_eps);
 }
 
-/* work->dh complete, into the attention's gradient. */
-static void copy_datt(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
+/* The gradient of the attention's output in work->dh complete. */
+static void attention_dropped(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
     const backward_job *job = arg;
-    const size_t q = net->config->heads_n * net->config->head_dim;
 
     (void)worker;
-    add_dropped(net, job->layer, IN_WO, first, n, q);
-    memcpy(net->work->datt + first * q, net->work->dh + first * q, n * q * sizeof(float));
+    add_dropped(net, job->layer, IN_WO, first, n, net->config->heads_n * net->config->head_dim);
 }
 
 static void attention_operands(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
@@ -609,7 +620,7 @@ static void attention_operands(lcf_net *net, const void *arg, size_t first, size
     const backward_job *job = arg;
     const float *dy[NET_SLOTS] = {net->work->dq, net->work->dk, net->work->dv};
 
-    (void)worker;
+    turn_rows(net, &(turn_job){net->work->dq, net->work->dk, true}, first, n, worker);
     for (size_t i = 0; i < NET_SLOTS; i++)
         gradient_operands(net, job, i, readers[IN_ATTN].which[i], dy[i], first, n);
 }
@@ -638,18 +649,17 @@ static void layer_backward(lcf_net *net, size_t layer)
     net_kept *k = &w->kept[layer];
     const bool last = is_last(net, layer);
     const size_t rows = last ? b->targets_n : b->rows, q = c->heads_n * c->head_dim;
-    float *dx = last ? w->dx_rows : w->dx, *att = last ? w->att_rows : k->att;
+    float *dx = w->dx, *att = last ? w->att_rows : k->att;
     const backward_job out = {layer, rows, IN_WO, NULL, dx};
-    const backward_job in = {layer, b->rows, IN_ATTN, w->x[layer], w->dx};
+    const backward_job in = {layer, b->rows, IN_ATTN, w->x[layer], dx};
 
     ffn_backward(net, layer, dx, rows);
     net_for_rows(net, rows, stream_operands, &out);
     matrices_backward(net, layer, IN_WO, att, rows);
-    net_for_rows(net, rows, copy_datt, &out);
+    net_for_rows(net, rows, attention_dropped, &out);
     if (last) {
-        memcpy(w->dh, w->datt, rows * q * sizeof(*w->dh));
-        scatter(w->datt, w->dh, b, q);
-        scatter(w->dx, w->dx_rows, b, c->dim);
+        scatter(w->dh, b, q);
+        scatter(dx, b, c->dim);
     }
     for_attention(net, attention_back_task, k);
     net_for_rows(net, b->rows, attention_operands, &in);
@@ -660,11 +670,13 @@ static void layer_backward(lcf_net *net, size_t layer)
 
 /* ---- the whole ---- */
 
-static void embed(lcf_net *net)
+static void embed(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
 {
     const size_t d = net->config->dim, vocab_n = net->config->vocab_n;
 
-    for (size_t r = 0; r < net->batch->rows; r++) {
+    (void)arg;
+    (void)worker;
+    for (size_t r = first; r < first + n; r++) {
         const size_t id = net->batch->ids[r];
 
         memcpy(net->work->x[0] + r * d,
@@ -783,12 +795,12 @@ lcf_status lcf_net_run(double *nll, lcf_net *net, const lcf_net_batch *batch, bo
     net_find_ranges(net);
     if (!train)
         net->dropout = 0.0f;
-    embed(net);
+    net_for_rows(net, batch->rows, embed, NULL);
     for (size_t l = 0; l < net->config->layers_n; l++)
         layer_forward(net, l);
     if (train)
         embed_put_aside(net);
-    *nll = net_head(net, train ? net->work->dx_rows : NULL, net->work->x[net->config->layers_n]);
+    *nll = net_head(net, train ? net->work->dx : NULL, net->work->x[net->config->layers_n]);
     net->dropout = dropout;
     return train ? backward(net, err) : LCF_OK;
 }

@@ -130,9 +130,7 @@ static void carve_shared(carver *c, lcf_net *net, size_t rows)
     w->dq = carve_f32(c, rows, q);
     w->dk = carve_f32(c, rows, kv);
     w->dv = carve_f32(c, rows, kv);
-    w->datt = carve_f32(c, rows, q);
     w->x_rows = carve_f32(c, w->targets_max, f->dim);
-    w->dx_rows = carve_f32(c, w->targets_max, f->dim);
     w->att_rows = carve_f32(c, w->targets_max, q);
     w->dnorm = carve_f32(c, rows / NET_ROW_BLOCK + 1, f->dim);
 }
@@ -167,6 +165,7 @@ static void carve_head(carver *c, lcf_net *net)
     w->logits = carve(c, chunks * HEAD_COLUMNS, n, bytes);
     w->chunk_lse = carve_f32(c, chunks, n);
     w->target_logit = carve_f32(c, n, 1);
+    w->row_nll = carve(c, n, 1, sizeof(*w->row_nll));
     w->head_lse = carve_f32(c, n, 1);
     w->head_dx = carve_f32(c, HEAD_GROUPS * n, d);
     /* A thread's part of the output matrix as right operand, and a tile of logits, or the gradient

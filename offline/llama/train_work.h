@@ -53,12 +53,12 @@ typedef struct lcf_net_work {
     float *dx;              /* [rows, D] of the residual stream */
     float
         *embed_rows; /* [rows, D] the table's gradient before this micro-batch, where it has rows */
-    float *dq, *dk, *dv, *datt;
-    float *x_rows, *att_rows, *dx_rows; /* [targets, .] of the last layer: rows that count */
-    float *dnorm;                       /* [row blocks, D] */
-    float *attention;                   /* [threads, attention_n] */
-    char *panels;                       /* [threads, panels_bytes] */
-    float *rows;                        /* [threads, rows_n] */
+    float *dq, *dk, *dv;
+    float *x_rows, *att_rows; /* [targets, .] of the last layer: rows that count */
+    float *dnorm;             /* [row blocks, D] */
+    float *attention;         /* [threads, attention_n] */
+    char *panels;             /* [threads, panels_bytes] */
+    float *rows;              /* [threads, rows_n] */
     size_t attention_n, panels_bytes, rows_n;
     /* Rows [ranges[i + 1], ranges[i]) see each other alone: the attention's tasks. */
     uint32_t *ranges;
@@ -70,6 +70,7 @@ typedef struct lcf_net_work {
     char *logits;                   /* [chunks][targets][HEAD_COLUMNS], as lcf_softmax_keep */
     float *chunk_lse;               /* [chunks, targets] */
     float *target_logit, *head_lse; /* [targets] */
+    double *row_nll;                /* [targets] */
     float *head_dx;                 /* [HEAD_GROUPS, targets, D] */
     char *head_tile;                /* [threads, head_tile_bytes] */
     size_t head_tile_bytes;
