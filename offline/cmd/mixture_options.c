@@ -43,11 +43,13 @@ const lcf_option lcf_sources_rows[] = {
     {"template", "NAME", "Prompts about users and items: recgen or llama2 (default recgen)", 5,
      LCF_OPT_DIALECT(prompt.dialect)},
     {"chat", "NAME",
-     "Template of instructions and conversations: recgen, llama2 or alpaca (default: as "
-     "--template)",
+     "Template of instructions and conversations: recgen, alpaca, or that of a chat model: llama2, "
+     "llama3, chatml, zephyr, mistral, plain (default: as --template)",
      5,
-     LCF_OPT_CHOICE(chat, {"recgen", LCF_CHAT_RECGEN}, {"llama2", LCF_CHAT_LLAMA2},
-                    {"alpaca", LCF_CHAT_ALPACA})},
+     LCF_OPT_CHOICE(chat, {"recgen", LCF_CHAT_RECGEN}, {"alpaca", LCF_CHAT_ALPACA},
+                    {"llama2", LCF_CHAT_LLAMA2}, {"llama3", LCF_CHAT_LLAMA3},
+                    {"chatml", LCF_CHAT_CHATML}, {"zephyr", LCF_CHAT_ZEPHYR},
+                    {"mistral", LCF_CHAT_MISTRAL}, {"plain", LCF_CHAT_PLAIN})},
     {"history", "N", "History items in a prompt (default 8)", 5,
      LCF_OPT_WHOLE(prompt.history_n, 1, LCF_HISTORY_MAX)},
     {"prompt-template", "FILE",

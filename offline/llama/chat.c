@@ -1,6 +1,7 @@
 /*
  * Chat templates. A template is a string in which \1 stands for the system's text and \2 for the
- * user's; a second one serves where the system says nothing. Its markers are listed beside it.
+ * user's; a second one serves where the system says nothing, a third one behind an answer. Its
+ * markers are listed beside it.
  *
  * The parts between control pieces are encoded whole, scaffold and message together, as a tokenizer
  * that reads the rendered conversation would do.
@@ -18,36 +19,57 @@
 enum { MARKERS_MAX = 5 };
 
 typedef struct form {
-    const char *name, *with_system, *without;
+    const char *name, *with_system, *without, *next;
     const char *markers[MARKERS_MAX]; /* ends with NULL where there are fewer */
+    const char *end;                  /* of an answer; NULL: </s> */
+    bool spaced;                      /* a blank stands before an answer */
+    bool opens_again;                 /* <s> stands before every question */
 } form;
 
+#define LLAMA3_USER                                     \
+    "<|start_header_id|>user<|end_header_id|>\n\n" USER \
+    "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+#define CHATML_USER "<|im_start|>user\n" USER "<|im_end|>\n<|im_start|>assistant\n"
+#define ZEPHYR_USER "<|user|>\n" USER "</s>\n<|assistant|>\n"
+
 static const form FORMS[] = {
-    [LCF_TEMPLATE_PLAIN] = {"plain", SYSTEM USER, USER, {NULL}},
-    [LCF_TEMPLATE_LLAMA2] = {"llama2",
-                             "[INST] <<SYS>>\n" SYSTEM "\n<</SYS>>\n\n" USER " [/INST]",
-                             "[INST] " USER " [/INST]",
-                             {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", NULL}},
-    [LCF_TEMPLATE_LLAMA3] = {"llama3",
-                             "<|start_header_id|>system<|end_header_id|>\n\n" SYSTEM
-                             "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n" USER
-                             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-                             "<|start_header_id|>user<|end_header_id|>\n\n" USER
-                             "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-                             {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", NULL}},
-    [LCF_TEMPLATE_CHATML] = {"chatml",
-                             "<|im_start|>system\n" SYSTEM "<|im_end|>\n<|im_start|>user\n" USER
-                             "<|im_end|>\n<|im_start|>assistant\n",
-                             "<|im_start|>user\n" USER "<|im_end|>\n<|im_start|>assistant\n",
-                             {"<|im_start|>", "<|im_end|>", NULL}},
-    [LCF_TEMPLATE_ZEPHYR] = {"zephyr",
-                             "<|system|>\n" SYSTEM "</s>\n<|user|>\n" USER "</s>\n<|assistant|>\n",
-                             "<|user|>\n" USER "</s>\n<|assistant|>\n",
-                             {"<|system|>", "<|user|>", "<|assistant|>", "</s>", NULL}},
-    [LCF_TEMPLATE_MISTRAL] = {"mistral",
-                              "[INST] " SYSTEM "\n\n" USER " [/INST]",
-                              "[INST] " USER " [/INST]",
-                              {"[INST]", "[/INST]", NULL}},
+    [LCF_TEMPLATE_PLAIN] = {.name = "plain",
+                            .with_system = SYSTEM USER,
+                            .without = USER,
+                            .next = USER},
+    [LCF_TEMPLATE_LLAMA2] = {.name = "llama2",
+                             .with_system =
+                                 "[INST] <<SYS>>\n" SYSTEM "\n<</SYS>>\n\n" USER " [/INST]",
+                             .without = "[INST] " USER " [/INST]",
+                             .next = "[INST] " USER " [/INST]",
+                             .markers = {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"},
+                             .spaced = true,
+                             .opens_again = true},
+    [LCF_TEMPLATE_LLAMA3] = {.name = "llama3",
+                             .with_system = "<|start_header_id|>system<|end_header_id|>\n\n" SYSTEM
+                                            "<|eot_id|>" LLAMA3_USER,
+                             .without = LLAMA3_USER,
+                             .next = LLAMA3_USER,
+                             .markers = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+                             .end = "<|eot_id|>"},
+    [LCF_TEMPLATE_CHATML] = {.name = "chatml",
+                             .with_system =
+                                 "<|im_start|>system\n" SYSTEM "<|im_end|>\n" CHATML_USER,
+                             .without = CHATML_USER,
+                             .next = "\n" CHATML_USER,
+                             .markers = {"<|im_start|>", "<|im_end|>"},
+                             .end = "<|im_end|>"},
+    [LCF_TEMPLATE_ZEPHYR] = {.name = "zephyr",
+                             .with_system = "<|system|>\n" SYSTEM "</s>\n" ZEPHYR_USER,
+                             .without = ZEPHYR_USER,
+                             .next = "\n" ZEPHYR_USER,
+                             .markers = {"<|system|>", "<|user|>", "<|assistant|>", "</s>"}},
+    [LCF_TEMPLATE_MISTRAL] = {.name = "mistral",
+                              .with_system = "[INST] " SYSTEM "\n\n" USER " [/INST]",
+                              .without = "[INST] " USER " [/INST]",
+                              .next = " [INST] " USER " [/INST]",
+                              .markers = {"[INST]", "[/INST]"},
+                              .spaced = true},
 };
 
 enum { FORMS_N = sizeof(FORMS) / sizeof(*FORMS) };
@@ -104,6 +126,58 @@ lcf_status lcf_template_of_file(lcf_template *out, const char *path, lcf_err *er
                 path);
     lcf_gguf_close(g);
     return LCF_OK;
+}
+
+/* ---- rendering ---- */
+
+void lcf_template_question(lcf_buf *out, lcf_said said[LCF_SAID_MAX], lcf_template chat,
+                           lcf_question question, lcf_str system, lcf_str user)
+{
+    const form *f = &FORMS[chat];
+    const char *text = question == LCF_QUESTION_NEXT ? f->next
+                       : system.len                  ? f->with_system
+                                                     : f->without;
+
+    memset(said, 0, LCF_SAID_MAX * sizeof(*said));
+    for (; *text; text++) {
+        const bool is_system = *text == *SYSTEM;
+        const lcf_str one = is_system ? system : user;
+
+        if (!is_system && *text != *USER) {
+            lcf_buf_append_char(out, *text);
+            continue;
+        }
+        said[!is_system].begin = out->len;
+        lcf_buf_append(out, one.data, one.len);
+        said[!is_system].end = out->len;
+    }
+}
+
+void lcf_template_answer(lcf_buf *out, lcf_said *said, lcf_template chat, lcf_str answer)
+{
+    if (FORMS[chat].spaced)
+        lcf_buf_append_char(out, ' ');
+    said->begin = out->len;
+    lcf_buf_append(out, answer.data, answer.len);
+    said->end = out->len;
+}
+
+bool lcf_template_opens(lcf_template chat, lcf_question question)
+{
+    return question == LCF_QUESTION_FIRST || FORMS[chat].opens_again;
+}
+
+bool lcf_template_answers_plain(lcf_template chat)
+{
+    return !FORMS[chat].spaced;
+}
+
+uint32_t lcf_template_end(const lcf_tokenizer *t, lcf_template chat)
+{
+    const char *end = FORMS[chat].end;
+    const uint32_t id = end ? lcf_tokenizer_special(t, end, strlen(end)) : LCF_TOKEN_NONE;
+
+    return id == LCF_TOKEN_NONE ? lcf_tokenizer_eos(t) : id;
 }
 
 /* ---- encoding ----------------------------------------------------------------------------- */
@@ -178,42 +252,73 @@ static lcf_status put_message(writer *w, lcf_str text)
     return status;
 }
 
-static lcf_status put_template(writer *w, const char *text, lcf_str system, lcf_str user)
+/* What stands around it, markers and all. */
+static lcf_status put_scaffold(writer *w, lcf_str text)
 {
     lcf_status status = LCF_OK;
 
-    for (const char *at = text; *at && !status;) {
-        const char *marker = marker_at(w->form, at, strlen(at));
-        if (marker) {
-            status = put_marker(w, marker);
-            at += strlen(marker);
+    for (size_t at = 0; at < text.len && !status;) {
+        const char *marker = marker_at(w->form, text.data + at, text.len - at);
+
+        if (!marker) {
+            lcf_buf_append_char(&w->run, text.data[at++]);
             continue;
         }
-        if (*at == *SYSTEM)
-            status = put_message(w, system);
-        else if (*at == *USER)
-            status = put_message(w, user);
-        else
-            lcf_buf_append_char(&w->run, *at);
-        at++;
+        status = put_marker(w, marker);
+        at += strlen(marker);
     }
-    return status ? status : end_run(w);
+    return status;
+}
+
+static lcf_str part_of(lcf_str text, size_t begin, size_t end)
+{
+    return (lcf_str){text.data + begin, end - begin};
+}
+
+lcf_status lcf_template_tokens(lcf_tokens *out, const lcf_tokenizer *t, lcf_template chat,
+                               lcf_str text, const lcf_said *said, size_t said_n, bool begins,
+                               lcf_err *err)
+{
+    writer w = {t, &FORMS[chat], out, LCF_BUF_INIT, begins, err};
+    const size_t before_n = out->n;
+    lcf_status status = LCF_OK;
+    size_t at = 0;
+
+    for (size_t i = 0; i < said_n && !status; i++) {
+        LCF_ASSERT(said[i].end <= text.len);
+        if (said[i].begin == said[i].end)
+            continue;
+        status = put_scaffold(&w, part_of(text, at, said[i].begin));
+        if (!status)
+            status = put_message(&w, part_of(text, said[i].begin, said[i].end));
+        at = said[i].end;
+    }
+    if (!status)
+        status = put_scaffold(&w, part_of(text, at, text.len));
+    if (!status)
+        status = end_run(&w);
+    if (status)
+        out->n = before_n;
+    lcf_buf_dispose(&w.run);
+    return status;
 }
 
 lcf_status lcf_template_encode(lcf_tokens *out, const lcf_tokenizer *t, lcf_template chat,
                                lcf_str system, lcf_str user, lcf_err *err)
 {
-    const form *f = &FORMS[chat];
-    writer w = {t, f, out, LCF_BUF_INIT, true, err};
-    size_t before_n = out->n;
+    lcf_said said[LCF_SAID_MAX];
+    lcf_buf text = LCF_BUF_INIT;
+    const size_t before_n = out->n;
     lcf_status status = LCF_OK;
 
-    if (lcf_tokenizer_adds_bos(t) && lcf_tokens_push(out, lcf_tokenizer_bos(t)))
+    lcf_template_question(&text, said, chat, LCF_QUESTION_FIRST, system, user);
+    if (text.status || (lcf_tokenizer_adds_bos(t) && lcf_tokens_push(out, lcf_tokenizer_bos(t))))
         status = LCF_FAIL(err, LCF_ENOMEM, "a message");
     if (!status)
-        status = put_template(&w, system.len ? f->with_system : f->without, system, user);
+        status = lcf_template_tokens(out, t, chat, (lcf_str){text.data, text.len}, said,
+                                     LCF_SAID_MAX, true, err);
     if (status)
         out->n = before_n;
-    lcf_buf_dispose(&w.run);
+    lcf_buf_dispose(&text);
     return status;
 }

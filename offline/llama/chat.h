@@ -37,13 +37,43 @@ bool lcf_template_of_gguf(lcf_template *out, const lcf_gguf *g);
  * as lcf_gguf_open */
 lcf_status lcf_template_of_file(lcf_template *out, const char *path, lcf_err *err);
 
+/* Which question of a conversation. */
+typedef enum lcf_question { LCF_QUESTION_FIRST, LCF_QUESTION_NEXT } lcf_question;
+
+/* Bytes [begin, end) of a rendered text: what somebody said; what stands around it is marked. */
+typedef struct lcf_said {
+    size_t begin, end;
+} lcf_said;
+#define LCF_SAID_MAX 2
+
 /*
- * Appends a conversation up to where the model answers: <s> where the model wants it, what is said
- * once (system; may be empty), what the user says. PLAIN: one after the other, as one text.
- *
- * errors   ELIMIT text of 512 MiB and more; EUNSUPPORTED a marker is in a message, is text, and the
- *          vocabulary has no pieces for bytes; ENOMEM
+ * Appends a question, up to where the model answers, as text: what is said once (system; may be
+ * empty; the first question's alone), what the user says. PLAIN: one after the other. said: the
+ * places of both in `out`. out->status tells a lack of memory.
  */
+void lcf_template_question(lcf_buf *out, lcf_said said[LCF_SAID_MAX], lcf_template chat,
+                           lcf_question question, lcf_str system, lcf_str user);
+/* Likewise an answer, without what ends it. */
+void lcf_template_answer(lcf_buf *out, lcf_said *said, lcf_template chat, lcf_str answer);
+/* Does <s> stand before this question, where the model wants it? */
+bool lcf_template_opens(lcf_template chat, lcf_question question);
+/* Does an answer begin without a blank? */
+bool lcf_template_answers_plain(lcf_template chat);
+/* The piece that ends an answer: the template's own where the vocabulary has it, else </s>. */
+uint32_t lcf_template_end(const lcf_tokenizer *t, lcf_template chat);
+
+/*
+ * Appends the tokens of a rendered text. begins: it is the beginning of what the model reads. said:
+ * in ascending order.
+ *
+ * errors   ELIMIT text of 512 MiB and more; EUNSUPPORTED a marker is in what is said, is text, and
+ *          the vocabulary has no pieces for bytes; ENOMEM
+ */
+lcf_status lcf_template_tokens(lcf_tokens *out, const lcf_tokenizer *t, lcf_template chat,
+                               lcf_str text, const lcf_said *said, size_t said_n, bool begins,
+                               lcf_err *err);
+/* Appends the tokens of a conversation of one question: <s> where the model wants it, and the
+ * question. errors: as above */
 lcf_status lcf_template_encode(lcf_tokens *out, const lcf_tokenizer *t, lcf_template chat,
                                lcf_str system, lcf_str user, lcf_err *err);
 

@@ -171,6 +171,12 @@ void lcf_mixture_seek(lcf_mixture *m, uint64_t slot)
 
 /* ---- what it looks like ---- */
 
+/* The piece that ends an answer. */
+static uint32_t segment_end(const lcf_tokenizer *tokenizer, const lcf_segment *seg)
+{
+    return seg->marked ? lcf_template_end(tokenizer, seg->chat) : lcf_tokenizer_eos(tokenizer);
+}
+
 static lcf_status encode_segment(lcf_tokens *out, const lcf_tokenizer *tokenizer,
                                  const lcf_segments *segments, size_t idx, lcf_err *err)
 {
@@ -181,8 +187,11 @@ static lcf_status encode_segment(lcf_tokens *out, const lcf_tokenizer *tokenizer
     if (seg->opens && lcf_tokenizer_adds_bos(tokenizer) &&
         lcf_tokens_push(out, lcf_tokenizer_bos(tokenizer)))
         return LCF_FAIL(err, LCF_ENOMEM, "training row");
-    status = lcf_tokenizer_encode(out, tokenizer, text.data, text.len, seg->opens, err);
-    if (!status && seg->closes && lcf_tokens_push(out, lcf_tokenizer_eos(tokenizer)))
+    status = seg->marked
+                 ? lcf_template_tokens(out, tokenizer, seg->chat, text, seg->said, LCF_SAID_MAX,
+                                       seg->opens, err)
+                 : lcf_tokenizer_encode(out, tokenizer, text.data, text.len, seg->opens, err);
+    if (!status && seg->closes && lcf_tokens_push(out, segment_end(tokenizer, seg)))
         status = LCF_FAIL(err, LCF_ENOMEM, "training row");
     return status;
 }

@@ -6,7 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const LCF_CHAT_NAMES[LCF_CHATS_N] = {"recgen", "llama2", "alpaca"};
+/* The template of chat.h that a chat is, and false for those that are made here. */
+static bool template_of(lcf_template *out, lcf_chat chat)
+{
+    static const lcf_template TEMPLATES[LCF_CHATS_N] = {
+        [LCF_CHAT_LLAMA2] = LCF_TEMPLATE_LLAMA2,   [LCF_CHAT_LLAMA3] = LCF_TEMPLATE_LLAMA3,
+        [LCF_CHAT_CHATML] = LCF_TEMPLATE_CHATML,   [LCF_CHAT_ZEPHYR] = LCF_TEMPLATE_ZEPHYR,
+        [LCF_CHAT_MISTRAL] = LCF_TEMPLATE_MISTRAL, [LCF_CHAT_PLAIN] = LCF_TEMPLATE_PLAIN};
+
+    *out = TEMPLATES[chat];
+    return chat != LCF_CHAT_RECGEN && chat != LCF_CHAT_ALPACA;
+}
+
+const char *lcf_chat_name(lcf_chat chat)
+{
+    lcf_template template;
+
+    if (template_of(&template, chat))
+        return lcf_template_name(template);
+    return chat == LCF_CHAT_ALPACA ? "alpaca" : "recgen";
+}
+
+bool lcf_chat_answers_plain(lcf_chat chat)
+{
+    lcf_template template;
+
+    if (template_of(&template, chat))
+        return lcf_template_answers_plain(template);
+    return chat == LCF_CHAT_ALPACA;
+}
 
 void lcf_segments_reset(lcf_segments *s)
 {
@@ -32,8 +60,11 @@ lcf_status lcf_segments_cut(lcf_segments *s, bool opens, bool answer, bool close
 {
     if (s->text.status || lcf_grow((void **)&s->list, &s->capacity, s->n + 1, sizeof(*s->list)))
         return LCF_FAIL(err, LCF_ENOMEM, "text of a training row");
-    s->list[s->n] =
-        (lcf_segment){s->n ? s->list[s->n - 1].end : 0, s->text.len, opens, answer, closes};
+    s->list[s->n] = (lcf_segment){.begin = s->n ? s->list[s->n - 1].end : 0,
+                                  .end = s->text.len,
+                                  .opens = opens,
+                                  .answer = answer,
+                                  .closes = closes};
     s->n++;
     return LCF_OK;
 }
@@ -104,18 +135,6 @@ static void recgen_question(lcf_buf *out, const question *q)
     lcf_buf_append_text(out, "\nAnswer:");
 }
 
-static void llama2_question(lcf_buf *out, const question *q)
-{
-    lcf_buf_append_text(out, "[INST] ");
-    if (q->system.len) {
-        lcf_buf_append_text(out, "<<SYS>>\n");
-        append(out, q->system);
-        lcf_buf_append_text(out, "\n<</SYS>>\n\n");
-    }
-    user_and_input(out, q);
-    lcf_buf_append_text(out, " [/INST]");
-}
-
 static void alpaca_question(lcf_buf *out, const question *q)
 {
     if (q->system.len) {
@@ -141,27 +160,58 @@ static void alpaca_question(lcf_buf *out, const question *q)
     lcf_buf_append_text(out, "\n\n### Response:\n");
 }
 
-static lcf_status add_question(lcf_segments *out, lcf_chat chat, const question *q, lcf_err *err)
+/* The last segment is one of a template's. */
+static void mark(lcf_segments *s, lcf_template template, const lcf_said said[LCF_SAID_MAX])
 {
-    switch (chat) {
-    case LCF_CHAT_LLAMA2:
-        llama2_question(&out->text, q);
-        break;
-    case LCF_CHAT_ALPACA:
-        alpaca_question(&out->text, q);
-        break;
-    case LCF_CHAT_RECGEN:
-        recgen_question(&out->text, q);
-        break;
-    }
-    return lcf_segments_cut(out, q->first || chat == LCF_CHAT_LLAMA2, false, false, err);
+    lcf_segment *last = &s->list[s->n - 1];
+
+    last->marked = true;
+    last->chat = template;
+    for (size_t i = 0; i < LCF_SAID_MAX; i++)
+        if (said[i].end > said[i].begin)
+            last->said[i] = (lcf_said){said[i].begin - last->begin, said[i].end - last->begin};
+}
+
+/* As chat.h renders it. */
+static lcf_status add_marked(lcf_segments *out, lcf_template template, const question *q,
+                             lcf_str answer, lcf_err *err)
+{
+    const lcf_question which = q->first ? LCF_QUESTION_FIRST : LCF_QUESTION_NEXT;
+    lcf_said said[LCF_SAID_MAX] = {{0}};
+    lcf_buf user = LCF_BUF_INIT;
+    lcf_status status;
+
+    user_and_input(&user, q);
+    lcf_template_question(&out->text, said, template, which, q->system,
+                          (lcf_str){lcf_buf_text(&user), user.len});
+    status = user.status
+                 ? LCF_FAIL(err, user.status, "text of a training row")
+                 : lcf_segments_cut(out, lcf_template_opens(template, which), false, false, err);
+    lcf_buf_dispose(&user);
+    if (status)
+        return status;
+    mark(out, template, said);
+    memset(said, 0, sizeof(said));
+    lcf_template_answer(&out->text, said, template, answer);
+    status = lcf_segments_cut(out, false, true, true, err);
+    if (!status)
+        mark(out, template, said);
+    return status;
 }
 
 static lcf_status add_exchange(lcf_segments *out, lcf_chat chat, const question *q, lcf_str answer,
                                lcf_err *err)
 {
-    lcf_status status = add_question(out, chat, q, err);
+    lcf_template template;
+    lcf_status status;
 
+    if (template_of(&template, chat))
+        return add_marked(out, template, q, answer, err);
+    if (chat == LCF_CHAT_ALPACA)
+        alpaca_question(&out->text, q);
+    else
+        recgen_question(&out->text, q);
+    status = lcf_segments_cut(out, q->first, false, false, err);
     if (status)
         return status;
     if (chat != LCF_CHAT_ALPACA)

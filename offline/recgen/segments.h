@@ -6,13 +6,15 @@
  * A chat template turns the turns of a dialogue into segments:
  *
  *   recgen   Instruction: ...\nAnswer: ...          as the compact prompts of prompt.h
- *   llama2   <s>[INST] <<SYS>>...<</SYS>> ... [/INST] ...</s> for every exchange
  *   alpaca   ### Instruction: / ### Input: / ### Response:, to the byte as TALLRec's published code
  *            writes it (a lint comment stands inside its text)
+ *   llama2, llama3, chatml, zephyr, mistral, plain  those of offline/llama/chat.h: markers are
+ *            control pieces where the vocabulary has them, and what is said is never a marker
  */
 #ifndef LCF_OFFLINE_RECGEN_SEGMENTS_H
 #define LCF_OFFLINE_RECGEN_SEGMENTS_H
 
+#include "offline/llama/chat.h"
 #include "offline/recgen/dialogues.h"
 
 #include <stdbool.h>
@@ -21,7 +23,10 @@ typedef struct lcf_segment {
     size_t begin, end; /* of the text */
     bool opens;        /* a text begins here: <s> stands before it, where the vocabulary has one */
     bool answer;       /* learned; else given */
-    bool closes;       /* </s> follows, as a part of it */
+    bool closes;       /* </s> or what else ends an answer follows, as a part of it */
+    bool marked;       /* its text has the markers of `chat` around what is said */
+    lcf_template chat; /* of its markers and its end */
+    lcf_said said[LCF_SAID_MAX]; /* from its beginning */
 } lcf_segment;
 
 typedef struct lcf_segments { /* owned by its caller, zero to start with */
@@ -37,9 +42,20 @@ lcf_str lcf_segments_text(const lcf_segments *s, size_t idx);
  * text */
 lcf_status lcf_segments_cut(lcf_segments *s, bool opens, bool answer, bool closes, lcf_err *err);
 
-typedef enum lcf_chat { LCF_CHAT_RECGEN, LCF_CHAT_LLAMA2, LCF_CHAT_ALPACA } lcf_chat;
-#define LCF_CHATS_N 3
-extern const char *const LCF_CHAT_NAMES[LCF_CHATS_N];
+typedef enum lcf_chat {
+    LCF_CHAT_RECGEN,
+    LCF_CHAT_LLAMA2,
+    LCF_CHAT_ALPACA,
+    LCF_CHAT_LLAMA3,
+    LCF_CHAT_CHATML,
+    LCF_CHAT_ZEPHYR,
+    LCF_CHAT_MISTRAL,
+    LCF_CHAT_PLAIN,
+    LCF_CHATS_N,
+} lcf_chat;
+const char *lcf_chat_name(lcf_chat chat);
+/* Does an answer begin without a blank? */
+bool lcf_chat_answers_plain(lcf_chat chat);
 
 /* What is left out of a dialogue to make it short enough. */
 typedef struct lcf_dialogue_trim {

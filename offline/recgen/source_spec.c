@@ -202,7 +202,7 @@ lcf_status lcf_sources_describe(lcf_manifest *m, const lcf_sources_options *opti
         lcf_prompt_describe(m, &options->prompt, options->template_file, options->codes, err);
 
     if (!status)
-        status = lcf_manifest_param_str(m, "chat", LCF_CHAT_NAMES[lcf_sources_chat(options)], err);
+        status = lcf_manifest_param_str(m, "chat", lcf_chat_name(lcf_sources_chat(options)), err);
     if (!status && isfinite(options->rec_share))
         status = lcf_manifest_param_f64(m, "rec_share", options->rec_share, err);
     for (size_t i = 0; i < options->n && !status; i++)

@@ -210,10 +210,10 @@ static lcf_status check_config(const lcf_llama_config *c, lcf_err *err)
     return LCF_OK;
 }
 
-/* Answers stand behind a space, but for those of conversations in Alpaca's template. */
+/* Answers stand behind a space, but for those of conversations in some templates. */
 static bool answers_plain(const tuning *t)
 {
-    bool plain = lcf_sources_get_options(t->sources)->chat == LCF_CHAT_ALPACA;
+    bool plain = lcf_chat_answers_plain(lcf_sources_get_options(t->sources)->chat);
 
     for (size_t i = 0; i < lcf_sources_n(t->sources); i++)
         plain = plain && lcf_sources_info(t->sources, i).spec->kind != LCF_SOURCE_DECIDE;

@@ -125,7 +125,7 @@ lcf_status lcf_yes_no_score(lcf_yes_no *out, const lcf_llama *model, const lcf_t
     const size_t n = lcf_sources_info(sources, source).rows_n;
     scoring s = {
         .out = out, .rows = lcf_alloc_zero(n, sizeof(*s.rows)), .vocab_n = model->config.vocab_n};
-    bool plain = lcf_sources_get_options(sources)->chat == LCF_CHAT_ALPACA;
+    bool plain = lcf_chat_answers_plain(lcf_sources_get_options(sources)->chat);
     lcf_status status = s.rows ? LCF_OK : LCF_FAIL(err, LCF_ENOMEM, "%zu rows to score", n);
 
     if (!status)

@@ -44,7 +44,7 @@ for source in "" "--source decide --source explain" "--source next"; do # withou
         --steps 2 --out x
 done
 jq -n '[range(16) | {instruction: "Good?", input: "\(.)", output: (if . % 2 == 0 then "Yes." else "No." end)}]' >answers.json
-for chat in alpaca recgen; do
+for chat in alpaca recgen chatml; do
     expect 0 '2 steps' "$LLMCF" tune --model base/recgen.gguf --source alpaca:answers.json,hold=0 --chat $chat --loss answer --cutoff 200 \
         --objective bce --steps 2 --out answers-$chat
 done

@@ -5,6 +5,7 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "offline/llama/tokenizer_vocab.h"
 
 #include "tests/unit/test.h"
 
@@ -134,4 +135,55 @@ void fixture_feed(lcf_llama_session *s, const uint32_t *ids, size_t n, uint32_t 
     for (size_t i = 0; i < n; i++)
         batch[i] = (lcf_llama_token){ids[i], seq, i + 1 == n};
     assert_ok(lcf_llama_decode(logits, s, batch, n, &err), &err);
+}
+
+static const char *const MARKERS[] = {"<|im_start|>", "<|im_end|>",        "<|start_header_id|>",
+                                      "<|eot_id|>",   "<|end_header_id|>", "<|begin_of_text|>"};
+
+enum { MARKERS_N = sizeof(MARKERS) / sizeof(*MARKERS) };
+
+lcf_tokenizer *fixture_bytes_and_markers(void)
+{
+    static lcf_buf bytes[256];
+    lcf_str pieces[256 + MARKERS_N];
+    int32_t types[256 + MARKERS_N];
+    lcf_vocab v = {.kind = LCF_TOKENIZER_BPE,
+                   .n = 256 + MARKERS_N,
+                   .pieces = pieces,
+                   .types = types,
+                   .pre = LCF_PRE_LLAMA3};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_tokenizer *t;
+
+    for (size_t i = 0; i < 256; i++) {
+        const char byte = (char)i;
+        lcf_buf_reset(&bytes[i]);
+        lcf_byte_alphabet_encode(&bytes[i], (lcf_str){&byte, 1});
+        pieces[i] = (lcf_str){bytes[i].data, bytes[i].len};
+        types[i] = LCF_PIECE_NORMAL;
+    }
+    for (size_t i = 0; i < MARKERS_N; i++) {
+        pieces[256 + i] = (lcf_str){MARKERS[i], strlen(MARKERS[i])};
+        types[256 + i] = LCF_PIECE_CONTROL;
+    }
+    if (lcf_tokenizer_create(&t, &v, "bytes", &err))
+        fail_msg("%s", err.text);
+    t->bos = 256 + MARKERS_N - 1;
+    for (size_t i = 0; i < 256; i++)
+        lcf_buf_dispose(&bytes[i]);
+    return t;
+}
+
+char *fixture_shown(const lcf_tokenizer *t, const lcf_tokens *ids)
+{
+    lcf_buf out = LCF_BUF_INIT;
+
+    for (size_t i = 0; i < ids->n; i++)
+        if (t->types[ids->ids[i]] == LCF_PIECE_CONTROL)
+            lcf_buf_printf(&out, "{%.*s}", (int)t->pieces[ids->ids[i]].len,
+                           t->pieces[ids->ids[i]].data);
+        else
+            lcf_tokenizer_decode(&out, t, &ids->ids[i], 1);
+    lcf_buf_append_char(&out, 0);
+    return lcf_buf_take(&out);
 }

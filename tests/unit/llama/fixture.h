@@ -37,4 +37,10 @@ void fixture_feed(lcf_llama_session *s, const uint32_t *ids, size_t n, uint32_t 
 /* "$LCF_DATA/llama/<name>", or NULL (skip) where the shared data is absent. free() releases it. */
 char *fixture_data(const char *name);
 
+/* A piece a byte, each byte its own id, and behind them control pieces for the markers of ChatML
+ * and Llama 3, whose <|begin_of_text|> is <s>. */
+lcf_tokenizer *fixture_bytes_and_markers(void);
+/* The ids as text, control pieces by name in braces; free() releases it. */
+char *fixture_shown(const lcf_tokenizer *t, const lcf_tokens *ids);
+
 #endif

@@ -20,58 +20,6 @@ static lcf_str str(const char *text)
     return (lcf_str){text, strlen(text)};
 }
 
-static const char *const MARKERS[] = {"<|im_start|>", "<|im_end|>",        "<|start_header_id|>",
-                                      "<|eot_id|>",   "<|end_header_id|>", "<|begin_of_text|>"};
-
-enum { MARKERS_N = sizeof(MARKERS) / sizeof(*MARKERS) };
-
-/* A piece a byte, and control pieces for the markers of ChatML and Llama 3. */
-static lcf_tokenizer *bytes_and_markers(void)
-{
-    static lcf_buf bytes[256];
-    lcf_str pieces[256 + MARKERS_N];
-    int32_t types[256 + MARKERS_N];
-    lcf_vocab v = {.kind = LCF_TOKENIZER_BPE,
-                   .n = 256 + MARKERS_N,
-                   .pieces = pieces,
-                   .types = types,
-                   .pre = LCF_PRE_LLAMA3};
-    lcf_err err = LCF_ERR_INIT;
-    lcf_tokenizer *t;
-
-    for (size_t i = 0; i < 256; i++) {
-        const char byte = (char)i;
-        lcf_buf_reset(&bytes[i]);
-        lcf_byte_alphabet_encode(&bytes[i], (lcf_str){&byte, 1});
-        pieces[i] = (lcf_str){bytes[i].data, bytes[i].len};
-        types[i] = LCF_PIECE_NORMAL;
-    }
-    for (size_t i = 0; i < MARKERS_N; i++) {
-        pieces[256 + i] = str(MARKERS[i]);
-        types[256 + i] = LCF_PIECE_CONTROL;
-    }
-    must(lcf_tokenizer_create(&t, &v, "bytes", &err), &err);
-    t->bos = 256 + MARKERS_N - 1;
-    for (size_t i = 0; i < 256; i++)
-        lcf_buf_dispose(&bytes[i]);
-    return t;
-}
-
-/* The ids as text, control pieces by name, which decoding leaves out. */
-static char *shown(const lcf_tokenizer *t, const lcf_tokens *ids)
-{
-    lcf_buf out = LCF_BUF_INIT;
-
-    for (size_t i = 0; i < ids->n; i++)
-        if (t->types[ids->ids[i]] == LCF_PIECE_CONTROL)
-            lcf_buf_printf(&out, "{%.*s}", (int)t->pieces[ids->ids[i]].len,
-                           t->pieces[ids->ids[i]].data);
-        else
-            lcf_tokenizer_decode(&out, t, &ids->ids[i], 1);
-    lcf_buf_append_char(&out, 0);
-    return lcf_buf_take(&out);
-}
-
 static void expect(const lcf_tokenizer *t, lcf_template chat, const char *system, const char *user,
                    const char *wanted)
 {
@@ -80,7 +28,7 @@ static void expect(const lcf_tokenizer *t, lcf_template chat, const char *system
     char *text;
 
     must(lcf_template_encode(&ids, t, chat, str(system), str(user), &err), &err);
-    text = shown(t, &ids);
+    text = fixture_shown(t, &ids);
     assert_string_equal(text, wanted);
     free(text);
     lcf_tokens_dispose(&ids);
@@ -88,7 +36,7 @@ static void expect(const lcf_tokenizer *t, lcf_template chat, const char *system
 
 static void test_control_markers(void **state)
 {
-    lcf_tokenizer *t = bytes_and_markers();
+    lcf_tokenizer *t = fixture_bytes_and_markers();
 
     (void)state;
     expect(t, LCF_TEMPLATE_CHATML, "be kind", "hi",
@@ -237,7 +185,7 @@ static void test_names(void **state)
 
 static void test_out_of_memory(void **state)
 {
-    lcf_tokenizer *t = bytes_and_markers();
+    lcf_tokenizer *t = fixture_bytes_and_markers();
     lcf_tokens ids = LCF_TOKENS_INIT;
 
     (void)state;

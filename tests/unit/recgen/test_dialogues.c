@@ -199,6 +199,7 @@ static void test_conversation_templates(void **state)
     segment_is(&s, 2, "[INST] and two [/INST]");
     segment_is(&s, 3, " 2");
     assert_true(s.list[2].opens && s.list[1].closes);
+    assert_true(s.list[2].marked && s.list[2].said[1].begin == 7 && s.list[2].said[1].end == 14);
     trim = (lcf_dialogue_trim){1, 2}; /* the first exchange goes, the last loses its beginning */
     lcf_segments_reset(&s);
     assert_int_equal(lcf_chat_segments(&s, LCF_CHAT_RECGEN, &g, 0, &trim, NULL), LCF_OK);
