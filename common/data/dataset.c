@@ -290,6 +290,13 @@ uint8_t lcf_event_label(const lcf_dataset *d, size_t idx)
     return rating >= d->like ? 2 : 1;
 }
 
+bool lcf_dataset_user_drawn(const lcf_dataset *d, uint32_t user, double share)
+{
+    const lcf_str id = lcf_strings_get(&d->user_id, user);
+
+    return share >= 1.0 || (double)lcf_hash64(id.data, id.len, 1) < share * 0x1p64;
+}
+
 size_t lcf_dataset_split_n(const lcf_dataset *d, lcf_split split)
 {
     return d->split_begin[split + 1] - d->split_begin[split];

@@ -120,6 +120,9 @@ void lcf_dataset_close(lcf_dataset *d);
  * liked (d->like or more). */
 #define LCF_EVENT_LABELS_N 3
 uint8_t lcf_event_label(const lcf_dataset *d, size_t idx);
+/* Whether a user is among a share of all, drawn by their ids: the same ones wherever it is asked.
+ */
+bool lcf_dataset_user_drawn(const lcf_dataset *d, uint32_t user, double share);
 /* Samples of a split. */
 size_t lcf_dataset_split_n(const lcf_dataset *d, lcf_split split);
 lcf_sample lcf_dataset_sample(const lcf_dataset *d, size_t idx);

@@ -116,28 +116,33 @@ lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_
 }
 
 lcf_status lcf_predictions_save_split(const char *dir, const lcf_dataset *d, lcf_split split,
-                                      const float *scores, lcf_err *err)
+                                      const size_t *rows, size_t n, const float *scores,
+                                      lcf_err *err)
 {
-    const size_t begin = d->split_begin[split], n = d->split_begin[split + 1] - begin;
     const uint64_t seed = 0;
     uint64_t *row = lcf_alloc(n + 1, sizeof(*row));
+    uint32_t *user = lcf_alloc(n + 1, sizeof(*user));
+    uint8_t *label = lcf_alloc(n + 1, sizeof(*label));
     lcf_buf name = LCF_BUF_INIT;
     char *path;
     lcf_status status;
 
     lcf_buf_printf(&name, "%s.lcf", LCF_SPLIT_NAMES[split]);
     path = name.status ? NULL : lcf_path_join(dir, lcf_buf_text(&name));
-    for (size_t i = 0; row && i < n; i++)
-        row[i] = begin + i;
-    if (!row || !path)
+    for (size_t i = 0; row && user && label && i < n; i++) {
+        row[i] = rows ? rows[i] : d->split_begin[split] + i;
+        user[i] = d->sample_user[row[i]];
+        label[i] = d->sample_label[row[i]];
+    }
+    if (!row || !user || !label || !path)
         status = LCF_FAIL(err, LCF_ENOMEM, "predictions of %zu rows", n);
     else
-        status = lcf_predictions_save(path,
-                                      &(lcf_predictions){NULL, n, 1, row, d->sample_user + begin,
-                                                         d->sample_label + begin, &seed, scores},
-                                      err);
+        status = lcf_predictions_save(
+            path, &(lcf_predictions){NULL, n, 1, row, user, label, &seed, scores}, err);
     lcf_buf_dispose(&name);
     free(path);
     free(row);
+    free(user);
+    free(label);
     return status;
 }

@@ -37,11 +37,13 @@ lcf_status lcf_predictions_open(lcf_predictions *out, const char *path, lcf_err 
 void lcf_predictions_close(lcf_predictions *p);
 lcf_status lcf_predictions_save(const char *path, const lcf_predictions *p, lcf_err *err);
 /*
- * DIR/<split>.lcf of an arm without seeds (seed 0): one score for each row of the split.
+ * DIR/<split>.lcf of an arm without seeds (seed 0): one score for each of `rows`, which ascend;
+ * NULL: for all rows of the split.
  *
- * shapes   scores [rows of the split]
+ * shapes   rows [n] samples of the split; scores [n]
  */
 lcf_status lcf_predictions_save_split(const char *dir, const lcf_dataset *d, lcf_split split,
-                                      const float *scores, lcf_err *err);
+                                      const size_t *rows, size_t n, const float *scores,
+                                      lcf_err *err);
 
 #endif

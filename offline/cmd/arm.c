@@ -17,6 +17,10 @@ typedef struct arguments {
 
 static const lcf_option OPTIONS[] = {
     {"out", "DIR", "The arm; replaced in one step", 1, LCF_OPT_TEXT(arm.out), LCF_REQUIRED},
+    {"rows-of", "DIR",
+     "Keep the rows that these predictions are about, e.g. of a system that was asked about some "
+     "users only (`judge --score-users`)",
+     1, LCF_OPT_TEXT(arm.rows_of)},
     LCF_ROW_FORCE(2, "result is", arm.force),
     LCF_ROW_JSON(2, "the number of seeds as JSON on stdout"),
     {NULL, "RUN...", NULL, 0, LCF_OPT_TEXTS(runs), LCF_REQUIRED},
@@ -31,7 +35,8 @@ static const char DOC[] =
     "was trained with as many seeds, numbered from 1 in the order of the runs.\n\n"
     "Example:\n"
     "  llmcf arm judged-1 judged-2 judged-3 --out binllm\n"
-    "  llmcf compare --baseline din binllm --out compare";
+    "  llmcf compare --baseline din binllm --out compare\n"
+    "  llmcf arm din --rows-of judged-1 --out din-asked";
 
 static lcf_status print_json(size_t seeds_n, bool current, lcf_err *err)
 {

@@ -48,6 +48,10 @@ static const lcf_option OPTIONS[] = {
     {"share", "SHARE",
      "Of the training rows; with the same seed the rows of `llmcf generate` (default 1)", 2,
      LCF_OPT_REAL(judge.share, 1e-9, 1.0)},
+    {"score-users", "SHARE",
+     "Of the users whose valid and test rows are asked about, drawn by their ids as in `llmcf ilm` "
+     "(default 1)",
+     2, LCF_OPT_REAL(judge.score_users, 1e-9, 1.0)},
     LCF_ROW_SEED(2, "Chooses the share (default 1)", judge.seed),
     {"template", "NAME",
      "recgen: the form `llmcf tune` teaches; llama2: for larger LLaMAs (default recgen)", 2,

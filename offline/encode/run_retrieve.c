@@ -207,7 +207,8 @@ static lcf_status vote(retrieve_step *s, lcf_err *err)
 static lcf_status write_votes(const retrieve_step *s, const char *dir, lcf_split split,
                               lcf_err *err)
 {
-    return lcf_predictions_save_split(dir, &s->dataset, split,
+    return lcf_predictions_save_split(dir, &s->dataset, split, NULL,
+                                      lcf_dataset_split_n(&s->dataset, split),
                                       s->votes + s->dataset.split_begin[split], err);
 }
 

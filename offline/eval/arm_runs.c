@@ -26,6 +26,8 @@ typedef struct stack { /* the runs' predictions of one split, and what they beco
     const lcf_arm_options *o;
     size_t split;
     lcf_predictions *runs; /* [runs_n] */
+    size_t *keep;          /* [rows_n] of the runs' rows */
+    size_t rows_n;
     uint64_t *seeds;
     float *scores; /* [seeds_n, rows_n] */
     size_t seeds_n;
@@ -70,9 +72,50 @@ static lcf_status check_run(const stack *s, size_t idx, lcf_err *err)
     return LCF_OK;
 }
 
+/* The rows of `of` among those of the first run; both ascend. */
+static lcf_status match_rows(stack *s, const lcf_predictions *of, lcf_err *err)
+{
+    const lcf_predictions *first = &s->runs[0];
+    size_t at = 0;
+
+    for (size_t i = 0; i < of->rows_n; i++) {
+        while (at < first->rows_n && first->row[at] < of->row[i])
+            at++;
+        if (at == first->rows_n || first->row[at] != of->row[i] || first->user[at] != of->user[i] ||
+            first->label[at] != of->label[i])
+            return LCF_FAIL(
+                err, LCF_EINVAL,
+                "%s/%s.lcf lacks row %llu of the data, or has another, which %s is about",
+                s->o->runs[0], SPLITS[s->split], (unsigned long long)of->row[i], s->o->rows_of);
+        s->keep[s->rows_n++] = at++;
+    }
+    return LCF_OK;
+}
+
+static lcf_status choose_rows(stack *s, lcf_err *err)
+{
+    char *path = s->o->rows_of ? split_path(s->o->rows_of, s->split) : NULL;
+    lcf_predictions of;
+    lcf_status status = LCF_OK;
+
+    s->keep = lcf_alloc(s->runs[0].rows_n + 1, sizeof(*s->keep));
+    if (!s->keep || (s->o->rows_of && !path))
+        status = LCF_FAIL(err, LCF_ENOMEM, "%zu rows", s->runs[0].rows_n);
+    else if (path)
+        status = lcf_predictions_open(&of, path, err);
+    if (!status && path) {
+        status = match_rows(s, &of, err);
+        lcf_predictions_close(&of);
+    }
+    for (size_t i = 0; i < s->runs[0].rows_n && !path && !status; i++)
+        s->keep[s->rows_n++] = i;
+    free(path);
+    return status;
+}
+
 static lcf_status stack_scores(stack *s, lcf_err *err)
 {
-    const size_t rows_n = s->runs[0].rows_n;
+    const size_t rows_n = s->rows_n;
     lcf_status status = LCF_OK;
     size_t bytes, at = 0;
 
@@ -84,9 +127,10 @@ static lcf_status stack_scores(stack *s, lcf_err *err)
     for (size_t i = 0; i < s->o->runs_n && !status; i++) {
         const lcf_predictions *run = &s->runs[i];
         status = check_run(s, i, err);
-        if (!status)
-            memcpy(s->scores + at * rows_n, run->scores,
-                   run->seeds_n * rows_n * sizeof(*s->scores));
+        for (size_t seed = 0; seed < run->seeds_n && !status; seed++)
+            for (size_t row = 0; row < rows_n; row++)
+                s->scores[(at + seed) * rows_n + row] =
+                    run->scores[seed * run->rows_n + s->keep[row]];
         at += run->seeds_n;
     }
     for (size_t i = 0; i < s->seeds_n; i++)
@@ -98,16 +142,29 @@ static lcf_status save(const stack *s, const char *dir, lcf_err *err)
 {
     const lcf_predictions *first = &s->runs[0];
     char *path = split_path(dir, s->split);
+    uint64_t *row = lcf_alloc(s->rows_n + 1, sizeof(*row));
+    uint32_t *user = lcf_alloc(s->rows_n + 1, sizeof(*user));
+    uint8_t *label = lcf_alloc(s->rows_n + 1, sizeof(*label));
     lcf_status status;
 
-    if (!path)
-        return LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
-    status =
-        lcf_predictions_save(path,
-                             &(lcf_predictions){NULL, first->rows_n, s->seeds_n, first->row,
-                                                first->user, first->label, s->seeds, s->scores},
-                             err);
+    if (!path || !row || !user || !label) {
+        status = LCF_FAIL(err, LCF_ENOMEM, "%zu rows in %s", s->rows_n, dir);
+        goto done;
+    }
+    for (size_t i = 0; i < s->rows_n; i++) {
+        row[i] = first->row[s->keep[i]];
+        user[i] = first->user[s->keep[i]];
+        label[i] = first->label[s->keep[i]];
+    }
+    status = lcf_predictions_save(
+        path,
+        &(lcf_predictions){NULL, s->rows_n, s->seeds_n, row, user, label, s->seeds, s->scores},
+        err);
+done:
     free(path);
+    free(row);
+    free(user);
+    free(label);
     return status;
 }
 
@@ -118,6 +175,8 @@ static lcf_status make_split(size_t *seeds_n, const lcf_arm_options *o, size_t s
     lcf_status status = open_runs(&s, err);
 
     if (!status)
+        status = choose_rows(&s, err);
+    if (!status)
         status = stack_scores(&s, err);
     if (!status)
         status = save(&s, dir, err);
@@ -125,6 +184,7 @@ static lcf_status make_split(size_t *seeds_n, const lcf_arm_options *o, size_t s
     for (size_t i = 0; s.runs && i < o->runs_n; i++)
         lcf_predictions_close(&s.runs[i]);
     free(s.runs);
+    free(s.keep);
     free(s.seeds);
     free(s.scores);
     return status;
@@ -165,9 +225,17 @@ static lcf_status find_splits(bool has[SPLITS_N], const lcf_arm_options *o, lcf_
                                 o->runs[there ? i : 0], SPLITS[split], o->runs[there ? 0 : i]);
             has[split] = there;
         }
+    for (size_t split = 0; split < SPLITS_N && o->rows_of; split++) {
+        char *path = split_path(o->rows_of, split);
+        if (!path)
+            return LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->rows_of);
+        has[split] = has[split] && lcf_path_exists(path);
+        free(path);
+    }
     return has[0] || has[1]
                ? LCF_OK
-               : LCF_FAIL(err, LCF_ENOENT, "%s has neither valid.lcf nor test.lcf", o->runs[0]);
+               : LCF_FAIL(err, LCF_ENOENT, "%s has neither valid.lcf nor test.lcf%s%s", o->runs[0],
+                          o->rows_of ? " that is also in " : "", o->rows_of ? o->rows_of : "");
 }
 
 static lcf_status describe(lcf_manifest *m, const lcf_arm_options *o, const bool has[SPLITS_N],
@@ -175,13 +243,17 @@ static lcf_status describe(lcf_manifest *m, const lcf_arm_options *o, const bool
 {
     lcf_status status = LCF_OK;
 
-    for (size_t i = 0; i < o->runs_n * SPLITS_N && !status; i++) {
+    /* rows_of is what comes behind the runs */
+    for (size_t i = 0; i < (o->runs_n + !!o->rows_of) * SPLITS_N && !status; i++) {
         const size_t split = i % SPLITS_N;
+        const char *dir = i / SPLITS_N < o->runs_n ? o->runs[i / SPLITS_N] : o->rows_of;
         lcf_buf role = LCF_BUF_INIT;
-        char *path = split_path(o->runs[i / SPLITS_N], split);
+        char *path = split_path(dir, split);
         lcf_buf_printf(&role, "%s-%zu", SPLITS[split], i / SPLITS_N + 1);
+        if (dir == o->rows_of)
+            lcf_buf_append_text(&role, "-rows");
         if (!path || role.status)
-            status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", o->runs[i / SPLITS_N]);
+            status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
         else if (has[split])
             status = lcf_manifest_input(m, lcf_buf_text(&role), path, err);
         free(path);

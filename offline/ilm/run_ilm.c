@@ -5,7 +5,6 @@
 #include "offline/ilm/run_ilm.h"
 
 #include "common/base/file.h"
-#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 #include "common/base/mem.h"
@@ -130,14 +129,6 @@ static lcf_status check_options(const lcf_ilm_options *o, lcf_err *err)
 
 /* ---- inputs ---- */
 
-static bool is_scored(const running *r, uint32_t user)
-{
-    const lcf_str id = lcf_strings_get(&r->d.user_id, user);
-
-    return r->o->score_users >= 1.0 ||
-           (double)lcf_hash64(id.data, id.len, 1) < r->o->score_users * 0x1p64;
-}
-
 static lcf_status choose_rows(running *r, lcf_err *err)
 {
     for (size_t i = 0; i < SCORED_N; i++) {
@@ -151,7 +142,7 @@ static lcf_status choose_rows(running *r, lcf_err *err)
         if (!s->samples || !s->row || !s->user || !s->label)
             return LCF_FAIL(err, LCF_ENOMEM, "%zu rows", end - begin);
         for (size_t at = begin; at < end; at++) {
-            if (!is_scored(r, r->d.sample_user[at]))
+            if (!lcf_dataset_user_drawn(&r->d, r->d.sample_user[at], r->o->score_users))
                 continue;
             s->samples[s->n] = (uint32_t)at;
             s->row[s->n] = at;

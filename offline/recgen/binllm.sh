@@ -9,6 +9,7 @@
 #   SEEDS="1 2 3 4 5"  STEPS=600  BATCH=16  LR=0.003  ROWS=0 (training rows that are seen; 0: all)  FORMS="bits dotted"
 #   OBJECTIVE=cross-entropy (or bce: the published loss)  HISTORY=10 (titles in a question)  RANK=16  TARGETS="attn_*,ffn_*"
 #   PRECISION=bf16  SHARE=0.05 (of the training rows, scored too; 0: none)  BINMF_SEEDS=1,2,3,4,5  THREADS=0
+#   USERS=1 (part of the users, drawn by their ids, whose test rows are asked about; BinMF's lines are of all rows, compare/ of theirs)
 #   WORDS=movies (or items: of what the questions speak)
 #   WARM=320 (steps of 16 sessions; 0: BASE as it is)
 # What a base of millions of parameters needs and the published one of 7 billion does not (tests/bench/binllm-trials.csv): adapters on all
@@ -24,9 +25,10 @@ prompts=$here/prompts
 rank=${RANK:-16}
 lora="--lora-rank $rank --lora-alpha $((2 * rank)) --lora-dropout 0.05 --lora-targets ${TARGETS:-attn_*,ffn_*}"
 lora+=" --lr ${LR:-0.003} --weight-decay 0 --loss answer --objective ${OBJECTIVE:-cross-entropy} --precision ${PRECISION:-bf16}"
-threads="--threads ${THREADS:-0}"
+threads="--threads ${THREADS:-0}" users=${USERS:-1}
 scored="--splits test"
 [ "$share" = 0 ] || scored="--splits train,test --share $share"
+[ "$users" = 1 ] || scored+=" --score-users $users"
 source=decide
 [ "$rows" = 0 ] || source+=,rows=$rows
 mkdir -p "$out"
@@ -103,8 +105,13 @@ arm text -
 for form in $forms; do
     for system in id intuitive two-step; do arm $system "$form"; done
 done
+baseline=$out/binmf
+if [ "$users" != 1 ]; then
+    baseline=$out/asked/binmf
+    step arm "$out/binmf" --rows-of "${arms[0]}" --out "$baseline"
+fi
 # shellcheck disable=SC2086
-step compare $threads --baseline "$out/binmf" "${arms[@]}" --out "$out/compare"
+step compare $threads --baseline "$baseline" "${arms[@]}" --out "$out/compare"
 
 # Means and standard deviations over the seeds.
 awk -F, 'NR > 1 { key = sprintf("%-10s %-6s %-11s", $1, $2, $4); if (!(key in n)) order[++keys] = key

@@ -53,7 +53,9 @@ static bool chosen(const judging *g, lcf_split split, size_t sample)
 {
     const lcf_hash128 hash = lcf_dataset_sample_hash(&g->d, sample);
 
-    if (split != LCF_TRAIN || g->o->share >= 1.0)
+    if (split != LCF_TRAIN)
+        return lcf_dataset_user_drawn(&g->d, g->d.sample_user[sample], g->o->score_users);
+    if (g->o->share >= 1.0)
         return true;
     return (double)lcf_hash64(hash.bytes, sizeof(hash.bytes), g->o->seed) < g->o->share * 0x1p64;
 }
@@ -339,7 +341,7 @@ static lcf_status make_stats(judging *g, lcf_err *err)
     return status;
 }
 
-/* The probability as predictions of a whole split. */
+/* The probability as predictions of a split's chosen rows. */
 static lcf_status write_predictions(const judging *g, const char *dir, lcf_split split, int score,
                                     lcf_err *err)
 {
@@ -351,7 +353,7 @@ static lcf_status write_predictions(const judging *g, const char *dir, lcf_split
         return LCF_FAIL(err, LCF_ENOMEM, "%zu predictions", n);
     for (size_t i = 0; i < n; i++)
         scores[i] = probability_of(&g->judged[begin + i], score);
-    status = lcf_predictions_save_split(dir, &g->d, split, scores, err);
+    status = lcf_predictions_save_split(dir, &g->d, split, g->samples + begin, n, scores, err);
     free(scores);
     return status;
 }
@@ -416,6 +418,8 @@ static lcf_status describe(lcf_manifest **out, const lcf_judge_options *o, lcf_e
                                    json_pack("{s:s, s:f, s:I}", "splits", splits, "share", o->share,
                                              "seed", (json_int_t)o->seed),
                                    inputs, err);
+    if (!status && o->score_users < 1.0)
+        status = lcf_manifest_param_f64(*out, "score_users", o->score_users, err);
     return status ? status : lcf_prompt_describe(*out, &o->prompt, o->template_file, o->codes, err);
 }
 
@@ -488,6 +492,9 @@ lcf_status lcf_judge_step(json_t **stats, bool *current, const lcf_judge_options
     *stats = NULL;
     if (!(options->share > 0.0 && options->share <= 1.0))
         return LCF_FAIL(err, LCF_EUSAGE, "a share of %g; it must be in (0, 1]", options->share);
+    if (!(options->score_users > 0.0 && options->score_users <= 1.0))
+        return LCF_FAIL(err, LCF_EUSAGE, "%g of the users; it must be in (0, 1]",
+                        options->score_users);
     status = describe(&g.manifest, options, err);
     *current = !status && !options->force && lcf_manifest_is_current(g.manifest, options->out);
     if (*current)

@@ -20,6 +20,7 @@ typedef struct lcf_judge_options {
     const char *dataset, *model, *out;
     bool splits[3]; /* which are asked about */
     double share;   /* of the training rows, in (0, 1]; with the same seed those of `generate` */
+    double score_users; /* of the users, by their ids: whose valid and test rows; in (0, 1] */
     uint64_t seed;
     lcf_prompt_options prompt;
     const char *template_file; /* the prompts' wording; NULL: that of their dialect */
@@ -27,10 +28,10 @@ typedef struct lcf_judge_options {
     size_t threads;
     bool force;
 } lcf_judge_options;
-#define LCF_JUDGE_OPTIONS_INIT                                                                  \
-    {                                                                                           \
-        NULL, NULL, NULL, {true, false, false}, 1.0, 1, LCF_PROMPT_OPTIONS_INIT, NULL, NULL, 0, \
-            false                                                                               \
+#define LCF_JUDGE_OPTIONS_INIT                                                                    \
+    {                                                                                             \
+        NULL, NULL, NULL, {true, false, false}, 1.0, 1.0, 1, LCF_PROMPT_OPTIONS_INIT, NULL, NULL, \
+            0, false                                                                              \
     }
 
 /*

@@ -10,10 +10,12 @@
 # a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training time,
 # scoring time per 1,000 rows, tokens per row), base.csv. Every step does nothing when its result is there: a stopped run goes on.
 #   SEEDS="1 2 3 4 5"  STEPS=600 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
+#   USERS=1 (part of the users, drawn by their ids, whose test rows all systems are compared on: asking a language model about the
+#   45,000 test rows of Amazon Beauty takes half an hour a system and seed)
 #   CONFIG=collm-ml1m  SASREC=collm-ml1m-sasrec (in offline/config)  THREADS=0; and what binllm.sh and ilm.sh take
 set -eu
 llmcf=$1 base=$2 split=$3 data=$4 out=$5
-seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-600} threads=${THREADS:-0}
+seeds=${SEEDS:-1 2 3 4 5} steps=${STEPS:-600} threads=${THREADS:-0} users=${USERS:-1}
 here=$(dirname "$0")/../../offline
 prompt=$here/recgen/prompts/binllm-text-${WORDS:-movies}.prompt
 config=${CONFIG:-collm-ml1m}
@@ -31,7 +33,7 @@ step() {
 fact() { echo "$1,$2,$3,$4" >"$out/facts/$1"; }
 
 # ---- language models that are asked, and the dataset ----
-SEEDS=$seeds STEPS=$steps bash "$here/recgen/binllm.sh" "$llmcf" "$base" "$split" "$out/binllm" >>"$log"
+SEEDS=$seeds STEPS=$steps SHARE=0 USERS=$users bash "$here/recgen/binllm.sh" "$llmcf" "$base" "$split" "$out/binllm" >>"$log"
 dataset=$split
 [ -e "$dataset/manifest.json" ] || dataset=$out/binllm/dataset
 arms=()
@@ -59,7 +61,8 @@ for seed in $seeds; do
     [ "$(jq .current "$out/tallrec.json")" = true ] || jq .seconds "$out/tallrec.json" >"$out/tallrec-$seed.seconds"
     seconds+=("$(cat "$out/tallrec-$seed.seconds")")
     # shellcheck disable=SC2086
-    step judge --dataset "$dataset" --model "$out/tallrec-$seed/recgen.gguf" $words --splits test --out "$out/tallrec-judged-$seed"
+    step judge --dataset "$dataset" --model "$out/tallrec-$seed/recgen.gguf" $words --splits test --score-users "$users" \
+        --out "$out/tallrec-judged-$seed"
     runs+=("$out/tallrec-judged-$seed")
 done
 "$llmcf" arm "${runs[@]}" --out "$out/tallrec" --quiet 2>>"$log"
@@ -88,7 +91,12 @@ ranker() {
     step train $side --retrieved "$out/retrieved" --config "$here/config/$config.yaml" --seeds "${seeds// /,}" --out "$out/$name" "$@"
     fact "$name" $(jq -r '.stats.report.seeds | "\(map(.seconds) | add / length) \(map(.seconds_per_1000_rows) | add / length) -"' \
         "$out/$name/manifest.json")
-    [ "$name" = din ] || arms+=("$out/$name")
+    compared=$out/$name
+    if [ "$users" != 1 ]; then
+        compared=$out/asked/$name
+        step arm "$out/$name" --rows-of "$out/tallrec" --out "$compared"
+    fi
+    if [ "$name" = din ]; then baseline=$compared; else arms+=("$compared"); fi
 }
 ranker din "$config" --backbone din
 ranker mf "$config" --backbone mf
@@ -98,7 +106,7 @@ ranker din-kar "$config" --backbone din --side kar --knowledge "$out/knowledge"
 ranker din-kd "$config" --backbone din --distill "$out/judged"
 
 # ---- items as soft tokens ----
-SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} USERS=1 bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
+SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} USERS=$users bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
 for arm in mlp "ilm-${TOKENS:-4}"; do
     arms+=("$out/ilm/$arm")
     fact "$arm" $(awk -F, -v name="$arm" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -107,7 +115,7 @@ for arm in mlp "ilm-${TOKENS:-4}"; do
 done
 
 # ---- the table ----
-step compare --section "$config" --baseline "$out/din" "${arms[@]}" --out "$out/compare"
+step compare --section "$config" --baseline "$baseline" "${arms[@]}" --out "$out/compare"
 step measure --model "$base" --dataset "$dataset" --source "alpaca:$data/instruct/alpaca_5000.json" --general-rows 400 --out "$out/base"
 {
     echo system,seeds,auc,auc_std,auc_lift,auc_lift_low,auc_lift_high,uauc,logloss,train_s,score_s_per_1000,tokens_per_row

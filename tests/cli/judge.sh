@@ -41,6 +41,18 @@ jq -e --slurpfile all summary.json '.train.rows < 0.3 * $all[0].train.rows and .
 jq -e --slurpfile all summary.json '(.measures.auc.a.value - $all[0].test.difference.auc | fabs) < 1e-6' report.json >/dev/null ||
     fail "not the AUC that judge says"
 
+say "some users only, and the other arm on their rows"
+"$LLMCF" judge --dataset dataset --model recgen/recgen.gguf --splits test --score-users 0.4 --out some --json >some.json 2>>log
+jq -e --slurpfile all summary.json '.test.rows > 0 and .test.rows < 0.7 * $all[0].test.rows and .train.rows == 0' some.json >/dev/null || fail "score-users"
+"$LLMCF" compare --baseline whole some --replicates 100 --out x 2>>log && fail "compared with other rows"
+"$LLMCF" arm whole --rows-of some --out part 2>>log || fail "arm --rows-of"
+cmp -s part/test.lcf whole/test.lcf && fail "no row was left out"
+[ -e part/valid.lcf ] && fail "a split that --rows-of lacks"
+"$LLMCF" evaluate --a part --b some --replicates 100 --out same-rows --json 2>>log >same-rows.json || fail "evaluate"
+jq -e '.measures.auc.lift.value == 0 and .measures.logloss.lift.value == 0' same-rows.json >/dev/null || fail "the rows were not asked the same"
+"$LLMCF" arm some --rows-of whole --out x 2>stderr && fail "an arm of rows that it lacks"
+grep -q 'lacks row' stderr || fail "$(cat stderr)"
+
 say "what it says can be distilled"
 "$LLMCF" train --dataset dataset --distill whole --distill-weight 5 --seeds 1 --epochs 1 --out taught --json 2>>log >taught.json || fail "train"
 jq -e '.params.distill_weight == 5' taught.json >/dev/null || fail "the report lacks the weight"
