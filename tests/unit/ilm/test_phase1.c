@@ -86,7 +86,7 @@ static void close_world(world *w)
     phase1_data_dispose(&w->data);
 }
 
-static lcf_qformer *make_model(void)
+static lcf_qformer *make_model_with(float dropout)
 {
     lcf_qformer_config c = LCF_QFORMER_CONFIG_INIT;
     lcf_qformer *m = NULL;
@@ -100,8 +100,14 @@ static lcf_qformer *make_model(void)
     c.feature_dim = 8;
     c.vocab = 2 * TOKENS;
     c.text_max = TOKENS + 2;
+    c.dropout = dropout;
     assert_int_equal(lcf_qformer_create(&m, &c, 1, NULL), LCF_OK);
     return m;
+}
+
+static lcf_qformer *make_model(void)
+{
+    return make_model_with(0.1f);
 }
 
 typedef struct stopper {
@@ -193,6 +199,89 @@ static void test_no_valid_pairs(void **state)
     assert_true(r->best_epoch > 1);
     free(r);
     lcf_qformer_free(m);
+    close_world(&w);
+}
+
+/* ---- gradients against finite differences ---- */
+
+static double loss_at(phase1_step *s, lcf_qformer *m, const phase1_batch *b, int loss,
+                      const float *at, const float *direction, double size)
+{
+    lcf_params *p = lcf_qformer_params(m);
+    double losses[PHASE1_LOSSES_N];
+
+    for (size_t i = 0; i < p->values_n; i++)
+        p->values[i] = at[i] + (float)size * direction[i];
+    assert_int_equal(phase1_step_measure(losses, s, b, 0), LCF_OK);
+    memcpy(p->values, at, p->values_n * sizeof(*at));
+    return losses[loss];
+}
+
+/* Along the gradient, as far as it lies in a random half of the weights. */
+static void check_direction(phase1_step *s, lcf_qformer *m, const phase1_batch *b, int loss,
+                            lcf_rng *rng)
+{
+    const lcf_params *p = lcf_qformer_params(m);
+    const float *gradient = phase1_step_grads(s)->values;
+    float *at = lcf_alloc(p->values_n, sizeof(*at)), *d = lcf_alloc(p->values_n, sizeof(*d));
+    const double size = 1e-3;
+    double norm = 0, found;
+
+    assert_true(at && d);
+    memcpy(at, p->values, p->values_n * sizeof(*at));
+    for (size_t i = 0; i < p->values_n; i++) {
+        d[i] = lcf_rng_below(rng, 2) ? gradient[i] : 0.0f;
+        norm += (double)d[i] * (double)d[i];
+    }
+    norm = sqrt(norm);
+    assert_true(norm > 0.05);
+    for (size_t i = 0; i < p->values_n; i++)
+        d[i] = (float)((double)d[i] / norm);
+    found = (loss_at(s, m, b, loss, at, d, size) - loss_at(s, m, b, loss, at, d, -size)) / size / 2;
+    assert_true(fabs(found - norm) < 0.01 * norm);
+    free(at);
+    free(d);
+}
+
+/* Every loss alone. Of two rows the negatives are each other, whatever is drawn. */
+static void test_gradients(void **state)
+{
+    static const uint32_t ITEMS_OF[] = {3, 5};
+    static const phase1_pair ITEM_PAIRS[] = {{1, 17}, {2, 18}, {5, 21}, {7, 23}};
+    static const phase1_pair USER_PAIRS[] = {
+        {ITEMS + 1, 1}, {ITEMS + 2, 2}, {ITEMS + 6, 6}, {ITEMS + 12, 12}};
+    phase1_step_options o = {
+        .batch_max = 4, .adam = LCF_ADAM_OPTIONS_INIT, .seed = 1, .threads = 1};
+    lcf_err err = LCF_ERR_INIT;
+    world w;
+
+    (void)state;
+    open_world(&w);
+    for (int loss = 0; loss < PHASE1_LOSSES_N; loss++) {
+        const phase1_batch b = {.losses = PHASE1_BIT(loss),
+                                .items = ITEMS_OF,
+                                .items_n = 2,
+                                .item_pairs = ITEM_PAIRS,
+                                .user_pairs = USER_PAIRS,
+                                .item_pairs_n = 4,
+                                .user_pairs_n = 4};
+        lcf_qformer *m = make_model_with(0.0f);
+        lcf_params *p = lcf_qformer_params(m);
+        double losses[PHASE1_LOSSES_N];
+        phase1_step *s = NULL;
+        lcf_rng rng;
+
+        lcf_rng_seed(&rng, 7, (uint64_t)loss);
+        for (size_t i = 0; i < p->list_n; i++)
+            for (size_t j = 0; j < p->list[i].n && p->list[i].n > 1; j++) /* no temperature */
+                p->values[p->list[i].offset + j] += 0.1f * (float)lcf_rng_normal(&rng);
+        assert_ok(phase1_step_create(&s, m, &w.data, &o, &err), &err);
+        assert_int_equal(phase1_step_train(losses, s, &b, 0.0f), LCF_OK);
+        for (int half = 0; half < 4; half++)
+            check_direction(s, m, &b, loss, &rng);
+        phase1_step_free(s);
+        lcf_qformer_free(m);
+    }
     close_world(&w);
 }
 
@@ -449,10 +538,11 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_learns),        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_resume),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_nothing_leaks), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_killed),        cmocka_unit_test(test_no_valid_pairs),
+        cmocka_unit_test(test_learns),         cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_nothing_leaks),
+        cmocka_unit_test(test_texts),          cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_no_valid_pairs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
