@@ -1,12 +1,12 @@
 #!/bin/bash
 # ilm.sh LLMCF MODEL.gguf DATASET RANKER.lcf OUT: items as soft tokens of a frozen language model, arm beside arm: the text alone, a two-layer
 # MLP (CoLLM), a Q-Former of random weights, a Q-Former of phase 1 (ILM); and the number of query tokens. All of them read the vectors of
-# RANKER, or, where that is -, spectral ones of the training rows. Into OUT/ilm.csv, one line
-# an arm and seed, OUT/summary.csv, means and 95 % intervals over the seeds (Student's t), and OUT/compared, paired intervals of
-# AUC and UAUC against the MLP. What is finished is not made again; a killed run goes on where it was.
-#   SEEDS="1 2 3"  TOKENS=4 (of the Q-Formers in the comparison)  SWEEP="1 2 8" (further numbers, at the first seed)  LOSSES=itc,itm,itg,iic
-#   STEPS=1200 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of the users that are
-#   scored)  WRITE=64  EPOCHS=60 (of phase 1)  PRECISION=bf16  THREADS=0
+# RANKER, or, where that is -, spectral ones of the training rows. Into OUT/ilm.csv, one line an arm and seed, OUT/summary.csv,
+# means and 95 % intervals over the seeds (Student's t), and OUT/compared, paired intervals of AUC and UAUC against the MLP.
+# What is finished is not made again; a killed run goes on where it was.
+#   SEEDS="1 2 3"  TOKENS=4 (of the Q-Formers in the comparison)  SWEEP="1 2 8" (further numbers, at the first seed)
+#   LOSSES=itc,itm,itg,iic,uic  STEPS=1200 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of
+#   the users that are scored)  WRITE=64  EPOCHS=60 (of phase 1)  PRECISION=bf16  THREADS=0
 #   OPTIONS="" and PHASE1="": more options of llmcf ilm and of llmcf qformer
 set -eu -o pipefail
 llmcf=$1 model=$2 dataset=$3 ranker=$4 out=$5
@@ -19,7 +19,7 @@ csv=$out/ilm.csv
 
 # phase1 K: the Q-Former with K queries.
 phase1() {
-    "$llmcf" qformer --dataset "$dataset" $vectors --out "$out/phase1-$1" --queries "$1" --losses "${LOSSES:-itc,itm,itg,iic}" \
+    "$llmcf" qformer --dataset "$dataset" $vectors --out "$out/phase1-$1" --queries "$1" --losses "${LOSSES:-itc,itm,itg,iic,uic}" \
         --epochs "${EPOCHS:-60}" --threads "$threads" ${PHASE1:-} --quiet 2>>"$out/log"
 }
 # arm NAME SEEDS OPTION...: trains and measures one arm, and puts its seeds into the table.

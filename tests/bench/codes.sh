@@ -7,7 +7,7 @@
 # against DIN), codes.csv (a line per arm). What is finished is not made again.
 #   SEEDS=1,2,3,4,5  STEPS=200 (of tuning)  ROWS=1000 (chains of thought)  CANDIDATES=2  EPOCHS=2 and PATIENCE=1 (of rankers)
 #   FORM=dotted (or bits)  BINMF="--batch 2048 --epochs 200 --patience 20"  THREADS=0
-# tests/bench/codes-ml-latest-small.csv: these, `llmcf prepare --config offline/config/ml-latest-small.yaml`.
+# tests/bench/codes-ml-latest-small.csv: these, on a dataset of `llmcf prepare --config offline/config/ml-latest-small.yaml`.
 set -eu
 llmcf=$1 base=$2 dataset=$3 out=$4
 seeds=${SEEDS:-1,2,3,4,5} form=${FORM:-dotted} threads="--threads ${THREADS:-0}"
