@@ -330,7 +330,9 @@ static void test_layers(void **state)
             check_across(size_up_to(100), size_up_to(100), size_up_to(MAX));
         }
         check_end(96, 64, 64);
+        check_end(109, 33, 66); /* more rows than AMX has room for */
         check_across(64, 96, 128);
+        check_across(33, 35, 601); /* deeper than AMX turns at a time */
     }
     lcf_bf16_force_none();
 }
@@ -406,15 +408,42 @@ static void check_softmax(lcf_precision precision)
     }
 }
 
+/* One logit that is none, or infinite, is seen in the log sum and in every gradient. */
+static void check_broken(lcf_precision precision, float broken)
+{
+    enum { N = 45 };
+    float x[N], part;
+    char kept[N * sizeof(float)], left[(N + 1) * sizeof(float)];
+
+    for (size_t at = 0; at < N; at++) {
+        for (size_t i = 0; i < N; i++)
+            x[i] = i == at ? broken : (float)lcf_rng_normal(&rng);
+        part = lcf_softmax_keep(precision, kept, x, N);
+        assert_false(isfinite(part));
+        lcf_softmax_left(precision, left, kept, N, part, part, N);
+        for (size_t i = 0; i < N; i++)
+            assert_true(isnan(precision == LCF_PRECISION_F32
+                                  ? ((const float *)(void *)left)[i]
+                                  : widen(((uint16_t *)(void *)left)[i])));
+    }
+}
+
+static void check_all_softmax(lcf_precision precision)
+{
+    check_softmax(precision);
+    check_broken(precision, NAN);
+    check_broken(precision, INFINITY);
+}
+
 static void test_softmax(void **state)
 {
     (void)state;
     lcf_rng_seed(&rng, 10, 0);
-    check_softmax(LCF_PRECISION_F32);
+    check_all_softmax(LCF_PRECISION_F32);
     for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++)
         if (lcf_bf16_has((lcf_bf16_unit)unit)) {
             lcf_bf16_force((lcf_bf16_unit)unit);
-            check_softmax(LCF_PRECISION_BF16);
+            check_all_softmax(LCF_PRECISION_BF16);
         }
     lcf_bf16_force_none();
 }
