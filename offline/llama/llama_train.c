@@ -57,7 +57,6 @@ static lcf_status allocate(lcf_llama_trainer *t, lcf_err *err)
         status = lcf_net_init(&t->net, &t->config, err);
     if (status)
         return status;
-    lcf_use_huge_pages(t->grads.values, t->grads.values_n * sizeof(*t->grads.values));
     lcf_use_huge_pages(t->adam.m, t->adam.values_n * sizeof(*t->adam.m));
     lcf_use_huge_pages(t->adam.v, t->adam.values_n * sizeof(*t->adam.v));
     t->chunks_n = (t->params.values_n + CHUNK_N - 1) / CHUNK_N;

@@ -49,7 +49,7 @@ typedef struct lcf_net_batch {
     size_t rows, targets_n;
     const uint32_t *ids, *positions; /* [rows] */
     const uint32_t *segments;        /* [rows] the first row of a row's segment */
-    const uint32_t *target_rows;     /* [targets_n] rows whose next token counts */
+    const uint32_t *target_rows;     /* [targets_n] rows whose next token counts, ascending */
     const int32_t *targets;          /* [targets_n] */
     uint64_t key;                    /* of dropout: no other micro-batch's */
 } lcf_net_batch;
@@ -92,7 +92,5 @@ void lcf_net_dims(size_t *out, size_t *in, const lcf_llama_config *c, lcf_net_pa
  */
 lcf_status lcf_net_run(double *nll, lcf_net *net, const lcf_net_batch *batch, bool train,
                        bool fresh, lcf_pool *pool, lcf_err *err);
-/* Bytes of the room for activations. */
-size_t lcf_net_bytes(const lcf_net *net);
 
 #endif

@@ -210,15 +210,9 @@ lcf_status net_reserve(lcf_net *net, size_t rows, size_t targets, size_t threads
         return LCF_FAIL(err, LCF_ENOMEM, "activations of %zu tokens, %zu bytes", rows, count.bytes);
     }
     lcf_use_huge_pages(w->block, count.bytes);
-    w->bytes = count.bytes;
     cut = (carver){w->block, 0, false};
     carve_all(&cut, net);
     return LCF_OK;
-}
-
-size_t lcf_net_bytes(const lcf_net *net)
-{
-    return net->work->bytes;
 }
 
 /* ---- products ---- */

@@ -41,7 +41,7 @@ typedef struct net_small {
 
 typedef struct lcf_net_work {
     void *block; /* all that holds numbers */
-    size_t bytes, rows_max, targets_max, threads;
+    size_t rows_max, targets_max, threads;
     float **x; /* [layers + 1] [rows, D] inputs of the layers; the last one: of the last norm */
     net_kept *kept; /* [layers] */
     /* Reused by every layer; `wide` is the widest of D, Q and F. */
