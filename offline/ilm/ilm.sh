@@ -15,21 +15,22 @@ vectors="--ranker $ranker"
 seeds=${SEEDS:-1 2 3} tokens=${TOKENS:-4} sweep=${SWEEP-1 2 8} threads=${THREADS:-0}
 first=${seeds%% *}
 mkdir -p "$out"
-csv=$out/ilm.csv
+csv=$out/ilm.csv log=$out/log
+. "$(dirname "$0")/../recgen/logged.sh"
 
 # phase1 K: the Q-Former with K queries.
 phase1() {
-    "$llmcf" qformer --dataset "$dataset" $vectors --out "$out/phase1-$1" --queries "$1" --losses "${LOSSES:-itc,itm,itg,iic,uic}" \
-        --epochs "${EPOCHS:-60}" --threads "$threads" ${PHASE1:-} --quiet 2>>"$out/log"
+    logged "$llmcf" qformer --dataset "$dataset" $vectors --out "$out/phase1-$1" --queries "$1" --losses "${LOSSES:-itc,itm,itg,iic,uic}" \
+        --epochs "${EPOCHS:-60}" --threads "$threads" ${PHASE1:-} --quiet
 }
 # arm NAME SEEDS OPTION...: trains and measures one arm, and puts its seeds into the table.
 arm() {
     local name=$1 list=$2
     shift 2
-    "$llmcf" ilm --dataset "$dataset" --model "$model" $vectors --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-1200}" \
+    logged "$llmcf" ilm --dataset "$dataset" --model "$model" $vectors --out "$out/$name" --seeds "${list// /,}" --steps "${STEPS:-1200}" \
         --batch "${BATCH:-16}" --lr "${LR:-0.003}" ${TASKS:+--tasks "$TASKS"} --history "${HISTORY:-5}" --precision "${PRECISION:-bf16}" \
         --score-users "${USERS:-1}" --write-rows "${WRITE:-64}" --threads "$threads" ${OPTIONS:-} \
-        "$@" --quiet 2>>"$out/log"
+        "$@" --quiet
     jq -r --arg name "$name" 'def text($task): ([.text[] | select(.task == $task)][0] // {});
         .arm as $arm | .tokens as $tokens | .trained_parameters as $trained | .seeds[] |
         [$name, $arm, $tokens, $trained, .seed, .training.best_step, .training.valid_loss, .like.test.auc, .like.test.uauc,
@@ -51,7 +52,7 @@ for k in $sweep; do
     arm "ilm-$k" "$first" --arm qformer --qformer "$out/phase1-$k"
 done
 mv "$csv.new" "$csv"
-"$llmcf" compare --baseline "$out/mlp" "$out/random-$tokens" "$out/ilm-$tokens" --out "$out/compared" --quiet 2>>"$out/log"
+logged "$llmcf" compare --baseline "$out/mlp" "$out/random-$tokens" "$out/ilm-$tokens" --out "$out/compared" --quiet
 
 awk -F, -v OFS=, 'BEGIN { split("12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262", t, " "); split("7 8 9 18", of, " ")
         print "name", "seeds", "valid_loss", "+-", "auc", "+-", "uauc", "+-", "similarity", "+-" }

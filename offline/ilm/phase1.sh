@@ -12,6 +12,8 @@ llmcf=$1 dataset=$2 ranker=$3 out=$4
 vectors="--ranker $ranker"
 [ "$ranker" != - ] || vectors=
 mkdir -p "$out"
+log=$out/log
+. "$(dirname "$0")/../recgen/logged.sh"
 echo losses,mix,seed,best_epoch,items,itc,itm,itg,iic,uic,item_to_text_1,item_to_text_10,text_to_item_1,text_to_item_10,neighbours >"$out/phase1.csv"
 
 # line LOSSES MIX SEED REPORT MEASURES
@@ -29,8 +31,8 @@ for seed in ${SEEDS:-1}; do
         [ "$names" = "$losses" ] || mix=alternate
         run=$out/$mix-${names//,/-}-$seed
         # shellcheck disable=SC2086
-        "$llmcf" qformer --dataset "$dataset" $vectors --losses "$names" --mix $mix --seed "$seed" --threads "${THREADS:-0}" \
-            ${OPTIONS:-} --out "$run" --quiet 2>>"$out/log"
+        logged "$llmcf" qformer --dataset "$dataset" $vectors --losses "$names" --mix $mix --seed "$seed" --threads "${THREADS:-0}" \
+            ${OPTIONS:-} --out "$run" --quiet
         [ -z "$first" ] || line "random weights" "" "$seed" "$run/report.json" start
         for part in test seen; do line "${names//,/+}" $mix "$seed" "$run/report.json" $part; done
         first=

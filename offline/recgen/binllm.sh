@@ -35,7 +35,9 @@ mkdir -p "$out"
 csv=$out/binllm.csv
 echo system,form,seed,score,auc,uauc,logloss,train_auc,tokens_per_row,tune_seconds,seconds_per_1000_rows >"$csv.new"
 
-step() { "$llmcf" "$@" --quiet 2>>"$out/log" || { echo "binllm: llmcf $1 failed, see $out/log" >&2; exit 1; }; }
+log=$out/log
+. "$here/logged.sh"
+step() { logged "$llmcf" "$@" --quiet; }
 # words SYSTEM FORM: the question of a system, into $words
 words() {
     local kind=full
@@ -98,7 +100,7 @@ arm() {
     local runs=() seed name=$1
     [ "$2" = - ] || name+=-$2
     for seed in $seeds; do runs+=("$out/$1-$2-$seed-judged"); done
-    "$llmcf" arm "${runs[@]}" --out "$out/arms/$name" --quiet 2>>"$out/log"
+    step arm "${runs[@]}" --out "$out/arms/$name"
     arms+=("$out/arms/$name")
 }
 arm text -

@@ -18,7 +18,8 @@ choice=(--choice "$data/mmlu" --choice-rows "${CHOICE_ROWS:-300}")
     exit 2
 }
 mkdir -p "$out"
-csv=$out/mix.csv loss=$out/loss.csv
+csv=$out/mix.csv loss=$out/loss.csv log=$out/log
+. "$here/logged.sh"
 echo data,rec,auc,auc_rows,cot_perplexity,general_bits_per_byte,general_perplexity,choice,choice_rows,choice_low,choice_high >"$csv.new"
 echo run,step,loss >"$loss.new"
 
@@ -28,18 +29,18 @@ line() {
         .general_bits_per_byte, .general_perplexity, .choice.accuracy, .choice.rows, .choice.chance_low, .choice.chance_high] | @csv' \
         "$3" | tr -d '"' >>"$csv.new"
 }
-"$llmcf" measure --model "$base" --dataset "$dataset" --source decide "${general[@]}" "${choice[@]}" --auc-rows 1000 --seed "$seed" \
-    --out "$out/before" --threads "$threads" --quiet 2>>"$out/log"
+logged "$llmcf" measure --model "$base" --dataset "$dataset" --source decide "${general[@]}" "${choice[@]}" --auc-rows 1000 --seed "$seed" \
+    --out "$out/before" --threads "$threads" --quiet
 line before - "$out/before/measures.json"
 for part in $parts; do
     name=all
     [ "$part" = 1 ] || name="$part of it"
     for rec in $ratios; do
         [ "$rec" != 0 ] || [ "$part" = 1 ] || continue # the same run
-        "$llmcf" tune --model "$base" --dataset "$dataset" --source "decide,part=$part,weight=3" --source "explain,part=$part" "${general[@]}" \
+        logged "$llmcf" tune --model "$base" --dataset "$dataset" --source "decide,part=$part,weight=3" --source "explain,part=$part" "${general[@]}" \
             --mix "rec=$rec" --steps "${STEPS:-120}" --batch "${BATCH:-16}" --lr "${LR:-0.0005}" --warmup 20 --loss "${LOSS:-answer}" \
             --precision "${PRECISION:-bf16}" --eval-rows 1000 "${choice[@]}" --seed "$seed" --threads "$threads" --out "$out/run-$part-$rec" \
-            --quiet 2>>"$out/log"
+            --quiet
         line "$name" "$rec" "$out/run-$part-$rec/report.json"
         [ "$part" != 1 ] || jq -r --arg run "rec=$rec" '.loss[] | [$run, .step, .loss] | @csv' "$out/run-$part-$rec/report.json" |
             tr -d '"' >>"$loss.new"
@@ -50,5 +51,5 @@ mv "$loss.new" "$loss"
 "$llmcf" chart "$csv" --x general_bits_per_byte --y auc --by data --title "Recommendation AUC against general ability" \
     --out "$out/mix.svg"
 "$llmcf" chart "$loss" --x step --y loss --by run --title "Training loss by mixing ratio, nats per token" --out "$out/loss.svg"
-bash "$here/generations.sh" "$llmcf" before="$base" after="$out/run-1-$shown/recgen.gguf" >"$out/generations.md" 2>>"$out/log"
+logged bash "$here/generations.sh" "$llmcf" before="$base" after="$out/run-1-$shown/recgen.gguf" >"$out/generations.md"
 column -s, -t "$csv" 2>/dev/null || cat "$csv"

@@ -15,12 +15,13 @@ form="--chat alpaca --cutoff 512"
 lora="--lora-rank 8 --lora-alpha 16 --lora-dropout 0.05 --lora-targets attn_q,attn_v --lr $lr --weight-decay 0 --loss ${LOSS:-answer}"
 lora+=" --precision ${PRECISION:-bf16} --threads ${THREADS:-2}"
 mkdir -p "$out"
-csv=$out/tallrec.csv
+csv=$out/tallrec.csv log=$out/log
+. "$here/logged.sh"
 echo system,train,test,k,seed,auc_published,auc_difference,auc >"$csv.new"
 
 # score NAME TRAIN TEST FILE K SEED MODEL: one line of the table.
 score() {
-    "$llmcf" measure --model "$7" $form --yes-no "$4" --out "$out/scores/$1-$2-$3-$5-$6" --quiet 2>>"$out/log"
+    logged "$llmcf" measure --model "$7" $form --yes-no "$4" --out "$out/scores/$1-$2-$3-$5-$6" --quiet
     jq -r --arg head "$1,$2,$3,$5,$6" '"\($head),\(.yes_no.auc_published),\(.yes_no.auc_difference),"' \
         "$out/scores/$1-$2-$3-$5-$6/measures.json" >>"$csv.new"
 }
@@ -28,13 +29,13 @@ score() {
 loss() { jq -r --arg run "$1" '.loss[] | [$run, .step, .loss] | @csv' "$2/report.json" | tr -d '"'; }
 # tune_rows NAME FILE K SEED: the second stage on K rows of a file, from the adapter of the first, as published.
 tune_rows() {
-    "$llmcf" tune --model "$base" --adapter "$out/stage1/adapter.gguf" $form $lora --source "alpaca:$2,rows=$3,hold=0,group=rec" --seed "$4" \
-        --steps "$steps" --batch 16 --warmup 10 --checkpoint-every 100 --out "$out/$1-$3-$4" --quiet 2>>"$out/log"
+    logged "$llmcf" tune --model "$base" --adapter "$out/stage1/adapter.gguf" $form $lora --source "alpaca:$2,rows=$3,hold=0,group=rec" --seed "$4" \
+        --steps "$steps" --batch 16 --warmup 10 --checkpoint-every 100 --out "$out/$1-$3-$4" --quiet
 }
 
-python3 "$here/tallrec_data.py" beauty "$data/amazon-beauty" "$out/data"
-"$llmcf" tune --model "$base" $form $lora --source "alpaca:$data/instruct/alpaca_5000.json" --steps "$stage1" --batch 8 --warmup 20 \
-    --out "$out/stage1" --quiet 2>>"$out/log"
+logged python3 "$here/tallrec_data.py" beauty "$data/amazon-beauty" "$out/data"
+logged "$llmcf" tune --model "$base" $form $lora --source "alpaca:$data/instruct/alpaca_5000.json" --steps "$stage1" --batch 8 --warmup 20 \
+    --out "$out/stage1" --quiet
 for test in movie beauty; do
     file=$movie/movie_test.json
     [ $test = movie ] || file=$out/data/beauty_test.json
@@ -48,14 +49,12 @@ for k in $ks; do
         score tallrec movie movie "$movie/movie_test.json" "$k" "$seed" "$out/movie-$k-$seed/recgen.gguf"
         # MF on the same rows; users of the test rows are new to it
         mf=$out/mf-$k-$seed
-        if [ ! -e "$mf/ranker/manifest.json" ]; then
-            "$llmcf" export-sft --source "alpaca:$movie/movie_train_rebuilt.json,rows=$k,hold=0" --seed "$seed" --rows "$k" \
-                --out "$mf/rows" --quiet 2>>"$out/log"
-            python3 "$here/tallrec_data.py" log "$data/ml-100k" "$movie" "$mf/rows/alpaca.json" "$mf/raw" 2>>"$out/log"
-            "$llmcf" prepare --input "$mf/raw" --history liked --like 1 --history-min 0 --out "$mf/dataset" --quiet 2>>"$out/log"
-            "$llmcf" train --side none --backbone mf --dataset "$mf/dataset" --seeds "$seed" --lr 0.001 --weight-decay 1e-4 \
-                --out "$mf/ranker" --quiet 2>>"$out/log"
-        fi
+        logged "$llmcf" export-sft --source "alpaca:$movie/movie_train_rebuilt.json,rows=$k,hold=0" --seed "$seed" --rows "$k" \
+            --out "$mf/rows" --quiet
+        logged python3 "$here/tallrec_data.py" log "$data/ml-100k" "$movie" "$mf/rows/alpaca.json" "$mf/raw"
+        logged "$llmcf" prepare --input "$mf/raw" --history liked --like 1 --history-min 0 --out "$mf/dataset" --quiet
+        logged "$llmcf" train --side none --backbone mf --dataset "$mf/dataset" --seeds "$seed" --lr 0.001 --weight-decay 1e-4 \
+            --out "$mf/ranker" --quiet
         jq -r --arg head "mf,movie,movie,$k,$seed" '"\($head),,,\(.seeds[0].test_auc)"' "$mf/ranker/report.json" >>"$csv.new"
     done
 done
