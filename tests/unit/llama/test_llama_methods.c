@@ -146,7 +146,7 @@ static void check_gradients(const lcf_llama_train_options *o)
     data d;
 
     data_make(&d, 50);
-    still.peak_lr = 0.0f; /* a step then changes nothing */
+    still.peak_lr = 0.0f;                       /* a step then changes nothing */
     still.positive = (uint32_t)d.targets[0][1]; /* there are both answers */
     t = trainer_of(&still);
     p = lcf_llama_trainer_params(t);
@@ -342,6 +342,77 @@ static void check_same(const lcf_llama_train_options *o)
     lcf_llama_trainer_free(c);
     lcf_pool_free(one);
     lcf_pool_free(three);
+}
+
+/* More rows, pieces and columns than a task takes at a time, and none a multiple of anything. */
+static const lcf_llama_config wide = {.vocab_n = 331,
+                                      .dim = 44,
+                                      .layers_n = 2,
+                                      .heads_n = 2,
+                                      .kv_heads_n = 1,
+                                      .head_dim = 22,
+                                      .ffn_dim = 101,
+                                      .context_n = 64,
+                                      .rope_theta = 10000.0f,
+                                      .norm_eps = 1e-5f,
+                                      .tied = true};
+
+/* A trainer of `wide` after two steps of 6 sequences of 47 tokens. */
+static lcf_llama_trainer *trained_wide(double *loss, const lcf_llama_train_options *o,
+                                       lcf_pool *pool)
+{
+    enum { N = 6, T = 47 };
+    static uint32_t tokens[N * T];
+    static int32_t targets[N * T];
+    lcf_train_seq seqs[N];
+    lcf_llama_trainer *t;
+    lcf_rng rng;
+
+    lcf_rng_seed(&rng, 11, 0);
+    for (size_t i = 0; i < N * T; i++) {
+        tokens[i] = (uint32_t)lcf_rng_below(&rng, wide.vocab_n);
+        targets[i] = i % 4 ? (int32_t)lcf_rng_below(&rng, wide.vocab_n) : -1;
+    }
+    for (size_t i = 0; i < N; i++)
+        seqs[i] = (lcf_train_seq){tokens + i * T, targets + i * T, NULL, NULL, T};
+    assert_int_equal(lcf_llama_trainer_create(&t, &wide, o, NULL), LCF_OK);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(lcf_llama_trainer_step(loss, t, seqs, N, pool, NULL), LCF_OK);
+    return t;
+}
+
+/* As check_same; and with bf16 the loss is near that in f32. */
+static void check_same_wide(lcf_llama_train_options o)
+{
+    lcf_pool *one = pool_of(1), *three = pool_of(3);
+    double loss[2][3];
+
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        lcf_llama_trainer *t[3];
+
+        o.precision = bf16 ? LCF_PRECISION_BF16 : LCF_PRECISION_F32;
+        for (size_t i = 0; i < 3; i++) {
+            o.checkpointing = i == 2;
+            t[i] = trained_wide(&loss[bf16][i], &o, i ? three : one);
+            assert_true(loss[bf16][i] == loss[bf16][0]);
+            assert_same_weights(t[i], t[0]);
+        }
+        for (size_t i = 0; i < 3; i++)
+            lcf_llama_trainer_free(t[i]);
+    }
+    assert_true(fabs(loss[1][0] - loss[0][0]) < 2e-3 * loss[0][0]);
+    lcf_pool_free(one);
+    lcf_pool_free(three);
+}
+
+static void test_same_bits_wide(void **state)
+{
+    lcf_llama_train_options dropped = lora();
+
+    (void)state;
+    dropped.lora.dropout = 0.3f;
+    check_same_wide(full());
+    check_same_wide(dropped);
 }
 
 /* Every method goes on from a checkpoint as if it had never stopped. */
@@ -759,6 +830,7 @@ int main(void)
         cmocka_unit_test(test_merged_model),
         cmocka_unit_test(test_frozen_embeddings),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_same_bits_wide),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_accumulation),
         cmocka_unit_test(test_sums_have_one_order),
