@@ -134,7 +134,9 @@ void lcf_tape_free(lcf_tape *tape);
 /* Starts a step. record = false for inference: nothing is noted and no gradient memory is taken. */
 void lcf_tape_reset(lcf_tape *tape, bool record);
 /* What the products of linear maps multiply, forward and backward, until it is set again (f32 to
- * begin with). Maps too narrow to gain by it, and all other operations, stay in f32. */
+ * begin with). Maps too narrow to gain by it, and all other operations, stay in f32. Gradients of
+ * biases are then sums of gradients as the products took them; the order of sums is that of the
+ * unit in use (product.h), so that bytes are the same on processors of one kind. */
 void lcf_tape_set_precision(lcf_tape *tape, lcf_precision precision);
 lcf_status lcf_tape_status(const lcf_tape *tape);
 /* d loss / d everything on the tape; loss is a scalar. Parameter gradients are ADDED to their

@@ -98,7 +98,8 @@ static const lcf_option OPTIONS[] = {
      2, LCF_OPT_CHOICE(train.params.sparse_tables, {"dense", false}, {"sparse", true})},
     {"precision", "NAME",
      "Of products: f32, or bf16 with f32 weights and sums, faster; a processor without bf16 "
-     "products takes f32 (default f32)",
+     "products takes f32. AMX sums bf16 in another order than AVX-512: the same bytes come from "
+     "processors of one kind (default f32)",
      2, LCF_OPT_PARSED(train.params.precision, lcf_cmd_parse_precision)},
     {"dropout", "SHARE", "Of the head's hidden layers (default 0.1)", 2,
      LCF_OPT_REAL(train.params.dropout, 0.0, 0.99)},
