@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#define PAIRS 144 /* transposed at a time, on the stack */
+#define PAIRS 384 /* of a row, transposed at a time, on the stack: rows are read as they lie */
 
 /* ---- portable kernels ---- */
 
@@ -448,10 +448,13 @@ static void right_of_columns(uint16_t *panels, const float *b, size_t ldb, size_
     const size_t whole = n / LCF_PANEL * LCF_PANEL;
     uint16_t *last = panels + whole * even(k);
 
-    for (size_t i = 0; i < k; i += PANEL_ROWS)
+    for (size_t i = 0; i < k; i += PANEL_ROWS) {
+        for (size_t r = i + PANEL_ROWS; r < i + 2 * PANEL_ROWS && r < k; r++)
+            lcf_fetch(b + r * ldb, whole * sizeof(*b));
         for (size_t at = 0; at < whole; at += LCF_PANEL)
             kernels->panel(panels + at * even(k) + i * LCF_PANEL, b + i * ldb + at, ldb,
                            k - i < PANEL_ROWS ? k - i : PANEL_ROWS);
+    }
     if (whole == n)
         return;
     memset(last, 0, even(k) * LCF_PANEL * sizeof(*last));

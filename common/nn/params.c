@@ -303,20 +303,25 @@ lcf_status lcf_grads_add(lcf_grads *sum, const lcf_grads *g)
     return status;
 }
 
+#define NORM_CHAINS 16 /* so that an addition need not wait for the last */
+
 double lcf_grads_norm(const lcf_grads *g)
 {
-    double sums[4] = {0, 0, 0, 0}; /* four chains, so that an addition need not wait for the last */
+    double sums[NORM_CHAINS] = {0};
     size_t at = 0, n;
     float *values;
 
     while (next_stretch(&values, &n, g, &at)) {
         size_t i = 0;
 
-        for (; i + 4 <= n; i += 4)
-            for (size_t chain = 0; chain < 4; chain++)
+        for (; i + NORM_CHAINS <= n; i += NORM_CHAINS)
+            for (size_t chain = 0; chain < NORM_CHAINS; chain++)
                 sums[chain] += (double)values[i + chain] * values[i + chain];
         for (; i < n; i++)
-            sums[i & 3] += (double)values[i] * values[i];
+            sums[i % NORM_CHAINS] += (double)values[i] * values[i];
     }
-    return sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    for (size_t half = NORM_CHAINS / 2; half; half /= 2)
+        for (size_t chain = 0; chain < half; chain++)
+            sums[chain] += sums[chain + half];
+    return sqrt(sums[0]);
 }
