@@ -5,6 +5,7 @@
  * is row 0 of that table; an item that the catalogue does not know is item 0; item 0 never stands
  * in a history; of a history longer than LCF_HISTORY_MAX the most recent items count.
  */
+#include "common/base/mem.h"
 #include "common/model/backbone.h"
 
 #include <string.h>
@@ -240,7 +241,7 @@ static void fetch_keys(const builder *w)
     for (size_t row = 0; row < w->b->rows_n; row++)
         for (size_t i = 0; w->rows[row].examples && i < w->r->config.k; i++)
             if (w->rows[row].examples[i] < e->n)
-                __builtin_prefetch(&e->key[w->rows[row].examples[i]]);
+                lcf_fetch(&e->key[w->rows[row].examples[i]], sizeof(*e->key));
 }
 
 /* Which examples the rows use, each once, and where. */
