@@ -47,6 +47,8 @@ size_t lcf_dtype_bytes(lcf_dtype dtype)
     switch (dtype) {
     case LCF_U8:
         return 1;
+    case LCF_I16:
+        return 2;
     case LCF_U32:
     case LCF_I32:
     case LCF_F32:
@@ -61,7 +63,7 @@ size_t lcf_dtype_bytes(lcf_dtype dtype)
 
 static const char *dtype_name(lcf_dtype dtype)
 {
-    static const char *const NAMES[] = {"?", "u8", "u32", "u64", "i32", "i64", "f32", "f64"};
+    static const char *const NAMES[] = {"?", "u8", "u32", "u64", "i32", "i64", "f32", "f64", "i16"};
 
     return (unsigned)dtype < sizeof(NAMES) / sizeof(NAMES[0]) ? NAMES[dtype] : "?";
 }

@@ -30,6 +30,7 @@ typedef enum lcf_dtype {
     LCF_I64 = 5,
     LCF_F32 = 6,
     LCF_F64 = 7,
+    LCF_I16 = 8,
 } lcf_dtype;
 
 size_t lcf_dtype_bytes(lcf_dtype dtype);

@@ -99,6 +99,8 @@ static const char *dtype_text(lcf_dtype dtype)
         return "f32";
     case LCF_F64:
         return "f64";
+    case LCF_I16:
+        return "i16";
     }
     return "?";
 }

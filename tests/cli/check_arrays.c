@@ -3,7 +3,8 @@
  *     check_arrays SCHEMA.arrays.json FILE.lcf
  * Every array of the file is described, every described one is there (unless its doc begins with
  * "optional"), with its type and dims; a dim that is a name has one value all over the file ("NAME
- * + 1" is one more than it, "*" anything). Exit code 0: it is so; 1: it is not; 3: the file is of another kind.
+ * + 1" is one more than it, "*" anything). Exit code 0: it is so; 1: it is not; 3: the file is of
+ * another kind.
  */
 #include "common/base/bundle.h"
 #include "common/base/json.h"
@@ -31,7 +32,7 @@ static const char *dtype_name(lcf_dtype dtype)
 {
     static const char *const NAMES[] = {
         [LCF_U8] = "u8",   [LCF_U32] = "u32", [LCF_U64] = "u64", [LCF_I32] = "i32",
-        [LCF_I64] = "i64", [LCF_F32] = "f32", [LCF_F64] = "f64"};
+        [LCF_I64] = "i64", [LCF_F32] = "f32", [LCF_F64] = "f64", [LCF_I16] = "i16"};
 
     return NAMES[dtype];
 }

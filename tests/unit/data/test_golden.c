@@ -76,7 +76,7 @@ static void bind(symbols *s, const char *array, const char *dim, uint64_t found)
 
 static void check_array(symbols *s, const json_t *row, const lcf_array *a)
 {
-    static const char *const dtypes[] = {"", "u8", "u32", "u64", "i32", "i64", "f32", "f64"};
+    static const char *const dtypes[] = {"", "u8", "u32", "u64", "i32", "i64", "f32", "f64", "i16"};
     const json_t *dims = json_object_get(row, "dims");
 
     assert_string_equal(dtypes[a->dtype], json_string_value(json_object_get(row, "dtype")));

@@ -9,7 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/manifest.h"
 
-#define GOLDEN_ID "5c482d8532dec3934ec6aa780e4437ba8a25a5219d27c93d57407b8c316081ad"
+#define GOLDEN_ID "0154faed0692f106de46f363e782b96b2cec521bcea94af8c3cf5b14ccdf7408"
 
 static const uint8_t U8[] = {0, 127, 255};
 static const uint32_t U32[] = {0, 1, 2, 3, 4, UINT32_MAX};
@@ -17,6 +17,7 @@ static const uint64_t U64[] = {0, UINT64_MAX};
 static const int32_t I32[] = {INT32_MIN, -1, INT32_MAX};
 static const int64_t I64[] = {INT64_MIN, -1, INT64_MAX};
 static const float F32[] = {-0.5f, 1e-3f, 3e38f};
+static const int16_t I16[] = {INT16_MIN, 0, INT16_MAX};
 static const double F64[] = {-0.5, 1e-300, 0.1};
 
 static char *golden(void)
@@ -44,6 +45,8 @@ static lcf_status write_numbers(const char *path, lcf_err *err)
         status = lcf_bundle_add_1d(w, "f32", LCF_F32, 3, F32, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "f64", LCF_F64, 3, F64, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "i16", LCF_I16, 3, I16, err);
     if (!status)
         status = lcf_bundle_add_text(w, "text", "{\"caf\xc3\xa9\": 1}", err);
     return status ? status : lcf_bundle_commit(w, err);
@@ -98,7 +101,7 @@ static void golden_bundle_is_read(void **state)
     (void)state;
     assert_ok(lcf_bundle_open(&b, path, "numbers", 7, &err), &err);
     assert_int_equal(lcf_bundle_version(b), 7);
-    assert_int_equal(lcf_bundle_arrays_n(b), 8);
+    assert_int_equal(lcf_bundle_arrays_n(b), 9);
     expect_array(b, "u8", LCF_U8, U8, sizeof(U8));
     expect_array(b, "u32", LCF_U32, U32, sizeof(U32));
     expect_array(b, "u64", LCF_U64, U64, sizeof(U64));
@@ -106,6 +109,7 @@ static void golden_bundle_is_read(void **state)
     expect_array(b, "i64", LCF_I64, I64, sizeof(I64));
     expect_array(b, "f32", LCF_F32, F32, sizeof(F32));
     expect_array(b, "f64", LCF_F64, F64, sizeof(F64));
+    expect_array(b, "i16", LCF_I16, I16, sizeof(I16));
     assert_int_equal(lcf_bundle_find(b, "u32")->dims[1], 3);
     assert_ok(lcf_bundle_get_text(&text, b, "text", &err), &err);
     assert_string_equal(text, "{\"caf\xc3\xa9\": 1}");
