@@ -135,6 +135,12 @@ void lcf_linear(float *y, const float *x, const float *w, const float *bias, siz
     lcf_gemm(y, x, w, false, true, n, out, in, 1.0f, bias ? 1.0f : 0.0f, in, in, out);
 }
 
+void lcf_rounded_products(float *y, const float *x, const int16_t *w, const float *scale, size_t in,
+                          size_t out)
+{
+    lcf_simd_get()->rounded_products(y, x, w, scale, in, out);
+}
+
 float lcf_dot(const float *a, const float *b, size_t n)
 {
     return lcf_simd_get()->dot(a, b, n);

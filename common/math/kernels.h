@@ -26,6 +26,10 @@ void lcf_gemm(float *c, const float *a, const float *b, bool transpose_a, bool t
  * here. */
 void lcf_linear(float *y, const float *x, const float *w, const float *bias, size_t n, size_t in,
                 size_t out);
+/* y[j] = scale[j] <x, w[j]>, of rows that were rounded to 16 bits. shapes: y, scale [out]; x [in];
+ * w [out, in] */
+void lcf_rounded_products(float *y, const float *x, const int16_t *w, const float *scale, size_t in,
+                          size_t out);
 float lcf_dot(const float *a, const float *b, size_t n);
 /* y += a * x */
 void lcf_axpy(float *y, float a, const float *x, size_t n);

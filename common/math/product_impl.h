@@ -303,3 +303,41 @@ static void impl_linear_few(float *y, const float *x, const float *w, const floa
     for (; i < n; i++)
         linear_rows(1, y + i * out, x + i * in, w, bias, in, out);
 }
+
+typedef int16_t rounded __attribute__((vector_size(VW * 2), aligned(2), may_alias));
+
+/* `rows` rows of w, a constant where this is inlined. */
+ALWAYS_INLINE void rounded_rows(float *y, const float *x, const int16_t *w, const float *scale,
+                              size_t in, const size_t rows)
+{
+    vec sum[4];
+    size_t i = 0, r, q;
+
+#pragma GCC unroll 4
+    for (r = 0; r < rows; r++)
+        sum[r] = (vec){0};
+    for (; i + VW <= in; i += VW)
+#pragma GCC unroll 4
+        for (r = 0; r < rows; r++)
+            sum[r] += *(const vec *)(x + i) *
+                      __builtin_convertvector(*(const rounded *)(w + r * in + i), vec);
+#pragma GCC unroll 4
+    for (r = 0; r < rows; r++) {
+        float s = vec_sum(sum[r]);
+
+        for (q = i; q < in; q++)
+            s += x[q] * (float)w[r * in + q];
+        y[r] = s * scale[r];
+    }
+}
+
+static void impl_rounded_products(float *y, const float *x, const int16_t *w, const float *scale,
+                                size_t in, size_t out)
+{
+    size_t j = 0;
+
+    for (; j + 4 <= out; j += 4)
+        rounded_rows(y + j, x, w + j * in, scale + j, in, 4);
+    for (; j < out; j++)
+        rounded_rows(y + j, x, w + j * in, scale + j, in, 1);
+}

@@ -30,6 +30,8 @@ typedef struct lcf_simd {
                  bool accumulate);
     void (*linear_few)(float *y, const float *x, const float *w, const float *bias, size_t n,
                        size_t in, size_t out);
+    void (*rounded_products)(float *y, const float *x, const int16_t *w, const float *scale,
+                             size_t in, size_t out);
     void (*packed_linear)(float *y, size_t ldy, const float *x, size_t ldx, const float *packed,
                           const float *bias, size_t n, size_t in, size_t out, unsigned flags);
     void (*columns_rmsnorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *w,

@@ -496,6 +496,7 @@ const lcf_simd SIMD_TABLE = {
     .tile_gemm = impl_tile_gemm,
     .gemm = impl_gemm,
     .linear_few = impl_linear_few,
+    .rounded_products = impl_rounded_products,
     .transpose = impl_transpose,
     .bias_backward = impl_bias_backward,
     .packed_linear = impl_packed_linear,

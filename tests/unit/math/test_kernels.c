@@ -458,6 +458,32 @@ static void adam_once(void)
     free(v2);
 }
 
+static void rounded_products_once(void)
+{
+    const size_t in = 1 + size_up_to(90), out = 1 + size_up_to(11);
+    float *x = numbers(in), *w = numbers(out * in), *y = numbers(out), *want = numbers(out);
+    float *scale = numbers(out);
+    int16_t *rounded = malloc(out * in * sizeof(*rounded));
+
+    for (size_t i = 0; i < out * in; i++) {
+        rounded[i] = (int16_t)lrintf(w[i] * 3000);
+        w[i] = (float)rounded[i];
+    }
+    lcf_rounded_products(y, x, rounded, scale, in, out);
+    lcf_ref_linear(want, x, w, NULL, 1, in, out);
+    for (size_t j = 0; j < out; j++) {
+        y[j] /= 3000;
+        want[j] *= scale[j] / 3000;
+    }
+    assert_close(y, want, out, 1e-4);
+    free(x);
+    free(w);
+    free(y);
+    free(want);
+    free(scale);
+    free(rounded);
+}
+
 static void rows_sum_once(void)
 {
     enum { PARTS = 3, ROWS = 9, IDS = 20 };
@@ -740,6 +766,7 @@ LEVEL_TEST(attention)
 LEVEL_TEST(adam)
 LEVEL_TEST(bias_backward)
 LEVEL_TEST(packed)
+LEVEL_TEST(rounded_products)
 LEVEL_TEST(rows_sum)
 LEVEL_TEST(columns_linear)
 LEVEL_TEST(columns_rmsnorm)
@@ -836,19 +863,33 @@ static void test_all_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),           cmocka_unit_test(test_gemm_starts_no_threads),
-        cmocka_unit_test(test_linear),         cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_sparse),         cmocka_unit_test(test_hamming),
-        cmocka_unit_test(test_elementwise),    cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_rmsnorm),        cmocka_unit_test(test_layernorm),
-        cmocka_unit_test(test_gelu),           cmocka_unit_test(test_swiglu),
-        cmocka_unit_test(test_cross_entropy),  cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_attention),      cmocka_unit_test(test_attention_bf16),
-        cmocka_unit_test(test_adam),           cmocka_unit_test(test_bias_backward),
-        cmocka_unit_test(test_packed),         cmocka_unit_test(test_rows_sum),
-        cmocka_unit_test(test_columns_linear), cmocka_unit_test(test_columns_rmsnorm),
-        cmocka_unit_test(test_columns_gather), cmocka_unit_test(test_columns_attend),
-        cmocka_unit_test(test_exp_ends),       cmocka_unit_test(test_blas_core_is_named),
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_starts_no_threads),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_hamming),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_bf16),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_bias_backward),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_rounded_products),
+        cmocka_unit_test(test_rows_sum),
+        cmocka_unit_test(test_columns_linear),
+        cmocka_unit_test(test_columns_rmsnorm),
+        cmocka_unit_test(test_columns_gather),
+        cmocka_unit_test(test_columns_attend),
+        cmocka_unit_test(test_exp_ends),
+        cmocka_unit_test(test_blas_core_is_named),
         cmocka_unit_test(test_all_finite),
     };
 
