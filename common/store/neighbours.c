@@ -18,6 +18,8 @@
 #define LISTED ((size_t)LCF_NEIGHBOURS_N)
 
 #define BLOCK 32 /* items per matrix product */
+#define ROUNDED_MAX 32767.0f
+#define MEMORY_BLOCK_BYTES ((size_t)2 << 20)
 
 /* ---- the best of many, as a heap with the worst on top ---- */
 
@@ -85,6 +87,8 @@ typedef struct lists {
     uint32_t *begin, *members; /* as in lcf_neighbours */
     uint32_t *ids;
     float *products, *bound;
+    int16_t *rounded;
+    float *scale;
     float *block; /* [BLOCK, targets] */
     float error;  /* how far a product of the block and ours may lie apart */
 } lists;
@@ -98,8 +102,11 @@ static bool lists_alloc(lists *l)
     l->ids = lcf_alloc(n, LISTED * sizeof(*l->ids));
     l->products = lcf_alloc(n, LISTED * sizeof(*l->products));
     l->bound = lcf_alloc(n, sizeof(*l->bound));
+    l->rounded = lcf_alloc(n, l->items->dim * sizeof(*l->rounded));
+    l->scale = lcf_alloc(n, sizeof(*l->scale));
     l->block = lcf_alloc(l->targets->n + l->e->text_dim, BLOCK * sizeof(*l->block));
-    return l->begin && l->members && l->ids && l->products && l->bound && l->block;
+    return l->begin && l->members && l->ids && l->products && l->bound && l->rounded && l->scale &&
+           l->block;
 }
 
 static void lists_free(lists *l)
@@ -110,6 +117,8 @@ static void lists_free(lists *l)
     free(l->ids);
     free(l->products);
     free(l->bound);
+    free(l->rounded);
+    free(l->scale);
     free(l->block);
 }
 
@@ -188,9 +197,37 @@ static float history_error(const lists *l)
     return (float)sqrt(worst) * 1.01f;
 }
 
-static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
+/* Rounds the items' vectors; the largest distance of one from what became of it. */
+static float round_items(lists *l)
 {
-    const uint64_t dims[2] = {l->items->n, LISTED};
+    const size_t dim = l->items->dim;
+    double worst = 0;
+
+    for (size_t i = 0; i < l->items->n; i++) {
+        const float *vec = l->items->vectors + i * dim;
+        int16_t *rounded = l->rounded + i * dim;
+        float largest = 0;
+        double square = 0;
+
+        for (size_t d = 0; d < dim; d++)
+            largest = fmaxf(largest, fabsf(vec[d]));
+        l->scale[i] = largest / ROUNDED_MAX;
+        for (size_t d = 0; d < dim; d++) {
+            const double scale = l->scale[i];
+            double off;
+
+            rounded[d] = scale > 0 ? (int16_t)lrint(vec[d] / scale) : 0;
+            off = vec[d] - scale * rounded[d];
+            square += off * off;
+        }
+        worst = square > worst ? square : worst;
+    }
+    return (float)sqrt(worst) * 1.01f;
+}
+
+static lcf_status write_lists(const char *path, const lists *l, float rounding_error, lcf_err *err)
+{
+    const uint64_t dims[2] = {l->items->n, LISTED}, vectors[2] = {l->items->n, l->items->dim};
     lcf_bundle_writer *w = NULL;
     const uint64_t examples_n = l->e->n;
     const float error = history_error(l);
@@ -211,6 +248,12 @@ static lcf_status write_lists(const char *path, const lists *l, lcf_err *err)
         status = lcf_bundle_add_1d(w, "bound", LCF_F32, l->items->n, l->bound, err);
     if (!status)
         status = lcf_bundle_add_1d(w, "history_error", LCF_F32, 1, &error, err);
+    if (!status)
+        status = lcf_bundle_add(w, "rounded", LCF_I16, vectors, 2, l->rounded, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "scale", LCF_F32, l->items->n, l->scale, err);
+    if (!status)
+        status = lcf_bundle_add_1d(w, "rounding_error", LCF_F32, 1, &rounding_error, err);
     if (status) {
         lcf_bundle_abandon(w);
         return status;
@@ -252,7 +295,7 @@ lcf_status lcf_neighbours_save(bool *written, const char *path, const lcf_embedd
     } else if (*written) {
         list_members(&l);
         make_lists(&l);
-        status = write_lists(path, &l, err);
+        status = write_lists(path, &l, round_items(&l), err);
     }
     *written = *written && !status;
     lists_free(&l);
@@ -288,16 +331,23 @@ static lcf_status check_lists(const lcf_neighbours *nb, const lcf_examples *e, l
     for (size_t i = 0; i < nb->items_n; i++)
         if (isnan(nb->bound[i]) || nb->bound[i] == INFINITY)
             return LCF_FAIL(err, LCF_EFORMAT, "bound[%zu] is no bound", i);
+    for (size_t i = 0; i < nb->items_n; i++)
+        if (!(nb->scale[i] >= 0 && nb->scale[i] <= 1.0f))
+            return LCF_FAIL(err, LCF_EFORMAT, "scale[%zu] is no scale", i);
     if (!(nb->history_error >= 0))
         return LCF_FAIL(err, LCF_EFORMAT, "history_error is no distance");
+    if (!(nb->rounding_error >= 0))
+        return LCF_FAIL(err, LCF_EFORMAT, "rounding_error is no distance");
     return check_members(nb, e, err);
 }
 
 static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examples *e,
                              lcf_err *err)
 {
-    uint64_t dims[2] = {items_n, LISTED}, rows = items_n, one = 1, slots = 0, examples = e->n;
+    uint64_t dims[2] = {items_n, LISTED}, vectors[2] = {items_n, e->text_dim};
+    uint64_t rows = items_n, one = 1, slots = 0, examples = e->n;
     const void *examples_n, *begin, *members = NULL, *ids, *products, *bound, *error;
+    const void *rounded, *scale, *rounding_error;
     lcf_status status =
         lcf_bundle_get(&examples_n, nb->bundle, "examples_n", LCF_U64, &one, 1, err);
 
@@ -318,6 +368,13 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
         status = lcf_bundle_get(&bound, nb->bundle, "bound", LCF_F32, &rows, 1, err);
     if (!status)
         status = lcf_bundle_get(&error, nb->bundle, "history_error", LCF_F32, &one, 1, err);
+    if (!status)
+        status = lcf_bundle_get(&rounded, nb->bundle, "rounded", LCF_I16, vectors, 2, err);
+    if (!status)
+        status = lcf_bundle_get(&scale, nb->bundle, "scale", LCF_F32, &rows, 1, err);
+    if (!status)
+        status =
+            lcf_bundle_get(&rounding_error, nb->bundle, "rounding_error", LCF_F32, &one, 1, err);
     if (status)
         return status;
     nb->items_n = items_n;
@@ -328,6 +385,9 @@ static lcf_status read_lists(lcf_neighbours *nb, size_t items_n, const lcf_examp
     nb->products = products;
     nb->bound = bound;
     nb->history_error = *(const float *)error;
+    nb->rounded = rounded;
+    nb->scale = scale;
+    nb->rounding_error = *(const float *)rounding_error;
     return check_lists(nb, e, err);
 }
 
@@ -373,31 +433,30 @@ static size_t overlap_n(const uint32_t *sequence, size_t n, const uint32_t *hist
  * the sequence would have more items than 32 bits count */
 static lcf_status join_histories(uint32_t *end, lcf_neighbours *nb, const lcf_examples *e)
 {
-    uint32_t *order, *shrunk;
+    uint32_t *order, *sequence;
     size_t n = 0;
 
     if (e->n > UINT32_MAX / LCF_HISTORY_MAX)
         return LCF_ENOMEM;
     order = examples_by_user(e);
-    nb->sequence = lcf_alloc(e->n * LCF_HISTORY_MAX + 1, sizeof(*nb->sequence));
-    if (!order || !nb->sequence) {
-        free(order);
-        return LCF_ENOMEM;
-    }
-    for (size_t i = 0; i < e->n; i++) {
+    sequence = lcf_alloc(e->n * LCF_HISTORY_MAX + 1, sizeof(*sequence));
+    for (size_t i = 0; order && sequence && i < e->n; i++) {
         const size_t x = order[i], more = e->history_n[x];
         const uint32_t *history = e->history + x * LCF_HISTORY_MAX;
-        const size_t known = overlap_n(nb->sequence, n, history, more);
+        const size_t known = overlap_n(sequence, n, history, more);
 
-        memcpy(nb->sequence + n, history + known, (more - known) * sizeof(*history));
+        memcpy(sequence + n, history + known, (more - known) * sizeof(*history));
         n += more - known;
         end[x] = (uint32_t)n;
     }
-    free(order);
+    if (order && sequence)
+        nb->sequence = lcf_arena_alloc(nb->memory, n + 1, sizeof(*nb->sequence));
+    if (nb->sequence)
+        memcpy(nb->sequence, sequence, n * sizeof(*sequence));
     nb->sequence_n = n;
-    shrunk = realloc(nb->sequence, (n + 1) * sizeof(*shrunk));
-    nb->sequence = shrunk ? shrunk : nb->sequence;
-    return LCF_OK;
+    free(order);
+    free(sequence);
+    return nb->sequence ? LCF_OK : LCF_ENOMEM;
 }
 
 /* The examples in places. errors: ENOMEM */
@@ -406,11 +465,9 @@ static lcf_status place_examples(lcf_neighbours *nb, const lcf_examples *e)
     uint32_t *end = lcf_alloc(e->n + 1, sizeof(*end)), at = 0;
     lcf_status status = end ? join_histories(end, nb, e) : LCF_ENOMEM;
 
-    nb->place_begin = lcf_alloc(2 * nb->targets_n + 1, sizeof(*nb->place_begin));
-    nb->example = lcf_alloc(e->n + 1, sizeof(*nb->example));
-    nb->history_n = lcf_alloc(e->n + 1, sizeof(*nb->history_n));
-    nb->history_end = lcf_alloc(e->n + 1, sizeof(*nb->history_end));
-    if (!nb->place_begin || !nb->example || !nb->history_n || !nb->history_end)
+    nb->place_begin = lcf_arena_alloc(nb->memory, 2 * nb->targets_n + 1, sizeof(*nb->place_begin));
+    nb->places = lcf_arena_alloc(nb->memory, e->n + 1, sizeof(*nb->places));
+    if (!nb->place_begin || !nb->places)
         status = LCF_ENOMEM;
     for (size_t s = 0; !status && s < 2 * nb->targets_n; s++) {
         const size_t slot = 2 * (s % nb->targets_n) + s / nb->targets_n;
@@ -419,15 +476,39 @@ static lcf_status place_examples(lcf_neighbours *nb, const lcf_examples *e)
         for (size_t i = nb->begin[slot]; i < nb->begin[slot + 1]; i++, at++) {
             const uint32_t x = nb->members[i];
 
-            nb->example[at] = x;
-            nb->history_n[at] = (uint8_t)e->history_n[x];
-            nb->history_end[at] = end[x];
+            nb->places[at] = (lcf_neighbours_place){x, end[x] - e->history_n[x], end[x]};
         }
     }
     if (!status)
         nb->place_begin[2 * nb->targets_n] = at;
     free(end);
     return status;
+}
+
+_Static_assert(sizeof(lcf_neighbours_head) == LCF_CACHE_LINE, "a head is one line");
+
+/* The heads of the lists. errors: ENOMEM */
+static lcf_status copy_heads(lcf_neighbours *nb)
+{
+    nb->heads = lcf_arena_alloc_zero(nb->memory, nb->items_n, sizeof(*nb->heads));
+    for (size_t i = 0; nb->heads && i < nb->items_n; i++) {
+        lcf_neighbours_head *head = &nb->heads[i];
+
+        memcpy(head->ids, nb->ids + i * LISTED, sizeof(head->ids));
+        memcpy(head->products, nb->products + i * LISTED, sizeof(head->products));
+        head->bound = nb->bound[i];
+    }
+    return nb->heads ? LCF_OK : LCF_ENOMEM;
+}
+
+/* What is owned. errors: ENOMEM */
+static lcf_status lay_out(lcf_neighbours *nb, const lcf_examples *e)
+{
+    lcf_status status = lcf_arena_create(&nb->memory, MEMORY_BLOCK_BYTES);
+
+    if (!status)
+        status = copy_heads(nb);
+    return status ? status : place_examples(nb, e);
 }
 
 lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t items_n,
@@ -444,7 +525,7 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
                           lcf_bundle_version(out->bundle));
     else
         status = read_lists(out, items_n, e, err);
-    if (!status && place_examples(out, e))
+    if (!status && lay_out(out, e))
         status = LCF_FAIL(err, LCF_ENOMEM, "places of %zu examples", e->n);
     if (status) {
         lcf_err_prefix(err, "%s", path);
@@ -455,11 +536,7 @@ lcf_status lcf_neighbours_open(lcf_neighbours *out, const char *path, size_t ite
 
 void lcf_neighbours_close(lcf_neighbours *nb)
 {
-    free(nb->place_begin);
-    free(nb->example);
-    free(nb->history_n);
-    free(nb->history_end);
-    free(nb->sequence);
+    lcf_arena_free(nb->memory);
     lcf_bundle_close(nb->bundle);
     memset(nb, 0, sizeof(*nb));
 }

@@ -20,12 +20,28 @@
 #define LCF_COMMON_STORE_NEIGHBOURS_H
 
 #include "common/base/bundle.h"
+#include "common/base/mem.h"
 #include "common/data/embeddings.h"
 #include "common/store/examples.h"
 
 #define LCF_NEIGHBOURS_N 64      /* targets per item */
-#define LCF_NEIGHBOURS_VERSION 3 /* kind "neighbours" */
+#define LCF_NEIGHBOURS_VERSION 4 /* kind "neighbours" */
 #define LCF_TARGET_NONE UINT32_MAX
+
+#define LCF_NEIGHBOURS_NEAREST 7 /* targets that stand beside the item's bound: a cache line */
+
+/* What most queries read of an item's list, in one place. */
+typedef struct lcf_neighbours_head {
+    uint32_t ids[LCF_NEIGHBOURS_NEAREST];
+    float products[LCF_NEIGHBOURS_NEAREST];
+    float bound;
+    uint32_t unused;
+} lcf_neighbours_head;
+
+/* An example, and its history as a run of the sequence of items. */
+typedef struct lcf_neighbours_place {
+    uint32_t example, history_begin, history_end;
+} lcf_neighbours_place;
 
 typedef struct lcf_neighbours {
     lcf_bundle *bundle;
@@ -40,14 +56,19 @@ typedef struct lcf_neighbours {
                                 -INFINITY when all are listed */
     float history_error; /* no example's history_vec is farther from the mean of its items' vectors;
                             not finite: unknown */
-    /* Owned, for a request reads all of it. The examples in places: by label, then target, then
+    /* The items' vectors once more, in half the bytes, for a request reads all of them: a row is
+     * scale times what is rounded, within rounding_error of the vector. */
+    const int16_t *rounded; /* [items_n, text_dim] */
+    const float *scale;     /* [items_n] */
+    float rounding_error;
+    /* Owned, for a request reads most of it. The examples in places: by label, then target, then
      * index; those of target t and label l have the places place_begin[l targets_n + t] up to the
      * next. Their histories are runs of one sequence of items: those of one user overlap. */
-    uint32_t *place_begin; /* [2 * targets_n + 1] */
-    uint32_t *example;     /* [examples] by place */
-    uint8_t *history_n;    /* [examples] by place */
-    uint32_t *history_end; /* [examples] by place: where the run of history_n items ends */
-    uint32_t *sequence;    /* [sequence_n] */
+    lcf_arena *memory;
+    lcf_neighbours_head *heads;   /* [items_n] */
+    uint32_t *place_begin;        /* [2 * targets_n + 1] */
+    lcf_neighbours_place *places; /* [examples] */
+    uint32_t *sequence;           /* [sequence_n] */
     size_t sequence_n;
 } lcf_neighbours;
 
@@ -74,16 +95,15 @@ void lcf_neighbours_scratch_free(lcf_neighbours_scratch *s); /* NULL is fine */
  * The examples of n queries of one user: lcf_examples_search with the same result, bit for bit.
  *
  * shapes   ids, scores [n, k] as there; items [n], each < items_n: target_vec of query i is the
- *          vector of that item, item_vectors those that the lists were made from; user, time and
- *          history_vec of all queries are those of the first, and they have no sample_hash
+ *          vector of that item; user, time and history_vec of all queries are those of the first,
+ *          and they have no sample_hash
  * errors   EINVAL k out of range; ENOMEM
  * memory   allocates only for queries that the lists do not settle: where the rule scores by one
  *          part alone, all
  */
 lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
-                                 const lcf_neighbours *nb, const lcf_embeddings *item_vectors,
-                                 const lcf_examples *e, const uint32_t *items,
-                                 const lcf_example_query *queries, size_t n,
+                                 const lcf_neighbours *nb, const lcf_examples *e,
+                                 const uint32_t *items, const lcf_example_query *queries, size_t n,
                                  const lcf_example_options *options, lcf_err *err);
 /* Of the last search: queries that went through lcf_examples_search. */
 size_t lcf_neighbours_unsettled(const lcf_neighbours_scratch *scratch);

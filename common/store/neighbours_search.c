@@ -5,13 +5,16 @@
  * the examples where there are more examples than items: hbar' is a mean of item vectors, so it is
  * the mean of <hbar, v> over the items of the example's history, and a request reads every item's
  * vector once instead of every example's. That is right within `error`; only examples which it
- * leaves in the contest for a place are scored by their own vectors.
+ * leaves in the contest for a place are scored by their own vectors. And it is summed only where
+ * somebody looks: at the examples of the targets that a query's list leads to, or, from the first
+ * query on that needs to know which are the best of all, everywhere.
  *
  * Examples are known by their places: those of one label, and of one target, stand together.
  *
  * Invariant: ids and scores are those of lcf_example_score, bit for bit. `first` of a place lies
- * within `error` of the first part's bits; what the rule leaves out is -INFINITY there. Rounding is
- * monotone, so a bound on both parts bounds the rounded score.
+ * within `error` of the first part's bits; what the rule leaves out is -INFINITY there. It is there
+ * for the places of slots that were looked at in this request, and for all when `whole`; none
+ * is larger than `most`. Rounding is monotone, so a bound on both parts bounds the rounded score.
  */
 #include "common/base/mem.h"
 #include "common/math/kernels.h"
@@ -29,16 +32,19 @@ enum {
     LEADERS = 2048, /* examples by falling first part that a search looks at */
     LOOK = 16,      /* queries between two looks at the clock and ahead */
     CONTENDERS = 4096,
-    CACHE_LINE = 16, /* floats */
-    ITEM_ROWS = 8,   /* items whose parts are computed together */
-    LANES = 16,      /* largest values that are looked for side by side */
+    ENTER = 64,       /* places that are taken in together */
+    LINE = 32,        /* rounded components in a cache line */
+    ITEM_ROWS = 4,    /* items whose parts are computed together */
+    LOOKED_SHARE = 8, /* of the examples: as many looked at cost as much as to complete them all */
+    LANES = 16,       /* largest values that are looked for side by side */
 };
 
 #define MEMORY_BLOCK_BYTES ((size_t)2 << 20)
 
 /* Item parts are summed as integers: a history's sum stays below 2^31. */
 #define PART_SCALE 0x1p26f
-#define NORM_MAX 1.5f /* of the request's history vector */
+#define NORM_MAX 1.5f  /* of the request's history vector */
+#define PART_MAX 1.55f /* more is no product of it and of a vector of norm 1 */
 
 #define NO_TWIN UINT32_MAX
 
@@ -52,6 +58,18 @@ typedef struct leaders {
     float *best;            /* [groups] largest first part not on the list; -INFINITY: none */
 } leaders;
 
+/* The examples of a target of one label: the largest first part, as `request` knew it. */
+typedef struct slot {
+    uint32_t request;
+    float best;
+} slot;
+
+/* A target of an item's list, and its product with the item's vector. */
+typedef struct listed {
+    uint32_t target;
+    float product;
+} listed;
+
 /* An example that may be among the best of one label for one query. */
 typedef struct contender {
     uint32_t place;
@@ -61,19 +79,22 @@ typedef struct contender {
 struct lcf_neighbours_scratch {
     lcf_arena *memory; /* of all that follows */
     size_t queries_max, unsettled_n;
-    float *first;       /* [examples] by place */
-    float *item_part;   /* [items] <hbar, v> */
-    int32_t *units;     /* [items] the same, as integers */
-    uint32_t *sums;     /* [sequence_n + 1] of the units of the sequence, modulo 2^32 */
-    float error, slack; /* how far a first part, and a score made of it, may be off */
+    float *first;     /* [examples] by place */
+    bool whole;       /* all of `first` is there, and the leaders can be found */
+    float most;       /* no first part is larger */
+    size_t looked_n;  /* examples that a better bound than `most` might have spared us */
+    float *item_part; /* [items] <hbar, v> */
+    int32_t *units;   /* [items] the same, as integers */
+    uint32_t *sums;   /* [sequence_n + 1] of the units of the sequence, modulo 2^32 */
+    float share[LCF_HISTORY_MAX + 1]; /* what a sum of so many units is multiplied with */
+    float error, slack;               /* how far a first part, and a score made of it, may be off */
     bool all_past;      /* every example is of a time before INT64_MAX, which is now */
     uint32_t *exact_of; /* [examples] the request whose bits `exact` holds */
     float *exact;       /* [examples] */
     uint32_t request;
-    leaders *leaders;  /* [2] by label */
-    uint32_t *slot_of; /* [2 * targets] the request whose first part `slot_best` holds */
-    float *slot_best;  /* [2 * targets] the largest first part of a target's examples of a label */
-    contender contenders[CONTENDERS];
+    leaders *leaders;                     /* [2] by label */
+    slot *slots;                          /* [2 * targets] by label */
+    contender contenders[CONTENDERS + 1]; /* one more, where nobody stays */
     /* [queries_max] of the queries that the lists do not settle */
     lcf_example_query *unsettled;
     uint32_t *unsettled_at;
@@ -89,7 +110,8 @@ typedef struct search {
     const lcf_examples *e;
     const lcf_example_query *q; /* the first: what all share */
     lcf_retrieval_mode mode;
-    bool exact; /* scores are asked for or decide between the labels, not the places alone */
+    bool exact;   /* scores are asked for or decide between the labels, not the places alone */
+    bool strikes; /* the rule may leave out examples */
 } search;
 
 /* ---- life cycle ---- */
@@ -114,19 +136,20 @@ lcf_status lcf_neighbours_scratch_create(lcf_neighbours_scratch **out, const lcf
         s->exact_of = lcf_arena_alloc_zero(m, e->n, sizeof(*s->exact_of));
         s->exact = lcf_arena_alloc(m, e->n, sizeof(*s->exact));
         s->leaders = lcf_arena_alloc_zero(m, 2, sizeof(*s->leaders));
-        s->slot_of = lcf_arena_alloc_zero(m, 2 * nb->targets_n + 1, sizeof(*s->slot_of));
-        s->slot_best = lcf_arena_alloc(m, 2 * nb->targets_n + 1, sizeof(*s->slot_best));
+        s->slots = lcf_arena_alloc_zero(m, 2 * nb->targets_n + 1, sizeof(*s->slots));
         s->unsettled = lcf_arena_alloc(m, queries_max, sizeof(*s->unsettled));
         s->unsettled_at = lcf_arena_alloc(m, queries_max, sizeof(*s->unsettled_at));
         s->twin = lcf_arena_alloc(m, queries_max, sizeof(*s->twin));
         s->ids = lcf_arena_alloc(m, queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->ids));
         s->scores = lcf_arena_alloc(m, queries_max, LCF_EXAMPLES_K_MAX * sizeof(*s->scores));
         whole = s->first && s->item_part && s->units && s->sums && s->exact_of && s->exact &&
-                s->leaders && s->slot_of && s->slot_best && s->unsettled && s->unsettled_at &&
-                s->twin && s->ids && s->scores;
+                s->leaders && s->slots && s->unsettled && s->unsettled_at && s->twin && s->ids &&
+                s->scores;
     }
     for (size_t x = 0; whole && x < e->n; x++)
         s->all_past = (x == 0 || s->all_past) && e->time[x] < INT64_MAX;
+    for (size_t i = 1; whole && i <= LCF_HISTORY_MAX; i++)
+        s->share[i] = 1.0f / ((float)i * PART_SCALE);
     for (size_t label = 0; whole && label < 2; label++) {
         leaders *l = &s->leaders[label];
         size_t n;
@@ -162,30 +185,25 @@ size_t lcf_neighbours_unsettled(const lcf_neighbours_scratch *scratch)
 
 /* ---- the part that all candidates share ---- */
 
-/* From the examples' own vectors: right to the bit. */
-static void first_of_examples(const search *w)
+static float larger(float a, float b)
 {
-    const size_t dim = w->e->text_dim;
-
-    w->s->error = 0;
-    for (size_t at = 0; at < w->e->n; at++)
-        w->s->first[at] =
-            lcf_example_dot(w->q->history_vec, w->e->history_vec + w->nb->example[at] * dim, dim);
+    return a > b ? a : b;
 }
 
 /* The items' parts, some rows at a time while the memory brings the next: the vectors of all items
  * are more than the caches hold, and pages end the processor's own foresight. */
-static void item_parts(const search *w, const lcf_embeddings *items)
+static void item_parts(const search *w)
 {
-    const size_t dim = items->dim;
+    const lcf_neighbours *nb = w->nb;
+    const size_t dim = w->e->text_dim;
 
-    for (size_t at = 0, n; at < items->n; at += n) {
-        const float *rows = items->vectors + at * dim;
+    for (size_t at = 0, n; at < nb->items_n; at += n) {
+        const int16_t *rows = nb->rounded + at * dim;
 
-        n = items->n - at < ITEM_ROWS ? items->n - at : ITEM_ROWS;
-        for (size_t i = n * dim; i < 2 * n * dim && at + 2 * n <= items->n; i += CACHE_LINE)
+        n = nb->items_n - at < ITEM_ROWS ? nb->items_n - at : ITEM_ROWS;
+        for (size_t i = n * dim; i < 2 * n * dim && at + 2 * n <= nb->items_n; i += LINE)
             __builtin_prefetch(rows + i);
-        lcf_linear(w->s->item_part + at, w->q->history_vec, rows, NULL, 1, dim, n);
+        lcf_rounded_products(w->s->item_part + at, w->q->history_vec, rows, nb->scale + at, dim, n);
     }
 }
 
@@ -198,7 +216,8 @@ static void sum_units(const search *w)
     uint32_t *sums = w->s->sums, sum = 0;
 
     for (size_t i = 0; i < nb->items_n; i++) {
-        const float scaled = w->s->item_part[i] * PART_SCALE;
+        const float some = w->s->item_part[i] < PART_MAX ? w->s->item_part[i] : PART_MAX;
+        const float scaled = (some > -PART_MAX ? some : -PART_MAX) * PART_SCALE;
 
         w->s->units[i] = (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
     }
@@ -209,45 +228,41 @@ static void sum_units(const search *w)
 
 /*
  * From the items of their histories: a run's sum is the difference of two sums from the beginning
- * of the sequence, in integers without rounding. The rounding of sums of dim products and of the
- * mean is that of lcf_examples_search, generously; an item's part lies within 2^-26 of its units,
- * rounding to f32 included.
+ * of the sequence, in integers without rounding. An item's part lies within 2^-26 of its units,
+ * rounding to f32 included. A sum of dim products is off by at most dim halves of FLT_EPSILON times
+ * both norms, in whatever order it is summed; there are two, ours and the exact one; the mean of
+ * vectors, and what follows a run's sum, are off by fewer than 2 LCF_HISTORY_MAX such halves.
  */
-static void first_of_items(const search *w, const lcf_embeddings *items, float norm)
+static void prepare_items(const search *w, float norm)
 {
-    const lcf_neighbours *nb = w->nb;
-    const size_t dim = items->dim;
-    float *first = w->s->first, share[UINT8_MAX + 1] = {0};
+    lcf_neighbours_scratch *s = w->s;
+    int32_t most = INT32_MIN;
 
-    w->s->error =
-        norm * 1.01f * (nb->history_error + 4.0f * (float)(dim + LCF_HISTORY_MAX) * FLT_EPSILON) +
-        0x1p-25f;
-    item_parts(w, items);
+    s->error = norm * 1.01f *
+                   (w->nb->history_error + w->nb->rounding_error +
+                    (float)(w->e->text_dim + LCF_HISTORY_MAX) * FLT_EPSILON) +
+               0x1p-25f;
+    item_parts(w);
     sum_units(w);
+    for (size_t i = 0; i < w->nb->items_n; i++)
+        most = s->units[i] > most ? s->units[i] : most;
+    s->most = 0; /* of no history */
     for (size_t n = 1; n <= LCF_HISTORY_MAX; n++)
-        share[n] = 1.0f / ((float)n * PART_SCALE);
-    for (size_t at = 0; at < w->e->n; at++) {
-        const uint32_t *end = w->s->sums + nb->history_end[at];
-        const size_t n = nb->history_n[at];
-
-        first[at] = (float)(int32_t)(end[0] - *(end - n)) * share[n];
-    }
+        s->most = larger((float)((int32_t)n * most) * s->share[n], s->most);
 }
 
-/* Strikes out what the rule does not allow. Queries have no row of their own, and nothing that is
- * known is later than now, so a request about now may read everything. */
-static void strike_out(const search *w)
+static float first_of_items(const search *w, size_t place)
 {
-    if (w->q->time == INT64_MAX && w->s->all_past)
-        return;
-    for (size_t at = 0; at < w->e->n; at++)
-        if (!lcf_example_allowed(w->e, w->nb->example[at], w->q, w->mode))
-            w->s->first[at] = -INFINITY;
+    const lcf_neighbours_place *p = &w->nb->places[place];
+    const uint32_t sum = w->s->sums[p->history_end] - w->s->sums[p->history_begin];
+
+    return (float)(int32_t)sum * w->s->share[p->history_end - p->history_begin];
 }
 
-static float larger(float a, float b)
+/* What the rule does not allow is struck out. */
+static bool is_struck(const search *w, size_t place)
 {
-    return a > b ? a : b;
+    return w->strikes && !lcf_example_allowed(w->e, w->nb->places[place].example, w->q, w->mode);
 }
 
 /* The largest of n values; -INFINITY of none. */
@@ -315,25 +330,54 @@ static bool find_leader(const search *w, unsigned label)
     return true;
 }
 
-static void begin(const search *w, const lcf_embeddings *items)
+/* From the examples' own vectors: right to the bit. */
+static void first_of_examples(const search *w)
 {
+    const size_t dim = w->e->text_dim;
+
+    w->s->error = 0;
+    for (size_t at = 0; at < w->e->n; at++)
+        w->s->first[at] =
+            is_struck(w, at)
+                ? -INFINITY
+                : lcf_example_dot(w->q->history_vec,
+                                  w->e->history_vec + w->nb->places[at].example * dim, dim);
+    find_groups(w);
+}
+
+/* All first parts: whoever is asked for can be found. */
+static void complete(const search *w)
+{
+    lcf_neighbours_scratch *s = w->s;
+
+    if (s->whole)
+        return;
+    for (size_t at = 0; at < w->e->n; at++)
+        s->first[at] = is_struck(w, at) ? -INFINITY : first_of_items(w, at);
+    find_groups(w);
+    s->whole = true;
+}
+
+static void begin(const search *w)
+{
+    lcf_neighbours_scratch *s = w->s;
     const size_t n = w->e->n, dim = w->e->text_dim;
     const float norm = sqrtf(lcf_example_dot(w->q->history_vec, w->q->history_vec, dim));
 
-    w->s->request++;
-    if (!w->s->request) { /* after 2^32 of them */
-        memset(w->s->exact_of, 0, n * sizeof(*w->s->exact_of));
-        memset(w->s->slot_of, 0, 2 * w->nb->targets_n * sizeof(*w->s->slot_of));
-        w->s->request = 1;
+    s->request++;
+    if (!s->request) { /* after 2^32 of them */
+        memset(s->exact_of, 0, n * sizeof(*s->exact_of));
+        memset(s->slots, 0, 2 * w->nb->targets_n * sizeof(*s->slots));
+        s->request = 1;
     }
-    if (isfinite(w->nb->history_error) && norm <= NORM_MAX &&
-        items->n * dim + 2 * w->nb->sequence_n < n * dim)
-        first_of_items(w, items, norm);
-    else
+    s->whole = !(isfinite(w->nb->history_error) && norm <= NORM_MAX &&
+                 w->nb->items_n * dim + 2 * w->nb->sequence_n < n * dim);
+    if (s->whole)
         first_of_examples(w);
-    w->s->slack = 0.5f * w->s->error + 8 * FLT_EPSILON;
-    strike_out(w);
-    find_groups(w);
+    else
+        prepare_items(w, norm);
+    s->looked_n = 0;
+    s->slack = 0.5f * s->error + 8 * FLT_EPSILON;
 }
 
 /* ---- one query ---- */
@@ -347,8 +391,8 @@ static float exact_first(const search *w, uint32_t place)
         return s->first[place];
     if (s->exact_of[place] != s->request) {
         s->exact_of[place] = s->request;
-        s->exact[place] = lcf_example_dot(w->q->history_vec,
-                                          w->e->history_vec + w->nb->example[place] * dim, dim);
+        s->exact[place] = lcf_example_dot(
+            w->q->history_vec, w->e->history_vec + w->nb->places[place].example * dim, dim);
     }
     return s->exact[place];
 }
@@ -357,25 +401,32 @@ static float exact_first(const search *w, uint32_t place)
 static void fetch_first(const search *w, uint32_t place)
 {
     const size_t dim = w->e->text_dim;
-    const float *row = w->e->history_vec + w->nb->example[place] * dim;
+    const float *row = w->e->history_vec + w->nb->places[place].example * dim;
 
     if (w->s->error != 0 && w->s->exact_of[place] != w->s->request)
-        for (size_t i = 0; i < dim; i += CACHE_LINE)
-            __builtin_prefetch(row + i);
+        lcf_fetch(row, dim * sizeof(*row));
 }
 
 /* The contest for the places of one label: whoever may still be among the best. */
 typedef struct contest {
-    float scores[LCF_EXAMPLES_K_MAX]; /* the best, falling, each within slack */
-    uint32_t n, wanted;
+    float scores[LCF_EXAMPLES_K_MAX]; /* [wanted] the best, falling, each within slack; -INFINITY
+                                         where there are fewer */
+    uint32_t wanted;
     size_t contenders_n;
     bool crowded; /* too many are too close for us */
 } contest;
 
+static void contest_init(contest *c, uint32_t wanted)
+{
+    *c = (contest){.wanted = wanted};
+    for (uint32_t i = 0; i < wanted; i++)
+        c->scores[i] = -INFINITY;
+}
+
 /* What a score must reach, within slack, to take part. */
 static float threshold(const contest *c, float slack)
 {
-    return c->n < c->wanted ? -INFINITY : c->scores[c->n - 1] - 2 * slack;
+    return c->scores[c->wanted - 1] - 2 * slack;
 }
 
 /* Drops contenders that have fallen behind; false when nearly all are still in it. */
@@ -384,31 +435,53 @@ static bool thin_out(contest *c, lcf_neighbours_scratch *s)
     const float least = threshold(c, s->slack);
     size_t kept = 0;
 
-    for (size_t i = 0; i < c->contenders_n; i++)
-        if (s->contenders[i].score >= least)
-            s->contenders[kept++] = s->contenders[i];
+    for (size_t i = 0; i < c->contenders_n; i++) {
+        s->contenders[kept] = s->contenders[i];
+        kept += s->contenders[i].score >= least;
+    }
     c->contenders_n = kept;
     return kept < CONTENDERS / 2;
 }
 
-static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t place, float second)
+/* Takes up to ENTER scores in among the best. Every one goes down the list as far as it comes:
+ * which ones do cannot be foreseen, so there are no branches. Spoils `scores`. */
+static void take_in(contest *c, float *scores, size_t n)
 {
-    const float score = 0.5f * s->first[place] + 0.5f * second;
-    uint32_t at;
+    for (uint32_t rank = 0; rank < c->wanted; rank++) {
+        float best = c->scores[rank];
 
-    if (score < threshold(c, s->slack) || score == -INFINITY)
-        return;
-    if (c->contenders_n == CONTENDERS && !thin_out(c, s)) {
-        c->crowded = true;
-        return;
+        for (size_t i = 0; i < n; i++) {
+            const float score = scores[i];
+
+            scores[i] = score < best ? score : best;
+            best = score > best ? score : best;
+        }
+        c->scores[rank] = best;
     }
-    s->contenders[c->contenders_n++] = (contender){place, second, score};
-    if (c->n == c->wanted && score <= c->scores[c->n - 1])
-        return;
-    at = c->n < c->wanted ? c->n++ : c->n - 1;
-    for (; at > 0 && c->scores[at - 1] < score; at--)
-        c->scores[at] = c->scores[at - 1];
-    c->scores[at] = score;
+}
+
+/* Neighbouring places of one second part. */
+static void enter(contest *c, lcf_neighbours_scratch *s, uint32_t place, size_t n, float second)
+{
+    for (size_t at = 0, some; at < n; at += some, place += (uint32_t)some) {
+        float scores[ENTER], least;
+
+        some = n - at < ENTER ? n - at : ENTER;
+        if (c->contenders_n + some > CONTENDERS && !thin_out(c, s)) {
+            c->crowded = true;
+            return;
+        }
+        for (size_t i = 0; i < some; i++)
+            scores[i] = 0.5f * s->first[place + i] + 0.5f * second;
+        take_in(c, scores, some);
+        least = threshold(c, s->slack);
+        for (size_t i = 0; i < some; i++) {
+            const float score = 0.5f * s->first[place + i] + 0.5f * second;
+
+            s->contenders[c->contenders_n] = (contender){place + (uint32_t)i, second, score};
+            c->contenders_n += score >= least && score > -INFINITY;
+        }
+    }
 }
 
 static bool is_contender(const contest *c, const lcf_neighbours_scratch *s, uint32_t place)
@@ -425,35 +498,65 @@ static bool may_enter(const contest *c, const lcf_neighbours_scratch *s, float f
     return 0.5f * first + 0.5f * second >= threshold(c, s->slack);
 }
 
-/* The largest first part of a target's examples of a label. */
-static float slot_best(const search *w, size_t slot)
+/* The largest first part of a slot; from here on they are all there. */
+static float slot_best(const search *w, size_t at)
 {
     lcf_neighbours_scratch *s = w->s;
-    const uint32_t *begin = w->nb->place_begin + slot;
-    float best = -INFINITY;
+    const uint32_t *places = w->nb->place_begin + at;
+    slot *of = &s->slots[at];
 
-    if (s->slot_of[slot] == s->request)
-        return s->slot_best[slot];
-    for (uint32_t at = begin[0]; at < begin[1]; at++)
-        best = larger(s->first[at], best);
-    s->slot_of[slot] = s->request;
-    return s->slot_best[slot] = best;
+    if (of->request == s->request)
+        return of->best;
+    *of = (slot){s->request, -INFINITY};
+    for (uint32_t place = places[0]; place < places[1]; place++) {
+        if (!s->whole)
+            s->first[place] = is_struck(w, place) ? -INFINITY : first_of_items(w, place);
+        of->best = larger(s->first[place], of->best);
+    }
+    return of->best;
+}
+
+/* What no first part of a label exceeds: the largest, once all are there; -INFINITY where nobody is
+ * allowed. */
+static float first_max(const search *w, unsigned label)
+{
+    const leaders *l = &w->s->leaders[label];
+
+    if (!w->s->whole)
+        return w->s->most;
+    return l->n || find_leader(w, label) ? w->s->first[l->list[0]] : -INFINITY;
+}
+
+/* Entry i of an item's list of targets. */
+static listed listed_of(const lcf_neighbours *nb, uint32_t item, size_t i)
+{
+    const lcf_neighbours_head *head = &nb->heads[item];
+
+    return i < LCF_NEIGHBOURS_NEAREST
+               ? (listed){head->ids[i], head->products[i]}
+               : (listed){nb->ids[item * LISTED + i], nb->products[item * LISTED + i]};
 }
 
 /* The examples of the item's list of targets, by falling second part. */
-static void enter_listed(contest *c, const search *w, uint32_t item, unsigned label,
-                         float first_max)
+static void enter_listed(contest *c, const search *w, uint32_t item, unsigned label)
 {
-    for (size_t i = item * LISTED; i < (item + 1) * LISTED; i++) {
-        const float product = w->nb->products[i];
-        const size_t slot = label * w->nb->targets_n + w->nb->ids[i];
+    lcf_neighbours_scratch *s = w->s;
+    float first = first_max(w, label);
 
-        if (w->nb->ids[i] == LCF_TARGET_NONE || !may_enter(c, w->s, first_max, product))
+    for (size_t i = 0; i < LISTED; i++) {
+        const listed l = listed_of(w->nb, item, i);
+        const uint32_t *places;
+
+        if (l.target == LCF_TARGET_NONE || !may_enter(c, s, first, l.product))
             return;
-        if (!may_enter(c, w->s, slot_best(w, slot), product))
-            continue;
-        for (uint32_t at = w->nb->place_begin[slot]; at < w->nb->place_begin[slot + 1]; at++)
-            enter(c, w->s, at, product);
+        places = w->nb->place_begin + label * w->nb->targets_n + l.target;
+        if (may_enter(c, s, slot_best(w, (size_t)(places - w->nb->place_begin)), l.product))
+            enter(c, s, places[0], places[1] - places[0], l.product);
+        s->looked_n += i ? places[1] - places[0] : 0;
+        if (!s->whole && s->looked_n > w->e->n / LOOKED_SHARE) {
+            complete(w);
+            first = first_max(w, label);
+        }
     }
 }
 
@@ -465,6 +568,9 @@ static bool enter_leaders(contest *c, const search *w, unsigned label, const flo
     leaders *l = &s->leaders[label];
     const size_t dim = w->e->text_dim;
 
+    if (!may_enter(c, s, first_max(w, label), bound))
+        return true;
+    complete(w);
     for (size_t i = 0;; i++) {
         uint32_t at;
 
@@ -474,18 +580,20 @@ static bool enter_leaders(contest *c, const search *w, unsigned label, const flo
         if (!may_enter(c, s, s->first[at], bound))
             return true;
         if (!is_contender(c, s, at))
-            enter(c, s, at,
-                  lcf_example_dot(target, w->e->target_vec + w->nb->example[at] * dim, dim));
+            enter(c, s, at, 1,
+                  lcf_example_dot(target, w->e->target_vec + w->nb->places[at].example * dim, dim));
     }
 }
 
 /* Whether nobody's place depends on what `first` may be off. */
 static bool is_clear(const contest *c, float slack)
 {
-    for (uint32_t i = 1; i < c->n; i++)
+    if (c->contenders_n > c->wanted)
+        return false;
+    for (uint32_t i = 1; i < c->contenders_n; i++)
         if (!(c->scores[i - 1] - c->scores[i] > 2 * slack))
             return false;
-    return c->contenders_n == c->n;
+    return true;
 }
 
 /* Gives the places to the contenders that are left; their scores are exact where somebody asks for
@@ -500,7 +608,7 @@ static void award(lcf_best *best, const contest *c, const search *w)
     for (size_t i = 0; i < c->contenders_n; i++) {
         const contender *x = &s->contenders[i];
 
-        lcf_best_add(best, w->nb->example[x->place],
+        lcf_best_add(best, w->nb->places[x->place].example,
                      exact ? 0.5f * exact_first(w, x->place) + 0.5f * x->second : x->score);
     }
 }
@@ -512,36 +620,33 @@ enum { LISTS_AHEAD = 12, TARGET_AHEAD = 8, NEAREST_AHEAD = 4 };
 
 static void fetch_lists(const search *w, uint32_t item)
 {
-    lcf_fetch(w->nb->ids + item * LISTED, sizeof(*w->nb->ids));
-    lcf_fetch(w->nb->products + item * LISTED, sizeof(*w->nb->products));
-    lcf_fetch(w->nb->bound + item, sizeof(*w->nb->bound));
+    lcf_fetch(w->nb->heads + item, sizeof(*w->nb->heads));
 }
 
 static void fetch_target(const search *w, uint32_t item)
 {
     const lcf_neighbours *nb = w->nb;
-    const uint32_t target = nb->ids[item * LISTED];
+    const uint32_t target = nb->heads[item].ids[0];
 
     for (size_t label = 0; label < 2 && target != LCF_TARGET_NONE; label++) {
-        const size_t slot = label * nb->targets_n + target;
+        const size_t at = label * nb->targets_n + target;
 
-        lcf_fetch(nb->place_begin + slot, 2 * sizeof(*nb->place_begin));
-        lcf_fetch(w->s->slot_of + slot, sizeof(*w->s->slot_of));
-        lcf_fetch(w->s->slot_best + slot, sizeof(*w->s->slot_best));
+        lcf_fetch(nb->place_begin + at, 2 * sizeof(*nb->place_begin));
+        lcf_fetch(w->s->slots + at, sizeof(*w->s->slots));
     }
 }
 
 static void fetch_nearest(const search *w, uint32_t item)
 {
     const lcf_neighbours *nb = w->nb;
-    const uint32_t target = nb->ids[item * LISTED];
+    const uint32_t target = nb->heads[item].ids[0];
 
     for (size_t label = 0; label < 2 && target != LCF_TARGET_NONE; label++) {
         const uint32_t *range = nb->place_begin + label * nb->targets_n + target;
-        const size_t bytes = (range[1] - range[0]) * sizeof(float);
+        const size_t places_n = range[1] - range[0];
 
-        lcf_fetch(w->s->first + range[0], bytes);
-        lcf_fetch(nb->example + range[0], bytes);
+        lcf_fetch(w->s->first + range[0], places_n * sizeof(*w->s->first));
+        lcf_fetch(nb->places + range[0], places_n * sizeof(*nb->places));
     }
 }
 
@@ -563,14 +668,13 @@ static bool search_label(lcf_best *best, const search *w, uint32_t item, unsigne
                          const float *target)
 {
     lcf_neighbours_scratch *s = w->s;
-    const float bound = w->nb->bound[item];
-    contest c = {.wanted = best->wanted};
+    const float bound = w->nb->heads[item].bound;
+    contest c;
 
-    if (best->wanted == 0)
+    if (best->wanted == 0 || first_max(w, label) == -INFINITY)
         return true;
-    if (s->leaders[label].n == 0 && !find_leader(w, label))
-        return true; /* nobody is allowed */
-    enter_listed(&c, w, item, label, s->first[s->leaders[label].list[0]]);
+    contest_init(&c, best->wanted);
+    enter_listed(&c, w, item, label);
     if (bound > -INFINITY && !enter_leaders(&c, w, label, target, bound))
         return false;
     if (c.crowded)
@@ -635,17 +739,25 @@ static void copy_twins(uint32_t *ids, float *scores, const uint32_t *twin, size_
 }
 
 lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_scratch *scratch,
-                                 const lcf_neighbours *nb, const lcf_embeddings *item_vectors,
-                                 const lcf_examples *e, const uint32_t *items,
-                                 const lcf_example_query *queries, size_t n,
+                                 const lcf_neighbours *nb, const lcf_examples *e,
+                                 const uint32_t *items, const lcf_example_query *queries, size_t n,
                                  const lcf_example_options *options, lcf_err *err)
 {
-    const search w = {scratch, nb, e, queries, options->mode, scores || !options->balanced};
+    const search w = {
+        .s = scratch,
+        .nb = nb,
+        .e = e,
+        .q = queries,
+        .mode = options->mode,
+        .exact = scores || !options->balanced,
+        /* Queries have no row of their own, and nothing that is known is later than now. */
+        .strikes = n && !(queries->time == INT64_MAX && scratch->all_past),
+    };
     uint32_t k = options->k;
     size_t unknown = SIZE_MAX, asked;
     lcf_status status;
 
-    LCF_ASSERT(n <= scratch->queries_max && item_vectors->n == nb->items_n);
+    LCF_ASSERT(n <= scratch->queries_max);
     if (k < 1 || k > LCF_EXAMPLES_K_MAX)
         return LCF_FAIL(err, LCF_EINVAL, "k is %u; 1 to %u examples can be had", k,
                         LCF_EXAMPLES_K_MAX);
@@ -654,7 +766,7 @@ lcf_status lcf_neighbours_search(uint32_t *ids, float *scores, lcf_neighbours_sc
         return lcf_examples_search(ids, scores, e, queries, n, options, err);
     if (n == 0)
         return LCF_OK;
-    begin(&w, item_vectors);
+    begin(&w);
     for (asked = 0; asked < n; asked++) {
         const size_t i = asked;
         lcf_best best[2];

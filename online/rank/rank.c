@@ -308,8 +308,8 @@ static lcf_status search_listed(rank_job *j, const uint32_t *items, float *simil
     lcf_rank_context *c = j->c;
 
     return lcf_neighbours_search(c->examples, similarities, c->neighbours, &j->data->neighbours,
-                                 &j->data->item_vectors, &j->data->examples, items, c->queries,
-                                 j->request->candidates_n, options, err);
+                                 &j->data->examples, items, c->queries, j->request->candidates_n,
+                                 options, err);
 }
 
 /* Beside items that have lists of neighbours, those that are described: they have none, and go

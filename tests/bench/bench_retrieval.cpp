@@ -250,9 +250,8 @@ void measure_ours(data &d, std::vector<request> &requests)
     check(lcf_neighbours_scratch_create(&scratch, &nb, &d.examples, CANDIDATES, &err), err);
     for (request &r : requests) {
         double at = now();
-        check(lcf_neighbours_search(ids.data(), scores.data(), scratch, &nb, &d.embeddings,
-                                    &d.examples, r.items.data(), r.queries.data(), CANDIDATES,
-                                    &options, &err),
+        check(lcf_neighbours_search(ids.data(), scores.data(), scratch, &nb, &d.examples,
+                                    r.items.data(), r.queries.data(), CANDIDATES, &options, &err),
               err);
         ms.push_back((now() - at) * 1e3);
         unsettled += lcf_neighbours_unsettled(scratch);

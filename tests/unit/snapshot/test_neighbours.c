@@ -83,8 +83,8 @@ static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, 
         queries[i] = (lcf_example_query){
             user, time, {{0}}, history_vec, f->items.vectors + (size_t)items[i] * f->items.dim};
     }
-    assert_ok(lcf_neighbours_search(ids, scores, f->scratch, &f->neighbours, &f->items,
-                                    &f->examples, items, queries, n, options, &err),
+    assert_ok(lcf_neighbours_search(ids, scores, f->scratch, &f->neighbours, &f->examples, items,
+                                    queries, n, options, &err),
               &err);
     assert_ok(
         lcf_examples_search_exact(expected_ids, expected, &f->examples, queries, n, options, &err),
@@ -92,8 +92,8 @@ static size_t compare(const fixture *f, uint32_t user, const uint32_t *history, 
     assert_memory_equal(ids, expected_ids, n * options->k * sizeof(*ids));
     assert_memory_equal(scores, expected, n * options->k * sizeof(*scores));
     memset(ids, 0, sizeof(ids));
-    assert_ok(lcf_neighbours_search(ids, NULL, f->scratch, &f->neighbours, &f->items, &f->examples,
-                                    items, queries, n, options, &err),
+    assert_ok(lcf_neighbours_search(ids, NULL, f->scratch, &f->neighbours, &f->examples, items,
+                                    queries, n, options, &err),
               &err);
     assert_memory_equal(ids, expected_ids, n * options->k * sizeof(*ids));
     return lcf_neighbours_unsettled(f->scratch);
@@ -176,12 +176,13 @@ static void check_sequence(const fixture *f)
     size_t together = 0;
 
     for (size_t at = 0; at < f->examples.n; at++) {
-        const size_t x = nb->example[at], n = nb->history_n[at];
+        const lcf_neighbours_place *place = &nb->places[at];
+        const size_t x = place->example, n = f->examples.history_n[x];
 
-        assert_int_equal(n, f->examples.history_n[x]);
         together += n;
-        assert_true(nb->history_end[at] <= nb->sequence_n && nb->history_end[at] >= n);
-        assert_memory_equal(nb->sequence + nb->history_end[at] - n,
+        assert_true(place->history_end <= nb->sequence_n);
+        assert_int_equal(place->history_end - place->history_begin, n);
+        assert_memory_equal(nb->sequence + place->history_begin,
                             f->examples.history + x * LCF_HISTORY_MAX, n * sizeof(uint32_t));
     }
     assert_true(nb->sequence_n < together / 2);
