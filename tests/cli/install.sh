@@ -8,10 +8,13 @@ build=$(dirname "$LCF_BIN_DIR")
 export DESTDIR=$PWD/stage
 cmake --install "$build" --prefix /opt/llmcf --component library >install.log || fail "$(cat install.log)"
 cmake --install "$build/online/cmd" --prefix /opt/llmcf >>install.log || fail "$(cat install.log)"
+cmake --install "$build/online/cmd" --prefix '/opt/our shop 5%' >>install.log || fail "$(cat install.log)"
 unset DESTDIR
+grep -q '^ExecStart="/opt/our shop 5%%/bin/llmcf-serve" ' 'stage/opt/our shop 5%/lib/systemd/system/llmcf-serve.service' ||
+    fail "the unit does not find a program whose path has a space"
 usr=stage/opt/llmcf
 [ "$($usr/bin/llmcf-serve --version)" = "$("$LCF_BIN_DIR/llmcf-serve" --version)" ] || fail "the installed server does not run"
-grep -q '^ExecStart=/opt/llmcf/bin/llmcf-serve ' $usr/lib/systemd/system/llmcf-serve.service || fail "the unit starts another program"
+grep -q '^ExecStart="/opt/llmcf/bin/llmcf-serve" ' $usr/lib/systemd/system/llmcf-serve.service || fail "the unit starts another program"
 lib=$(dirname "$(find $usr -name libllmcf.so | head -1)")
 [ -e "$lib/libllmcf.so" ] || fail "no library is installed"
 if nm -D "$lib/libllmcf.so" | grep -q __asan_init; then

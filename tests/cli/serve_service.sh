@@ -86,7 +86,7 @@ fi
 if command -v systemd-analyze >/dev/null; then
     build=$(dirname "$LCF_BIN_DIR")
     cp "$LCF_SOURCE_DIR/online/cmd/llmcf-serve.socket" .
-    sed "s#^ExecStart=[^ ]*#ExecStart=$LCF_BIN_DIR/llmcf-serve#" "$build/online/cmd/llmcf-serve.service" >llmcf-serve.service
+    sed "s#^ExecStart=\"[^\"]*\"#ExecStart=\"$LCF_BIN_DIR/llmcf-serve\"#" "$build/online/cmd/llmcf-serve.service" >llmcf-serve.service
     systemd-analyze verify --man=no ./llmcf-serve.service ./llmcf-serve.socket 2>units || fail "the units: $(cat units)"
 fi
 : >log
