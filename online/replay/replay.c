@@ -150,6 +150,8 @@ static lcf_status read_values(lcf_rank_value *out, size_t *n, const json_t *json
     json_t *object = json_object_get(json, key), *value;
     const char *name;
 
+    if (object && !json_is_object(object))
+        return LCF_FAIL(err, LCF_EFORMAT, "'%s' is no object", key);
     if (json_object_size(object) > VALUES_MAX)
         return LCF_FAIL(err, LCF_EFORMAT, "'%s' has more than %d members", key, VALUES_MAX);
     json_object_foreach(object, name, value)

@@ -55,6 +55,9 @@ publish --generation two
 echo '{"kind": "request"}' >broken
 "$LLMCF" replay broken 2>replay.err
 [ $? = 1 ] && grep -q 'broken:1: .*request_id' replay.err || fail "$(cat replay.err)"
+jq -c '.context = ["web"]' log.jsonl >broken
+"$LLMCF" replay broken --snapshot snapshots/one 2>replay.err
+[ $? = 1 ] && grep -q "broken:1: 'context' is no object" replay.err || fail "a context that is none: $(cat replay.err)"
 echo '{"kind": "click", "request_id": "x", "item_id": "i1"}' | cat - log.jsonl | "$LLMCF" replay - --snapshot snapshots/one >/dev/null ||
     fail "clicks are in the way"
 echo ok
