@@ -7,6 +7,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "online/rank/wire_ids.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -71,8 +72,19 @@ static lcf_status parse_integer(int64_t *out, const json_t *value, const char *k
     return LCF_OK;
 }
 
-/* The strings of a JSON array into ids[0 .. n). */
-static lcf_status parse_ids(const char **ids, const json_t *array, const char *key, lcf_err *err)
+lcf_status lcf_wire_check_counts(size_t candidates_n, size_t candidates_max, size_t history_n,
+                                 lcf_err *err)
+{
+    if (candidates_n < 1 || candidates_n > candidates_max)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"candidates\" has %zu items; 1 to %zu are allowed",
+                        candidates_n, candidates_max);
+    if (history_n > LCF_WIRE_HISTORY_MAX)
+        return LCF_FAIL(err, LCF_ELIMIT, "\"history\" has %zu items; at most %d are allowed",
+                        history_n, LCF_WIRE_HISTORY_MAX);
+    return LCF_OK;
+}
+
+lcf_status lcf_wire_read_ids(const char **ids, const json_t *array, const char *key, lcf_err *err)
 {
     size_t idx;
     json_t *value;
@@ -104,12 +116,9 @@ static lcf_status parse_lists(lcf_wire_request *w, const json_t *object, size_t 
         return LCF_FAIL(err, LCF_EFORMAT, "\"history\" must be an array of item ids");
     candidates_n = json_array_size(candidates);
     history_n = history ? json_array_size(history) : 0;
-    if (candidates_n < 1 || candidates_n > candidates_max)
-        return LCF_FAIL(err, LCF_ELIMIT, "\"candidates\" has %zu items; 1 to %zu are allowed",
-                        candidates_n, candidates_max);
-    if (history_n > LCF_WIRE_HISTORY_MAX)
-        return LCF_FAIL(err, LCF_ELIMIT, "\"history\" has %zu items; at most %d are allowed",
-                        history_n, LCF_WIRE_HISTORY_MAX);
+    status = lcf_wire_check_counts(candidates_n, candidates_max, history_n, err);
+    if (status)
+        return status;
     status =
         lcf_grow((void **)&w->ids, &w->ids_capacity, candidates_n + history_n, sizeof(*w->ids));
     if (status)
@@ -118,10 +127,10 @@ static lcf_status parse_lists(lcf_wire_request *w, const json_t *object, size_t 
     w->request.candidates_n = candidates_n;
     w->request.history = history ? w->ids + candidates_n : NULL;
     w->request.history_n = history_n;
-    status = parse_ids(w->ids, candidates, "candidates", err);
+    status = lcf_wire_read_ids(w->ids, candidates, "candidates", err);
     if (status || !history)
         return status;
-    return parse_ids(w->ids + candidates_n, history, "history", err);
+    return lcf_wire_read_ids(w->ids + candidates_n, history, "history", err);
 }
 
 static lcf_status check_values(const json_t *object, const char *key, lcf_err *err)

@@ -2,6 +2,7 @@
 #include "online/rank/wire_binary.h"
 
 #include "common/base/mem.h"
+#include "online/rank/wire_ids.h"
 
 #include <endian.h>
 #include <string.h>
@@ -105,12 +106,13 @@ static lcf_status read_header(request_header *h, reader *r, lcf_err *err)
 
 static lcf_status check_header(const request_header *h, size_t candidates_max, lcf_err *err)
 {
-    if (h->candidates_n < 1 || h->candidates_n > candidates_max)
-        return LCF_FAIL(err, LCF_ELIMIT, "body: %u candidates; 1 to %zu are allowed",
-                        h->candidates_n, candidates_max);
-    if (h->history_n > LCF_WIRE_HISTORY_MAX)
-        return LCF_FAIL(err, LCF_ELIMIT, "body: a history of %u items; at most %d are allowed",
-                        h->history_n, LCF_WIRE_HISTORY_MAX);
+    const lcf_status status =
+        lcf_wire_check_counts(h->candidates_n, candidates_max, h->history_n, err);
+
+    if (status) {
+        lcf_err_prefix(err, "body");
+        return status;
+    }
     if (h->context_n > LCF_WIRE_CONTEXT_MAX)
         return LCF_FAIL(err, LCF_ELIMIT, "body: a context of %u values; at most %d are allowed",
                         h->context_n, LCF_WIRE_CONTEXT_MAX);

@@ -3,6 +3,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "online/rank/wire_ids.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,24 +38,13 @@ static lcf_status read_shape(tensor *t, const json_t *shape, const char *name, l
 static lcf_status read_data(tensor *t, const json_t *data, const char *name, lcf_err *err)
 {
     const json_t *first = json_array_get(data, 0);
-    size_t idx;
-    json_t *value;
 
     if (t->batched && json_array_size(data) == 1 && json_is_array(first))
         data = first; /* nested */
     if (!json_is_array(data) || json_array_size(data) != t->n)
         return LCF_FAIL(err, LCF_EFORMAT, "input \"%s\": %zu values for a shape of %zu", name,
                         json_array_size(data), t->n);
-    json_array_foreach(data, idx, value)
-    {
-        if (!json_is_string(value))
-            return LCF_FAIL(err, LCF_EFORMAT, "input \"%s\"[%zu] must be a string", name, idx);
-        if (json_string_length(value) > LCF_WIRE_ID_BYTES_MAX)
-            return LCF_FAIL(err, LCF_ELIMIT, "input \"%s\"[%zu] is longer than %d bytes", name, idx,
-                            LCF_WIRE_ID_BYTES_MAX);
-        t->ids[idx] = json_string_value(value);
-    }
-    return LCF_OK;
+    return lcf_wire_read_ids(t->ids, data, name, err);
 }
 
 static tensor *find_input(inputs *in, const char *name)
@@ -116,13 +106,7 @@ static lcf_status read_inputs(inputs *in, lcf_wire_request *w, const json_t *jso
     }
     if (!in->user.ids || in->user.n != 1)
         return LCF_FAIL(err, LCF_EFORMAT, "input \"user\" must hold one id");
-    if (!in->candidates.ids || in->candidates.n < 1 || in->candidates.n > candidates_max)
-        return LCF_FAIL(err, LCF_ELIMIT, "input \"candidates\" must hold 1 to %zu ids",
-                        candidates_max);
-    if (in->history.n > LCF_WIRE_HISTORY_MAX)
-        return LCF_FAIL(err, LCF_ELIMIT, "input \"history\" has %zu items; at most %d are allowed",
-                        in->history.n, LCF_WIRE_HISTORY_MAX);
-    return LCF_OK;
+    return lcf_wire_check_counts(in->candidates.n, candidates_max, in->history.n, err);
 }
 
 /* Without a list all outputs are meant. */

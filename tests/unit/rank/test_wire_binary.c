@@ -152,10 +152,10 @@ static void what_is_wrong_is_refused(void **state)
     expect_refusal(6, 7, LCF_EFORMAT, "left over");
     expect_refusal(6, 3, LCF_EFORMAT, "left over");
     expect_refusal(6, 2, LCF_EFORMAT, "a history without its flag");
-    expect_refusal(8, 0, LCF_ELIMIT, "0 candidates");
-    expect_refusal(8, 4, LCF_ELIMIT, "4 candidates; 1 to 3");
+    expect_refusal(8, 0, LCF_ELIMIT, "\"candidates\" has 0 items");
+    expect_refusal(8, 4, LCF_ELIMIT, "\"candidates\" has 4 items; 1 to 3 are allowed");
     expect_refusal(8, 2, LCF_ELIMIT, "the number of items is");
-    expect_refusal(14, 1, LCF_ELIMIT, "a history of 65538 items");
+    expect_refusal(14, 1, LCF_ELIMIT, "\"history\" has 65538 items");
     expect_refusal(12, 3, LCF_ELIMIT, "the number of items is");
     expect_refusal(13, 1, LCF_EFORMAT, "the bytes end within");
     expect_refusal(16, 65, LCF_ELIMIT, "a context of 65 values");
