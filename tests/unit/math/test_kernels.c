@@ -410,7 +410,7 @@ static void test_attention_bf16(void **state)
         if (!lcf_bf16_has((lcf_bf16_unit)unit))
             continue;
         lcf_bf16_force((lcf_bf16_unit)unit);
-        for (size_t round = 0; round < ROUNDS / 2; round++)
+        for (size_t round = 0; round < ROUNDS / 4; round++)
             attention_in(LCF_PRECISION_BF16);
     }
     lcf_bf16_force_none();
