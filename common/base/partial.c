@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { PATIENCE_MS = 2000, PAUSE_MS = 20 };
 
 struct lcf_partial {
     char *path;
@@ -52,19 +55,27 @@ static int lock_folder(const char *path)
     return -1;
 }
 
+/* A killed process holds its lock until the system has taken it down, which may be after whoever
+ * killed it begins the next run: so we ask again for a while before the folder counts as taken. */
 static lcf_status hold(lcf_partial *p, lcf_err *err)
 {
-    lcf_status status = lcf_dir_create(p->path, err);
+    const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
 
-    if (status)
-        return status;
-    p->fd = lock_folder(p->path);
-    if (p->fd >= 0)
-        return LCF_OK;
-    return errno == EWOULDBLOCK || errno == ENOENT /* it was there a moment ago */
-               ? LCF_FAIL(err, LCF_EBUSY,
-                          "another process works on %s; try again when it has ended", p->path)
-               : LCF_FAIL_ERRNO(err, "cannot lock folder %s", p->path);
+    for (int waited = 0;; waited += PAUSE_MS) {
+        lcf_status status = lcf_dir_create(p->path, err);
+
+        if (status)
+            return status;
+        p->fd = lock_folder(p->path);
+        if (p->fd >= 0)
+            return LCF_OK;
+        if (errno != EWOULDBLOCK && errno != ENOENT) /* ENOENT: it was there a moment ago */
+            return LCF_FAIL_ERRNO(err, "cannot lock folder %s", p->path);
+        if (waited >= PATIENCE_MS)
+            return LCF_FAIL(err, LCF_EBUSY,
+                            "another process works on %s; try again when it has ended", p->path);
+        nanosleep(&pause, NULL);
+    }
 }
 
 static void let_go(lcf_partial *p)

@@ -15,7 +15,7 @@ typedef struct lcf_partial lcf_partial;
  * `fresh`, else an empty one in its place.
  *
  * artefact  OUT
- * errors    EBUSY another process is at work on it; those of files
+ * errors    EBUSY another process is still at work on it after two seconds; those of files
  */
 lcf_status lcf_partial_open(lcf_partial **out, const char *artefact, lcf_manifest *m, bool fresh,
                             lcf_err *err);

@@ -6,7 +6,9 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct fixture {
     char *dir, *out, *partial;
@@ -128,6 +130,35 @@ static void one_at_a_time(void **state)
     assert_int_equal(lcf_partial_open(&p, "/proc/none/made", f->m, false, &err), LCF_ENOENT);
 }
 
+/* A process that was killed holds its lock for a moment longer. */
+static void one_that_is_going_is_waited_for(void **state)
+{
+    const fixture *f = *state;
+    lcf_err err = LCF_ERR_INIT;
+    lcf_partial *p;
+    int ready[2];
+    pid_t child;
+    char byte;
+
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct timespec moment = {.tv_nsec = 200000000};
+
+        if (lcf_partial_open(&p, f->out, f->m, false, &err) || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        nanosleep(&moment, NULL);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_ok(lcf_partial_open(&p, f->out, f->m, false, &err), &err);
+    lcf_partial_close(p);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 /* A run killed between the artefact's appearance and the removal of its parts. */
 static void a_leftover_goes(void **state)
 {
@@ -177,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(parts_are_of_one_identity, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_at_a_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_is_going_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_leftover_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_leftover_stays, set_up, tear_down),
     };
