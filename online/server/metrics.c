@@ -63,9 +63,32 @@ static void observe(lcf_histogram *h, double seconds)
     add(&h->sum_ns, (uint64_t)llround(fmax(seconds, 0.0) * 1e9));
 }
 
+/* The counters of an arm. Only the thread of the block adds names. */
+static lcf_arm_counts *counts_of(lcf_metrics *m, const char *arm)
+{
+    const size_t n = atomic_load_explicit(&m->arms_n, memory_order_relaxed);
+    size_t i = 0;
+
+    while (i < n && strcmp(m->arms[i].name, arm))
+        i++;
+    if (i == LCF_METRICS_ARMS_N)
+        return &m->arms[i - 1];
+    if (i == n) {
+        snprintf(m->arms[i].name, sizeof(m->arms[i].name), "%s",
+                 i + 1 < LCF_METRICS_ARMS_N ? arm : "other");
+        atomic_store_explicit(&m->arms_n, i + 1, memory_order_release);
+    }
+    return &m->arms[i];
+}
+
 void lcf_metrics_rank(lcf_metrics *m, const lcf_rank_response *response, size_t candidates_n,
                       const double stages_s[LCF_STAGES_N], double total_s)
 {
+    lcf_arm_counts *arm = counts_of(m, response->arm);
+
+    add(&arm->requests, 1);
+    if (response->degraded || response->degraded_n)
+        add(&arm->degraded, 1);
     observe(&m->rank, total_s);
     for (size_t i = 0; i < LCF_STAGES_N; i++)
         observe(&m->stages[i], stages_s[i]);
@@ -197,6 +220,76 @@ static void write_ranking(lcf_buf *out, lcf_metrics *const *threads, size_t n)
                 "llmcf_degraded_requests_total", LCF_WIRE_DEGRADED + 1, LCF_WIRE_DEGRADED_N - 1);
 }
 
+/* Where a block counts an arm; NULL where that arm has not answered there. */
+static lcf_arm_counts *find_arm(lcf_metrics *m, const char *name)
+{
+    const size_t n = atomic_load_explicit(&m->arms_n, memory_order_acquire);
+
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(m->arms[i].name, name))
+            return &m->arms[i];
+    return NULL;
+}
+
+/* One counter of an arm; offset: in lcf_arm_counts. */
+static void write_arm(lcf_buf *out, lcf_metrics *const *threads, size_t n, const char *family,
+                      const char *arm, size_t offset)
+{
+    uint64_t total = 0;
+
+    for (size_t t = 0; t < n; t++) {
+        char *counts = (char *)find_arm(threads[t], arm);
+
+        if (counts)
+            total +=
+                atomic_load_explicit((_Atomic uint64_t *)(counts + offset), memory_order_relaxed);
+    }
+    lcf_buf_printf(out, "%s{arm=", family);
+    write_label(out, arm);
+    lcf_buf_printf(out, "} %" PRIu64 "\n", total);
+}
+
+static bool has_arm(const lcf_rank_info *info, const char *name)
+{
+    for (size_t i = 0; i < info->arms_n; i++)
+        if (!strcmp(info->arms[i], name))
+            return true;
+    return false;
+}
+
+/* The arms of the snapshot, and those that have answered and are gone. */
+static void write_arms(lcf_buf *out, lcf_metrics *const *threads, size_t n,
+                       const lcf_rank_info *snapshot, const char *family, size_t offset)
+{
+    for (size_t i = 0; i < snapshot->arms_n; i++)
+        write_arm(out, threads, n, family, snapshot->arms[i], offset);
+    for (size_t t = 0; t < n; t++) {
+        const size_t arms_n = atomic_load_explicit(&threads[t]->arms_n, memory_order_acquire);
+
+        for (size_t i = 0; i < arms_n; i++) {
+            const char *arm = threads[t]->arms[i].name;
+            bool written = has_arm(snapshot, arm);
+
+            for (size_t before = 0; before < t && !written; before++)
+                written = find_arm(threads[before], arm) != NULL;
+            if (!written)
+                write_arm(out, threads, n, family, arm, offset);
+        }
+    }
+}
+
+static void write_by_arm(lcf_buf *out, lcf_metrics *const *threads, size_t n,
+                         const lcf_rank_info *snapshot)
+{
+    head(out, "llmcf_arm_requests_total", "counter", "Rankings by the arm that answered.");
+    write_arms(out, threads, n, snapshot, "llmcf_arm_requests_total",
+               offsetof(lcf_arm_counts, requests));
+    head(out, "llmcf_arm_degraded_requests_total", "counter",
+         "Those of them that were degraded, as a whole or in a result.");
+    write_arms(out, threads, n, snapshot, "llmcf_arm_degraded_requests_total",
+               offsetof(lcf_arm_counts, degraded));
+}
+
 static uint64_t resident_bytes(void)
 {
     unsigned long long size = 0, resident = 0;
@@ -249,6 +342,7 @@ void lcf_metrics_write(lcf_buf *out, lcf_metrics *const *threads, size_t n,
     write_requests(out, threads, n);
     write_latency(out, threads, n);
     write_ranking(out, threads, n);
+    write_by_arm(out, threads, n, &global->snapshot);
     write_snapshot(out, global);
     head(out, "llmcf_build_info", "gauge", "The program.");
     lcf_buf_append_text(out, "llmcf_build_info{version=\"" LCF_VERSION "\",compiler=");

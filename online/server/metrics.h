@@ -21,7 +21,7 @@
 #define LCF_REJECTIONS_N 13
 
 /* The stages of an answer, in their order. */
-typedef enum lcf_stage {
+typedef enum lcf_answer_stage {
     LCF_STAGE_QUEUE, /* from the request read to a worker's taking it */
     LCF_STAGE_PARSE,
     LCF_STAGE_RETRIEVE,
@@ -29,12 +29,21 @@ typedef enum lcf_stage {
     LCF_STAGE_BACKBONE,
     LCF_STAGE_SERIALISE,
     LCF_STAGES_N
-} lcf_stage;
+} lcf_answer_stage;
 
 typedef struct lcf_histogram {
     _Atomic uint64_t counts[LCF_BUCKETS_N + 1]; /* the last is +Inf */
     _Atomic uint64_t sum_ns;
 } lcf_histogram;
+
+/* Answers of one arm. */
+typedef struct lcf_arm_counts {
+    char name[LCF_WIRE_ARM_BYTES_MAX + 1];
+    _Atomic uint64_t requests, degraded;
+} lcf_arm_counts;
+
+#define LCF_METRICS_ARMS_N 17 /* a server that is reloaded may see more arms than a snapshot has \
+                               */
 
 typedef struct lcf_metrics {
     _Atomic uint64_t requests[LCF_CODES_N];      /* by status code, in the order of metrics.c */
@@ -44,6 +53,8 @@ typedef struct lcf_metrics {
     _Atomic uint64_t candidates;
     _Atomic uint64_t degraded[LCF_WIRE_DEGRADED_N]; /* returned candidates, by reason */
     _Atomic uint64_t degraded_requests[LCF_WIRE_DEGRADED_N];
+    _Atomic size_t arms_n;                   /* names before it are there for good */
+    lcf_arm_counts arms[LCF_METRICS_ARMS_N]; /* as they first answered; the last: all others */
     _Atomic uint64_t
         deadlines; /* connections closed because a request or an answer took too long */
     _Atomic uint64_t connections; /* now open */

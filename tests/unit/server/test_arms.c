@@ -208,6 +208,9 @@ static void an_arm_that_is_missing(void **state)
            "\"arm\":\"din\",\"results\"");
     expect(ask(s, "GET", "/metrics", ""), 200,
            "llmcf_degraded_requests_total{reason=\"unknown_arm\"} 1\n");
+    expect(ask(s, "GET", "/metrics", ""), 200,
+           "llmcf_arm_degraded_requests_total{arm=\"din-ict\"} 1\n");
+    expect(ask(s, "GET", "/metrics", ""), 200, "llmcf_arm_requests_total{arm=\"din\"} 1\n");
     lcf_server_stop(s);
 }
 
@@ -350,13 +353,9 @@ static void shadows_that_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_that_are_none),
-        cmocka_unit_test(users_are_split),
-        cmocka_unit_test(explanations_are_split_too),
-        cmocka_unit_test(requests_are_split),
-        cmocka_unit_test(an_arm_that_is_missing),
-        cmocka_unit_test(a_shadow_scores_what_is_logged),
-        cmocka_unit_test(a_shadow_lets_go),
+        cmocka_unit_test(splits_that_are_none),           cmocka_unit_test(users_are_split),
+        cmocka_unit_test(explanations_are_split_too),     cmocka_unit_test(requests_are_split),
+        cmocka_unit_test(an_arm_that_is_missing),         cmocka_unit_test(a_shadow_scores_what_is_logged), cmocka_unit_test(a_shadow_lets_go),
         cmocka_unit_test(shadows_that_cannot_be),
     };
 
