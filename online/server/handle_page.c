@@ -56,7 +56,7 @@ lcf_answer lcf_handle_users(lcf_handler *h, const lcf_request *q)
     lcf_answer answer;
 
     if (h->shared->options.example_users)
-        status = find(found, &n, h, LCF_RANK_USERS, q->parameter, USERS_MAX, &err);
+        status = find(found, &n, h, LCF_RANK_USERS, q->parameters[0], USERS_MAX, &err);
     if (status)
         return lcf_answer_refused(h, status, &err);
     answer = lcf_answer_ok(h, LCF_TYPE_JSON);
@@ -76,7 +76,7 @@ lcf_answer lcf_handle_items(lcf_handler *h, const lcf_request *q)
     lcf_rank_entry found[ITEMS_MAX];
     size_t n;
     lcf_err err = LCF_ERR_INIT;
-    lcf_status status = find(found, &n, h, LCF_RANK_ITEMS, q->parameter, ITEMS_MAX, &err);
+    lcf_status status = find(found, &n, h, LCF_RANK_ITEMS, q->parameters[0], ITEMS_MAX, &err);
     lcf_answer answer;
 
     if (status)

@@ -7,6 +7,7 @@
 #include "common/base/cli.h"
 #include "online/rank/wire_infer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 lcf_answer lcf_handle_v2_server(lcf_handler *h, const lcf_request *q)
@@ -50,64 +51,79 @@ lcf_answer lcf_handle_v2_ready(lcf_handler *h, const lcf_request *q)
     return ready(h, NULL);
 }
 
-/* Whether the snapshot in place has that arm; `generation` receives a copy of its name. */
-static bool has_model(lcf_buf *generation, lcf_handler *h, const char *name)
+/* Whether a model is there, in the version that the path names if it names one. Else the answer
+ * says what is not. */
+static bool find_model(lcf_answer *answer, lcf_handler *h, const lcf_request *q,
+                       const lcf_rank_info *info)
 {
-    lcf_generation *g = lcf_reloader_acquire(h->shared->reloader);
-    lcf_rank_info info;
+    const char *model = q->parameters[0], *version = q->parameters[1];
+    char text[64 + 2 * LCF_PARAMETER_BYTES];
     bool found = false;
 
-    lcf_rank_info_of(&info, g->snapshot);
-    for (size_t i = 0; i < info.arms_n; i++)
-        found |= !strcmp(info.arms[i], name);
-    if (generation)
-        lcf_buf_append_text(generation, info.generation);
-    lcf_generation_release(g);
-    return found;
+    for (size_t i = 0; i < info->arms_n; i++)
+        found |= !strcmp(info->arms[i], model);
+    if (!found) {
+        *answer = lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
+        return false;
+    }
+    if (!*version || !strcmp(version, info->generation))
+        return true;
+    snprintf(text, sizeof(text), "version %s is not served, %s is", version, info->generation);
+    *answer = lcf_answer_fail(h, 404, "not_found", text);
+    return false;
 }
 
 lcf_answer lcf_handle_v2_model_ready(lcf_handler *h, const lcf_request *q)
 {
-    return has_model(NULL, h, q->parameter)
-               ? ready(h, q->parameter)
-               : lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
+    lcf_generation *g = lcf_reloader_acquire(h->shared->reloader);
+    lcf_rank_info info;
+    lcf_answer answer;
+
+    lcf_rank_info_of(&info, g->snapshot);
+    if (find_model(&answer, h, q, &info))
+        answer = ready(h, q->parameters[0]);
+    lcf_generation_release(g);
+    return answer;
 }
 
 lcf_answer lcf_handle_v2_model(lcf_handler *h, const lcf_request *q)
 {
-    lcf_buf generation = LCF_BUF_INIT;
-    const bool found = has_model(&generation, h, q->parameter);
+    lcf_generation *g = lcf_reloader_acquire(h->shared->reloader);
+    lcf_rank_info info;
     lcf_answer answer;
 
-    if (!found || generation.status) {
-        lcf_buf_dispose(&generation);
-        return found ? lcf_answer_fail(h, 503, "out_of_memory", "out of memory")
-                     : lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
+    lcf_rank_info_of(&info, g->snapshot);
+    if (find_model(&answer, h, q, &info)) {
+        answer = lcf_answer_ok(h, LCF_TYPE_JSON);
+        lcf_wire_write_infer_model(&h->body, q->parameters[0], info.generation);
     }
-    answer = lcf_answer_ok(h, LCF_TYPE_JSON);
-    lcf_wire_write_infer_model(&h->body, q->parameter, lcf_buf_text(&generation));
-    lcf_buf_dispose(&generation);
+    lcf_generation_release(g);
     return answer;
 }
 
 lcf_answer lcf_handle_v2_infer(lcf_handler *h, const lcf_request *q)
 {
     lcf_wire_infer asked;
+    lcf_rank_info info;
     lcf_err err = LCF_ERR_INIT;
     lcf_answer answer;
     lcf_status status;
 
-    if (!has_model(NULL, h, q->parameter))
-        return lcf_answer_fail(h, 404, "not_found", "the snapshot has no such arm");
+    lcf_handler_refresh(h);
+    lcf_rank_info_of(&info, h->generation->snapshot);
+    if (!find_model(&answer, h, q, &info))
+        return answer;
     status = lcf_wire_parse_infer(&asked, &h->wire, q->body, q->body_bytes, "body",
                                   h->shared->options.candidates_max, &err);
-    h->wire.request.arm = q->parameter;
+    h->wire.request.arm = q->parameters[0];
     if (!status)
         status = lcf_handler_rank(h, q, &err);
     if (status)
         return lcf_answer_refused(h, status, &err);
+    if (*q->parameters[1] && strcmp(q->parameters[1], h->response.generation))
+        return lcf_answer_fail(h, 404, "not_found", "another version has just taken its place");
     answer = lcf_answer_ok(h, LCF_TYPE_JSON);
-    if (lcf_wire_write_infer(&h->body, &asked, q->parameter, &h->response))
+    if (lcf_wire_write_infer(&h->body, &asked, q->parameters[0], &h->response))
         return lcf_answer_fail(h, 503, "out_of_memory", "out of memory, try again");
     return answer;
 }

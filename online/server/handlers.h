@@ -36,7 +36,9 @@ typedef struct lcf_handler {
 
 typedef enum lcf_method { LCF_METHOD_GET, LCF_METHOD_POST, LCF_METHOD_OTHER } lcf_method;
 
-#define LCF_PARAMETER_BYTES 64
+#define LCF_PARAMETERS_N 2
+#define LCF_PARAMETER_BYTES 128 /* with the NUL: of an arm, a generation, the beginning of an id \
+                                 */
 
 typedef struct lcf_request {
     lcf_method method;
@@ -50,7 +52,8 @@ typedef struct lcf_request {
     const char *authorization, *timeout; /* headers or NULL. For lcf_admit alone */
     double deadline_s; /* when nobody waits for the answer any more; 0: there is none */
     double arrived_s;  /* when it had been read */
-    char parameter[LCF_PARAMETER_BYTES]; /* what stands at the "*" of the route's path */
+    /* What stands at each "*" of the route's path; "" behind them. */
+    char parameters[LCF_PARAMETERS_N][LCF_PARAMETER_BYTES];
 } lcf_request;
 
 typedef struct lcf_answer {
@@ -69,7 +72,7 @@ typedef lcf_answer (*lcf_handle_fn)(lcf_handler *h, const lcf_request *q);
 
 typedef struct lcf_route {
     lcf_method method;
-    const char *path; /* one segment may be "*" */
+    const char *path; /* up to LCF_PARAMETERS_N segments may be "*" */
     unsigned flags;
     lcf_handle_fn handle;
 } lcf_route;
@@ -81,7 +84,7 @@ void lcf_handler_dispose(lcf_handler *h);
 void lcf_handler_refresh(lcf_handler *h);
 
 /*
- * The route of a request that may go on, its q->parameter and its q->deadline_s; or NULL, and its
+ * The route of a request that may go on, its q->parameters and its q->deadline_s; or NULL, and its
  * answer: not found, not allowed, too large.
  */
 const lcf_route *lcf_admit(lcf_answer *answer, lcf_handler *h, lcf_request *q);

@@ -31,6 +31,10 @@ static const lcf_route ROUTES[] = {
     {LCF_METHOD_GET, "/v2/models/*/ready", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN,
      lcf_handle_v2_model_ready},
     {LCF_METHOD_POST, "/v2/models/*/infer", 0, lcf_handle_v2_infer},
+    {LCF_METHOD_GET, "/v2/models/*/versions/*", LCF_ROUTE_INLINE, lcf_handle_v2_model},
+    {LCF_METHOD_GET, "/v2/models/*/versions/*/ready", LCF_ROUTE_INLINE | LCF_ROUTE_OPEN,
+     lcf_handle_v2_model_ready},
+    {LCF_METHOD_POST, "/v2/models/*/versions/*/infer", 0, lcf_handle_v2_infer},
 };
 #define ROUTES_N (sizeof(ROUTES) / sizeof(ROUTES[0]))
 
@@ -67,18 +71,25 @@ static bool decode_segment(char out[LCF_PARAMETER_BYTES], const char *text, size
     return len > 0 && lcf_utf8_valid(out, len);
 }
 
-/* Whether a path is that of the route; `parameter` receives what stands at its "*". */
-static bool matches(char parameter[LCF_PARAMETER_BYTES], const char *route, const char *path)
+/* Whether a path is that of the route; `parameters` receive what stands at its "*", "" behind them.
+ */
+static bool matches(char parameters[LCF_PARAMETERS_N][LCF_PARAMETER_BYTES], const char *route,
+                    const char *path)
 {
-    const size_t head = strcspn(route, "*");
-    size_t n;
+    size_t n = 0, head = strcspn(route, "*");
 
-    if (strncmp(path, route, head))
-        return false;
-    if (!route[head])
-        return !path[head];
-    n = strcspn(path + head, "/");
-    return !strcmp(path + head + n, route + head + 1) && decode_segment(parameter, path + head, n);
+    for (; route[head]; head = strcspn(route, "*")) {
+        const char *segment = path + head;
+
+        if (strncmp(path, route, head) ||
+            !decode_segment(parameters[n++], segment, strcspn(segment, "/")))
+            return false;
+        path = segment + strcspn(segment, "/");
+        route += head + 1;
+    }
+    for (; n < LCF_PARAMETERS_N; n++)
+        *parameters[n] = '\0';
+    return !strcmp(path, route);
 }
 
 static lcf_answer not_found(lcf_handler *h)
@@ -113,7 +124,7 @@ static const lcf_route *find_route(unsigned *methods, lcf_request *q)
     for (size_t i = 0; q->path && i < ROUTES_N; i++) {
         const lcf_route *r = &ROUTES[i];
 
-        if (!matches(q->parameter, r->path, q->path))
+        if (!matches(q->parameters, r->path, q->path))
             continue;
         if (r->method == q->method)
             return r;

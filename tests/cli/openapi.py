@@ -83,10 +83,15 @@ infer = {
         {"name": "candidates", "datatype": "BYTES", "shape": [1, 2], "data": [["i1", "i2"]]},
     ],
 }
-bodies = {"/v1/rank": rank, "/v1/explain": {**rank, "arm": "din-ict"}, "/v2/models/{model}/infer": infer}
+bodies = {
+    "/v1/rank": rank,
+    "/v1/explain": {**rank, "arm": "din-ict"},
+    "/v2/models/{model}/infer": infer,
+    "/v2/models/{model}/versions/{version}/infer": infer,
+}
 schema = document["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]["application/json"]["schema"]
 Draft202012Validator(schema, resolver=resolver).validate(infer)
-parameters = {"model": "din-ict", "text": "i"}
+parameters = {"model": "din-ict", "version": "one", "text": "i"}
 
 # what everybody gets, with a token and without
 for path, methods in document["paths"].items():
@@ -100,7 +105,7 @@ for path, methods in document["paths"].items():
             wrong.append(f"{method} {path}: {status} without a token")
 
 # what goes wrong
-for path in ("/v1/rank", "/v1/explain", "/v2/models/{model}/infer"):
+for path in bodies:
     ask(path, "post", "{", parameters=parameters)
     ask(path, "post", " " * 60001, parameters=parameters)
 ask("/v1/rank", "post", binary_request[:40], headers={"Content-Type": "application/x-llmcf"})
@@ -109,6 +114,10 @@ ask("/v1/rank", "post", rank, headers={"X-Request-Timeout-Ms": "soon"})
 for path in ("/v2/models/{model}", "/v2/models/{model}/ready"):
     ask(path, "get", parameters={"model": "none"})
 ask("/v2/models/{model}/infer", "post", infer, parameters={"model": "none"})
+ask("/v2/models/{model}/versions/{version}/infer", "post", infer, parameters={"model": "din-ict", "version": "two"})
+for path in ("/v2/models/{model}/versions/{version}", "/v2/models/{model}/versions/{version}/ready"):
+    ask(path, "get", parameters={"model": "din-ict", "version": "two"})
+    ask(path, "get", parameters={"model": "none", "version": "one"})
 for path in ("/v1/admin/reload", "/v1/admin/snapshot"):
     ask(path, "post", {"generation": "one"})
 ask("/v1/admin/snapshot", "post", {"generation": "none"}, unix=True)

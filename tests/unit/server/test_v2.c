@@ -52,6 +52,29 @@ static void says_what_it_is(void **state)
     expect(ask(g_server, "GET", INFER, ""), 405, "Allow");
 }
 
+/* A version is a generation: that of the snapshot in place is there, and no other. */
+static void a_version_is_the_generation(void **state)
+{
+    static const char VERSION[] = "/v2/models/din-ict/versions/one";
+
+    (void)state;
+    expect(ask(g_server, "GET", VERSION, ""), 200, "\"versions\":[\"one\"]");
+    expect(ask(g_server, "GET", "/v2/models/din-ict/versions/one/ready", ""), 200,
+           "{\"name\":\"din-ict\",\"ready\":true}");
+    expect(ask(g_server, "POST", "/v2/models/din-ict/versions/one/infer", INPUTS(USER "," THREE)),
+           200, "\"model_version\":\"one\"");
+    expect(ask(g_server, "GET", "/v2/models/din-ict/versions/two", ""), 404,
+           "{\"error\":\"version two is not served, one is\"}");
+    expect(ask(g_server, "GET", "/v2/models/din-ict/versions/two/ready", ""), 404,
+           "version two is not served");
+    expect(ask(g_server, "POST", "/v2/models/din-ict/versions/two/infer", INPUTS(USER "," THREE)),
+           404, "version two is not served");
+    expect(ask(g_server, "GET", "/v2/models/other/versions/one", ""), 404, "no such arm");
+    expect(ask(g_server, "GET", "/v2/models/din-ict/versions/", ""), 404, "there is");
+    expect(ask(g_server, "GET", "/v2/models/din-ict/versions", ""), 404, "there is");
+    expect(ask(g_server, "POST", VERSION, "{}"), 405, "Allow");
+}
+
 static json_t *json_of(reply r)
 {
     json_t *json = NULL;
@@ -143,7 +166,8 @@ static void wrong_tensors_are_refused(void **state)
         {INPUTS(USER "," TENSOR("candidates", "[9999999999]", "[]")), "too many values"},
         {INPUTS(USER "," TENSOR("candidates", "1", "[\"i1\"]")), "[n] or [1, n]"},
         {INPUTS(USER "," TENSOR("candidates", "[1]", "\"i1\"")), "0 values for a shape of 1"},
-        {INPUTS(USER "," TENSOR("candidates", "[1]", "[3]")), "\\\"candidates\\\"[0] must be a string"},
+        {INPUTS(USER "," TENSOR("candidates", "[1]", "[3]")),
+         "\\\"candidates\\\"[0] must be a string"},
         {INPUTS(USER ",{\"name\": \"candidates\", \"datatype\": \"FP32\", \"shape\": [1],"
                      " \"data\": [1.5]}"),
          "has the datatype BYTES, not \\\"FP32\\\""},
@@ -244,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_it_is),
+        cmocka_unit_test(a_version_is_the_generation),
         cmocka_unit_test(scores_are_those_of_rank),
         cmocka_unit_test(degraded_scores_are_flagged),
         cmocka_unit_test(tensors_may_be_nested),
