@@ -8,6 +8,8 @@
 #   LOSSES=itc,itm,itg,iic,uic  STEPS=1200 BATCH=16 LR=0.003 TASKS=like=3,... (TASK=WEIGHT, as llmcf ilm has them)  HISTORY=5  USERS=1 (part of
 #   the users that are scored)  WRITE=64  EPOCHS=60 (of phase 1)  PRECISION=bf16  THREADS=0
 #   OPTIONS="" and PHASE1="": more options of llmcf ilm and of llmcf qformer
+# tests/bench/ilm-vectors-collm-ml1m.csv: SEEDS="1 2" STEPS=200 HISTORY=3 USERS=0.3 WRITE=0 EPOCHS=20 PHASE1="--layers 2 --hidden 64
+#   --patience 5" TASKS=like=1,describe=0,next=0,rating=0,profile=0,why=0; of MF's vectors one seed
 set -eu -o pipefail
 llmcf=$1 model=$2 dataset=$3 ranker=$4 out=$5
 vectors="--ranker $ranker"

@@ -6,7 +6,7 @@
 #   LOSSES="itc itg itc,itg ..."  a leading + alternates the losses instead of summing them
 #   OPTIONS="--layers 2 ..."  of llmcf qformer  SEEDS=1  THREADS=0
 # tests/bench/phase1-collm-ml1m.csv: the split with genres (offline/config/collm-ml1m.sh with ml-latest-small's movies.csv), RANKER -,
-#   OPTIONS="--layers 2 --hidden 64 --epochs 20 --patience 5"
+#   OPTIONS="--layers 2 --hidden 64 --epochs 20 --patience 5"; phase1-vectors-collm-ml1m.csv: the same of titles alone, and of MF's vectors
 set -eu
 llmcf=$1 dataset=$2 ranker=$3 out=$4
 vectors="--ranker $ranker"

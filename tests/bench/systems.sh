@@ -12,6 +12,7 @@
 #   SEEDS="1 2 3 4 5"  STEPS=600 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
 #   USERS=1 (part of the users, drawn by their ids, whose test rows all systems are compared on: asking a language model about the
 #   45,000 test rows of Amazon Beauty takes half an hour a system and seed)
+#   VECTORS=spectral (or mf: what soft tokens are made of)
 #   CONFIG=collm-ml1m  SASREC=collm-ml1m-sasrec (in offline/config)  THREADS=0; and what binllm.sh and ilm.sh take
 set -eu
 llmcf=$1 base=$2 split=$3 data=$4 out=$5
@@ -106,7 +107,9 @@ ranker din-kar "$config" --backbone din --side kar --knowledge "$out/knowledge"
 ranker din-kd "$config" --backbone din --distill "$out/judged"
 
 # ---- items as soft tokens ----
-SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} USERS=$users bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$out/mf/best.lcf" "$out/ilm" >>"$log"
+vectors=-
+[ "${VECTORS:-spectral}" != mf ] || vectors=$out/mf/best.lcf
+SEEDS=$seeds STEPS=$steps SWEEP=${SWEEP-} USERS=$users bash "$here/ilm/ilm.sh" "$llmcf" "$base" "$dataset" "$vectors" "$out/ilm" >>"$log"
 for arm in mlp "ilm-${TOKENS:-4}"; do
     arms+=("$out/ilm/$arm")
     fact "$arm" $(awk -F, -v name="$arm" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
