@@ -174,17 +174,13 @@ static lcf_status sum_gradients(train_step *s)
     return status;
 }
 
-/* The factor that brings gradients down to the norm allowed. source: Pascanu et al. 2013, as
- * torch.nn.utils.clip_grad_norm_ */
-static float clip_factor(const train_step *s)
+/* The factor that brings gradients of this norm down to the norm allowed. source: Pascanu et al.
+ * 2013, as torch.nn.utils.clip_grad_norm_ */
+static float clip_factor(const train_step *s, double norm)
 {
-    double norm, factor;
+    const double factor = (double)s->options.clip / (norm + 1e-6);
 
-    if (s->options.clip <= 0.0f)
-        return 1.0f;
-    norm = lcf_grads_norm(&s->shards[0].grads);
-    factor = (double)s->options.clip / (norm + 1e-6);
-    return factor < 1.0 ? (float)factor : 1.0f;
+    return s->options.clip > 0.0f && factor < 1.0 ? (float)factor : 1.0f;
 }
 
 static lcf_status update_part(void *arg, size_t task, size_t worker, lcf_err *err)
@@ -230,6 +226,7 @@ lcf_status train_step_run(double *loss, double *side_loss, train_step *s,
                           size_t n, float learning_rate)
 {
     lcf_status status;
+    double norm;
 
     LCF_ASSERT(n > 0);
     s->rows = rows;
@@ -244,9 +241,10 @@ lcf_status train_step_run(double *loss, double *side_loss, train_step *s,
     if (status)
         return status;
     sum_losses(loss, side_loss, s);
-    if (!isfinite(*loss))
+    norm = lcf_grads_norm(&s->shards[0].grads);
+    if (!isfinite(*loss) || !isfinite(norm))
         return LCF_EDIVERGED;
-    s->grad_scale = clip_factor(s);
+    s->grad_scale = clip_factor(s, norm);
     status = lcf_pool_run(s->pool, UPDATE_PARTS, update_part, s, NULL);
     lcf_adam_advance(&s->adam);
     if (!status && s->ema.values)

@@ -41,7 +41,8 @@ float *train_step_average(train_step *s);
  * shapes   labels [n] in [0, 1]; weights [n] of the rows' losses, NULL: all 1; *loss: sum of
  *          weighted BCE over n, plus the weighted side loss; *side_loss: that of the side module,
  *          NaN where there is none
- * errors   EDIVERGED the loss is not finite, nothing is updated; ENOMEM
+ * errors   EDIVERGED the loss, or where that is finite the gradient's norm, is not; nothing is
+ *          updated; ENOMEM
  * threads  shards run on the threads of the options; the result does not depend on how many
  */
 lcf_status train_step_run(double *loss, double *side_loss, train_step *s,

@@ -88,8 +88,9 @@ typedef struct lcf_train_options {
  * Trains what is missing and writes the artefact.
  *
  * errors   EINVAL a bad option, inputs that do not fit each other, a split without rows of both
- *          labels; EDIVERGED a loss that is not finite (seed, epoch and step named); ECANCELED
- *          stopped by a signal, finished seeds kept; those of opening the inputs; ENOMEM; EIO
+ *          labels; EDIVERGED a loss or gradient that is not finite (seed, epoch and step named),
+ *          epochs before it kept; ECANCELED stopped by a signal, finished seeds kept; those of
+ *          opening the inputs; ENOMEM; EIO
  * memory   *report (may be NULL): what report.json holds and the times; the caller's (json_decref)
  * threads  opens up to options->threads of its own
  */

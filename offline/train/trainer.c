@@ -151,14 +151,14 @@ static lcf_status step(double *loss, double *rec_loss, trainer *t, size_t at, si
 }
 
 static lcf_status explain(const trainer *t, lcf_status status, const train_result *r, size_t at,
-                          lcf_err *err)
+                          double loss, lcf_err *err)
 {
     if (status == LCF_EDIVERGED)
         return LCF_FAIL(err, status,
-                        "seed %llu, epoch %u, step %zu: the loss is not finite; try a lower "
+                        "seed %llu, epoch %u, step %zu: the %s is not finite; try a lower "
                         "learning rate than %g",
                         (unsigned long long)t->seed, r->epochs_n + 1, at / t->params->batch,
-                        t->learning_rate);
+                        isfinite(loss) ? "gradient's norm" : "loss", t->learning_rate);
     return LCF_FAIL(err, status, "no memory for a step of %u rows", t->params->batch);
 }
 
@@ -193,7 +193,7 @@ static lcf_status train_epoch_once(trainer *t, train_result *r, lcf_err *err)
                             (unsigned long long)t->seed);
         status = step(&loss, &rec_loss, t, at, rows);
         if (status)
-            return explain(t, status, r, at, err);
+            return explain(t, status, r, at, loss, err);
         epoch->loss += loss * (double)rows / (double)n;
         if (!isnan(rec_loss)) {
             epoch->rec_loss += rec_loss * (double)rows / (double)n;

@@ -6,6 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "offline/train/checkpoint.h"
 #include "offline/train/results.h"
 #include "offline/train/seed_runs.h"
 #include "offline/train/step.h"
@@ -217,6 +218,73 @@ static void test_damaged_checkpoint(void **state)
     lcf_ranker_free(b);
     train_result_dispose(&whole);
     train_result_dispose(&again);
+    train_inputs_close(&in);
+}
+
+/* Gives a checkpoint weights whose loss is finite and whose gradient is not: tables and biases are
+ * next to nothing, the product of the maps above them overflows. */
+static void steepen(const char *path, const train_inputs *in)
+{
+    const lcf_adam_options options = LCF_ADAM_OPTIONS_INIT;
+    static train_result result;
+    train_checkpoint c = {.result = &result};
+    lcf_adam adam;
+    lcf_ranker *r;
+    lcf_params *p;
+    double rate;
+
+    assert_int_equal(lcf_ranker_create(&r, &in->config, SEED, NULL), LCF_OK);
+    p = lcf_ranker_params(r);
+    assert_int_equal(lcf_adam_init(&adam, p, &options, NULL), LCF_OK);
+    c.params = p;
+    c.adam = &adam;
+    c.learning_rate = &rate;
+    c.best = calloc(p->values_n, sizeof(*c.best));
+    assert_non_null(c.best);
+    assert_int_equal(train_checkpoint_load(&c, path, NULL), LCF_OK);
+    for (size_t i = 0; i < p->list_n; i++) {
+        const bool map = p->list[i].dims_n == 2 && !strstr(p->list[i].name, ".table");
+
+        for (size_t j = 0; j < p->list[i].n; j++)
+            lcf_params_value(p, i)[j] *= map ? 1e15f : 1e-30f;
+    }
+    assert_int_equal(train_checkpoint_save(path, &c, NULL), LCF_OK);
+    free(c.best);
+    lcf_adam_dispose(&adam);
+    lcf_ranker_free(r);
+}
+
+/* The epochs before it stand. */
+static void test_gradient_not_finite(void **state)
+{
+    const fixture *f = *state;
+    static train_result result;
+    char *path = seed_runs_path(f->kept, SEED, ".epoch.lcf");
+    lcf_buf before = LCF_BUF_INIT, after = LCF_BUF_INIT;
+    lcf_train_params params = params_of();
+    lcf_err err = LCF_ERR_INIT;
+    life l = {0}, rest = {0};
+    const train_watch watch = {on_step, on_epoch, &rest};
+    lcf_ranker *r;
+    train_inputs in;
+
+    params.epochs_max = 1;
+    open_inputs(&in, f->today);
+    lcf_ranker_free(train(&result, &l, &in, &params, f->kept));
+    train_result_dispose(&result);
+    steepen(path, &in);
+    assert_int_equal(lcf_file_read(&before, path, SIZE_MAX, NULL), LCF_OK);
+    params.epochs_max = 2;
+    assert_int_equal(train_seed(&r, &result, &in, &params, SEED, 1, f->kept, &watch, &err),
+                     LCF_EDIVERGED);
+    assert_non_null(strstr(err.text, "epoch 2, step 0: the gradient's norm is not finite"));
+    assert_int_equal(rest.steps, 0);
+    assert_int_equal(lcf_file_read(&after, path, SIZE_MAX, NULL), LCF_OK);
+    assert_int_equal(after.len, before.len);
+    assert_memory_equal(after.data, before.data, before.len);
+    lcf_buf_dispose(&before);
+    lcf_buf_dispose(&after);
+    free(path);
     train_inputs_close(&in);
 }
 
@@ -541,6 +609,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_goes_on, clean),
         cmocka_unit_test_setup(test_damaged_checkpoint, clean),
+        cmocka_unit_test_setup(test_gradient_not_finite, clean),
         cmocka_unit_test_setup(test_ema, clean),
         cmocka_unit_test_setup(test_plateau, clean),
         cmocka_unit_test_setup(test_clip, clean),
