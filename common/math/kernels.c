@@ -237,6 +237,12 @@ void lcf_swiglu(float *y, const float *gate, const float *up, size_t n)
     lcf_simd_get()->swiglu(y, gate, up, n);
 }
 
+void lcf_dropout(float *y, const float *x, size_t n, uint64_t key, uint32_t first, uint32_t limit,
+                 float scale)
+{
+    lcf_simd_get()->dropout(y, x, n, key, first, limit, scale);
+}
+
 void lcf_swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
                          const float *up, size_t n)
 {

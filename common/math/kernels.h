@@ -42,6 +42,14 @@ void lcf_layernorm(float *y, const float *x, const float *w, const float *bias, 
                    size_t n, float eps);
 /* y = silu(gate) * up, elementwise; y may be gate. source: SwiGLU, Shazeer 2020 */
 void lcf_swiglu(float *y, const float *gate, const float *up, size_t n);
+/*
+ * y = dropout(x): value i is 0 where lot `first` + i of the stream `key` is below `limit`, i.e.
+ * with probability limit / 2^32, else scale * x[i]; y may be x. Lots are hashes of a counter, so
+ * that the backward pass and any division among threads draw them again. source: dropout,
+ * Srivastava et al. 2014; the hash's constants: hash-prospector, Wellons 2018
+ */
+void lcf_dropout(float *y, const float *x, size_t n, uint64_t key, uint32_t first, uint32_t limit,
+                 float scale);
 /* The table of one position for lcf_rope_rotate: cos and sin of position * theta^(-2i / head_dim),
  * the angle of pair i, at cos_sin[2i], [2i + 1]; cos_sin [head_dim]. */
 void lcf_rope_angles(float *cos_sin, size_t head_dim, size_t position, float theta);

@@ -156,6 +156,26 @@ void lcf_ref_layernorm(float *y, const float *x, const float *w, const float *bi
                 (float)(layer_normalised(&inverse, x + row * n, i, n, eps) * w[i] + bias[i]);
 }
 
+/* A bijection of 32 bits. */
+static uint64_t hash(uint64_t x)
+{
+    x = (x ^ x / 65536) * 0x7feb352du % 4294967296u;
+    x = (x ^ x / 32768) * 0x846ca68bu % 4294967296u;
+    return x ^ x / 65536;
+}
+
+void lcf_ref_dropout(float *y, const float *x, size_t n, uint64_t key, uint32_t first, double p)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        uint64_t counter = (uint32_t)(first + i) ^ (uint32_t)key;
+        uint64_t lot = hash((hash(counter) + (key >> 32)) % 4294967296u);
+
+        y[i] = (double)lot / 4294967296.0 < p ? 0.0f : (float)(x[i] / (1 - p));
+    }
+}
+
 void lcf_ref_swiglu(float *y, const float *gate, const float *up, size_t n)
 {
     size_t i;

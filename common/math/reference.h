@@ -27,6 +27,7 @@ void lcf_ref_layernorm(float *y, const float *x, const float *w, const float *bi
 void lcf_ref_layernorm_backward(float *dx, float *dw, float *dbias, const float *dy, const float *x,
                                 const float *w, size_t rows, size_t n, float eps);
 void lcf_ref_rmsnorm(float *y, const float *x, const float *w, size_t rows, size_t n, float eps);
+void lcf_ref_dropout(float *y, const float *x, size_t n, uint64_t key, uint32_t first, double p);
 void lcf_ref_swiglu(float *y, const float *gate, const float *up, size_t n);
 void lcf_ref_rope(float *x, size_t heads, size_t head_dim, size_t position, float theta);
 void lcf_ref_normalize(float *x, size_t n);

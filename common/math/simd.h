@@ -78,6 +78,8 @@ typedef struct lcf_simd {
                       size_t n, float eps);
     void (*layernorm_backward)(float *dx, float *dw, float *dbias, const float *dy, const float *x,
                                const float *w, size_t rows, size_t n, float eps);
+    void (*dropout)(float *y, const float *x, size_t n, uint64_t key, uint32_t first, uint32_t limit,
+                    float scale);
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
                             const float *up, size_t n);

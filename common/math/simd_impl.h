@@ -425,6 +425,28 @@ static float impl_cross_entropy(float *grad, const float *logits, size_t target,
 
 #include "common/math/norm_impl.h"
 
+/* ---- dropout ---- */
+
+ALWAYS_INLINE uint32_t hash(uint32_t x)
+{
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) * 0x846ca68bu;
+    return x ^ x >> 16;
+}
+
+static void impl_dropout(float *y, const float *x, size_t n, uint64_t key, uint32_t first,
+                         uint32_t limit, float scale)
+{
+    const uint32_t low = (uint32_t)key, high = (uint32_t)(key >> 32);
+    size_t i;
+
+#pragma omp simd
+    for (i = 0; i < n; i++) {
+        uint32_t lot = hash(hash((first + (uint32_t)i) ^ low) + high);
+        y[i] = lot < limit ? 0.0f : scale * x[i];
+    }
+}
+
 /* ---- SwiGLU ---- */
 
 static void impl_swiglu(float *y, const float *gate, const float *up, size_t n)
@@ -525,6 +547,7 @@ const lcf_simd SIMD_TABLE = {
     .rmsnorm_backward = impl_rmsnorm_backward,
     .layernorm = impl_layernorm,
     .layernorm_backward = impl_layernorm_backward,
+    .dropout = impl_dropout,
     .swiglu = impl_swiglu,
     .swiglu_backward = impl_swiglu_backward,
     .softmax_grad = impl_softmax_grad,

@@ -391,8 +391,8 @@ void net_norm_weight(lcf_net *net, const lcf_net_weight *w, size_t rows)
 
 /* ---- dropout ---- */
 
-/* A counter run through the finaliser of SplitMix64: element i of stream `key`. source: Steele et
- * al. 2014 */
+/* The finaliser of SplitMix64, so that parts and micro-batches have streams of their own. source:
+ * Steele et al. 2014 */
 static uint64_t mix(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;
@@ -404,12 +404,8 @@ static uint64_t mix(uint64_t x)
 void net_dropout(const lcf_net *net, float *y, const float *x, size_t first, size_t rows,
                  size_t cols, uint64_t part)
 {
-    const uint64_t key = mix(net->batch->key ^ mix(part));
-    const uint64_t limit = (uint64_t)((double)net->dropout * 4294967296.0);
-    const float scale = 1.0f / (1.0f - net->dropout);
-
-    for (size_t i = 0; i < rows * cols; i++)
-        y[i] = mix(key + first * cols + i) >> 32 < limit ? 0.0f : scale * x[i];
+    lcf_dropout(y, x, rows * cols, mix(net->batch->key ^ mix(part)), (uint32_t)(first * cols),
+                (uint32_t)((double)net->dropout * 4294967296.0), 1.0f / (1.0f - net->dropout));
 }
 
 /* ---- attention ---- */

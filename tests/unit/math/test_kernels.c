@@ -269,6 +269,52 @@ static void layernorm_once(void)
     free(db2);
 }
 
+static void dropout_once(void)
+{
+    size_t n = size_up_to(400), split = (size_t)lcf_rng_below(&rng, n + 1);
+    float *x = numbers(n), *want = numbers(n);
+    uint64_t key = lcf_rng_u64(&rng);
+    uint32_t first = (uint32_t)lcf_rng_u64(&rng);
+
+    lcf_ref_dropout(want, x, n, key, first, 0.25);
+    lcf_dropout(x, x, split, key, first, 1u << 30, 1.0f / 0.75f);
+    lcf_dropout(x + split, x + split, n - split, key, first + (uint32_t)split, 1u << 30,
+                1.0f / 0.75f);
+    assert_close(x, want, n, 1e-6);
+    free(x);
+    free(want);
+}
+
+/* Lots of one key are even and do not follow each other; those of two keys are not alike. */
+static void test_dropout_lots(void **state)
+{
+    enum { N = 200000, KEYS = 4, AHEAD = 70 };
+    const uint64_t keys[KEYS] = {0, 1, 1ull << 32, 0x123456789abcdef0u};
+    const double p = 0.3, bound = 5 / sqrt(N); /* five standard errors of a correlation */
+    float *x = calloc(N, sizeof(*x)), *y = calloc((size_t)KEYS * N, sizeof(*y));
+
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        x[i] = 1.0f;
+    for (size_t k = 0; k < KEYS; k++) {
+        lcf_dropout(y + k * N, x, N, keys[k], 0, (uint32_t)(p * 4294967296.0), 1.0f);
+        for (size_t i = 0; i < N; i++)
+            y[k * N + i] = (float)((y[k * N + i] - (1 - p)) / sqrt(p * (1 - p)));
+    }
+    for (size_t k = 0; k < KEYS; k++) {
+        double mean = 0;
+        for (size_t i = 0; i < N; i++)
+            mean += y[k * N + i] / N;
+        assert_true(fabs(mean) < bound);
+        for (size_t ahead = 1; ahead <= AHEAD; ahead++)
+            assert_true(fabs(lcf_dot(y + k * N, y + k * N + ahead, N - ahead)) < bound * N);
+        for (size_t other = 0; other < k; other++)
+            assert_true(fabs(lcf_dot(y + k * N, y + other * N, N)) < bound * N);
+    }
+    free(x);
+    free(y);
+}
+
 static void swiglu_once(void)
 {
     size_t n = size_up_to(200);
@@ -759,6 +805,7 @@ LEVEL_TEST(softmax)
 LEVEL_TEST(rmsnorm)
 LEVEL_TEST(layernorm)
 LEVEL_TEST(gelu)
+LEVEL_TEST(dropout)
 LEVEL_TEST(swiglu)
 LEVEL_TEST(cross_entropy)
 LEVEL_TEST(rope)
@@ -874,6 +921,8 @@ int main(void)
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_layernorm),
         cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_dropout_lots),
         cmocka_unit_test(test_swiglu),
         cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_rope),
