@@ -151,6 +151,11 @@ void lcf_axpy(float *y, float a, const float *x, size_t n)
     lcf_simd_get()->axpy(y, a, x, n);
 }
 
+void lcf_square_sums(double *sums, const float *x, size_t n)
+{
+    lcf_simd_get()->square_sums(sums, x, n);
+}
+
 /* ---- elementwise and rows ---- */
 
 void lcf_rows_sum(float *y, size_t ldy, const lcf_rows_part *parts, size_t parts_n, size_t n,

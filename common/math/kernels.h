@@ -33,6 +33,10 @@ void lcf_rounded_products(float *y, const float *x, const int16_t *w, const floa
 float lcf_dot(const float *a, const float *b, size_t n);
 /* y += a * x */
 void lcf_axpy(float *y, float a, const float *x, size_t n);
+/* sums[i % LCF_SQUARE_SUMS] += x[i]^2, in the order of i, the same bits at every level: a float's
+ * square is exact in a double. */
+#define LCF_SQUARE_SUMS 16
+void lcf_square_sums(double *sums, const float *x, size_t n);
 /* In place over each of the rows. */
 void lcf_softmax(float *x, size_t rows, size_t n);
 /* y [rows, n] = x / sqrt(mean(x^2) + eps) * w. source: RMSNorm, Zhang and Sennrich 2019 */

@@ -54,6 +54,12 @@ void lcf_ref_axpy(float *y, float a, const float *x, size_t n)
         y[i] = y[i] + a * x[i];
 }
 
+void lcf_ref_square_sums(double *sums, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sums[i % LCF_SQUARE_SUMS] += (double)x[i] * (double)x[i];
+}
+
 void lcf_ref_hamming(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
                      size_t bytes)
 {

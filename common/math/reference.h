@@ -16,6 +16,7 @@ void lcf_ref_linear(float *y, const float *x, const float *w, const float *bias,
                     size_t in, size_t out);
 float lcf_ref_dot(const float *a, const float *b, size_t n);
 void lcf_ref_axpy(float *y, float a, const float *x, size_t n);
+void lcf_ref_square_sums(double *sums, const float *x, size_t n);
 void lcf_ref_hamming(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
                      size_t bytes);
 void lcf_ref_csr_multiply_add(float *y, const lcf_csr *a, const float *x, const float *z, size_t d);

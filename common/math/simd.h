@@ -48,6 +48,7 @@ typedef struct lcf_simd {
     void (*bias_backward)(float *db, float *dy, const float *y, size_t rows, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*square_sums)(double *sums, const float *x, size_t n);
     void (*rows_gather)(const lcf_rows *r, float *y, size_t ldy, const float *table, size_t width);
     void (*rows_sum)(float *y, size_t ldy, const lcf_rows_part *parts, size_t parts_n, size_t n,
                      size_t width);

@@ -148,6 +148,27 @@ static void impl_axpy(float *y, float a, const float *x, size_t n)
         y[i] += a * x[i];
 }
 
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double eight_doubles __attribute__((vector_size(64), aligned(8), may_alias));
+
+static void impl_square_sums(double *sums, const float *x, size_t n)
+{
+    eight_doubles low = *(const eight_doubles *)sums, high = *(const eight_doubles *)(sums + 8);
+    size_t i = 0;
+
+    for (; i + LCF_SQUARE_SUMS <= n; i += LCF_SQUARE_SUMS) {
+        const eight_doubles a = __builtin_convertvector(*(const eight *)(x + i), eight_doubles);
+        const eight_doubles b = __builtin_convertvector(*(const eight *)(x + i + 8), eight_doubles);
+
+        low += a * a;
+        high += b * b;
+    }
+    *(eight_doubles *)sums = low;
+    *(eight_doubles *)(sums + 8) = high;
+    for (; i < n; i++)
+        sums[i % LCF_SQUARE_SUMS] += (double)x[i] * (double)x[i];
+}
+
 /* ---- codes: the compiler's popcount is an instruction where the level has one ---- */
 
 ALWAYS_INLINE void hamming_of(uint32_t *out, const uint8_t *code, const uint8_t *codes, size_t n,
@@ -529,6 +550,7 @@ const lcf_simd SIMD_TABLE = {
     .columns_scatter = impl_columns_scatter,
     .dot = impl_dot,
     .axpy = impl_axpy,
+    .square_sums = impl_square_sums,
     .rows_gather = impl_rows_gather,
     .rows_sum = impl_rows_sum,
     .rows_scatter = impl_rows_scatter,

@@ -303,25 +303,16 @@ lcf_status lcf_grads_add(lcf_grads *sum, const lcf_grads *g)
     return status;
 }
 
-#define NORM_CHAINS 16 /* so that an addition need not wait for the last */
-
 double lcf_grads_norm(const lcf_grads *g)
 {
-    double sums[NORM_CHAINS] = {0};
+    double sums[LCF_SQUARE_SUMS] = {0};
     size_t at = 0, n;
     float *values;
 
-    while (next_stretch(&values, &n, g, &at)) {
-        size_t i = 0;
-
-        for (; i + NORM_CHAINS <= n; i += NORM_CHAINS)
-            for (size_t chain = 0; chain < NORM_CHAINS; chain++)
-                sums[chain] += (double)values[i + chain] * values[i + chain];
-        for (; i < n; i++)
-            sums[i % NORM_CHAINS] += (double)values[i] * values[i];
-    }
-    for (size_t half = NORM_CHAINS / 2; half; half /= 2)
-        for (size_t chain = 0; chain < half; chain++)
-            sums[chain] += sums[chain + half];
+    while (next_stretch(&values, &n, g, &at))
+        lcf_square_sums(sums, values, n);
+    for (size_t half = LCF_SQUARE_SUMS / 2; half; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sums[i] += sums[i + half];
     return sqrt(sums[0]);
 }

@@ -114,6 +114,7 @@ static void vectors_once(void)
 {
     size_t n = size_up_to(200);
     float *a = numbers(n), *b = numbers(n), *c = copy_of(b, n), want, got;
+    double sums[LCF_SQUARE_SUMS] = {1.0}, wanted[LCF_SQUARE_SUMS] = {1.0};
 
     want = lcf_ref_dot(a, b, n);
     got = lcf_dot(a, b, n);
@@ -121,6 +122,9 @@ static void vectors_once(void)
     lcf_axpy(b, 0.3f, a, n);
     lcf_ref_axpy(c, 0.3f, a, n);
     assert_close(b, c, n, 1e-6);
+    lcf_square_sums(sums, a, n);
+    lcf_ref_square_sums(wanted, a, n);
+    assert_memory_equal(sums, wanted, sizeof(sums));
     lcf_normalize(b, n);
     lcf_ref_normalize(c, n);
     assert_close(b, c, n, 1e-6);
