@@ -113,6 +113,19 @@ ALWAYS_INLINE void ask_for_a(const uint16_t *a, size_t lda, size_t i, const size
     __builtin_prefetch(a + (rows + (r < rows ? r : rows - 1)) * lda + i / 32 * 32, 0, 3);
 }
 
+/* So is a line of what is read when the product is done: it comes from memory, which has nothing
+ * else to do. */
+ALWAYS_INLINE void ask_ahead(lcf_ahead *ahead)
+{
+    __builtin_prefetch(ahead->row + ahead->at, 0, 2);
+    ahead->at += 64;
+    if (ahead->at < ahead->row_bytes)
+        return;
+    ahead->at = 0;
+    ahead->row += ahead->stride;
+    ahead->rows -= ahead->rows > 0;
+}
+
 /* Which of a panel's columns are C's. */
 typedef struct panel_columns {
     __mmask16 low, high;
@@ -181,11 +194,12 @@ ALWAYS_INLINE void end_rows(const lcf_bf16_end *end, size_t row, size_t column,
                                      (__m512i)_mm512_cvtne2ps_pbh(sum[r][1], sum[r][0]));
 }
 
-/* rows is a constant where this is inlined. n: columns of C in the panel. */
+/* rows and asking are constants where this is inlined. n: columns of C in the panel. */
 ALWAYS_INLINE void tile(const lcf_bf16_end *end, size_t row, size_t column, const uint16_t *a,
                         size_t lda, const uint16_t *panel, const panel_columns of, size_t k,
-                        const size_t rows)
+                        const size_t rows, const bool asking)
 {
+    lcf_ahead ahead = asking ? *end->ahead : (lcf_ahead){0};
     __m512 sum[TILE_M][2];
     size_t i, r;
 
@@ -199,6 +213,8 @@ ALWAYS_INLINE void tile(const lcf_bf16_end *end, size_t row, size_t column, cons
         const __m512bh b1 = (__m512bh)_mm512_loadu_si512(panel + i * LCF_PANEL + 32);
 
         ask_for_a(a, lda, i, rows);
+        if (asking && i & 2) /* more often than that, and some are dropped */
+            ask_ahead(&ahead);
 #pragma GCC unroll 12
         for (r = 0; r < rows; r++) {
             int32_t pair;
@@ -210,6 +226,8 @@ ALWAYS_INLINE void tile(const lcf_bf16_end *end, size_t row, size_t column, cons
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], both, b1);
         }
     }
+    if (asking)
+        *end->ahead = ahead;
     end_rows(end, row, column, sum, of, rows);
 }
 
@@ -219,12 +237,14 @@ static void bf16_product(const lcf_bf16_end *end, size_t column, const uint16_t 
     const panel_columns of = columns_of(n);
     size_t r = 0;
 
+    for (; end->ahead && end->ahead->rows && r + TILE_M <= m; r += TILE_M)
+        tile(end, r, column, a + r * lda, lda, panel, of, k, TILE_M, true);
     for (; r + TILE_M <= m; r += TILE_M)
-        tile(end, r, column, a + r * lda, lda, panel, of, k, TILE_M);
+        tile(end, r, column, a + r * lda, lda, panel, of, k, TILE_M, false);
     for (; r + 4 <= m; r += 4)
-        tile(end, r, column, a + r * lda, lda, panel, of, k, 4);
+        tile(end, r, column, a + r * lda, lda, panel, of, k, 4, false);
     for (; r < m; r++)
-        tile(end, r, column, a + r * lda, lda, panel, of, k, 1);
+        tile(end, r, column, a + r * lda, lda, panel, of, k, 1, false);
 }
 
 static void bf16_end(const lcf_bf16_end *end, size_t row, size_t column, const float *sums,

@@ -9,9 +9,7 @@
 #ifndef LCF_COMMON_MATH_BF16_LAYER_H
 #define LCF_COMMON_MATH_BF16_LAYER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "common/math/product.h"
 
 /* What becomes of the sums of a product, in this order; what is NULL or false does not happen. */
 typedef struct lcf_bf16_end {
@@ -25,6 +23,7 @@ typedef struct lcf_bf16_end {
     size_t c_ld;
     uint16_t *left; /* [m, left_ld] where they are written as a left operand; n may be odd */
     size_t left_ld;
+    lcf_ahead *ahead; /* asked for meanwhile */
 } lcf_bf16_end;
 
 /* A [m, k] B, k as the panels were made for. */

@@ -492,12 +492,19 @@ void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb
 void lcf_product(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
                  const void *panels, size_t m, size_t n, size_t k, bool add)
 {
+    lcf_product_ahead(precision, c, ldc, a, lda, panels, m, n, k, add, NULL);
+}
+
+void lcf_product_ahead(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
+                       const void *panels, size_t m, size_t n, size_t k, bool add, lcf_ahead *ahead)
+{
+    const lcf_bf16_end end = {
+        .c = c, .c_ld = ldc, .onto = add ? c : NULL, .onto_ld = ldc, .ahead = ahead};
+
     if (precision == LCF_PRECISION_F32)
         lcf_packed_linear(c, ldc, a, lda, panels, NULL, m, k, n, add ? LCF_PACKED_ADD : 0);
     else
-        lcf_bf16_product(
-            &(lcf_bf16_end){.c = c, .c_ld = ldc, .onto = add ? c : NULL, .onto_ld = ldc}, a, lda,
-            panels, m, n, k);
+        lcf_bf16_product(&end, a, lda, panels, m, n, k);
 }
 
 /* ---- layers ---- */

@@ -40,6 +40,17 @@ void lcf_bf16_force(lcf_bf16_unit unit);
 /* For tests: again the best. */
 void lcf_bf16_force_none(void);
 
+/*
+ * Memory that is read when a product is done, as rows of bytes: the weights that the next one is
+ * packed from. A product in bf16 on AVX-512 asks for it while it multiplies and needs none itself;
+ * other products leave it. A hint: no result depends on it.
+ */
+typedef struct lcf_ahead {
+    const char *row;                /* that comes next */
+    size_t rows, row_bytes, stride; /* rows that are left; bytes of a row and between rows */
+    size_t at;                      /* bytes of `row` that were asked for */
+} lcf_ahead;
+
 /* Bytes of an element of an operand. */
 size_t lcf_operand_bytes(lcf_precision precision);
 /* A row length for left operands of k columns: rows that do not fall into the same cache sets. */
@@ -56,6 +67,10 @@ void lcf_right(lcf_precision precision, void *panels, const float *b, size_t ldb
 /* C [m, n] = A B, or C + A B. */
 void lcf_product(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
                  const void *panels, size_t m, size_t n, size_t k, bool add);
+/* As lcf_product; *ahead is moved on by what was asked for. NULL: nothing. */
+void lcf_product_ahead(lcf_precision precision, float *c, size_t ldc, const void *a, size_t lda,
+                       const void *panels, size_t m, size_t n, size_t k, bool add,
+                       lcf_ahead *ahead);
 
 /* ---- A^T B: sums over the rows of both ---- */
 

@@ -53,6 +53,18 @@ static void *kept_logits(const head_job *job, size_t chunk, size_t row)
            (chunk * job->n + row) * HEAD_COLUMNS * lcf_operand_bytes(net->precision);
 }
 
+/* A chunk's rows of the output matrix, for a product before it to ask for: of none from `end` on.
+ */
+static lcf_ahead chunk_ahead(const lcf_net *net, size_t chunk, size_t end)
+{
+    const size_t d = net->config->dim, bytes = d * sizeof(float);
+
+    if (chunk >= end)
+        return (lcf_ahead){0};
+    return (lcf_ahead){(const char *)(net->output.value + chunk * HEAD_COLUMNS * d),
+                       chunk_columns(net, chunk), bytes, bytes, 0};
+}
+
 /* ---- first pass ---- */
 
 static void norm_rows(lcf_net *net, const void *arg, size_t first, size_t n, size_t worker)
@@ -94,6 +106,7 @@ static lcf_status logits_task(void *arg, size_t chunk, size_t worker, lcf_err *e
     const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
     char *room = w->head_tile + worker * w->head_tile_bytes;
     float *tile = take(&room, HEAD_ROWS * HEAD_COLUMNS, sizeof(*tile));
+    lcf_ahead ahead = chunk_ahead(net, chunk + lcf_pool_threads(net->pool), chunks_of(net));
 
     (void)err;
     lcf_right(net->precision, room, net->output.value + chunk * HEAD_COLUMNS * d, d, true, d,
@@ -101,8 +114,9 @@ static lcf_status logits_task(void *arg, size_t chunk, size_t worker, lcf_err *e
     for (size_t r = 0; r < job->n; r += HEAD_ROWS) {
         const size_t rows = job->n - r < HEAD_ROWS ? job->n - r : HEAD_ROWS;
 
-        lcf_product(net->precision, tile, HEAD_COLUMNS, net_left_at(net, w->head_left, r),
-                    w->head_left.ld, room, rows, columns, d, false);
+        lcf_product_ahead(net->precision, tile, HEAD_COLUMNS, net_left_at(net, w->head_left, r),
+                          w->head_left.ld, room, rows, columns, d, false,
+                          job->n - r <= AHEAD_ROWS ? &ahead : NULL);
         tile_statistics(job, tile, chunk, r, rows);
     }
     return LCF_OK;
@@ -145,16 +159,22 @@ static void logit_gradients(net_left rows, const head_job *job, size_t chunk, si
                          (size_t)net->batch->targets[r] - chunk * HEAD_COLUMNS);
 }
 
+/* Chunks of the vocabulary whose gradients are summed together. */
+typedef struct chunk_group {
+    size_t first, end;
+    float *dx;
+} chunk_group;
+
 /* The gradients that a chunk of the vocabulary gives: of its rows of the output matrix, and of the
- * input, added to dx. */
-static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool first_of_group,
-                           char *room)
+ * input, added to the group's. */
+static void chunk_backward(const head_job *job, const chunk_group *group, size_t chunk, char *room)
 {
     const lcf_net *net = job->net;
     const lcf_net_work *w = net->work;
     const size_t d = net->config->dim, columns = chunk_columns(net, chunk);
     const size_t bytes = lcf_operand_bytes(net->precision);
     const float *matrix = net->output.value + chunk * HEAD_COLUMNS * d;
+    lcf_ahead ahead = chunk_ahead(net, chunk + 1, group->end);
     net_left dl = {NULL, lcf_left_ld(HEAD_COLUMNS)};
     void *turned = NULL;
 
@@ -166,8 +186,8 @@ static void chunk_backward(const head_job *job, float *dx, size_t chunk, bool fi
         const size_t rows = job->n - r < HEAD_ROWS ? job->n - r : HEAD_ROWS;
 
         logit_gradients(dl, job, chunk, r, rows);
-        lcf_product(net->precision, dx + r * d, d, dl.data, dl.ld, room, rows, d, columns,
-                    !first_of_group);
+        lcf_product_ahead(net->precision, group->dx + r * d, d, dl.data, dl.ld, room, rows, d,
+                          columns, chunk > group->first, job->n - r <= AHEAD_ROWS ? &ahead : NULL);
         if (turned)
             lcf_turned_rows(net->precision, turned, job->n, r, dl.data, dl.ld, rows, columns);
     }
@@ -181,12 +201,12 @@ static lcf_status gradient_task(void *arg, size_t group, size_t worker, lcf_err 
     const head_job *job = arg;
     const lcf_net_work *w = job->net->work;
     const size_t chunks = chunks_of(job->net);
-    const size_t first = group * chunks / HEAD_GROUPS, end = (group + 1) * chunks / HEAD_GROUPS;
-    float *dx = w->head_dx + group * job->n * job->net->config->dim;
+    const chunk_group g = {group * chunks / HEAD_GROUPS, (group + 1) * chunks / HEAD_GROUPS,
+                           w->head_dx + group * job->n * job->net->config->dim};
 
     (void)err;
-    for (size_t c = first; c < end; c++)
-        chunk_backward(job, dx, c, c == first, w->head_tile + worker * w->head_tile_bytes);
+    for (size_t c = g.first; c < g.end; c++)
+        chunk_backward(job, &g, c, w->head_tile + worker * w->head_tile_bytes);
     return LCF_OK;
 }
 

@@ -220,6 +220,7 @@ lcf_status net_reserve(lcf_net *net, size_t rows, size_t targets, size_t threads
 typedef struct product_job {
     const lcf_net *net;
     const net_product *list;
+    size_t list_n;
     size_t panels;    /* of a task, at most */
     size_t row_parts; /* of every product */
 } product_job;
@@ -264,26 +265,69 @@ static void pack_part(const lcf_net *net, const net_part *part, size_t first, si
                           part->b_rows.ld, part->k, n);
 }
 
-/* Rows [begin, end) and columns [first, first + n) of a product. */
-static void product_block(const lcf_net *net, const net_product *p, size_t begin, size_t end,
-                          size_t first, size_t n, void *panels)
+/* What pack_part reads of a part's weights, for a product before it to ask for. */
+static lcf_ahead weights_of(const net_part *part, size_t first, size_t n)
 {
+    lcf_ahead ahead = {NULL, 0, n * sizeof(float), part->ldb * sizeof(float), 0};
+
+    if (!part->b)
+        return ahead;
+    ahead.row = (const char *)(part->b + (part->transposed ? first * part->ldb : first));
+    ahead.rows = part->transposed ? n : part->k;
+    if (part->transposed)
+        ahead.row_bytes = part->k * sizeof(float);
+    return ahead;
+}
+
+/* Columns [first, first + n) of a product; p NULL: none. */
+typedef struct product_group {
+    const net_product *p;
+    size_t first, n;
+} product_group;
+
+static product_group group_at(const product_job *job, size_t group)
+{
+    const net_product *p = job->list, *end = job->list + job->list_n;
+    size_t n, columns;
+
+    for (; p < end && group >= (n = groups_of(job, p)); p++)
+        group -= n;
+    if (p == end)
+        return (product_group){NULL, 0, 0};
+    columns = columns_of(job, p);
+    n = p->n - group * columns;
+    return (product_group){p, group * columns, n < columns ? n : columns};
+}
+
+/* Rows [begin, end) of a group. Meanwhile the weights of its next part are on their way, or those
+ * of the group that this thread will compute next. */
+static void product_block(const lcf_net *net, const product_group *group, size_t begin, size_t end,
+                          void *panels, const product_group *next)
+{
+    const net_product *p = group->p;
+
     for (size_t i = 0; i < p->parts_n; i++) {
         const net_part *part = &p->parts[i];
         const bool add = p->add || i > 0;
+        lcf_ahead ahead = {0};
 
-        pack_part(net, part, first, n, panels);
+        if (i + 1 < p->parts_n)
+            ahead = weights_of(part + 1, group->first, group->n);
+        else if (next->p)
+            ahead = weights_of(next->p->parts, next->first, next->n);
+        pack_part(net, part, group->first, group->n, panels);
         for (size_t r = begin; r < end; r += PRODUCT_ROWS) {
             const size_t rows = end - r < PRODUCT_ROWS ? end - r : PRODUCT_ROWS;
-            float *c = p->c + r * p->ldc + first;
+            float *c = p->c + r * p->ldc + group->first;
 
             if (part->turned)
                 lcf_product_turned(net->precision, c, p->ldc,
                                    lcf_turned_at(net->precision, part->turned, part->k, r), panels,
-                                   rows, n, part->k, add);
+                                   rows, group->n, part->k, add);
             else
-                lcf_product(net->precision, c, p->ldc, net_left_at(net, part->a, r), part->a.ld,
-                            panels, rows, n, part->k, add);
+                lcf_product_ahead(net->precision, c, p->ldc, net_left_at(net, part->a, r),
+                                  part->a.ld, panels, rows, group->n, part->k, add,
+                                  end - r <= AHEAD_ROWS ? &ahead : NULL);
         }
     }
 }
@@ -292,21 +336,17 @@ static lcf_status product_task(void *arg, size_t task, size_t worker, lcf_err *e
 {
     const product_job *job = arg;
     const lcf_net_work *w = job->net->work;
-    const size_t part = task % job->row_parts;
-    const net_product *p = job->list;
-    size_t n, first, columns, rows;
+    const size_t part = task % job->row_parts, threads = lcf_pool_threads(job->net->pool);
+    const product_group group = group_at(job, task / job->row_parts);
+    const product_group next = group_at(job, (task + threads) / job->row_parts);
+    const size_t m = group.p->m;
+    const size_t rows = (m / job->row_parts + PRODUCT_ROWS - 1) / PRODUCT_ROWS * PRODUCT_ROWS;
+    const bool last = (part + 1) * rows >= m || part + 1 == job->row_parts;
 
     (void)err;
-    for (task /= job->row_parts; task >= (n = groups_of(job, p)); p++)
-        task -= n;
-    columns = columns_of(job, p);
-    first = task * columns;
-    rows = (p->m / job->row_parts + PRODUCT_ROWS - 1) / PRODUCT_ROWS * PRODUCT_ROWS;
-    if (part * rows < p->m)
-        product_block(
-            job->net, p, part * rows,
-            (part + 1) * rows < p->m && part + 1 < job->row_parts ? (part + 1) * rows : p->m, first,
-            p->n - first < columns ? p->n - first : columns, w->panels + worker * w->panels_bytes);
+    if (part * rows < m)
+        product_block(job->net, &group, part * rows, last ? m : (part + 1) * rows,
+                      w->panels + worker * w->panels_bytes, &next);
     return LCF_OK;
 }
 
@@ -324,7 +364,7 @@ static size_t tasks_of(const product_job *job, size_t n)
 void net_products(lcf_net *net, const net_product *list, size_t n)
 {
     const size_t threads = lcf_pool_threads(net->pool), wanted = threads > 1 ? 8 * threads : 1;
-    product_job job = {net, list, PANELS_MAX, 1};
+    product_job job = {net, list, n, PANELS_MAX, 1};
 
     while (tasks_of(&job, n) < wanted && job.panels > 1)
         job.panels--;

@@ -10,6 +10,7 @@
 #define NET_ROW_BLOCK 64 /* rows of a task; even, so that pairs of rows stay together */
 #define HEAD_COLUMNS 256 /* of the vocabulary, computed together */
 #define HEAD_ROWS 96     /* against them: a multiple of a product's tile */
+#define AHEAD_ROWS 192   /* the last rows of a product: the next weights are asked for meanwhile */
 #define HEAD_GROUPS 8    /* parts of the vocabulary whose gradients are summed apart */
 
 /* A left operand (product.h). */

@@ -211,6 +211,38 @@ static void test_rows(void **state)
     lcf_bf16_force_none();
 }
 
+/* What is asked for ahead changes no result, and is asked for once, row after row. */
+static void test_ahead(void **state)
+{
+    enum { M = 70, N = 45, K = 77, LD = 96 };
+    static uint16_t left[M * LD], right[64 * (K + 1)];
+    static float all[M * N], some[M * N];
+
+    (void)state;
+    lcf_rng_seed(&rng, 9, 0);
+    fill(M, N, K);
+    lcf_left(LCF_PRECISION_BF16, left, LD, a, K, M, K);
+    lcf_right(LCF_PRECISION_BF16, right, b, N, false, K, N);
+    for (int unit = LCF_BF16_PORTABLE; unit <= LCF_BF16_AMX; unit++) {
+        lcf_ahead ahead = {(const char *)a, M, K * sizeof(*a), K * sizeof(*a), 0};
+
+        if (!lcf_bf16_has((lcf_bf16_unit)unit))
+            continue;
+        lcf_bf16_force((lcf_bf16_unit)unit);
+        lcf_product(LCF_PRECISION_BF16, all, N, left, LD, right, M, N, K, false);
+        for (size_t i = 0; i < M; i++) {
+            const size_t before = ahead.rows;
+
+            lcf_product_ahead(LCF_PRECISION_BF16, some, N, left, LD, right, M, N, K, false, &ahead);
+            assert_memory_equal(some, all, sizeof(all));
+            assert_true(unit == LCF_BF16_AVX512 ? ahead.rows < before || !before : ahead.rows == M);
+            assert_true(!ahead.rows ||
+                        ahead.row == (const char *)a + (M - ahead.rows) * ahead.stride);
+        }
+    }
+    lcf_bf16_force_none();
+}
+
 /* ---- what layers are made of ---- */
 
 /* Panels of x [k, n], made of the rows of a left operand; free() releases them. */
@@ -451,7 +483,7 @@ static void test_softmax(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_rows), cmocka_unit_test(test_ahead),
         cmocka_unit_test(test_layers),   cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_softmax),
     };
