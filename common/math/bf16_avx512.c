@@ -231,16 +231,24 @@ ALWAYS_INLINE void tile(const lcf_bf16_end *end, size_t row, size_t column, cons
     end_rows(end, row, column, sum, of, rows);
 }
 
+/* The last 16 rows are two of 8: 4 alone would wait for each other's sums. */
+ALWAYS_INLINE bool whole_tile(size_t rows)
+{
+    return rows >= TILE_M && rows != 16;
+}
+
 static void bf16_product(const lcf_bf16_end *end, size_t column, const uint16_t *a, size_t lda,
                          const uint16_t *panel, size_t m, size_t n, size_t k)
 {
     const panel_columns of = columns_of(n);
     size_t r = 0;
 
-    for (; end->ahead && end->ahead->rows && r + TILE_M <= m; r += TILE_M)
+    for (; end->ahead && end->ahead->rows && whole_tile(m - r); r += TILE_M)
         tile(end, r, column, a + r * lda, lda, panel, of, k, TILE_M, true);
-    for (; r + TILE_M <= m; r += TILE_M)
+    for (; whole_tile(m - r); r += TILE_M)
         tile(end, r, column, a + r * lda, lda, panel, of, k, TILE_M, false);
+    for (; r + 8 <= m; r += 8)
+        tile(end, r, column, a + r * lda, lda, panel, of, k, 8, false);
     for (; r + 4 <= m; r += 4)
         tile(end, r, column, a + r * lda, lda, panel, of, k, 4, false);
     for (; r < m; r++)
