@@ -532,15 +532,21 @@ void lcf_bf16_panels_of_left(uint16_t *panels, const uint16_t *left, size_t ld, 
         kernels->panel_of_left(panels + at * even(k), left + at, ld, k, panel_width(at, n));
 }
 
+/* All panels of the smaller operand, which stay in a cache, against one of the other, which is read
+ * once. */
 void lcf_bf16_across(float *c, size_t ldc, const uint16_t *a_panels, const uint16_t *b_panels,
                      size_t m, size_t n, size_t k, bool add)
 {
     const lcf_bf16 *kernels = lcf_bf16_get();
+    const size_t rows = (m + LCF_PANEL - 1) / LCF_PANEL, columns = (n + LCF_PANEL - 1) / LCF_PANEL;
 
-    for (size_t j = 0; j < n; j += LCF_PANEL)
-        for (size_t i = 0; i < m; i += LCF_PANEL)
-            kernels->across(c + i * ldc + j, ldc, a_panels + i * even(k), b_panels + j * even(k),
-                            panel_width(i, m), panel_width(j, n), even(k), add);
+    for (size_t at = 0; at < rows * columns; at++) {
+        const size_t i = (rows < columns ? at % rows : at / columns) * LCF_PANEL;
+        const size_t j = (rows < columns ? at / rows : at % columns) * LCF_PANEL;
+
+        kernels->across(c + i * ldc + j, ldc, a_panels + i * even(k), b_panels + j * even(k),
+                        panel_width(i, m), panel_width(j, n), even(k), add);
+    }
 }
 
 void lcf_bf16_column_sums(float *sums, const uint16_t *panels, size_t k, size_t n)
