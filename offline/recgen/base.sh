@@ -4,8 +4,8 @@
 # the same number of minutes / 6: what a step without general text starts from.
 # Into OUT: base/recgen.gguf, base.log, loss.csv, loss.svg, results.csv (held-out figures of both), generations.md (ten prompts, unedited).
 # A killed run goes on where it was. The weights are no part of the repository; the data sets' licences hold for them.
-#   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 BATCH=16 LR=0.002 REC=0.35 PRECISION=bf16 THREADS=2
-#   STEPS=6000: at most
+#   MINUTES=60  DIM=256 LAYERS=8 VOCAB=6144 CONTEXT=1024 CUTOFF=512 REC=0.35 PRECISION=bf16 THREADS=2
+#   BASE_STEPS=6000 (at most) BASE_BATCH=16 BASE_LR=0.002: not STEPS, BATCH and LR, which are those of what is tuned from it
 set -eu -o pipefail
 llmcf=$1 data=$2 out=$3
 minutes=${MINUTES:-60} threads=${THREADS:-2}
@@ -30,9 +30,9 @@ general=(--source "alpaca:$data/instruct/alpaca_5000.json,weight=3" --source "al
 rec=(--source decide --source explain,weight=2 --source next,weight=0.5 --source rating,weight=0.5
     --source "alpaca:$out/beauty-rows/alpaca.json,group=rec"
     --source "alpaca:$data/tallrec-movie/movie_train_rebuilt.json,group=rec,weight=0.5")
-logged "$llmcf" tune --dataset "$out/dataset" --out "$out/base" "${general[@]}" "${rec[@]}" --mix "rec=${REC:-0.35}" --minutes "$minutes" --steps "${STEPS:-6000}" \
+logged "$llmcf" tune --dataset "$out/dataset" --out "$out/base" "${general[@]}" "${rec[@]}" --mix "rec=${REC:-0.35}" --minutes "$minutes" --steps "${BASE_STEPS:-6000}" \
     --dim "${DIM:-256}" --layers "${LAYERS:-8}" --vocab "${VOCAB:-6144}" --context "${CONTEXT:-1024}" --cutoff "${CUTOFF:-512}" \
-    --batch "${BATCH:-16}" --lr "${LR:-0.002}" --warmup 40 --precision "${PRECISION:-bf16}" --checkpoint-every 100 --threads "$threads"
+    --batch "${BASE_BATCH:-16}" --lr "${BASE_LR:-0.002}" --warmup 40 --precision "${PRECISION:-bf16}" --checkpoint-every 100 --threads "$threads"
 logged "$llmcf" tune --dataset "$out/dataset" --out "$out/tiny" --minutes "$(awk "BEGIN { print $minutes / 6 }")" --threads "$threads" --quiet
 
 # Held-out rows of the same files for both; bits per byte compare, perplexities are per token of each model's own vocabulary.
