@@ -5,13 +5,13 @@
  *
  * SHAPE is demo (192 wide, vocabulary 4096, 16 x 320 tokens), 15m or 110m (vocabulary 32000, 4 x
  * 256 tokens), or 124m (the sizes, vocabulary and number of parameters of GPT-2's smallest and the
- * 4 x 64 tokens of llm.c's figure, 23 tokens/s on one thread of Zen 4 and 45 of Zen 5); PRECISION
- * f32 or bf16. Without them: demo, 15m and 110m in both.
+ * 4 x 64 tokens of llm.c); PRECISION f32 or bf16. Without them: demo, 15m and 110m in both.
  *
  * Speed is the median over the steps, peak memory the process's (VmHWM). The ceilings are 6
  * floating-point operations per parameter and token (Kaplan et al. 2020; the embedding counts once,
  * as the output matrix) at the speed of a product that stays in the cache, measured here on one
- * thread, times the threads. twin_llama.sh runs PyTorch beside it.
+ * thread, times the threads. twin_llama.sh runs PyTorch beside it, train_peers.sh
+ * llm.c and llama.cpp.
  */
 #include "common/base/cli.h"
 #include "common/base/mem.h"
