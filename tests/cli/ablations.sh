@@ -12,13 +12,14 @@ ablations() {
 }
 ablations >table.md || fail "ablations: $(tail -3 log) $(tail -3 out/ablations.log)"
 rows=$(grep -c '^train ' "$LCF_SOURCE_DIR/tests/bench/ablations.sh")
-[ "$(wc -l <out/ablations.csv)" = $((rows + 2 + 1)) ] || fail "rows of the table: $(cat out/ablations.csv)" # two without a ranker, and the head
-awk -F, 'NF != 9 { exit 1 }' out/ablations.csv || fail "columns: $(cat out/ablations.csv)"
-awk -F, '$1 == "ict" && $3 > 0 && $5 > 0 && $8 <= $7 && $7 <= $9 { found = 1 } END { exit !found }' out/ablations.csv ||
-    fail "no lift of ict within its interval: $(cat out/ablations.csv)"
+[ "$(cut -d, -f2 out/figures.csv | sort -u | wc -l)" = $((rows + 2 + 1)) ] || fail "rows of the table: $(cat out/figures.csv)" # two without a ranker, and the head
+awk -F, 'NF != 9 { exit 1 }' out/figures.csv || fail "columns: $(cat out/figures.csv)"
+awk -F, '$2 == "ict" && $4 == "auc" && $5 > 0 && $8 <= $7 && $7 <= $9 { found = 1 } END { exit !found }' out/figures.csv ||
+    fail "no lift of ict within its interval: $(cat out/figures.csv)"
+grep -q '^ablations,ict,1,valid_auc,0' out/figures.csv || fail "no valid AUC of ict: $(cat out/figures.csv)"
 grep -q '^| kar |' table.md || fail "the table lacks kar: $(cat table.md)"
-cp out/ablations.csv first.csv
+cp out/figures.csv first.csv
 grep -c 'msg="epoch"' out/ablations.log >trained || true
 ablations >/dev/null || fail "a second run: $(tail -3 log)"
-cmp first.csv out/ablations.csv || fail "a second run differs"
+cmp first.csv out/figures.csv || fail "a second run differs"
 grep -c 'msg="epoch"' out/ablations.log | cmp - trained || fail "a second run trained"
