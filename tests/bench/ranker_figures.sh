@@ -6,7 +6,7 @@
 # WORK holds a folder per data set, made by the pipeline up to `retrieved` (`make rankers` does both); CONFIGS their settings, DATA.yaml.
 # The tables behind the file go to WORK/DATA/rankers, WORK/DATA/next-item and WORK/DATA/ablations, and whatever is there and up to date is
 # not made again, so a stopped run goes on. OUT.csv is replaced when all of it is done; its form is that of table_lib.sh, with
-# the data set before it:
+# the data set before it; OUT.svg shows what ICT adds to the AUC of each backbone:
 #   collm-ml1m       every backbone and SASRec
 #   amazon-beauty    the paper's six; what the ICT module could be mistaken for, on DIN; SASRec over all items, with both its losses
 #   amazon-sports    the same without the controls
@@ -39,3 +39,6 @@ done
 table ml-latest-small ablations ablations
 { echo "data,$(figures_head)" && printf %s "$lines"; } >"$out.new"
 mv "$out.new" "$out"
+awk -F, 'NR == 1 { print "row,lift,low,high" } $5 == "auc" && $3 == $2 "-ict" { print $1 ": " $2 "," $8 "," $9 "," $10 }' "$out" >"$work/lifts.csv"
+"$llmcf" chart "$work/lifts.csv" --y row --x lift --low low --high high --title "Lift of AUC by the ICT module, 95 % intervals" \
+    --out "${out%.csv}.svg" --quiet

@@ -79,3 +79,8 @@ printf 'run,step,loss\na,1,4.5\na,2,3.5\nb,1,4\nb,2,-\n' >loss.csv
 [ "$(grep -c '<polyline' loss.svg)" = 4 ] || fail "two series and their legend"
 [ "$(grep -c '<circle' loss.svg)" = 3 ] || fail "three points"
 test "$(exit_code "$LLMCF" chart loss.csv --x step --y gain --out x.svg)" = 1
+printf 'system,lift,low,high\nbase,,,\nict,0.01,0.005,0.015\nkar,0.002,-0.001,0.006\ntext,-0.01,-0.02,-0.005\n' >lifts.csv
+"$LLMCF" chart lifts.csv --y system --x lift --low low --high high --out lifts.svg 2>>log
+[ "$(grep -o '<circle class="[a-z]*"' lifts.svg | tr '\n' ' ')" = '<circle class="good" <circle class="dot" <circle class="bad" ' ] ||
+    fail "three intervals: better, not to tell, worse: $(cat lifts.svg)"
+test "$(exit_code "$LLMCF" chart lifts.csv --y system --x lift --low low --out x.svg)" = 2
