@@ -82,6 +82,10 @@ static const lcf_option OPTIONS[] = {
      LCF_OPT_REAL(train.params.learning_rate, 1e-9, 10.0)},
     {"weight-decay", "X", "L2 in the gradient (default 1e-5)", 3,
      LCF_OPT_REAL(train.params.weight_decay, 0.0, 1.0)},
+    {"precision", "NAME",
+     "Of products of training: f32, or bf16 with f32 weights and sums, faster; a processor without "
+     "bf16 products takes f32; the same bytes come from processors of one kind (default f32)",
+     3, LCF_OPT_PARSED(train.params.precision, lcf_cmd_parse_precision)},
     {"dropout", "SHARE", "Of embeddings and hidden layers (default 0.2)", 3,
      LCF_OPT_REAL(train.config.dropout, 0.0, 0.99)},
     {"dim", "N", "Of items and user vectors (default 64)", 3,

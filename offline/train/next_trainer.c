@@ -170,6 +170,7 @@ static lcf_status step(double *loss, size_t *questions, trainer *t, size_t at, s
     lcf_rng_seed(&rng, t->seed, STREAM_DROPOUT + t->step++);
     lcf_grads_zero(&t->grads);
     lcf_tape_reset(t->tape, true);
+    lcf_tape_set_precision(t->tape, t->params->precision);
     users = lcf_next_users(&side_loss, t->tape, t->model, &t->grads, &b, &rng);
     total = lcf_next_loss(t->tape, t->model, &t->grads, users, t->params->loss, &targets);
     if (side_loss)
@@ -180,7 +181,7 @@ static lcf_status step(double *loss, size_t *questions, trainer *t, size_t at, s
         return lcf_tape_status(t->tape);
     *loss = (double)total->data[0];
     *questions = b.queries_n;
-    if (!isfinite(*loss))
+    if (!isfinite(*loss) || !isfinite(lcf_grads_norm(&t->grads)))
         return LCF_EDIVERGED;
     lcf_adam_step(&t->adam, lcf_next_params(t->model), &t->grads, (float)t->params->learning_rate);
     return LCF_OK;
@@ -190,8 +191,8 @@ static lcf_status explain(const trainer *t, lcf_status status, const next_result
 {
     if (status == LCF_EDIVERGED)
         return LCF_FAIL(err, status,
-                        "seed %llu, epoch %u: the loss is not finite; try a lower learning rate "
-                        "than %g",
+                        "seed %llu, epoch %u: the loss or its gradient is not finite; try a lower "
+                        "learning rate than %g",
                         (unsigned long long)t->seed, r->epochs_n + 1, t->params->learning_rate);
     return LCF_FAIL(err, status, "no memory for a step of %u users", t->params->batch);
 }
@@ -240,6 +241,7 @@ static lcf_status rank_block(uint32_t *ranks, trainer *t, const uint32_t *sample
         rows[i] = (lcf_full_rank_row){d->sample_item[samples[i]], histories[i].items,
                                       t->params->rank_seen ? 0 : histories[i].n};
     }
+    lcf_tape_set_precision(t->tape, LCF_PRECISION_F32);
     status = lcf_next_encode(t->users, t->tape, t->model, &t->in->side.source, histories, n, err);
     if (status)
         return status;

@@ -72,14 +72,14 @@ static json_t *params_json(const lcf_train_next_options *o)
     const double side_scale = (double)c->side_scale, rec_weight = (double)c->side.rec_weight;
 
     return json_pack(
-        "{s:s, s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:s?, s:o, s:o, "
-        "s:o}",
-        "side", c->side.side, "epochs", (json_int_t)p->epochs_max, "patience",
-        (json_int_t)p->patience, "batch", (json_int_t)p->batch, "loss", loss_name(p->loss),
-        "rank_seen", (int)p->rank_seen, "lr", p->learning_rate, "weight_decay", p->weight_decay,
-        "dropout", (double)c->dropout, "dim", (json_int_t)c->dim, "history",
-        (json_int_t)c->history_max, "hidden", (json_int_t)c->hidden, "layers",
-        (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n, "sampler",
+        "{s:s, s:s?, s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:s?, s:o, "
+        "s:o, s:o}",
+        "side", c->side.side, "precision", p->precision == LCF_PRECISION_BF16 ? "bf16" : NULL,
+        "epochs", (json_int_t)p->epochs_max, "patience", (json_int_t)p->patience, "batch",
+        (json_int_t)p->batch, "loss", loss_name(p->loss), "rank_seen", (int)p->rank_seen, "lr",
+        p->learning_rate, "weight_decay", p->weight_decay, "dropout", (double)c->dropout, "dim",
+        (json_int_t)c->dim, "history", (json_int_t)c->history_max, "hidden", (json_int_t)c->hidden,
+        "layers", (json_int_t)c->layers_n, "heads", (json_int_t)c->heads_n, "sampler",
         p->loss != LCF_NEXT_FULL ? sampling_name(p->sampling) : NULL, "negatives",
         p->loss == LCF_NEXT_SAMPLED ? json_integer(p->negatives) : json_null(), "side_scale",
         needs_of(o) ? json_real(side_scale) : json_null(), "rec_weight",

@@ -32,11 +32,13 @@ typedef struct lcf_train_next_params {
     lcf_next_sampling sampling;
     bool rank_seen; /* items of the user's past are candidates, too */
     double learning_rate, weight_decay;
+    lcf_precision precision; /* of products of training; targets are ranked in f32 */
 } lcf_train_next_params;
 
 #define LCF_TRAIN_NEXT_PARAMS_INIT                                                \
     {                                                                             \
         200, 10, 128, 512, LCF_NEXT_SAMPLED, LCF_NEXT_UNIFORM, false, 1e-3, 1e-5, \
+            LCF_PRECISION_F32,                                                    \
     }
 
 typedef struct lcf_train_next_options {
@@ -51,11 +53,10 @@ typedef struct lcf_train_next_options {
 } lcf_train_next_options;
 
 /*
- * errors   EINVAL a bad option, a dataset without what training needs; EDIVERGED a loss or score
- *          that is not finite; ECANCELED stopped by a signal, finished seeds kept; those of opening
- *          the dataset; ENOMEM; EIO
- * memory   *report (may be NULL): what report.json holds and the times; the caller's (json_decref)
- * threads  opens up to options->threads of its own
+ * errors   EINVAL a bad option, a dataset without what training needs; EDIVERGED a loss, gradient
+ *          or score that is not finite; ECANCELED stopped by a signal, finished seeds kept; those
+ * of opening the dataset; ENOMEM; EIO memory   *report (may be NULL): what report.json holds and
+ * the times; the caller's (json_decref) threads  opens up to options->threads of its own
  */
 lcf_status lcf_train_next(json_t **report, bool *current, const lcf_train_next_options *options,
                           lcf_err *err);

@@ -224,6 +224,39 @@ static void test_same_bytes(void **state)
     }
 }
 
+/* The loss of the first epoch of the first seed, and the artefact's id. */
+static double first_loss(char id[65], const fixture *f, lcf_precision precision, size_t threads)
+{
+    lcf_train_next_options o = options_of(f, "sasrec");
+    json_t *report;
+    double loss;
+
+    o.config.dim = o.config.hidden = 64; /* narrower maps stay in f32 */
+    o.params.precision = precision;
+    o.threads = threads;
+    o.force = true;
+    assert_int_equal(lcf_train_next(&report, NULL, &o, NULL), LCF_OK);
+    loss = json_number_value(json_object_get(
+        json_array_get(
+            json_object_get(json_array_get(json_object_get(report, "seeds"), 0), "epochs"), 0),
+        "loss"));
+    json_decref(report);
+    id_of(id, f->out);
+    return loss;
+}
+
+/* Products in bf16 move the loss a little, by the same bytes at any number of threads. */
+static void test_precision(void **state)
+{
+    char id[65], again[65];
+    const double f32 = first_loss(id, *state, LCF_PRECISION_F32, 1);
+    const double bf16 = first_loss(id, *state, LCF_PRECISION_BF16, 1);
+
+    assert_true(f32 != bf16 && fabs(bf16 / f32 - 1.0) < 1e-3);
+    assert_true(first_loss(again, *state, LCF_PRECISION_BF16, 2) == bf16);
+    assert_string_equal(id, again);
+}
+
 static void check_learns(const fixture *f, const char *encoder, lcf_next_loss_kind loss)
 {
     lcf_train_next_options o = options_of(f, encoder);
@@ -441,7 +474,7 @@ int main(void)
         cmocka_unit_test(test_learns),   cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_artefact), cmocka_unit_test(test_resume),
         cmocka_unit_test(test_side),     cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_precision),
     };
 
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
