@@ -10,8 +10,8 @@
 # a model a thousand times larger. Into OUT: compare/ (AUC, UAUC, log loss, paired intervals against DIN), systems.csv (with training time,
 # scoring time per 1,000 rows, tokens per row), base.csv. Every step does nothing when its result is there: a stopped run goes on.
 #   SEEDS="1 2 3 4 5"  STEPS=600 (of every tuning)  SHARE=0.1 (of training rows that get a CoT)  ASKED=1 (of those that are judged for KD)
-#   USERS=1 (part of the users, drawn by their ids, whose test rows all systems are compared on: asking a language model about the
-#   45,000 test rows of Amazon Beauty takes half an hour a system and seed)
+#   USERS=1 (part of the users, drawn by their ids, whose test rows all systems are compared on, and the rankers on those of all users,
+#   too: asking a language model about the 45,000 test rows of Amazon Beauty takes minutes a system and seed)
 #   VECTORS=spectral (or mf: what soft tokens are made of)
 #   CONFIG=collm-ml1m  MF=$CONFIG  SASREC=collm-ml1m-sasrec (in offline/config)  THREADS=0; and what binllm.sh and ilm.sh take
 set -eu
@@ -96,11 +96,13 @@ ranker() {
         "$out/$name/manifest.json")
     compared=$out/$name
     if [ "$users" != 1 ]; then
+        if [ "$name" = din ]; then everybody+=(--section "all users" --baseline "$compared"); else everybody+=("$compared"); fi
         compared=$out/asked/$name
         step arm "$out/$name" --rows-of "$out/tallrec" --out "$compared"
     fi
     if [ "$name" = din ]; then baseline=$compared; else arms+=("$compared"); fi
 }
+everybody=()
 ranker din "$config" --backbone din
 ranker mf "${MF:-$config}" --backbone mf
 ranker sasrec "${SASREC:-collm-ml1m-sasrec}" --backbone sasrec
@@ -120,14 +122,17 @@ for arm in mlp "ilm-${TOKENS:-4}"; do
 done
 
 # ---- the table ----
-step compare --section "$config" --baseline "$baseline" "${arms[@]}" --out "$out/compare"
+step compare --section "$config" --baseline "$baseline" "${arms[@]}" "${everybody[@]}" --out "$out/compare"
 step measure --model "$base" --dataset "$dataset" --source "alpaca:$data/instruct/alpaca_5000.json" --general-rows 400 --out "$out/base"
 {
-    echo system,seeds,auc,auc_std,auc_lift,auc_lift_low,auc_lift_high,uauc,logloss,train_s,score_s_per_1000,tokens_per_row
-    awk -F, -v facts="$out/facts/" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-        { fact = ",,,"; getline fact <(facts $2); sub(/^[^,]*/, "", fact)
-          print $2 "," $at["seeds"] "," $at["auc"] "," $at["auc_std"] "," $at["auc_lift"] "," $at["auc_lift_low"] "," $at["auc_lift_high"] "," \
-              $at["uauc"] "," $at["logloss"] fact }' "$out/compare/compare.csv"
+    echo system,rows,seeds,auc,auc_std,auc_lift,auc_lift_low,auc_lift_high,uauc,logloss,train_s,score_s_per_1000,tokens_per_row
+    awk -F, -v facts="$out/facts/" 'function show(form, x) { return "," (x == "" || x == "-" ? "" : sprintf(form, x)) }
+        NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        { line = $2 "," $at["rows"] "," $at["seeds"]; fact = ",,,"; getline fact <(facts $2); close(facts $2); split(fact, cost, ",")
+          n = split("auc auc_std auc_lift auc_lift_low auc_lift_high uauc logloss", measure, " ")
+          for (i = 1; i <= n; i++) line = line show("%.4f", $at[measure[i]])
+          for (i = 2; i <= 4; i++) line = line show("%.3g", cost[i])
+          print line }' "$out/compare/compare.csv"
 } >"$out/systems.csv.new"
 {
     echo base_parameters,general_perplexity,general_bits_per_byte
