@@ -9,6 +9,8 @@
 #include "common/base/progress.h"
 #include "common/nn/optim.h"
 #include "offline/eval/full_rank.h"
+#include "offline/train/checkpoint.h"
+#include "offline/train/seed_runs.h"
 #include "offline/train/trainer.h"
 
 #include <math.h>
@@ -26,7 +28,9 @@ typedef struct trainer {
     const next_inputs *in;
     const lcf_train_next_params *params;
     const next_watch *watch;
-    uint64_t seed, step;
+    uint64_t seed;
+    double learning_rate;
+    char *checkpoint; /* path, or NULL */
     lcf_next *model;
     lcf_grads grads;
     lcf_adam adam;
@@ -46,6 +50,7 @@ static void trainer_dispose(trainer *t)
     lcf_adam_dispose(&t->adam);
     lcf_grads_dispose(&t->grads);
     lcf_next_free(t->model);
+    free(t->checkpoint);
     free(t->best);
     free(t->order);
     free(t->items);
@@ -149,7 +154,7 @@ static lcf_next_targets draw_negatives(trainer *t, const lcf_next_batch *b)
     const size_t n = bce ? b->queries_n : t->params->negatives;
     lcf_rng rng;
 
-    lcf_rng_seed(&rng, t->seed, STREAM_NEGATIVES + t->step);
+    lcf_rng_seed(&rng, t->seed, STREAM_NEGATIVES + t->adam.step);
     for (size_t i = 0; i < n && t->params->loss != LCF_NEXT_FULL; i++) {
         t->negatives[i] = next_sampler_draw(&t->in->sampler, &rng);
         for (int tries = 1; bce && tries < NEGATIVE_TRIES && is_own(t, b, i, t->negatives[i]);
@@ -167,7 +172,7 @@ static lcf_status step(double *loss, size_t *questions, trainer *t, size_t at, s
     lcf_tensor *users, *total, *side_loss;
     lcf_rng rng;
 
-    lcf_rng_seed(&rng, t->seed, STREAM_DROPOUT + t->step++);
+    lcf_rng_seed(&rng, t->seed, STREAM_DROPOUT + t->adam.step);
     lcf_grads_zero(&t->grads);
     lcf_tape_reset(t->tape, true);
     lcf_tape_set_precision(t->tape, t->params->precision);
@@ -183,7 +188,7 @@ static lcf_status step(double *loss, size_t *questions, trainer *t, size_t at, s
     *questions = b.queries_n;
     if (!isfinite(*loss) || !isfinite(lcf_grads_norm(&t->grads)))
         return LCF_EDIVERGED;
-    lcf_adam_step(&t->adam, lcf_next_params(t->model), &t->grads, (float)t->params->learning_rate);
+    lcf_adam_step(&t->adam, lcf_next_params(t->model), &t->grads, (float)t->learning_rate);
     return LCF_OK;
 }
 
@@ -193,7 +198,7 @@ static lcf_status explain(const trainer *t, lcf_status status, const next_result
         return LCF_FAIL(err, status,
                         "seed %llu, epoch %u: the loss or its gradient is not finite; try a lower "
                         "learning rate than %g",
-                        (unsigned long long)t->seed, r->epochs_n + 1, t->params->learning_rate);
+                        (unsigned long long)t->seed, r->epochs_n + 1, t->learning_rate);
     return LCF_FAIL(err, status, "no memory for a step of %u users", t->params->batch);
 }
 
@@ -264,51 +269,85 @@ static lcf_status rank_split(next_result *r, trainer *t, lcf_split split, lcf_er
 
 /* ---- all epochs ---- */
 
-/* Epochs until NDCG@10 has not risen for `patience` of them; t->best holds the best. */
-static lcf_status train_all(trainer *t, next_result *r, lcf_err *err)
+static train_checkpoint checkpoint_of(trainer *t, next_result *r)
+{
+    const train_checkpoint c = {.params = lcf_next_params(t->model),
+                                .adam = &t->adam,
+                                .best = t->best,
+                                .epochs = r->epochs,
+                                .epoch_doubles = sizeof(*r->epochs) / sizeof(double),
+                                .epochs_n = &r->epochs_n,
+                                .best_epoch = &r->best_epoch,
+                                .seconds = &r->seconds,
+                                .learning_rate = &t->learning_rate};
+
+    return c;
+}
+
+/* What the epoch is worth on the valid split; the best weights are kept. */
+static lcf_status judge_epoch(trainer *t, next_result *r, lcf_err *err)
 {
     const lcf_params *p = lcf_next_params(t->model);
-    const size_t valid_n = t->in->rows.rows_n[LCF_VALID];
-    double best = -1.0;
+    const uint32_t *ranks = r->ranks[LCF_VALID];
+    const size_t n = t->in->rows.rows_n[LCF_VALID];
+    const double best = r->best_epoch ? r->epochs[r->best_epoch - 1].valid_ndcg10 : -1.0;
+    next_epoch *epoch = &r->epochs[r->epochs_n];
+    lcf_status status = rank_split(r, t, LCF_VALID, err);
 
-    while (r->epochs_n < t->params->epochs_max &&
-           r->epochs_n < r->best_epoch + t->params->patience) {
-        next_epoch *epoch = &r->epochs[r->epochs_n];
-        const double start = lcf_clock_s();
-        lcf_status status = train_epoch_once(t, r, err);
-
-        r->seconds += lcf_clock_s() - start;
-        if (!status)
-            status = rank_split(r, t, LCF_VALID, err);
-        if (status)
-            return status;
-        r->epochs_n++;
-        epoch->valid_hr10 = lcf_rank_mean(LCF_RANK_HR10, r->ranks[LCF_VALID], valid_n);
-        epoch->valid_ndcg10 = lcf_rank_mean(LCF_RANK_NDCG10, r->ranks[LCF_VALID], valid_n);
-        if (epoch->valid_ndcg10 > best) {
-            best = epoch->valid_ndcg10;
-            r->best_epoch = r->epochs_n;
-            memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
-        }
-        t->watch->epoch(t->watch->arg, r);
+    if (status)
+        return status;
+    r->epochs_n++;
+    epoch->valid_hr10 = lcf_rank_mean(LCF_RANK_HR10, ranks, n);
+    epoch->valid_ndcg10 = lcf_rank_mean(LCF_RANK_NDCG10, ranks, n);
+    if (epoch->valid_ndcg10 > best) {
+        r->best_epoch = r->epochs_n;
+        memcpy(t->best, p->values, p->values_n * sizeof(*t->best));
     }
-    r->questions_per_s = (double)r->epochs_n * (double)t->in->rows.questions_n /
-                         (r->seconds > 0.0 ? r->seconds : 1.0);
     return LCF_OK;
 }
 
+/* Epochs until NDCG@10 has not risen for `patience` of them; t->best holds the best. */
+static lcf_status train_all(trainer *t, next_result *r, lcf_err *err)
+{
+    const train_checkpoint c = checkpoint_of(t, r);
+    lcf_status status = train_checkpoint_go_on(&c, t->checkpoint, t->seed, err);
+
+    while (!status && r->epochs_n < t->params->epochs_max &&
+           r->epochs_n < r->best_epoch + t->params->patience) {
+        const double start = lcf_clock_s();
+
+        status = train_epoch_once(t, r, err);
+        r->seconds += lcf_clock_s() - start;
+        if (!status)
+            status = judge_epoch(t, r, err);
+        if (!status && t->checkpoint)
+            status = train_checkpoint_save(t->checkpoint, &c, err);
+        if (!status)
+            t->watch->epoch(t->watch->arg, r);
+    }
+    r->questions_per_s = (double)r->epochs_n * (double)t->in->rows.questions_n /
+                         (r->seconds > 0.0 ? r->seconds : 1.0);
+    return status;
+}
+
 lcf_status next_train_seed(lcf_next **model, next_result *result, const next_inputs *in,
-                           const lcf_train_next_params *params, uint64_t seed,
+                           const lcf_train_next_params *params, uint64_t seed, const char *dir,
                            const next_watch *watch, lcf_err *err)
 {
     trainer t = {.in = in, .params = params, .watch = watch, .seed = seed};
-    lcf_status status;
+    lcf_status status = LCF_OK;
 
+    LCF_ASSERT(params->epochs_max >= 1 && params->epochs_max <= LCF_TRAIN_EPOCHS_MAX);
     *model = NULL;
     memset(result, 0, sizeof(*result));
     result->seed = seed;
     lcf_flush_denormals();
-    status = trainer_init(&t, result, err);
+    t.learning_rate = params->learning_rate;
+    t.checkpoint = dir ? seed_runs_path(dir, seed, ".epoch.lcf") : NULL;
+    if (dir && !t.checkpoint)
+        status = LCF_FAIL(err, LCF_ENOMEM, "path in %s", dir);
+    if (!status)
+        status = trainer_init(&t, result, err);
     if (!status)
         status = train_all(&t, result, err);
     if (!status) {

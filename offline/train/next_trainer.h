@@ -42,6 +42,9 @@ typedef struct next_inputs {
 } next_inputs;
 
 /*
+ * Trains one seed, or goes on with it from the checkpoint in `dir` (seed-<s>.epoch.lcf), which it
+ * writes after every epoch; dir may be NULL: without.
+ *
  * order    weights from `seed`; the order of the sequences from (seed, epoch), negatives and
  *          dropout from (seed, step)
  * errors   EDIVERGED, ECANCELED, ENOMEM as lcf_train_next
@@ -49,7 +52,7 @@ typedef struct next_inputs {
  * threads  runs in the caller's
  */
 lcf_status next_train_seed(lcf_next **model, next_result *result, const next_inputs *in,
-                           const lcf_train_next_params *params, uint64_t seed,
+                           const lcf_train_next_params *params, uint64_t seed, const char *dir,
                            const next_watch *watch, lcf_err *err);
 
 #endif

@@ -182,7 +182,7 @@ static lcf_status train(void *arg, size_t idx, size_t threads, const char *dir,
 
     (void)threads; /* a seed of this kind is trained by one */
     status = next_train_seed(&model, &r->results[idx], &r->inputs, &r->options->params,
-                             r->options->seeds[idx], &watch, err);
+                             r->options->seeds[idx], dir, &watch, err);
     if (!status)
         status = next_result_save(&r->results[idx], model, dir, &r->inputs.rows, err);
     lcf_next_free(model);

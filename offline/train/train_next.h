@@ -5,8 +5,8 @@
  * Makes an artefact folder: seed-<s>.lcf (weights, schemas/next_item_weights.md) for every seed,
  * best.lcf (the seed of the highest valid NDCG@10), ranks-valid.lcf and ranks-test.lcf (the place
  * of every target for every seed, schemas/ranks.md), report.json, manifest.json. While it runs,
- * finished seeds are kept in OUT.partial: a stopped or killed run goes on with those that are
- * missing.
+ * finished seeds are kept in OUT.partial, and so is each seed between two epochs: a stopped or
+ * killed run goes on from there and ends with the same bytes.
  *
  * Same inputs, options and seeds give the same bytes, at any number of threads.
  */
@@ -54,9 +54,10 @@ typedef struct lcf_train_next_options {
 
 /*
  * errors   EINVAL a bad option, a dataset without what training needs; EDIVERGED a loss, gradient
- *          or score that is not finite; ECANCELED stopped by a signal, finished seeds kept; those
- * of opening the dataset; ENOMEM; EIO memory   *report (may be NULL): what report.json holds and
- * the times; the caller's (json_decref) threads  opens up to options->threads of its own
+ *          or score that is not finite, the epochs before it kept; ECANCELED stopped by a signal,
+ *          finished seeds and epochs kept; those of opening the dataset; ENOMEM; EIO
+ * memory   *report (may be NULL): what report.json holds and the times; the caller's (json_decref)
+ * threads  opens up to options->threads of its own
  */
 lcf_status lcf_train_next(json_t **report, bool *current, const lcf_train_next_options *options,
                           lcf_err *err);

@@ -240,32 +240,14 @@ static train_checkpoint checkpoint_of(trainer *t, train_result *r)
                                 .adam = train_step_adam(t->step),
                                 .best = t->best,
                                 .average = train_step_average(t->step),
-                                .learning_rate = &t->learning_rate,
-                                .result = r};
+                                .epochs = r->epochs,
+                                .epoch_doubles = sizeof(*r->epochs) / sizeof(double),
+                                .epochs_n = &r->epochs_n,
+                                .best_epoch = &r->best_epoch,
+                                .seconds = &r->seconds,
+                                .learning_rate = &t->learning_rate};
 
     return c;
-}
-
-/* Takes up what an earlier run left after its last epoch. */
-static lcf_status go_on(trainer *t, train_result *r, lcf_err *err)
-{
-    const train_checkpoint c = checkpoint_of(t, r);
-    lcf_err why = LCF_ERR_INIT;
-    lcf_status status;
-
-    r->valid_auc = -1.0;
-    if (!t->checkpoint)
-        return LCF_OK;
-    status = train_checkpoint_load(&c, t->checkpoint, &why);
-    if (status == LCF_ENOMEM)
-        return LCF_FAIL(err, status, "%s", why.text);
-    if (!status)
-        lcf_log(LCF_LOG_INFO, "msg=\"going on after an earlier run\" seed=%llu epoch=%u",
-                (unsigned long long)t->seed, r->epochs_n);
-    else if (status != LCF_ENOENT)
-        lcf_log(LCF_LOG_WARN, "msg=\"a seed's epochs cannot be used, it begins anew\" why=\"%s\"",
-                why.text);
-    return LCF_OK;
 }
 
 /*
@@ -295,18 +277,13 @@ static lcf_status judge_epoch(trainer *t, train_result *r, lcf_err *err)
     return status;
 }
 
-static lcf_status save_epoch(trainer *t, train_result *r, lcf_err *err)
-{
-    const train_checkpoint c = checkpoint_of(t, r);
-
-    return t->checkpoint ? train_checkpoint_save(t->checkpoint, &c, err) : LCF_OK;
-}
-
 /* Epochs until the valid AUC has not risen for `patience` of them; t->best holds the best. */
 static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
 {
-    lcf_status status = go_on(t, r, err);
+    const train_checkpoint c = checkpoint_of(t, r);
+    lcf_status status = train_checkpoint_go_on(&c, t->checkpoint, t->seed, err);
 
+    r->valid_auc = r->best_epoch ? r->epochs[r->best_epoch - 1].valid_auc : -1.0;
     while (!status && r->epochs_n < t->params->epochs_max &&
            r->epochs_n < r->best_epoch + t->params->patience) {
         const double start = lcf_clock_s();
@@ -315,8 +292,8 @@ static lcf_status train_all(trainer *t, train_result *r, lcf_err *err)
         r->seconds += lcf_clock_s() - start;
         if (!status)
             status = judge_epoch(t, r, err);
-        if (!status)
-            status = save_epoch(t, r, err);
+        if (!status && t->checkpoint)
+            status = train_checkpoint_save(t->checkpoint, &c, err);
         if (!status)
             t->watch->epoch(t->watch->arg, r);
     }

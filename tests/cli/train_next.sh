@@ -1,7 +1,8 @@
 #!/bin/bash
-# llmcf train-next and compare-next: stopping and going on, idempotence, reports that keep their schemas, wrong usage.
+# llmcf train-next and compare-next: stopping, being killed and going on, idempotence, reports that keep their schemas, wrong usage.
 set -u
 . "$LCF_SOURCE_DIR/tests/cli/expect_lib.sh"
+. "$LCF_SOURCE_DIR/tests/cli/wait_lib.sh"
 id() { jq -r .id "$1/manifest.json"; }
 
 "$LLMCF" simulate --users 150 --items 120 --out raw >/dev/null 2>&1 || fail "simulate"
@@ -32,6 +33,15 @@ if [ $got -eq 75 ]; then
     expect 0 'seed kept from an earlier run' "${train[@]}" --epochs 30 --patience 30 --out stopped
 fi
 [ "$(id stopped)" = "$(id long)" ] || fail "a resumed run differs from a whole one"
+
+# kill -9 between two epochs of a seed: the next run takes up the epochs that were finished
+"${train[@]}" --epochs 30 --patience 30 --out epochs 2>/dev/null &
+pid=$!
+wait_until [ -e epochs.partial/seed-1.epoch.lcf ]
+kill -9 $pid
+wait $pid 2>/dev/null
+expect 0 'best seed' "${train[@]}" --epochs 30 --patience 30 --out epochs
+[ "$(id epochs)" = "$(id long)" ] || fail "a run after kill -9 in a seed differs from a whole one"
 
 # another model against this one, paired
 expect 0 'best seed' "$LLMCF" train-next --dataset dataset --model youtubednn --seeds 1,2,3 --epochs 3 --dim 16 --hidden 16 \

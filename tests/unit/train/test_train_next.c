@@ -15,6 +15,8 @@
 #include "offline/eval/rank_measures.h"
 #include "offline/train/next_rows.h"
 #include "offline/train/next_sampler.h"
+#include "offline/train/next_trainer.h"
+#include "offline/train/seed_runs.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/rank/world.h"
 
@@ -24,6 +26,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -371,6 +375,114 @@ static void test_resume(void **state)
     free(damaged);
 }
 
+/* A seed's steps, counted until it dies in an epoch. */
+typedef struct life {
+    uint32_t epochs, dies_in; /* from 1; 0: never */
+    size_t steps;
+} life;
+
+static void on_step(void *arg, size_t questions)
+{
+    life *l = arg;
+
+    assert_true(questions > 0);
+    l->steps++;
+    if (l->epochs + 1 == l->dies_in)
+        _exit(0);
+}
+
+static void on_epoch(void *arg, const next_result *so_far)
+{
+    ((life *)arg)->epochs = so_far->epochs_n;
+}
+
+static lcf_next *train_one(next_result *result, life *l, const next_inputs *in,
+                           const lcf_train_next_params *params, const char *dir)
+{
+    const next_watch watch = {on_step, on_epoch, l};
+    lcf_err err = LCF_ERR_INIT;
+    lcf_next *model;
+
+    if (next_train_seed(&model, result, in, params, 7, dir, &watch, &err))
+        fail_msg("%s", err.text);
+    return model;
+}
+
+static void die_in(uint32_t epoch, const next_inputs *in, const lcf_train_next_params *params,
+                   const char *dir)
+{
+    static next_result result;
+    life l = {.dies_in = epoch};
+    int how;
+    const pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (!child) {
+        train_one(&result, &l, in, params, dir);
+        _exit(1); /* it lived */
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
+/* The epochs before a death are kept, a damaged file is not used, and the bytes are those of a life
+ * without either. */
+static void test_goes_on(void **state)
+{
+    const fixture *f = *state;
+    const lcf_train_next_options o = options_of(f, "sasrec");
+    static next_result results[3];
+    lcf_train_next_params params = o.params;
+    lcf_next *models[3];
+    life lives[3] = {{0}};
+    next_inputs in = {.config = o.config};
+    char *dir = lcf_path_join(f->dir, "kept"), *path = seed_runs_path(dir, 7, ".epoch.lcf");
+    lcf_buf bytes = LCF_BUF_INIT;
+    const lcf_params *whole;
+    size_t steps;
+
+    params.epochs_max = params.patience = 4;
+    params.loss = LCF_NEXT_BCE;
+    assert_int_equal(next_rows_open(&in.rows, f->dataset, in.config.history_max, NULL), LCF_OK);
+    in.config.items_n = in.rows.dataset.catalogue.items_n;
+    assert_int_equal(next_sampler_init(&in.sampler, LCF_NEXT_UNIFORM, in.rows.item_count,
+                                       in.config.items_n, NULL),
+                     LCF_OK);
+    assert_int_equal(lcf_dir_create(dir, NULL), LCF_OK);
+    models[0] = train_one(&results[0], &lives[0], &in, &params, NULL);
+    assert_false(lcf_path_exists(path));
+    steps = lives[0].steps / 4;
+    die_in(2, &in, &params, dir);
+    die_in(3, &in, &params, dir);
+    models[1] = train_one(&results[1], &lives[1], &in, &params, dir);
+    assert_int_equal(lives[1].steps, 2 * steps); /* epochs 1 and 2 were kept */
+    assert_int_equal(lcf_file_read(&bytes, path, SIZE_MAX, NULL), LCF_OK);
+    ((char *)bytes.data)[bytes.len / 2] ^= 4;
+    assert_int_equal(lcf_file_write(path, bytes.data, bytes.len, NULL), LCF_OK);
+    models[2] = train_one(&results[2], &lives[2], &in, &params, dir);
+    assert_int_equal(lives[2].steps, 4 * steps);
+    whole = lcf_next_params(models[0]);
+    for (size_t i = 0; i < 3; i++) {
+        const next_result *r = &results[i];
+
+        assert_memory_equal(lcf_next_params(models[i])->values, whole->values,
+                            whole->values_n * sizeof(float));
+        assert_memory_equal(r->ranks[LCF_TEST], results[0].ranks[LCF_TEST],
+                            in.rows.rows_n[LCF_TEST] * sizeof(uint32_t));
+        assert_int_equal(r->best_epoch, results[0].best_epoch);
+        assert_memory_equal(r->epochs, results[0].epochs, 4 * sizeof(r->epochs[0]));
+    }
+    for (size_t i = 0; i < 3; i++) {
+        lcf_next_free(models[i]);
+        next_result_dispose(&results[i]);
+    }
+    next_sampler_dispose(&in.sampler);
+    next_rows_close(&in.rows);
+    lcf_buf_dispose(&bytes);
+    free(path);
+    free(dir);
+}
+
 /* With the ICT module: retrieved examples that the target helped to find are refused, those by the
  * history train, and examples or the module's weight change the artefact. */
 static void test_side(void **state)
@@ -475,6 +587,7 @@ int main(void)
         cmocka_unit_test(test_artefact), cmocka_unit_test(test_resume),
         cmocka_unit_test(test_side),     cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_memory),   cmocka_unit_test(test_precision),
+        cmocka_unit_test(test_goes_on),
     };
 
     return cmocka_run_group_tests(tests, fixture_open, fixture_close);
