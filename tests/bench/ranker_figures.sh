@@ -8,7 +8,7 @@
 # not made again, so a stopped run goes on. OUT.csv is replaced when all of it is done; its form is that of table_lib.sh, with
 # the data set before it; OUT.svg shows what ICT adds to the AUC of each backbone:
 #   collm-ml1m       every backbone and SASRec
-#   amazon-beauty    the paper's six; what the ICT module could be mistaken for, on DIN; SASRec over all items, with both its losses
+#   amazon-beauty    the paper's six; what the ICT module could be mistaken for, on DIN; SASRec over all items, with the BCE loss
 #   amazon-sports    the same without the controls
 #   ml-latest-small  the ablations
 # Hours; THREADS is handed to every verb (default 0: all processors; results do not depend on it).
@@ -34,7 +34,7 @@ OTHERS=$work/collm-ml1m/sasrec table collm-ml1m rankers rankers ict
 BACKBONES=$paper CONTROLS="ict-nocot text knn knrm ict-knrm" table amazon-beauty rankers rankers ict
 BACKBONES=$paper table amazon-sports rankers rankers ict
 for data in amazon-beauty amazon-sports; do
-    MODELS="sasrec sasrec-bce" table $data next_item next-item
+    MODELS=sasrec-bce table $data next_item next-item
 done
 table ml-latest-small ablations ablations
 { echo "data,$(figures_head)" && printf %s "$lines"; } >"$out.new"
