@@ -1,6 +1,6 @@
 /*
- * What every unit test includes: cmocka in the order it needs, and a folder of its own that goes
- * away afterwards.
+ * What every unit test includes: cmocka in the order it needs, a folder of its own that goes away
+ * afterwards, and a process of its own that dies.
  */
 #ifndef LCF_TESTS_UNIT_TEST_H
 #define LCF_TESTS_UNIT_TEST_H
@@ -15,9 +15,12 @@
 #include "common/base/file.h"
 #include "common/base/status.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Fails with the message of the error instead of a bare number. */
 #define assert_ok(call, err)                                                                  \
@@ -41,6 +44,25 @@ static inline void test_folder_remove(char *path)
 {
     assert_int_equal(lcf_dir_remove(path, NULL), LCF_OK);
     free(path);
+}
+
+/*
+ * True in a new process, which is to end somewhere on its way by _exit(0), as a kill would, and by
+ * _exit(1) where it did not; false in the caller's, once that has ended as it should:
+ *
+ *   if (test_in_dying_process()) { train(...); _exit(1); }
+ */
+static inline bool test_in_dying_process(void)
+{
+    const pid_t child = fork();
+    int how;
+
+    assert_true(child >= 0);
+    if (!child)
+        return true;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    return false;
 }
 
 #endif

@@ -14,17 +14,9 @@
 #include "offline/train/warm_start.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/rank/world.h"
+#include "tests/unit/test.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define SEED 5
 #define EPOCHS 5
@@ -154,16 +146,11 @@ static void die_in(uint32_t epoch, const train_inputs *in, const lcf_train_param
 {
     static train_result result;
     life l = {.dies_in = epoch};
-    int how;
-    const pid_t child = fork();
 
-    assert_true(child >= 0);
-    if (!child) {
+    if (test_in_dying_process()) {
         train(&result, &l, in, params, dir);
         _exit(1); /* it lived */
     }
-    assert_int_equal(waitpid(child, &how, 0), child);
-    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
 }
 
 static void test_goes_on(void **state)

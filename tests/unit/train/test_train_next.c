@@ -19,17 +19,9 @@
 #include "offline/train/seed_runs.h"
 #include "tests/unit/data/fixture.h"
 #include "tests/unit/rank/world.h"
+#include "tests/unit/test.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 typedef struct fixture {
     char *dir, *dataset, *walk, *out, *partial;
@@ -413,16 +405,11 @@ static void die_in(uint32_t epoch, const next_inputs *in, const lcf_train_next_p
 {
     static next_result result;
     life l = {.dies_in = epoch};
-    int how;
-    const pid_t child = fork();
 
-    assert_true(child >= 0);
-    if (!child) {
+    if (test_in_dying_process()) {
         train_one(&result, &l, in, params, dir);
         _exit(1); /* it lived */
     }
-    assert_int_equal(waitpid(child, &how, 0), child);
-    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
 }
 
 /* The epochs before a death are kept, a damaged file is not used, and the bytes are those of a life
