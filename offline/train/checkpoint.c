@@ -4,7 +4,6 @@
 #include "common/base/progress.h"
 #include "offline/train/train.h"
 
-#include <math.h>
 #include <string.h>
 
 #define KIND "train-epoch"
